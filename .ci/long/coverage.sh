@@ -1,0 +1,17 @@
+# Coverage of the index and the map: lines, and branches by the nightly compiler, of the unit tests, the integration tests and the
+# failing allocations.
+. "$(dirname "$0")/../step.sh"
+need "cargo llvm-cov --version" "cargo install --locked cargo-llvm-cov"
+need "ls $(rustc +nightly --print sysroot)/lib/rustlib/$host/bin/llvm-cov" "rustup component add --toolchain nightly llvm-tools"
+
+apart coverage
+say "tests"
+cargo +nightly llvm-cov --branch --no-report -p vmaple --lib --test it --test memory_short -- --skip house::
+say "src/tree and src/map"
+# Only these two, and not the unit tests inside them.
+elsewhere='src/(addr|error|value|sync|lib|lock)|tests/|cargo/registry'
+cargo +nightly llvm-cov report --ignore-filename-regex "$elsewhere"
+mkdir -p "$target/coverage"
+cargo +nightly llvm-cov report --ignore-filename-regex "$elsewhere" --show-missing-lines >"$target/coverage/lines.txt"
+cargo +nightly llvm-cov report --ignore-filename-regex "$elsewhere" --text --output-path "$target/coverage/annotated.txt"
+echo "   which lines: $target/coverage/lines.txt; with their source and branches: $target/coverage/annotated.txt"

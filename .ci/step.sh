@@ -1,0 +1,23 @@
+# What every step begins with: sourced by the files in steps/, which may then use `say`, `need` and `apart`.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Where builds go that the steps share; those with flags of their own keep apart below it.
+target=${CARGO_TARGET_DIR:-$PWD/target}
+host=$(rustc -vV | sed -n 's/^host: //p')
+step=$(basename "$0" .sh)
+trap 'code=$?; if [ $code -eq 0 ]; then echo "== $step: ok, $SECONDS s"; else echo "== $step: FAILED ($code), $SECONDS s" >&2; fi' EXIT
+
+# Says what comes now.
+say() { echo "== $step: $*"; }
+
+# need COMMAND HOW: fails where the command does not run, and says how to come by it.
+need() {
+    if ! $1 >/dev/null 2>&1; then
+        echo "$step: \`$1\` does not run; it comes with: $2" >&2
+        exit 1
+    fi
+}
+
+# apart NAME: builds in a directory of its own, so that steps with other compiler flags do not rebuild each other's work.
+apart() { export CARGO_TARGET_DIR=$target/ci/$1; }

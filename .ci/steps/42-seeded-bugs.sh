@@ -1,0 +1,82 @@
+# The checkers are checked: built with deliberate faults (--cfg vmaple_bugs), each must be found by the gate that is to find it.
+#
+#   bash .ci/steps/42-seeded-bugs.sh            all
+#   bash .ci/steps/42-seeded-bugs.sh retire     those whose names begin so
+. "$(dirname "$0")/../step.sh"
+
+wanted=${1:-}
+missed=0
+
+# finds BUG GATE NAME COMMAND...: the command passes without the bug, and fails with it.
+finds() {
+    local bug=$1 gate=$2
+    shift 2
+    [[ $bug == "$wanted"* ]] || return 0
+    say "$bug, by $gate"
+    local log=$target/ci/seeded-$bug-$gate.log
+    mkdir -p "$target/ci"
+    if ! VMAPLE_BUG=none "$@" >"$log" 2>&1; then
+        tail -n 40 "$log"
+        echo "   $gate fails without the bug: it proves nothing" >&2
+        missed=1
+    elif VMAPLE_BUG=$bug "$@" >"$log" 2>&1; then
+        echo "   NOT found" >&2
+        missed=1
+    else
+        # What found it, in its own words.
+        grep -m1 -E 'panicked at|Undefined Behavior|Causality violation|signal:' "$log" -A1 | sed 's/^/   /' || true
+    fi
+}
+
+plain() { RUSTFLAGS="--cfg vmaple_bugs" CARGO_TARGET_DIR=$target/ci/bugs cargo test -p vmaple "$@"; }
+loom() { RUSTFLAGS="--cfg vmaple_loom --cfg vmaple_bugs" CARGO_TARGET_DIR=$target/ci/bugs-loom cargo test --release -p vmaple --test models "$@"; }
+shuttle() {
+    RUSTFLAGS="--cfg vmaple_shuttle --cfg vmaple_bugs" CARGO_TARGET_DIR=$target/ci/bugs-shuttle \
+        cargo test --release -p vmaple --test models "$@"
+}
+
+finds shared_right_side loom loom find_beside_a_boundary_that_moves
+finds shared_right_side shuttle shuttle find_beside_a_boundary_that_moves
+finds retire_before_unlink loom loom leaf_swap
+finds retire_before_unlink shuttle shuttle leaf_swap
+finds relaxed_publish loom loom leaf_swap
+finds relaxed_slot_load loom loom leaf_swap
+finds relaxed_start loom loom what_came_before
+finds start_raised_first loom loom growth_twice
+finds start_raised_first shuttle shuttle growth_twice
+finds two_stores loom loom leaf_swap_below
+finds two_stores shuttle shuttle leaf_swap_below
+finds stale_gap_summary sequences plain --lib filling_and_emptying
+finds budget_not_counted memory plain --test it at_the_budget
+finds repin_without_fence loom loom a_kept_reader_repins
+finds upgrade_ignores_readers loom loom two_upgrades
+finds upgrade_ignores_readers shuttle shuttle two_upgrades
+finds upgrade_ignores_readers lock plain --test it an_upgrade_is_for
+finds lost_wake_up loom loom writers_exclude
+finds lost_wake_up shuttle shuttle writers_exclude
+finds cancelled_writer_leaves_mark loom loom a_writer_that_gives_up
+finds cancelled_writer_leaves_mark shuttle shuttle a_writer_that_gives_up
+finds cancelled_writer_wakes_nobody loom loom a_writer_that_gives_up
+finds cancelled_writer_wakes_nobody shuttle shuttle a_writer_that_gives_up
+finds downgrade_opens_a_window loom loom a_downgrade_lets_no_writer
+finds downgrade_opens_a_window shuttle shuttle a_downgrade_lets_no_writer
+finds sequence_not_ended_on_downgrade loom loom a_speculation_sees_both
+finds sequence_not_ended_on_downgrade shuttle shuttle a_speculation_sees_both
+finds sequence_not_ended_on_downgrade lock plain --test it the_sequence_is_odd
+finds sequence_not_begun_on_upgrade loom loom a_speculation_sees_an_upgrade
+finds sequence_not_begun_on_upgrade lock plain --test it the_sequence_is_odd
+finds sequence_without_fence loom loom a_speculation_that_validates
+finds sequence_begun_relaxed loom loom a_locked_vma_beside_its_growth_and
+finds relaxed_unlock loom loom a_writer_excludes
+finds recheck_left_out loom loom a_fault_beside_a_mapping_in_the_way
+finds recheck_left_out shuttle shuttle a_fault_beside_a_mapping_in_the_way
+finds write_mark_misses_a_reader loom loom a_locked_vma_beside
+finds write_mark_misses_a_reader shuttle shuttle a_locked_vma_beside
+finds write_mark_misses_a_reader vma plain --test it rule_3_3
+finds vma_bounds_of_before loom loom a_locked_vma_beside_its_growth
+finds vma_bounds_of_before loom loom a_walk_beside_a_growth
+finds vma_bounds_of_before shuttle shuttle a_locked_vma_beside_its_growth
+finds vma_since_after_the_look loom loom a_locked_vma_beside_its_growth
+finds vma_since_after_the_look shuttle shuttle a_locked_vma_beside_its_growth
+
+exit $missed

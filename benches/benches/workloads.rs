@@ -1,0 +1,20 @@
+//! The workloads of the index under criterion, for work on the code: vmaple and the base of the ratios, at 1,000 and 100,000 regions.
+//!
+//! `cargo bench -p vmaple-bench --bench workloads -- lookup/vmaple-reader` runs what its filter names and compares with the run before.
+//! Against the other subjects, and for figures to quote, there is the comparing program, in which all take turns. Faults and the lock
+//! have targets of their own.
+
+mod laps;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+
+fn all(criterion: &mut Criterion) {
+    laps::bench(criterion, &[1_000, 100_000], |workload| !workload.name.starts_with("fault-") && workload.name != "lock");
+}
+
+criterion_group! {
+    name = benches;
+    config = laps::settings();
+    targets = all
+}
+criterion_main!(benches);

@@ -1,0 +1,16 @@
+//! The benchmarks of `vmaple`: the subjects that it is compared with, the workloads, and the rounds in which they take turns. The
+//! program `vmaple-bench` prints the comparison; the criterion targets run the same benches for work on the code.
+
+pub mod allocator;
+pub mod chart;
+pub mod cores;
+pub mod goals;
+pub mod page;
+pub mod regions;
+pub mod results;
+pub mod rounds;
+pub mod subject;
+pub mod subjects;
+pub mod table;
+pub mod workload;
+pub mod workloads;

@@ -1,0 +1,141 @@
+//! The comparing program: measures, prints the table, writes the list and the page. What to measure comes from the command line; how,
+//! from the library beside it.
+
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use vmaple_bench::regions::RegionSet;
+use vmaple_bench::results::Findings;
+use vmaple_bench::rounds::{self, Effort};
+use vmaple_bench::subjects::{BASES, NAMES};
+use vmaple_bench::workload::Workload;
+use vmaple_bench::{cores, goals, page, table, workloads};
+
+/// Compares vmaple with everything that could be used instead, and with the floors under all of them.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Options {
+    /// Fewer and shorter laps: under a minute for one workload at two sizes.
+    #[arg(long)]
+    quick: bool,
+    /// Writes the figures to FILE, a JSON list of objects.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Writes a page with the curves to FILE.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Numbers of regions [default: 20,200,1000,10000,100000,1000000; with --quick 1000,100000]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(16..=10_000_000))]
+    regions: Vec<u32>,
+    /// Only these workloads.
+    #[arg(long, value_name = "WORKLOAD", value_delimiter = ',', value_parser = PossibleValuesParser::new(workload_names()))]
+    only: Vec<String>,
+    /// Only these peers; vmaple, the base of the ratios and the floors stay, but where their own names are given too (then only those).
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(NAMES))]
+    peers: Vec<String>,
+}
+
+fn workload_names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = workloads::ALL.iter().map(|workload| workload.name).collect();
+    names.dedup();
+    names
+}
+
+/// Subjects that are chosen among themselves.
+fn group(subject: &str) -> &str {
+    match subject.split_once('-') {
+        Some((first @ ("vmaple" | "floor"), _)) => first,
+        _ => "peer",
+    }
+}
+
+impl Options {
+    fn sizes(&self) -> Vec<usize> {
+        let default: &[u32] = if self.quick { &[1_000, 100_000] } else { &[20, 200, 1_000, 10_000, 100_000, 1_000_000] };
+        let chosen = if self.regions.is_empty() { default } else { &self.regions };
+        chosen.iter().map(|&regions| regions as usize).collect()
+    }
+
+    fn workloads(&self) -> Vec<&'static Workload> {
+        workloads::ALL.iter().filter(|workload| self.only.is_empty() || self.only.iter().any(|name| name == workload.name)).collect()
+    }
+
+    fn wants(&self, subject: &str) -> bool {
+        let named = |name: &String| name == subject;
+        let group_named = self.peers.iter().any(|name| group(name) == group(subject));
+        BASES.contains(&subject) || self.peers.iter().any(named) || !group_named && (group(subject) != "peer" || self.peers.is_empty())
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("vmaple-bench: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    if cfg!(debug_assertions) {
+        eprintln!("vmaple-bench: built without optimization, the figures say nothing (use --release)");
+    }
+    if !cores::are_two() {
+        eprintln!("vmaple-bench: there is one core only, so the workloads of two threads say nothing");
+    }
+    let effort = if options.quick { Effort::QUICK } else { Effort::FULL };
+    let chosen = options.workloads();
+    let mut findings = Findings::default();
+    let sets: Vec<Arc<RegionSet>> = options.sizes().into_iter().map(|size| Arc::new(RegionSet::of(size))).collect();
+    for workload in &chosen {
+        for set in &sets {
+            eprintln!("{} at {} regions", workload.row, table::grouped(set.count()));
+            findings.rows.extend(rounds::measure(workload, set, effort, |subject| options.wants(subject)));
+        }
+    }
+    let verdicts = goals::judge(&findings);
+    println!("{}\n{}\n{}", table::ratios(&findings), table::goals(&verdicts), table::left_out(&chosen));
+    if let Some(path) = &options.json {
+        let json = serde_json::to_string_pretty(&findings).map_err(|error| format!("the figures do not go into JSON: {error}"))?;
+        write(path, &json)?;
+    }
+    if let Some(path) = &options.html {
+        write(path, &page::render(&findings, &verdicts, &chosen))?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{} cannot be written: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmaple_bench::subjects::{BASE, LOCK_BASE};
+
+    fn wanted(peers: &[&str]) -> Vec<&'static str> {
+        let arguments = ["vmaple-bench".to_owned(), "--peers".to_owned(), peers.join(",")];
+        let options = Options::parse_from(arguments);
+        NAMES.into_iter().filter(|name| options.wants(name)).collect()
+    }
+
+    #[test]
+    fn peers_narrow_their_own_group() {
+        let ours: Vec<&str> = NAMES.into_iter().filter(|name| name.starts_with("vmaple-")).collect();
+        let floors = ["floor-stree", "floor-flat", "floor-pin"];
+        assert_eq!(wanted(&["skipmap"]), [&ours[..], &[BASE, LOCK_BASE, "skipmap"], &floors].concat());
+        assert_eq!(wanted(&["vmaple-pin", "floor-flat"]).first(), Some(&"vmaple-pin"));
+        assert_eq!(wanted(&["vmaple-pin", "skipmap", "floor-flat"]), ["vmaple-pin", BASE, LOCK_BASE, "skipmap", "floor-flat"]);
+    }
+
+    #[test]
+    fn a_wrong_name_is_refused_with_the_right_ones() {
+        let error = Options::try_parse_from(["vmaple-bench", "--only", "lokup"]).unwrap_err().to_string();
+        assert!(error.contains("lookup-chain"), "{error}");
+    }
+}

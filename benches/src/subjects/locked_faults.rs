@@ -1,0 +1,187 @@
+//! Faults on a `BTreeMap` under a reader-writer lock: what one would write without this library. The lock is the hold: read-locked, find,
+//! see whether the address is contained and the access allowed, and give back the guard. To grow, the lock is dropped and taken for
+//! writing, everything looked at again, and the write hold downgraded.
+
+use super::vmaple_mm::FLAGS;
+use crate::regions::Region;
+use crate::subject::{Faults, Held};
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use vmaple::{Access, VmaFlags};
+
+/// What is mapped, by last address.
+type Map = BTreeMap<u64, Vma>;
+
+/// A region, but for its last address.
+#[derive(Clone, Copy, Debug)]
+pub struct Vma {
+    start: u64,
+    flags: VmaFlags,
+    value: u64,
+}
+
+/// A reader-writer lock around the map, whose write hold can become a read hold.
+pub trait Lock: Send + Sync + 'static {
+    /// The subject's name.
+    const NAME: &'static str;
+
+    /// A hold for reading.
+    type Read<'l>: Deref<Target = Map>;
+
+    /// A hold for writing.
+    type Write<'l>: DerefMut<Target = Map>;
+
+    /// Locks a map.
+    fn around(map: Map) -> Self;
+
+    /// Takes the lock to read.
+    fn read(&self) -> Self::Read<'_>;
+
+    /// Takes the lock to write.
+    fn write(&self) -> Self::Write<'_>;
+
+    /// Ends writing and goes on reading.
+    fn downgrade(hold: Self::Write<'_>) -> Self::Read<'_>;
+}
+
+impl Lock for parking_lot::RwLock<Map> {
+    const NAME: &'static str = super::BASE;
+    type Read<'l> = parking_lot::RwLockReadGuard<'l, Map>;
+    type Write<'l> = parking_lot::RwLockWriteGuard<'l, Map>;
+
+    fn around(map: Map) -> Self {
+        Self::new(map)
+    }
+
+    #[inline]
+    fn read(&self) -> Self::Read<'_> {
+        Self::read(self)
+    }
+
+    #[inline]
+    fn write(&self) -> Self::Write<'_> {
+        Self::write(self)
+    }
+
+    #[inline]
+    fn downgrade(hold: Self::Write<'_>) -> Self::Read<'_> {
+        parking_lot::RwLockWriteGuard::downgrade(hold)
+    }
+}
+
+impl Lock for std::sync::RwLock<Map> {
+    const NAME: &'static str = <super::StdLocked as crate::subject::Index>::NAME;
+    type Read<'l> = std::sync::RwLockReadGuard<'l, Map>;
+    type Write<'l> = std::sync::RwLockWriteGuard<'l, Map>;
+
+    fn around(map: Map) -> Self {
+        Self::new(map)
+    }
+
+    #[inline]
+    fn read(&self) -> Self::Read<'_> {
+        Self::read(self).expect("nobody panicked in it")
+    }
+
+    #[inline]
+    fn write(&self) -> Self::Write<'_> {
+        Self::write(self).expect("nobody panicked in it")
+    }
+
+    #[inline]
+    fn downgrade(hold: Self::Write<'_>) -> Self::Read<'_> {
+        std::sync::RwLockWriteGuard::downgrade(hold)
+    }
+}
+
+/// The map under a lock.
+#[derive(Debug)]
+pub struct LockedFaults<L>(L);
+
+/// What is at an address, or could be.
+enum Look {
+    Hit(Region),
+    /// The region above can grow; its last address.
+    Growable(u64),
+    Miss,
+}
+
+#[inline]
+fn look(map: &Map, address: u64) -> Look {
+    match map.range(address..).next() {
+        Some((_, vma)) if !vma.flags.allows(Access::Write) => Look::Miss,
+        Some((&last, &Vma { start, value, .. })) if start <= address => Look::Hit(Region { start, last, value }),
+        Some((&last, vma)) if vma.flags.contains(VmaFlags::GROWSDOWN) => Look::Growable(last),
+        _ => Look::Miss,
+    }
+}
+
+impl<L: Lock> LockedFaults<L> {
+    #[cold]
+    fn grow(&self, address: u64) -> Option<Holding<L::Read<'_>>> {
+        let mut writer = self.0.write();
+        let region = match look(&writer, address) {
+            Look::Hit(region) => region,
+            Look::Growable(last) => {
+                let below = writer.range(..address).next_back().map(|(&last, _)| last);
+                if below.is_some_and(|below| below >= address) {
+                    return None;
+                }
+                // By its last address: growth changes no key, and there is nothing to remove and to insert.
+                let vma = writer.get_mut(&last)?;
+                vma.start = address;
+                Region { start: address, last, value: vma.value }
+            }
+            Look::Miss => return None,
+        };
+        Some(Holding { _hold: L::downgrade(writer), region })
+    }
+}
+
+impl<L: Lock> Faults for LockedFaults<L> {
+    const NAME: &'static str = L::NAME;
+
+    fn of(regions: &[Region]) -> Self {
+        let space = Self(L::around(Map::new()));
+        for &region in regions {
+            space.map(region);
+        }
+        space
+    }
+
+    #[inline]
+    fn fault(&self, address: u64) -> Option<impl Held> {
+        let reader = self.0.read();
+        match look(&reader, address) {
+            Look::Hit(region) => Some(Holding { _hold: reader, region }),
+            Look::Growable(_) => {
+                drop(reader);
+                self.grow(address)
+            }
+            Look::Miss => None,
+        }
+    }
+
+    fn map(&self, region: Region) {
+        let before = self.0.write().insert(region.last, Vma { start: region.start, flags: FLAGS, value: region.value });
+        assert!(before.is_none(), "the place is free");
+    }
+
+    fn unmap(&self, region: Region) {
+        let before = self.0.write().remove(&region.last);
+        assert!(before.is_some(), "the region was mapped");
+    }
+}
+
+/// A region, with the lock held for reading.
+struct Holding<H> {
+    _hold: H,
+    region: Region,
+}
+
+impl<H> Held for Holding<H> {
+    #[inline]
+    fn region(&self) -> Region {
+        self.region
+    }
+}

@@ -1,0 +1,142 @@
+//! vmaple's address space, by the roads that a fault can take: the VMA's own lock; the mm lock; and where a stack grows, an upgrade or a
+//! lock dropped and taken anew.
+
+use crate::regions::Region;
+use crate::subject::{Faults, Held};
+use std::fmt;
+use std::marker::PhantomData;
+use vmaple::{Access, BudgetPolicy, FaultContext, FaultedVma, Interrupt, Limits, Mm, RangeMap, UpgradePolicy, VmaFlags, VmaSpec};
+
+/// What every region allows, here and at the peers.
+pub(super) const FLAGS: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE).union(VmaFlags::GROWSDOWN);
+
+/// A road of faults.
+pub trait Road: Send + Sync + 'static {
+    /// The subject's name.
+    const NAME: &'static str;
+
+    /// How a fault that must grow gets from reading to writing.
+    const UPGRADE: UpgradePolicy = UpgradePolicy::Optimistic;
+
+    /// Goes there. Under the mm lock, but where a road says otherwise.
+    #[inline]
+    fn fault<'m>(mm: &'m Mm<u64>, address: u64, context: FaultContext<'_>) -> Option<FaultedVma<'m, u64>> {
+        let vma = mm.find_vma_for_fault(address, context).ok()?;
+        vma.flags().allows(Access::Write).then_some(FaultedVma::Mm(vma))
+    }
+
+    /// Whether it ended on another road.
+    #[must_use]
+    fn is_detour(_vma: &FaultedVma<'_, u64>) -> bool {
+        false
+    }
+}
+
+/// The whole road, which begins with the VMA's own lock.
+#[derive(Debug)]
+pub struct PerVma;
+
+impl Road for PerVma {
+    const NAME: &'static str = "vmaple-per-vma";
+
+    #[inline]
+    fn fault<'m>(mm: &'m Mm<u64>, address: u64, context: FaultContext<'_>) -> Option<FaultedVma<'m, u64>> {
+        mm.handle_fault(address, Access::Write, context).ok()
+    }
+
+    fn is_detour(vma: &FaultedVma<'_, u64>) -> bool {
+        matches!(vma, FaultedVma::Mm(_))
+    }
+}
+
+/// Under the mm lock alone: what Linux's faults did before VMAs had locks.
+#[derive(Debug)]
+pub struct MmLock;
+
+impl Road for MmLock {
+    const NAME: &'static str = "vmaple-mm-lock";
+}
+
+/// Growth by an upgrade of the read hold.
+#[derive(Debug)]
+pub struct Upgrade;
+
+impl Road for Upgrade {
+    const NAME: &'static str = "vmaple-upgrade";
+}
+
+/// Growth by the lock dropped and taken anew, as in Linux today.
+#[derive(Debug)]
+pub struct Retake;
+
+impl Road for Retake {
+    const NAME: &'static str = "vmaple-retake";
+    const UPGRADE: UpgradePolicy = UpgradePolicy::Never;
+}
+
+/// The address space, its faults by one of the roads.
+pub struct VmapleMm<R> {
+    mm: Mm<u64>,
+    /// Never raised.
+    killed: Interrupt,
+    road: PhantomData<R>,
+}
+
+impl<R> fmt::Debug for VmapleMm<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VmapleMm").field("mm", &self.mm).finish_non_exhaustive()
+    }
+}
+
+fn spec(region: Region) -> VmaSpec<u64> {
+    VmaSpec::anonymous(FLAGS).with_payload(region.value)
+}
+
+impl<R: Road> Faults for VmapleMm<R> {
+    const NAME: &'static str = R::NAME;
+
+    fn of(regions: &[Region]) -> Self {
+        let mut limits = Limits::default();
+        // All rules are asked; none is to stand in the way of growth to the neighbour's edge.
+        limits.max_map_count = usize::MAX;
+        limits.stack_bytes = u64::MAX;
+        limits.stack_guard_gap_pages = 0;
+        limits.upgrade = R::UPGRADE;
+        // A reader that the system takes off its core while it is pinned must not fail the writer.
+        let mm = Mm::with(RangeMap::builder().policy(BudgetPolicy::Wait), limits);
+        let space = Self { mm, killed: Interrupt::new(), road: PhantomData };
+        for &region in regions {
+            space.map(region);
+        }
+        space
+    }
+
+    #[inline]
+    fn fault(&self, address: u64) -> Option<impl Held> {
+        R::fault(&self.mm, address, FaultContext::User(&self.killed)).map(|vma| Serving::<R>(vma, PhantomData))
+    }
+
+    fn map(&self, region: Region) {
+        self.mm.write().map(region.start..=region.last, spec(region)).expect("the place is free");
+    }
+
+    fn unmap(&self, region: Region) {
+        self.mm.write().munmap(region.start, region.last - region.start + 1).expect("it is whole pages");
+    }
+}
+
+/// A VMA held for a fault.
+struct Serving<'m, R>(FaultedVma<'m, u64>, PhantomData<R>);
+
+impl<R: Road> Held for Serving<'_, R> {
+    #[inline]
+    fn region(&self) -> Region {
+        let span = self.0.span();
+        Region { start: span.start(), last: span.last(), value: *self.0.payload() }
+    }
+
+    #[inline]
+    fn is_detour(&self) -> bool {
+        R::is_detour(&self.0)
+    }
+}

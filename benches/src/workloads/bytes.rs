@@ -1,0 +1,107 @@
+//! `bytes`: what an index takes from the allocator, a region, after random and after ascending insertions; and in the same breath how
+//! often a steady load of replaces, or of growths, goes to the allocator.
+
+use super::fill::limit;
+use super::mixed::replace_next;
+use crate::allocator;
+use crate::regions::{PAGE, Region, RegionSet};
+use crate::subject::{Edits, Grows, Index};
+use crate::subjects::floor_flat::FloorFlat;
+use crate::subjects::floor_stree::FloorStree;
+use crate::subjects::vm_memory::VmMemory;
+use crate::subjects::{VmapleReader, with_peers};
+use crate::workload::{Measure, NO_WRITER, Round, Scale, Workload};
+use std::thread;
+
+pub(super) const RANDOM: Workload =
+    Workload { name: "bytes", row: "bytes", writer_row: None, threads: 1, measure: Measure::Bytes(random), left_out: &[] };
+
+pub(super) const ASCENDING: Workload = Workload { row: "bytes-ascending", measure: Measure::Bytes(ascending), ..RANDOM };
+
+pub(super) const ALLOCATIONS: Workload =
+    Workload { row: "allocations-replace", measure: Measure::Allocations(replacing), left_out: NO_WRITER, ..RANDOM };
+
+pub(super) const ALLOCATIONS_GROW: Workload =
+    Workload { row: "allocations-expand", measure: Measure::Allocations(growing), left_out: NO_WRITER, ..RANDOM };
+
+/// Changes after which a load counts as steady, and changes that are counted then.
+const STEADY: u32 = 10_000;
+
+fn random() -> Vec<Scale> {
+    with_peers!(random_scale: [VmapleReader] peers [VmMemory, FloorStree, FloorFlat])
+}
+
+fn ascending() -> Vec<Scale> {
+    with_peers!(ascending_scale: [VmapleReader] peers [VmMemory, FloorStree, FloorFlat])
+}
+
+fn replacing() -> Vec<Scale> {
+    with_peers!(replacing_scale: [VmapleReader] peers [])
+}
+
+fn growing() -> Vec<Scale> {
+    with_peers!(growing_scale: [VmapleReader] peers [])
+}
+
+fn random_scale<I: Index>() -> Scale {
+    Scale { name: I::NAME, limit: usize::MAX, weigh: |set| bytes::<I>(set.shuffled()) }
+}
+
+fn ascending_scale<I: Index>() -> Scale {
+    Scale { name: I::NAME, limit: usize::MAX, weigh: |set| bytes::<I>(set.ascending()) }
+}
+
+/// On a thread of its own: some subjects keep a thread's old nodes for its next index, and would take nothing.
+#[allow(clippy::cast_precision_loss, reason = "bytes of an index are far below 2^52")]
+fn bytes<I: Index>(regions: &[Region]) -> f64 {
+    let weigh = || {
+        I::set_up(regions);
+        let (index, taken) = allocator::count(|| {
+            let index = I::of(regions);
+            index.settle();
+            index
+        });
+        drop(index);
+        taken.bytes
+    };
+    let bytes = thread::scope(|threads| threads.spawn(weigh).join().expect("it does not panic"));
+    bytes as f64 / regions.len() as f64
+}
+
+fn replacing_scale<I: Edits>() -> Scale {
+    let weigh = |set: &RegionSet| {
+        let index = I::of(set.shuffled());
+        let mut writer = index.writer();
+        let (mut round, mut fresh) = (Round::from(0), 0);
+        calls_a_change(|| replace_next(&mut writer, set.shuffled(), &mut round, &mut fresh))
+    };
+    Scale { name: I::NAME, limit: limit::<I>(), weigh }
+}
+
+fn growing_scale<I: Edits>() -> Scale
+where
+    for<'i> I::Writer<'i>: Grows,
+{
+    let weigh = |set: &RegionSet| {
+        // Small steps where the gaps are few.
+        let step = if set.count() < 1_000 { 16 } else { PAGE };
+        let growths = set.growths(step);
+        let index = I::of(set.shuffled());
+        let mut writer = index.writer();
+        let mut growths = growths.iter();
+        calls_a_change(|| {
+            let growth = growths.next().expect("more growths than a steady load needs");
+            writer.grow(growth.address, growth.start);
+        })
+    };
+    Scale { name: I::NAME, limit: limit::<I>(), weigh }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts of a lap are far below 2^52")]
+fn calls_a_change(mut change: impl FnMut()) -> f64 {
+    for _ in 0..STEADY {
+        change();
+    }
+    let ((), taken) = allocator::count(|| (0..STEADY).for_each(|_| change()));
+    taken.calls as f64 / f64::from(STEADY)
+}

@@ -1,0 +1,164 @@
+//! The command line: one struct for each verb, and nothing that acts. `main` comes in here first; every verb is then
+//! handed its own struct.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Records, replays and shows the memory maps of real programs, and runs scenarios.
+///
+/// `vmaple replay` without arguments rebuilds a recorded Python start-up in the index while other threads resolve that
+/// program's page faults against it, checks every answer, and prints what it measured.
+#[derive(Debug, Parser)]
+#[command(name = "vmaple", version, max_term_width = 100, after_help = EXIT_STATUS)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs of the program.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command and record its memory map as it changes
+    Record(crate::record::RecordArgs),
+    /// Rebuild a recorded history in the index, check it, and measure it
+    Replay(ReplayArgs),
+    /// Run scenarios against an address space of the library, and print where it is not as they have it
+    ///
+    /// A scenario is a trace with assertions in it: written by hand, or by a test that failed. Each assertion that does not hold is
+    /// printed: file and line, what was expected, what was found, and the layout around it. An operation without a result prints its
+    /// outcome.
+    Run(RunArgs),
+    /// Show the memory map of a process, or a saved one
+    Maps(MapsArgs),
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 everything held, 1 something differed or was not found, 2 the input could not be read.";
+
+/// What `vmaple replay` is told.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXIT_STATUS)]
+pub struct ReplayArgs {
+    /// The trace to replay, plain or `.gz`; without it, a recorded Python start-up that comes with the program
+    pub trace: Option<PathBuf>,
+
+    /// How many threads resolve addresses beside the writer [default: one a core, and at least two]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub readers: Option<u16>,
+
+    /// How long to replay at full speed, after the checked rebuild
+    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    pub seconds: f64,
+
+    /// Write the results as one self-contained page with pictures
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
+    /// Write the results for programs; `-` is the standard output
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What `vmaple run` is told.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXIT_STATUS)]
+pub struct RunArgs {
+    /// The scenarios, plain or `.gz`; each is executed to its end, whatever differs in it
+    #[arg(value_name = "FILE", required_unless_present = "fuzz")]
+    pub scenarios: Vec<PathBuf>,
+
+    /// Execute them with the system calls of a process, and compare with what the kernel says of it
+    #[arg(long, conflicts_with = "diff")]
+    pub kernel: bool,
+
+    /// Execute them with both, in step, and print where the library is not as the kernel
+    #[arg(long)]
+    pub diff: bool,
+
+    /// Execute random operations with both, in step, until one differs; it is made short and written as a scenario
+    #[arg(long, conflicts_with_all = ["kernel", "diff", "scenarios"])]
+    pub fuzz: bool,
+
+    /// How the random operations are made
+    #[command(flatten)]
+    pub random: FuzzArgs,
+}
+
+/// What `vmaple run --fuzz` is told.
+#[derive(Clone, Debug, Args)]
+pub struct FuzzArgs {
+    /// How many random operations
+    #[arg(long, value_name = "N", default_value_t = 100_000, requires = "fuzz")]
+    pub ops: u64,
+
+    /// Which random operations [default: others each time]
+    #[arg(long, value_name = "S", requires = "fuzz")]
+    pub seed: Option<u64>,
+
+    /// How many differences are enough
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), requires = "fuzz")]
+    pub differences: u64,
+
+    /// Where scenarios of what differs are written
+    #[arg(long, value_name = "DIR", default_value = ".", requires = "fuzz")]
+    pub out: PathBuf,
+}
+
+/// What `vmaple maps` is told.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXIT_STATUS)]
+pub struct MapsArgs {
+    /// A process, by its number or `self`, or a file with the text of a /proc/PID/maps; `-` is the standard input
+    #[arg(value_name = "PID|FILE")]
+    pub source: String,
+
+    /// Addresses to resolve, decimal or 0x-hexadecimal
+    #[arg(value_name = "ADDR", value_parser = address)]
+    pub addresses: Vec<u64>,
+
+    /// Load again every so many seconds and print what changed, until interrupted or until the process ends
+    #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = seconds)]
+    pub watch: Option<f64>,
+}
+
+/// A number of seconds that a clock can hold: finite, not negative, at most a day.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a number of seconds from 0 to 86400".to_owned()),
+    }
+}
+
+/// An address, decimal or 0x-hexadecimal.
+fn address(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "expected an address of 64 bits, decimal or 0x-hexadecimal".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_and_seconds_refuse_what_they_do_not_know() {
+        assert_eq!(address("0x7f00"), Ok(0x7f00));
+        assert_eq!(address("4096"), Ok(4096));
+        assert_eq!(address("0xffffffffffffffff"), Ok(u64::MAX));
+        for bad in ["", "0x", "7f00", "-1", "0x10000000000000000", "1 2"] {
+            assert!(address(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(seconds("0.5"), Ok(0.5));
+        for bad in ["", "-1", "NaN", "inf", "1e9"] {
+            assert!(seconds(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A system call as it stands in the registers, and what it means to a recording.
+//!
+//! `tracer` comes in at the entry and at the end of a call; nobody is called. The numbers are those that `filter`
+//! stops at.
+
+use nix::unistd::Pid;
+
+use super::filter::SYS_MAP_SHADOW_STACK;
+use crate::trace::{Advice, LockAllFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
+
+/// A call that was entered.
+#[derive(Debug)]
+pub(super) enum Call {
+    /// One that the trace format has.
+    Known(Known),
+    /// One that changes the layout in a way of its own: the layout afterwards tells what it did.
+    Opaque(&'static str),
+    /// `execve`: if it succeeds, another program begins.
+    Exec,
+    /// A change of limits of that process; 0 is the caller's.
+    Limits(Pid),
+}
+
+/// A call with a record of its own.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) operation: Operation,
+    pub(super) source: Source,
+    /// The arguments have bits without a word: the kernel refuses or ignores them.
+    pub(super) odd: bool,
+}
+
+/// Where the object of an `mmap` comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// There is none, or it is private anonymous memory.
+    Nothing,
+    /// Anonymous and shared: an identity that only the layout tells.
+    Layout,
+    /// A descriptor.
+    Descriptor(i32),
+}
+
+/// The six arguments of a call.
+pub(super) type Arguments = [u64; 6];
+
+impl Call {
+    /// What a call is; none if a recording does not care.
+    pub(super) fn decode(number: i64, arguments: Arguments) -> Option<Self> {
+        let [first, second, third, fourth, fifth, sixth] = arguments;
+        let (addr, len) = (first, second);
+        let known = |operation| Some(Self::Known(Known { operation, source: Source::Nothing, odd: false }));
+        let perhaps = |operation, odd| Some(Self::Known(Known { operation, source: Source::Nothing, odd }));
+        match number {
+            libc::SYS_mmap => Some(Self::Known(mmap(addr, len, third, fourth, descriptor(fifth), sixth))),
+            libc::SYS_munmap => known(Operation::Munmap { addr, len }),
+            libc::SYS_mprotect | libc::SYS_pkey_mprotect => {
+                let (prot, odd) = Prot::from_bits(low(third));
+                perhaps(Operation::Mprotect { addr, len, prot }, odd != 0)
+            }
+            libc::SYS_mremap => {
+                let (flags, odd) = RemapFlags::from_bits(low(fourth));
+                // the kernel reads the fifth argument only with these flags
+                let told = flags.contains(RemapFlags::FIXED) || flags.contains(RemapFlags::DONTUNMAP);
+                let new_addr = told.then_some(fifth);
+                perhaps(Operation::Mremap { addr, old_len: len, new_len: third, flags, new_addr }, odd != 0)
+            }
+            libc::SYS_brk => known(Operation::Brk { addr }),
+            libc::SYS_madvise => {
+                let advice = Advice::from_number(third).filter(|advice| advice.changes_layout())?;
+                known(Operation::Madvise { addr, len, advice })
+            }
+            libc::SYS_mlock => known(Operation::Mlock { addr, len }),
+            // the format does not tell locking on fault from locking at once
+            libc::SYS_mlock2 => perhaps(Operation::Mlock { addr, len }, third > 1),
+            libc::SYS_munlock => known(Operation::Munlock { addr, len }),
+            libc::SYS_mlockall => {
+                let (flags, odd) = LockAllFlags::from_bits(low(first));
+                perhaps(Operation::Mlockall { flags }, odd != 0)
+            }
+            libc::SYS_munlockall => known(Operation::Munlockall),
+            libc::SYS_mseal => perhaps(Operation::Mseal { addr, len }, third != 0),
+            libc::SYS_shmat => Some(Self::Opaque("shmat")),
+            libc::SYS_shmdt => Some(Self::Opaque("shmdt")),
+            libc::SYS_io_setup => Some(Self::Opaque("io_setup")),
+            libc::SYS_io_destroy => Some(Self::Opaque("io_destroy")),
+            libc::SYS_remap_file_pages => Some(Self::Opaque("remap_file_pages")),
+            SYS_MAP_SHADOW_STACK => Some(Self::Opaque("map_shadow_stack")),
+            libc::SYS_execve | libc::SYS_execveat => Some(Self::Exec),
+            libc::SYS_setrlimit => Some(Self::Limits(Pid::from_raw(0))),
+            // without new limits it only asks
+            libc::SYS_prlimit64 => (third != 0).then(|| Self::Limits(Pid::from_raw(descriptor(first)))),
+            _ => None,
+        }
+    }
+}
+
+fn mmap(addr: u64, len: u64, prot: u64, flags: u64, descriptor: i32, offset: u64) -> Known {
+    // what has no word in these is ignored by the kernel, except with `shared_validate`
+    let (prot, _) = Prot::from_bits(low(prot));
+    let (flags, odd) = MapFlags::from_bits(low(flags));
+    let source = if !flags.contains(MapFlags::ANONYMOUS) {
+        Source::Descriptor(descriptor)
+    } else if flags.is_shared() {
+        Source::Layout
+    } else {
+        Source::Nothing
+    };
+    let offset = if source == Source::Nothing { Offset::Default } else { Offset::Bytes(offset) };
+    let odd = odd != 0 && flags.contains(MapFlags::SHARED_VALIDATE);
+    Known { operation: Operation::Mmap { addr, len, prot, flags, object: Object::Anon, offset }, source, odd }
+}
+
+/// The low half of a register: what an argument of type `int` is.
+fn low(register: u64) -> u32 {
+    let [a, b, c, d, ..] = register.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+fn descriptor(register: u64) -> i32 {
+    low(register).cast_signed()
+}
+
+/// The result register of a finished call: what it returned, or the positive number of the error.
+pub(super) fn result(register: u64) -> Result<u64, u64> {
+    const MAX_ERRNO: u64 = 4095;
+    let negative = register.wrapping_neg();
+    if (1..=MAX_ERRNO).contains(&negative) { Err(negative) } else { Ok(register) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Call, Known, Source, result};
+    use nix::unistd::Pid;
+
+    fn shown(number: i64, arguments: [u64; 6]) -> (String, bool, Source) {
+        let Some(Call::Known(Known { operation, odd, source })) = Call::decode(number, arguments) else {
+            panic!("call {number} is not known");
+        };
+        (operation.to_string(), odd, source)
+    }
+
+    #[test]
+    fn calls_are_read_from_registers() {
+        let minus_one = u64::from(u32::MAX);
+        for (number, arguments, text, source) in [
+            (libc::SYS_mmap, [0, 4096, 3, 0x22, minus_one, 0], "mmap 0x0 0x1000 rw private,anonymous anon -", Source::Nothing),
+            (libc::SYS_mmap, [0x1000, 10, 5, 0x12, 7, 0x2000], "mmap 0x1000 0xa rx private,fixed anon 0x2000", Source::Descriptor(7)),
+            (libc::SYS_mmap, [0, 1, 0, 0x21, 0, 0], "mmap 0x0 0x1 none shared,anonymous anon 0", Source::Layout),
+            (libc::SYS_mremap, [0x1000, 1, 2, 1, 0xdead, 0], "mremap 0x1000 0x1 0x2 maymove", Source::Nothing),
+            (libc::SYS_mremap, [0x1000, 1, 2, 3, 0x5000, 0], "mremap 0x1000 0x1 0x2 maymove,fixed 0x5000", Source::Nothing),
+            (libc::SYS_pkey_mprotect, [0x1000, 1, 1, 3, 0, 0], "mprotect 0x1000 0x1 r", Source::Nothing),
+            (libc::SYS_madvise, [0x1000, 1, 10, 0, 0, 0], "madvise 0x1000 0x1 dontfork", Source::Nothing),
+        ] {
+            assert_eq!(shown(number, arguments), (text.to_owned(), false, source));
+        }
+        assert!(shown(libc::SYS_mprotect, [0, 1, 0x40, 0, 0, 0]).1, "a bit without a word");
+        assert!(Call::decode(libc::SYS_madvise, [0, 1, 4, 0, 0, 0]).is_none(), "dontneed changes no layout");
+        assert!(Call::decode(libc::SYS_prlimit64, [0, 3, 0, 0x1000, 0, 0]).is_none(), "only asks");
+        let other = Call::decode(libc::SYS_prlimit64, [9, 3, 0x1000, 0, 0, 0]);
+        assert!(matches!(other, Some(Call::Limits(pid)) if pid == Pid::from_raw(9)));
+    }
+
+    #[test]
+    fn results_are_addresses_or_errors() {
+        assert_eq!(result(0), Ok(0));
+        assert_eq!(result(0xffff_ffff_ffff_f000), Ok(0xffff_ffff_ffff_f000));
+        assert_eq!(result((-12_i64).cast_unsigned()), Err(12));
+    }
+}

@@ -1,0 +1,225 @@
+//! Memory calls of the traced threads: their entry, their end, and who is held meanwhile.
+//!
+//! Whoever is inside a memory call is alone in it: the others of the same address space are held where they enter one,
+//! first come first served. A call that takes very long may wait for one who is held (the thread that serves
+//! userfaultfd events may); then others are let in beside it, and the trace says so. `tracer` comes in.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::ptrace;
+use nix::unistd::Pid;
+
+use super::RecordError;
+use super::call::{self, Call, Source};
+use super::filter::FOREIGN;
+use super::layout::{self, Detail};
+use super::space::Reason;
+use super::stop::{self, resume};
+use super::sys::Resume;
+use super::tracer::{SpaceId, Stage, Tracer};
+
+/// How long the others are held for one call.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl Tracer {
+    /// A thread stopped at the entry of a call of the filter.
+    pub(super) fn entered(&mut self, tid: Pid) -> Result<(), RecordError> {
+        if stop::message(tid).is_some_and(|data| data == i64::from(FOREIGN)) {
+            self.notes.foreign += 1;
+            return resume(tid, Resume::Run, 0);
+        }
+        let Some(space) = self.tasks.get(&tid).and_then(|task| task.space) else {
+            return resume(tid, Resume::Run, 0);
+        };
+        let Some(state) = self.spaces.get_mut(&space) else {
+            return resume(tid, Resume::Run, 0);
+        };
+        if state.inside.is_empty() && state.waiting.is_empty() {
+            return self.enter(tid, space);
+        }
+        state.waiting.push_back(tid);
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.stage = Stage::Held;
+        }
+        Ok(())
+    }
+
+    /// Lets a thread into its call.
+    fn enter(&mut self, tid: Pid, space: SpaceId) -> Result<(), RecordError> {
+        let Ok(registers) = ptrace::getregs(tid) else {
+            // killed meanwhile: its end will be told
+            return Ok(());
+        };
+        let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
+        let Some(mut call) = Call::decode(registers.orig_rax.cast_signed(), arguments) else {
+            self.set_stage(tid, Stage::Running);
+            resume(tid, Resume::Run, 0)?;
+            return self.admit(space);
+        };
+        match &mut call {
+            Call::Known(known) => {
+                if let Source::Descriptor(descriptor) = known.source
+                    && let crate::trace::Operation::Mmap { object, .. } = &mut known.operation
+                    && let Some(known_object) = self.objects.of_descriptor(tid, descriptor)
+                {
+                    *object = known_object;
+                    known.source = Source::Nothing;
+                }
+            }
+            Call::Exec => self.before_exec(tid, space),
+            Call::Opaque(_) | Call::Limits(_) => {}
+        }
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.call = Some(call);
+            task.stage = Stage::Running;
+        }
+        if let Some(state) = self.spaces.get_mut(&space) {
+            state.inside.push((tid, Instant::now()));
+        }
+        resume(tid, Resume::ToCallExit, 0)
+    }
+
+    /// Keeps the layout of a program that may be about to go, because afterwards it cannot be asked.
+    fn before_exec(&mut self, tid: Pid, space: SpaceId) {
+        let Some(process) = self.tasks.get(&tid).map(|task| task.process) else {
+            return;
+        };
+        let Some(state) = self.spaces.get_mut(&space) else {
+            return;
+        };
+        let alone = state.users.iter().all(|user| self.tasks.get(user).is_some_and(|task| task.process == process));
+        // a child between fork and exec, whose trace will not be kept, need not be asked at each step of a search
+        let used = state.image.tally().changes() != 0;
+        state.last_layout = (alone && (used || process == self.root)).then(|| layout::read(tid, Detail::Flags).ok()).flatten();
+    }
+
+    /// A thread stopped at the end of its call.
+    pub(super) fn ended(&mut self, tid: Pid) -> Result<(), RecordError> {
+        if let Ok(registers) = ptrace::getregs(tid) {
+            self.finish_call(tid, registers.rax)?;
+        }
+        resume(tid, Resume::Run, 0)?;
+        self.leave_call(tid)
+    }
+
+    /// Records the call that a thread was in.
+    pub(super) fn finish_call(&mut self, tid: Pid, register: u64) -> Result<(), RecordError> {
+        let Some(call) = self.tasks.get_mut(&tid).and_then(|task| task.call.take()) else {
+            return Ok(());
+        };
+        let stamp = self.stamp(tid)?;
+        self.drain_faults();
+        let result = call::result(register);
+        let Some(space) = self.tasks.get(&tid).and_then(|task| self.spaces.get_mut(&task.space?)) else {
+            return Ok(());
+        };
+        match call {
+            Call::Known(known) => space.complete(tid, stamp, known, result, &mut self.objects),
+            Call::Opaque(name) => {
+                if result.is_ok() {
+                    space.image.comment(&format!("{name}, told by what it did:"));
+                    if let Err(error) = space.look(tid, &mut self.objects, Reason::Call(stamp)) {
+                        space.image.comment(&format!("the layout cannot be read: {error}"));
+                    }
+                }
+            }
+            // it failed, or it would have been told otherwise
+            Call::Exec => space.last_layout = None,
+            Call::Limits(process) => {
+                if result.is_ok() {
+                    self.limits_changed(tid, process);
+                }
+            }
+        }
+        self.snapshot_if_due(tid);
+        Ok(())
+    }
+
+    fn limits_changed(&mut self, tid: Pid, process: Pid) {
+        let of = |task: &super::tracer::Task| (task.process, task.space);
+        let changed = if process.as_raw() == 0 {
+            self.tasks.get(&tid).map(of)
+        } else {
+            self.tasks.values().find(|task| task.process == process).map(of)
+        };
+        if let Some((process, Some(space))) = changed
+            && let Some(space) = self.spaces.get_mut(&space)
+        {
+            space.refresh_limits(process);
+        }
+    }
+
+    /// Writes an intermediate layout after so many calls.
+    fn snapshot_if_due(&mut self, tid: Pid) {
+        let Some(interval) = self.snapshots else {
+            return;
+        };
+        let Some(space) = self.tasks.get(&tid).and_then(|task| self.spaces.get_mut(&task.space?)) else {
+            return;
+        };
+        // another inside may have done its work already, and its record would come too late
+        if space.calls_since_snapshot < interval || space.inside.len() > 1 {
+            return;
+        }
+        space.calls_since_snapshot = 0;
+        if let Ok(seen) = space.look(tid, &mut self.objects, Reason::Snapshot) {
+            space.write_maps(&seen, &mut self.objects);
+            space.write_counts(tid);
+        }
+    }
+
+    /// A thread is out of its call, in whatever way: who waits may enter.
+    pub(super) fn leave_call(&mut self, tid: Pid) -> Result<(), RecordError> {
+        let Some(id) = self.tasks.get(&tid).and_then(|task| task.space) else {
+            return Ok(());
+        };
+        if let Some(space) = self.spaces.get_mut(&id) {
+            space.inside.retain(|(inside, _)| *inside != tid);
+            space.waiting.retain(|waiting| *waiting != tid);
+        }
+        self.admit(id)
+    }
+
+    /// Lets the first who waits into its call, if nobody is inside.
+    pub(super) fn admit(&mut self, space: SpaceId) -> Result<(), RecordError> {
+        let Some(state) = self.spaces.get_mut(&space) else {
+            return Ok(());
+        };
+        if !state.inside.is_empty() {
+            return Ok(());
+        }
+        match state.waiting.pop_front() {
+            Some(tid) => self.enter(tid, space),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets in those who were held for too long.
+    pub(super) fn relieve(&mut self) -> Result<(), RecordError> {
+        let now = Instant::now();
+        let overdue = |state: &super::space::Space| {
+            !state.waiting.is_empty() && state.inside.iter().all(|(_, since)| now.duration_since(*since) > PATIENCE)
+        };
+        let overdue: Vec<SpaceId> = self.spaces.iter().filter(|(_, state)| overdue(state)).map(|(id, _)| *id).collect();
+        for id in overdue {
+            let Some(state) = self.spaces.get_mut(&id) else {
+                continue;
+            };
+            let Some(tid) = state.waiting.pop_front() else {
+                continue;
+            };
+            if !state.inside.is_empty() {
+                self.notes.crowded += 1;
+                state.image.comment("a call takes long; the order of the calls around here is not certain");
+            }
+            self.enter(tid, id)?;
+        }
+        Ok(())
+    }
+
+    fn set_stage(&mut self, tid: Pid, stage: Stage) {
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.stage = stage;
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What a call that has ended did to an address space: its record, and what should be mapped from now on.
+//!
+//! `calls` comes in with the result, while the caller and all who could interfere are stopped.
+
+use std::fs;
+
+use nix::unistd::Pid;
+
+use super::call::{Known, Source};
+use super::layout::{self, Detail};
+use super::objects::{self, Objects};
+use super::space::{PAGE, Reason, Space};
+use crate::trace::{Errno, Extent, MapFlags, Operation, Outcome, Perm, Prot, RemapFlags, Stamp};
+
+impl Space {
+    /// Writes a call and follows what it did.
+    pub(super) fn complete(&mut self, tid: Pid, stamp: Stamp, known: Known, result: Result<u64, u64>, objects: &mut Objects) {
+        let Known { mut operation, source, odd } = known;
+        self.calls_since_snapshot += 1;
+        let outcome = match result {
+            Ok(value) => Outcome::Value(value),
+            Err(number) => match Errno::from_number(number) {
+                Some(errno) => Outcome::Failed(errno),
+                // the kernel's own numbers beyond the last name: the call begins anew, or a signal ended it
+                None => return,
+            },
+        };
+        if odd && result.is_err() {
+            self.image.comment(&format!("{operation} = {outcome}, with bits that the format has no word for"));
+            return;
+        }
+        name_object(&mut operation, source, tid, result, objects);
+        let look = match result {
+            Ok(value) => self.apply(&operation, value),
+            Err(_) => may_leave_traces(&operation),
+        };
+        self.image.operation(Some(stamp), operation, outcome);
+        if look == Look::Needed
+            && let Err(error) = self.look(tid, objects, Reason::Call(stamp))
+        {
+            self.image.comment(&format!("the layout after the call above cannot be read: {error}"));
+        }
+    }
+
+    /// Follows a call that succeeded.
+    fn apply(&mut self, operation: &Operation, result: u64) -> Look {
+        match operation {
+            Operation::Mmap { len, prot, flags, .. } => {
+                if let Some(extent) = pages(result, *len) {
+                    self.coverage.map(extent, perm(*prot, *flags));
+                    if flags.contains(MapFlags::GROWSDOWN) {
+                        self.stacks.push(extent);
+                    }
+                }
+            }
+            Operation::Munmap { addr, len } => {
+                if let Some(extent) = pages(*addr, *len) {
+                    self.coverage.unmap(extent);
+                }
+            }
+            Operation::Mprotect { addr, len, prot } => {
+                if prot.contains(Prot::GROWSDOWN) || prot.contains(Prot::GROWSUP) {
+                    // it reached to the end of an area, and only the layout tells which
+                    return Look::Needed;
+                }
+                if let Some(extent) = pages(*addr, *len) {
+                    self.coverage.protect(extent, access(*prot));
+                }
+            }
+            Operation::Mremap { addr, old_len, new_len, flags, .. } => {
+                return self.apply_remap(*addr, round_up(*old_len), round_up(*new_len), *flags, result);
+            }
+            Operation::Brk { .. } => self.apply_brk(result),
+            Operation::Madvise { .. }
+            | Operation::Mlock { .. }
+            | Operation::Munlock { .. }
+            | Operation::Mseal { .. }
+            | Operation::Mlockall { .. }
+            | Operation::Munlockall => {}
+        }
+        Look::Unneeded
+    }
+
+    fn apply_remap(&mut self, from: u64, old_len: u64, new_len: u64, flags: RemapFlags, to: u64) -> Look {
+        let Some(new) = pages(to, new_len) else {
+            return Look::Needed;
+        };
+        if to == from {
+            let Some(&(_, perm)) = self.coverage.pieces(new).first() else {
+                return Look::Needed;
+            };
+            if new_len < old_len {
+                if let Some(tail) = pages(from + new_len, old_len - new_len) {
+                    self.coverage.unmap(tail);
+                }
+            } else if let Some(tail) = pages(from + old_len, new_len - old_len) {
+                self.coverage.map(tail, perm);
+            }
+            return Look::Unneeded;
+        }
+        // an old length of 0 makes a second mapping of what is shared there
+        let Some(old) = pages(from, old_len) else {
+            return Look::Needed;
+        };
+        let pieces = self.coverage.pieces(old);
+        let keep = flags.contains(RemapFlags::DONTUNMAP);
+        match pieces.as_slice() {
+            // several areas at once, possibly with holes, or one that is not as expected
+            [] | [_, _, ..] => Look::Needed,
+            [(_, perm)] => {
+                if !keep {
+                    self.coverage.unmap(old);
+                }
+                self.coverage.map(new, *perm);
+                Look::Unneeded
+            }
+        }
+    }
+
+    fn apply_brk(&mut self, brk: u64) {
+        let before = self.brk.replace(brk);
+        let (Some(before), brk) = (before.map(round_up), round_up(brk)) else {
+            // the first call only asks, as far as is known; if it did more, the next layout shows it
+            return;
+        };
+        if let Some(grown) = Extent::new(before, brk) {
+            self.coverage.map(grown, Perm::READ.union(Perm::WRITE));
+        } else if let Some(shrunk) = Extent::new(brk, before) {
+            self.coverage.unmap(shrunk);
+        }
+    }
+}
+
+/// Whether the layout must be read to know what a call did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Needed,
+    Unneeded,
+}
+
+/// Whether a call that failed may have changed something before it did.
+fn may_leave_traces(operation: &Operation) -> Look {
+    match operation {
+        Operation::Mprotect { .. } | Operation::Munmap { .. } | Operation::Mremap { .. } => Look::Needed,
+        Operation::Mmap { flags, .. } if flags.contains(MapFlags::FIXED) => Look::Needed,
+        _ => Look::Unneeded,
+    }
+}
+
+/// Completes what only the end of the call tells of an `mmap`.
+fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Result<u64, u64>, objects: &mut Objects) {
+    let Operation::Mmap { len, flags, object, .. } = operation else {
+        return;
+    };
+    if flags.contains(MapFlags::HUGETLB) && result.is_ok() {
+        // the kernel maps whole huge pages, and the trace must not depend on this machine's default size
+        *len = len.next_multiple_of(huge_page(*flags));
+    }
+    if source == Source::Nothing {
+        return;
+    }
+    let seen = result.ok().and_then(|address| {
+        let areas = layout::read(tid, Detail::Plain).ok()?;
+        areas.into_iter().find(|area| area.extent.contains(address))
+    });
+    *object = match seen {
+        Some(area) => objects.of_area(&area),
+        None => objects::failed(source),
+    };
+    if let Source::Descriptor(descriptor) = source {
+        objects.learn(tid, descriptor, object);
+    }
+}
+
+/// Bytes of the huge pages that a mapping asks for.
+fn huge_page(flags: MapFlags) -> u64 {
+    let told = flags.bits() >> 26;
+    if told != 0 {
+        return 1 << told;
+    }
+    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let default = info.lines().find_map(|line| line.strip_prefix("Hugepagesize:"));
+    let kib = default.and_then(|size| size.split_ascii_whitespace().next()).and_then(|size| size.parse::<u64>().ok());
+    kib.map_or(PAGE, |kib| kib.max(4) * 1024)
+}
+
+fn round_up(address: u64) -> u64 {
+    address.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX - (PAGE - 1))
+}
+
+/// The whole pages from `start` on that hold `len` bytes.
+fn pages(start: u64, len: u64) -> Option<Extent> {
+    Extent::new(start, start.checked_add(round_up(len))?)
+}
+
+fn access(prot: Prot) -> Perm {
+    let [bits, ..] = prot.bits().to_le_bytes();
+    Perm::from_bits(bits & 7)
+}
+
+fn perm(prot: Prot, flags: MapFlags) -> Perm {
+    if flags.is_shared() { access(prot).union(Perm::SHARED) } else { access(prot) }
+}

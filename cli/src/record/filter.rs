@@ -1,0 +1,151 @@
+//! Which system calls stop: a filter in the kernel, so that all others run at full speed.
+//!
+//! `launch` installs it in the child; the numbers must agree with what `call` understands.
+
+use seccompiler::{BpfProgram, sock_filter};
+
+/// `AUDIT_ARCH_X86_64`, as the kernel tells a filter by which table a call is numbered.
+const ARCH_X86_64: u32 = 0xc000_003e;
+/// Calls of the x32 table have this bit.
+const X32_BIT: u32 = 0x4000_0000;
+/// `map_shadow_stack`, which the C library does not know yet.
+pub(super) const SYS_MAP_SHADOW_STACK: i64 = 453;
+
+/// Offsets in what the kernel gives a filter.
+const NUMBER: u32 = 0;
+const ARCH: u32 = 4;
+const ARGUMENT_2: u32 = 16 + 2 * 8;
+
+const LOAD_WORD: u16 = 0x20;
+const JUMP_EQUAL: u16 = 0x15;
+const JUMP_ABOVE: u16 = 0x25;
+const JUMP_AT_LEAST: u16 = 0x35;
+const RETURN: u16 = 0x06;
+
+/// Stops the thread and tells its tracer.
+const STOP: u32 = 0x7ff0_0000;
+const ALLOW: u32 = 0x7fff_0000;
+
+/// What a stop carries when the call is numbered by another table than that of 64-bit programs.
+pub(super) const FOREIGN: u16 = 1;
+
+/// The calls that change a layout, a limit, or the whole address space; `madvise` has a rule of its own.
+const CALLS: [i64; 22] = [
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mprotect,
+    libc::SYS_pkey_mprotect,
+    libc::SYS_mremap,
+    libc::SYS_brk,
+    libc::SYS_mlock,
+    libc::SYS_mlock2,
+    libc::SYS_munlock,
+    libc::SYS_mlockall,
+    libc::SYS_munlockall,
+    libc::SYS_mseal,
+    libc::SYS_shmat,
+    libc::SYS_shmdt,
+    libc::SYS_io_setup,
+    libc::SYS_io_destroy,
+    libc::SYS_remap_file_pages,
+    SYS_MAP_SHADOW_STACK,
+    libc::SYS_setrlimit,
+    libc::SYS_prlimit64,
+    libc::SYS_execve,
+    libc::SYS_execveat,
+];
+
+fn statement(code: u16, k: u32) -> sock_filter {
+    sock_filter { code, jt: 0, jf: 0, k }
+}
+
+/// Skips `when_true` or `when_false` statements.
+fn jump(code: u16, k: u32, when_true: u8, when_false: u8) -> sock_filter {
+    sock_filter { code, jt: when_true, jf: when_false, k }
+}
+
+/// The filter as the kernel takes it.
+pub(super) fn program() -> BpfProgram {
+    let mut program = vec![
+        statement(LOAD_WORD, ARCH),
+        jump(JUMP_EQUAL, ARCH_X86_64, 1, 0),
+        statement(RETURN, STOP | u32::from(FOREIGN)),
+        statement(LOAD_WORD, NUMBER),
+        jump(JUMP_AT_LEAST, X32_BIT, 0, 1),
+        statement(RETURN, STOP | u32::from(FOREIGN)),
+    ];
+    for number in CALLS.into_iter().filter_map(|number| u32::try_from(number).ok()) {
+        program.push(jump(JUMP_EQUAL, number, 0, 1));
+        program.push(statement(RETURN, STOP));
+    }
+    let madvise = u32::try_from(libc::SYS_madvise).unwrap_or(u32::MAX);
+    // advices 0 to 2 and 10 to 19 change flags of areas; the frequent ones, which only drop pages, do not stop
+    program.extend([
+        jump(JUMP_EQUAL, madvise, 0, 5),
+        statement(LOAD_WORD, ARGUMENT_2),
+        jump(JUMP_ABOVE, 19, 3, 0),
+        jump(JUMP_AT_LEAST, 10, 1, 0),
+        jump(JUMP_ABOVE, 2, 1, 0),
+        statement(RETURN, STOP),
+        statement(RETURN, ALLOW),
+    ]);
+    program
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALLOW, ARCH_X86_64, FOREIGN, STOP, program};
+    use crate::trace::Advice;
+
+    /// What the kernel would do with a call, by a small model of its machine.
+    fn verdict(arch: u32, number: i64, argument_2: u64) -> u32 {
+        let load = |offset: u32| match offset {
+            0 => u32::try_from(number).expect("a number"),
+            4 => arch,
+            32 => u32::try_from(argument_2).expect("a small argument"),
+            other => panic!("nothing at {other}"),
+        };
+        let program = program();
+        let (mut place, mut word) = (0, 0);
+        loop {
+            let step = &program[place];
+            let taken = match step.code {
+                super::LOAD_WORD => {
+                    word = load(step.k);
+                    false
+                }
+                super::JUMP_EQUAL => word == step.k,
+                super::JUMP_ABOVE => word > step.k,
+                super::JUMP_AT_LEAST => word >= step.k,
+                super::RETURN => return step.k,
+                other => panic!("no such code {other}"),
+            };
+            place += 1 + usize::from(if taken { step.jt } else { step.jf });
+        }
+    }
+
+    #[test]
+    fn memory_calls_stop_and_others_do_not() {
+        for number in super::CALLS {
+            assert_eq!(verdict(ARCH_X86_64, number, 0), STOP, "{number}");
+        }
+        for number in [libc::SYS_read, libc::SYS_openat, libc::SYS_futex, libc::SYS_exit_group, 0x3fff_ffff] {
+            assert_eq!(verdict(ARCH_X86_64, number, 10), ALLOW, "{number}");
+        }
+    }
+
+    #[test]
+    fn madvise_stops_when_it_changes_the_layout() {
+        for number in 0..200 {
+            let stops = verdict(ARCH_X86_64, libc::SYS_madvise, number) == STOP;
+            let changes = Advice::from_number(number).is_some_and(Advice::changes_layout);
+            assert_eq!(stops, changes, "advice {number}");
+        }
+    }
+
+    #[test]
+    fn calls_of_other_tables_are_told_apart() {
+        assert_eq!(verdict(0x4000_0003, libc::SYS_mmap, 0), STOP | u32::from(FOREIGN), "32-bit");
+        assert_eq!(verdict(ARCH_X86_64, libc::SYS_mmap | 0x4000_0000, 0), STOP | u32::from(FOREIGN), "x32");
+    }
+}

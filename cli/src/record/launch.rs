@@ -1,0 +1,104 @@
+//! The start of the command: a child that waits until it is traced, takes the filter, and becomes the command.
+//!
+//! `tracer` comes in before anything else runs; `sys` and `filter` are called.
+
+use std::ffi::{CString, OsString};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::sys::ptrace;
+use nix::sys::signal::SigSet;
+use nix::unistd::{ForkResult, Pid, execvp};
+
+use super::{RecordError, filter, sys};
+
+/// The command before it runs.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) root: Pid,
+    go: PipeWriter,
+    trouble: PipeReader,
+}
+
+/// What the tracer wants to be told: threads, children, new programs, ends, and the calls of the filter. The command
+/// does not outlive the recorder, because its memory calls would fail without it.
+fn options() -> ptrace::Options {
+    ptrace::Options::PTRACE_O_TRACESYSGOOD
+        | ptrace::Options::PTRACE_O_TRACECLONE
+        | ptrace::Options::PTRACE_O_TRACEFORK
+        | ptrace::Options::PTRACE_O_TRACEVFORK
+        | ptrace::Options::PTRACE_O_TRACEEXEC
+        | ptrace::Options::PTRACE_O_TRACEEXIT
+        | ptrace::Options::PTRACE_O_TRACESECCOMP
+        | ptrace::Options::PTRACE_O_EXITKILL
+}
+
+/// Makes the child and traces it; it waits for [`Launch::go`]. `mask` is what the command's signal mask will be.
+pub(super) fn prepare(command: &[OsString], mask: &SigSet) -> Result<Launch, RecordError> {
+    let arguments: Vec<CString> = command
+        .iter()
+        .map(|word| CString::new(word.as_bytes()))
+        .collect::<Result<_, _>>()
+        .map_err(|error| RecordError::Start { command: shown(command), error: error.into() })?;
+    let failed = |what| move |error: io::Error| RecordError::Setup { what, error };
+    let (mut go_reader, go) = io::pipe().map_err(failed("make a pipe"))?;
+    let (trouble, mut trouble_writer) = io::pipe().map_err(failed("make a pipe"))?;
+    match sys::fork().map_err(|errno| RecordError::Setup { what: "fork", error: errno.into() })? {
+        ForkResult::Child => {
+            drop(go);
+            drop(trouble);
+            let error = become_command(&mut go_reader, &arguments, mask);
+            // the reader is the parent; without it nobody is left to tell
+            drop(trouble_writer.write_all(&error.raw_os_error().unwrap_or(0).to_le_bytes()));
+            std::process::exit(127);
+        }
+        ForkResult::Parent { child } => {
+            ptrace::seize(child, options())
+                .map_err(|errno| RecordError::Setup { what: "trace the command with ptrace", error: errno.into() })?;
+            Ok(Launch { root: child, go, trouble })
+        }
+    }
+}
+
+/// The child's part, which ends in the command or in an error.
+fn become_command(go: &mut PipeReader, arguments: &[CString], mask: &SigSet) -> io::Error {
+    let mut told = [0];
+    if let Err(error) = go.read_exact(&mut told) {
+        return error;
+    }
+    if let Err(errno) = mask.thread_set_mask().and_then(|()| sys::restore_broken_pipe()) {
+        return errno.into();
+    }
+    if let Err(error) = seccompiler::apply_filter(&filter::program()) {
+        return match error {
+            seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => error,
+            other => io::Error::other(other),
+        };
+    }
+    let Some(program) = arguments.first() else {
+        return io::ErrorKind::InvalidInput.into();
+    };
+    match execvp(program, arguments) {
+        Ok(never) => match never {},
+        Err(errno) => errno.into(),
+    }
+}
+
+impl Launch {
+    /// Lets the command begin.
+    pub(super) fn go(&mut self) -> Result<(), RecordError> {
+        self.go.write_all(&[1]).map_err(|error| RecordError::Setup { what: "start the command", error })
+    }
+
+    /// Why the command never began, asked when the child is gone.
+    pub(super) fn trouble(mut self) -> Option<io::Error> {
+        let mut number = [0; 4];
+        self.trouble.read_exact(&mut number).ok()?;
+        Some(io::Error::from_raw_os_error(i32::from_le_bytes(number)))
+    }
+}
+
+/// A command for a message.
+pub(super) fn shown(command: &[OsString]) -> String {
+    command.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,181 @@
+//! Threads, children and programs: how they begin and replace each other, and which address space each is in.
+//!
+//! `tracer` comes in, and `ends`, where they end. A trace is begun for each program of each process, and for each child
+//! that has an address space of its own.
+//!
+//! A new thread is announced by the one that made it, and stops for the first time; either may be told first. If its
+//! maker is killed before it told, the new one is an orphan, and is taken in without an announcement.
+
+use nix::unistd::Pid;
+
+use super::RecordError;
+use super::call::Call;
+use super::image::Image;
+use super::layout;
+use super::space::{Heritage, Space};
+use super::stop::{self, resume};
+use super::sys::{self, Resume};
+use super::tracer::{Stage, Task, Tracer};
+use crate::trace::{ForkOutcome, Name, Record};
+
+/// A thread that stopped before it was announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unannounced {
+    stop: Stop,
+    process: Pid,
+    /// The process of the thread that made it.
+    maker: Pid,
+}
+
+/// Which of its stops an unannounced thread is at: the last one, if it was killed before it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    First,
+    Last,
+}
+
+impl Tracer {
+    /// A thread made another thread or process, which stops for the first time soon, or already has.
+    pub(super) fn announced(&mut self, tid: Pid, usually_shares: bool) -> Result<(), RecordError> {
+        // it may have been taken in without this, and may be gone
+        let is_new = |child: &Pid| !self.tasks.contains_key(child) && !layout::is_dead(*child);
+        if let Some(child) = message(tid).filter(is_new) {
+            let parent_space = self.tasks.get(&tid).and_then(|task| task.space);
+            let shares = sys::same_space(tid, child).unwrap_or(usually_shares);
+            let process = layout::process_of(child).unwrap_or(child);
+            let space = if shares { parent_space } else { None };
+            if let Some(space) = space.and_then(|space| self.spaces.get_mut(&space)) {
+                space.users.insert(child);
+            }
+            self.tasks.insert(child, Task { process, space, call: None, stage: Stage::Expected });
+            if !shares {
+                self.forked(tid, child)?;
+            }
+            if let Some(unannounced) = self.unannounced.remove(&child) {
+                self.begin_at(child, unannounced.stop)?;
+            }
+        }
+        resume(tid, Resume::Run, 0)
+    }
+
+    /// A thread stopped that nobody has announced.
+    pub(super) fn unknown(&mut self, tid: Pid, stop: Stop) -> Result<(), RecordError> {
+        let process = layout::process_of(tid).unwrap_or(tid);
+        let maker = if process == tid { layout::parent_of(tid).unwrap_or(tid) } else { process };
+        self.unannounced.insert(tid, Unannounced { stop, process, maker });
+        self.adopt_orphans()
+    }
+
+    /// Takes in those whose maker cannot announce them any more.
+    pub(super) fn adopt_orphans(&mut self) -> Result<(), RecordError> {
+        let alive = |process: Pid| self.tasks.values().any(|task| task.process == process && task.stage != Stage::Leaving);
+        // a child may be made in the place of its maker, whose parent is then said to have made it
+        let may_tell = |maker: Pid| alive(maker) || (maker == Pid::this() && !self.tasks.is_empty());
+        let orphan = |(tid, new): &(&Pid, &Unannounced)| {
+            // a thread at its last stop keeps a new program of its process waiting
+            let in_the_way = new.stop == Stop::Last && new.process != **tid;
+            in_the_way || !may_tell(new.maker)
+        };
+        let orphans: Vec<Pid> = self.unannounced.iter().filter(orphan).map(|(tid, _)| *tid).collect();
+        for tid in orphans {
+            let Some(Unannounced { stop, process, .. }) = self.unannounced.remove(&tid) else {
+                continue;
+            };
+            self.tasks.insert(tid, Task { process, space: None, call: None, stage: Stage::Expected });
+            // another thread of a process that was killed has nothing left to do that could be recorded
+            let stop = if process == tid { stop } else { Stop::Last };
+            self.begin_at(tid, stop)?;
+        }
+        Ok(())
+    }
+
+    fn begin_at(&mut self, tid: Pid, stop: Stop) -> Result<(), RecordError> {
+        match stop {
+            Stop::First => self.newborn(tid),
+            Stop::Last => self.leaving(tid),
+        }
+    }
+
+    /// Notes a child in its parent's trace, and what it inherits.
+    fn forked(&mut self, tid: Pid, child: Pid) -> Result<(), RecordError> {
+        self.drain_faults();
+        let stamp = self.stamp(tid)?;
+        let Some(space) = self.tasks.get(&tid).and_then(|task| self.spaces.get_mut(&task.space?)) else {
+            return Ok(());
+        };
+        if let Some(name) = Name::new(format!("p{child}").as_bytes()) {
+            space.image.stamped(Some(stamp), &Record::Fork(ForkOutcome::Child(name)));
+        }
+        let heritage = Heritage { mmap_base: space.mmap_base, brk: space.brk };
+        self.heritages.insert(child, heritage);
+        Ok(())
+    }
+
+    /// A thread stops for the first time, before it has done anything.
+    pub(super) fn newborn(&mut self, tid: Pid) -> Result<(), RecordError> {
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return Ok(());
+        };
+        task.stage = Stage::Running;
+        if task.space.is_none() && tid != self.root {
+            let heritage = self.heritages.remove(&tid).unwrap_or_default();
+            self.begin_space(tid, Some(heritage));
+        }
+        resume(tid, Resume::Run, 0)
+    }
+
+    /// Begins the trace of an address space that only `tid` lives in.
+    pub(super) fn begin_space(&mut self, tid: Pid, heritage: Option<Heritage>) {
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return;
+        };
+        let number = self.programs.entry(task.process).and_modify(|number| *number += 1).or_insert(1);
+        let image = Image::begin(&self.files, task.process, tid, *number);
+        let id = self.next_space;
+        self.next_space += 1;
+        task.space = Some(id);
+        let process = task.process;
+        self.spaces.insert(id, Space::begin(image, process, tid, &mut self.objects, heritage));
+    }
+
+    /// A process runs another program now: all its other threads are gone, and so is its address space.
+    pub(super) fn replaced(&mut self, tid: Pid) -> Result<(), RecordError> {
+        self.drain_faults();
+        // the thread that called takes over the number of the process
+        let replacing = |task: &Task| task.process == tid && matches!(task.call, Some(Call::Exec));
+        let caller = || self.tasks.iter().find(|(_, task)| replacing(task)).map(|(thread, _)| *thread);
+        let former = message(tid).or_else(caller).unwrap_or(tid);
+        let old = self.tasks.get(&former).and_then(|task| task.space);
+        let vanished: Vec<Pid> = self.tasks.iter().filter(|(_, task)| task.process == tid).map(|(thread, _)| *thread).collect();
+        if let Some(space) = old.and_then(|old| self.spaces.get_mut(&old)) {
+            for thread in vanished.iter().chain([&former]) {
+                space.users.remove(thread);
+                space.inside.retain(|(inside, _)| inside != thread);
+                space.waiting.retain(|waiting| waiting != thread);
+            }
+        }
+        for thread in &vanished {
+            self.tasks.remove(thread);
+        }
+        let task = Task { process: tid, space: None, call: None, stage: Stage::Running };
+        self.tasks.insert(tid, task);
+        if let Some(old) = old {
+            if self.spaces.get(&old).is_some_and(|space| space.users.is_empty()) {
+                self.end_space(old, &[]);
+            } else {
+                // a child that shared its parent's address space until now
+                if let Some(space) = self.spaces.get_mut(&old) {
+                    space.last_layout = None;
+                }
+                self.admit(old)?;
+            }
+        }
+        self.begin_space(tid, None);
+        resume(tid, Resume::Run, 0)
+    }
+}
+
+/// The thread that an event of another tells.
+fn message(tid: Pid) -> Option<Pid> {
+    stop::message(tid).and_then(|number| i32::try_from(number).ok()).map(Pid::from_raw)
+}

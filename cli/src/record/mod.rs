@@ -1,0 +1,204 @@
+//! `vmaple record`: runs a command and writes the history of its memory maps, one trace per process image.
+//!
+//! The program comes in at [`run`]. `launch` starts the command and `tracer` watches it to its end with ptrace; a
+//! filter in the kernel (`filter`) lets only memory calls stop. `calls`, `lifecycle` and `ends` deal with the stops,
+//! `space` and `image` write what is learned. Every `unsafe` is in `sys`.
+//!
+//! What makes a true history of what is seen:
+//! - at most one thread of an address space is inside a memory call (`calls`);
+//! - each trace begins and ends with a layout read while its threads are stopped (`lifecycle`, `ends`), or with a note that there was no
+//!   thread left to read the last one from;
+//! - a model of what the calls did is compared with these layouts (`coverage`, `space`): what is more is growth of a
+//!   stack, or is told as not explained.
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+compile_error!("the program reads registers and system calls as they are on x86-64 Linux; the library does not");
+
+mod call;
+mod calls;
+mod clock;
+mod coverage;
+mod effect;
+mod ends;
+mod faults;
+mod filter;
+mod image;
+mod launch;
+mod layout;
+mod lifecycle;
+mod objects;
+mod space;
+mod stop;
+mod sys;
+mod tracer;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
+use nix::unistd::Pid;
+
+use clock::Clock;
+use faults::Faults;
+use image::{Ending, Files};
+use launch::Launch;
+use tracer::Tracer;
+
+/// Runs a command and records its memory maps.
+///
+/// Writes one trace per program that a process runs, named NAME.PID.N.trace, N counting the programs of that process.
+/// The exit status is that of the command, or 128 and the number of the signal that ended it; 127 if it could not be
+/// started.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RecordArgs {
+    /// Directory for the traces; made if it is not there
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub output: PathBuf,
+    /// Record page faults too, where the system allows it
+    #[arg(long)]
+    pub faults: bool,
+    /// Write the exact list of areas after every N calls, for `replay` to check
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub snapshots: Option<u64>,
+    /// Compress the traces
+    #[arg(short = 'z', long)]
+    pub gzip: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// Why a command could not be recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The directory for the traces is not there and cannot be made.
+    #[error("{}: cannot be made: {error}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The command did not begin.
+    #[error("{command}: cannot be run: {error}")]
+    Start {
+        /// Its name.
+        command: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// Something that a recording needs is not allowed or not there.
+    #[error("cannot {what}: {error}")]
+    Setup {
+        /// What.
+        what: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+    /// The kernel refused something while the command ran.
+    #[error("cannot {what} thread {tid}: {errno}")]
+    Trace {
+        /// What.
+        what: &'static str,
+        /// Which thread.
+        tid: Pid,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+/// What `record` ends with when the command could not be started, as a shell does.
+const NOT_STARTED: u8 = 127;
+
+/// Records a command; the exit code is the command's.
+///
+/// # Errors
+/// When the recording could not be set up, or the kernel refused something on the way. A command that cannot be
+/// started is told on standard error, and the exit code is 127.
+pub fn run(args: &RecordArgs) -> Result<ExitCode, RecordError> {
+    image::make_directory(&args.output).map_err(|error| RecordError::Directory { path: args.output.clone(), error })?;
+    let setup = |what| move |errno: Errno| RecordError::Setup { what, error: errno.into() };
+    let mask = SigSet::thread_get_mask().map_err(setup("read the signal mask"))?;
+    tracer::blocked_signals().thread_block().map_err(setup("block signals"))?;
+    let ended = record(args, &mask);
+    mask.thread_set_mask().map_err(setup("restore the signal mask"))?;
+    ended
+}
+
+fn record(args: &RecordArgs, mask: &SigSet) -> Result<ExitCode, RecordError> {
+    let mut launch = launch::prepare(&args.command, mask)?;
+    let faults = if args.faults { open_faults(launch.root) } else { None };
+    let clock = Clock::start().map_err(|errno| RecordError::Setup { what: "read the clock", error: errno.into() })?;
+    let root = launch.root;
+    let files = Files { directory: args.output.clone(), suffix: if args.gzip { ".trace.gz" } else { ".trace" } };
+    let mut tracer = Tracer::new(root, clock, files);
+    tracer.snapshots = args.snapshots;
+    tracer.faults = faults;
+    let ended = tracer.run(&mut launch);
+    // whatever happened, what was seen until then is kept
+    tracer.end_spaces();
+    if tracer.programs.is_empty() {
+        return ended.map(|()| not_started(args, launch));
+    }
+    tell(&tracer);
+    ended?;
+    Ok(ExitCode::from(exit_code(tracer.root_status)))
+}
+
+fn open_faults(root: Pid) -> Option<Faults> {
+    match Faults::open(root) {
+        Ok(faults) => Some(faults),
+        Err(error) => {
+            eprintln!("vmaple: page faults are not recorded: the tracepoint cannot be opened: {error}");
+            None
+        }
+    }
+}
+
+fn not_started(args: &RecordArgs, launch: Launch) -> ExitCode {
+    let command = launch::shown(&args.command);
+    match launch.trouble() {
+        Some(error) => eprintln!("vmaple: {}", RecordError::Start { command, error }),
+        None => eprintln!("vmaple: {command}: ended before it began"),
+    }
+    ExitCode::from(NOT_STARTED)
+}
+
+/// Says what was written, and what is wrong with it.
+fn tell(tracer: &Tracer) {
+    for report in &tracer.reports {
+        let tally = report.tally;
+        eprintln!("vmaple: {}: {} calls, {} faults, {} growths", report.path.display(), tally.operations, tally.faults, tally.growths);
+        if tally.unexplained != 0 {
+            eprintln!("vmaple: {}: {} changes that no call explains", report.path.display(), tally.unexplained);
+        }
+        if report.ending == Ending::Note {
+            eprintln!("vmaple: {}: ends without the last layout, which could not be taken", report.path.display());
+        }
+    }
+    let lost = tracer.faults.as_ref().map_or(0, Faults::lost);
+    for (count, what) in [
+        (lost, "page faults were lost"),
+        (tracer.notes.stray_faults, "page faults were of threads that were not known"),
+        (tracer.notes.crowded, "calls were let in beside one that took long: their order is not certain"),
+        (tracer.notes.foreign, "calls were of 32-bit programs, which are not recorded"),
+    ] {
+        if count != 0 {
+            eprintln!("vmaple: {count} {what}");
+        }
+    }
+}
+
+/// The command's exit status as a shell tells it.
+fn exit_code(status: Option<i32>) -> u8 {
+    let code = match status {
+        Some(status) if libc::WIFEXITED(status) => libc::WEXITSTATUS(status),
+        Some(status) if libc::WIFSIGNALED(status) => 128 + libc::WTERMSIG(status),
+        _ => 1,
+    };
+    u8::try_from(code).unwrap_or(1)
+}

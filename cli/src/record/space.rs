@@ -1,0 +1,279 @@
+//! One address space while it is recorded: its trace, what should be mapped, and who is in a call.
+//!
+//! `calls` and `lifecycle` come in. `layout`, `objects`, `coverage` and `image` are called.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::time::Instant;
+
+use nix::unistd::Pid;
+
+use super::coverage::{Coverage, Difference};
+use super::ends::Witness;
+use super::image::Image;
+use super::layout::{self, Detail, Seen};
+use super::objects::Objects;
+use crate::trace::{
+    Area, AreaFlags, Expected, Extent, Limit, MapFlags, Object, Offset, Operation, Outcome, Perm, Privilege, Prot, Record, Resource,
+    Setting, Stamp, VmCounts,
+};
+
+/// Bytes of a page: that of x86-64, the one machine that is recorded.
+pub(super) const PAGE: u64 = 4096;
+
+/// A fault further below a stack than this is not looked into when it happens. If it did make the stack grow, the
+/// next layout shows it.
+const MAX_GROWTH: u64 = 64 << 20;
+
+/// An address space and its trace.
+#[derive(Debug)]
+pub(super) struct Space {
+    pub(super) image: Image,
+    /// The process that began it.
+    pub(super) process: Pid,
+    pub(super) coverage: Coverage,
+    /// The break as the last `brk` told it.
+    pub(super) brk: Option<u64>,
+    /// Threads that live in it.
+    pub(super) users: BTreeSet<Pid>,
+    /// Who is in a call, since when. More than one only when a call takes so long that others could not be held.
+    pub(super) inside: Vec<(Pid, Instant)>,
+    /// Kept at its last stop until the others are out.
+    pub(super) witness: Option<Witness>,
+    /// Who is held at the entry of a call, first come first served.
+    pub(super) waiting: VecDeque<Pid>,
+    /// The layout when a program was about to be replaced.
+    pub(super) last_layout: Option<Vec<Seen>>,
+    pub(super) mmap_base: Option<u64>,
+    limits: Vec<(Resource, Limit)>,
+    /// Areas that grow down: those of the last layout that was read, and what was mapped since.
+    pub(super) stacks: Vec<Extent>,
+    pub(super) calls_since_snapshot: u64,
+}
+
+/// What a forked child has from its parent and no file tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heritage {
+    pub(super) mmap_base: Option<u64>,
+    pub(super) brk: Option<u64>,
+}
+
+/// Why a layout is compared with what should be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// A call was made whose effect only the layout tells.
+    Call(Stamp),
+    /// A layout is about to be written.
+    Snapshot,
+}
+
+impl Space {
+    /// Begins the trace of an address space whose threads are all stopped: header and starting layout.
+    pub(super) fn begin(mut image: Image, process: Pid, tid: Pid, objects: &mut Objects, heritage: Option<Heritage>) -> Self {
+        let seen = layout::read(tid, Detail::Flags).unwrap_or_else(|error| {
+            image.comment(&format!("the starting layout cannot be read: {error}"));
+            Vec::new()
+        });
+        // what a child has at first it has from its parent
+        let inherited = if heritage.is_some() { AreaFlags::INHERITED } else { AreaFlags::EMPTY };
+        let heritage = match heritage {
+            Some(heritage) => heritage,
+            None => Heritage { mmap_base: mmap_base(&seen), brk: None },
+        };
+        let limits = layout::limits(tid).unwrap_or_default();
+        for setting in settings(tid, heritage.mmap_base, &limits) {
+            image.record(&Record::Set(setting));
+        }
+        for area in &seen {
+            image.record(&Record::Area(Area {
+                extent: area.extent,
+                perm: area.perm,
+                flags: if area.flags.contains(AreaFlags::FAULTED) { area.flags.union(inherited) } else { area.flags },
+                object: objects.of_area(area),
+                offset: offset(area, &objects.of_area(area)),
+            }));
+        }
+        if let Some(brk) = heritage.brk {
+            // not a call of the child: it tells where the inherited break is
+            image.record(&Record::Operation(Operation::Brk { addr: 0 }, Outcome::Value(brk)));
+        }
+        Self {
+            image,
+            process,
+            coverage: Coverage::of(seen.iter().map(|area| (area.extent, area.perm))),
+            brk: heritage.brk,
+            users: BTreeSet::from([tid]),
+            inside: Vec::new(),
+            witness: None,
+            waiting: VecDeque::new(),
+            last_layout: None,
+            mmap_base: heritage.mmap_base,
+            limits,
+            stacks: seen.iter().filter(|area| area.flags.contains(AreaFlags::GROWSDOWN)).map(|area| area.extent).collect(),
+            calls_since_snapshot: 0,
+        }
+    }
+
+    /// A new program did not come: what was kept for that case is the last layout only if nobody is left to change it.
+    pub(super) fn forget_kept_layout(&mut self) {
+        if self.users.len() > 1 {
+            self.last_layout = None;
+        }
+    }
+
+    /// Writes the limits that changed.
+    pub(super) fn refresh_limits(&mut self, process: Pid) {
+        let Ok(limits) = layout::limits(process) else {
+            return;
+        };
+        for (resource, limit) in &limits {
+            if !self.limits.contains(&(*resource, *limit)) {
+                self.image.record(&Record::Set(Setting::Limit(*resource, *limit)));
+            }
+        }
+        self.limits = limits;
+    }
+
+    /// Reads the layout and writes what it shows beyond the calls.
+    pub(super) fn look(&mut self, tid: Pid, objects: &mut Objects, reason: Reason) -> io::Result<Vec<Seen>> {
+        let seen = layout::read(tid, Detail::Flags)?;
+        self.settle(&seen, objects, reason);
+        Ok(seen)
+    }
+
+    /// Writes what a layout shows beyond the calls: growth first, then all else as calls that would have done it.
+    pub(super) fn settle(&mut self, seen: &[Seen], objects: &mut Objects, reason: Reason) {
+        self.grow(seen);
+        let found = Coverage::of(seen.iter().map(|area| (area.extent, area.perm)));
+        let differences = self.coverage.differences(&found);
+        if differences.is_empty() {
+            return;
+        }
+        if reason == Reason::Snapshot {
+            self.image.comment("the layout shows what no call explains:");
+        }
+        for difference in &differences {
+            for operation in explain(difference, seen, objects) {
+                let outcome = match operation {
+                    Operation::Mmap { addr, .. } => Outcome::Value(addr),
+                    _ => Outcome::Value(0),
+                };
+                match reason {
+                    Reason::Call(stamp) => self.image.operation(Some(stamp), operation, outcome),
+                    Reason::Snapshot => self.image.unexplained(operation, outcome),
+                }
+            }
+        }
+        self.coverage = found;
+    }
+
+    /// Writes the growth that a layout shows.
+    fn grow(&mut self, seen: &[Seen]) {
+        self.stacks.clear();
+        for area in seen.iter().filter(|area| area.flags.contains(AreaFlags::GROWSDOWN)) {
+            self.stacks.push(area.extent);
+            let known = self.coverage.pieces(area.extent).first().map(|(extent, _)| extent.start);
+            if let Some(grown) = known.and_then(|known| Extent::new(area.extent.start, known)) {
+                self.coverage.map(grown, area.perm);
+                self.image.grew(area.extent);
+            }
+        }
+    }
+
+    /// After a fault at `address` was written: writes the growth that it caused, if it did.
+    pub(super) fn grow_after_fault(&mut self, tid: Pid, address: u64) {
+        let below = |stack: &Extent| address < stack.start && stack.start - address < MAX_GROWTH;
+        if !self.stacks.iter().any(below) || self.coverage.maps(address) {
+            return;
+        }
+        if let Ok(seen) = layout::read(tid, Detail::Flags) {
+            self.grow(&seen);
+        }
+    }
+
+    /// Writes the exact list of areas.
+    pub(super) fn write_maps(&mut self, seen: &[Seen], objects: &mut Objects) {
+        self.image.record(&Record::Maps);
+        for area in seen {
+            let object = objects.of_area(area);
+            let offset = (object != Object::Anon).then(|| offset(area, &object));
+            let line = Expected { extent: area.extent, perm: Some(area.perm), flags: Some(area.flags), object: Some(object), offset };
+            self.image.record(&Record::Expected(line));
+        }
+        self.image.record(&Record::End);
+    }
+
+    /// Writes the counters.
+    pub(super) fn write_counts(&mut self, tid: Pid) {
+        if let Ok(counts) = layout::counts(tid)
+            && counts != VmCounts::default()
+        {
+            self.image.record(&Record::Vm(counts));
+        }
+    }
+}
+
+/// The calls that would make a difference good.
+fn explain(difference: &Difference, seen: &[Seen], objects: &mut Objects) -> Vec<Operation> {
+    let Extent { start, end } = difference.extent;
+    let len = difference.extent.len_bytes();
+    match (difference.expected, difference.found) {
+        (_, None) => vec![Operation::Munmap { addr: start, len }],
+        (Some(expected), Some(found)) if expected.contains(Perm::SHARED) == found.contains(Perm::SHARED) => {
+            vec![Operation::Mprotect { addr: start, len, prot: prot(found) }]
+        }
+        (_, Some(_)) => {
+            let overlapping = seen.iter().filter(|area| area.extent.start < end && area.extent.end > start);
+            overlapping
+                .map(|area| {
+                    let addr = area.extent.start.max(start);
+                    let object = objects.of_area(area);
+                    let offset = match offset(area, &object) {
+                        Offset::Default => Offset::Default,
+                        Offset::Bytes(bytes) => Offset::Bytes(bytes.wrapping_add(addr - area.extent.start)),
+                    };
+                    let len = area.extent.end.min(end) - addr;
+                    Operation::Mmap { addr, len, prot: prot(area.perm), flags: flags(area.perm, &object), object, offset }
+                })
+                .collect()
+        }
+    }
+}
+
+fn prot(perm: Perm) -> Prot {
+    Prot::from_bits(u32::from(perm.bits() & 7)).0
+}
+
+fn flags(perm: Perm, object: &Object) -> MapFlags {
+    let kind = if perm.contains(Perm::SHARED) { MapFlags::SHARED } else { MapFlags::PRIVATE };
+    let anonymous = if matches!(object, Object::File(_)) { MapFlags::EMPTY } else { MapFlags::ANONYMOUS };
+    kind.union(MapFlags::FIXED).union(anonymous)
+}
+
+/// Where in its object an area begins. /proc shows 0 for private anonymous memory, which is not what counts there.
+fn offset(area: &Seen, object: &Object) -> Offset {
+    if *object == Object::Anon { Offset::Default } else { Offset::Bytes(area.offset) }
+}
+
+/// The top of the search for room: the loader was the first to be placed below it, right after the program began.
+fn mmap_base(seen: &[Seen]) -> Option<u64> {
+    let stack = seen.iter().position(|area| area.path == b"[stack]")?;
+    let below = seen.get(..stack)?.iter().rev().find(|area| !area.path.starts_with(b"["))?;
+    // a program without a loader has only itself below, at two thirds of all addresses at most
+    (below.extent.start >= 0x7000_0000_0000).then_some(below.extent.end)
+}
+
+fn settings(tid: Pid, mmap_base: Option<u64>, limits: &[(Resource, Limit)]) -> Vec<Setting> {
+    let privilege = if layout::may_pass_limits(tid) { Privilege::Privileged } else { Privilege::Ordinary };
+    let known = [
+        Some(Setting::Page(PAGE)),
+        Some(Setting::TaskSize(0x7fff_ffff_f000)),
+        layout::kernel_number("/proc/sys/vm/mmap_min_addr").map(Setting::MmapMinAddr),
+        mmap_base.map(Setting::MmapBase),
+        layout::brk_start(tid).map(Setting::BrkStart),
+        Some(Setting::GuardGap(256)),
+        layout::kernel_number("/proc/sys/vm/max_map_count").map(Setting::MaxMapCount),
+    ];
+    let limits = limits.iter().map(|(resource, limit)| Setting::Limit(*resource, *limit));
+    known.into_iter().flatten().chain(limits).chain([Setting::Privileged(privilege)]).collect()
+}

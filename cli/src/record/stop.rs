@@ -1,0 +1,60 @@
+//! What a stopped thread is stopped at, and how it goes on.
+//!
+//! SIGKILL ends every stop: a thread that was seen to stop may by now be at its last one, on its way out. Whoever let
+//! it go on from there would take away the last look at its address space, and what the kernel tells with a stop is
+//! by then the message of another. So the last stop is left here only by [`release`]. `calls`, `lifecycle`, `ends` and
+//! `tracer` come in; `sys` is called.
+
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::unistd::Pid;
+
+use super::RecordError;
+use super::sys::{self, Resume};
+
+/// `PTRACE_EVENT_*`, as a wait status carries them.
+pub(super) const EVENT_FORK: i32 = 1;
+pub(super) const EVENT_VFORK: i32 = 2;
+pub(super) const EVENT_CLONE: i32 = 3;
+pub(super) const EVENT_EXEC: i32 = 4;
+pub(super) const EVENT_EXIT: i32 = 6;
+pub(super) const EVENT_SECCOMP: i32 = 7;
+pub(super) const EVENT_STOP: i32 = 128;
+
+/// Lets a thread go on, unless it is at its last stop, which it will tell by itself.
+///
+/// Between the question and the request it may be killed and get there; `ends` copes with threads whose last stop is
+/// never told.
+pub(super) fn resume(tid: Pid, how: Resume, signal: i32) -> Result<(), RecordError> {
+    if is_last(tid) { Ok(()) } else { go_on(tid, how, signal) }
+}
+
+/// Lets a thread go on from its last stop, which was told.
+pub(super) fn release(tid: Pid) -> Result<(), RecordError> {
+    go_on(tid, Resume::Run, 0)
+}
+
+fn go_on(tid: Pid, how: Resume, signal: i32) -> Result<(), RecordError> {
+    match sys::resume(tid, how, signal) {
+        // killed meanwhile, and it tells so by itself
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(RecordError::Trace { what: "resume", tid, errno }),
+    }
+}
+
+/// What the kernel tells with a stop other than the last; none if the thread was killed and is there no more.
+pub(super) fn message(tid: Pid) -> Option<i64> {
+    let message = ptrace::getevent(tid).ok()?;
+    // asked afterwards: no way leads back from the last stop
+    (!is_last(tid)).then_some(message)
+}
+
+/// The status with which a thread at its last stop ends, as a wait status.
+pub(super) fn exit_status(tid: Pid) -> Option<i32> {
+    ptrace::getevent(tid).ok().and_then(|status| i32::try_from(status).ok())
+}
+
+fn is_last(tid: Pid) -> bool {
+    let last = |info: libc::siginfo_t| info.si_signo == libc::SIGTRAP && info.si_code == libc::SIGTRAP | (EVENT_EXIT << 8);
+    ptrace::getsiginfo(tid).is_ok_and(last)
+}

@@ -1,0 +1,71 @@
+//! The system calls that no library wraps safely: every `unsafe` of the program is here.
+//!
+//! Signals and wait statuses are plain numbers because real-time signals, which language runtimes send to their
+//! threads, have no name in the enumerations of the libraries. `launch` and `tracer` come in, nobody is called.
+
+#![allow(unsafe_code, reason = "ptrace requests with any signal, waiting for any, kcmp and fork have no safe wrapper")]
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::unistd::{ForkResult, Pid};
+
+/// How a stopped thread goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resume {
+    /// Up to the next event.
+    Run,
+    /// Up to the end of the system call it is in.
+    ToCallExit,
+    /// Not yet: it stays stopped with its group, and events are told.
+    Listen,
+}
+
+/// Lets a stopped thread go on, and delivers a signal unless that is 0.
+pub(super) fn resume(tid: Pid, how: Resume, signal: i32) -> nix::Result<()> {
+    let request = match how {
+        Resume::Run => libc::PTRACE_CONT,
+        Resume::ToCallExit => libc::PTRACE_SYSCALL,
+        Resume::Listen => libc::PTRACE_LISTEN,
+    };
+    let (none, signal) = (0_u64, i64::from(signal));
+    // SAFETY: these requests read and write no memory of this process; a thread that is not ours is an error.
+    let result = unsafe { libc::ptrace(request, tid.as_raw(), none, signal) };
+    Errno::result(result).map(drop)
+}
+
+/// The next thread that has something to tell, with its wait status; none if all are running.
+pub(super) fn wait_any() -> nix::Result<Option<(Pid, i32)>> {
+    let mut status = 0;
+    // SAFETY: the status is written to a variable that lives across the call.
+    let tid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::WNOHANG) };
+    match Errno::result(tid)? {
+        0 => Ok(None),
+        tid => Ok(Some((Pid::from_raw(tid), status))),
+    }
+}
+
+/// Whether two threads have one address space; none if the kernel does not tell.
+pub(super) fn same_space(one: Pid, other: Pid) -> Option<bool> {
+    const KCMP_VM: libc::c_long = 1;
+    let (one, other) = (libc::c_long::from(one.as_raw()), libc::c_long::from(other.as_raw()));
+    // SAFETY: the call takes numbers only.
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_VM, 0_i64, 0_i64) };
+    Errno::result(order).ok().map(|order| order == 0)
+}
+
+/// Forks. The child may do whatever it likes, because there must be no other thread whose locks it would inherit.
+pub(super) fn fork() -> nix::Result<ForkResult> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    if threads != 1 {
+        return Err(Errno::EDEADLK);
+    }
+    // SAFETY: this is the only thread, as was just seen, and only this thread could start another.
+    unsafe { nix::unistd::fork() }
+}
+
+/// Gives a broken pipe its default effect again, which the start of every Rust program takes away.
+pub(super) fn restore_broken_pipe() -> nix::Result<()> {
+    // SAFETY: the default is no handler, so nothing of this program runs in a signal.
+    let result = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    result.map(drop)
+}

@@ -1,0 +1,242 @@
+//! The recorder's loop: it waits for stops of the traced threads and hands each to the one who deals with it.
+//!
+//! `record::run` comes in. `calls` deals with the entry and the end of memory calls, `lifecycle` with threads, children
+//! and programs, `ends` with their ends. All runs in one thread, because the kernel obeys only the thread that began to trace.
+//!
+//! The order of a trace is the order of the calls because at most one thread of an address space is inside a memory
+//! call: the others are held at its entry. See `calls`.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+
+use super::call::Call;
+use super::clock::Clock;
+use super::faults::Faults;
+use super::image::{Files, Report};
+use super::lifecycle::{Stop, Unannounced};
+use super::objects::Objects;
+use super::space::{Heritage, Space};
+use super::stop::{EVENT_CLONE, EVENT_EXEC, EVENT_EXIT, EVENT_FORK, EVENT_SECCOMP, EVENT_STOP, EVENT_VFORK, resume};
+use super::sys::{self, Resume};
+use super::{RecordError, launch::Launch};
+use crate::trace::{Context, Stamp};
+
+/// How often held threads are looked after, at the least.
+const TICK_MS: u8 = 50;
+/// How often the rings of faults are emptied, at the least.
+const FAULT_TICK_MS: u8 = 10;
+
+/// Names an address space for the time of a recording.
+pub(super) type SpaceId = u64;
+
+/// All that is known while a command runs.
+#[derive(Debug)]
+pub(super) struct Tracer {
+    pub(super) files: Files,
+    /// So many calls between two intermediate layouts.
+    pub(super) snapshots: Option<u64>,
+    pub(super) clock: Clock,
+    pub(super) objects: Objects,
+    pub(super) tasks: HashMap<Pid, Task>,
+    pub(super) spaces: HashMap<SpaceId, Space>,
+    pub(super) next_space: SpaceId,
+    /// What children have from their parents, until they stop for the first time.
+    pub(super) heritages: HashMap<Pid, Heritage>,
+    /// Threads that stopped before the event that announces them.
+    pub(super) unannounced: HashMap<Pid, Unannounced>,
+    /// Programs that each process has run.
+    pub(super) programs: HashMap<Pid, u32>,
+    pub(super) root: Pid,
+    pub(super) root_status: Option<i32>,
+    pub(super) faults: Option<Faults>,
+    pub(super) reports: Vec<Report>,
+    pub(super) notes: Notes,
+}
+
+/// What must be told in the end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Notes {
+    /// Calls that were let in beside another that took too long.
+    pub(super) crowded: u64,
+    /// Calls of 32-bit programs, which are not recorded.
+    pub(super) foreign: u64,
+    /// Faults of threads that were not known.
+    pub(super) stray_faults: u64,
+}
+
+/// A traced thread.
+#[derive(Debug)]
+pub(super) struct Task {
+    /// The process it belongs to.
+    pub(super) process: Pid,
+    /// None for the command before it begins.
+    pub(super) space: Option<SpaceId>,
+    /// What it is inside of.
+    pub(super) call: Option<Call>,
+    pub(super) stage: Stage,
+}
+
+/// Where a thread is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Announced, and has not yet stopped for the first time.
+    Expected,
+    /// Running, or stopped for a moment.
+    Running,
+    /// Stopped at the entry of a call, with these registers, until others are out of theirs.
+    Held,
+    /// On its way out: it will not come back to its address space.
+    Leaving,
+}
+
+impl Tracer {
+    /// Knows only the command, before it begins.
+    pub(super) fn new(root: Pid, clock: Clock, files: Files) -> Self {
+        let begun = Task { process: root, space: None, call: None, stage: Stage::Running };
+        Self {
+            files,
+            snapshots: None,
+            clock,
+            objects: Objects::default(),
+            tasks: HashMap::from([(root, begun)]),
+            spaces: HashMap::new(),
+            next_space: 0,
+            heritages: HashMap::new(),
+            unannounced: HashMap::new(),
+            programs: HashMap::new(),
+            root,
+            root_status: None,
+            faults: None,
+            reports: Vec::new(),
+            notes: Notes::default(),
+        }
+    }
+
+    /// Runs the command to its end.
+    pub(super) fn run(&mut self, launch: &mut Launch) -> Result<(), RecordError> {
+        let signals = signal_descriptor()?;
+        launch.go()?;
+        loop {
+            loop {
+                match sys::wait_any() {
+                    Ok(Some((tid, status))) => self.changed(tid, status)?,
+                    Ok(None) => break,
+                    Err(Errno::ECHILD) => return Ok(()),
+                    Err(Errno::EINTR) => {}
+                    Err(errno) => {
+                        return Err(RecordError::Trace { what: "wait for", tid: self.root, errno });
+                    }
+                }
+            }
+            self.drain_faults();
+            self.relieve()?;
+            self.relieve_witnesses()?;
+            self.sleep(&signals)?;
+        }
+    }
+
+    /// Waits for a stop or a signal, but not for long.
+    fn sleep(&self, signals: &SignalFd) -> Result<(), RecordError> {
+        let failed = |errno| RecordError::Trace { what: "wait for", tid: self.root, errno };
+        let mut watched = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let tick_ms = if self.faults.is_some() { FAULT_TICK_MS } else { TICK_MS };
+        match poll(&mut watched, PollTimeout::from(tick_ms)) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        while let Some(told) = signals.read_signal().map_err(failed)? {
+            // from the terminal the command has these itself; what was sent to the recorder alone is passed on
+            let number = i32::try_from(told.ssi_signo).unwrap_or(0);
+            if let Ok(signal @ (Signal::SIGTERM | Signal::SIGHUP)) = Signal::try_from(number) {
+                match kill(self.root, signal) {
+                    Ok(()) | Err(Errno::ESRCH) => {}
+                    Err(errno) => return Err(failed(errno)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deals with what a thread has to tell.
+    fn changed(&mut self, tid: Pid, status: i32) -> Result<(), RecordError> {
+        if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+            return self.gone(tid, status);
+        }
+        if !libc::WIFSTOPPED(status) {
+            return Ok(());
+        }
+        let (signal, event) = (libc::WSTOPSIG(status), status >> 16);
+        let Some(task) = self.tasks.get_mut(&tid) else {
+            return self.unknown(tid, if event == EVENT_EXIT { Stop::Last } else { Stop::First });
+        };
+        if event == EVENT_EXIT {
+            return self.leaving(tid);
+        }
+        if task.stage == Stage::Expected {
+            return self.newborn(tid);
+        }
+        match event {
+            EVENT_SECCOMP => self.entered(tid),
+            EVENT_FORK | EVENT_VFORK | EVENT_CLONE => self.announced(tid, event != EVENT_FORK),
+            EVENT_EXEC => self.replaced(tid),
+            // stopped by a signal together with its group, until it is continued
+            EVENT_STOP if signal != libc::SIGTRAP => resume(tid, Resume::Listen, 0),
+            EVENT_STOP => resume(tid, Resume::Run, 0),
+            _ if signal == libc::SIGTRAP | 0x80 => self.ended(tid),
+            _ => {
+                let how = if task.call.is_some() { Resume::ToCallExit } else { Resume::Run };
+                resume(tid, how, signal)
+            }
+        }
+    }
+
+    /// Now, as a trace tells it.
+    pub(super) fn stamp(&self, tid: Pid) -> Result<Stamp, RecordError> {
+        let time_ns = self.clock.elapsed_ns().map_err(|errno| RecordError::Trace { what: "time", tid, errno })?;
+        Ok(Stamp { tid: tid.as_raw().cast_unsigned(), time_ns })
+    }
+
+    /// Writes the faults that happened so far. Whoever writes a call does this first: what is in the rings by then
+    /// happened before the call ended.
+    pub(super) fn drain_faults(&mut self) {
+        let Some(faults) = &mut self.faults else {
+            return;
+        };
+        for fault in faults.drain() {
+            let tid = Pid::from_raw(fault.tid.cast_signed());
+            let task = self.tasks.get(&tid);
+            let space = task.and_then(|task| self.spaces.get_mut(&task.space?));
+            match space {
+                // the kernel fills the next program's address space, which has no trace yet
+                Some(_) if fault.context == Context::Kernel && matches!(task, Some(Task { call: Some(Call::Exec), .. })) => {}
+                Some(space) => {
+                    let stamp = Stamp { tid: fault.tid, time_ns: self.clock.since_start_ns(fault.monotonic_ns) };
+                    space.image.fault(stamp, fault.address, fault.access, fault.context);
+                    space.grow_after_fault(tid, fault.address);
+                }
+                // the child on its way to the command: the recorder's own memory
+                None if tid == self.root => {}
+                // the kernel for a child that has not begun: its first layout will show it
+                None if fault.context == Context::Kernel => {}
+                None => self.notes.stray_faults += 1,
+            }
+        }
+    }
+}
+
+/// The signals that the recorder reads instead of being interrupted by them.
+pub(super) fn blocked_signals() -> SigSet {
+    let signals = [Signal::SIGCHLD, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP];
+    signals.into_iter().collect()
+}
+
+fn signal_descriptor() -> Result<SignalFd, RecordError> {
+    SignalFd::with_flags(&blocked_signals(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        .map_err(|errno| RecordError::Setup { what: "read signals", error: errno.into() })
+}

@@ -1,0 +1,297 @@
+//! The checked rebuild: the history goes into the index edit by edit while readers resolve the sampled addresses, and
+//! every answer is held against what was true at some moment of the question. `replay::run` comes in here; `lives`
+//! knows what was true, `index` is what is being checked.
+//!
+//! Before each edit the writer publishes its number as begun, after it as done. A reader takes `done`, asks, and takes
+//! `begun`: the moments of its question are those in between. The numbers go on from round to round; a question that
+//! lasted for a whole round (its thread was not running meanwhile) could have met any moment, and is counted as such.
+
+use super::coverage::Area;
+use super::history::{History, Step};
+use super::index::{Handles, Indexes, Totals};
+use super::lives::{Lives, Moments, Wrong};
+use super::progress::Progress;
+use super::question::{Difference, Mismatch, ask, range};
+use super::samples::Samples;
+use crossbeam_utils::CachePadded;
+use serde::Serialize;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::time::{Duration, Instant};
+
+/// How long the rounds go on at least, and how many answers are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) time: Duration,
+    pub(super) answers: u64,
+}
+
+/// The wrong answers that one reader keeps to be told; all are counted.
+const TOLD: usize = 8;
+/// How far around the writer's place in the recording a reader picks half of its addresses.
+const NEAR: usize = 32;
+/// How many questions a reader asks between two looks at whether it is to stop.
+const BATCH: u64 = 64;
+
+/// What the checked rebuild found.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Checked {
+    /// How often the whole history was rebuilt.
+    pub(super) rounds: u64,
+    /// Edits made in all rounds, the way back included.
+    pub(super) edits: u64,
+    /// Answers that readers got; each was checked.
+    pub(super) answers: u64,
+    /// Answers during which an edit began, went on or ended.
+    pub(super) overlapped: u64,
+    /// Answers that came a whole round after their question, so that any moment explains them.
+    pub(super) unbounded: u64,
+    /// Answers that were an area.
+    pub(super) hits: u64,
+    /// Blocks and questions that the index was asked.
+    pub(super) asked: u64,
+    /// Answers that were true at no moment of their question.
+    pub(super) wrong: u64,
+    pub(super) seconds: f64,
+    /// The index at the end of the history.
+    #[serde(skip)]
+    pub(super) finish: Totals,
+    /// The first of the wrong answers, in words.
+    #[serde(rename = "wrong_told")]
+    pub(super) told: Vec<String>,
+    /// Where the index refused an edit, or was not what it should have been.
+    #[serde(rename = "index_faults")]
+    pub(super) faults: Vec<String>,
+}
+
+/// What writer and readers share.
+#[derive(Default)]
+struct Board {
+    begun: CachePadded<AtomicU64>,
+    done: CachePadded<AtomicU64>,
+    answers: CachePadded<AtomicU64>,
+    over: AtomicBool,
+}
+
+/// What one reader brings back.
+#[derive(Default)]
+struct Findings {
+    answers: u64,
+    overlapped: u64,
+    unbounded: u64,
+    hits: u64,
+    wrong: u64,
+    told: Vec<String>,
+}
+
+/// Everything that stays the same while writer and readers run.
+pub(super) struct Stage<'a> {
+    pub(super) history: &'a History,
+    pub(super) samples: &'a Samples,
+    pub(super) lives: &'a Lives,
+    pub(super) indexes: &'a Indexes,
+}
+
+/// Rebuilds the history until both bounds of `extent` are reached; the differences that the index shows join those
+/// that the plain model has shown.
+pub(super) fn run(stage: &Stage<'_>, readers: usize, extent: Extent, differences: &mut Vec<Difference>, progress: &Progress) -> Checked {
+    let board = Board::default();
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let board = &board;
+        let threads: Vec<_> = (0..readers).map(|number| scope.spawn(move || read(stage, board, number))).collect();
+        let mut checked = {
+            let _open = OnDrop(|| board.over.store(true, Ordering::Release));
+            write(stage, board, extent, differences, progress)
+        };
+        for thread in threads {
+            match thread.join() {
+                Ok(findings) => checked.add(findings),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        checked.seconds = began.elapsed().as_secs_f64();
+        checked
+    })
+}
+
+/// Runs something however the block is left, so that a panic on one side never leaves the other waiting.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl Checked {
+    fn add(&mut self, findings: Findings) {
+        self.answers += findings.answers;
+        self.overlapped += findings.overlapped;
+        self.unbounded += findings.unbounded;
+        self.hits += findings.hits;
+        self.wrong += findings.wrong;
+        self.told.extend(findings.told);
+    }
+
+    /// Whether nothing was found.
+    pub(super) fn holds(&self) -> bool {
+        self.wrong == 0 && self.faults.is_empty()
+    }
+}
+
+fn write(stage: &Stage<'_>, board: &Board, extent: Extent, differences: &mut Vec<Difference>, progress: &Progress) -> Checked {
+    let mut checked = Checked::default();
+    let began = Instant::now();
+    for round in 1.. {
+        let before = checked.edits;
+        if round == 1 {
+            checked.asked = first_round(stage, board, differences, &mut checked.faults);
+        } else {
+            apply(stage, board, before, &stage.history.steps, &mut checked.faults);
+        }
+        checked.finish = stage.indexes.totals();
+        compare(stage, |space| &space.finish, "after the last operation", &mut checked.faults);
+        let back = before + stage.history.steps.len() as u64;
+        apply(stage, board, back, &stage.lives.restore, &mut checked.faults);
+        compare(stage, |space| &space.start, "back at the start", &mut checked.faults);
+        checked.rounds = round;
+        checked.edits = back + stage.lives.restore.len() as u64;
+        let answers = board.answers.load(Ordering::Relaxed);
+        progress.checked(round, answers);
+        if began.elapsed() >= extent.time && answers >= extent.answers {
+            break;
+        }
+    }
+    checked
+}
+
+/// The first round stops at every block and question of the recording and asks the index.
+fn first_round(stage: &Stage<'_>, board: &Board, differences: &mut Vec<Difference>, faults: &mut Vec<String>) -> u64 {
+    let history = stage.history;
+    let mut mismatches: Vec<Mismatch> = Vec::new();
+    let mut made = 0;
+    for check in &history.checks {
+        let steps = &history.steps[made as usize..check.after as usize];
+        apply(stage, board, u64::from(made), steps, faults);
+        made = check.after;
+        let pinned = stage.indexes.pin(check.space);
+        mismatches.extend(ask(&pinned, &check.question, check.line, &history.block_lines, &history.backings));
+    }
+    apply(stage, board, u64::from(made), &history.steps[made as usize..], faults);
+    Difference::merge(differences, mismatches);
+    history.checks.len() as u64
+}
+
+/// Makes edits; `before` were made so far.
+fn apply(stage: &Stage<'_>, board: &Board, before: u64, steps: &[Step], faults: &mut Vec<String>) {
+    for (number, step) in (before + 1..).zip(steps) {
+        board.begun.store(number, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let result = stage.indexes.apply(step);
+        board.done.store(number, Ordering::SeqCst);
+        if let Err(refusal) = result
+            && faults.len() < TOLD
+        {
+            let place = place(stage.history, stage.lives.moment(number));
+            faults.push(format!("{place}: the index refused {:?}: {refusal}", step.edit));
+        }
+    }
+}
+
+/// Holds every map against a layout, entry by entry.
+fn compare<'s>(stage: &Stage<'s>, layout: impl Fn(&'s super::history::Space) -> &'s Vec<Area>, when: &str, faults: &mut Vec<String>) {
+    for (number, space) in (0..).zip(&stage.history.spaces) {
+        let pinned = stage.indexes.pin(number);
+        let mut found = pinned.areas();
+        let expected = layout(space);
+        let differs = expected.iter().map(|area| (Some(*area), found.next())).find(|(expected, found)| expected != found);
+        let differs = differs.or_else(|| found.next().map(|area| (None, Some(area))));
+        if let Some((expected, found)) = differs.filter(|_| faults.len() < TOLD) {
+            let (expected, found) = (entry(expected), entry(found));
+            faults.push(format!("{}: {when}: expected {expected}, found {found} in the index", stage.history.file));
+        }
+    }
+}
+
+fn entry(area: Option<Area>) -> String {
+    match area {
+        Some(area) => format!("the entry {:#x}..={:#x} {} ({:#x})", area.start, area.last, area.word.perm(), area.word.0),
+        None => "no more entries".to_owned(),
+    }
+}
+
+/// The line that an edit comes from.
+fn place(history: &History, edit: u32) -> String {
+    match history.line_of_edit(edit) {
+        Some(line) => format!("{}:{line}", history.file),
+        None => history.file.clone(),
+    }
+}
+
+fn read(stage: &Stage<'_>, board: &Board, number: usize) -> Findings {
+    let mut handles = stage.indexes.handles();
+    let mut findings = Findings::default();
+    let mut random = fastrand::Rng::with_seed(0x5eed + number as u64);
+    while !board.over.load(Ordering::Acquire) {
+        for _ in 0..BATCH {
+            question(stage, board, &mut handles, &mut random, &mut findings);
+        }
+        board.answers.fetch_add(BATCH, Ordering::Relaxed);
+    }
+    findings
+}
+
+fn question(stage: &Stage<'_>, board: &Board, handles: &mut Handles<'_>, random: &mut fastrand::Rng, findings: &mut Findings) {
+    let lives = stage.lives;
+    let sample = pick(stage.samples, lives.moment(board.done.load(Ordering::Relaxed)), random);
+    let (space, address) = stage.samples.address(sample);
+    let done = board.done.load(Ordering::SeqCst);
+    let answer = handles.lookup(space, address);
+    // whatever of an edit the answer shows, the number that the writer published before it is seen below
+    fence(Ordering::SeqCst);
+    let begun = board.begun.load(Ordering::SeqCst);
+    findings.answers += 1;
+    findings.overlapped += u64::from(begun > done);
+    findings.hits += u64::from(answer.is_some());
+    let moments = lives.moments(done, begun);
+    findings.unbounded += u64::from(moments == Moments::Any);
+    if let Err(wrong) = lives.explain(space, sample, address, answer, moments) {
+        findings.wrong += 1;
+        if findings.told.len() < TOLD {
+            let edits = (lives.moment(done), lives.moment(begun));
+            findings.told.push(tell(stage.history, address, answer, wrong, edits));
+        }
+    }
+}
+
+/// Half of the addresses are those that the recording touched around where the writer is, half are any.
+fn pick(samples: &Samples, done: u32, random: &mut fastrand::Rng) -> usize {
+    let touches = samples.touches();
+    let touch = if random.bool() {
+        let near = samples.touch_after(done) + random.usize(..2 * NEAR);
+        near.saturating_sub(NEAR).min(touches.len() - 1)
+    } else {
+        random.usize(..touches.len())
+    };
+    touches[touch].0 as usize
+}
+
+fn tell(history: &History, address: u64, answer: Option<Area>, wrong: Wrong, edits: (u32, u32)) -> String {
+    let found = match answer {
+        Some(area) => {
+            let extent = super::coverage::Extent { start: area.start, last: area.last };
+            format!("{} {}", range(extent), area.word.perm())
+        }
+        None => "nothing".to_owned(),
+    };
+    let expected = match wrong {
+        Wrong::Elsewhere => "an area that contains it",
+        Wrong::NeverThere => "an area that was there at some moment of the question",
+        Wrong::Missed => "an area, for it was mapped throughout the question",
+    };
+    let (first, last) = (place(history, edits.0), place(history, edits.1));
+    format!("{first}: a reader asked for {address:#x} between there and {last}: expected {expected}, found {found}")
+}
+
+#[cfg(test)]
+mod tests;

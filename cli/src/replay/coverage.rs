@@ -1,0 +1,229 @@
+//! The plain model beside the index: which addresses are mapped, and as what, in a `BTreeMap` and nothing clever.
+//! `history` builds the edits with it and checks the recorded blocks against it; `lives` runs it once more to know
+//! what every moment of the history looked like. It calls nobody.
+
+use super::word::Word;
+use std::collections::BTreeMap;
+
+/// One area: both addresses belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Area {
+    pub(super) start: u64,
+    pub(super) last: u64,
+    pub(super) word: Word,
+}
+
+/// A range of addresses, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) start: u64,
+    pub(super) last: u64,
+}
+
+/// One change to a layout: what the library is asked for in one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Edit {
+    /// Puts an area where nothing is.
+    Insert(Area),
+    /// Puts an area over whatever is there.
+    Replace(Area),
+    /// Takes everything out of a range.
+    Remove(Extent),
+    /// The area that starts at `from` now starts at `to`, below it; between them was nothing.
+    ExtendDown { from: u64, to: u64 },
+    /// The area whose last byte is `from` now ends with `to`, above it; between them was nothing.
+    ExtendUp { from: u64, to: u64 },
+}
+
+/// What an edit did: the areas that are no more, those that are new, and where an address became mapped or stopped
+/// being so.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) died: Vec<Area>,
+    pub(super) born: Vec<Area>,
+    pub(super) mapped: Vec<Extent>,
+    pub(super) unmapped: Vec<Extent>,
+}
+
+/// A layout.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Coverage {
+    /// By start: the last byte, and the word.
+    areas: BTreeMap<u64, (u64, Word)>,
+}
+
+impl Coverage {
+    /// The areas from below upwards.
+    pub(super) fn areas(&self) -> impl Iterator<Item = Area> {
+        self.areas.iter().map(|(start, (last, word))| Area { start: *start, last: *last, word: *word })
+    }
+
+    /// How many areas there are.
+    pub(super) fn len(&self) -> usize {
+        self.areas.len()
+    }
+
+    /// The area that contains the address.
+    pub(super) fn lookup(&self, address: u64) -> Option<Area> {
+        let (start, (last, word)) = self.areas.range(..=address).next_back()?;
+        (*last >= address).then_some(Area { start: *start, last: *last, word: *word })
+    }
+
+    /// The first area that contains the address or starts above it.
+    pub(super) fn find(&self, address: u64) -> Option<Area> {
+        let above = || self.areas.range(address..).next();
+        self.lookup(address).or_else(|| above().map(|(start, (last, word))| Area { start: *start, last: *last, word: *word }))
+    }
+
+    /// The last area that ends below the address.
+    pub(super) fn prev(&self, address: u64) -> Option<Area> {
+        let below = self.areas.range(..address).rev().take(2);
+        let mut areas = below.map(|(start, (last, word))| Area { start: *start, last: *last, word: *word });
+        areas.find(|area| area.last < address)
+    }
+
+    /// The areas that share an address with the range, whole, from below upwards.
+    pub(super) fn intersecting(&self, range: Extent) -> impl Iterator<Item = Area> {
+        let from = self.lookup(range.start).map_or(range.start, |area| area.start);
+        let areas = self.areas.range(from..=range.last);
+        areas.map(|(start, (last, word))| Area { start: *start, last: *last, word: *word })
+    }
+
+    /// The parts of a range in which nothing is.
+    pub(super) fn holes(&self, range: Extent) -> Vec<Extent> {
+        let mut holes = Vec::new();
+        let mut from = Some(range.start);
+        for area in self.intersecting(range) {
+            if let Some(start) = from.filter(|start| *start < area.start) {
+                holes.push(Extent { start, last: area.start - 1 });
+            }
+            from = area.last.checked_add(1);
+        }
+        if let Some(start) = from.filter(|start| *start <= range.last) {
+            holes.push(Extent { start, last: range.last });
+        }
+        holes
+    }
+
+    /// Applies an edit. One that does not fit the layout does what can be done: that the library refuses such an edit
+    /// is then a difference that is reported.
+    pub(super) fn apply(&mut self, edit: &Edit) -> Change {
+        match *edit {
+            Edit::Insert(area) | Edit::Replace(area) => self.replace(area),
+            Edit::Remove(range) => self.cut(range),
+            Edit::ExtendDown { from, to } => {
+                let room = Extent { start: to, last: from.saturating_sub(1) };
+                self.stretch(from, room, |area| Area { start: to, ..area })
+            }
+            Edit::ExtendUp { from, to } => {
+                let room = Extent { start: from.saturating_add(1), last: to };
+                self.stretch(from, room, |area| Area { last: to, ..area })
+            }
+        }
+    }
+
+    fn replace(&mut self, area: Area) -> Change {
+        let range = Extent { start: area.start, last: area.last };
+        let mapped = self.holes(range);
+        let mut change = self.cut(range);
+        self.put(area, &mut change);
+        Change { mapped, unmapped: Vec::new(), ..change }
+    }
+
+    fn stretch(&mut self, at: u64, room: Extent, to: impl Fn(Area) -> Area) -> Change {
+        let Some(area) = self.lookup(at) else { return Change::default() };
+        let mut change = Change::default();
+        self.areas.remove(&area.start);
+        change.died.push(area);
+        self.put(to(area), &mut change);
+        change.mapped.push(room);
+        change
+    }
+
+    fn put(&mut self, area: Area, change: &mut Change) {
+        self.areas.insert(area.start, (area.last, area.word));
+        change.born.push(area);
+    }
+
+    /// Takes everything out of a range; what sticks out on either side stays.
+    fn cut(&mut self, range: Extent) -> Change {
+        let mut change = Change { died: self.intersecting(range).collect(), ..Change::default() };
+        for area in change.died.clone() {
+            self.areas.remove(&area.start);
+            if area.start < range.start {
+                self.put(Area { last: range.start - 1, ..area }, &mut change);
+            }
+            if area.last > range.last {
+                self.put(Area { start: range.last + 1, ..area }, &mut change);
+            }
+            let (start, last) = (area.start.max(range.start), area.last.min(range.last));
+            change.unmapped.push(Extent { start, last });
+        }
+        change
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn area(start: u64, last: u64, word: u64) -> Area {
+        Area { start, last, word: Word(word) }
+    }
+
+    fn of(areas: &[Area]) -> Coverage {
+        let mut coverage = Coverage::default();
+        for area in areas {
+            coverage.apply(&Edit::Insert(*area));
+        }
+        coverage
+    }
+
+    // before  0aaaa5..8bbbb13
+    // replace    cccccc
+    // after   0aacccccccbb13
+    #[test]
+    fn a_replacement_cuts_both_neighbours() {
+        let mut coverage = of(&[area(0, 5, 1), area(8, 13, 2)]);
+        let change = coverage.apply(&Edit::Replace(area(3, 10, 3)));
+        assert_eq!(coverage.areas().collect::<Vec<_>>(), [area(0, 2, 1), area(3, 10, 3), area(11, 13, 2)]);
+        assert_eq!(change.mapped, [Extent { start: 6, last: 7 }]);
+        assert_eq!(change.unmapped, []);
+        assert_eq!(change.died, [area(0, 5, 1), area(8, 13, 2)]);
+        assert_eq!(change.born, [area(0, 2, 1), area(11, 13, 2), area(3, 10, 3)]);
+    }
+
+    // before  aaaaaaaaaa
+    // remove     xxx
+    // after   aaa...aaaa
+    #[test]
+    fn a_hole_splits_an_area() {
+        let mut coverage = of(&[area(0, 9, 1)]);
+        let change = coverage.apply(&Edit::Remove(Extent { start: 3, last: 5 }));
+        assert_eq!(coverage.areas().collect::<Vec<_>>(), [area(0, 2, 1), area(6, 9, 1)]);
+        assert_eq!(change.unmapped, [Extent { start: 3, last: 5 }]);
+        assert_eq!(coverage.lookup(4), None);
+        assert_eq!(coverage.find(4), Some(area(6, 9, 1)));
+        assert_eq!(coverage.find(10), None);
+        assert_eq!(coverage.holes(Extent { start: 2, last: 12 }), [Extent { start: 3, last: 5 }, Extent { start: 10, last: 12 }]);
+    }
+
+    #[test]
+    fn growth_reaches_into_the_hole_only() {
+        let mut coverage = of(&[area(10, 19, 1), area(30, 39, 2)]);
+        let down = coverage.apply(&Edit::ExtendDown { from: 30, to: 25 });
+        assert_eq!(down.mapped, [Extent { start: 25, last: 29 }]);
+        let up = coverage.apply(&Edit::ExtendUp { from: 19, to: 22 });
+        assert_eq!(up.mapped, [Extent { start: 20, last: 22 }]);
+        assert_eq!(coverage.areas().collect::<Vec<_>>(), [area(10, 22, 1), area(25, 39, 2)]);
+    }
+
+    #[test]
+    fn the_last_byte_can_be_in_an_area() {
+        let mut coverage = of(&[area(u64::MAX - 9, u64::MAX, 1)]);
+        assert_eq!(coverage.lookup(u64::MAX).map(|area| area.start), Some(u64::MAX - 9));
+        assert_eq!(coverage.holes(Extent { start: u64::MAX - 3, last: u64::MAX }), []);
+        coverage.apply(&Edit::Remove(Extent { start: u64::MAX, last: u64::MAX }));
+        assert_eq!(coverage.lookup(u64::MAX), None);
+    }
+}

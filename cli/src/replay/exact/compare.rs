@@ -1,0 +1,215 @@
+//! Recorded lists of areas held against the address space's, and why they differ where they do. Pure functions; `exact` comes in.
+//!
+//! A recording cannot tell everything that the kernel decides by. Two neighbours that are alike in all that is seen are one area or two by
+//! who owns their private pages (5.9), and owners come with page faults. Where a difference is of that kind, the cause says what of it the
+//! recording lacks; where it is of no such kind, there is no cause, and the library or the recorder is wrong.
+
+use super::{Faults, Since};
+use crate::run::area::start_offset;
+use crate::trace::{Area, AreaFlags, Expected, Extent, Object, Perm};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// What a recorded list does not tell of an area that it tells the flags of.
+const UNSEEN: AreaFlags = AreaFlags::FAULTED.union(AreaFlags::INHERITED).union(AreaFlags::HOOK);
+
+/// The areas of one stretch, which differ: both sides begin and end it with an area of theirs.
+#[derive(Clone, Debug)]
+pub(super) struct Difference {
+    pub(super) expected: Vec<Expected>,
+    pub(super) found: Vec<Area>,
+    /// Which of the block's lines is the first.
+    pub(super) first_line: usize,
+}
+
+/// Why a layout differs that the recording does not determine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// There are no page faults in the trace.
+    NoFaults,
+    /// A fault may have come during another thread's call.
+    Race { threads: usize },
+    /// An area has pages, and no fault brought them.
+    UnseenFault,
+    /// An area grew, and it is not known when.
+    Growth,
+}
+
+impl Cause {
+    /// Its key among the counts.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::NoFaults => "owners unknown",
+            Self::Race { .. } => "thread race",
+            Self::UnseenFault => "fault not recorded",
+            Self::Growth => "growth",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFaults => {
+                f.write_str("they differ only in who owns their pages, and the trace has no page faults to tell (`record --faults`)")
+            }
+            Self::Race { threads } => write!(
+                f,
+                "they differ only in who owns their pages; {threads} threads were at work, and whether a page fault of one came before or \
+                 after what a call of another did is not recorded"
+            ),
+            Self::UnseenFault => f.write_str("they differ only in who owns their pages, and one has pages that no recorded fault brought"),
+            Self::Growth => f.write_str("an area there has grown since the layout before, and when is not recorded"),
+        }
+    }
+}
+
+/// Whether an area is what a line tells of it.
+fn is_same(line: &Expected, area: &Area) -> bool {
+    line.extent == area.extent && is_alike(line, area) && offset_of(line).is_none_or(|offset| offset == area_offset(area))
+}
+
+/// Whether it is that but for its bounds and its offset.
+fn is_alike(line: &Expected, area: &Area) -> bool {
+    line.perm.is_none_or(|perm| perm == area.perm)
+        && line.flags.is_none_or(|flags| flags.without(UNSEEN) == area.flags.without(UNSEEN))
+        && line.object.as_ref().is_none_or(|object| *object == area.object)
+}
+
+/// Where in its object a line begins, if that is told.
+fn offset_of(line: &Expected) -> Option<u64> {
+    let (perm, object) = (line.perm?, line.object.as_ref()?);
+    line.offset.map(|offset| start_offset(line.extent, perm, object, offset))
+}
+
+fn area_offset(area: &Area) -> u64 {
+    start_offset(area.extent, area.perm, &area.object, area.offset)
+}
+
+/// Where two lists differ, in the smallest stretches that both have boundaries at.
+pub(super) fn differences(expected: &[Expected], found: &[Area]) -> Vec<Difference> {
+    let mut all = Vec::new();
+    let (mut e, mut f) = (0, 0);
+    while e < expected.len() || f < found.len() {
+        if let (Some(line), Some(area)) = (expected.get(e), found.get(f))
+            && is_same(line, area)
+        {
+            (e, f) = (e + 1, f + 1);
+            continue;
+        }
+        let (first_e, first_f) = (e, f);
+        let (starts_e, starts_f) = (start(expected.get(e).map(|l| l.extent)), start(found.get(f).map(|a| a.extent)));
+        e += usize::from(starts_e <= starts_f);
+        f += usize::from(starts_f <= starts_e);
+        loop {
+            let end_e = if e > first_e { expected[e - 1].extent.end } else { 0 };
+            let end_f = if f > first_f { found[f - 1].extent.end } else { 0 };
+            if end_e < end_f && start(expected.get(e).map(|l| l.extent)) < end_f {
+                e += 1;
+            } else if end_f < end_e && start(found.get(f).map(|a| a.extent)) < end_e {
+                f += 1;
+            } else {
+                break;
+            }
+        }
+        all.push(Difference { expected: expected[first_e..e].to_vec(), found: found[first_f..f].to_vec(), first_line: first_e });
+    }
+    all
+}
+
+/// Where an area starts; beyond all others if there is none.
+fn start(extent: Option<Extent>) -> u64 {
+    extent.map_or(u64::MAX, |extent| extent.start)
+}
+
+impl Difference {
+    pub(super) fn text(&self) -> String {
+        let shown = |extent: Extent, perm: Option<Perm>| {
+            let perm = perm.map_or_else(String::new, |perm| format!(" {perm}"));
+            format!("{:08x}-{:08x}{perm}", extent.start, extent.end)
+        };
+        let expected: Vec<String> = self.expected.iter().map(|line| shown(line.extent, line.perm)).collect();
+        let found: Vec<String> = self.found.iter().map(|area| shown(area.extent, Some(area.perm))).collect();
+        let join = |areas: &[String]| match areas {
+            [] => "nothing".to_owned(),
+            [one] => one.clone(),
+            [first, .., last] => format!("{} areas from {first} to {last}", areas.len()),
+        };
+        format!("expected {}, found {}", join(&expected), join(&found))
+    }
+
+    /// Both lists, `-` what is expected and `+` what is there, between their neighbours.
+    pub(super) fn around(&self, areas: &[Area]) -> Vec<String> {
+        let line = |mark: char, area: &Area| format!("{mark} {:08x}-{:08x} {}", area.extent.start, area.extent.end, rest(area));
+        let (low, high) = self.bounds();
+        let below = areas.iter().rev().find(|area| area.extent.end <= low).map(|area| line(' ', area));
+        let above = areas.iter().find(|area| area.extent.start >= high).map(|area| line(' ', area));
+        let expected = self.expected.iter().map(|expected| format!("- {expected}"));
+        let found = self.found.iter().map(|area| line('+', area));
+        below.into_iter().chain(expected).chain(found).chain(above).collect()
+    }
+
+    /// The lowest start and the highest end.
+    pub(super) fn bounds(&self) -> (u64, u64) {
+        let extents = || self.expected.iter().map(|line| line.extent).chain(self.found.iter().map(|area| area.extent));
+        (extents().map(|extent| extent.start).min().unwrap_or(0), extents().map(|extent| extent.end).max().unwrap_or(0))
+    }
+
+    /// Whether both sides map the same bytes, without holes, and all of it is alike and private: then only owners tell the areas apart.
+    fn is_of_owners(&self) -> bool {
+        let Some(first) = self.found.first() else { return false };
+        let continues = |extents: &[Extent]| extents.windows(2).all(|pair| pair[0].end == pair[1].start);
+        let expected: Vec<Extent> = self.expected.iter().map(|line| line.extent).collect();
+        let found: Vec<Extent> = self.found.iter().map(|area| area.extent).collect();
+        let covers = expected.first().map(|e| e.start) == found.first().map(|f| f.start)
+            && expected.last().map(|e| e.end) == found.last().map(|f| f.end)
+            && continues(&expected)
+            && continues(&found);
+        let origin = |extent: Extent, offset: u64| offset.wrapping_sub(extent.start);
+        let is_linear = first.object == Object::Anon
+            || self.found.iter().all(|area| origin(area.extent, area_offset(area)) == origin(first.extent, area_offset(first)))
+                && self
+                    .expected
+                    .iter()
+                    .all(|line| offset_of(line).is_none_or(|at| origin(line.extent, at) == origin(first.extent, area_offset(first))));
+        covers
+            && is_linear
+            && !first.perm.contains(Perm::SHARED)
+            && self.expected.iter().all(|line| is_alike(line, first))
+            && self.found.iter().all(|area| {
+                area.perm == first.perm && area.object == first.object && area.flags.without(UNSEEN) == first.flags.without(UNSEEN)
+            })
+    }
+
+    /// Whether the kernel shows pages where the library knows no owner, or where no recorded fault wrote.
+    fn has_unseen_pages(&self, written: &BTreeSet<u64>) -> bool {
+        let is_faulted = |flags: AreaFlags| flags.contains(AreaFlags::FAULTED);
+        self.expected.iter().filter(|line| line.flags.is_some_and(is_faulted)).any(|line| {
+            let mut inside = self.found.iter().filter(|area| area.extent.start < line.extent.end && line.extent.start < area.extent.end);
+            inside.any(|area| !is_faulted(area.flags)) || written.range(line.extent.start..line.extent.end).next().is_none()
+        })
+    }
+}
+
+fn rest(area: &Area) -> String {
+    format!("{} {} {} {}", area.perm, area.flags, area.object, area.offset)
+}
+
+/// Why the lists differ, if the recording is what lacks something.
+pub(super) fn cause(difference: &Difference, faults: &Faults, since: &Since) -> Option<Cause> {
+    let flags = difference.found.iter().map(|area| area.flags).chain(difference.expected.iter().filter_map(|line| line.flags));
+    let has_stack = flags.into_iter().any(|flags| flags.contains(AreaFlags::GROWSDOWN));
+    if !difference.is_of_owners() {
+        return (has_stack && since.growths > 0).then_some(Cause::Growth);
+    }
+    let threads = since.threads.len();
+    if !faults.any {
+        Some(Cause::NoFaults)
+    } else if threads > 1 {
+        Some(Cause::Race { threads })
+    } else if difference.has_unseen_pages(&faults.written) {
+        Some(Cause::UnseenFault)
+    } else {
+        None
+    }
+}

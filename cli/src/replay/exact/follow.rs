@@ -1,0 +1,177 @@
+//! Operations as a recording says that they went: the library plans each, says what would come of it, and does it if that is what came of
+//! it in the kernel. A mapping goes where the recording says; where the library would have put it is told apart. `exact` comes in.
+
+use super::super::history::huge_page;
+use crate::run::apply::{advice_of, flags_of, lock_all_of, remap_flags_of, request_of};
+use crate::run::model::MmSpace;
+use crate::run::space::Failure;
+use crate::trace::{MapFlags, Object, Operation, Outcome};
+use vmaple::{MremapFlags, PAGE_SIZE, Patience};
+
+/// What the library would have come to: an address, 0, or how it fails.
+type Told = Result<u64, Failure>;
+
+/// Where a mapping is, and where the library would have put it.
+pub(super) struct Place {
+    pub(super) recorded: u64,
+    pub(super) own: Told,
+}
+
+/// What came of an operation.
+pub(super) enum Followed {
+    /// Done; the recording does not tell how it ended.
+    Unchecked,
+    /// It came to the same, and was done.
+    Alike { place: Option<Place> },
+    /// The kernel refused it for what is no matter of a layout.
+    Outside,
+    /// The library has no word for it.
+    Unsupported,
+    /// It came to something else. It was not done.
+    Differs { expected: String, found: String, at: Option<u64> },
+}
+
+/// Plans an operation, and does it if it comes to what is recorded; tells what it comes to.
+macro_rules! follow {
+    ($recorded:expr, $writer:expr, $operation:ident($($argument:expr),*)) => {{
+        #[allow(unused_mut, reason = "a guard that is lent needs none")]
+        let mut writer = $writer;
+        let plan = writer.$operation($($argument,)* Patience::Forever);
+        let own: Told = plan.outcome().map_err(|error| Failure::new(error.errno(), error));
+        if is_alike($recorded, &own) {
+            // what it tells is what the plan told
+            _ = plan.commit();
+        }
+        own
+    }};
+}
+
+/// Whether a result is the recorded one.
+fn is_alike(recorded: Outcome, own: &Told) -> bool {
+    match (recorded, own) {
+        (Outcome::Unchecked, _) => true,
+        (Outcome::Value(value), Ok(own)) => value == *own,
+        (Outcome::Failed(errno), Err(failure)) => errno == failure.errno,
+        _ => false,
+    }
+}
+
+/// Follows one operation.
+pub(super) fn follow(space: &mut MmSpace, operation: &Operation, recorded: Outcome, heap_known: &mut bool) -> Followed {
+    if is_outside(operation, recorded) {
+        return Followed::Outside;
+    }
+    let mut place = None;
+    let (own, at) = match operation {
+        Operation::Mmap { addr, flags, .. } => {
+            let own = mmap(space, operation, recorded, &mut place);
+            (own, Some(if flags.contains(MapFlags::FIXED) { *addr } else { value_of(recorded) }))
+        }
+        Operation::Mremap { addr, .. } => (mremap(space, operation, recorded, &mut place), Some(*addr)),
+        Operation::Brk { addr } => (brk(space, *addr, recorded, heap_known), Some(*addr)),
+        Operation::Munmap { addr, len } => (follow!(recorded, space.mm.write(), plan_munmap(*addr, *len)), Some(*addr)),
+        Operation::Mprotect { addr, len, prot } => {
+            (follow!(recorded, space.mm.write(), plan_mprotect(*addr, *len, flags_of(*prot))), Some(*addr))
+        }
+        Operation::Madvise { addr, len, advice } => match advice_of(*advice) {
+            Ok(advice) => (follow!(recorded, space.mm.write(), plan_madvise(*addr, *len, advice)), Some(*addr)),
+            Err(_) => return Followed::Unsupported,
+        },
+        Operation::Mlock { addr, len } => (follow!(recorded, space.mm.write(), plan_mlock(*addr, *len)), Some(*addr)),
+        Operation::Munlock { addr, len } => (follow!(recorded, space.mm.write(), plan_munlock(*addr, *len)), Some(*addr)),
+        Operation::Mseal { addr, len } => (follow!(recorded, space.mm.write(), plan_mseal(*addr, *len)), Some(*addr)),
+        Operation::Mlockall { flags } => match lock_all_of(*flags) {
+            Some(what) => (follow!(recorded, space.mm.write(), plan_mlockall(what)), None),
+            None => return Followed::Unsupported,
+        },
+        Operation::Munlockall => (follow!(recorded, space.mm.write(), plan_munlockall()), None),
+    };
+    match recorded {
+        Outcome::Unchecked => Followed::Unchecked,
+        recorded if is_alike(recorded, &own) => Followed::Alike { place },
+        recorded => {
+            let found =
+                own.map_or_else(|failure| format!("-{}: {}", failure.errno, failure.why), |value| Outcome::Value(value).to_string());
+            Followed::Differs { expected: recorded.to_string(), found, at }
+        }
+    }
+}
+
+fn value_of(recorded: Outcome) -> u64 {
+    if let Outcome::Value(value) = recorded { value } else { 0 }
+}
+
+/// Whether the kernel refused it for what a layout does not know: a file, its permissions and its file system, or a signal that came.
+fn is_outside(operation: &Operation, recorded: Outcome) -> bool {
+    let Outcome::Failed(errno) = recorded else { return false };
+    match (operation, errno.name()) {
+        (Operation::Mmap { object, .. }, name) if *object != Object::Anon => name != "EEXIST",
+        // a signal; and a file that was opened for less than is asked for now
+        (_, "EINTR") | (Operation::Mprotect { .. }, "EACCES") => true,
+        _ => false,
+    }
+}
+
+fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &mut Option<Place>) -> Told {
+    let Operation::Mmap { addr, len, prot, flags, object, offset } = operation else {
+        return Err(Failure::invalid("no mapping"));
+    };
+    let page = if flags.contains(MapFlags::HUGETLB) { huge_page(*flags) } else { PAGE_SIZE };
+    let len = len.checked_next_multiple_of(page).unwrap_or(*len);
+    let request = request_of(space, len, *prot, *flags, object, *offset);
+    let mut writer = space.mm.write();
+    if flags.contains(MapFlags::FIXED_NOREPLACE) {
+        return follow!(recorded, &mut writer, plan_mmap(&request.fixed_no_replace(*addr)));
+    }
+    if flags.contains(MapFlags::FIXED) {
+        return follow!(recorded, &mut writer, plan_mmap(&request.fixed(*addr)));
+    }
+    let own = follow!(recorded, &mut writer, plan_mmap(&request.clone().near(*addr)));
+    let Outcome::Value(at) = recorded else { return own };
+    let told = if is_alike(recorded, &own) { Ok(at) } else { follow!(recorded, &mut writer, plan_mmap(&request.fixed(at))) };
+    *place = Some(Place { recorded: at, own });
+    told
+}
+
+fn mremap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &mut Option<Place>) -> Told {
+    let &Operation::Mremap { addr, old_len, new_len, flags, new_addr } = operation else {
+        return Err(Failure::invalid("no remapping"));
+    };
+    let flags = remap_flags_of(flags);
+    let mut writer = space.mm.write();
+    let to = new_addr.unwrap_or(0);
+    let own = follow!(recorded, &mut writer, plan_mremap(addr, old_len, new_len, flags, to));
+    let Outcome::Value(at) = recorded else { return own };
+    if at == addr || flags.contains(MremapFlags::FIXED) || !flags.contains(MremapFlags::MAYMOVE) {
+        return own;
+    }
+    // it was moved, and the kernel chose where to
+    let told = if is_alike(recorded, &own) {
+        Ok(at)
+    } else {
+        follow!(recorded, &mut writer, plan_mremap(addr, old_len, new_len, flags | MremapFlags::FIXED, at))
+    };
+    *place = Some(Place { recorded: at, own });
+    told
+}
+
+/// The break as it is afterwards, also where it could not be moved.
+fn brk(space: &mut MmSpace, addr: u64, recorded: Outcome, heap_known: &mut bool) -> Told {
+    let mut writer = space.mm.write();
+    let before = writer.mm().brk();
+    if let Outcome::Value(brk) = recorded
+        && !std::mem::replace(heap_known, true)
+        && addr == 0
+        && brk != before
+    {
+        // a child's heap, which its parent has moved the end of
+        writer.set_heap(before.min(brk), brk);
+        return Ok(brk);
+    }
+    let plan = writer.plan_brk(addr, Patience::Forever);
+    let own = Ok(plan.outcome().unwrap_or(before));
+    if is_alike(recorded, &own) {
+        _ = plan.commit();
+    }
+    own
+}

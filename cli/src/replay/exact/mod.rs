@@ -1,0 +1,388 @@
+//! The exact check: the history is done once more, operation by operation, to an address space of the library (`Mm`), whose rules say what
+//! becomes of each VMA. Every recorded layout must then be its layout: VMA by VMA, with permissions, flags, objects and offsets.
+//!
+//! `replay::run` comes in while the trace is read: [`Follower::line`] sees each record before the index's history does. `follow` does the
+//! operations as the recording says that they went, `compare` finds where a layout differs and works out why, and `mend` makes the address
+//! space what the kernel's was, so that one difference is told once. The address space is `run`'s.
+
+mod compare;
+mod follow;
+mod mend;
+#[cfg(test)]
+mod tests;
+
+use crate::run::layout::{compare_cover, within};
+use crate::run::model::MmSpace;
+use crate::run::space::{Refusal, Space as _};
+use crate::run::spaces::Spaces;
+use crate::trace::{Access, Expected, Extent, ForkOutcome, Found, Line, Object, Offset, Operation, Record, Stamp};
+use compare::Cause;
+use follow::Followed;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+use vmaple::VmaFlags;
+
+/// Lines of one block that are kept; beyond, the check ends.
+const BLOCK_LINES: usize = 1 << 20;
+/// Areas of all children together that are kept for their first operation.
+const CHILDREN_AREAS: usize = 1 << 20;
+/// Differences of each kind that are kept to be told; all are counted.
+const TOLD: usize = 20;
+
+/// What the exact check found, as `--json` writes it.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Exact {
+    /// `maps` blocks.
+    pub(super) layouts: u64,
+    /// VMAs of these blocks.
+    pub(super) areas: u64,
+    /// Blocks that were the address space's layout, VMA by VMA.
+    pub(super) equal_layouts: u64,
+    /// `cover` blocks, `count`, `vm` and `seq` lines.
+    pub(super) counts: u64,
+    /// Results of operations that were compared.
+    pub(super) results: u64,
+    /// Operations that the kernel refused for what is no matter of a layout: a file's permission, a signal.
+    pub(super) outside: u64,
+    /// Operations that the library has no word for; they are left out.
+    pub(super) unsupported: u64,
+    /// Mappings whose place the kernel chose.
+    pub(super) placements: u64,
+    /// Of these, how many the library would have placed there.
+    pub(super) placed_alike: u64,
+    /// Of the others, how many are large parts of files where the file system aligns such parts for huge pages.
+    pub(super) placed_by_file_system: u64,
+    /// The first of all others.
+    pub(super) placed_elsewhere: Vec<Told>,
+    /// VMAs that got an owner of their private pages by a recorded fault, and by what a later layout shows alone.
+    pub(super) owners_by_faults: u64,
+    pub(super) owners_by_layouts: u64,
+    /// Differences that the recording cannot decide, by cause.
+    pub(super) explained: BTreeMap<&'static str, u64>,
+    /// The first of them.
+    pub(super) explained_told: Vec<Told>,
+    /// Differences without such a cause.
+    pub(super) unexplained: u64,
+    /// The first of them.
+    pub(super) unexplained_told: Vec<Told>,
+    /// Why the check ended before the trace did, if it did.
+    pub(super) ended_early: Option<String>,
+    /// Operations that were done, and the time that they took.
+    pub(super) operations: u64,
+    pub(super) seconds: f64,
+}
+
+/// Something that is told, where it belongs, and the layout around.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Told {
+    pub(super) line: u64,
+    pub(super) text: String,
+    pub(super) around: Vec<String>,
+}
+
+impl Exact {
+    /// Whether nothing is left to be explained.
+    pub(super) fn holds(&self) -> bool {
+        self.unexplained == 0
+    }
+
+    fn unexplained(&mut self, line: u64, text: String, around: Vec<String>) {
+        self.unexplained += 1;
+        keep(&mut self.unexplained_told, Told { line, text, around });
+    }
+
+    fn explained(&mut self, line: u64, cause: Cause, text: &str, around: Vec<String>) {
+        *self.explained.entry(cause.word()).or_default() += 1;
+        keep(&mut self.explained_told, Told { line, text: format!("{text}; cause: {cause}"), around });
+    }
+}
+
+/// Whether it is a mapping of a file that is large enough for a huge page, and that lies so that one fits.
+fn is_aligned_file(record: &Record, at: u64) -> bool {
+    const HUGE_PAGE: u64 = 2 << 20;
+    let Record::Operation(Operation::Mmap { len, object: Object::File(_), offset: Offset::Bytes(offset), .. }, _) = record else {
+        return false;
+    };
+    *len >= HUGE_PAGE && at.wrapping_sub(*offset).is_multiple_of(HUGE_PAGE)
+}
+
+fn keep(list: &mut Vec<Told>, told: Told) {
+    if list.len() < TOLD {
+        list.push(told);
+    }
+}
+
+/// What is known of the recording since the last layout that was compared: causes are looked for in it.
+#[derive(Debug, Default)]
+struct Since {
+    threads: BTreeSet<u32>,
+    growths: u64,
+}
+
+/// The recorded page faults.
+#[derive(Debug, Default)]
+struct Faults {
+    /// Whether the trace has any.
+    any: bool,
+    /// Where something was written.
+    written: BTreeSet<u64>,
+}
+
+/// Follows a recording.
+pub(super) struct Follower {
+    /// None when the check has ended.
+    spaces: Option<Spaces<MmSpace>>,
+    window: Option<Extent>,
+    /// The block that is being read, and its line.
+    block: Option<(Block, u64, Vec<Expected>)>,
+    children_areas: usize,
+    faults: Faults,
+    /// Whether the heap's end is known.
+    heap_known: bool,
+    since: Since,
+    time: Duration,
+    exact: Exact,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    Maps,
+    Cover,
+}
+
+impl Follower {
+    pub(super) fn new() -> Self {
+        let (spaces, ended_early) = match Spaces::begin() {
+            Ok(spaces) => (Some(spaces), None),
+            Err(refusal) => (None, Some(refusal.to_string())),
+        };
+        Self {
+            spaces,
+            window: None,
+            block: None,
+            children_areas: 0,
+            faults: Faults::default(),
+            heap_known: false,
+            since: Since::default(),
+            time: Duration::ZERO,
+            exact: Exact { ended_early, ..Exact::default() },
+        }
+    }
+
+    /// Follows one record. What the address space cannot be ends the check, and nothing else.
+    pub(super) fn line(&mut self, line: &Line) {
+        let Some(mut spaces) = self.spaces.take() else { return };
+        if let Some(Stamp { tid, .. }) = line.stamp
+            && self.since.threads.len() < 1 << 16
+        {
+            self.since.threads.insert(tid);
+        }
+        match self.record(&mut spaces, line) {
+            Ok(()) => self.spaces = Some(spaces),
+            Err(refusal) => self.exact.ended_early = Some(format!("line {}: {refusal}", line.number)),
+        }
+    }
+
+    /// What was found, with what is wrong in the address spaces that are left.
+    pub(super) fn finish(mut self) -> Exact {
+        let broken: Vec<String> =
+            self.spaces.iter().flat_map(Spaces::all).filter_map(|space| space.verdict().err()).map(|failure| failure.why).collect();
+        for why in broken {
+            self.exact.unexplained(0, format!("expected an address space whose invariants hold, found {why}"), Vec::new());
+        }
+        self.exact.seconds = self.time.as_secs_f64();
+        self.exact
+    }
+
+    fn record(&mut self, spaces: &mut Spaces<MmSpace>, line: &Line) -> Result<(), Refusal> {
+        match &line.record {
+            Record::Set(setting) => spaces.current()?.set(*setting)?,
+            Record::Area(area) => spaces.current()?.place(area)?,
+            Record::Operation(operation, outcome) => {
+                let space = spaces.current()?;
+                let began = Instant::now();
+                let followed = follow::follow(space, operation, *outcome, &mut self.heap_known);
+                self.time += began.elapsed();
+                self.exact.operations += 1;
+                self.followed(space, line, followed);
+            }
+            Record::Fork(outcome) => self.fork(spaces, outcome)?,
+            Record::As(name) => spaces.choose(name)?,
+            Record::Exit => drop(spaces.exit()?),
+            Record::Grew(extent) => {
+                self.since.growths += 1;
+                self.grow(spaces.current()?, *extent, line.number);
+            }
+            Record::Fault { addr, access, found, .. } => {
+                self.faults.any = true;
+                if *access == Access::Write {
+                    self.faults.written.insert(*addr);
+                }
+                let space = spaces.current()?;
+                if let Found::Area(extent) = found
+                    && extent.contains(*addr)
+                    && space.mm.pin().vma(*addr).is_none()
+                {
+                    self.grow(space, *extent, line.number);
+                }
+                self.own(space, *addr, *access);
+            }
+            Record::Maps => self.block = Some((Block::Maps, line.number, Vec::new())),
+            Record::Cover => self.block = Some((Block::Cover, line.number, Vec::new())),
+            Record::Expected(expected) => {
+                if let Some((_, _, lines)) = &mut self.block {
+                    if lines.len() == BLOCK_LINES {
+                        return Err(Refusal::Area(format!("a block has more than {BLOCK_LINES} lines")));
+                    }
+                    lines.push(expected.clone());
+                }
+            }
+            Record::End => match self.block.take() {
+                Some((Block::Maps, at, lines)) => self.maps(spaces.current()?, at, &lines)?,
+                Some((Block::Cover, at, lines)) => self.cover(spaces.current()?, at, &lines)?,
+                None => {}
+            },
+            Record::Count(count) => {
+                let found = within(spaces.current()?.layout()?, self.window).len() as u64;
+                self.value(line, &format!("{count} areas"), &format!("{found} areas"));
+            }
+            Record::Vm(expected) => {
+                let found = crate::run::runner::asked_for(*expected, spaces.current()?.vm()?);
+                self.value(line, &expected.to_string(), &found.to_string());
+            }
+            Record::Seq(cycles) => {
+                let found = spaces.current()?.write_cycles()?;
+                self.value(line, &format!("seq +{cycles}"), &format!("seq +{found}"));
+            }
+            Record::Reset => {
+                *spaces = Spaces::begin()?;
+                (self.window, self.children_areas, self.heap_known) = (None, 0, false);
+            }
+            Record::Window(extent) => self.window = Some(*extent),
+            // the index is asked these
+            Record::Lookup { .. } | Record::Find { .. } | Record::Gap { .. } | Record::Case(_) => {}
+        }
+        Ok(())
+    }
+
+    fn fork(&mut self, spaces: &mut Spaces<MmSpace>, outcome: &ForkOutcome) -> Result<(), Refusal> {
+        let ForkOutcome::Child(name) = outcome else { return Ok(()) };
+        let space = spaces.current()?;
+        // a recorded parent goes on alone: its children have traces of their own
+        self.children_areas = self.children_areas.saturating_add(space.mm.map_count() + 1);
+        if self.children_areas > CHILDREN_AREAS {
+            return Ok(());
+        }
+        if let Ok(child) = space.fork()? {
+            spaces.keep(name, child);
+        }
+        Ok(())
+    }
+
+    /// What came of an operation.
+    fn followed(&mut self, space: &MmSpace, line: &Line, followed: Followed) {
+        let asked = || {
+            let text = line.record.to_string();
+            text.rsplit_once(" = ").map_or(text.clone(), |(asked, _)| asked.to_owned())
+        };
+        match followed {
+            Followed::Unchecked => {}
+            Followed::Outside => self.exact.outside += 1,
+            Followed::Unsupported => self.exact.unsupported += 1,
+            Followed::Alike { place } => {
+                self.exact.results += 1;
+                let Some(place) = place else { return };
+                self.exact.placements += 1;
+                match place.own {
+                    Ok(own) if own == place.recorded => self.exact.placed_alike += 1,
+                    own => {
+                        self.exact.placed_by_file_system += u64::from(is_aligned_file(&line.record, place.recorded));
+                        let own = own.map_or_else(|failure| format!("nowhere: {}", failure.why), |own| format!("at {own:#x}"));
+                        let text = format!("{}: the kernel chose {:#x}, the library {own}", asked(), place.recorded);
+                        keep(&mut self.exact.placed_elsewhere, Told { line: line.number, text, around: Vec::new() });
+                    }
+                }
+            }
+            Followed::Differs { expected, found, at } => {
+                self.exact.results += 1;
+                let areas = space.layout().unwrap_or_default();
+                let text = format!("{}: expected {expected}, found {found}", asked());
+                self.exact.unexplained(line.number, text, crate::run::layout::around(&areas, at));
+            }
+        }
+    }
+
+    /// A growable area was seen to have grown to this.
+    fn grow(&mut self, space: &mut MmSpace, to: Extent, line: u64) {
+        match space.grow(to) {
+            Ok(Ok(found)) if found.start <= to.start && to.end <= found.end => {}
+            told => {
+                let why = match told {
+                    Ok(Ok(found)) => found.to_string(),
+                    Ok(Err(why)) => why.unwrap_or_else(|| "nothing there".to_owned()),
+                    Err(refusal) => refusal.to_string(),
+                };
+                let areas = space.layout().unwrap_or_default();
+                self.exact.unexplained(
+                    line,
+                    format!("grew: expected {to}, found {why}"),
+                    crate::run::layout::around(&areas, Some(to.start)),
+                );
+            }
+        }
+    }
+
+    /// A fault that brings a private page gives its VMA an owner.
+    fn own(&mut self, space: &MmSpace, addr: u64, access: Access) {
+        let reader = space.mm.read();
+        let Some(vma) = reader.vma(addr).filter(|vma| vma.anon_owner().is_none()) else { return };
+        let flags = vma.flags();
+        if access == Access::Write && flags.contains(VmaFlags::WRITE) && !flags.contains(VmaFlags::SHARED) {
+            reader.own(addr);
+            self.exact.owners_by_faults += 1;
+        }
+    }
+
+    fn maps(&mut self, space: &mut MmSpace, at: u64, lines: &[Expected]) -> Result<(), Refusal> {
+        self.exact.layouts += 1;
+        self.exact.areas += lines.len() as u64;
+        let areas = within(space.layout()?, self.window);
+        let differences = compare::differences(lines, &areas);
+        if differences.is_empty() {
+            self.exact.equal_layouts += 1;
+        }
+        for difference in &differences {
+            let cause = compare::cause(difference, &self.faults, &self.since);
+            let (text, around) = (difference.text(), difference.around(&areas));
+            let line = at + 1 + difference.first_line as u64;
+            match cause {
+                Some(cause) => self.exact.explained(line, cause, &text, around),
+                None => self.exact.unexplained(line, text, around),
+            }
+        }
+        for difference in &differences {
+            mend::mend(space, difference);
+        }
+        self.exact.owners_by_layouts += mend::learn_owners(space, lines);
+        self.since = Since::default();
+        Ok(())
+    }
+
+    fn cover(&mut self, space: &MmSpace, at: u64, lines: &[Expected]) -> Result<(), Refusal> {
+        self.exact.counts += 1;
+        let areas = within(space.layout()?, self.window);
+        let differing = compare_cover(lines, &areas, self.window);
+        if !differing.is_empty() {
+            self.exact.unexplained(at, "expected the mapped bytes of the block, found others".to_owned(), differing);
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, line: &Line, expected: &str, found: &str) {
+        self.exact.counts += 1;
+        if expected != found {
+            self.exact.unexplained(line.number, format!("expected {expected}, found {found}"), Vec::new());
+        }
+    }
+}

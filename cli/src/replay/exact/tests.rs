@@ -1,0 +1,147 @@
+//! Small recordings with what the kernel would show: what holds, what differs, and which causes are found. The layouts are those of Linux
+//! 6.18 for the same calls.
+
+use super::{Exact, Follower};
+use crate::trace::Reader;
+use std::io::Cursor;
+
+fn exact(text: &str) -> Exact {
+    let mut follower = Follower::new();
+    for line in Reader::new("test", Cursor::new(format!("vmaple-trace 1\n{text}"))) {
+        follower.line(&line.expect("a good trace"));
+    }
+    follower.finish()
+}
+
+/// What differs without a cause, in words.
+fn unexplained(text: &str) -> Vec<String> {
+    exact(text).unexplained_told.into_iter().map(|told| told.text).collect()
+}
+
+const MAP: &str = "@1 1 mmap 0x100000 0x4000 rw private,anonymous,fixed anon - = 0x100000\n";
+
+// before  WWWW
+// protect  RR      then the first of them back
+// after   WWRW
+#[test]
+fn a_layout_holds_area_by_area_and_field_by_field() {
+    let calls = format!(
+        "{MAP}mprotect 0x101000 0x2000 r = 0\nmprotect 0x101000 0x1000 rw = 0\nmadvise 0x103000 0x1000 nohugepage = 0\n\
+         mmap 0 0x2000 r private file:f 0x3000 = 0x200000\n"
+    );
+    let held = "count 4\nvm total=6 data=3 locked=0 stack=0 exec=0\nmaps\n 100000-102000 rw-p - anon 0x100000\n 102000-103000 r--p - anon\n 103000-104000 rw-p nohugepage anon -\n \
+                200000-202000 r--p - file:f 0x3000\nend\n";
+    let exact = exact(&format!("{calls}{held}"));
+    assert_eq!((exact.layouts, exact.equal_layouts, exact.areas, exact.counts, exact.results), (1, 1, 4, 2, 5));
+    assert_eq!(exact.unexplained, 0, "{:?}", exact.unexplained_told);
+    for (right, wrong) in [
+        ("102000-103000 r--p -", "102000-103000 r--p account"),
+        ("rw-p nohugepage", "rw-p -"),
+        ("file:f 0x3000", "file:f 0x2000"),
+        ("file:f 0x3000", "file:g 0x3000"),
+        ("100000-102000 rw-p - anon 0x100000", "100000-102000 r--p - anon"),
+        (" 200000-202000 r--p - file:f 0x3000\n", ""),
+        ("count 4", "count 5"),
+        ("data=3", "data=4"),
+    ] {
+        let told = unexplained(&format!("{calls}{}", held.replace(right, wrong)));
+        assert_eq!(told.len(), 1, "{wrong}: {told:?}");
+    }
+}
+
+// A mapping is where the recording says; where the library would have put it is counted.
+#[test]
+fn places_and_results_are_compared() {
+    let alike = "set mmap_base 0x7f0000000000\nmmap 0 0x3000 rw private,anonymous anon - = 0x7effffffd000\n\
+                 mmap 0 0x1000 r private,anonymous anon - = 0x7effff000000\n\
+                 mremap 0x7effff000000 0x1000 0x1000 maymove,dontunmap 0 = 0x7effffffc000\n";
+    let told = exact(alike);
+    assert_eq!((told.placements, told.placed_alike, told.unexplained), (3, 2, 0), "{:?}", told.unexplained_told);
+    assert!(told.placed_elsewhere[0].text.ends_with("the kernel chose 0x7effff000000, the library at 0x7effffffc000"), "{told:?}");
+    // what the kernel did not do is not done, and what it did is asked for
+    for (call, found) in [
+        ("munmap 0x100000 0x1000 = -ENOMEM", "found 0"),
+        ("mprotect 0x500000 0x1000 r = 0", "found -ENOMEM"),
+        ("mremap 0x100000 0x4000 0x5000 - = -ENOMEM", "found 0x100000"),
+        ("brk 0x1000 = 0x1000", "found 0x555555580000"),
+    ] {
+        let told = unexplained(&format!("{MAP}brk 0 = 0x555555580000\n{call}\nmaps\n 100000-104000 rw-p\nend\n"));
+        assert_eq!(told.len(), 1, "{call}: {told:?}");
+        assert!(told[0].contains(found), "{told:?}");
+    }
+    // a file's refusal, and a signal, say nothing of the layout
+    let outside = exact("mmap 0 0x1000 rw shared file:none 0 = -EACCES\nmlock 0x1000 0x1000 = -EINTR\n");
+    assert_eq!((outside.outside, outside.results, outside.unexplained), (2, 0, 0));
+}
+
+// before  AABB     B was written to while A could not be
+// call    make both alike
+// after   AABB     in the kernel, by owners; one area without them
+const OWNERS: &str = "@1 1 mmap 0x100000 0x2000 rw private,anonymous,fixed anon - = 0x100000\n\
+    @1 2 madvise 0x100000 0x2000 nohugepage = 0\n@1 3 mmap 0x102000 0x2000 rw private,anonymous,fixed anon - = 0x102000\n";
+const WRITES: &str = "@1 4 fault 0x100000 w\n@1 4 fault 0x102000 w\n";
+const JOINED: &str = "@1 5 madvise 0x102000 0x2000 nohugepage = 0\n";
+
+#[test]
+fn faults_give_owners_and_owners_keep_areas_apart() {
+    let apart = "maps\n 100000-102000 rw-p nohugepage,faulted anon\n 102000-104000 rw-p nohugepage,faulted anon\nend\n";
+    let whole = "maps\n 100000-104000 rw-p nohugepage anon\nend\n";
+    for (faults, layout) in [(WRITES, apart), ("", whole), ("@1 4 fault 0x100000 w\n@1 4 fault 0x102000 r\n", whole)] {
+        let told = exact(&format!("{OWNERS}{faults}{JOINED}{layout}"));
+        assert_eq!((told.equal_layouts, told.unexplained), (1, 0), "{faults}: {:?} {:?}", told.unexplained_told, told.explained_told);
+    }
+    assert_eq!(exact(&format!("{OWNERS}{WRITES}")).owners_by_faults, 2);
+}
+
+#[test]
+fn what_a_recording_does_not_decide_is_told_with_its_cause() {
+    let apart = "maps\n 100000-102000 rw-p nohugepage,faulted anon\n 102000-104000 rw-p nohugepage,faulted anon\nend\n";
+    let cause = |text: &str| {
+        let told = exact(text);
+        assert_eq!((told.unexplained, told.equal_layouts), (0, 0), "{text}: {:?}", told.unexplained_told);
+        told.explained.keys().copied().collect::<Vec<_>>()
+    };
+    assert_eq!(cause(&format!("{OWNERS}{JOINED}{apart}")), ["owners unknown"]);
+    assert_eq!(cause(&format!("{OWNERS}@1 4 fault 0x100000 w\n{JOINED}{apart}")), ["fault not recorded"]);
+    assert_eq!(cause(&format!("{OWNERS}@1 4 fault 0x100000 w\n{JOINED}@2 6 fault 0x102000 w\n{apart}")), ["thread race"]);
+    // with one thread and all faults it would be the library's: both were written to, and the kernel is said to have joined them
+    let joined = "maps\n 100000-104000 rw-p nohugepage anon\nend\n";
+    assert_eq!(unexplained(&format!("{OWNERS}{WRITES}{JOINED}{joined}")).len(), 1);
+    // and what is seen is not explained by owners, however many threads there are
+    let other = "maps\n 100000-102000 rw-p - anon\n 102000-104000 rw-p nohugepage anon\nend\n";
+    assert_eq!(unexplained(&format!("{OWNERS}@2 4 fault 0x100000 w\n{JOINED}{other}")).len(), 1);
+}
+
+// The next layout begins from what the kernel had.
+#[test]
+fn a_difference_is_told_once() {
+    let apart = "maps\n 100000-102000 rw-p nohugepage,faulted anon\n 102000-104000 rw-p nohugepage,faulted anon\nend\n";
+    let told = exact(&format!("{OWNERS}{JOINED}{apart}{apart}munmap 0x103000 0x1000 = 0\n{}", apart.replace("104000", "103000")));
+    assert_eq!((told.layouts, told.equal_layouts, told.explained.get("owners unknown")), (3, 2, Some(&1)), "{told:?}");
+}
+
+// A child has what it has from its parent: what is new does not join it (5.9).
+#[test]
+fn inherited_pages_merge_less() {
+    let map = "mmap 0x102000 0x1000 rw private,anonymous,fixed anon - = 0x102000\n";
+    let apart = "maps\n 100000-102000 rw-p\n 102000-103000 rw-p\nend\n";
+    let area = |flags: &str| format!("area 100000-102000 rw-p {flags} anon -\n");
+    assert_eq!(unexplained(&format!("{}{map}{apart}", area("faulted,inherited"))), [""; 0]);
+    assert_eq!(unexplained(&format!("{}{map}maps\n 100000-103000 rw-p\nend\n", area("faulted"))), [""; 0]);
+    // the heap that it inherits ends where `brk 0` says
+    let heap = "set brk_start 0x20000\narea 20000-24000 rw-p faulted,inherited anon -\nbrk 0 = 0x24000\nbrk 0x25000 = 0x25000\n";
+    assert_eq!(unexplained(&format!("{heap}maps\n 20000-24000 rw-p\n 24000-25000 rw-p\nend\n")), [""; 0]);
+}
+
+#[test]
+fn what_the_library_cannot_be_ends_the_check_and_is_no_difference() {
+    let told = exact("set page 16384\nmaps\n 1000-2000\nend\n");
+    assert_eq!((told.layouts, told.unexplained), (0, 0));
+    assert!(told.ended_early.is_some_and(|why| why.starts_with("line 2: ")), "it says where");
+}
+
+#[test]
+fn children_in_one_trace_have_layouts_of_their_own() {
+    let text = format!("{MAP}fork = c\nmunmap 0x100000 0x4000 = 0\nmaps\nend\nas c\nmaps\n 100000-104000 rw-p - anon -\nend\n");
+    assert_eq!(unexplained(&text), [""; 0]);
+}

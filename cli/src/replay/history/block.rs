@@ -1,0 +1,67 @@
+//! What a recording asserts: blocks of layout, lookups, searches. Each becomes a question that the plain model
+//! answers while the trace is read, and the index while the history is replayed.
+
+use super::super::question::GapRequest;
+use super::builder::Builder;
+use super::{BlockLine, Extent, Question, limits};
+use crate::trace::{self, Expected, Found, Outcome, Side};
+use anyhow::{Result, bail};
+
+/// A range of a trace as this program keeps it.
+fn inclusive(extent: trace::Extent) -> Extent {
+    Extent { start: extent.start, last: extent.last() }
+}
+
+impl Builder {
+    pub(super) fn block_begins(&mut self) {
+        self.block = Some(self.history.block_lines.len());
+    }
+
+    pub(super) fn block_line(&mut self, expected: &Expected) -> Result<()> {
+        if self.history.block_lines.len() == limits::BLOCK_LINES {
+            bail!("read more than {} lines of blocks, expected at most that", limits::BLOCK_LINES);
+        }
+        let (extent, perm) = (inclusive(expected.extent), expected.perm.map(trace::Perm::bits));
+        let line = self.line();
+        self.history.block_lines.push(BlockLine { extent, perm, line });
+        Ok(())
+    }
+
+    pub(super) fn block_ends(&mut self) -> Result<()> {
+        let start = self.block.take().unwrap_or(self.history.block_lines.len());
+        let lines = start..self.history.block_lines.len();
+        self.history.tally.blocks += 1;
+        self.question(self.line(), Question::Block { window: self.window, lines })
+    }
+
+    pub(super) fn lookup(&mut self, address: u64, found: Found) -> Result<()> {
+        let area = match found {
+            Found::Unchecked => return Ok(()),
+            Found::None => None,
+            Found::Area(extent) => Some(inclusive(extent)),
+        };
+        self.history.tally.questions += 1;
+        self.question(self.line(), Question::Lookup { address, area })
+    }
+
+    pub(super) fn find(&mut self, address: u64, found: Found) -> Result<()> {
+        let area = match found {
+            Found::Unchecked => return Ok(()),
+            Found::None => None,
+            Found::Area(extent) => Some(inclusive(extent)),
+        };
+        self.history.tally.questions += 1;
+        self.question(self.line(), Question::Find { address, area })
+    }
+
+    pub(super) fn gap(&mut self, side: Side, window: (u64, u64), len: u64, align: u64, outcome: Outcome) -> Result<()> {
+        let found = match outcome {
+            Outcome::Unchecked => return Ok(()),
+            Outcome::Value(address) => Ok(address),
+            Outcome::Failed(errno) => Err(errno.name()),
+        };
+        self.history.tally.questions += 1;
+        let request = GapRequest { side, window, len, align };
+        self.question(self.line(), Question::Gap { request, found })
+    }
+}

@@ -1,0 +1,71 @@
+//! `brk`: the outcome is the resulting break, and what lies between it and the break before is mapped or taken out.
+
+use super::super::coverage::{Area, Extent};
+use super::super::word::Word;
+use super::builder::Builder;
+use crate::trace::{Object, Outcome, Perm};
+use anyhow::Result;
+
+impl Builder {
+    pub(super) fn brk(&mut self, outcome: Outcome) -> Result<()> {
+        let Outcome::Value(to) = outcome else { return Ok(()) };
+        let (Some(from), Some(to)) = (self.whole_pages(self.heap_end()), self.whole_pages(to)) else {
+            return Err(self.refuse(&format!("the break {to:#x}"), "a break that can be rounded up to pages"));
+        };
+        self.states[self.current].brk = Some(to);
+        if to < from {
+            return self.clear(Extent { start: to, last: from - 1 });
+        }
+        if to == from {
+            return Ok(());
+        }
+        self.states[self.current].heap.get_or_insert(from);
+        let backing = self.history.backings.number(&Object::Anon, from, 0)?;
+        let word = Word::new(Perm::READ.union(Perm::WRITE), self.states[self.current].default_flags, backing);
+        // Linux makes the area before the break longer, whatever was done to it since
+        let below = from.checked_sub(1).and_then(|at| self.coverage().lookup(at));
+        let heap = below.filter(|area| area.word.backing() == backing && area.word.perm() == word.perm());
+        self.lay(Area { start: from, last: to - 1, word: heap.map_or(word, |area| area.word) })
+    }
+
+    /// The break before the first call is where the heap that the starting layout has ends.
+    fn heap_end(&self) -> u64 {
+        let state = &self.states[self.current];
+        if let Some(brk) = state.brk {
+            return brk;
+        }
+        let mut end = state.settings.brk_start;
+        let is_heap = |area: &Area| {
+            let anonymous = matches!(self.history.backings.object(area.word.backing()), Object::Anon);
+            anonymous && area.word.perm() == Perm::READ.union(Perm::WRITE)
+        };
+        let Some(start) = self.whole_pages(end) else { return end };
+        let mut at = start;
+        while let Some(area) = state.coverage.lookup(at).filter(is_heap) {
+            let Some(after) = area.last.checked_add(1) else { break };
+            end = after;
+            at = after;
+        }
+        end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::finish;
+
+    // start  HHHH
+    // brk    HHHHHHHH   then   HHHHHH
+    #[test]
+    fn the_heap_grows_from_where_the_layout_has_it() {
+        let text =
+            "set brk_start 0x10000\narea 0x10000-0x12000 rw-p - anon -\nbrk 0 = 0x12000\nbrk 0x14000 = 0x14000\nbrk 0x13000 = 0x13000\n";
+        assert_eq!(finish(text), ["00010000-00013000 rw-p"]);
+    }
+
+    #[test]
+    fn a_refused_break_changes_nothing() {
+        let text = "set brk_start 0x10000\nbrk 0 = 0x10000\nbrk 0x11001 = 0x11001\nbrk 0xffffffffff = 0x11001\n";
+        assert_eq!(finish(text), ["00010000-00012000 rw-p"]);
+    }
+}

@@ -1,0 +1,375 @@
+//! Reads records one by one and keeps everything in step: the plain model of each address space, the edits so far, and
+//! the counts. The files beside this one say what an operation does; they change a layout only through
+//! [`Builder::lay`], [`Builder::clear`] and [`Builder::edit`].
+
+use super::super::coverage::{Area, Coverage, Edit, Extent};
+use super::super::question::{Difference, Subject, ask};
+use super::super::word::{Backings, Word};
+use super::{Check, Fault, History, Question, Space, Step, Tally, limits};
+use crate::trace::{Access, AreaFlags, Found, Line, Name, Object, Operation, Outcome, Reader, Record, Setting, TraceError, TraceFault};
+use anyhow::{Result, bail};
+use std::collections::{HashMap, HashSet};
+
+/// One address space while the trace is read.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) coverage: Coverage,
+    pub(super) start: Vec<Area>,
+    pub(super) settings: Settings,
+    /// The end of the heap, once it is known.
+    pub(super) brk: Option<u64>,
+    /// Where `brk` made it.
+    pub(super) heap: Option<u64>,
+    /// What every new area gets beside its own flags: `mlockall` of what will be mapped.
+    pub(super) default_flags: AreaFlags,
+}
+
+/// The settings of an address space that change where something is mapped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) page: u64,
+    pub(super) brk_start: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { page: 4096, brk_start: 0x5555_5558_0000 }
+    }
+}
+
+/// What is known while a trace is read.
+#[derive(Debug)]
+pub(super) struct Builder {
+    pub(super) history: History,
+    pub(super) states: Vec<State>,
+    pub(super) names: HashMap<Name, usize>,
+    /// Children whose operations have not begun: the layout that they were born with.
+    pub(super) unborn: HashMap<Name, State>,
+    pub(super) current: usize,
+    pub(super) window: Extent,
+    /// The block that is being read.
+    pub(super) block: Option<usize>,
+    line: u64,
+    threads: HashSet<u32>,
+}
+
+/// All addresses.
+pub(super) const EVERYWHERE: Extent = Extent { start: 0, last: u64::MAX };
+
+impl Builder {
+    pub(super) fn new(file: String) -> Self {
+        let history = History {
+            file,
+            spaces: Vec::new(),
+            steps: Vec::new(),
+            operation_lines: Vec::new(),
+            checks: Vec::new(),
+            block_lines: Vec::new(),
+            faults: Vec::new(),
+            backings: Backings::default(),
+            tally: Tally::default(),
+            cases: Vec::new(),
+            differences: Vec::new(),
+        };
+        Self {
+            history,
+            states: vec![State::default()],
+            names: HashMap::new(),
+            unborn: HashMap::new(),
+            current: 0,
+            window: EVERYWHERE,
+            block: None,
+            line: 0,
+            threads: HashSet::new(),
+        }
+    }
+
+    /// Reads to the end.
+    pub(super) fn read(mut self, reader: Reader, mut witness: impl FnMut(&Line)) -> Result<History> {
+        for line in reader {
+            let line = line?;
+            self.line = line.number;
+            witness(&line);
+            if let Err(error) = self.record(line) {
+                let file = self.history.file;
+                return Err(if error.is::<TraceError>() { error } else { error.context(format!("{file}:{}", self.line)) });
+            }
+        }
+        self.keep_start();
+        let finished = |state: State| Space { start: state.start, finish: state.coverage.areas().collect(), heap: state.heap };
+        self.history.spaces = self.states.into_iter().map(finished).collect();
+        self.history.tally.threads = self.threads.len();
+        Ok(self.history)
+    }
+
+    fn record(&mut self, line: Line) -> Result<()> {
+        if let Some(stamp) = line.stamp {
+            // a hostile trace may name any number of threads; past this their number says nothing
+            if self.threads.len() < 1 << 20 {
+                self.threads.insert(stamp.tid);
+            }
+        }
+        match line.record {
+            Record::Set(setting) => {
+                self.set(setting);
+                Ok(())
+            }
+            Record::Area(area) => self.area(&area),
+            Record::Operation(operation, outcome) => self.operation(&operation, outcome),
+            Record::Fork(outcome) => self.fork(outcome),
+            Record::As(name) => self.switch(name),
+            Record::Exit => self.exit(),
+            Record::Grew(extent) => self.grew(extent),
+            Record::Fault { addr, access, found, .. } => self.fault(addr, access, found),
+            Record::Lookup { addr, found } => self.lookup(addr, found),
+            Record::Find { addr, found } => self.find(addr, found),
+            Record::Gap { side, min, max, len, align, outcome } => self.gap(side, (min, max), len, align, outcome),
+            Record::Maps | Record::Cover => {
+                self.block_begins();
+                Ok(())
+            }
+            Record::Expected(expected) => self.block_line(&expected),
+            Record::End => self.block_ends(),
+            // these need the exact list of areas
+            Record::Count(_) | Record::Vm(_) | Record::Seq(_) => Ok(()),
+            Record::Reset => self.reset(),
+            Record::Case(words) => {
+                self.case(&words);
+                Ok(())
+            }
+            Record::Window(extent) => {
+                self.window = Extent { start: extent.start, last: extent.last() };
+                Ok(())
+            }
+        }
+    }
+
+    fn operation(&mut self, operation: &Operation, outcome: Outcome) -> Result<()> {
+        self.counted(word_of(operation))?;
+        self.history.tally.failed += u64::from(matches!(outcome, Outcome::Failed(_)));
+        match *operation {
+            Operation::Mmap { addr, len, prot, flags, ref object, offset } => self.mmap(addr, len, prot, flags, object, offset, outcome),
+            Operation::Munmap { addr, len } => self.munmap(addr, len, outcome),
+            Operation::Mprotect { addr, len, prot } => self.mprotect(addr, len, prot, outcome),
+            Operation::Mremap { addr, old_len, new_len, flags, new_addr } => self.mremap(addr, old_len, new_len, flags, new_addr, outcome),
+            Operation::Brk { addr: _ } => self.brk(outcome),
+            Operation::Madvise { addr, len, advice } => self.madvise(addr, len, advice, outcome),
+            Operation::Mlock { addr, len } => self.mlock(addr, len, outcome),
+            Operation::Munlock { addr, len } => self.munlock(addr, len, outcome),
+            Operation::Mseal { addr, len } => self.mseal(addr, len, outcome),
+            Operation::Mlockall { flags } => self.mlockall(flags, outcome),
+            Operation::Munlockall => self.munlockall(outcome),
+        }
+    }
+
+    /// Counts an operation; the edits that follow belong to it.
+    pub(super) fn counted(&mut self, word: &'static str) -> Result<()> {
+        if self.history.operation_lines.len() == limits::OPERATIONS {
+            bail!("read more than {} operations, expected at most that", limits::OPERATIONS);
+        }
+        self.history.operation_lines.push(self.line);
+        *self.history.tally.calls.entry(word).or_default() += 1;
+        Ok(())
+    }
+
+    fn set(&mut self, setting: Setting) {
+        let settings = &mut self.states[self.current].settings;
+        match setting {
+            Setting::Page(bytes) => settings.page = bytes,
+            Setting::BrkStart(address) => settings.brk_start = address,
+            // these choose places and refuse calls: the recording says what was chosen and what was refused
+            Setting::TaskSize(_)
+            | Setting::MmapMinAddr(_)
+            | Setting::MmapBase(_)
+            | Setting::GuardGap(_)
+            | Setting::MaxMapCount(_)
+            | Setting::Limit(..)
+            | Setting::Privileged(_) => {}
+        }
+    }
+
+    fn case(&mut self, words: &str) {
+        if self.history.cases.len() < limits::CASES {
+            self.history.cases.push((self.line, words.chars().take(200).collect()));
+        }
+    }
+
+    fn fault(&mut self, address: u64, access: Access, found: Found) -> Result<()> {
+        if self.history.faults.len() == limits::FAULTS {
+            bail!("read more than {} faults, expected at most that", limits::FAULTS);
+        }
+        // a fault below a growable area may be what made it grow: then the answer begins below the area that was there
+        if let Found::Area(extent) = found
+            && self.coverage().lookup(address).is_none()
+            && extent.contains(address)
+            && self.coverage().lookup(extent.last()).is_some()
+        {
+            self.grew(extent)?;
+        }
+        let mapped = self.coverage().lookup(address).is_some();
+        self.history.tally.faults_mapped += u64::from(mapped);
+        self.history.faults.push(Fault {
+            address,
+            space: self.space(),
+            after: self.edits(),
+            operation: number(self.history.operation_lines.len()),
+            access,
+            mapped,
+        });
+        self.lookup(address, found)
+    }
+
+    /// The layout as it is now.
+    pub(super) fn coverage(&self) -> &Coverage {
+        &self.states[self.current].coverage
+    }
+
+    /// How many edits there are so far.
+    pub(super) fn edits(&self) -> u32 {
+        number(self.history.steps.len())
+    }
+
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    pub(super) fn space(&self) -> u32 {
+        number(self.current)
+    }
+
+    pub(super) fn page(&self) -> u64 {
+        self.states[self.current].settings.page
+    }
+
+    /// Rounds a length up to pages.
+    pub(super) fn whole_pages(&self, len: u64) -> Option<u64> {
+        len.checked_next_multiple_of(self.page())
+    }
+
+    /// The range of a call that succeeded; none if it is empty.
+    pub(super) fn extent(&self, start: u64, len: u64) -> Result<Option<Extent>> {
+        let last = self.whole_pages(len).and_then(|len| match len.checked_sub(1) {
+            Some(less_one) => start.checked_add(less_one).map(Some),
+            None => Some(None),
+        });
+        match last {
+            Some(last) => Ok(last.map(|last| Extent { start, last })),
+            None => bail!("read {len:#x} bytes at {start:#x}, expected a range that does not wrap"),
+        }
+    }
+
+    /// Records one edit and applies it to the plain model.
+    pub(super) fn edit(&mut self, edit: Edit) -> Result<()> {
+        if self.history.steps.len() == limits::EDITS {
+            bail!("the history makes more than {} edits, expected at most that", limits::EDITS);
+        }
+        self.keep_start();
+        let operation = number(self.history.operation_lines.len()).saturating_sub(1);
+        self.history.steps.push(Step { space: self.space(), operation, edit });
+        self.states[self.current].coverage.apply(&edit);
+        Ok(())
+    }
+
+    /// The starting layout is what is there before the first edit.
+    fn keep_start(&mut self) {
+        if self.history.steps.is_empty() {
+            self.states[0].start = self.states[0].coverage.areas().collect();
+        }
+    }
+
+    /// Lays an area into the layout, over whatever is there, as one edit; it becomes one with the neighbours that it
+    /// continues, as Linux merges them.
+    pub(super) fn lay(&mut self, area: Area) -> Result<()> {
+        let Area { start, last, word } = area;
+        let coverage = self.coverage();
+        if coverage.lookup(start).is_some_and(|there| there.last >= last && there.word == word) {
+            return Ok(());
+        }
+        let mergeable = !word.stays_alone() && !self.is_special(word);
+        let continues = |there: &Area| mergeable && there.word == word;
+        let below = start.checked_sub(1).and_then(|at| coverage.lookup(at)).filter(continues);
+        let above = last.checked_add(1).and_then(|at| coverage.lookup(at)).filter(continues);
+        let free = coverage.intersecting(Extent { start, last }).next().is_none();
+        self.edit(match (free, below, above) {
+            (true, None, None) => Edit::Insert(area),
+            (true, Some(below), None) => Edit::ExtendUp { from: below.last, to: last },
+            (true, None, Some(above)) => Edit::ExtendDown { from: above.start, to: start },
+            (_, below, above) => {
+                Edit::Replace(Area { start: below.map_or(start, |area| area.start), last: above.map_or(last, |area| area.last), word })
+            }
+        })
+    }
+
+    /// Takes everything out of a range, if there is anything.
+    pub(super) fn clear(&mut self, extent: Extent) -> Result<()> {
+        if self.coverage().intersecting(extent).next().is_none() {
+            return Ok(());
+        }
+        self.edit(Edit::Remove(extent))
+    }
+
+    /// Changes the words of what is mapped in a range, area by area from below.
+    pub(super) fn rewrite(&mut self, extent: Extent, change: impl Fn(Word) -> Word) -> Result<()> {
+        let areas: Vec<Area> = self.coverage().intersecting(extent).collect();
+        for area in areas {
+            let word = change(area.word);
+            if word != area.word {
+                self.lay(Area { start: area.start.max(extent.start), last: area.last.min(extent.last), word })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of a range before its first hole.
+    pub(super) fn before_hole(&self, extent: Extent) -> Option<Extent> {
+        match self.coverage().holes(extent).first() {
+            None => Some(extent),
+            Some(hole) if hole.start == extent.start => None,
+            Some(hole) => Some(Extent { start: extent.start, last: hole.start - 1 }),
+        }
+    }
+
+    pub(super) fn is_special(&self, word: Word) -> bool {
+        matches!(self.history.backings.object(word.backing()), Object::Special(_))
+    }
+
+    /// Notes a question, and asks the plain model at once.
+    pub(super) fn question(&mut self, line: u64, question: Question) -> Result<()> {
+        if self.history.checks.len() == limits::QUESTIONS {
+            bail!("read more than {} blocks and questions, expected at most that", limits::QUESTIONS);
+        }
+        let (block, backings) = (&self.history.block_lines, &self.history.backings);
+        let mismatches = ask(self.coverage(), &question, line, block, backings);
+        let told = |mismatch| Difference { subject: Subject::Model, mismatch };
+        self.history.differences.extend(mismatches.into_iter().map(told));
+        self.history.checks.push(Check { space: self.space(), after: self.edits(), line, question });
+        Ok(())
+    }
+
+    /// What stands at the line that is being read is not what could stand there.
+    pub(super) fn refuse(&self, read: &str, expected: &'static str) -> anyhow::Error {
+        let fault = TraceFault::unexpected(read, expected);
+        TraceError { file: self.history.file.clone(), line: self.line, fault }.into()
+    }
+}
+
+/// A count as a `u32`: every list that is counted so is kept far below 2^32 by `limits`.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn word_of(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Mmap { .. } => "mmap",
+        Operation::Munmap { .. } => "munmap",
+        Operation::Mprotect { .. } => "mprotect",
+        Operation::Mremap { .. } => "mremap",
+        Operation::Brk { .. } => "brk",
+        Operation::Madvise { .. } => "madvise",
+        Operation::Mlock { .. } => "mlock",
+        Operation::Munlock { .. } => "munlock",
+        Operation::Mseal { .. } => "mseal",
+        Operation::Mlockall { .. } => "mlockall",
+        Operation::Munlockall => "munlockall",
+    }
+}

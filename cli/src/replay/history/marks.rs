@@ -1,0 +1,123 @@
+//! What changes no permission but splits and joins areas: the advices of `madvise` that are kept with an area, locks,
+//! and seals.
+
+use super::super::coverage::Extent;
+use super::super::word::Word;
+use super::builder::{Builder, EVERYWHERE};
+use crate::trace::{Advice, AreaFlags, LockAllFlags, Outcome};
+use anyhow::Result;
+
+/// What an advice leaves behind on an area.
+enum Mark {
+    Set(AreaFlags),
+    Clear(AreaFlags),
+    /// Bits of the word's marks: those in the mask become these.
+    Marks(u64, u64),
+    Nothing,
+}
+
+fn mark(advice: Advice) -> Mark {
+    // Linux's numbers; the marks are bits of this program's own
+    match advice.number() {
+        0 => Mark::Marks(0b11, 0),
+        1 => Mark::Marks(0b11, 0b01),
+        2 => Mark::Marks(0b11, 0b10),
+        10 => Mark::Set(AreaFlags::DONTCOPY),
+        11 => Mark::Clear(AreaFlags::DONTCOPY),
+        12 => Mark::Marks(0b100, 0b100),
+        13 => Mark::Marks(0b100, 0),
+        14 => Mark::Marks(0b11000, 0b01000),
+        15 => Mark::Marks(0b11000, 0b10000),
+        16 => Mark::Marks(0b10_0000, 0b10_0000),
+        17 => Mark::Marks(0b10_0000, 0),
+        18 => Mark::Marks(0b100_0000, 0b100_0000),
+        19 => Mark::Marks(0b100_0000, 0),
+        _ => Mark::Nothing,
+    }
+}
+
+impl Builder {
+    pub(super) fn madvise(&mut self, addr: u64, len: u64, advice: Advice, outcome: Outcome) -> Result<()> {
+        // holes do not stop it: everything mapped is marked, and then it fails with ENOMEM
+        let extent = match outcome {
+            Outcome::Failed(errno) if errno.name() == "ENOMEM" => self.extent(addr, len).unwrap_or_default(),
+            Outcome::Failed(_) => None,
+            Outcome::Value(_) | Outcome::Unchecked => self.extent(addr, len)?,
+        };
+        let Some(extent) = extent else { return Ok(()) };
+        match mark(advice) {
+            Mark::Set(flags) => self.rewrite(extent, |word| word.set(flags)),
+            Mark::Clear(flags) => self.rewrite(extent, |word| word.clear(flags)),
+            Mark::Marks(mask, marks) => self.rewrite(extent, |word| word.with_marks(mask, marks)),
+            Mark::Nothing => Ok(()),
+        }
+    }
+
+    pub(super) fn mlock(&mut self, addr: u64, len: u64, outcome: Outcome) -> Result<()> {
+        self.lock(addr, len, outcome, |word| word.set(AreaFlags::LOCKED))
+    }
+
+    pub(super) fn munlock(&mut self, addr: u64, len: u64, outcome: Outcome) -> Result<()> {
+        self.lock(addr, len, outcome, |word| word.clear(AreaFlags::LOCKED))
+    }
+
+    /// Rounds outwards; at a hole it stops, and what lay before stays changed. Special areas are passed over.
+    fn lock(&mut self, addr: u64, len: u64, outcome: Outcome, change: impl Fn(Word) -> Word) -> Result<()> {
+        let start = addr - addr % self.page();
+        let len = len.checked_add(addr - start);
+        let extent = match (outcome, len) {
+            (Outcome::Failed(errno), Some(len)) if errno.name() == "ENOMEM" => {
+                let extent = self.extent(start, len).unwrap_or_default();
+                extent.and_then(|extent| self.before_hole(extent).filter(|reached| *reached != extent))
+            }
+            (Outcome::Failed(_), _) => None,
+            (_, Some(len)) => self.extent(start, len)?,
+            (_, None) => return Err(self.refuse(&format!("bytes at {addr:#x} to lock"), "a range that does not wrap")),
+        };
+        match extent {
+            Some(extent) => self.rewrite_ordinary(extent, change),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn mseal(&mut self, addr: u64, len: u64, outcome: Outcome) -> Result<()> {
+        if matches!(outcome, Outcome::Failed(_)) {
+            return Ok(());
+        }
+        match self.extent(addr, len)? {
+            Some(extent) => self.rewrite(extent, |word| word.set(AreaFlags::SEALED)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn mlockall(&mut self, flags: LockAllFlags, outcome: Outcome) -> Result<()> {
+        if matches!(outcome, Outcome::Failed(_)) {
+            return Ok(());
+        }
+        let future = flags.contains(LockAllFlags::FUTURE);
+        self.states[self.current].default_flags = if future { AreaFlags::LOCKED } else { AreaFlags::EMPTY };
+        if flags.contains(LockAllFlags::CURRENT) {
+            self.rewrite_ordinary(EVERYWHERE, |word| word.set(AreaFlags::LOCKED))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn munlockall(&mut self, outcome: Outcome) -> Result<()> {
+        if matches!(outcome, Outcome::Failed(_)) {
+            return Ok(());
+        }
+        self.states[self.current].default_flags = AreaFlags::EMPTY;
+        self.rewrite_ordinary(EVERYWHERE, |word| word.clear(AreaFlags::LOCKED))
+    }
+
+    fn rewrite_ordinary(&mut self, extent: Extent, change: impl Fn(Word) -> Word) -> Result<()> {
+        let areas: Vec<_> = self.coverage().intersecting(extent).collect();
+        for area in areas.into_iter().filter(|area| !area.word.stays_alone()) {
+            if !self.is_special(area.word) {
+                let part = Extent { start: area.start.max(extent.start), last: area.last.min(extent.last) };
+                self.rewrite(part, &change)?;
+            }
+        }
+        Ok(())
+    }
+}

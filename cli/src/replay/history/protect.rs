@@ -1,0 +1,73 @@
+//! `mprotect`: it goes from area to area and stops at the first that refuses; what lay before that stays changed.
+
+use super::super::coverage::{Area, Extent};
+use super::super::word::Word;
+use super::builder::Builder;
+use crate::trace::{AreaFlags, Object, Outcome, Perm, Prot};
+use anyhow::Result;
+
+/// The permissions that a protection asks for, without the sharing.
+pub(super) fn letters(prot: Prot) -> Perm {
+    let mut perm = Perm::NONE;
+    for (bit, letter) in [(Prot::READ, Perm::READ), (Prot::WRITE, Perm::WRITE), (Prot::EXEC, Perm::EXEC)] {
+        if prot.contains(bit) {
+            perm = perm.union(letter);
+        }
+    }
+    perm
+}
+
+impl Builder {
+    pub(super) fn mprotect(&mut self, addr: u64, len: u64, prot: Prot, outcome: Outcome) -> Result<()> {
+        let extent = match outcome {
+            Outcome::Failed(_) => self.extent(addr, len).unwrap_or_default(),
+            Outcome::Value(_) | Outcome::Unchecked => self.extent(addr, len)?,
+        };
+        let Some(mut extent) = extent else { return Ok(()) };
+        if prot.contains(Prot::GROWSDOWN)
+            && let Some(area) = self.coverage().intersecting(extent).next()
+        {
+            extent.start = area.start;
+        }
+        if prot.contains(Prot::GROWSUP)
+            && let Some(area) = self.coverage().lookup(extent.last)
+        {
+            extent.last = area.last;
+        }
+        let reached = match outcome {
+            Outcome::Value(_) | Outcome::Unchecked => Some(extent),
+            Outcome::Failed(errno) => self.reached(extent, prot, errno.name()),
+        };
+        match reached {
+            Some(reached) => self.rewrite(reached, |word| with_letters(word, prot)),
+            None => Ok(()),
+        }
+    }
+
+    /// How far a call came before it failed. Where the recording does not say what stopped it, nothing was changed.
+    fn reached(&self, extent: Extent, prot: Prot, errno: &str) -> Option<Extent> {
+        match errno {
+            // a hole stops it there; without one a limit did, and that is asked before the first change
+            "ENOMEM" => self.before_hole(extent).filter(|reached| *reached != extent),
+            "EPERM" => self.before(extent, |area| area.word.has(AreaFlags::SEALED)),
+            // what may not be written is a file that was opened for reading and is mapped shared
+            "EACCES" if prot.contains(Prot::WRITE) => self.before(extent, |area| {
+                let file = matches!(self.history.backings.object(area.word.backing()), Object::File(_));
+                file && area.word.perm().contains(Perm::SHARED) && !area.word.perm().contains(Perm::WRITE)
+            }),
+            _ => None,
+        }
+    }
+
+    /// The part of a range before the first area of a kind; none if there is no such area, or nothing before it.
+    fn before(&self, extent: Extent, stops: impl Fn(&Area) -> bool) -> Option<Extent> {
+        let stopped = self.coverage().intersecting(extent).find(stops)?;
+        let last = stopped.start.checked_sub(1).filter(|last| *last >= extent.start)?;
+        Some(Extent { start: extent.start, last })
+    }
+}
+
+fn with_letters(word: Word, prot: Prot) -> Word {
+    let shared = if word.perm().contains(Perm::SHARED) { Perm::SHARED } else { Perm::NONE };
+    word.with_perm(letters(prot).union(shared))
+}

@@ -1,0 +1,94 @@
+//! `mremap`: shrinks and grows in place, or moves. A move lays the new area before it takes the old one out, as Linux
+//! does.
+
+use super::super::coverage::{Area, Extent};
+use super::builder::Builder;
+use crate::trace::{Outcome, RemapFlags};
+use anyhow::Result;
+
+impl Builder {
+    pub(super) fn mremap(
+        &mut self,
+        addr: u64,
+        old_len: u64,
+        new_len: u64,
+        flags: RemapFlags,
+        new_addr: Option<u64>,
+        outcome: Outcome,
+    ) -> Result<()> {
+        let to = match outcome {
+            // the arguments and the source are looked at before anything is changed
+            Outcome::Failed(_) => return Ok(()),
+            Outcome::Value(to) => to,
+            Outcome::Unchecked => match new_addr.filter(|_| flags.contains(RemapFlags::FIXED)) {
+                Some(to) => to,
+                None if flags.contains(RemapFlags::MAYMOVE) => {
+                    return Err(self.refuse("mremap without an address", "the address that the call returned"));
+                }
+                None => addr,
+            },
+        };
+        let (Some(new), true) = (self.extent(to, new_len)?, to.is_multiple_of(self.page())) else {
+            return Err(self.refuse(&format!("{new_len:#x} bytes at {to:#x}"), "a mapping of whole pages"));
+        };
+        match (self.extent(addr, old_len)?, to == addr) {
+            (Some(old), true) => self.resize(old, new),
+            (old, _) => self.move_to(addr, old, new, flags),
+        }
+    }
+
+    fn resize(&mut self, old: Extent, new: Extent) -> Result<()> {
+        if new.last < old.last {
+            return self.clear(Extent { start: new.last + 1, last: old.last });
+        }
+        if new.last == old.last {
+            return Ok(());
+        }
+        match self.coverage().lookup(old.last) {
+            Some(area) => self.lay(Area { start: old.last + 1, last: new.last, word: area.word }),
+            None => Err(self.refuse(&format!("a resized area that ends at {:#x}", old.last), "an area that is mapped")),
+        }
+    }
+
+    fn move_to(&mut self, addr: u64, old: Option<Extent>, new: Extent, flags: RemapFlags) -> Result<()> {
+        // a length of 0 maps the same object once more and leaves the old area alone
+        let source = old.unwrap_or(Extent { start: addr, last: addr });
+        let common = (new.last - new.start).min(source.last - source.start);
+        let kept = Extent { start: source.start, last: source.start + common };
+        let areas: Vec<Area> = self.coverage().intersecting(kept).collect();
+        if areas.is_empty() {
+            return Err(self.refuse(&format!("a move from {addr:#x}"), "an area that is mapped"));
+        }
+        if flags.contains(RemapFlags::FIXED) {
+            self.clear(new)?;
+        }
+        for area in areas {
+            let (from, last) = (area.start.max(kept.start), area.last.min(kept.last));
+            let at = new.start + (from - kept.start);
+            // what is longer than before is more of the last area
+            let end = if last == kept.last { new.last } else { new.start + (last - kept.start) };
+            let backing = self.history.backings.moved(area.word.backing(), from, at);
+            self.lay(Area { start: at, last: end, word: area.word.with_backing(backing) })?;
+        }
+        match old {
+            Some(old) if !flags.contains(RemapFlags::DONTUNMAP) => self.clear_source(old, new),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the old range out, but for what a recording lets the new one cover of it.
+    fn clear_source(&mut self, old: Extent, new: Extent) -> Result<()> {
+        let mut parts = Vec::new();
+        if old.last < new.start || new.last < old.start {
+            parts.push(old);
+        } else {
+            if old.start < new.start {
+                parts.push(Extent { start: old.start, last: new.start - 1 });
+            }
+            if new.last < old.last {
+                parts.push(Extent { start: new.last + 1, last: old.last });
+            }
+        }
+        parts.into_iter().try_for_each(|part| self.clear(part))
+    }
+}

@@ -1,0 +1,111 @@
+//! What concerns a whole address space: the areas that it starts with, growth that no call made, `fork` and `as`,
+//! `exit` and `reset`.
+
+use super::super::coverage::{Area, Edit, Extent};
+use super::super::word::Word;
+use super::builder::{Builder, EVERYWHERE, State};
+use super::limits;
+use crate::trace::{self, AreaFlags, ForkOutcome, Name, Offset};
+use anyhow::{Result, bail};
+
+impl Builder {
+    /// Puts an area in place as it stands: before the first edit it belongs to the starting layout.
+    pub(super) fn area(&mut self, area: &trace::Area) -> Result<()> {
+        let extent = Extent { start: area.extent.start, last: area.extent.last() };
+        if let Some(there) = self.coverage().intersecting(extent).next() {
+            let read = super::super::question::range(extent);
+            let there = super::super::question::range(Extent { start: there.start, last: there.last });
+            bail!("read the area {read}, expected one that does not lie over {there}");
+        }
+        let offset = match area.offset {
+            Offset::Bytes(bytes) => bytes,
+            Offset::Default => 0,
+        };
+        let backing = self.history.backings.number(&area.object, extent.start, offset)?;
+        let placed = Area { start: extent.start, last: extent.last, word: Word::new(area.perm, area.flags, backing) };
+        if self.current == 0 && self.history.steps.is_empty() {
+            self.states[0].coverage.apply(&Edit::Insert(placed));
+            return Ok(());
+        }
+        self.edit(Edit::Insert(placed))
+    }
+
+    /// A growable area was seen to have grown to this.
+    pub(super) fn grew(&mut self, extent: trace::Extent) -> Result<()> {
+        self.counted("grew")?;
+        let (start, last) = (extent.start, extent.last());
+        let Some(lowest) = self.coverage().intersecting(Extent { start, last }).next() else {
+            let read = super::super::question::range(Extent { start, last });
+            return Err(self.refuse(&format!("grew to {read}"), "a range that ends in the area that grew"));
+        };
+        if start < lowest.start {
+            self.edit(Edit::ExtendDown { from: lowest.start, to: start })?;
+        }
+        let highest = self.coverage().intersecting(Extent { start, last }).last();
+        match highest {
+            Some(highest) if highest.last < last => self.edit(Edit::ExtendUp { from: highest.last, to: last }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps the layout of the child until its first operation.
+    pub(super) fn fork(&mut self, outcome: ForkOutcome) -> Result<()> {
+        self.counted("fork")?;
+        let ForkOutcome::Child(name) = outcome else { return Ok(()) };
+        let parent = &self.states[self.current];
+        let mut child = State { settings: parent.settings, brk: parent.brk, ..State::default() };
+        for area in parent.coverage.areas().filter(|area| !area.word.has(AreaFlags::DONTCOPY)) {
+            child.coverage.apply(&Edit::Insert(Area { word: area.word.clear(AreaFlags::LOCKED), ..area }));
+        }
+        // a recorded parent goes on alone: its children have traces of their own and are never switched to
+        let waiting: usize = self.unborn.values().map(|child| child.coverage.len() + 1).sum();
+        if waiting + child.coverage.len() < limits::UNBORN_AREAS {
+            self.unborn.insert(name, child);
+        }
+        Ok(())
+    }
+
+    /// Later operations act on another address space.
+    pub(super) fn switch(&mut self, name: Name) -> Result<()> {
+        if let Some(child) = self.unborn.remove(&name) {
+            let areas: Vec<Area> = child.coverage.areas().collect();
+            self.begin(State { coverage: super::super::coverage::Coverage::default(), ..child })?;
+            self.names.insert(name, self.current);
+            return areas.into_iter().try_for_each(|area| self.edit(Edit::Insert(area)));
+        }
+        let main = (name.bytes() == b"main" && !self.names.contains_key(&name)).then_some(0);
+        match self.names.get(&name).copied().or(main) {
+            Some(space) => {
+                self.current = space;
+                Ok(())
+            }
+            None => Err(self.refuse(&format!("as {name}"), "`main` or the child of a fork above")),
+        }
+    }
+
+    pub(super) fn exit(&mut self) -> Result<()> {
+        self.counted("exit")?;
+        self.clear(EVERYWHERE)
+    }
+
+    /// A new, empty address space with all defaults.
+    pub(super) fn reset(&mut self) -> Result<()> {
+        self.unborn.clear();
+        self.names.clear();
+        self.window = EVERYWHERE;
+        self.begin(State::default())?;
+        if let Some(main) = Name::new(b"main") {
+            self.names.insert(main, self.current);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, state: State) -> Result<()> {
+        if self.states.len() == limits::SPACES {
+            bail!("read more than {} address spaces, expected at most that", limits::SPACES);
+        }
+        self.current = self.states.len();
+        self.states.push(state);
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! Where `replay` meets the library: one `RangeMap` for each address space of the trace, with words as values.
+//! `checked` and `speed` come in here; nothing else of `replay` calls the library.
+
+use super::coverage::{Area, Edit};
+use super::history::{History, Step};
+use super::question::{GapRequest, Layout};
+use super::word::Word;
+use crate::trace::Side;
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use vmaple::{BudgetPolicy, Entry, GapError, GapQuery, PinGuard, RangeMap, Reader};
+
+/// The maps of all address spaces.
+pub(super) struct Indexes {
+    maps: Vec<RangeMap<u64>>,
+}
+
+/// A reader's handles, one for each address space.
+pub(super) struct Handles<'m> {
+    readers: Vec<Reader<'m, u64>>,
+}
+
+/// The layout of one address space under one pin.
+pub(super) struct Pinned<'m> {
+    map: &'m RangeMap<u64>,
+    pin: PinGuard<'m, u64>,
+}
+
+/// What the maps say of themselves, summed up.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Totals {
+    pub(super) entries: usize,
+    pub(super) height: usize,
+    /// Bytes of all nodes that readers can reach.
+    pub(super) index_bytes: usize,
+    /// Bytes of nodes that are retired and wait for readers.
+    pub(super) held_bytes: usize,
+    /// Nodes retired since the start.
+    pub(super) retired_nodes: usize,
+    /// Nodes that came back from there.
+    pub(super) recycled_nodes: usize,
+    /// Splices that were published.
+    pub(super) published: usize,
+    /// Areas that grew downwards in place.
+    pub(super) extended_in_place: usize,
+}
+
+impl Indexes {
+    /// Builds every map from its starting layout.
+    pub(super) fn of(history: &History) -> Result<Self> {
+        // with more readers than processors one may keep its pin for long: then the writer waits, and nothing is refused
+        let build = |areas: &Vec<Area>| {
+            let entries = areas.iter().map(|area| (area.start..=area.last, area.word.0));
+            let map = RangeMap::builder().policy(BudgetPolicy::Wait).build_from(entries);
+            map.map_err(|error| anyhow::anyhow!("{error}")).context("the index refused the starting layout")
+        };
+        Ok(Self { maps: history.spaces.iter().map(|space| build(&space.start)).collect::<Result<_>>()? })
+    }
+
+    /// Makes one edit, under the write lock of its map. What the library says where it refuses is handed on.
+    pub(super) fn apply(&self, step: &Step) -> Result<(), String> {
+        let mut writer = self.maps[step.space as usize].write();
+        match step.edit {
+            Edit::Insert(area) => writer.insert(area.start..=area.last, area.word.0).map_err(|error| error.to_string()),
+            Edit::Replace(area) => match writer.replace(area.start..=area.last, area.word.0) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            },
+            Edit::Remove(range) => match writer.remove(range.start..=range.last) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            },
+            Edit::ExtendDown { from, to } => match writer.extend_down(from, to) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            },
+            Edit::ExtendUp { from, to } => match writer.extend_up(from, to) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            },
+        }
+    }
+
+    /// Handles for one reading thread.
+    pub(super) fn handles(&self) -> Handles<'_> {
+        Handles { readers: self.maps.iter().map(RangeMap::reader).collect() }
+    }
+
+    /// One layout, to be asked.
+    pub(super) fn pin(&self, space: u32) -> Pinned<'_> {
+        let map = &self.maps[space as usize];
+        Pinned { map, pin: map.pin() }
+    }
+
+    /// Waits until no reader looks at what was retired, and recycles it; what must wait still, in bytes.
+    pub(super) fn settle(&self) -> Result<usize> {
+        let mut waiting = 0;
+        for map in &self.maps {
+            map.synchronize().context("this thread still holds a pin")?;
+            waiting += map.reclaim();
+        }
+        Ok(waiting)
+    }
+
+    /// What the maps say of themselves.
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for stats in self.maps.iter().map(RangeMap::stats) {
+            totals.entries += stats.entries;
+            totals.height = totals.height.max(stats.height);
+            totals.index_bytes += stats.index_bytes;
+            totals.held_bytes += stats.held_bytes;
+            totals.retired_nodes += stats.retired_nodes;
+            totals.recycled_nodes += stats.recycled_nodes;
+            totals.published += stats.published;
+            totals.extended_in_place += stats.extended_in_place;
+        }
+        totals
+    }
+}
+
+impl Handles<'_> {
+    /// The area that contains the address, without a lock.
+    pub(super) fn lookup(&mut self, space: u32, address: u64) -> Option<Area> {
+        self.readers[space as usize].lookup(address).map(area)
+    }
+}
+
+fn area(entry: Entry<'_, u64>) -> Area {
+    Area { start: entry.start(), last: entry.last(), word: Word(*entry.value()) }
+}
+
+impl Pinned<'_> {
+    /// All areas from below upwards.
+    pub(super) fn areas(&self) -> impl Iterator<Item = Area> {
+        self.pin.iter().map(area)
+    }
+}
+
+impl Layout for Pinned<'_> {
+    fn lookup(&self, address: u64) -> Option<Area> {
+        self.pin.lookup(address).map(area)
+    }
+
+    fn find(&self, address: u64) -> Option<Area> {
+        self.pin.find(address).map(area)
+    }
+
+    fn prev(&self, address: u64) -> Option<Area> {
+        self.pin.prev(address).map(area)
+    }
+
+    fn gap(&self, request: &GapRequest) -> Result<u64, &'static str> {
+        let (min, max) = request.window;
+        let query = GapQuery::of_size(request.len).within(min..=max).aligned_to(request.align);
+        let query = match request.side {
+            Side::Lowest => query.lowest(),
+            Side::Highest => query.highest(),
+        };
+        match self.map.write().find_gap(&query) {
+            Ok(span) => Ok(span.start()),
+            Err(GapError::NotFound { .. }) => Err("EBUSY"),
+            Err(_) => Err("EINVAL"),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The verb `replay`: rebuilds a recorded history in an address space and in the index, checks every recorded layout and every answer of
+//! readers that run beside, and then measures both at full speed. `main` comes in through [`run`].
+//!
+//! `history` reads a trace into edits and questions, against the plain model of `coverage`; `samples` takes the
+//! addresses that readers ask for, and `lives` knows when each was mapped. `checked` and `speed` are the two phases, and only `index` calls
+//! the library for them. `exact` has an address space of the library go through the same records. `report` and `page` show what was found.
+
+mod checked;
+mod coverage;
+mod exact;
+mod figures;
+mod history;
+mod index;
+mod latency;
+mod lives;
+mod page;
+mod progress;
+mod question;
+mod report;
+mod samples;
+mod speed;
+mod word;
+
+use crate::args::ReplayArgs;
+use crate::trace::Reader;
+use anyhow::{Context as _, Result};
+use history::History;
+use progress::Progress;
+use report::{Report, Trace};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The trace that is replayed where none is named: a part of the program, so that it is there wherever that runs.
+const DEFAULT_NAME: &str = "traces/python.trace.gz";
+const DEFAULT: &[u8] = include_bytes!("../../../traces/python.trace.gz");
+/// How long the checked rebuild goes on at least, unless less is asked for at full speed; and how many answers.
+const CHECKED_TIME: Duration = Duration::from_secs(1);
+const CHECKED_ANSWERS: u64 = 10_000;
+
+/// Runs the verb. The status is 1 where something differed.
+///
+/// # Errors
+/// Where the trace cannot be read, or a result cannot be written.
+pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
+    let reader = match &args.trace {
+        Some(path) => Reader::open(path)?,
+        None => Reader::gzip(DEFAULT_NAME, DEFAULT),
+    };
+    let mut follower = exact::Follower::new();
+    let mut history = History::read(reader, |line| follower.line(line))?;
+    let exact = follower.finish();
+    let samples = samples::Samples::of(&history);
+    let lives = lives::Lives::of(&history, &samples);
+    let indexes = index::Indexes::of(&history)?;
+    let readers = args.readers.map_or_else(default_readers, usize::from);
+    let time = Duration::from_secs_f64(args.seconds);
+
+    let progress = Progress::new("checked rebuild    ", Duration::ZERO);
+    let mut differences = std::mem::take(&mut history.differences);
+    let stage = checked::Stage { history: &history, samples: &samples, lives: &lives, indexes: &indexes };
+    let extent = checked::Extent { time: CHECKED_TIME.min(time), answers: CHECKED_ANSWERS };
+    let checked = checked::run(&stage, readers, extent, &mut differences, &progress);
+    progress.finish();
+    // an index that is not what it should be is not worth measuring
+    let measured = (!time.is_zero() && checked.holds()).then(|| speed::run(&history, &samples, &lives, &indexes, readers, time));
+
+    let quick_holds = measured
+        .as_ref()
+        .is_none_or(|speed| speed.refused.is_none() && speed.readers_alone.wrong == 0 && speed.readers_beside_writer.wrong == 0);
+    let waiting = indexes.settle()?;
+    let index = report::Index { at_end: checked.finish, afterwards: indexes.totals(), waiting_afterwards_bytes: waiting };
+    let (told, rest) = report::tell(&history, &differences);
+    let report = Report {
+        format: 1,
+        held: differences.is_empty() && checked.holds() && quick_holds && exact.holds(),
+        trace: Trace::of(&history, &samples, &lives),
+        readers,
+        exact,
+        checked,
+        speed: measured,
+        index,
+        differences: told,
+        differences_not_told: rest,
+    };
+    match show(args, &report) {
+        // whoever read the output has seen enough; the verdict stands
+        Err(error) if is_broken_pipe(&error) => {}
+        shown => shown?,
+    }
+    if let Some(path) = &args.html {
+        let page = page::render(&report, &history, &lives)?;
+        fs::write(path, page).with_context(|| path.display().to_string())?;
+    }
+    Ok(ExitCode::from(u8::from(!report.held)))
+}
+
+/// Whether the reader of the output went away.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Prints the report; where the standard output is asked for JSON, nothing else goes there.
+fn show(args: &ReplayArgs, report: &Report) -> Result<()> {
+    report.print_differences(&mut std::io::stderr().lock())?;
+    let to_output = args.json.as_deref() == Some(Path::new("-"));
+    let mut out = std::io::stdout().lock();
+    if let Some(path) = &args.json {
+        let mut json = serde_json::to_string_pretty(report)?;
+        json.push('\n');
+        if to_output {
+            out.write_all(json.as_bytes())?;
+        } else {
+            fs::write(path, json).with_context(|| path.display().to_string())?;
+        }
+    }
+    if !to_output {
+        report.print(&mut out)?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// One a core, and at least two.
+fn default_readers() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2)
+}
+
+#[cfg(test)]
+mod hostile;

@@ -1,0 +1,177 @@
+//! The value that the index keeps for an area: permissions, flags and backing packed into one machine word, so that
+//! two neighbours may be one area exactly when their words are equal. Every part of `replay` uses it; it calls nobody.
+
+use super::history::limits;
+use crate::trace::{AreaFlags, Object, Perm};
+use anyhow::{Result, bail};
+use std::collections::HashMap;
+
+/// What is known of an area, in one word: the permissions in bits 0 to 3, the flags of [`AreaFlags`] from bit 4, the
+/// marks of `madvise` from bit 20, the number of the backing in [`Backings`] from bit 32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word(pub(super) u64);
+
+const FLAGS_AT: u32 = 4;
+const MARKS_AT: u32 = 20;
+const BACKING_AT: u32 = 32;
+/// The flags that a word has room for. The others are how pages came, what a driver wants, what is promised, and what `madvise` leaves
+/// behind, which has marks of its own here: the exact check knows them (`exact`).
+const KEPT: u32 = 0x3ff & !AreaFlags::FAULTED.bits();
+
+impl Word {
+    /// Packs one.
+    pub(super) fn new(perm: Perm, flags: AreaFlags, backing: u32) -> Self {
+        let flags = u64::from(flags.bits() & KEPT) << FLAGS_AT;
+        Self(u64::from(perm.bits()) | flags | u64::from(backing) << BACKING_AT)
+    }
+
+    /// Read, write, execute, shared.
+    pub(super) fn perm(self) -> Perm {
+        Perm::from_bits((self.0 & 15) as u8)
+    }
+
+    /// The same with other permissions.
+    pub(super) fn with_perm(self, perm: Perm) -> Self {
+        Self(self.0 & !15 | u64::from(perm.bits()))
+    }
+
+    /// Whether all of these flags are set.
+    pub(super) fn has(self, flags: AreaFlags) -> bool {
+        let wanted = u64::from(flags.bits()) << FLAGS_AT;
+        self.0 & wanted == wanted
+    }
+
+    /// The same with these flags set.
+    pub(super) fn set(self, flags: AreaFlags) -> Self {
+        Self(self.0 | u64::from(flags.bits() & KEPT) << FLAGS_AT)
+    }
+
+    /// The same without these flags.
+    pub(super) fn clear(self, flags: AreaFlags) -> Self {
+        Self(self.0 & !(u64::from(flags.bits() & KEPT) << FLAGS_AT))
+    }
+
+    /// The same with the marks in `mask` replaced by `marks`.
+    pub(super) fn with_marks(self, mask: u64, marks: u64) -> Self {
+        Self(self.0 & !(mask << MARKS_AT) | marks << MARKS_AT)
+    }
+
+    /// The number of the backing.
+    pub(super) fn backing(self) -> u32 {
+        (self.0 >> BACKING_AT) as u32
+    }
+
+    /// The same with another backing.
+    pub(super) fn with_backing(self, backing: u32) -> Self {
+        Self(self.0 & ((1 << BACKING_AT) - 1) | u64::from(backing) << BACKING_AT)
+    }
+
+    /// Whether areas of this kind never become one with a neighbour.
+    pub(super) fn stays_alone(self) -> bool {
+        const ALONE: u32 = AreaFlags::IO.bits() | AreaFlags::PFNMAP.bits() | AreaFlags::DONTEXPAND.bits();
+        self.0 >> FLAGS_AT & u64::from(ALONE) != 0
+    }
+}
+
+/// An object, and where in it the address 0 would lie: two neighbours continue one another exactly when both are
+/// equal. For anonymous private memory there is nothing to continue, so the place is always 0.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Backing {
+    object: u32,
+    origin: u64,
+}
+
+/// All backings of a history, numbered.
+#[derive(Debug, Default)]
+pub(super) struct Backings {
+    objects: Vec<Object>,
+    object_numbers: HashMap<Object, u32>,
+    all: Vec<Backing>,
+    numbers: HashMap<Backing, u32>,
+    name_bytes: usize,
+}
+
+impl Backings {
+    /// The number of an object that lies with `offset` at `start`.
+    pub(super) fn number(&mut self, object: &Object, start: u64, offset: u64) -> Result<u32> {
+        let object = self.object_number(object)?;
+        Ok(self.backing_number(object, start, offset))
+    }
+
+    /// The number of the same object when its part at `from` moves to `to`.
+    pub(super) fn moved(&mut self, backing: u32, from: u64, to: u64) -> u32 {
+        let Backing { object, origin } = self.all[backing as usize];
+        self.backing_number(object, to, origin.wrapping_add(from))
+    }
+
+    /// The object of a backing.
+    pub(super) fn object(&self, backing: u32) -> &Object {
+        &self.objects[self.all[backing as usize].object as usize]
+    }
+
+    fn object_number(&mut self, object: &Object) -> Result<u32> {
+        if let Some(number) = self.object_numbers.get(object) {
+            return Ok(*number);
+        }
+        self.name_bytes += match object {
+            Object::Anon => 0,
+            Object::Shm(name) | Object::File(name) | Object::Special(name) => name.bytes().len(),
+        };
+        if self.name_bytes > limits::NAME_BYTES {
+            bail!("read names of objects of more than {} bytes, expected at most that", limits::NAME_BYTES);
+        }
+        let number = u32::try_from(self.objects.len())?;
+        self.objects.push(object.clone());
+        self.object_numbers.insert(object.clone(), number);
+        Ok(number)
+    }
+
+    fn backing_number(&mut self, object: u32, start: u64, offset: u64) -> u32 {
+        let origin = match self.objects[object as usize] {
+            Object::Anon => 0,
+            _ => offset.wrapping_sub(start),
+        };
+        let backing = Backing { object, origin };
+        if let Some(number) = self.numbers.get(&backing) {
+            return *number;
+        }
+        // every backing comes with an edit, and those are far fewer than 2^32
+        let number = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        self.all.push(backing.clone());
+        self.numbers.insert(backing, number);
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Name;
+
+    #[test]
+    fn a_word_gives_back_what_was_packed() {
+        let word = Word::new(Perm::READ.union(Perm::SHARED), AreaFlags::LOCKED.union(AreaFlags::FAULTED), 7);
+        assert_eq!(word.perm().to_string(), "r--s");
+        assert!(word.has(AreaFlags::LOCKED) && !word.has(AreaFlags::FAULTED) && !word.has(AreaFlags::SEALED));
+        assert_eq!(word.backing(), 7);
+        let other = word.with_perm(Perm::WRITE).clear(AreaFlags::LOCKED).set(AreaFlags::SEALED).with_backing(9);
+        assert_eq!(other, Word::new(Perm::WRITE, AreaFlags::SEALED, 9));
+        assert_eq!(other.with_marks(3, 2).with_marks(3, 0), other);
+    }
+
+    // file   0     3     5
+    // at    1000  4000  6000
+    #[test]
+    fn parts_of_a_file_continue_one_another_only_in_order() {
+        let mut backings = Backings::default();
+        let file = Object::File(Name::new(b"f").expect("a name"));
+        let first = backings.number(&file, 0x1000, 0).expect("few names");
+        assert_eq!(backings.number(&file, 0x4000, 0x3000).expect("few names"), first);
+        assert_ne!(backings.number(&file, 0x4000, 0).expect("few names"), first);
+        let moved = backings.moved(first, 0x4000, 0x9000);
+        assert_eq!(backings.number(&file, 0x9000, 0x3000).expect("few names"), moved);
+        assert_eq!(backings.object(moved), &file);
+        let anon = backings.number(&Object::Anon, 0x1000, 0x1000).expect("few names");
+        assert_eq!(backings.number(&Object::Anon, 0x7000, 0).expect("few names"), anon);
+    }
+}

@@ -1,0 +1,183 @@
+//! The system calls, an arm for each: from the arguments as a program gave them to the library's operation. `model` comes in.
+
+use super::area::Rider;
+use super::model::MmSpace;
+use super::space::{Failure, Refusal};
+use crate::trace::{self, LockAllFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
+use vmaple::{Advice, LayoutError, LockAll, MapRequest, MmapError, MremapFlags, Patience, VmaFlags, VmaSpec};
+
+/// What came of it: an address or 0, or how it failed.
+type Done = Result<u64, Failure>;
+
+/// The library's answer as a system call's: each operation has an error of its own, all with an errno.
+macro_rules! done {
+    ($told:expr) => {
+        $told.map_err(|error| Failure::new(error.errno(), error))
+    };
+}
+
+/// Does it.
+pub(super) fn apply(space: &mut MmSpace, operation: &Operation) -> Result<Done, Refusal> {
+    let mut writer = space.mm.write();
+    Ok(match operation {
+        Operation::Mmap { addr, len, prot, flags, object, offset } => {
+            drop(writer);
+            return mmap(space, (*addr, *len), *prot, *flags, object, *offset);
+        }
+        Operation::Munmap { addr, len } => done!(writer.munmap(*addr, *len)),
+        Operation::Mprotect { addr, len, prot } => done!(writer.mprotect(*addr, *len, flags_of(*prot))),
+        Operation::Mremap { addr, old_len, new_len, flags, new_addr } => {
+            done!(writer.mremap(*addr, *old_len, *new_len, remap_flags_of(*flags), new_addr.unwrap_or(0)))
+        }
+        Operation::Brk { addr } => Ok(writer.brk(*addr)),
+        Operation::Madvise { addr, len, advice } => done!(writer.madvise(*addr, *len, advice_of(*advice)?)),
+        Operation::Mlock { addr, len } => done!(writer.mlock(*addr, *len)),
+        Operation::Munlock { addr, len } => done!(writer.munlock(*addr, *len)),
+        Operation::Mseal { addr, len } => done!(writer.mseal(*addr, *len)),
+        Operation::Mlockall { flags } => match lock_all_of(*flags) {
+            Some(what) => done!(writer.mlockall(what)),
+            None if flags.contains(LockAllFlags::ONFAULT) && *flags != LockAllFlags::ONFAULT => {
+                return Err(Refusal::Unsupported("mlockall onfault"));
+            }
+            None => Err(Failure::invalid("neither what is mapped nor what will be")),
+        },
+        Operation::Munlockall => done!(writer.munlockall()),
+    })
+}
+
+pub(crate) fn flags_of(prot: Prot) -> VmaFlags {
+    [
+        (Prot::READ, VmaFlags::READ),
+        (Prot::WRITE, VmaFlags::WRITE),
+        (Prot::EXEC, VmaFlags::EXEC),
+        (Prot::GROWSDOWN, VmaFlags::GROWSDOWN),
+        (Prot::GROWSUP, VmaFlags::GROWSUP),
+    ]
+    .into_iter()
+    .filter(|(asked, _)| prot.contains(*asked))
+    .fold(VmaFlags::empty(), |flags, (_, flag)| flags | flag)
+}
+
+pub(crate) fn remap_flags_of(flags: RemapFlags) -> MremapFlags {
+    MremapFlags::from_bits_retain(flags.bits())
+}
+
+pub(crate) fn lock_all_of(flags: LockAllFlags) -> Option<LockAll> {
+    match flags {
+        LockAllFlags::CURRENT => Some(LockAll::Current),
+        LockAllFlags::FUTURE => Some(LockAll::Future),
+        flags if flags == LockAllFlags::CURRENT.union(LockAllFlags::FUTURE) => Some(LockAll::CurrentAndFuture),
+        _ => None,
+    }
+}
+
+/// The advice of Linux's number, if it is one that changes flags.
+pub(crate) fn advice_of(advice: trace::Advice) -> Result<Advice, Refusal> {
+    Ok(match advice.number() {
+        0 => Advice::Normal,
+        1 => Advice::Random,
+        2 => Advice::Sequential,
+        10 => Advice::DontFork,
+        11 => Advice::DoFork,
+        18 => Advice::WipeOnFork,
+        19 => Advice::KeepOnFork,
+        16 => Advice::DontDump,
+        17 => Advice::DoDump,
+        12 => Advice::Mergeable,
+        13 => Advice::Unmergeable,
+        14 => Advice::HugePage,
+        15 => Advice::NoHugePage,
+        _ => return Err(Refusal::Unsupported("an advice that changes no flags")),
+    })
+}
+
+/// What is wrong with the kind of a mapping, which the library cannot be asked for: there it is private or shared.
+fn kind_refused(flags: MapFlags, object: &Object) -> Option<Failure> {
+    if !flags.is_private() && !flags.is_shared() {
+        return Some(Failure::invalid("neither private nor shared"));
+    }
+    if !flags.contains(MapFlags::SHARED_VALIDATE) {
+        return None;
+    }
+    if *object == Object::Anon {
+        return Some(Failure::invalid("what maps no file validates no flags"));
+    }
+    // Of the flags that came with it, this one is not among the old ones.
+    flags.contains(MapFlags::FIXED_NOREPLACE).then(|| Failure::new(libc::EOPNOTSUPP, "the file knows no such flag"))
+}
+
+/// Whether Linux looks for that only when the kind is known.
+fn comes_after_the_kind(error: &MmapError) -> bool {
+    matches!(
+        error,
+        MmapError::Growing | MmapError::Layout(LayoutError::Limit(_) | LayoutError::Sealed { .. } | LayoutError::Unsplittable { .. })
+    )
+}
+
+fn mmap(
+    space: &mut MmSpace,
+    (addr, len): (u64, u64),
+    prot: Prot,
+    flags: MapFlags,
+    object: &Object,
+    offset: Offset,
+) -> Result<Done, Refusal> {
+    for (unsupported, word) in [
+        (MapFlags::HUGETLB, "mmap hugetlb"),
+        (MapFlags::DROPPABLE, "mmap droppable"),
+        (MapFlags::LOW_32BIT, "mmap 32bit"),
+        (MapFlags::ABOVE4G, "mmap above4g"),
+    ] {
+        if flags.contains(unsupported) {
+            return Err(Refusal::Unsupported(word));
+        }
+    }
+    let request = request_of(space, len, prot, flags, object, offset);
+    let request = if flags.contains(MapFlags::FIXED_NOREPLACE) {
+        request.fixed_no_replace(addr)
+    } else if flags.contains(MapFlags::FIXED) {
+        request.fixed(addr)
+    } else {
+        request.near(addr)
+    };
+    let mut writer = space.mm.write();
+    let plan = writer.plan_mmap(&request, Patience::Forever);
+    if let Some(refused) = kind_refused(flags, object) {
+        // The kind is looked at after the place.
+        let earlier = plan.outcome().err().filter(|error| !comes_after_the_kind(error));
+        return Ok(Err(earlier.map_or(refused, |error| Failure::new(error.errno(), error))));
+    }
+    Ok(done!(plan.commit()))
+}
+
+/// What a program asks to be mapped, but for the place.
+pub(crate) fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFlags, object: &Object, offset: Offset) -> MapRequest<Rider> {
+    let mut has = flags_of(prot).intersection(VmaFlags::READ | VmaFlags::WRITE | VmaFlags::EXEC);
+    for (asked, flag) in [
+        (MapFlags::GROWSDOWN, VmaFlags::GROWSDOWN),
+        (MapFlags::LOCKED, VmaFlags::LOCKED),
+        (MapFlags::NORESERVE, VmaFlags::NORESERVE),
+        (MapFlags::HUGETLB, VmaFlags::HUGETLB),
+        // huge pages would make threads' stacks large
+        (MapFlags::STACK, VmaFlags::NOHUGEPAGE),
+    ] {
+        if flags.contains(asked) {
+            has |= flag;
+        }
+    }
+    if flags.is_shared() {
+        has |= VmaFlags::SHARED;
+    }
+    let spec = match object {
+        Object::Anon => VmaSpec::anonymous(has),
+        object => {
+            let bytes = match offset {
+                Offset::Bytes(bytes) => bytes,
+                Offset::Default => 0,
+            };
+            VmaSpec::of_object(space.number_of(object), bytes, has)
+        }
+    };
+    let request = MapRequest::of_len(len, spec.with_payload(Rider::default()));
+    if flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK) { request.populated() } else { request }
+}

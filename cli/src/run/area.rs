@@ -1,0 +1,183 @@
+//! An area of a scenario as a VMA of the library, and back: nothing of it is lost on the way. `model` comes in.
+
+use crate::trace::{Area, AreaFlags, Extent, Object, Offset, Perm};
+use std::collections::HashMap;
+use vmaple::{AnonOwner, Backing, ObjectId, Payload, Span, Vma, VmaFlags, VmaSpec};
+
+/// What the library has no word for: it rides along as the payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rider(AreaFlags);
+
+/// VMAs with a hook do not vanish in a merge (5.12).
+impl Payload for Rider {
+    fn merges_with(&self, _next: &Self) -> bool {
+        true
+    }
+
+    fn may_vanish(&self) -> bool {
+        !self.0.contains(AreaFlags::HOOK)
+    }
+}
+
+/// What becomes a flag of the VMA.
+pub(super) const FLAGS: [(AreaFlags, VmaFlags); 18] = [
+    (AreaFlags::GROWSDOWN, VmaFlags::GROWSDOWN),
+    (AreaFlags::GROWSUP, VmaFlags::GROWSUP),
+    (AreaFlags::LOCKED, VmaFlags::LOCKED),
+    (AreaFlags::DONTCOPY, VmaFlags::DONTCOPY),
+    (AreaFlags::DONTEXPAND, VmaFlags::DONTEXPAND),
+    (AreaFlags::SEALED, VmaFlags::SEALED),
+    (AreaFlags::NORESERVE, VmaFlags::NORESERVE),
+    (AreaFlags::IO, VmaFlags::IO),
+    (AreaFlags::PFNMAP, VmaFlags::PFNMAP),
+    (AreaFlags::SEQREAD, VmaFlags::SEQ_READ),
+    (AreaFlags::RANDREAD, VmaFlags::RAND_READ),
+    (AreaFlags::DONTDUMP, VmaFlags::DONTDUMP),
+    (AreaFlags::MERGEABLE, VmaFlags::MERGEABLE),
+    (AreaFlags::HUGEPAGE, VmaFlags::HUGEPAGE),
+    (AreaFlags::NOHUGEPAGE, VmaFlags::NOHUGEPAGE),
+    (AreaFlags::WIPEONFORK, VmaFlags::WIPEONFORK),
+    (AreaFlags::HUGETLB, VmaFlags::HUGETLB),
+    (AreaFlags::MIXEDMAP, VmaFlags::MIXEDMAP),
+];
+
+const PERMS: [(Perm, VmaFlags); 4] =
+    [(Perm::READ, VmaFlags::READ), (Perm::WRITE, VmaFlags::WRITE), (Perm::EXEC, VmaFlags::EXEC), (Perm::SHARED, VmaFlags::SHARED)];
+
+/// What rides along.
+const RIDERS: [AreaFlags; 1] = [AreaFlags::HOOK];
+
+/// The objects and the owners of an address space: their names in the scenario, their numbers in the library.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    objects: Vec<Object>,
+    numbers: HashMap<Object, ObjectId>,
+    owners: u64,
+}
+
+impl Names {
+    /// The VMA that the area is to be.
+    pub(crate) fn spec_of(&mut self, area: &Area) -> VmaSpec<Rider> {
+        let offset = start_offset(area.extent, area.perm, &area.object, area.offset);
+        let spec = match &area.object {
+            Object::Anon => VmaSpec::anonymous(flags_of(area)).at_offset(offset),
+            object => VmaSpec::of_object(self.number_of(object), offset, flags_of(area)),
+        };
+        let spec = match (area.flags.contains(AreaFlags::INHERITED), area.flags.contains(AreaFlags::FAULTED)) {
+            (true, _) => spec.inherited_by(self.next_owner()),
+            (false, true) => spec.owned_by(self.next_owner()),
+            (false, false) => spec,
+        };
+        let riders = RIDERS.into_iter().filter(|rider| area.flags.contains(*rider));
+        spec.with_payload(Rider(riders.fold(AreaFlags::EMPTY, AreaFlags::union)))
+    }
+
+    /// The area that the VMA is.
+    pub(crate) fn area_of(&self, vma: Vma<'_, Rider>) -> Area {
+        let (extent, has) = (extent_of(vma.span()), vma.flags());
+        let perm = PERMS.into_iter().filter(|(_, flag)| has.contains(*flag)).fold(Perm::NONE, |perm, (bit, _)| perm.union(bit));
+        let mut flags = vma.payload().0;
+        for (word, _) in FLAGS.into_iter().filter(|(_, flag)| has.contains(*flag)) {
+            flags = flags.union(word);
+        }
+        if has.contains(VmaFlags::ACCOUNT) && !flags.is_promised(perm) {
+            flags = flags.union(AreaFlags::ACCOUNT);
+        }
+        if vma.anon_owner().is_some() {
+            flags = flags.union(AreaFlags::FAULTED);
+        }
+        // What the library named itself is shared memory without a name.
+        let object = self.object_of(vma).unwrap_or(Object::Anon);
+        let bytes = vma.offset_of(extent.start);
+        let default = start_offset(extent, perm, &object, Offset::Default);
+        let offset = if bytes == default { Offset::Default } else { Offset::Bytes(bytes) };
+        Area { extent, perm, flags, object, offset }
+    }
+
+    /// The object that the VMA maps, if it has a name.
+    pub(super) fn object_of(&self, vma: Vma<'_, Rider>) -> Option<Object> {
+        match vma.backing() {
+            Backing::Object(ObjectId(number)) => usize::try_from(number).ok().and_then(|number| self.objects.get(number)).cloned(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn number_of(&mut self, object: &Object) -> ObjectId {
+        if let Some(number) = self.numbers.get(object) {
+            return *number;
+        }
+        let number = ObjectId(self.objects.len() as u64);
+        self.objects.push(object.clone());
+        self.numbers.insert(object.clone(), number);
+        number
+    }
+
+    /// An owner that no other area has.
+    fn next_owner(&mut self) -> AnonOwner {
+        self.owners += 1;
+        AnonOwner(self.owners)
+    }
+}
+
+/// All flags of the VMA: what the area says, and what it might be given later.
+fn flags_of(area: &Area) -> VmaFlags {
+    let said = FLAGS.into_iter().filter(|(word, _)| area.flags.contains(*word)).map(|(_, flag)| flag);
+    let allowed = PERMS.into_iter().filter(|(bit, _)| area.perm.contains(*bit)).map(|(_, flag)| flag);
+    let mut flags = said.chain(allowed).fold(VmaFlags::empty(), VmaFlags::union);
+    flags |= VmaFlags::MAYREAD | VmaFlags::MAYWRITE | VmaFlags::MAYEXEC;
+    if area.perm.contains(Perm::SHARED) {
+        flags |= VmaFlags::MAYSHARE;
+    } else if area.flags.is_promised(area.perm) || area.flags.contains(AreaFlags::ACCOUNT) {
+        flags |= VmaFlags::ACCOUNT;
+    }
+    flags
+}
+
+/// The offset in bytes at which an area begins: the default is the address itself for private anonymous memory, else 0.
+pub(crate) fn start_offset(extent: Extent, perm: Perm, object: &Object, offset: Offset) -> u64 {
+    match offset {
+        Offset::Bytes(bytes) => bytes,
+        Offset::Default if *object == Object::Anon && !perm.contains(Perm::SHARED) => extent.start,
+        Offset::Default => 0,
+    }
+}
+
+/// A range of the library as a range of the format. No VMA ends at the last byte that there is: it could not be in whole pages.
+pub(super) fn extent_of(span: Span) -> Extent {
+    Extent { start: span.start(), end: span.last().saturating_add(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{Line, Reader, Record};
+    use vmaple::Mm;
+
+    /// Every flag, every permission, every kind of object, offsets default and not: what goes in comes back.
+    #[test]
+    fn an_area_comes_back_as_it_was() {
+        let text = "vmaple-trace 1\n\
+            area 1000-2000 rw-p growsdown,locked,noreserve,dontcopy,sealed anon -\n\
+            area 2000-3000 --xp growsup,dontexpand,faulted anon 0x1000\n\
+            area 3000-5000 r-xs io,pfnmap,hook file:a -\n\
+            area 5000-6000 r--p - file:a 0x3000\n\
+            area 6000-7000 rw-s - shm:a -\n\
+            area 7000-8000 rw-s - anon -\n\
+            area 8000-9000 r-xp - special:vdso -\n";
+        let areas: Vec<Area> = Reader::new("areas", std::io::Cursor::new(text))
+            .map(|line| match line {
+                Ok(Line { record: Record::Area(area), .. }) => area,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(areas.len(), 7);
+        let (mut names, mm) = (Names::default(), Mm::with(vmaple::RangeMap::builder(), super::super::settings::Settings::no_limits()));
+        for area in &areas {
+            mm.write().map(area.extent.start..area.extent.end, names.spec_of(area)).expect("free");
+        }
+        let reader = mm.read();
+        let back: Vec<Area> = reader.vmas().map(|vma| names.area_of(vma)).collect();
+        assert_eq!(back, areas);
+        assert_eq!(names.objects.len(), 3, "two equal names are one object");
+    }
+}

@@ -1,0 +1,82 @@
+//! A VMA with all that both sides can tell of it, and two layouts of such held against each other. The library's `model` and the kernel's
+//! `kernel` make them; `diff` and `fuzz` compare.
+
+use super::area::{FLAGS, extent_of};
+use super::space::Failure;
+use crate::trace::{Area, AreaFlags, Extent, Object, Offset, Perm};
+use std::fmt;
+use vmaple::{Payload, Vma, VmaFlags};
+
+/// A VMA: bounds, flags, and what it maps from where, if that is an object with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Exact {
+    pub(super) extent: Extent,
+    pub(super) flags: VmaFlags,
+    /// The object, and where in it the VMA begins.
+    pub(super) object: Option<(Object, u64)>,
+}
+
+/// The flags that the kernel shows; the others are left out.
+const SHOWN: VmaFlags = VmaFlags::IO.union(VmaFlags::PFNMAP).union(VmaFlags::MIXEDMAP).union(VmaFlags::GROWSUP).complement();
+
+impl Exact {
+    pub(super) fn of<P: Payload>(vma: Vma<'_, P>, object: Option<Object>) -> Self {
+        let extent = extent_of(vma.span());
+        Self { extent, flags: vma.flags().intersection(SHOWN), object: object.map(|object| (object, vma.offset_of(extent.start))) }
+    }
+
+    /// As a scenario shows it: less exactly.
+    pub(super) fn area(&self) -> Area {
+        let perms =
+            [(VmaFlags::READ, Perm::READ), (VmaFlags::WRITE, Perm::WRITE), (VmaFlags::EXEC, Perm::EXEC), (VmaFlags::SHARED, Perm::SHARED)];
+        let perm = perms.into_iter().filter(|(flag, _)| self.flags.contains(*flag)).fold(Perm::NONE, |perm, (_, bit)| perm.union(bit));
+        let words = FLAGS.into_iter().filter(|(_, flag)| self.flags.contains(*flag));
+        let mut flags = words.fold(AreaFlags::EMPTY, |flags, (word, _)| flags.union(word));
+        if self.flags.contains(VmaFlags::ACCOUNT) && !flags.is_promised(perm) {
+            flags = flags.union(AreaFlags::ACCOUNT);
+        }
+        let (object, offset) = match &self.object {
+            Some((object, 0)) => (object.clone(), Offset::Default),
+            Some((object, bytes)) => (object.clone(), Offset::Bytes(*bytes)),
+            None => (Object::Anon, Offset::Default),
+        };
+        Area { extent: self.extent, perm, flags, object, offset }
+    }
+}
+
+impl fmt::Display for Exact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Area { extent, perm, .. } = self.area();
+        write!(f, "{:08x}-{:08x} {perm} ", extent.start, extent.end)?;
+        let mut between = "";
+        for (name, _) in self.flags.difference(VmaFlags::ACCESS | VmaFlags::SHARED).iter_names() {
+            write!(f, "{between}{}", name.to_ascii_lowercase())?;
+            between = ",";
+        }
+        match &self.object {
+            Some((object, offset)) => write!(f, " {object} {offset:#x}"),
+            None => f.write_str(" anon"),
+        }
+    }
+}
+
+/// The lines that show where the library's layout is not the kernel's: `-` is the kernel's, `+` the library's. None if they are equal.
+pub(super) fn compare(kernel: &[Exact], library: &[Exact]) -> Vec<String> {
+    if kernel == library {
+        return Vec::new();
+    }
+    let both = kernel.iter().map(|vma| (vma, '-')).filter(|(vma, _)| !library.contains(vma));
+    let mut lines: Vec<(&Exact, char)> =
+        both.chain(library.iter().map(|vma| (vma, '+')).filter(|(vma, _)| !kernel.contains(vma))).collect();
+    lines.extend(kernel.iter().filter(|vma| library.contains(vma)).map(|vma| (vma, ' ')));
+    lines.sort_by_key(|(vma, mark)| (vma.extent, *mark != '-'));
+    lines.iter().map(|(vma, mark)| format!("  {mark} {vma}")).collect()
+}
+
+/// What an operation told, in a line.
+pub(super) fn shown(outcome: &Result<u64, Failure>) -> String {
+    match outcome {
+        Ok(value) => format!("{value:#x}"),
+        Err(Failure { errno, why }) => format!("-{errno}: {why}"),
+    }
+}

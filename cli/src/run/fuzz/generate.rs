@@ -1,0 +1,305 @@
+//! Random operations, with a weight on edges: a few pages in two places that lie a guard gap apart, ranges that begin and end where VMAs
+//! do, a few objects mapped at offsets that fit or nearly fit, limits close to what is there. `fuzz` comes in, and shows the layout.
+
+use super::super::model::MmSpace;
+use super::super::space::Space as _;
+use super::BASE;
+use super::step::{Follow, Step};
+use crate::trace::{
+    Access, Advice, Limit, LockAllFlags, MapFlags, Name, Object, Offset, Operation, Privilege, Prot, RemapFlags, Resource, Setting,
+};
+use fastrand::Rng;
+use vmaple::{PAGE_SIZE, VmaFlags};
+
+/// The first page of all.
+const LOW: u64 = 0x100_0000;
+
+/// Pages of each of the two places; the upper one begins a guard gap and a bit above the lower one.
+const PLACE: u64 = 36;
+const UPPER: u64 = 256 + 10;
+
+/// Where the heap begins.
+pub(super) const HEAP: u64 = LOW + 14 * PAGE_SIZE;
+
+/// The page below the base: something is there that stays.
+const BARRIER: u64 = BASE - PAGE_SIZE;
+
+/// The widest range: so that there is room for all below the base. A search that finds none goes above another base, which the process
+/// has not to itself.
+const WIDEST: u64 = 0x12_0000;
+
+/// Makes the steps of one sequence.
+#[derive(Debug)]
+pub(super) struct Generator {
+    rng: Rng,
+    /// How many forks there may still be.
+    forks: u32,
+}
+
+impl Generator {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { rng: Rng::with_seed(seed), forks: 3 }
+    }
+
+    /// What stands at the beginning of each: what lies beyond the base must be nobody's neighbour.
+    pub(super) fn scene(&mut self) -> Vec<Step> {
+        let flags = MapFlags::SHARED.union(MapFlags::ANONYMOUS).union(MapFlags::FIXED);
+        let (prot, object, offset) = (Prot::EMPTY, Object::Anon, Offset::Default);
+        vec![Step::Do(Operation::Mmap { addr: BARRIER, len: PAGE_SIZE, prot, flags, object, offset })]
+    }
+
+    /// The next step, for that layout.
+    pub(super) fn step(&mut self, space: &MmSpace) -> Step {
+        match self.rng.u32(0..1000) {
+            0..230 => self.mmap(space),
+            230..300 => {
+                let (addr, len) = self.range(space);
+                Step::Do(Operation::Munmap { addr, len })
+            }
+            300..450 => {
+                let (addr, len) = self.range(space);
+                let grows = self.one_in(16).then(|| *self.of(&[Prot::GROWSDOWN, Prot::GROWSDOWN, Prot::GROWSUP]));
+                let prot = grows.map_or(self.prot(), |grows| self.prot().union(grows));
+                Step::Do(Operation::Mprotect { addr, len, prot })
+            }
+            450..600 => self.mremap(space),
+            600..650 => self.brk(space),
+            650..750 => {
+                let (addr, len) = self.range(space);
+                Step::Do(Operation::Madvise { addr, len, advice: self.advice() })
+            }
+            750..785 => {
+                let (addr, len) = self.range(space);
+                Step::Do(Operation::Mlock { addr, len })
+            }
+            785..810 => {
+                let (addr, len) = self.range(space);
+                Step::Do(Operation::Munlock { addr, len })
+            }
+            810..814 => {
+                let both = LockAllFlags::CURRENT.union(LockAllFlags::FUTURE);
+                let flags = *self.of(&[LockAllFlags::CURRENT, LockAllFlags::FUTURE, both, LockAllFlags::ONFAULT, LockAllFlags::EMPTY]);
+                Step::Do(Operation::Mlockall { flags })
+            }
+            814..818 => Step::Do(Operation::Munlockall),
+            818..826 => {
+                let (addr, len) = self.range(space);
+                Step::Do(Operation::Mseal { addr, len: if self.one_in(4) { len } else { PAGE_SIZE } })
+            }
+            826..960 => {
+                let addr = self.address(space) + self.rng.u64(0..PAGE_SIZE);
+                Step::Touch(addr, if self.one_in(4) { Access::Read } else { Access::Write })
+            }
+            960..994 => Step::Set(self.setting(space)),
+            _ if self.forks > 0 => {
+                self.forks -= 1;
+                Step::Fork(if self.rng.bool() { Follow::Child } else { Follow::Parent })
+            }
+            _ => self.mmap(space),
+        }
+    }
+
+    fn one_in(&mut self, n: u32) -> bool {
+        self.rng.u32(0..n) == 0
+    }
+
+    fn of<'t, T>(&mut self, items: &'t [T]) -> &'t T {
+        &items[self.rng.usize(0..items.len())]
+    }
+
+    /// A page of one of the two places.
+    fn page(&mut self) -> u64 {
+        let place = if self.one_in(4) { UPPER } else { 0 };
+        LOW + (place + self.rng.u64(0..PLACE)) * PAGE_SIZE
+    }
+
+    /// A page: where a VMA begins or ends, or nearly; or any.
+    fn address(&mut self, space: &MmSpace) -> u64 {
+        let areas = space.exact();
+        if areas.len() < 2 || self.one_in(4) {
+            return self.page();
+        }
+        let area = areas[self.rng.usize(0..areas.len() - 1)].extent;
+        let edge = if self.rng.bool() { area.start } else { area.end };
+        let near = *self.of(&[0, 0, 0, 0, 1, -1, 2, -2]) * PAGE_SIZE.cast_signed();
+        edge.saturating_add_signed(near).clamp(0x1_0000, BARRIER - PAGE_SIZE)
+    }
+
+    /// A number of bytes that does not reach the barrier, or is nonsense.
+    fn len(&mut self, from: u64) -> u64 {
+        let room = BARRIER.saturating_sub(from).max(PAGE_SIZE);
+        let bytes = match self.rng.u32(0..100) {
+            0..70 => self.rng.u64(1..5) * PAGE_SIZE,
+            70..88 => self.rng.u64(1..24) * PAGE_SIZE,
+            88..92 => self.rng.u64(0..300) * PAGE_SIZE,
+            92..97 => self.rng.u64(0..6 * PAGE_SIZE),
+            97 => 0,
+            98 => return u64::MAX - self.rng.u64(0..3 * PAGE_SIZE),
+            _ => return u64::MAX - from + self.rng.u64(0..2),
+        };
+        bytes.min(room).min(WIDEST)
+    }
+
+    /// A range: from anywhere, or exactly a VMA, or from within one to within another.
+    fn range(&mut self, space: &MmSpace) -> (u64, u64) {
+        let start = self.address(space);
+        if self.one_in(3) {
+            let end = self.address(space);
+            let (start, end) = (start.min(end), start.max(end));
+            if end > start && end - start <= WIDEST {
+                return (start, end - start);
+            }
+        }
+        let unaligned = if self.one_in(40) { self.rng.u64(1..PAGE_SIZE) } else { 0 };
+        (start + unaligned, self.len(start + unaligned))
+    }
+
+    fn prot(&mut self) -> Prot {
+        let (r, w, x) = (Prot::READ, Prot::WRITE, Prot::EXEC);
+        *self.of(&[r.union(w), r.union(w), r.union(w), r.union(w), r, r, Prot::EMPTY, Prot::EMPTY, r.union(x), r.union(w).union(x), w, x])
+    }
+
+    fn advice(&mut self) -> Advice {
+        loop {
+            let number = *self.of(&[0, 1, 2, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+            if let Some(advice) = Advice::from_number(number) {
+                return advice;
+            }
+        }
+    }
+
+    fn mmap(&mut self, space: &MmSpace) -> Step {
+        let (mut addr, mut len) = if self.one_in(5) { self.range(space) } else { (self.page(), 0) };
+        if len == 0 {
+            len = self.len(addr);
+        }
+        let mut flags = match self.rng.u32(0..40) {
+            0..29 => MapFlags::PRIVATE,
+            29..38 => MapFlags::SHARED,
+            38 => MapFlags::SHARED_VALIDATE,
+            _ => MapFlags::EMPTY,
+        };
+        match self.rng.u32(0..20) {
+            0..11 => flags = flags.union(MapFlags::FIXED),
+            11..14 => flags = flags.union(MapFlags::FIXED_NOREPLACE),
+            14..18 => {}
+            _ => addr = 0,
+        }
+        for (flag, n) in [
+            (MapFlags::GROWSDOWN, 10),
+            (MapFlags::LOCKED, 24),
+            (MapFlags::NORESERVE, 14),
+            (MapFlags::POPULATE, 14),
+            (MapFlags::NONBLOCK, 60),
+            (MapFlags::STACK, 60),
+        ] {
+            if self.one_in(n) {
+                flags = flags.union(flag);
+            }
+        }
+        if self.one_in(100) {
+            (addr, len) = *self.of(&[
+                (0x1000, PAGE_SIZE),
+                (0xf000, PAGE_SIZE),
+                (0x7fff_ffff_f000, PAGE_SIZE),
+                (0x7fff_ffff_e000, 2 * PAGE_SIZE),
+                (LOW, 0x7fff_ffff_f000),
+                (LOW, 0x8000_0000_0000),
+                (0xffff_ffff_ffff_f000, PAGE_SIZE),
+                (1, 1),
+            ]);
+        }
+        let object = match self.rng.u32(0..10) {
+            0 | 1 => Name::new(b"a").map(Object::File),
+            2 => Name::new(b"b").map(Object::Shm),
+            _ => None,
+        };
+        let (object, offset) = if let Some(object) = object {
+            // Where it fits with neighbours of the same object, mostly.
+            let linear = (addr & !(PAGE_SIZE - 1)).wrapping_sub(LOW);
+            let odd = if self.one_in(8) { *self.of(&[PAGE_SIZE, 0x10_0000, 1, 0x800]) } else { 0 };
+            (object, Offset::Bytes(if (LOW..BASE).contains(&addr) { linear + odd } else { odd }))
+        } else {
+            flags = flags.union(MapFlags::ANONYMOUS);
+            (Object::Anon, Offset::Default)
+        };
+        Step::Do(Operation::Mmap { addr, len, prot: self.prot(), flags, object, offset })
+    }
+
+    fn mremap(&mut self, space: &MmSpace) -> Step {
+        let (addr, old_len) = self.range(space);
+        let new_len = match self.rng.u32(0..10) {
+            0..4 => old_len,
+            4..6 => old_len.saturating_sub(self.rng.u64(1..3) * PAGE_SIZE),
+            6..9 => old_len.saturating_add(self.rng.u64(1..4) * PAGE_SIZE),
+            _ => self.len(addr),
+        };
+        let old_len = if self.one_in(30) { 0 } else { old_len };
+        let (maymove, fixed, dontunmap) = (RemapFlags::MAYMOVE, RemapFlags::FIXED, RemapFlags::DONTUNMAP);
+        let flags = match self.rng.u32(0..20) {
+            0..4 => RemapFlags::EMPTY,
+            4..8 => maymove,
+            8..14 => maymove.union(fixed),
+            14..16 => maymove.union(dontunmap),
+            16..19 => maymove.union(fixed).union(dontunmap),
+            _ => *self.of(&[fixed, dontunmap]),
+        };
+        let mut to = if self.one_in(3) { self.address(space) } else { self.page() };
+        if self.one_in(60) {
+            to += 1;
+        }
+        let (mut old_len, mut new_len) = (old_len, new_len);
+        // Not onto the barrier.
+        if to.saturating_add(new_len) > BARRIER && new_len < BASE {
+            (to, old_len, new_len) = (LOW, PAGE_SIZE, PAGE_SIZE);
+        }
+        // The object of shared memory without a name is as long as it was mapped: what goes beyond cannot be touched, which the library
+        // does not know.
+        let source = space.exact().into_iter().find(|vma| vma.extent.contains(addr));
+        if new_len > old_len && source.is_some_and(|vma| vma.flags.contains(VmaFlags::SHARED) && vma.object.is_none()) {
+            return self.mmap(space);
+        }
+        // Linux counts locked pages twice that it moves without unmapping them: its count is wrong from then on.
+        let is_locked = space.exact().iter().any(|vma| vma.flags.contains(VmaFlags::LOCKED));
+        if flags.contains(dontunmap) && is_locked {
+            return self.mmap(space);
+        }
+        let has_target = flags.contains(fixed) || flags.contains(dontunmap);
+        Step::Do(Operation::Mremap { addr, old_len, new_len, flags, new_addr: has_target.then_some(to) })
+    }
+
+    fn brk(&mut self, space: &MmSpace) -> Step {
+        let now = space.mm.brk();
+        let addr = match self.rng.u32(0..12) {
+            0..5 => now + self.rng.u64(0..4) * PAGE_SIZE,
+            5..7 => now + self.rng.u64(0..3 * PAGE_SIZE),
+            7..10 => now.saturating_sub(self.rng.u64(0..4) * PAGE_SIZE),
+            10 => HEAP + self.rng.u64(0..40) * PAGE_SIZE,
+            _ => *self.of(&[0, HEAP - 1, HEAP, HEAP + 1]),
+        };
+        Step::Do(Operation::Brk { addr: addr.min(BARRIER - 2 * PAGE_SIZE) })
+    }
+
+    /// A limit, close to what there is.
+    fn setting(&mut self, space: &MmSpace) -> Setting {
+        let counts = space.vm().unwrap_or_default();
+        let unlimited = self.one_in(3);
+        let (resource, now) = match self.rng.u32(0..9) {
+            0..2 => (Resource::As, counts.total.unwrap_or(0)),
+            2..4 => (Resource::Data, counts.data.unwrap_or(0)),
+            4..6 => (Resource::Memlock, counts.locked.unwrap_or(0)),
+            6..8 => (Resource::Stack, 4),
+            _ => return Setting::Privileged(if self.rng.bool() { Privilege::Privileged } else { Privilege::Ordinary }),
+        };
+        if unlimited && resource == Resource::Memlock {
+            // what an ordinary process may have at most, as a rule
+            return Setting::Limit(resource, Limit::Bytes(8 << 20));
+        }
+        if unlimited {
+            return Setting::Limit(resource, Limit::Unlimited);
+        }
+        let odd = if self.one_in(4) { self.rng.u64(0..PAGE_SIZE) } else { 0 };
+        let pages = if resource == Resource::Memlock && self.one_in(6) { 0 } else { now + self.rng.u64(1..20) };
+        Setting::Limit(resource, Limit::Bytes(pages * PAGE_SIZE + odd))
+    }
+}

@@ -1,0 +1,179 @@
+//! The differential fuzzer: random operations, library and kernel in step, everything compared after each. `run` comes in; `generate`
+//! makes the operations, `Both` of `diff` executes, `shrink` makes what differs short, `table` counts what came of what.
+
+mod generate;
+mod shrink;
+mod step;
+mod table;
+
+use super::diff::Both;
+use super::space::{Refusal, Space as _};
+use crate::args::FuzzArgs;
+use crate::trace::{Name, Record, Setting, Writer};
+use anyhow::{Context as _, Result};
+use generate::Generator;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+use step::Step;
+use table::Table;
+
+/// How many operations one process lives for.
+const SEQUENCE: u64 = 96;
+
+/// Where searches for room begin: what is above does not take part.
+const BASE: u64 = 0x120_0000;
+
+/// The sequence under way, and the address spaces of it.
+struct Play {
+    current: Both,
+    /// Parents and children that were left: they live on, for the owners of private pages.
+    others: Vec<Both>,
+}
+
+/// What was found.
+enum Seen {
+    Same,
+    Different,
+}
+
+impl Play {
+    /// The scene of each sequence.
+    fn begin() -> Result<Self, Refusal> {
+        let mut current = Both::begin()?;
+        current.set(Setting::MmapBase(BASE))?;
+        current.set(Setting::BrkStart(generate::HEAP))?;
+        Ok(Self { current, others: Vec::new() })
+    }
+
+    /// Takes a step; tells the record of it, as the library has it, and whether the two differ.
+    fn take(&mut self, step: &Step, table: &mut Table) -> Result<(Vec<Record>, Seen), Refusal> {
+        let mut records = Vec::new();
+        match step {
+            Step::Set(setting) => {
+                self.current.set(*setting)?;
+                records.push(Record::Set(*setting));
+            }
+            Step::Do(operation) => {
+                let told = self.current.apply(operation)?;
+                table.count(step, told.as_ref().map(|_| ()).map_err(|failure| failure.errno));
+                records.push(Record::Operation(operation.clone(), step::outcome(&told)));
+            }
+            Step::Touch(addr, access) => {
+                let told = self.current.fault(*addr, *access, crate::trace::Context::User)?;
+                let fault = crate::trace::Errno::from_name("EFAULT").unwrap_or(crate::trace::Errno::INVALID);
+                table.count(step, told.as_ref().map(|_| ()).map_err(|_| fault));
+                let found = told.map_or(crate::trace::Found::None, crate::trace::Found::Area);
+                records.push(Record::Fault { addr: *addr, access: *access, context: crate::trace::Context::User, found });
+            }
+            Step::Fork(follow) => self.fork(*follow, table, &mut records)?,
+        }
+        let seen = if self.current.divergences().is_empty() { Seen::Same } else { Seen::Different };
+        Ok((records, seen))
+    }
+
+    fn fork(&mut self, follow: step::Follow, table: &mut Table, records: &mut Vec<Record>) -> Result<(), Refusal> {
+        let told = self.current.fork()?;
+        table.count(&Step::Fork(follow), told.as_ref().map(|_| ()).map_err(|failure| failure.errno));
+        let Ok(child) = told else { return Ok(()) };
+        let Some(name) = Name::new(format!("child{}", self.others.len()).as_bytes()) else { return Ok(()) };
+        records.push(Record::Fork(crate::trace::ForkOutcome::Child(name.clone())));
+        if follow == step::Follow::Child {
+            records.push(Record::As(name));
+            let parent = std::mem::replace(&mut self.current, child);
+            self.others.push(parent);
+        } else {
+            self.others.push(child);
+        }
+        // what differed in the fork is the parent's to tell
+        for other in &mut self.others {
+            for difference in other.divergences() {
+                self.current.tell(difference);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a sequence shows a difference, and the records of it, to where it does.
+fn replay(steps: &[Step]) -> Result<Option<Vec<Record>>, Refusal> {
+    let mut play = Play::begin()?;
+    let (mut table, mut records) = (Table::default(), Vec::new());
+    for step in steps {
+        let (told, seen) = play.take(step, &mut table)?;
+        records.extend(told);
+        if matches!(seen, Seen::Different) {
+            return Ok(Some(records));
+        }
+    }
+    Ok(None)
+}
+
+/// Runs it. The status is 1 where a difference was found.
+///
+/// # Errors
+/// Where this system cannot be asked, or a trace cannot be written.
+pub(super) fn run(args: &FuzzArgs, out: &mut dyn Write) -> Result<ExitCode> {
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
+    let (mut table, began) = (Table::default(), Instant::now());
+    let (mut done, mut found) = (0, 0_u64);
+    let mut sequence = 0_u64;
+    while done < args.ops {
+        // each sequence by its own number, so that one can be had again
+        let own_seed = seed.wrapping_add(sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        sequence += 1;
+        let mut generator = Generator::new(own_seed);
+        let mut play = Play::begin().context("the first of the processes that make the system calls")?;
+        let mut steps = generator.scene();
+        let mut next = 0;
+        for _ in 0..SEQUENCE {
+            if next == steps.len() {
+                steps.push(generator.step(&play.current.library));
+            }
+            let (_, seen) = play.take(&steps[next], &mut table).with_context(|| format!("{:?}", steps[next]))?;
+            next += 1;
+            done += 1;
+            if matches!(seen, Seen::Different) {
+                drop(play);
+                found += 1;
+                steps.truncate(next);
+                report(args, &steps, own_seed, out)?;
+                out.flush()?;
+                break;
+            }
+        }
+        if found >= args.differences {
+            break;
+        }
+    }
+    let took = began.elapsed();
+    write!(out, "{table}")?;
+    let per_minute = u128::from(done) * 60_000 / took.as_millis().max(1);
+    writeln!(
+        out,
+        "seed {seed}: {done} operations in {sequence} sequences, {:.1} s, {per_minute} a minute: {found} differ",
+        took.as_secs_f64()
+    )?;
+    Ok(ExitCode::from(u8::from(found > 0)))
+}
+
+/// Makes the sequence short, and writes it down.
+fn report(args: &FuzzArgs, steps: &[Step], seed: u64, out: &mut dyn Write) -> Result<()> {
+    let Some(records) = shrink::shortest(steps)? else {
+        writeln!(out, "the sequence of seed {seed} differed once, and not when it was done again")?;
+        return Ok(());
+    };
+    std::fs::create_dir_all(&args.out)?;
+    let path: PathBuf = args.out.join(format!("kernel-diff-{seed:016x}.vmaple"));
+    let mut writer = Writer::create(&path)?;
+    writer.record(None, &Record::Case(format!("the library differs from the kernel in the last record (seed {seed})")))?;
+    for record in [Record::Set(Setting::MmapBase(BASE)), Record::Set(Setting::BrkStart(generate::HEAP))].iter().chain(&records) {
+        writer.record(None, record)?;
+    }
+    writer.finish()?;
+    writeln!(out, "differs: {}", path.display())?;
+    let mut report = super::report::Report::new(out, path.display().to_string());
+    super::runner::run::<Both>(crate::trace::Reader::open(&path)?, &mut report)?;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The system calls, an arm for each, with the arguments as the scenario has them. `kernel` comes in.
+
+use super::super::space::{Failure, Refusal, Space as _};
+use super::KernelSpace;
+use super::settings::TASK_SIZE;
+use crate::trace::{LockAllFlags, MapFlags, Object, Offset, Operation, Privilege};
+use vmaple::PAGE_SIZE;
+
+/// What came of it.
+type Done = Result<u64, Failure>;
+
+impl KernelSpace {
+    /// Makes it.
+    pub(super) fn make(&mut self, operation: &Operation) -> Result<Done, Refusal> {
+        match *operation {
+            Operation::Mmap { addr, len, prot, flags, ref object, offset } => {
+                if flags.contains(MapFlags::FIXED) || flags.contains(MapFlags::FIXED_NOREPLACE) {
+                    self.keep_out(addr, len)?;
+                }
+                let file = match object {
+                    Object::Anon => u64::MAX,
+                    Object::Special(_) => return Err(Refusal::Host("the kernel alone maps what is special".to_owned())),
+                    _ if flags.contains(MapFlags::ANONYMOUS) => return Err(Refusal::Host("an object, and none".to_owned())),
+                    object => self.file_of(object)?,
+                };
+                let offset = match offset {
+                    Offset::Default => 0,
+                    Offset::Bytes(bytes) => bytes,
+                };
+                let flags = u64::from(flags.bits());
+                self.placed(libc::SYS_mmap, [addr, len, u64::from(prot.bits()), flags, file, offset], len)
+            }
+            Operation::Munmap { addr, len } => {
+                self.keep_out(addr, len)?;
+                self.call(libc::SYS_munmap, [addr, len, 0, 0, 0, 0])
+            }
+            Operation::Mprotect { addr, len, prot } => {
+                self.keep_out(addr, len)?;
+                self.call(libc::SYS_mprotect, [addr, len, u64::from(prot.bits()), 0, 0, 0])
+            }
+            Operation::Mremap { addr, old_len, new_len, flags, new_addr } => {
+                self.keep_out(addr, old_len)?;
+                let to = new_addr.unwrap_or(0);
+                if flags.contains(crate::trace::RemapFlags::FIXED) {
+                    self.keep_out(to, new_len)?;
+                }
+                self.placed(libc::SYS_mremap, [addr, old_len, new_len, u64::from(flags.bits()), to, 0], new_len)
+            }
+            Operation::Brk { addr } => {
+                if self.bounds.brk_start.is_none() {
+                    return Err(Refusal::Host("the heap of the process is its own: `set brk_start` gives the scenario one".to_owned()));
+                }
+                self.keep_out(0, addr)?;
+                self.call(libc::SYS_brk, [addr, 0, 0, 0, 0, 0])
+            }
+            Operation::Madvise { addr, len, advice } => {
+                self.keep_out(addr, len)?;
+                self.call(libc::SYS_madvise, [addr, len, u64::from(advice.number()), 0, 0, 0])
+            }
+            Operation::Mlock { addr, len } => {
+                self.keep_out(addr, len)?;
+                self.call(libc::SYS_mlock, [addr, len, 0, 0, 0, 0])
+            }
+            Operation::Munlock { addr, len } => {
+                self.keep_out(addr, len)?;
+                self.call(libc::SYS_munlock, [addr, len, 0, 0, 0, 0])
+            }
+            Operation::Mseal { addr, len } => {
+                self.keep_out(addr, len)?;
+                self.call(libc::SYS_mseal, [addr, len, 0, 0, 0, 0])
+            }
+            Operation::Mlockall { flags } => self.lock_all(flags),
+            Operation::Munlockall => self.call(libc::SYS_munlockall, [0; 6]),
+        }
+    }
+
+    /// One that tells an address, which must be in the region; else it is undone.
+    fn placed(&mut self, number: libc::c_long, arguments: [u64; 6], len: u64) -> Result<Done, Refusal> {
+        let told = self.call(number, arguments)?;
+        if let Ok(at) = told
+            && at >= self.end
+        {
+            _ = self.call(libc::SYS_munmap, [at, len, 0, 0, 0, 0])?;
+            let base = "`set mmap_base` has searches end in the region";
+            return Err(Refusal::Host(format!("the kernel placed it at {at:#x}, beside what the process needs: {base}")));
+        }
+        Ok(told)
+    }
+
+    /// Refuses a range that could reach what the process needs. What comes round or ends beyond all addresses is the kernel's to refuse.
+    fn keep_out(&self, addr: u64, len: u64) -> Result<(), Refusal> {
+        let end = len.checked_next_multiple_of(PAGE_SIZE).and_then(|len| addr.checked_add(len));
+        match end {
+            Some(end) if end > self.end && end <= TASK_SIZE => {
+                Err(Refusal::Host(format!("{addr:#x} and {len:#x} bytes reach beyond {:#x}, where the process has its own", self.end)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All of the process. What it has beside the region is not to count, neither before nor after: where what is in the region is within
+    /// the limit the process has leave to lock the rest, too.
+    fn lock_all(&mut self, flags: LockAllFlags) -> Result<Done, Refusal> {
+        let is_allowed = self.bounds.allows_locked(self.vm()?.total.unwrap_or(0)) && self.bounds.privilege == Privilege::Ordinary;
+        if is_allowed {
+            self.set_privilege(Privilege::Privileged)?;
+        }
+        let told = self.call(libc::SYS_mlockall, [u64::from(flags.bits()), 0, 0, 0, 0, 0])?;
+        if is_allowed {
+            self.set_privilege(Privilege::Ordinary)?;
+        }
+        for extents in self.outside.chunk_by(|one, next| one.end == next.start) {
+            let (Some(first), Some(last)) = (extents.first(), extents.last()) else { continue };
+            _ = self.call(libc::SYS_munlock, [first.start, last.end - first.start, 0, 0, 0, 0])?;
+        }
+        Ok(told)
+    }
+}

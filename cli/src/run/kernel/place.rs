@@ -1,0 +1,71 @@
+//! An area put in place as it stands, by the system calls that make one. `kernel` comes in.
+
+use super::super::space::Refusal;
+use super::KernelSpace;
+use crate::trace::{Access, Area, AreaFlags, Object, Offset, Perm};
+
+/// What no system call gives an area.
+const DRIVERS: [(AreaFlags, &str); 5] = [
+    (AreaFlags::GROWSUP, "growsup"),
+    (AreaFlags::DONTEXPAND, "dontexpand"),
+    (AreaFlags::IO, "io"),
+    (AreaFlags::PFNMAP, "pfnmap"),
+    (AreaFlags::HOOK, "hook"),
+];
+
+impl KernelSpace {
+    /// Puts it there, and looks whether it is as it should be: the kernel may have merged it.
+    pub(super) fn place_area(&mut self, area: &Area) -> Result<(), Refusal> {
+        let Area { extent, perm, flags, ref object, offset } = *area;
+        if let Some((_, word)) = DRIVERS.into_iter().find(|(flag, _)| flags.contains(*flag)) {
+            return Err(Refusal::Host(format!("no system call makes an area {word}")));
+        }
+        if extent.end > self.end {
+            return Err(Refusal::Host(format!("{extent} reaches beyond {:#x}, where the process has its own", self.end)));
+        }
+        let (file, offset) = match (object, offset) {
+            (Object::Special(_), _) => return Err(Refusal::Host("the kernel alone maps what is special".to_owned())),
+            (Object::Anon, Offset::Bytes(bytes)) if bytes != extent.start => {
+                return Err(Refusal::Host("an area without an object was moved to have another offset".to_owned()));
+            }
+            (Object::Anon, _) => (u64::MAX, 0),
+            (object, Offset::Default) => (self.file_of(object)?, 0),
+            (object, Offset::Bytes(bytes)) => (self.file_of(object)?, bytes),
+        };
+        let (start, len) = (extent.start, extent.end - extent.start);
+        let prots = [(Perm::READ, libc::PROT_READ), (Perm::WRITE, libc::PROT_WRITE), (Perm::EXEC, libc::PROT_EXEC)];
+        let prot = prots.into_iter().filter(|(bit, _)| perm.contains(*bit)).fold(0, |prot, (_, bit)| prot | bit.cast_unsigned());
+        let kinds = [
+            (perm.contains(Perm::SHARED), libc::MAP_SHARED),
+            (!perm.contains(Perm::SHARED), libc::MAP_PRIVATE),
+            (*object == Object::Anon, libc::MAP_ANONYMOUS),
+            (flags.contains(AreaFlags::GROWSDOWN), libc::MAP_GROWSDOWN),
+            (flags.contains(AreaFlags::NORESERVE), libc::MAP_NORESERVE),
+            (true, libc::MAP_FIXED_NOREPLACE),
+        ];
+        let kind = kinds.into_iter().filter(|(is_so, _)| *is_so).fold(0, |kind, (_, bit)| kind | bit.cast_unsigned());
+        let is_faulted = flags.contains(AreaFlags::FAULTED);
+        let first_prot = if is_faulted { prot | libc::PROT_WRITE.cast_unsigned() } else { prot };
+        self.arrange("the area", libc::SYS_mmap, [start, len, u64::from(first_prot), u64::from(kind), file, offset])?;
+        if is_faulted && !self.touch(start, Access::Write)? {
+            return Err(Refusal::Area("nothing can be written there".to_owned()));
+        }
+        if first_prot != prot {
+            self.arrange("mprotect", libc::SYS_mprotect, [start, len, u64::from(prot), 0, 0, 0])?;
+        }
+        if flags.contains(AreaFlags::DONTCOPY) {
+            self.arrange("madvise", libc::SYS_madvise, [start, len, libc::MADV_DONTFORK.cast_unsigned().into(), 0, 0, 0])?;
+        }
+        if flags.contains(AreaFlags::LOCKED) {
+            // that nothing can be brought in is no matter
+            _ = self.call(libc::SYS_mlock, [start, len, 0, 0, 0, 0])?;
+        }
+        if flags.contains(AreaFlags::SEALED) {
+            self.arrange("mseal", libc::SYS_mseal, [start, len, 0, 0, 0, 0])?;
+        }
+        if self.at(start)? != Some(extent) {
+            return Err(Refusal::Area("the kernel merges it with its neighbour".to_owned()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! What /proc tells of a worker: its VMAs with their flags, as far up as is asked for, and its counters. `kernel` comes in; the worker
+//! waits for a command meanwhile, so that nothing moves.
+
+use crate::trace::{Extent, VmCounts};
+use nix::unistd::Pid;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use vmaple::{PAGE_SIZE, VmaFlags};
+
+/// The files of one process.
+#[derive(Debug)]
+pub(super) struct ProcFiles {
+    maps: File,
+    smaps: File,
+    status: File,
+}
+
+/// A VMA as /proc shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) extent: Extent,
+    pub(super) flags: VmaFlags,
+    pub(super) inode: u64,
+    pub(super) offset: u64,
+}
+
+/// The kernel's words for flags, in its `VmFlags` lines.
+const WORDS: [(&str, VmaFlags); 24] = [
+    ("rd", VmaFlags::READ),
+    ("wr", VmaFlags::WRITE),
+    ("ex", VmaFlags::EXEC),
+    ("sh", VmaFlags::SHARED),
+    ("mr", VmaFlags::MAYREAD),
+    ("mw", VmaFlags::MAYWRITE),
+    ("me", VmaFlags::MAYEXEC),
+    ("ms", VmaFlags::MAYSHARE),
+    ("gd", VmaFlags::GROWSDOWN),
+    ("lo", VmaFlags::LOCKED),
+    ("sr", VmaFlags::SEQ_READ),
+    ("rr", VmaFlags::RAND_READ),
+    ("dc", VmaFlags::DONTCOPY),
+    ("de", VmaFlags::DONTEXPAND),
+    ("ac", VmaFlags::ACCOUNT),
+    ("nr", VmaFlags::NORESERVE),
+    ("ht", VmaFlags::HUGETLB),
+    ("wf", VmaFlags::WIPEONFORK),
+    ("dd", VmaFlags::DONTDUMP),
+    ("hg", VmaFlags::HUGEPAGE),
+    ("nh", VmaFlags::NOHUGEPAGE),
+    ("mg", VmaFlags::MERGEABLE),
+    ("sl", VmaFlags::SEALED),
+    ("", VmaFlags::empty()),
+];
+
+impl ProcFiles {
+    pub(super) fn open(pid: Pid) -> io::Result<Self> {
+        let open = |name: &str| File::open(format!("/proc/{pid}/{name}"));
+        Ok(Self { maps: open("maps")?, smaps: open("smaps")?, status: open("status")? })
+    }
+
+    /// The bounds of all VMAs.
+    pub(super) fn extents(&self) -> io::Result<Vec<Extent>> {
+        let mut extents = Vec::new();
+        lines(&self.maps, |line| {
+            extents.extend(head(line).map(|seen| seen.extent));
+            Next::Line
+        })?;
+        Ok(extents)
+    }
+
+    /// The VMAs that begin below that address.
+    pub(super) fn below(&self, end: u64) -> io::Result<Vec<Seen>> {
+        let mut vmas: Vec<Seen> = Vec::new();
+        lines(&self.smaps, |line| {
+            if let Some(words) = line.strip_prefix("VmFlags:") {
+                let known = |word: &str| WORDS.iter().find(|(known, _)| *known == word).map(|(_, flag)| *flag);
+                if let Some(last) = vmas.last_mut() {
+                    last.flags = words.split_ascii_whitespace().filter_map(known).fold(VmaFlags::empty(), VmaFlags::union);
+                }
+            } else if !line.as_bytes().first().is_some_and(u8::is_ascii_uppercase)
+                && let Some(seen) = head(line)
+            {
+                if seen.extent.start >= end {
+                    return Next::End;
+                }
+                vmas.push(seen);
+            }
+            Next::Line
+        })?;
+        Ok(vmas)
+    }
+
+    /// The counters, in pages.
+    pub(super) fn counts(&self) -> io::Result<VmCounts> {
+        let (mut counts, mut code_kib) = (VmCounts::default(), 0);
+        lines(&self.status, |line| {
+            let Some((word, value)) = line.split_once(':') else { return Next::Line };
+            let kib = || value.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok());
+            let pages = || kib().map(|kib| kib * 1024 / PAGE_SIZE);
+            match word {
+                "VmSize" => counts.total = pages(),
+                "VmLck" => counts.locked = pages(),
+                "VmData" => counts.data = pages(),
+                "VmStk" => counts.stack = pages(),
+                "VmExe" => code_kib = kib().unwrap_or(0),
+                // the rest of what can be executed
+                "VmLib" => counts.exec = kib().map(|kib| kib.wrapping_add(code_kib) * 1024 / PAGE_SIZE),
+                "VmPTE" => return Next::End,
+                _ => {}
+            }
+            Next::Line
+        })?;
+        Ok(counts)
+    }
+}
+
+enum Next {
+    Line,
+    End,
+}
+
+/// Gives each line to the reader, until it has enough.
+fn lines(file: &File, mut read: impl FnMut(&str) -> Next) -> io::Result<()> {
+    let (mut buffer, mut at) = (Vec::new(), 0);
+    let mut piece = [0; 4096];
+    loop {
+        let got = file.read_at(&mut piece, at)?;
+        if got == 0 {
+            return Ok(());
+        }
+        at += got as u64;
+        buffer.extend_from_slice(&piece[..got]);
+        let mut done = 0;
+        while let Some(len) = buffer[done..].iter().position(|byte| *byte == b'\n') {
+            let line = std::str::from_utf8(&buffer[done..done + len]).map_err(io::Error::other)?;
+            if matches!(read(line), Next::End) {
+                return Ok(());
+            }
+            done += len + 1;
+        }
+        buffer.drain(..done);
+    }
+}
+
+/// `START-END PERM OFFSET DEVICE INODE ...`
+fn head(line: &str) -> Option<Seen> {
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    let extent = Extent::new(hex(start)?, hex(end)?)?;
+    let (_, offset, _, inode) = (fields.next()?, hex(fields.next()?)?, fields.next()?, fields.next()?.parse().ok()?);
+    Some(Seen { extent, flags: VmaFlags::empty(), inode, offset })
+}

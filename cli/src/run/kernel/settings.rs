@@ -1,0 +1,211 @@
+//! The properties of an address space that a process can have to itself: its limits, its privileges, its heap, and where its searches
+//! begin. What is one for the whole system is refused, unless it is so already. `kernel` comes in.
+
+use super::super::space::Refusal;
+use super::KernelSpace;
+use crate::trace::{self, Limit, Privilege, Setting, VmCounts};
+use nix::unistd::Pid;
+use rustix::process::Resource;
+use rustix::thread::CapabilitySet;
+use std::io;
+use std::sync::OnceLock;
+use vmaple::PAGE_SIZE;
+
+/// Where the addresses of a process end.
+pub(super) const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+
+/// The lowest address that may be mapped, as it is built into kernels.
+const MMAP_MIN_ADDR: u64 = 0x1_0000;
+const GUARD_GAP_PAGES: u64 = 256;
+const MAX_MAP_COUNT: u64 = 65_530;
+
+/// The last word of what `PR_SET_MM_MAP` is told: no auxiliary vector of 0 bytes, and -1, no file.
+const NO_FILE_NO_AUXV: u64 = 0xffff_ffff_0000_0000;
+
+/// The number of the capability to lock memory.
+const CAP_IPC_LOCK: u32 = 14;
+
+/// What `capset` is told, once for each privilege, in the form of its version 3. It is there before the first worker is, and so in the same
+/// place in each.
+struct Sets {
+    header: [u32; 2],
+    ordinary: [u32; 6],
+    privileged: [u32; 6],
+}
+
+static SETS: OnceLock<Sets> = OnceLock::new();
+
+/// Reads the capabilities that workers will have.
+pub(super) fn read_privileges() -> io::Result<()> {
+    let own = rustix::thread::capabilities(None)?;
+    let bits = |set: CapabilitySet| (set.bits() & 0xffff_ffff, set.bits() >> 32);
+    let half = |word: u64| u32::try_from(word).unwrap_or(0);
+    let data = |effective: CapabilitySet| {
+        let (effective, permitted) = (bits(effective), bits(own.permitted));
+        [half(effective.0), half(permitted.0), 0, half(effective.1), half(permitted.1), 0]
+    };
+    let more = CapabilitySet::IPC_LOCK | CapabilitySet::SYS_RAWIO;
+    let sets = Sets { header: [0x2008_0522, 0], ordinary: data(own.effective - more), privileged: data(own.permitted) };
+    _ = SETS.set(sets);
+    Ok(())
+}
+
+/// What is limited, as the scenario sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    address_space: u64,
+    data: u64,
+    stack: u64,
+    memlock: u64,
+    pub(super) privilege: Privilege,
+    pub(super) brk_start: Option<u64>,
+    /// What the process has beside the region, in bytes.
+    base_total: u64,
+    base_data: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let none = u64::MAX;
+        let (stack, memlock, privilege) = (8 << 20, 8 << 20, Privilege::Ordinary);
+        Self { address_space: none, data: none, stack, memlock, privilege, brk_start: None, base_total: 0, base_data: 0 }
+    }
+}
+
+impl Bounds {
+    pub(super) fn count_outside(&mut self, base: VmCounts) {
+        self.base_total = base.total.unwrap_or(0) * PAGE_SIZE;
+        self.base_data = base.data.unwrap_or(0) * PAGE_SIZE;
+    }
+
+    /// The process's own limits: the scenario's, and what it has beside.
+    fn own(&self) -> [(Resource, u64); 4] {
+        [
+            (Resource::As, self.address_space.saturating_add(self.base_total)),
+            (Resource::Data, self.data.saturating_add(self.base_data)),
+            (Resource::Stack, self.stack),
+            (Resource::Memlock, self.memlock),
+        ]
+    }
+
+    /// Whether so many locked pages are within the limit.
+    pub(super) fn allows_locked(&self, pages: u64) -> bool {
+        self.memlock != 0 && pages.saturating_mul(PAGE_SIZE) <= self.memlock
+    }
+}
+
+impl KernelSpace {
+    /// The lowest address that may be mapped, as it is set here (`vm.mmap_min_addr`).
+    pub(in crate::run) fn mmap_min_addr() -> u64 {
+        let text = std::fs::read_to_string("/proc/sys/vm/mmap_min_addr");
+        text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(MMAP_MIN_ADDR)
+    }
+
+    pub(super) fn set_one(&mut self, setting: Setting) -> Result<(), Refusal> {
+        let of_the_system = |what: &str, is: u64| Err(Refusal::Host(format!("{what} is one for the whole system, and {is} here")));
+        match setting {
+            Setting::Page(PAGE_SIZE)
+            | Setting::TaskSize(TASK_SIZE)
+            | Setting::GuardGap(GUARD_GAP_PAGES)
+            | Setting::MaxMapCount(MAX_MAP_COUNT) => Ok(()),
+            Setting::Page(_) => of_the_system("the size of a page", PAGE_SIZE),
+            Setting::TaskSize(_) => of_the_system("the end of the addresses", TASK_SIZE),
+            Setting::MmapMinAddr(addr) if addr == Self::mmap_min_addr() => Ok(()),
+            Setting::MmapMinAddr(_) => of_the_system("the lowest address", Self::mmap_min_addr()),
+            Setting::GuardGap(_) => of_the_system("the guard gap", GUARD_GAP_PAGES),
+            Setting::MaxMapCount(_) => of_the_system("the number of VMAs", MAX_MAP_COUNT),
+            Setting::MmapBase(base) => self.fill_from(base),
+            Setting::BrkStart(start) => self.move_heap(start),
+            Setting::Limit(resource, limit) => {
+                let bytes = match limit {
+                    Limit::Bytes(bytes) => bytes,
+                    Limit::Unlimited => u64::MAX,
+                };
+                match resource {
+                    trace::Resource::Stack => self.bounds.stack = bytes,
+                    trace::Resource::As => self.bounds.address_space = bytes,
+                    trace::Resource::Data => self.bounds.data = bytes,
+                    trace::Resource::Memlock => self.bounds.memlock = bytes,
+                }
+                self.set_limits()
+            }
+            Setting::Privileged(privilege) => self.set_privilege(privilege),
+        }
+    }
+
+    pub(super) fn set_limits(&self) -> Result<(), Refusal> {
+        let pid = self.worker.pid();
+        self.bounds
+            .own()
+            .into_iter()
+            .try_for_each(|(resource, bytes)| limit(pid, resource, bytes))
+            .map_err(|error| Refusal::Host(format!("the limits cannot be had: {error}")))
+    }
+
+    /// Fills all that is free from the base on: a search finds its room below it then.
+    fn fill_from(&mut self, base: u64) -> Result<(), Refusal> {
+        if base > self.end || !base.is_multiple_of(PAGE_SIZE) {
+            return Err(Refusal::Host(format!("searches can begin at {:#x} or below", self.end)));
+        }
+        let mut at = base;
+        let mut gaps = Vec::new();
+        for extent in &self.outside {
+            if extent.start > at {
+                gaps.push((at, extent.start - at));
+            }
+            at = extent.end;
+        }
+        if TASK_SIZE > at {
+            gaps.push((at, TASK_SIZE - at));
+        }
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+        for (at, len) in gaps {
+            let flags = u64::from(flags.cast_unsigned());
+            self.arrange("a mapping that fills a gap", libc::SYS_mmap, [at, len, 0, flags, u64::MAX, 0])?;
+        }
+        self.survey()?;
+        self.set_limits()
+    }
+
+    /// Gives the scenario a heap, empty, that begins there.
+    fn move_heap(&mut self, start: u64) -> Result<(), Refusal> {
+        // What a program was loaded with counts as data for `brk`: as much as the process has beside the region, so that limits agree.
+        // The other bounds mean nothing to what is tested: a page each.
+        let (low, page) = (MMAP_MIN_ADDR, MMAP_MIN_ADDR + PAGE_SIZE);
+        let words = [low, page, low, low + self.bounds.base_data, start, start, low, low, page, low, page, 0, NO_FILE_NO_AUXV];
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        self.write_page(&bytes)?;
+        let [set_mm, map] = [libc::PR_SET_MM, libc::PR_SET_MM_MAP].map(|word| u64::from(word.cast_unsigned()));
+        self.arrange("to move the heap", libc::SYS_prctl, [set_mm, map, self.page_at, bytes.len() as u64, 0, 0])?;
+        if self.call(libc::SYS_brk, [0; 6])?.ok() != Some(start) {
+            return Err(Refusal::Host("the heap is not where it was moved to".to_owned()));
+        }
+        self.bounds.brk_start = Some(start);
+        Ok(())
+    }
+
+    /// Gives the process the capabilities of one, or takes them. That it may lock is what they are asked for.
+    pub(super) fn set_privilege(&mut self, privilege: Privilege) -> Result<(), Refusal> {
+        let Some(sets) = SETS.get() else { return Err(Refusal::Host("the capabilities were not read".to_owned())) };
+        let data = match privilege {
+            Privilege::Ordinary => &sets.ordinary,
+            Privilege::Privileged => &sets.privileged,
+        };
+        if privilege == Privilege::Privileged && data[0] & 1 << CAP_IPC_LOCK == 0 {
+            return Err(Refusal::Host("no process has privileges here".to_owned()));
+        }
+        let [header, data] = [sets.header.as_ptr() as u64, data.as_ptr() as u64];
+        self.arrange("capset", libc::SYS_capset, [header, data, 0, 0, 0, 0])?;
+        self.bounds.privilege = privilege;
+        Ok(())
+    }
+}
+
+/// Sets a limit of a process; none is what it may be raised to.
+fn limit(pid: Pid, resource: Resource, bytes: u64) -> io::Result<()> {
+    let maximum = rustix::process::getrlimit(resource).maximum;
+    let current = if bytes == u64::MAX { maximum } else { Some(bytes) };
+    let pid = rustix::process::Pid::from_raw(pid.as_raw());
+    rustix::process::prlimit(pid, resource, rustix::process::Rlimit { current, maximum })?;
+    Ok(())
+}

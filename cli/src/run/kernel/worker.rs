@@ -1,0 +1,201 @@
+//! The process that makes the system calls. It is a fork of this one, without an `exec`: it reads a command from its line, makes that one
+//! call, and answers with what came of it. It takes no memory, for what it would take it from is itself under test.
+//!
+//! `kernel` comes in, through [`Worker`]; the system is called, and nobody else. A worker ends when its line does.
+
+#![allow(unsafe_code, reason = "fork, and system calls with the arguments that a scenario has")]
+#![allow(clippy::many_single_char_names, reason = "the arguments of a system call have no other names")]
+
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork};
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+/// How many processes one scenario may have: their lines are there before the first one is.
+const LINES: usize = 6;
+
+/// What is asked for comes as so many words: the kind, then the arguments.
+const WORDS: usize = 8;
+const CALL: u64 = 0;
+const FORK: u64 = 1;
+
+/// How deep the stack of a worker is touched before it is limited.
+const STACK_BYTES: usize = 16 << 10;
+
+/// A process, and the line to it.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pid: Pid,
+    /// None while it is being ended.
+    line: Option<UnixStream>,
+    /// Lines that no process has yet, with their numbers; shared with its children.
+    spare: Rc<RefCell<Vec<(u64, UnixStream)>>>,
+    parent: Parent,
+}
+
+/// Who waits for the end of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parent {
+    /// This process.
+    Here,
+    /// Another worker, which does not care.
+    Worker,
+}
+
+impl Worker {
+    /// Starts the first one.
+    pub(super) fn start() -> io::Result<Self> {
+        let mut pairs = Vec::with_capacity(LINES);
+        for _ in 0..LINES {
+            pairs.push(UnixStream::pair()?);
+        }
+        let mut ends: [RawFd; LINES] = [-1; LINES];
+        for (end, (_, theirs)) in ends.iter_mut().zip(&pairs) {
+            *end = theirs.as_raw_fd();
+        }
+        // SAFETY: the child makes system calls and nothing else: it touches no lock and no memory that another thread may have been using.
+        match unsafe { fork() }? {
+            ForkResult::Child => serve(ends),
+            ForkResult::Parent { child } => {
+                let ours = pairs.into_iter().map(|(ours, _)| ours);
+                let mut numbered: Vec<(u64, UnixStream)> = (0..).zip(ours).collect();
+                let (_, first) = numbered.remove(0);
+                Ok(Self { pid: child, line: Some(first), spare: Rc::new(RefCell::new(numbered)), parent: Parent::Here })
+            }
+        }
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Has it make a system call; tells the kernel's answer: a value, or an error below zero.
+    pub(super) fn call(&self, number: libc::c_long, arguments: [u64; 6]) -> io::Result<i64> {
+        let mut words = [0; WORDS];
+        (words[0], words[1]) = (CALL, number.cast_unsigned());
+        words[2..].copy_from_slice(&arguments);
+        self.ask(words)
+    }
+
+    /// Has it fork; none where there are too many already.
+    pub(super) fn fork(&self) -> io::Result<Option<Self>> {
+        let Some((number, line)) = self.spare.borrow_mut().pop() else { return Ok(None) };
+        let pid = self.ask([FORK, number, 0, 0, 0, 0, 0, 0])?;
+        let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or_else(|| io::Error::other("the worker cannot fork"))?;
+        Ok(Some(Self { pid: Pid::from_raw(pid), line: Some(line), spare: Rc::clone(&self.spare), parent: Parent::Worker }))
+    }
+
+    fn ask(&self, words: [u64; WORDS]) -> io::Result<i64> {
+        let mut line = self.line.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let mut command = [0; 8 * WORDS];
+        for (bytes, word) in command.chunks_exact_mut(8).zip(words) {
+            bytes.copy_from_slice(&word.to_ne_bytes());
+        }
+        line.write_all(&command)?;
+        let mut answer = [0; 8];
+        line.read_exact(&mut answer)?;
+        Ok(i64::from_ne_bytes(answer))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.line = None;
+        if self.parent == Parent::Here {
+            // it ends with its line; that it had ended before is no matter
+            _ = waitpid(self.pid, None);
+        }
+    }
+}
+
+/// The life of a worker.
+#[allow(clippy::large_stack_arrays, reason = "so that the stack is as large as it will be, before anything is looked at")]
+fn serve(ends: [RawFd; LINES]) -> ! {
+    let deep = [0_u8; STACK_BYTES];
+    black_box(&deep);
+    // Whoever else has lines to workers of his own must see them end: this one keeps its own.
+    close_all_but(&ends);
+    // SAFETY: no handler is given, so none can be wrong.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    let mut line = ends[0];
+    loop {
+        let mut words = [0_u64; WORDS];
+        if !hear(line, &mut words) {
+            // SAFETY: nothing is left to be done.
+            unsafe { libc::_exit(0) }
+        }
+        let answer = if words[0] == FORK {
+            let child_line = usize::try_from(words[1]).ok().and_then(|number| ends.get(number)).copied().unwrap_or(-1);
+            // SAFETY: as in `start`; this process has one thread.
+            let child = unsafe { libc::fork() };
+            // SAFETY: one of two lines, and the process does not use that one any more.
+            unsafe { libc::close(if child == 0 { line } else { child_line }) };
+            if child == 0 {
+                line = child_line;
+                continue;
+            }
+            i64::from(child)
+        } else {
+            // SAFETY: whatever it does, it does to this process, which has nothing to lose. Its code, its stack and its line lie outside
+            // of the region that scenarios may name, which `kernel` looks at.
+            let told = unsafe { libc::syscall(words[1].cast_signed(), words[2], words[3], words[4], words[5], words[6], words[7]) };
+            if told == -1 { -i64::from(last_error()) } else { told }
+        };
+        if !tell(line, answer) {
+            // SAFETY: nobody listens any more.
+            unsafe { libc::_exit(0) }
+        }
+    }
+}
+
+fn last_error() -> i32 {
+    // SAFETY: it tells where this thread's error is, and that is valid as long as the thread is.
+    let error = unsafe { libc::__errno_location() };
+    // SAFETY: just told; nobody writes to it meanwhile.
+    unsafe { *error }
+}
+
+fn close_all_but(kept: &[RawFd; LINES]) {
+    let mut kept = *kept;
+    kept.sort_unstable();
+    let mut from = 0;
+    for end in kept {
+        if let (Ok(from), Ok(last)) = (u32::try_from(from), u32::try_from(end - 1))
+            && from <= last
+        {
+            // SAFETY: of this process alone, which uses none of them.
+            unsafe { libc::syscall(libc::SYS_close_range, from, last, 0) };
+        }
+        from = end + 1;
+    }
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_close_range, from, u32::MAX, 0) };
+}
+
+fn hear(line: RawFd, words: &mut [u64; WORDS]) -> bool {
+    let whole = size_of_val(words);
+    let mut done = 0;
+    while done < whole {
+        let rest = words.as_mut_ptr().cast::<u8>().wrapping_add(done).cast();
+        // SAFETY: the bytes from `done` on lie in `words`, which may hold any.
+        let told = unsafe { libc::read(line, rest, whole - done) };
+        match usize::try_from(told) {
+            Ok(0) => return false,
+            Ok(more) => done += more,
+            Err(_) if last_error() == libc::EINTR => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+fn tell(line: RawFd, answer: i64) -> bool {
+    let bytes = answer.to_ne_bytes();
+    // SAFETY: the bytes are there. So few are written at once or not at all. Where nobody listens there is an error, and no signal.
+    let told = unsafe { libc::send(line, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+    usize::try_from(told) == Ok(bytes.len())
+}

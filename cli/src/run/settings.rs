@@ -1,0 +1,83 @@
+//! The properties that `set` gives an address space, and the library's limits that follow from them. `model` comes in.
+
+use super::space::Refusal;
+use crate::trace::{Limit, Privilege, Resource, Setting};
+use vmaple::{Limits, PAGE_SIZE};
+
+/// Where the heap begins, if it is not said.
+pub(crate) const BRK_START: u64 = 0x5555_5558_0000;
+
+/// The properties as they are now.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    limits: Limits,
+    /// As it is set; whether it binds is the privilege's.
+    memlock: u64,
+    privilege: Privilege,
+}
+
+impl Default for Settings {
+    /// Linux's on x86-64, which are the library's.
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self { memlock: limits.locked_bytes, limits, privilege: Privilege::Ordinary }
+    }
+}
+
+impl Settings {
+    /// What binds an operation.
+    pub(crate) fn limits(&self) -> Limits {
+        let mut limits = self.limits.clone();
+        limits.locked_bytes = match self.privilege {
+            Privilege::Ordinary => self.memlock,
+            Privilege::Privileged => u64::MAX,
+        };
+        limits
+    }
+
+    /// What binds an area that is put in place as it stands: nothing.
+    pub(crate) fn no_limits() -> Limits {
+        let mut limits = Limits::default();
+        limits.task_size = u64::MAX;
+        (limits.mmap_min_addr, limits.min_addr_floor) = (0, 0);
+        (limits.address_space_bytes, limits.stack_bytes, limits.locked_bytes, limits.data_bytes) = (u64::MAX, u64::MAX, u64::MAX, u64::MAX);
+        limits.max_map_count = usize::MAX;
+        limits
+    }
+
+    /// One past the highest usable byte.
+    pub(crate) fn task_size(&self) -> u64 {
+        self.limits.task_size
+    }
+
+    /// `set`.
+    pub(crate) fn set(&mut self, setting: Setting) -> Result<(), Refusal> {
+        let limits = &mut self.limits;
+        match setting {
+            // The heap is the space's own.
+            Setting::Page(PAGE_SIZE) | Setting::BrkStart(_) => {}
+            Setting::MmapBase(base) => limits.mmap_base = base,
+            Setting::Page(bytes) => {
+                return Err(Refusal::Setting(format!("the library's pages have {PAGE_SIZE} bytes, and the scenario's {bytes}")));
+            }
+            Setting::TaskSize(end) => limits.task_size = end,
+            Setting::MmapMinAddr(addr) => limits.mmap_min_addr = addr,
+            Setting::GuardGap(pages) => limits.stack_guard_gap_pages = pages,
+            Setting::MaxMapCount(count) => limits.max_map_count = usize::try_from(count).unwrap_or(usize::MAX),
+            Setting::Limit(resource, limit) => {
+                let bytes = match limit {
+                    Limit::Bytes(bytes) => bytes,
+                    Limit::Unlimited => u64::MAX,
+                };
+                match resource {
+                    Resource::Stack => limits.stack_bytes = bytes,
+                    Resource::As => limits.address_space_bytes = bytes,
+                    Resource::Data => limits.data_bytes = bytes,
+                    Resource::Memlock => self.memlock = bytes,
+                }
+            }
+            Setting::Privileged(privilege) => self.privilege = privilege,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! The advices of `madvise` by their words; the recorder makes them from numbers, the reader from text.
+
+use std::fmt;
+
+/// What `madvise` is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Advice(u8);
+
+impl Advice {
+    const WORDS: [(u8, &'static str); 27] = [
+        (0, "normal"),
+        (1, "random"),
+        (2, "sequential"),
+        (3, "willneed"),
+        (4, "dontneed"),
+        (8, "free"),
+        (9, "remove"),
+        (10, "dontfork"),
+        (11, "dofork"),
+        (12, "mergeable"),
+        (13, "unmergeable"),
+        (14, "hugepage"),
+        (15, "nohugepage"),
+        (16, "dontdump"),
+        (17, "dodump"),
+        (18, "wipeonfork"),
+        (19, "keeponfork"),
+        (20, "cold"),
+        (21, "pageout"),
+        (22, "populate_read"),
+        (23, "populate_write"),
+        (24, "dontneed_locked"),
+        (25, "collapse"),
+        (100, "hwpoison"),
+        (101, "soft_offline"),
+        (102, "guard_install"),
+        (103, "guard_remove"),
+    ];
+
+    /// The advice of that number, if it has a word.
+    #[must_use]
+    pub fn from_number(number: u64) -> Option<Self> {
+        let found = Self::WORDS.iter().find(|(known, _)| u64::from(*known) == number)?;
+        Some(Self(found.0))
+    }
+
+    /// Linux's number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Whether the advice changes the flags of areas and so may split or merge them.
+    #[must_use]
+    pub fn changes_layout(self) -> bool {
+        matches!(self.0, 0..=2 | 10..=19)
+    }
+
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        let found = Self::WORDS.iter().find(|(_, word)| *word == text)?;
+        Some(Self(found.0))
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::WORDS.iter().find(|(number, _)| *number == self.0);
+        f.write_str(word.map_or("normal", |(_, word)| word))
+    }
+}

@@ -1,0 +1,277 @@
+//! One line of text into one record: a match arm for each keyword.
+//!
+//! `parse` comes in with the text of a line and with whether it stands in a block; `fields` is called.
+
+use super::fields::{Fields, failure, number};
+use super::{
+    Access, Advice, Area, AreaFlags, Context, Expected, ForkOutcome, Limit, LockAllFlags, MapFlags, Name, Object, Offset, Operation,
+    Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
+};
+
+/// What stands around a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Between records.
+    Outside,
+    /// In a `maps` block.
+    InMaps,
+    /// In a `cover` block.
+    InCover,
+}
+
+const ADDR: &str = "an address";
+const LEN: &str = "a length in bytes";
+const PERM: &str = "permissions like `rw-p`";
+const AREA_FLAGS: &str = "`-` or flags of an area like `growsdown,locked`";
+const OBJECT: &str = "`anon`, `shm:NAME`, `file:NAME` or `special:NAME`";
+const OFFSET: &str = "an offset in bytes, or `-`";
+const PROT: &str = "`none`, or letters of `rwx`";
+const KEYWORD: &str = "a keyword of the trace format, version 1";
+
+/// Reads one line; none if it is blank or a comment.
+pub(super) fn record(text: &str, place: Place) -> Result<Option<(Option<Stamp>, Record)>, TraceFault> {
+    let mut fields = Fields::of(text);
+    let Some(first) = fields.peek() else {
+        return Ok(None);
+    };
+    if place != Place::Outside {
+        let record = match first {
+            "end" => {
+                fields.optional();
+                Record::End
+            }
+            _ => Record::Expected(expected(&mut fields, place)?),
+        };
+        fields.done()?;
+        return Ok(Some((None, record)));
+    }
+    let stamp = first.strip_prefix('@').map(|_| stamp(&mut fields)).transpose()?;
+    let keyword = fields.next(KEYWORD)?;
+    let record = match outside(keyword, &mut fields)? {
+        Some(record) => record,
+        None => match operation(keyword, &mut fields)? {
+            Some(operation) => Record::Operation(operation, fields.outcome()?),
+            None => return Err(TraceFault::unexpected(keyword, KEYWORD)),
+        },
+    };
+    fields.done()?;
+    Ok(Some((stamp, record)))
+}
+
+fn stamp(fields: &mut Fields<'_>) -> Result<Stamp, TraceFault> {
+    let tid =
+        fields.make("a thread like `@1234`", |field| field.strip_prefix('@').and_then(number).and_then(|tid| u32::try_from(tid).ok()))?;
+    Ok(Stamp { tid, time_ns: fields.number("a time in nanoseconds")? })
+}
+
+/// Every record but the system calls.
+fn outside(keyword: &str, fields: &mut Fields<'_>) -> Result<Option<Record>, TraceFault> {
+    Ok(Some(match keyword {
+        "set" => Record::Set(setting(fields)?),
+        "area" => Record::Area(Area {
+            extent: fields.extent()?,
+            perm: fields.parse(PERM)?,
+            flags: fields.make(AREA_FLAGS, AreaFlags::from_text)?,
+            object: fields.make(OBJECT, Object::from_text)?,
+            offset: fields.make(OFFSET, offset)?,
+        }),
+        "fork" => Record::Fork(fork(fields)?),
+        "as" => Record::As(fields.make("the name of an address space", Name::unescape)?),
+        "exit" => Record::Exit,
+        "grew" => Record::Grew(fields.extent()?),
+        "fault" => Record::Fault {
+            addr: fields.number(ADDR)?,
+            access: fields.make("an access: `r`, `w` or `x`", access)?,
+            context: match fields.peek() {
+                None | Some("=") => Context::default(),
+                Some(_) => fields.make("a context: `user`, `kernel` or `kernel-nofixup`", context)?,
+            },
+            found: fields.found()?,
+        },
+        "lookup" => Record::Lookup { addr: fields.number(ADDR)?, found: fields.found()? },
+        "find" => Record::Find { addr: fields.number(ADDR)?, found: fields.found()? },
+        "gap" => Record::Gap {
+            side: fields.make("`lowest` or `highest`", side)?,
+            min: fields.number("the lowest address, inclusive")?,
+            max: fields.number("the highest address, inclusive")?,
+            len: fields.number(LEN)?,
+            align: fields.number("an alignment in bytes")?,
+            outcome: fields.outcome()?,
+        },
+        "maps" => Record::Maps,
+        "cover" => Record::Cover,
+        "count" => Record::Count(fields.number("a number of areas")?),
+        "vm" => Record::Vm(vm(fields)?),
+        "seq" => Record::Seq(fields.make("a difference like `+1`", |field| field.strip_prefix('+').and_then(number))?),
+        "reset" => Record::Reset,
+        "case" => match fields.rest() {
+            "" => return Err(TraceFault::ends("line", "the name of a case")),
+            words => Record::Case(words.to_owned()),
+        },
+        "window" => Record::Window(fields.extent()?),
+        _ => return Ok(None),
+    }))
+}
+
+fn operation(keyword: &str, fields: &mut Fields<'_>) -> Result<Option<Operation>, TraceFault> {
+    Ok(Some(match keyword {
+        "mmap" => Operation::Mmap {
+            addr: fields.number(ADDR)?,
+            len: fields.number(LEN)?,
+            prot: fields.make(PROT, Prot::from_text)?,
+            flags: fields.make("`-` or flags of mmap like `private,anonymous`", MapFlags::from_text)?,
+            object: fields.make(OBJECT, Object::from_text)?,
+            offset: fields.make(OFFSET, offset)?,
+        },
+        "munmap" => Operation::Munmap { addr: fields.number(ADDR)?, len: fields.number(LEN)? },
+        "mprotect" => {
+            Operation::Mprotect { addr: fields.number(ADDR)?, len: fields.number(LEN)?, prot: fields.make(PROT, Prot::from_text)? }
+        }
+        "mremap" => Operation::Mremap {
+            addr: fields.number(ADDR)?,
+            old_len: fields.number("the old length in bytes")?,
+            new_len: fields.number("the new length in bytes")?,
+            flags: fields.make("`-` or flags of mremap like `maymove,fixed`", RemapFlags::from_text)?,
+            new_addr: match fields.peek() {
+                None | Some("=") => None,
+                Some(_) => Some(fields.number("the new address, or `=`")?),
+            },
+        },
+        "brk" => Operation::Brk { addr: fields.number(ADDR)? },
+        "madvise" => Operation::Madvise {
+            addr: fields.number(ADDR)?,
+            len: fields.number(LEN)?,
+            advice: fields.make("an advice like `dontfork`", Advice::from_text)?,
+        },
+        "mlock" => Operation::Mlock { addr: fields.number(ADDR)?, len: fields.number(LEN)? },
+        "munlock" => Operation::Munlock { addr: fields.number(ADDR)?, len: fields.number(LEN)? },
+        "mseal" => Operation::Mseal { addr: fields.number(ADDR)?, len: fields.number(LEN)? },
+        "mlockall" => {
+            Operation::Mlockall { flags: fields.make("`-` or flags of mlockall like `current,future`", LockAllFlags::from_text)? }
+        }
+        "munlockall" => Operation::Munlockall,
+        _ => return Ok(None),
+    }))
+}
+
+fn expected(fields: &mut Fields<'_>, place: Place) -> Result<Expected, TraceFault> {
+    let extent = fields.make("an area START-END, or `end`", |field| Fields::of(field).extent().ok())?;
+    let mut line = Expected { extent, perm: None, flags: None, object: None, offset: None };
+    if fields.peek().is_some() {
+        line.perm = Some(fields.parse(PERM)?);
+    }
+    if place == Place::InCover {
+        return Ok(line);
+    }
+    if fields.peek().is_some() {
+        line.flags = Some(fields.make(AREA_FLAGS, AreaFlags::from_text)?);
+    }
+    if fields.peek().is_some() {
+        line.object = Some(fields.make(OBJECT, Object::from_text)?);
+    }
+    if fields.peek().is_some() {
+        line.offset = Some(fields.make(OFFSET, offset)?);
+    }
+    Ok(line)
+}
+
+fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
+    const NAME: &str = "the name of a setting: page, task_size, mmap_min_addr, mmap_base, brk_start, guard_gap, \
+        max_map_count, limit.stack, limit.as, limit.data, limit.memlock or privileged";
+    let name = fields.next(NAME)?;
+    Ok(match name {
+        "page" => Setting::Page(fields.make("the bytes of a page, a power of two", |field| number(field).filter(|n| n.is_power_of_two()))?),
+        "task_size" => Setting::TaskSize(fields.number(ADDR)?),
+        "mmap_min_addr" => Setting::MmapMinAddr(fields.number(ADDR)?),
+        "mmap_base" => Setting::MmapBase(fields.number(ADDR)?),
+        "brk_start" => Setting::BrkStart(fields.number(ADDR)?),
+        "guard_gap" => Setting::GuardGap(fields.number("a number of pages")?),
+        "max_map_count" => Setting::MaxMapCount(fields.number("a number of areas")?),
+        "privileged" => Setting::Privileged(fields.make("0 or 1", |field| match number(field)? {
+            0 => Some(Privilege::Ordinary),
+            1 => Some(Privilege::Privileged),
+            _ => None,
+        })?),
+        _ => {
+            let resource = match name {
+                "limit.stack" => Resource::Stack,
+                "limit.as" => Resource::As,
+                "limit.data" => Resource::Data,
+                "limit.memlock" => Resource::Memlock,
+                _ => return Err(TraceFault::unexpected(name, NAME)),
+            };
+            let limit = fields.make("a limit in bytes, or `unlimited`", |field| match field {
+                "unlimited" => Some(Limit::Unlimited),
+                _ => number(field).map(Limit::Bytes),
+            })?;
+            Setting::Limit(resource, limit)
+        }
+    })
+}
+
+fn vm(fields: &mut Fields<'_>) -> Result<VmCounts, TraceFault> {
+    const COUNT: &str = "total=, locked=, data=, stack= or exec= and a number of pages, each at most once";
+    let mut counts = VmCounts::default();
+    loop {
+        let field = fields.next(COUNT)?;
+        let fault = || TraceFault::unexpected(field, COUNT);
+        let (name, pages) = field.split_once('=').ok_or_else(fault)?;
+        let count = match name {
+            "total" => &mut counts.total,
+            "locked" => &mut counts.locked,
+            "data" => &mut counts.data,
+            "stack" => &mut counts.stack,
+            "exec" => &mut counts.exec,
+            _ => return Err(fault()),
+        };
+        let pages = number(pages).ok_or_else(fault)?;
+        if count.replace(pages).is_some() {
+            return Err(fault());
+        }
+        if fields.peek().is_none() {
+            return Ok(counts);
+        }
+    }
+}
+
+fn fork(fields: &mut Fields<'_>) -> Result<ForkOutcome, TraceFault> {
+    let Some(word) = fields.result_word()? else {
+        return Ok(ForkOutcome::Unchecked);
+    };
+    if word.starts_with('-') {
+        return failure(word)
+            .map(ForkOutcome::Failed)
+            .ok_or_else(|| TraceFault::unexpected(word, "a name for the child, or a negative error like `-ENOMEM`"));
+    }
+    Name::unescape(word).map(ForkOutcome::Child).ok_or_else(|| TraceFault::unexpected(word, "a name for the child"))
+}
+
+fn offset(text: &str) -> Option<Offset> {
+    if text == "-" { Some(Offset::Default) } else { number(text).map(Offset::Bytes) }
+}
+
+fn access(text: &str) -> Option<Access> {
+    match text {
+        "r" => Some(Access::Read),
+        "w" => Some(Access::Write),
+        "x" => Some(Access::Exec),
+        _ => None,
+    }
+}
+
+fn context(text: &str) -> Option<Context> {
+    match text {
+        "user" => Some(Context::User),
+        "kernel" => Some(Context::Kernel),
+        "kernel-nofixup" => Some(Context::KernelNofixup),
+        _ => None,
+    }
+}
+
+fn side(text: &str) -> Option<Side> {
+    match text {
+        "lowest" => Some(Side::Lowest),
+        "highest" => Some(Side::Highest),
+        _ => None,
+    }
+}

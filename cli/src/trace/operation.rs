@@ -1,0 +1,95 @@
+//! The system calls of a trace; only data, as in `record`.
+
+use super::{Advice, LockAllFlags, MapFlags, Object, Offset, Prot, RemapFlags};
+
+/// A system call that changes an address space. The arguments are as the program gave them: any of them may be
+/// nonsense that the kernel refused, and sums of them may wrap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// `mmap`
+    Mmap {
+        /// Where, or where about.
+        addr: u64,
+        /// Bytes.
+        len: u64,
+        /// What may be done with it.
+        prot: Prot,
+        /// How.
+        flags: MapFlags,
+        /// What is mapped.
+        object: Object,
+        /// From where in it.
+        offset: Offset,
+    },
+    /// `munmap`
+    Munmap {
+        /// Where.
+        addr: u64,
+        /// Bytes.
+        len: u64,
+    },
+    /// `mprotect`
+    Mprotect {
+        /// Where.
+        addr: u64,
+        /// Bytes.
+        len: u64,
+        /// What may be done with it from now on.
+        prot: Prot,
+    },
+    /// `mremap`
+    Mremap {
+        /// Where.
+        addr: u64,
+        /// Bytes before.
+        old_len: u64,
+        /// Bytes after.
+        new_len: u64,
+        /// How.
+        flags: RemapFlags,
+        /// Where to, if told.
+        new_addr: Option<u64>,
+    },
+    /// `brk`; its outcome is the resulting break, also when nothing was done.
+    Brk {
+        /// The end of the heap that is asked for.
+        addr: u64,
+    },
+    /// `madvise`
+    Madvise {
+        /// Where.
+        addr: u64,
+        /// Bytes.
+        len: u64,
+        /// What.
+        advice: Advice,
+    },
+    /// `mlock`
+    Mlock {
+        /// Where.
+        addr: u64,
+        /// Bytes.
+        len: u64,
+    },
+    /// `munlock`
+    Munlock {
+        /// Where.
+        addr: u64,
+        /// Bytes.
+        len: u64,
+    },
+    /// `mseal`
+    Mseal {
+        /// Where.
+        addr: u64,
+        /// Bytes.
+        len: u64,
+    },
+    /// `mlockall`
+    Mlockall {
+        /// What.
+        flags: LockAllFlags,
+    },
+    /// `munlockall`
+    Munlockall,
+}

@@ -1,0 +1,224 @@
+//! The streaming reader of traces.
+//!
+//! `replay` and the fuzz target come in; `line` is called for each line. Whatever the input, at most one line is
+//! held, and the reader ends in records or in one [`TraceError`], never in a panic.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::line::{self, Place};
+use super::{HEADER, Line, MAX_AREAS, MAX_LINE_BYTES, Record, TraceError, TraceFault};
+
+/// Reads a trace record by record; after the first error it is at its end.
+pub struct Reader {
+    file: String,
+    input: Box<dyn BufRead>,
+    number: u64,
+    state: State,
+    place: Place,
+    /// Areas of the layout, or of the block, so far.
+    areas: u64,
+    block: u64,
+    /// Where the last line of the block ends.
+    block_end: u64,
+    buffer: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The first line has not been read.
+    Fresh,
+    /// Records may follow.
+    Open,
+    /// The end, or an error.
+    Over,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("file", &self.file).field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// Opens a trace; a name that ends in `.gz` is decompressed on the way.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, TraceError> {
+        let name = path.display().to_string();
+        let opened = File::open(path).and_then(|file| {
+            // opening a directory succeeds, only reading it fails
+            if file.metadata()?.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
+        });
+        match opened {
+            Ok(file) if path.extension().is_some_and(|extension| extension == "gz") => Ok(Self::gzip(name, file)),
+            Ok(file) => Ok(Self::new(name, BufReader::new(file))),
+            Err(error) => Err(TraceError { file: name, line: 0, fault: error.into() }),
+        }
+    }
+
+    /// Reads a trace that is compressed with gzip; `name` is what messages call it.
+    pub fn gzip(name: impl Into<String>, input: impl io::Read + 'static) -> Self {
+        Self::new(name, BufReader::new(MultiGzDecoder::new(BufReader::new(input))))
+    }
+
+    /// Reads a trace as text; `name` is what messages call it.
+    pub fn new(name: impl Into<String>, input: impl BufRead + 'static) -> Self {
+        Self {
+            file: name.into(),
+            input: Box::new(input),
+            number: 0,
+            state: State::Fresh,
+            place: Place::Outside,
+            areas: 0,
+            block: 0,
+            block_end: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// What messages call the trace.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Reads on to the next record.
+    fn advance(&mut self) -> Result<Option<Line>, TraceFault> {
+        if self.state == State::Fresh {
+            if !self.fill()? {
+                self.number = 1;
+                return Err(TraceFault::ends("file", format!("`{HEADER}`")));
+            }
+            let first = text(&self.buffer)?;
+            if first.trim_end_matches([' ', '\t']) != HEADER {
+                return Err(TraceFault::unexpected(first, format!("`{HEADER}`")));
+            }
+            self.state = State::Open;
+        }
+        while self.fill()? {
+            if let Some((stamp, record)) = line::record(text(&self.buffer)?, self.place)? {
+                self.check(&record)?;
+                return Ok(Some(Line { number: self.number, stamp, record }));
+            }
+        }
+        if self.place == Place::Outside { Ok(None) } else { Err(TraceFault::ends("file", "`end` of the block")) }
+    }
+
+    /// What a line can only get wrong together with the lines before it.
+    fn check(&mut self, record: &Record) -> Result<(), TraceFault> {
+        match record {
+            Record::Area(_) => self.areas += 1,
+            Record::Reset => self.areas = 0,
+            Record::Maps => self.begin_block(Place::InMaps),
+            Record::Cover => self.begin_block(Place::InCover),
+            Record::End => self.place = Place::Outside,
+            Record::Expected(line) => {
+                if line.extent.start < self.block_end {
+                    let found = line.extent.to_string();
+                    let expected = format!("an area at or above {:#x}, where the one before ends", self.block_end);
+                    return Err(TraceFault::unexpected(&found, expected));
+                }
+                self.block_end = line.extent.end;
+                self.block += 1;
+            }
+            _ => {}
+        }
+        if self.areas > MAX_AREAS || self.block > MAX_AREAS { Err(TraceFault::TooManyAreas) } else { Ok(()) }
+    }
+
+    fn begin_block(&mut self, place: Place) {
+        self.place = place;
+        self.block = 0;
+        self.block_end = 0;
+    }
+
+    /// Brings the next line into the buffer, without its line feed; whether there was one.
+    fn fill(&mut self) -> Result<bool, TraceFault> {
+        self.buffer.clear();
+        self.number += 1;
+        loop {
+            let available = match self.input.fill_buf() {
+                Ok(available) => available,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if available.is_empty() {
+                if self.buffer.is_empty() {
+                    self.number -= 1;
+                    return Ok(false);
+                }
+                // a line that was cut short may still look like a good one
+                return Err(TraceFault::ends("file", "a line feed after the last line (was the trace cut short?)"));
+            }
+            let feed = available.iter().position(|byte| *byte == b'\n');
+            let taken = feed.unwrap_or(available.len());
+            if self.buffer.len() + taken > MAX_LINE_BYTES {
+                return Err(TraceFault::LineTooLong);
+            }
+            self.buffer.extend_from_slice(&available[..taken]);
+            self.input.consume(taken + usize::from(feed.is_some()));
+            if feed.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+fn text(line: &[u8]) -> Result<&str, TraceFault> {
+    std::str::from_utf8(line).map_err(|_| TraceFault::unexpected(&String::from_utf8_lossy(line), "text in UTF-8"))
+}
+
+impl Iterator for Reader {
+    type Item = Result<Line, TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.state == State::Over {
+            return None;
+        }
+        match self.advance() {
+            Ok(Some(line)) => Some(Ok(line)),
+            Ok(None) => {
+                self.state = State::Over;
+                None
+            }
+            Err(fault) => {
+                self.state = State::Over;
+                Some(Err(TraceError { file: self.file.clone(), line: self.number, fault }))
+            }
+        }
+    }
+}
+
+impl std::iter::FusedIterator for Reader {}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_AREAS, Reader};
+    use crate::trace::TraceFault;
+
+    #[test]
+    fn sixteen_million_areas_are_the_most() {
+        let area = "area 1000-2000 rw-p - anon -";
+        for (trace, counted) in [
+            (format!("vmaple-trace 1\n{area}\n{area}\n"), "areas"),
+            ("vmaple-trace 1\nmaps\n1000-2000\n2000-3000\nend\n".to_owned(), "block"),
+        ] {
+            let mut reader = Reader::new("many", std::io::Cursor::new(trace));
+            if counted == "block" {
+                assert!(matches!(reader.next(), Some(Ok(_))));
+                reader.block = MAX_AREAS - 1;
+            } else {
+                reader.areas = MAX_AREAS - 1;
+            }
+            assert!(matches!(reader.next(), Some(Ok(_))), "{counted}: the last that fits");
+            let error = reader.next().expect("an error").expect_err("one too many");
+            assert!(matches!(error.fault, TraceFault::TooManyAreas), "{counted}: {error}");
+            assert!(reader.next().is_none());
+        }
+    }
+}

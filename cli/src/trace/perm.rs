@@ -1,0 +1,80 @@
+//! The permissions of an area as /proc/PID/maps shows them; layouts and blocks use them, nobody is called.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What may be done with an area, and whether it is shared: `rw-p`, `r-xs`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Perm(u8);
+
+impl Perm {
+    /// Private and without any access: `---p`.
+    pub const NONE: Self = Self(0);
+    /// May be read.
+    pub const READ: Self = Self(1);
+    /// May be written.
+    pub const WRITE: Self = Self(2);
+    /// May be executed.
+    pub const EXEC: Self = Self(4);
+    /// Writes are seen by every mapping of the object.
+    pub const SHARED: Self = Self(8);
+
+    /// The permissions of these bits; bits that mean nothing are dropped.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits & 15)
+    }
+
+    /// One bit for each of read (1), write (2), execute (4) and shared (8).
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Whether all of `other` is in `self`.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl fmt::Display for Perm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letter = |bit, set, clear| if self.contains(bit) { set } else { clear };
+        let text: String =
+            [letter(Self::READ, 'r', '-'), letter(Self::WRITE, 'w', '-'), letter(Self::EXEC, 'x', '-'), letter(Self::SHARED, 's', 'p')]
+                .into_iter()
+                .collect();
+        f.pad(&text)
+    }
+}
+
+/// The text is not four letters like `rw-p`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not permissions like `rw-p`")]
+pub struct NotPermissions;
+
+impl FromStr for Perm {
+    type Err = NotPermissions;
+
+    fn from_str(text: &str) -> Result<Self, NotPermissions> {
+        let &[read, write, exec, shared] = text.as_bytes() else {
+            return Err(NotPermissions);
+        };
+        let mut bits = 0;
+        for (found, set, clear, bit) in [(read, b'r', b'-', 1), (write, b'w', b'-', 2), (exec, b'x', b'-', 4), (shared, b's', b'p', 8)] {
+            if found == set {
+                bits |= bit;
+            } else if found != clear {
+                return Err(NotPermissions);
+            }
+        }
+        Ok(Self(bits))
+    }
+}

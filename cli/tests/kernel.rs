@@ -1,0 +1,79 @@
+//! `vmaple run` with the running kernel: scenarios on both sides, and a bounded number of random operations. What a system does not let a
+//! process have (its heap, its limits) is a failure here, and not passed over.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("run").args(arguments).output().expect("the program starts")
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn scenario(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/scenarios").join(name).to_str().expect("a path that is text").to_owned()
+}
+
+/// The scenarios of the operations hold on the kernel, whole, and the library is as the kernel in them.
+#[test]
+fn the_kernel_does_as_the_scenarios_of_the_operations_say() {
+    let files = ["mmap.vmaple", "mprotect.vmaple", "mremap.vmaple", "flags.vmaple"].map(scenario);
+    for mode in ["--kernel", "--diff"] {
+        let arguments: Vec<&str> = [mode].into_iter().chain(files.iter().map(String::as_str)).collect();
+        let output = run(&arguments);
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(0), "{mode}\n{told}");
+        assert!(told.contains("4 files: 33 cases") && !told.contains("not for this system"), "{mode}\n{told}");
+    }
+}
+
+/// What one process cannot have to itself is named, the case is left out, and the next one is executed.
+#[test]
+fn what_the_system_has_for_all_is_named() {
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("s.vmaple");
+    let text = "vmaple-trace 1\ncase one\nset guard_gap 2\ncount 7\nreset\ncase two\ncount 0\n";
+    std::fs::write(&path, text).expect("a temporary file can be written");
+    for mode in ["--kernel", "--diff"] {
+        let output = run(&[mode, path.to_str().expect("temporary names are UTF-8")]);
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(told.contains("the guard gap is one for the whole system, and 256 here  (case one)"), "{told}");
+        assert!(told.ends_with("2 cases, 1 assertion held, 1 not for this system\n"), "{told}");
+    }
+}
+
+/// An assertion that the kernel does not hold is told, with the kernel's layout.
+#[test]
+fn the_kernel_can_differ_from_a_scenario() {
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("s.vmaple");
+    let text = "vmaple-trace 1\narea 100000-102000 rw-p - anon -\nmunmap 0x101000 0x1000 = -EPERM\ncount 2\n";
+    std::fs::write(&path, text).expect("a temporary file can be written");
+    let output = run(&["--kernel", path.to_str().expect("temporary names are UTF-8")]);
+    let told = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("expected -EPERM") && told.contains("expected 2\n  found    1\n") && told.contains("00100000-00101000"),
+        "{told}"
+    );
+}
+
+/// Library and kernel in step. The long run is a command: see the notes on `run`.
+#[test]
+fn random_operations_do_not_differ() {
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let out = directory.path().to_str().expect("temporary names are UTF-8");
+    let output = run(&["--fuzz", "--ops", "3000", "--seed", "2", "--out", out]);
+    let told = told(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    for operation in
+        ["mmap", "munmap", "mprotect", "mremap", "brk", "madvise", "mlock", "munlock", "mseal", "mlockall", "munlockall", "fork"]
+    {
+        let row = told.lines().find(|line| line.split_whitespace().next() == Some(operation)).unwrap_or_default();
+        let done = row.split_whitespace().nth(1).and_then(|done| done.parse::<u64>().ok());
+        assert!(done > Some(0), "{operation} never succeeded\n{told}");
+    }
+}

@@ -1,0 +1,303 @@
+//! Real programs are recorded, and each trace must lead by its records to the layouts that were seen.
+//!
+//! The programs are small and in C, so that they make the calls that are looked for and few others. Where tracing is
+//! not permitted these tests fail: nothing is skipped.
+
+mod history;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use history::{History, follow, follow_killed};
+use tempfile::TempDir;
+
+/// A recording of a command.
+struct Recording {
+    directory: TempDir,
+    code: Option<i32>,
+    told: String,
+}
+
+fn record(options: &[&str], command: &[&Path]) -> Recording {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output: Output = Command::new(env!("CARGO_BIN_EXE_vmaple"))
+        .arg("record")
+        .args(options)
+        .arg("-o")
+        .arg(directory.path())
+        .arg("--")
+        .args(command)
+        .output()
+        .expect("the program runs");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!told.contains("cannot trace the command"), "these tests need ptrace, which is not permitted: {told}");
+    assert!(!told.contains("no call explains"), "{told}");
+    Recording { directory, code: output.status.code(), told }
+}
+
+impl Recording {
+    /// The traces whose names begin with the program's.
+    fn paths(&self, program: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.directory.path()).expect("the directory");
+        let mut paths: Vec<PathBuf> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(program)))
+            .collect();
+        paths.sort();
+        paths
+    }
+
+    fn only(&self, program: &str) -> History {
+        let paths = self.paths(program);
+        assert_eq!(paths.len(), 1, "{paths:?}: {}", self.told);
+        follow(&paths[0])
+    }
+}
+
+/// Builds a program of this directory.
+fn program(name: &str, directory: &TempDir) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/record/programs").join(name).with_extension("c");
+    let path = directory.path().join(name);
+    // the linker of every build of this workspace
+    let built = Command::new("cc").args(["-O1", "-pthread", "-o"]).arg(&path).arg(source).status();
+    assert!(built.expect("a C compiler").success(), "{name} is not built");
+    path
+}
+
+#[test]
+fn racing_threads_are_recorded_in_their_true_order() {
+    let built = tempfile::tempdir().expect("a directory");
+    let recording = record(&["--faults", "--snapshots", "200"], &[&program("races", &built)]);
+    assert_eq!(recording.code, Some(3), "{}", recording.told);
+    let history = recording.only("races");
+    assert!(history.operations.len() > 8 * 150 * 2, "{} calls", history.operations.len());
+    assert!(history.blocks > history.operations.len() / 200, "{} blocks", history.blocks);
+    assert!(history.threads.len() > 8, "{:?}", history.threads);
+    assert!(!recording.told.contains("not certain"), "{}", recording.told);
+    // without permission it says so and goes on
+    if recording.told.contains("page faults are not recorded") {
+        assert_eq!(history.faults, 0);
+    } else if recording.told.contains("page faults were lost") {
+        assert!(history.faults > 0);
+    } else {
+        // each of the pages that the threads touch, and each while it is mapped
+        assert!(history.faults > 8 * 150, "{} faults", history.faults);
+        assert_eq!(history.stray_faults, [0; 0], "faults at places that were not mapped");
+    }
+}
+
+#[test]
+fn every_call_is_recorded_with_its_result() {
+    let built = tempfile::tempdir().expect("a directory");
+    let path = program("calls", &built);
+    let recording = record(&["--gzip"], &[&path]);
+    assert_eq!(recording.code, Some(0), "{}", recording.told);
+    let history = recording.only("calls");
+    let own = path.to_string_lossy().into_owned();
+    for parts in [
+        &["mmap 0x0 0x2000 r private file:", own.as_str(), " 0x1000 = 0x"][..],
+        &["mmap 0x0 0x1000 r shared file:", &own, " 0 = 0x"],
+        &["mmap 0x0 0x1000 rw shared,anonymous shm:"],
+        &["mmap 0x0 0x1000 r private file:", " = -EBADF"],
+        &["mprotect ", " 0x8000 r = -ENOMEM"],
+        &["mremap ", " 0x4000 0x40000 maymove = 0x"],
+        &["mremap ", " 0x40000 0x20000 maymove,fixed 0x"],
+        &["mremap ", " 0x20000 0x8000 - = 0x"],
+        &["mremap ", " 0x8000 0x8000 maymove,dontunmap 0x0 = 0x"],
+        &["mremap ", " 0x1000 0x1000 maymove,fixed 0x", " = -EFAULT"],
+        &["mlock ", " 0x1000 = 0"],
+        &["munlock ", " 0x1000 = 0"],
+        &["mlockall future = 0"],
+        &["munlockall = 0"],
+        &["madvise ", " 0x1000 dontfork = 0"],
+        // a shared memory segment and a ring of requests have no call of their own in the format
+        &["mmap ", " 0x3000 r shared,fixed,anonymous shm:", " 0 = 0x"],
+        &["mmap ", " rw shared,fixed file:/[aio] "],
+    ] {
+        assert!(history.has(parts), "no {parts:?} in {:#?}", history.operations);
+    }
+    assert!(!history.has(&["dontneed"]), "what changes no layout is left out");
+    // what a failed call did to the part before a hole is told by a call for that part
+    let failed = history.operations.iter().position(|line| line.ends_with(" 0x8000 r = -ENOMEM"));
+    let next = &history.operations[failed.expect("it was found") + 1];
+    assert!(next.starts_with("mprotect ") && next.ends_with(" 0x3000 r = 0"), "{next}");
+    let text = std::fs::read(&recording.paths("calls")[0]).expect("the trace");
+    assert_eq!(text[..2], [0x1f, 0x8b], "compressed");
+    let lines: Vec<String> = vmaple_cli::trace::Reader::open(&recording.paths("calls")[0])
+        .expect("the trace")
+        .map(|line| line.expect("a good line").record.to_string())
+        .collect();
+    let limit = lines.iter().position(|line| line == "set limit.memlock 1048576");
+    let start = lines.iter().position(|line| line.starts_with("mmap "));
+    assert!(limit > start, "the limit changes after the calls: {limit:?}, {start:?}");
+}
+
+#[test]
+fn growth_is_seen_without_a_call() {
+    let built = tempfile::tempdir().expect("a directory");
+    let path = program("growth", &built);
+    for options in [&[][..], &["--faults"]] {
+        let recording = record(options, &[&path]);
+        assert_eq!(recording.code, Some(0), "{}", recording.told);
+        let history = recording.only("growth");
+        assert!(history.growths >= 2, "the stack and the mapping: {}", history.growths);
+        assert!(history.has(&["growsdown"]), "{:#?}", history.operations);
+        assert_eq!(history.stray_faults, [0; 0], "growth stands where it happened");
+    }
+}
+
+#[test]
+fn children_and_programs_have_their_own_traces() {
+    let built = tempfile::tempdir().expect("a directory");
+    let recording = record(&[], &[&program("family", &built)]);
+    assert_eq!(recording.code, Some(5), "{}", recording.told);
+    let histories: Vec<History> = recording.paths("family").iter().map(|path| follow(path)).collect();
+    assert_eq!(histories.len(), 4, "parent, child, program after vfork, program by the thread: {}", recording.told);
+    let with = |call: &str| histories.iter().filter(|history| history.count(call) != 0).collect::<Vec<_>>();
+    let forked = with("mmap 0x0 0x21000 ");
+    assert_eq!(forked.len(), 1);
+    let first = &forked[0].operations[0];
+    assert!(first.starts_with("brk 0x0 = "), "where the inherited heap ends: {first}");
+    let vforked = with("mmap 0x0 0x23000 ");
+    assert_eq!(vforked.len(), 1, "a child that shares its parent's address space");
+    assert_eq!((vforked[0].forks, vforked[0].threads.len()), (1, 2), "is in its trace, and the other is noted");
+    for (call, program) in [("mmap 0x0 0x25000 ", "after vfork"), ("mmap 0x0 0x27000 ", "by the thread")] {
+        assert_eq!(with(call).len(), 1, "the program {program}");
+    }
+    let second: Vec<PathBuf> = recording.paths("family").into_iter().filter(|path| path.to_string_lossy().ends_with(".2.trace")).collect();
+    assert_eq!(second.len(), 1, "one process runs a second program");
+    assert_eq!(follow(&second[0]).count("mmap 0x0 0x27000 "), 1);
+}
+
+/// The calls of `death` before it dies: those of a hundred rounds.
+const BEFORE_DEATH: usize = 200;
+
+#[test]
+fn a_program_that_dies_leaves_a_whole_trace() {
+    let built = tempfile::tempdir().expect("a directory");
+    let death = program("death", &built);
+    // by itself, by an error, by giving up, and as it was asked to: all while its threads are busy
+    for (how, code, stray) in [("0", 0, &[][..]), ("11", 128 + 11, &[8]), ("6", 128 + 6, &[]), ("15", 128 + 15, &[])] {
+        let recording = record(&["--faults"], &[&death, Path::new(how)]);
+        assert_eq!(recording.code, Some(code), "{}", recording.told);
+        let history = recording.only("death");
+        assert!(history.operations.len() >= BEFORE_DEATH, "{how}: {} calls", history.operations.len());
+        assert_eq!(history.stray_faults, stray, "{how}: only the error is a fault where nothing is mapped");
+    }
+}
+
+#[test]
+fn a_killed_program_leaves_all_its_calls() {
+    let built = tempfile::tempdir().expect("a directory");
+    let recording = record(&["--faults"], &[&program("death", &built)]);
+    assert_eq!(recording.code, Some(128 + 9), "{}", recording.told);
+    let paths = recording.paths("death");
+    assert_eq!(paths.len(), 1, "{paths:?}: {}", recording.told);
+    let history = follow_killed(&paths[0]);
+    assert!(history.operations.len() >= BEFORE_DEATH, "{} calls", history.operations.len());
+    assert_eq!(history.stray_faults, [0; 0]);
+    ends_as_told(&recording, &paths[0], &history);
+    // with and without the last layout it is a trace
+    let text = std::fs::read_to_string(&paths[0]).expect("the trace");
+    let without = text.rfind("\nmaps\n").map_or(text.as_str(), |start| &text[..=start]);
+    let cut = recording.directory.path().join("cut.trace");
+    std::fs::write(&cut, format!("{without}# the last layout could not be taken\n")).expect("a trace");
+    for path in [&paths[0], &cut] {
+        let replayed = Command::new(env!("CARGO_BIN_EXE_vmaple")).args(["replay", "--seconds", "0"]).arg(path).output();
+        let replayed = replayed.expect("the program runs");
+        assert_eq!(replayed.status.code(), Some(0), "{}", String::from_utf8_lossy(&replayed.stderr));
+    }
+}
+
+#[test]
+fn a_killed_family_leaves_all_its_traces() {
+    let built = tempfile::tempdir().expect("a directory");
+    let recording = record(&[], &[&program("cradle", &built)]);
+    assert_eq!(recording.code, Some(128 + 9), "{}", recording.told);
+    let mut forks = 0;
+    let mut children = 0;
+    for path in recording.paths("cradle") {
+        let history = follow_killed(&path);
+        ends_as_told(&recording, &path, &history);
+        forks += history.forks;
+        children += history.count("mmap 0x0 0x2b000 ");
+    }
+    assert!(forks > 0 && children > 0, "{forks} forks, {children} children: {}", recording.told);
+    // the last of each of both threads may have been made without being told, or killed before its call
+    assert!(forks.abs_diff(children) <= 2, "{forks} forks, {children} children");
+}
+
+/// A trace ends with the last layout, or with a note that is on standard error too.
+fn ends_as_told(recording: &Recording, path: &Path, history: &History) {
+    let text = std::fs::read_to_string(path).expect("the trace");
+    let last = text.lines().last().unwrap_or_default();
+    let noted = last.starts_with("# the last layout could not be taken");
+    let told = recording.told.contains(&format!("{}: ends without the last layout", path.display()));
+    assert_eq!((noted, told), (!history.ends_with_maps, !history.ends_with_maps), "{last}: {}", recording.told);
+}
+
+#[test]
+fn a_call_that_waits_for_another_thread_does_not_hang() {
+    let built = tempfile::tempdir().expect("a directory");
+    let recording = record(&[], &[&program("waits", &built)]);
+    assert_eq!(recording.code, Some(0), "{}", recording.told);
+    assert!(recording.told.contains("order is not certain"), "{}", recording.told);
+    let history = recording.only("waits");
+    assert_eq!(history.count("mmap 0x0 0x29000 "), 1, "the call that was let in");
+    assert_eq!(history.count("munmap "), 1 + 1, "that of the loader and the one that waited");
+}
+
+#[test]
+fn layouts_have_their_objects() {
+    let history = record(&[], &[Path::new("/bin/true")]).only("");
+    for objects in [&history.first_objects, &history.last_objects] {
+        for object in ["anon", "special:vdso"] {
+            assert!(objects.contains(object), "no {object} in {objects:?}");
+        }
+        assert!(objects.iter().any(|object| object.starts_with("file:/")), "no program in {objects:?}");
+    }
+}
+
+#[test]
+fn the_command_keeps_its_streams_and_its_exit_status() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vmaple"));
+        command.arg("record").arg("-o").arg(directory.path()).args(arguments).output().expect("the program runs")
+    };
+    let spoken = run(&["--", "sh", "-c", "echo out; exit 42"]);
+    assert_eq!((spoken.status.code(), spoken.stdout.as_slice()), (Some(42), &b"out\n"[..]));
+    assert_eq!(run(&["--", "sh", "-c", "kill -TERM $$"]).status.code(), Some(128 + 15));
+    // a writer whose reader is gone dies of it, as it would alone
+    let pipe = run(&["--", "sh", "-c", "(trap '' TERM; while echo y; do :; done; echo failed >&2) | head -n 1"]);
+    assert!(!String::from_utf8_lossy(&pipe.stderr).contains("failed"), "{}", String::from_utf8_lossy(&pipe.stderr));
+    let missing = run(&["--", "/no/such/program"]);
+    assert_eq!(missing.status.code(), Some(127));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/no/such/program: cannot be run"));
+    assert_eq!(run(&["true"]).status.code(), Some(2), "a command without `--`");
+    assert_eq!(run(&["--snapshots", "0", "--", "true"]).status.code(), Some(2));
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let blocked = Command::new(env!("CARGO_BIN_EXE_vmaple"))
+        .arg("record")
+        .arg("-o")
+        .arg(file.join("below"))
+        .args(["--", "true"])
+        .output()
+        .expect("the program runs");
+    assert_eq!(blocked.status.code(), Some(2), "no directory for the traces");
+}
+
+#[test]
+fn committed_traces_hold() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces");
+    // that of Java reserves more pages than a table of them should hold; `replay` is tested with it
+    for (name, operations, threads) in [("python", 1000, 7), ("cc1plus", 300, 1), ("serial", 600, 1)] {
+        let history = follow(&directory.join(name).with_extension("trace.gz"));
+        assert!(history.operations.len() > operations, "{name}: {} calls", history.operations.len());
+        assert!(history.threads.len() >= threads, "{name}: {:?}", history.threads);
+        assert!(history.faults > 10_000, "{name}: {} faults", history.faults);
+        assert!(history.blocks > 4, "{name}: {} blocks", history.blocks);
+        assert_eq!(history.stray_faults, [0; 0], "{name}: faults at places that were not mapped");
+    }
+}

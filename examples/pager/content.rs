@@ -1,0 +1,17 @@
+//! What objects contain: bytes that are known by the object and the offset alone, so that whoever reads them can check each.
+
+use crate::memory::Page;
+use vmaple::{ObjectId, PAGE_SIZE};
+
+/// The word of an object at an offset.
+pub(crate) fn word(object: ObjectId, offset: u64) -> u64 {
+    let mixed = (object.0.rotate_left(40) ^ offset).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 29)
+}
+
+/// Makes a page of the object.
+pub(crate) fn fill(page: &mut Page, object: ObjectId, offset: u64) {
+    for (bytes, at) in page.chunks_exact_mut(8).zip((offset..offset + PAGE_SIZE).step_by(8)) {
+        bytes.copy_from_slice(&word(object, at).to_ne_bytes());
+    }
+}

@@ -1,0 +1,109 @@
+//! A user-space pager: real page faults of real memory, decided by an `Mm`.
+//!
+//! A region is registered with userfaultfd, so that the kernel tells this process of each fault in it. Pager threads serve them
+//! (`serve.rs`, the part to copy): they have the address space find the VMA, growing stacks on the way, and put the page in, or refuse.
+//! Four guests (`guest.rs`) run in that memory until their stacks are full. A writer maps and unmaps a window (`window.rs`) meanwhile,
+//! and two threads read it. In the end every byte that was read was the right one, every access that had to be refused was, and the
+//! counts agree; or the exit status is 1.
+//!
+//! `cargo run --release -p vmaple-examples --bin pager`, on Linux 6.6 or later, as root or where userfaultfd is permitted: else it says
+//! what is missing, and the exit status is 2.
+
+mod content;
+mod guest;
+mod layout;
+mod memory;
+mod report;
+mod serve;
+mod window;
+
+use guest::Seen;
+use memory::Memory;
+use report::Report;
+use serve::Served;
+use std::io::pipe;
+use std::process::ExitCode;
+use std::thread;
+use window::Window;
+
+const PAGERS: usize = 4;
+const WATCHERS: usize = 2;
+
+/// Runs pagers, guests, the writer and who watches it.
+fn run(memory: &Memory) -> Report {
+    let mm = layout::address_space(memory.start()).expect("the layout maps nothing twice");
+    let (stop, running) = pipe().expect("two descriptors are to be had");
+    let window = Window::new();
+    let (served, guests, watchers) = thread::scope(|threads| {
+        let pagers: Vec<_> = (0..PAGERS).map(|_| threads.spawn(|| fatal("a pager", serve::serve(memory, &mm, &stop)))).collect();
+        let writer = threads.spawn(|| fatal("the writer", window.remap(memory, &mm)));
+        let watchers: Vec<_> = (0..WATCHERS).map(|_| threads.spawn(|| window.watch(memory))).collect();
+        let guests: Vec<_> = (0..layout::GUESTS).map(|me| threads.spawn(move || guest::live(memory, me))).collect();
+
+        let [guests, watchers] = [guests, watchers].map(|users| {
+            let mut seen = Seen::default();
+            for user in users {
+                seen.add(user.join().expect("a user of the memory does not panic"));
+            }
+            seen
+        });
+        writer.join().expect("the writer does not panic");
+        drop(running); // the pagers end when nobody is left who could fault
+        let mut served = Served::default();
+        for pager in pagers {
+            served.add(&pager.join().expect("a pager does not panic"));
+        }
+        (served, guests, watchers)
+    });
+    let invariants = mm.write().validate();
+    Report { served, guests, watchers, stats: mm.stats(), invariants }
+}
+
+/// Who waits for a page waits for ever if nobody brings it: so the process ends with those who do.
+fn fatal<T, E: std::fmt::Display>(who: &str, result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| {
+        eprintln!("{who}: {error}");
+        std::process::exit(1)
+    })
+}
+
+fn main() -> ExitCode {
+    let memory = match Memory::new(layout::REGION_PAGES) {
+        Ok(memory) => memory,
+        Err(missing) => {
+            eprintln!("no pager without userfaultfd. {missing}");
+            return ExitCode::from(2);
+        }
+    };
+    let report = run(&memory);
+    report.print();
+    let wrong = report.wrong();
+    wrong.iter().take(20).for_each(|what| eprintln!("wrong: {what}"));
+    if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// None where the system does not permit it: the continuous integration runs the program itself, and fails there.
+    fn report() -> Option<Report> {
+        Some(run(&Memory::new(layout::REGION_PAGES).map_err(|missing| eprintln!("not run: {missing}")).ok()?))
+    }
+
+    #[test]
+    fn every_fault_is_served_or_refused_as_it_must_be() {
+        let Some(report) = report() else { return };
+        assert_eq!(report.wrong(), [""; 0]);
+    }
+
+    #[test]
+    fn a_count_that_does_not_agree_is_noticed() {
+        let Some(mut report) = report() else { return };
+        report.served.copied += 1;
+        report.served.refused.clear();
+        report.guests.verified_bytes -= 8;
+        // the faults, the bytes, and four reasons of refusals
+        assert_eq!(report.wrong().len(), 1 + 1 + 4, "{:?}", report.wrong());
+    }
+}

@@ -1,0 +1,129 @@
+//! The pager: from a fault that the kernel tells to a page that is in, or to a refusal. This is the part to copy.
+//!
+//! Any number of threads run [`serve`] at once. They ask [`Mm`] whose rules decide, and answer through [`Memory`]. They must not touch
+//! the region themselves: nobody would serve them.
+
+use crate::content;
+use crate::memory::{FaultEvent, Filled, Memory, PAGE_BYTES, Page, Wake};
+use std::collections::BTreeMap;
+use std::io::PipeReader;
+use vmaple::{Backing, ExpandError, Fault, FaultContext, FaultedVma, Interrupt, Limit, Mm};
+
+/// The reasons to refuse that the guests give.
+pub(crate) const UNMAPPED: &str = "nothing is mapped there";
+pub(crate) const DENIED: &str = "the VMA does not allow it";
+pub(crate) const GUARD_GAP: &str = "a stack's guard gap";
+pub(crate) const STACK_LIMIT: &str = "a stack's limit";
+pub(crate) const OTHER: &str = "something else";
+
+/// What a thread served.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
+    pub(crate) faults: u64,
+    /// Pages with an object's content.
+    pub(crate) copied: u64,
+    /// Pages of zeros.
+    pub(crate) zeroed: u64,
+    /// Pages that another thread had put in.
+    pub(crate) present: u64,
+    /// By the reason, with its errno.
+    pub(crate) refused: BTreeMap<(&'static str, i32), u64>,
+    /// Refusals that were no longer true when they were to be given.
+    pub(crate) looked_again: u64,
+}
+
+impl Served {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.faults += other.faults;
+        self.copied += other.copied;
+        self.zeroed += other.zeroed;
+        self.present += other.present;
+        self.looked_again += other.looked_again;
+        for (why, count) in &other.refused {
+            *self.refused.entry(*why).or_default() += count;
+        }
+    }
+
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refused.values().sum()
+    }
+}
+
+/// Serves faults until the other end of the pipe is closed.
+pub(crate) fn serve(memory: &Memory, mm: &Mm, stop: &PipeReader) -> nix::Result<Served> {
+    let mut pager = Pager { memory, mm, killed: Interrupt::new(), page: [0; PAGE_BYTES], served: Served::default() };
+    while memory.wait(stop)? == Wake::Fault {
+        while let Some(event) = memory.next_fault()? {
+            pager.resolve(event)?;
+        }
+    }
+    Ok(pager.served)
+}
+
+struct Pager<'p> {
+    memory: &'p Memory,
+    mm: &'p Mm,
+    /// Would end its waits for the mm lock. Nobody kills these guests.
+    killed: Interrupt,
+    page: Page,
+    served: Served,
+}
+
+impl Pager<'_> {
+    fn resolve(&mut self, event: FaultEvent) -> nix::Result<()> {
+        self.served.faults += 1;
+        loop {
+            match self.mm.handle_fault(event.page, event.access, FaultContext::User(&self.killed)) {
+                // The VMA is held until the page is in: whoever unmaps it waits for that, and then drops the page.
+                Ok(vma) => return self.fill(event.page, &vma),
+                Err(fault) => match self.refuse(event, fault)? {
+                    Refusal::Given => return Ok(()),
+                    Refusal::Outdated => self.served.looked_again += 1,
+                },
+            }
+        }
+    }
+
+    fn fill(&mut self, page: u64, vma: &FaultedVma<'_>) -> nix::Result<()> {
+        let (filled, count) = match vma.backing() {
+            Backing::Object(object) => {
+                content::fill(&mut self.page, object, vma.offset_of(page));
+                (self.memory.copy(page, &self.page)?, &mut self.served.copied)
+            }
+            _ => (self.memory.zero(page)?, &mut self.served.zeroed),
+        };
+        match filled {
+            Filled::Now => *count += 1,
+            Filled::Before => self.served.present += 1,
+        }
+        Ok(())
+    }
+
+    /// Refuses a fault, if the answer is the same under the mm lock. A refused page stays refused until whoever maps there discards it,
+    /// which he does under that lock: so no refusal from before is still there after. (Here nobody raises a stack's limit, or unmaps its
+    /// neighbour: who does would discard what was refused below it.)
+    fn refuse(&mut self, FaultEvent { page, access }: FaultEvent, fault: Fault) -> nix::Result<Refusal> {
+        let mut writer = self.mm.write();
+        if writer.find_extend_vma_locked(page).is_ok_and(|vma| vma.flags().allows(access)) {
+            return Ok(Refusal::Outdated);
+        }
+        self.memory.poison(page)?;
+        *self.served.refused.entry((reason(&fault), fault.errno())).or_default() += 1;
+        Ok(Refusal::Given)
+    }
+}
+
+enum Refusal {
+    Given,
+    Outdated,
+}
+
+fn reason(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Unmapped { .. } => UNMAPPED,
+        Fault::Denied { .. } => DENIED,
+        Fault::Growth(ExpandError::GuardGap { .. }) => GUARD_GAP,
+        Fault::Growth(ExpandError::Limit(Limit::Stack { .. })) => STACK_LIMIT,
+        _ => OTHER,
+    }
+}

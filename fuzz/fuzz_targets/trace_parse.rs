@@ -1,0 +1,56 @@
+//! The reader of traces with any bytes at all: it never panics, and what it reads is written and read back the same.
+//!
+//! The fuzzer comes in with the file's bytes (gzip where they begin as gzip does).
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::fmt::Write;
+use std::io::Cursor;
+use vmaple_cli::trace::{HEADER, Line, Reader, Record};
+
+/// What lies in a megabyte of input, or in what a small one expands to, is enough.
+const MAX_LINES: usize = 20_000;
+
+/// The good lines up to the first bad one.
+fn read(mut reader: Reader) -> (Vec<Line>, Option<String>) {
+    let mut lines = Vec::new();
+    for line in reader.by_ref().take(MAX_LINES) {
+        match line {
+            Ok(line) => lines.push(line),
+            Err(error) => {
+                assert!(reader.next().is_none(), "after an error it is at its end");
+                return (lines, Some(error.to_string()));
+            }
+        }
+    }
+    (lines, None)
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let input = Cursor::new(bytes.to_vec());
+    let (lines, error) = read(if bytes.starts_with(&[0x1f, 0x8b]) { Reader::gzip("fuzz.gz", input) } else { Reader::new("fuzz", input) });
+    if let Some(error) = error {
+        assert!(error.starts_with("fuzz"), "an error names its file: {error}");
+    }
+    let mut text = format!("{HEADER}\n");
+    for Line { stamp, record, .. } in &lines {
+        if let Some(stamp) = stamp {
+            write!(text, "{stamp} ").expect("a string takes all");
+        }
+        writeln!(text, "{record}").expect("a string takes all");
+    }
+    let (again, error) = read(Reader::new("again", Cursor::new(text.clone())));
+    let open_block = lines.iter().rev().find_map(|line| match line.record {
+        Record::End => Some(false),
+        Record::Maps | Record::Cover => Some(true),
+        _ => None,
+    });
+    if open_block != Some(true) {
+        assert_eq!(error, None, "{text}");
+    }
+    assert_eq!(lines.len(), again.len(), "{text}");
+    for (number, (line, again)) in (2..).zip(lines.iter().zip(&again)) {
+        assert_eq!(again.number, number);
+        assert_eq!((&line.stamp, &line.record), (&again.stamp, &again.record), "{text}");
+    }
+});

@@ -1,0 +1,62 @@
+//! The index against the sorted list, with operations that the fuzzer invents; the invariants are checked after each.
+//!
+//! The fuzzer comes in with bytes, four to an operation: the verb, then what it is to be done with. A failure prints itself as a test
+//! (`cargo fuzz fmt tree_ops FILE` prints one that was found before).
+#![no_main]
+
+#[allow(dead_code, reason = "what the integration tests alone use of it")]
+#[path = "../../tests/it/oracle.rs"]
+mod oracle;
+
+use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
+use libfuzzer_sys::fuzz_target;
+use oracle::{Op, Ops, Pair, SIDE};
+
+/// More than this takes longer and finds nothing more: it fills and empties the coordinates several times.
+const MAX_OPS: usize = 128;
+
+impl<'a> Arbitrary<'a> for Ops {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Self> {
+        let mut ops = Vec::new();
+        while bytes.len() >= 4 && ops.len() < MAX_OPS {
+            ops.push(op(<[u8; 4]>::arbitrary(bytes)?));
+        }
+        Ok(Self(ops))
+    }
+}
+
+/// The low four bits choose the verb, and whether its range is a short one: long ones alone would keep the map small.
+fn op([verb, a, b, c]: [u8; 4]) -> Op {
+    let a = a % SIDE;
+    let near = (a + b % 8).min(SIDE - 1);
+    let below = a.saturating_sub(b % 8);
+    match verb % 16 {
+        0 => Op::Insert(a, b),
+        1 | 2 => Op::Insert(a, near),
+        3 => Op::Replace(a, b),
+        4 => Op::Replace(a, near),
+        5 if verb < 128 => Op::Splice(a, b, c, verb / 16),
+        5 => Op::Remove(a, b),
+        6 if verb < 128 => Op::Splice(a, near, c % 24, verb),
+        6 => Op::Remove(a, near),
+        7 => Op::RemoveEntry(a),
+        8 => Op::ExtendDown(a, below),
+        9 => Op::ExtendDown(a, b),
+        10 => Op::ExtendUp(a, near),
+        11 => Op::ExtendUp(a, b),
+        // The oracle looks at the first and the last 64 places of a hole: enough for sizes up to 40.
+        12 => Op::Gap(a, b, verb / 16 * 2, c),
+        13 => Op::Iterate(a, b, c),
+        14 if verb < 128 => Op::Dup,
+        14 => Op::Rebuild,
+        _ => Op::Reclaim,
+    }
+}
+
+fuzz_target!(|ops: Ops| {
+    let mut pair = Pair::default();
+    for &op in &ops.0 {
+        pair.apply(op);
+    }
+    pair.finish();
+});

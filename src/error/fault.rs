@@ -1,0 +1,304 @@
+//! The errors of growth and of the fault path.
+
+use super::mm::WaitError;
+use super::{ExtendError, Interrupted, ResourceError, errno};
+use crate::addr::{Access, Span};
+use core::fmt;
+
+/// A limit that what was asked for would exceed. Units are in the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// `RLIMIT_AS`: all that is mapped.
+    AddressSpace {
+        /// What would be mapped.
+        asked_pages: u64,
+        /// The limit.
+        limit_pages: u64,
+    },
+    /// `RLIMIT_STACK`: one stack.
+    Stack {
+        /// What it would take.
+        asked_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// `RLIMIT_MEMLOCK`: all that is locked in memory.
+    Locked {
+        /// What would be locked.
+        asked_pages: u64,
+        /// The limit.
+        limit_pages: u64,
+    },
+    /// `RLIMIT_DATA`: all that is private, writable, and no stack.
+    Data {
+        /// What it would take.
+        asked_pages: u64,
+        /// The limit.
+        limit_pages: u64,
+    },
+    /// What may be promised to be there when it is written.
+    Commit {
+        /// What would be promised.
+        asked_pages: u64,
+        /// The limit.
+        limit_pages: u64,
+    },
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddressSpace { asked_pages, limit_pages } => write!(f, "{asked_pages} pages mapped: the limit is {limit_pages}"),
+            Self::Stack { asked_bytes, limit_bytes } => write!(f, "a stack of {asked_bytes} bytes: the limit is {limit_bytes}"),
+            Self::Locked { asked_pages, limit_pages } => write!(f, "{asked_pages} pages locked in memory: the limit is {limit_pages}"),
+            Self::Data { asked_pages, limit_pages } => write!(f, "{asked_pages} pages of data: the limit is {limit_pages}"),
+            Self::Commit { asked_pages, limit_pages } => write!(f, "{asked_pages} pages promised: the limit is {limit_pages}"),
+        }
+    }
+}
+
+/// Why a VMA did not grow. Nothing was changed. The rules are those of part 2 of `docs/semantics.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExpandError {
+    /// There is no VMA that could grow to the address.
+    Absent {
+        /// The address.
+        at: u64,
+    },
+    /// The VMA next to the address does not grow in its direction (2.1, 2.10).
+    WrongDirection {
+        /// The address.
+        at: u64,
+        /// The VMA.
+        vma: Span,
+    },
+    /// The address is below the lowest that may be mapped (2.2).
+    BelowMinimum {
+        /// The page.
+        at: u64,
+        /// The lowest address.
+        minimum: u64,
+    },
+    /// The page is beyond the address space (2.10).
+    BeyondTask {
+        /// The page.
+        at: u64,
+        /// The first address that is beyond.
+        task_size: u64,
+    },
+    /// The neighbour would be nearer than the guard gap (2.3, 2.11).
+    GuardGap {
+        /// What the VMA would be.
+        asked: Span,
+        /// The neighbour.
+        by: Span,
+        /// The gap that must stay free.
+        gap_bytes: u64,
+    },
+    /// The offset in what backs the VMA has no room that far (2.7, 2.12).
+    Offset {
+        /// What the VMA would be.
+        asked: Span,
+    },
+    /// A limit (2.8).
+    Limit(Limit),
+    /// The range is for huge pages only (2.8).
+    HugePagesOnly {
+        /// What the VMA would be.
+        asked: Span,
+    },
+    /// Readers of the VMA were in the way, and were not waited for.
+    Wait(WaitError),
+    /// Memory for the index.
+    Resource(ResourceError),
+}
+
+impl ExpandError {
+    /// The errno of the rule.
+    #[must_use]
+    pub const fn errno(&self) -> i32 {
+        match self {
+            Self::Absent { .. } | Self::WrongDirection { .. } | Self::HugePagesOnly { .. } => errno::EFAULT,
+            Self::BelowMinimum { .. } => errno::EPERM,
+            Self::BeyondTask { .. } | Self::GuardGap { .. } | Self::Offset { .. } | Self::Limit(_) => errno::ENOMEM,
+            Self::Wait(error) => error.errno(),
+            Self::Resource(error) => error.errno(),
+        }
+    }
+}
+
+impl fmt::Display for ExpandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent { at } => write!(f, "nothing grows to {at:#x}: there is no VMA beside it"),
+            Self::WrongDirection { at, vma } => write!(f, "the VMA {vma} does not grow towards {at:#x}"),
+            Self::BelowMinimum { at, minimum } => write!(f, "{at:#x} is below {minimum:#x}, the lowest address that may be mapped"),
+            Self::BeyondTask { at, task_size } => write!(f, "{at:#x} is beyond {task_size:#x}, where the address space ends"),
+            Self::GuardGap { asked, by, gap_bytes } => {
+                write!(f, "not grown to {asked}: the VMA {by} would be nearer than {gap_bytes} bytes")
+            }
+            Self::Offset { asked } => write!(f, "not grown to {asked}: offsets in what backs it end before"),
+            Self::Limit(limit) => limit.fmt(f),
+            Self::HugePagesOnly { asked } => write!(f, "not grown to {asked}, where only huge pages may be"),
+            Self::Wait(error) => error.fmt(f),
+            Self::Resource(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ExpandError {}
+
+impl From<Limit> for ExpandError {
+    fn from(limit: Limit) -> Self {
+        Self::Limit(limit)
+    }
+}
+
+impl From<WaitError> for ExpandError {
+    fn from(error: WaitError) -> Self {
+        Self::Wait(error)
+    }
+}
+
+impl ExpandError {
+    /// What the index said to a growth that all rules allow: only memory can be short.
+    pub(crate) fn of_index(error: ExtendError, asked: Span) -> Self {
+        match error {
+            ExtendError::Resource(error) => Self::Resource(error),
+            ExtendError::Absent { at } => Self::Absent { at },
+            ExtendError::Blocked { by, .. } => Self::GuardGap { asked, by, gap_bytes: 0 },
+        }
+    }
+}
+
+/// A signal with which a fault is answered.
+///
+/// `SIGBUS` is none of them: Linux sends it when what *backs* an address fails (a file that has become too short, bad memory), and what
+/// backs a VMA is the embedder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Signal {
+    /// `SIGSEGV`.
+    Segv(SegvCode),
+}
+
+impl Signal {
+    /// Its number, as on every Linux that this crate runs on.
+    #[must_use]
+    pub const fn number(&self) -> i32 {
+        match self {
+            Self::Segv(_) => 11,
+        }
+    }
+
+    /// Its `si_code`.
+    #[must_use]
+    pub const fn code(&self) -> i32 {
+        match self {
+            Self::Segv(SegvCode::MapErr) => 1,
+            Self::Segv(SegvCode::AccErr) => 2,
+        }
+    }
+}
+
+/// Why `SIGSEGV`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SegvCode {
+    /// `SEGV_MAPERR`: nothing is mapped there.
+    MapErr,
+    /// `SEGV_ACCERR`: what is mapped there does not allow it.
+    AccErr,
+}
+
+/// Why a fault found no VMA, or may not use it. Nothing is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Nothing is mapped there, and nothing grows there (1.4, 1.7).
+    Unmapped {
+        /// The address.
+        at: u64,
+    },
+    /// The VMA does not allow it.
+    Denied {
+        /// The address.
+        at: u64,
+        /// What was to be done.
+        access: Access,
+        /// The VMA.
+        vma: Span,
+    },
+    /// A stack is there that could grow, and it may not: a guard gap, a limit, the lowest address (1.8).
+    Growth(ExpandError),
+    /// A wait was interrupted: the thread is being killed (1.1, 1.6).
+    Interrupted,
+    /// The context must not wait, and it would have had to (1.1, 1.6).
+    WouldBlock,
+}
+
+impl Fault {
+    /// The errno that a system call has for it which was to read or write there: `EFAULT` for whatever is a segmentation fault, but the
+    /// rule's own for a growth; `EINTR`, `EAGAIN`.
+    #[must_use]
+    pub const fn errno(&self) -> i32 {
+        match self {
+            Self::Unmapped { .. } | Self::Denied { .. } => errno::EFAULT,
+            Self::Growth(error) => error.errno(),
+            Self::Interrupted => errno::EINTR,
+            Self::WouldBlock => errno::EAGAIN,
+        }
+    }
+
+    /// The signal that answers it: `SEGV_ACCERR` for a denied access, `SEGV_MAPERR` where nothing is mapped, whatever kept a stack from
+    /// growing there. None where nothing was found out: who was interrupted dies of that, and who must not block asks otherwise.
+    #[must_use]
+    pub const fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Unmapped { .. } | Self::Growth(_) => Some(Signal::Segv(SegvCode::MapErr)),
+            Self::Denied { .. } => Some(Signal::Segv(SegvCode::AccErr)),
+            Self::Interrupted | Self::WouldBlock => None,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unmapped { at } => write!(f, "nothing is mapped at {at:#x}"),
+            Self::Denied { at, access, vma } => write!(f, "the VMA {vma} does not allow to {access} at {at:#x}"),
+            Self::Growth(error) => error.fmt(f),
+            Self::Interrupted => WaitError::Interrupted.fmt(f),
+            Self::WouldBlock => WaitError::WouldBlock.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Fault {}
+
+impl From<WaitError> for Fault {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::Interrupted => Self::Interrupted,
+            WaitError::WouldBlock => Self::WouldBlock,
+        }
+    }
+}
+
+impl From<Interrupted> for Fault {
+    fn from(_: Interrupted) -> Self {
+        Self::Interrupted
+    }
+}
+
+impl From<ExpandError> for Fault {
+    fn from(error: ExpandError) -> Self {
+        match error {
+            ExpandError::Wait(error) => error.into(),
+            ExpandError::Absent { at } => Self::Unmapped { at },
+            error => Self::Growth(error),
+        }
+    }
+}

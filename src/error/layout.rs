@@ -1,0 +1,432 @@
+//! The errors of the operations on a layout: one enum an operation, each with Linux's errno for it.
+
+use super::fault::Limit;
+use super::{ResourceError, WaitError, errno};
+use crate::addr::{Access, Span};
+use core::fmt;
+
+/// What any operation on a layout may fail by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// A VMA would be split, or added, and there are as many as there may be (5.1, 5.14).
+    TooMany {
+        /// How many there are.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The embedder's payload says that the VMA may not be split (5.14).
+    Unsplittable {
+        /// The VMA.
+        vma: Span,
+        /// Where it would be.
+        at: u64,
+    },
+    /// The VMA is sealed (5.27).
+    Sealed {
+        /// The VMA.
+        by: Span,
+    },
+    /// A limit on what is mapped.
+    Limit(Limit),
+    /// Readers of a VMA were waited for, and the wait ended early.
+    Wait(WaitError),
+    /// Memory.
+    Resource(ResourceError),
+}
+
+impl LayoutError {
+    /// The errno.
+    #[must_use]
+    pub const fn errno(&self) -> i32 {
+        match self {
+            Self::TooMany { .. } | Self::Limit(_) => errno::ENOMEM,
+            Self::Unsplittable { .. } => errno::EINVAL,
+            Self::Sealed { .. } => errno::EPERM,
+            Self::Wait(error) => error.errno(),
+            Self::Resource(error) => error.errno(),
+        }
+    }
+}
+
+impl fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany { count, limit } => write!(f, "no room for one VMA more: there are {count}, and the limit is {limit}"),
+            Self::Unsplittable { vma, at } => write!(f, "the VMA {vma} may not be split at {at:#x}"),
+            Self::Sealed { by } => write!(f, "the VMA {by} is sealed"),
+            Self::Limit(limit) => limit.fmt(f),
+            Self::Wait(error) => error.fmt(f),
+            Self::Resource(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for LayoutError {}
+
+impl From<Limit> for LayoutError {
+    fn from(limit: Limit) -> Self {
+        Self::Limit(limit)
+    }
+}
+
+impl From<WaitError> for LayoutError {
+    fn from(error: WaitError) -> Self {
+        Self::Wait(error)
+    }
+}
+
+impl From<ResourceError> for LayoutError {
+    fn from(error: ResourceError) -> Self {
+        Self::Resource(error)
+    }
+}
+
+/// One operation's enum: its own ways to fail with the errno and the message of each, and those of any.
+macro_rules! operation_error {
+    ($(#[$about:meta])* $name:ident {
+        $($(#[$doc:meta])* $variant:ident $({ $($(#[$field_doc:meta])* $field:ident: $of:ty,)+ })? => $errno:ident, $told:literal;)*
+    }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$doc])* $variant $({ $($(#[$field_doc])* $field: $of,)+ })?,)*
+            /// What any operation may fail by.
+            Layout(LayoutError),
+        }
+
+        impl $name {
+            /// The errno.
+            #[must_use]
+            pub const fn errno(&self) -> i32 {
+                match self {
+                    $(Self::$variant $({ $($field: _,)+ })? => errno::$errno,)*
+                    Self::Layout(error) => error.errno(),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$variant $({ $($field,)+ })? => write!(f, $told),)*
+                    Self::Layout(error) => error.fmt(f),
+                }
+            }
+        }
+
+        impl core::error::Error for $name {}
+
+        impl<E: Into<LayoutError>> From<E> for $name {
+            fn from(error: E) -> Self {
+                Self::Layout(error.into())
+            }
+        }
+    };
+}
+
+operation_error! {
+    /// Why `mmap` mapped nothing. The layout is as it was, but that a VMA may have been split where a fixed mapping would begin or end.
+    MmapError {
+        /// Of no bytes (5.1).
+        ZeroLength => EINVAL, "a mapping of 0 bytes";
+        /// The fixed address, or the offset in the object, is not at a page's start.
+        Unaligned {
+            /// The address, or the offset in bytes.
+            at: u64,
+        } => EINVAL, "{at:#x} is not at a page's start";
+        /// In whole pages it is longer than the address space, or than can be said.
+        TooLong {
+            /// The length asked for, in bytes.
+            len: u64,
+        } => ENOMEM, "a mapping of {len:#x} bytes is longer than the address space";
+        /// The offsets in the object would come round.
+        OffsetOverflow {
+            /// The offset asked for, in bytes.
+            offset: u64,
+        } => EOVERFLOW, "from offset {offset:#x} on, the offsets would come round";
+        /// The fixed range ends beyond the address space (5.3).
+        BeyondTask {
+            /// The range asked for.
+            asked: Span,
+            /// The first address that is beyond.
+            task_size: u64,
+        } => ENOMEM, "{asked} ends beyond {task_size:#x}, where the address space ends";
+        /// The fixed range starts below the lowest address that may be mapped.
+        BelowMinimum {
+            /// Where it was to start.
+            at: u64,
+            /// The lowest address.
+            minimum: u64,
+        } => EPERM, "{at:#x} is below {minimum:#x}, the lowest address that may be mapped";
+        /// No gap is large enough (5.4).
+        NoRoom {
+            /// The length asked for, in bytes.
+            len: u64,
+        } => ENOMEM, "no gap of {len:#x} bytes";
+        /// A VMA is in the way, and may not be replaced (5.3).
+        Occupied {
+            /// The range asked for.
+            asked: Span,
+            /// The first VMA in it.
+            by: Span,
+        } => EEXIST, "nothing mapped at {asked}: the VMA {by} is in the way";
+        /// A fixed mapping in the guard gap of a stack; only where the policy says so (7.9).
+        GuardGap {
+            /// The range asked for.
+            asked: Span,
+            /// The stack.
+            by: Span,
+        } => ENOMEM, "{asked} is in the guard gap of the stack {by}";
+        /// Nothing may be locked in memory.
+        MayNotLock => EPERM, "nothing may be locked in memory";
+        /// It would lock more in memory than may be (5.5).
+        LockLimit {
+            /// The limit.
+            limit: Limit,
+        } => EAGAIN, "{limit}";
+        /// What grows has no object and is not shared.
+        Growing => EINVAL, "a VMA that grows is private and has no object behind it";
+    }
+}
+
+operation_error! {
+    /// Why `munmap` unmapped nothing. A VMA may have been split where the range begins.
+    MunmapError {
+        /// Of no bytes (5.15).
+        ZeroLength => EINVAL, "0 bytes were to be unmapped";
+        /// The range does not start at a page's start.
+        Unaligned {
+            /// The address.
+            at: u64,
+        } => EINVAL, "{at:#x} is not at a page's start";
+        /// The range is not in the address space.
+        BeyondTask {
+            /// Where it starts.
+            at: u64,
+            /// Its length in bytes.
+            len: u64,
+            /// The first address that is beyond.
+            task_size: u64,
+        } => EINVAL, "{len:#x} bytes from {at:#x} on are not within {task_size:#x}";
+    }
+}
+
+operation_error! {
+    /// Why `mprotect` stopped. What lies below the VMA named is changed already, but for the policy of all or nothing.
+    MprotectError {
+        /// To grow both ways.
+        BothWays => EINVAL, "to both ends at once";
+        /// The range does not start at a page's start.
+        Unaligned {
+            /// The address.
+            at: u64,
+        } => EINVAL, "{at:#x} is not at a page's start";
+        /// The range comes round at the end of the addresses.
+        Wraps {
+            /// Where it starts.
+            at: u64,
+            /// Its length in bytes.
+            len: u64,
+        } => ENOMEM, "{len:#x} bytes from {at:#x} on come round";
+        /// Something that cannot be asked for.
+        Protection {
+            /// The flags, as bits.
+            bits: u64,
+        } => EINVAL, "{bits:#x} is no protection";
+        /// Nothing is mapped there.
+        Gap {
+            /// The first such address.
+            at: u64,
+        } => ENOMEM, "nothing is mapped at {at:#x}";
+        /// The VMA does not grow, or not that way.
+        NotGrowing {
+            /// The VMA.
+            vma: Span,
+        } => EINVAL, "the VMA {vma} does not grow that way";
+        /// The VMA may not be given that.
+        Denied {
+            /// The VMA.
+            vma: Span,
+            /// What may not be done to it.
+            access: Access,
+        } => EACCES, "nobody may {access} the VMA {vma}";
+        /// A VMA in the guard gap of a stack would become accessible; only where the policy says so (7.9).
+        GuardGap {
+            /// The VMA.
+            vma: Span,
+            /// The stack.
+            by: Span,
+        } => ENOMEM, "{vma} is in the guard gap of the stack {by}";
+    }
+}
+
+operation_error! {
+    /// Why `mremap` did not do what was asked. What it leaves behind: the table in part 5 of `docs/semantics.md`.
+    MremapError {
+        /// The address or the length makes no sense.
+        Range {
+            /// The address.
+            at: u64,
+            /// The length in bytes.
+            len: u64,
+        } => EINVAL, "{len:#x} bytes at {at:#x}: not whole pages, none, or not in the address space";
+        /// Fixed, or without unmapping, but not to be moved; or resized, and not to be unmapped.
+        Contradiction => EINVAL, "it is to stay where it is and to be elsewhere, or to keep its size and to change it";
+        /// The target overlaps the source.
+        Overlap {
+            /// The source.
+            from: Span,
+            /// The target.
+            to: Span,
+        } => EINVAL, "the target {to} overlaps the source {from}";
+        /// A second mapping of private pages.
+        Private {
+            /// The VMA.
+            vma: Span,
+        } => EINVAL, "the pages of {vma} are its own: they cannot be mapped twice";
+        /// Its pages cannot be left behind.
+        Special {
+            /// The VMA.
+            vma: Span,
+        } => EINVAL, "the pages of {vma} cannot be moved away from it";
+        /// The offsets in the object would come round.
+        Offset {
+            /// The VMA.
+            vma: Span,
+        } => EINVAL, "the offsets of {vma} would come round";
+        /// Nothing is mapped there.
+        Absent {
+            /// The address.
+            at: u64,
+        } => EFAULT, "nothing is mapped at {at:#x}";
+        /// More than one VMA would be resized or moved.
+        AcrossEnd {
+            /// The VMA.
+            vma: Span,
+        } => EFAULT, "it goes on beyond the end of {vma}";
+        /// The VMA may not be expanded.
+        DontExpand {
+            /// The VMA.
+            vma: Span,
+        } => EFAULT, "the VMA {vma} may not be expanded";
+        /// It would lock more in memory than may be.
+        LockLimit {
+            /// The limit.
+            limit: Limit,
+        } => EAGAIN, "{limit}";
+        /// It cannot grow where it is, and may not be moved.
+        InTheWay {
+            /// The VMA.
+            vma: Span,
+        } => ENOMEM, "the VMA {vma} cannot grow where it is";
+        /// No gap is large enough.
+        NoRoom {
+            /// The length asked for, in bytes.
+            len: u64,
+        } => ENOMEM, "no gap of {len:#x} bytes";
+    }
+}
+
+operation_error! {
+    /// Why the break is where it was: `brk` itself tells the break, whatever happens (5.25).
+    BrkError {
+        /// Below where the heap starts.
+        BelowStart {
+            /// The break asked for.
+            asked: u64,
+            /// Where the heap starts.
+            start: u64,
+        } => ENOMEM, "{asked:#x} is below {start:#x}, where the heap starts";
+        /// Beyond the address space, or in the way of what is mapped, its guard gap included.
+        Blocked {
+            /// The break asked for.
+            asked: u64,
+        } => ENOMEM, "the heap cannot reach {asked:#x}";
+        /// To shrink: nothing of the heap is mapped there.
+        Absent {
+            /// The break asked for.
+            asked: u64,
+        } => ENOMEM, "no heap is mapped above {asked:#x}";
+        /// It would lock more in memory than may be.
+        LockLimit {
+            /// The limit.
+            limit: Limit,
+        } => EAGAIN, "{limit}";
+    }
+}
+
+operation_error! {
+    /// Why `madvise` changed nothing, or not all.
+    MadviseError {
+        /// The range does not start at a page's start, or comes round.
+        Range {
+            /// Where it starts.
+            at: u64,
+            /// Its length in bytes.
+            len: u64,
+        } => EINVAL, "{len:#x} bytes at {at:#x}: not at a page's start, or they come round";
+        /// Not for this VMA.
+        Unfit {
+            /// The VMA.
+            vma: Span,
+        } => EINVAL, "the advice makes no sense for the VMA {vma}";
+        /// Part of the range is not mapped; all that is mapped was done (5.24).
+        Gap {
+            /// The first such address.
+            at: u64,
+        } => ENOMEM, "nothing is mapped at {at:#x}; what is mapped in the range was done";
+        /// No room for a split.
+        Again {
+            /// What there was none for.
+            cause: LayoutError,
+        } => EAGAIN, "{cause}";
+    }
+}
+
+operation_error! {
+    /// Why `mlock`, `munlock`, `mlockall` stopped. What lies below the address named is changed already, but for the policy of all or nothing.
+    MlockError {
+        /// The flags make no sense.
+        Flags => EINVAL, "neither what is mapped nor what will be";
+        /// The range comes round at the end of the addresses.
+        Wraps {
+            /// Where it starts.
+            at: u64,
+            /// Its length in bytes.
+            len: u64,
+        } => EINVAL, "{len:#x} bytes from {at:#x} on come round";
+        /// Nothing may be locked in memory.
+        MayNotLock => EPERM, "nothing may be locked in memory";
+        /// Nothing is mapped there.
+        Gap {
+            /// The first such address.
+            at: u64,
+        } => ENOMEM, "nothing is mapped at {at:#x}";
+        /// It is locked, but its pages cannot be brought in: it lets nobody in.
+        Inaccessible {
+            /// The VMA.
+            vma: Span,
+        } => ENOMEM, "the VMA {vma} is locked, but lets nobody in, so its pages cannot be brought in";
+    }
+}
+
+operation_error! {
+    /// Why `mseal` sealed nothing, or not all.
+    MsealError {
+        /// The range does not start at a page's start, or comes round.
+        Range {
+            /// Where it starts.
+            at: u64,
+            /// Its length in bytes.
+            len: u64,
+        } => EINVAL, "{len:#x} bytes at {at:#x}: not at a page's start, or they come round";
+        /// Part of the range is not mapped: nothing was sealed.
+        Gap {
+            /// The first such address.
+            at: u64,
+        } => ENOMEM, "nothing is mapped at {at:#x}";
+    }
+}

@@ -1,0 +1,172 @@
+//! The errors of the address space and of the per-VMA lock.
+
+use super::fault::Limit;
+use super::{InsertCause, Interrupted, RangeError, Rejected, ResourceError, errno};
+use crate::addr::Span;
+use core::fmt;
+
+/// Why a wait was not waited out. Nothing is held on its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The wait was interrupted.
+    Interrupted,
+    /// The caller must not wait, and it would have had to.
+    WouldBlock,
+}
+
+impl WaitError {
+    /// The errno: `EINTR`, `EAGAIN`.
+    #[must_use]
+    pub const fn errno(&self) -> i32 {
+        match self {
+            Self::Interrupted => errno::EINTR,
+            Self::WouldBlock => errno::EAGAIN,
+        }
+    }
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupted => "interrupted while waiting",
+            Self::WouldBlock => "it would have to wait, and must not",
+        })
+    }
+}
+
+impl core::error::Error for WaitError {}
+
+impl From<Interrupted> for WaitError {
+    fn from(_: Interrupted) -> Self {
+        Self::Interrupted
+    }
+}
+
+/// Why no VMA was locked without the mm lock. Neither is proof of anything: ask again under the mm lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LockVmaError {
+    /// A writer has marked the VMA, or waits for its readers to leave.
+    Busy,
+    /// No VMA was there at one moment. It may be there now, or be about to grow there: this is not proof of absence.
+    Absent,
+}
+
+impl LockVmaError {
+    /// The errno: `EAGAIN`, for both. The question is still open.
+    #[must_use]
+    pub const fn errno(&self) -> i32 {
+        errno::EAGAIN
+    }
+}
+
+impl fmt::Display for LockVmaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "a writer has locked the VMA, or is about to",
+            Self::Absent => "no VMA was there at that moment, which proves nothing: ask under the mm lock",
+        })
+    }
+}
+
+impl core::error::Error for LockVmaError {}
+
+/// Why nothing was mapped. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MapCause {
+    /// The range is at fault.
+    Range(RangeError),
+    /// The range, or the offset in what backs it, is not made of whole pages.
+    Unaligned {
+        /// The address, or the offset in bytes.
+        at: u64,
+    },
+    /// A VMA that grows has no object and is not shared.
+    Growing,
+    /// The range ends beyond the address space.
+    BeyondTask {
+        /// The range asked for.
+        asked: Span,
+        /// The first address that is beyond.
+        task_size: u64,
+    },
+    /// The range starts below the lowest address that may be mapped.
+    BelowMinimum {
+        /// Where it was to start.
+        at: u64,
+        /// The lowest address.
+        minimum: u64,
+    },
+    /// A VMA is in the way.
+    Occupied {
+        /// The range asked for.
+        asked: Span,
+        /// The first VMA in it.
+        by: Span,
+    },
+    /// There are as many VMAs as there may be.
+    TooMany {
+        /// How many there are.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A limit on what is mapped.
+    Limit(Limit),
+    /// Memory.
+    Resource(ResourceError),
+}
+
+impl MapCause {
+    /// The errno that `mmap` has for it.
+    #[must_use]
+    pub const fn errno(&self) -> i32 {
+        match self {
+            Self::Range(_) | Self::Unaligned { .. } | Self::Growing => errno::EINVAL,
+            Self::BelowMinimum { .. } => errno::EPERM,
+            Self::Occupied { .. } => errno::EEXIST,
+            Self::Limit(Limit::Locked { .. }) => errno::EAGAIN,
+            Self::BeyondTask { .. } | Self::TooMany { .. } | Self::Limit(_) => errno::ENOMEM,
+            Self::Resource(error) => error.errno(),
+        }
+    }
+}
+
+impl fmt::Display for MapCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range(error) => error.fmt(f),
+            Self::Unaligned { at } => write!(f, "{at:#x} is not at a page's start"),
+            Self::Growing => f.write_str("a VMA that grows is private and has no object behind it"),
+            Self::BeyondTask { asked, task_size } => write!(f, "{asked} ends beyond {task_size:#x}, where the address space ends"),
+            Self::BelowMinimum { at, minimum } => write!(f, "{at:#x} is below {minimum:#x}, the lowest address that may be mapped"),
+            Self::Occupied { asked, by } => write!(f, "nothing mapped at {asked}: the VMA {by} is in the way"),
+            Self::TooMany { count, limit } => write!(f, "there are {count} VMAs, and the limit is {limit}"),
+            Self::Limit(limit) => limit.fmt(f),
+            Self::Resource(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for MapCause {}
+
+impl From<RangeError> for MapCause {
+    fn from(error: RangeError) -> Self {
+        Self::Range(error)
+    }
+}
+
+impl From<InsertCause> for MapCause {
+    fn from(error: InsertCause) -> Self {
+        match error {
+            InsertCause::Range(error) => Self::Range(error),
+            InsertCause::Occupied { asked, by } => Self::Occupied { asked, by },
+            InsertCause::Resource(error) => Self::Resource(error),
+        }
+    }
+}
+
+/// The error of `map`, with what was to be mapped.
+pub type MapError<S> = Rejected<S, MapCause>;

@@ -1,0 +1,169 @@
+//! Growth: a VMA into the hole beside it, under the write guard alone. Part 2 of `docs/semantics.md`, rule by rule, in its order.
+
+use crate::addr::{PAGE_SIZE, Span, page_floor};
+use crate::error::{ExpandError, Limit};
+use crate::mm::{Found, Limits, MmWriteGuard};
+use crate::vma::{Patience, VmaFlags, VmaRecord};
+
+impl<P> MmWriteGuard<'_, P> {
+    /// Grows the first VMA that ends above the address downward, until it contains the address's page; tells its bounds. Where it
+    /// contains it already, that is all (2.6).
+    ///
+    /// # Complexity
+    /// O(log n). One store that lockless readers see; nothing is allocated, so memory is never short (2.4).
+    ///
+    /// # Concurrency
+    /// Write-locks the VMA first: waits for whoever holds it by a [`VmaGuard`](crate::VmaGuard).
+    ///
+    /// # Errors
+    /// [`ExpandError`], with nothing changed: rules 2.1 to 2.8.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
+    /// // before  ........SSSS
+    /// // after   ....SSSSSSSS
+    /// let mm = Mm::new();
+    /// let mut writer = mm.write();
+    /// writer.map(0x80_0000..0x80_4000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
+    /// assert_eq!(writer.expand_down(0x7f_c123)?.start(), 0x7f_c000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expand_down(&mut self, address: u64) -> Result<Span, ExpandError> {
+        self.expand_down_with(address, Patience::Forever)
+    }
+
+    /// The same, waiting for readers of the VMA as long as is said.
+    ///
+    /// # Errors
+    /// As [`expand_down`](Self::expand_down).
+    pub fn expand_down_with(&mut self, address: u64, patience: Patience<'_>) -> Result<Span, ExpandError> {
+        let found = Found::of(self.find(address).ok_or(ExpandError::Absent { at: address })?);
+        let limits = self.mm().limits_now();
+        self.grow_down(&found, address, &limits, patience)
+    }
+
+    /// The same for a VMA that was found already: under this guard, or under the read guard that it was before an upgrade. Looked for
+    /// once, it is not looked for again.
+    pub(super) fn grow_down(
+        &mut self,
+        found: &Found<P>,
+        address: u64,
+        limits: &Limits,
+        patience: Patience<'_>,
+    ) -> Result<Span, ExpandError> {
+        let &Found { span, ref record } = found;
+        let page = page_floor(address);
+        let grown = Span::from_entry(page.min(span.start()), span.last());
+
+        // 2.1
+        if !record.flags().contains(VmaFlags::GROWSDOWN) {
+            return Err(ExpandError::WrongDirection { at: address, vma: span });
+        }
+        // 2.2
+        if page < limits.lowest_address() {
+            return Err(ExpandError::BelowMinimum { at: page, minimum: limits.lowest_address() });
+        }
+        // 2.3
+        if let Some(by) = self.prev(span.start()) {
+            let exempt = !by.flags().is_accessible() || by.flags().contains(VmaFlags::GROWSDOWN);
+            // Bytes between the two: from the neighbour's end to the page.
+            if !exempt && page - (by.last() + 1) < limits.stack_guard_gap_bytes() {
+                return Err(ExpandError::GuardGap { asked: grown, by: by.span(), gap_bytes: limits.stack_guard_gap_bytes() });
+            }
+        }
+        // 2.4
+        if record.anon_owner().is_none() {
+            self.own(span.last());
+        }
+        // 2.5
+        self.mark(record, patience)?;
+        // 2.6
+        if page >= span.start() {
+            return Ok(span);
+        }
+        // 2.7
+        if (span.start() - page) / PAGE_SIZE > record.page_offset_of(span.start()) {
+            return Err(ExpandError::Offset { asked: grown });
+        }
+        self.account_and_grow(limits, span.last(), record, span, grown)
+    }
+
+    /// Grows the last VMA that starts at or below the address upward, until it contains the address's page; tells its bounds. Where it
+    /// contains it already, that is all.
+    ///
+    /// # Complexity
+    /// O(log n): a splice, which allocates.
+    ///
+    /// # Concurrency
+    /// As [`expand_down`](Self::expand_down).
+    ///
+    /// # Errors
+    /// [`ExpandError`], with nothing changed: rules 2.10 to 2.12 and 2.8.
+    pub fn expand_up(&mut self, address: u64) -> Result<Span, ExpandError> {
+        self.expand_up_with(address, Patience::Forever)
+    }
+
+    /// The same, waiting for readers of the VMA as long as is said.
+    ///
+    /// # Errors
+    /// As [`expand_up`](Self::expand_up).
+    pub fn expand_up_with(&mut self, address: u64, patience: Patience<'_>) -> Result<Span, ExpandError> {
+        let vma = self.vma(address).or_else(|| self.prev(address)).ok_or(ExpandError::Absent { at: address })?;
+        let (at, span, record) = (vma.start(), vma.span(), vma.record().clone());
+        let limits = self.mm().limits_now();
+        let page = page_floor(address);
+
+        // 2.10
+        if !record.flags().contains(VmaFlags::GROWSUP) {
+            return Err(ExpandError::WrongDirection { at: address, vma: span });
+        }
+        if page >= page_floor(limits.task_size) {
+            return Err(ExpandError::BeyondTask { at: page, task_size: limits.task_size });
+        }
+        let grown = Span::from_entry(span.start(), span.last().max(page + (PAGE_SIZE - 1)));
+        // 2.11
+        let end = page + PAGE_SIZE;
+        let limit = end.checked_add(limits.stack_guard_gap_bytes()).map_or(limits.task_size, |limit| limit.min(limits.task_size));
+        if let Some(by) = self.find(span.last() + 1).filter(|by| by.start() < limit)
+            && by.flags().is_accessible()
+            && !by.flags().contains(VmaFlags::GROWSUP)
+        {
+            return Err(ExpandError::GuardGap { asked: grown, by: by.span(), gap_bytes: limits.stack_guard_gap_bytes() });
+        }
+        // 2.4
+        if record.anon_owner().is_none() {
+            self.own(span.last());
+        }
+        // 2.5
+        self.mark(&record, patience)?;
+        // 2.6
+        if page <= span.last() {
+            return Ok(span);
+        }
+        // 2.12
+        if record.offset_of(span.start()).checked_add(grown.len_less_one()).is_none() {
+            return Err(ExpandError::Offset { asked: grown });
+        }
+        self.account_and_grow(&limits, at, &record, span, grown)
+    }
+
+    /// 2.8 and 2.9, the same for both directions.
+    fn account_and_grow(&mut self, limits: &Limits, at: u64, record: &VmaRecord<P>, span: Span, grown: Span) -> Result<Span, ExpandError> {
+        let pages = grown.pages() - span.pages();
+        let flags = record.flags();
+        let sums = self.sums();
+        sums.check_total(limits, pages)?;
+        let asked_bytes = grown.len_less_one() + 1;
+        if asked_bytes > limits.stack_bytes {
+            return Err(Limit::Stack { asked_bytes, limit_bytes: limits.stack_bytes }.into());
+        }
+        sums.check_locked(limits, flags, pages)?;
+        if limits.huge_pages_only.is_some_and(|only| only.overlaps(grown)) {
+            return Err(ExpandError::HugePagesOnly { asked: grown });
+        }
+        sums.check_commit(limits, flags, pages)?;
+        self.commit_growth(at, flags, span, grown)?;
+        Ok(grown)
+    }
+}

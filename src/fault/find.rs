@@ -1,0 +1,96 @@
+//! Linux's `lock_mm_and_find_vma()`, with the upgrade that it wished for.
+
+use super::FaultContext;
+use crate::error::Fault;
+use crate::mm::{Found, LockedVma, Mm, MmReadGuard, MmWriteGuard, Road, UpgradePolicy};
+use crate::sync::seeded;
+use crate::vma::{Patience, Vma, VmaFlags};
+
+/// What is at an address, or could be.
+enum Look<P> {
+    Hit(Found<P>),
+    /// A stack is above, and grows down.
+    Growable(Found<P>),
+    Miss,
+}
+
+fn look<P>(found: Option<Vma<'_, P>>, address: u64) -> Look<P> {
+    match found {
+        Some(vma) if vma.start() <= address => Look::Hit(Found::of(vma)),
+        Some(vma) if vma.flags().contains(VmaFlags::GROWSDOWN) => Look::Growable(Found::of(vma)),
+        _ => Look::Miss,
+    }
+}
+
+impl<P> Mm<P> {
+    /// Finds the VMA of a fault and read-locks the mm, growing a stack down to the address where one can: Linux's
+    /// `lock_mm_and_find_vma()` (1.1 to 1.10).
+    ///
+    /// # Concurrency
+    /// Waits for the mm lock, and where a stack grows for who reads that VMA, as the context allows: a wait ends when the context's
+    /// interrupt is raised, and [`FaultContext::KernelWithoutFixup`] never waits. Where a stack must grow the read hold is upgraded in one
+    /// step if nobody else is inside; otherwise it is dropped, the lock taken for writing, and everything looked at again, once.
+    ///
+    /// # Errors
+    /// [`Fault`], with nothing held, and nothing changed. Linux says "none" for all of them.
+    ///
+    /// # Panics
+    /// In debug builds, where the calling thread would wait for its own hold of the mm lock.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{Fault, FaultContext, Mm, VmaFlags, VmaSpec};
+    /// let mm = Mm::new();
+    /// mm.write().map(0x80_0000..0x80_4000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
+    /// let found = mm.find_vma_for_fault(0x7f_f000, FaultContext::KernelWithoutFixup)?;
+    /// assert!(found.span().contains(0x7f_f000) && mm.try_write().is_none());
+    /// drop(found);
+    /// let beyond = mm.find_vma_for_fault(0x90_0000, FaultContext::KernelWithoutFixup);
+    /// assert_eq!(beyond.unwrap_err(), Fault::Unmapped { at: 0x90_0000 });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn find_vma_for_fault(&self, address: u64, context: FaultContext<'_>) -> Result<LockedVma<'_, P>, Fault> {
+        let told = self.find_or_grow(address, context.patience());
+        self.note(told.as_ref().map_or(Road::Failed, |(_, road)| *road));
+        told.map(|(vma, _)| vma)
+    }
+
+    /// One step of the rules a line.
+    fn find_or_grow(&self, address: u64, patience: Patience<'_>) -> Result<(LockedVma<'_, P>, Road), Fault> {
+        let reader = self.read_with(patience)?; // 1.1, 1.2
+        let found = match look(reader.find(address), address) {
+            Look::Hit(found) => return Ok((reader.keeping(found), Road::MmRead)), // 1.3
+            Look::Miss => return Err(Fault::Unmapped { at: address }),            // 1.4
+            Look::Growable(found) => found,
+        };
+        let limits = self.limits_now();
+        let (mut writer, mut found, road) = match reader.upgrade_by(limits.upgrade) {
+            Ok(writer) => (writer, found, Road::Upgraded), // 1.5: what was found is still so
+            Err(reader) => {
+                drop(found); // the index has it still: no payload is dropped while anything is locked
+                drop(reader); // 1.6: first
+                // Unlike in Linux, who must not wait gets the lock still if it is free.
+                let writer = self.write_with(patience)?;
+                match look(writer.find(address), address) {
+                    Look::Hit(found) if !seeded("recheck_left_out") => {
+                        return Ok((writer.downgrade().keeping(found), Road::FoundAgain)); // 1.7
+                    }
+                    Look::Hit(found) | Look::Growable(found) => (writer, found, Road::Retaken),
+                    Look::Miss => return Err(Fault::Unmapped { at: address }),
+                }
+            }
+        };
+        found.span = writer.grow_down(&found, address, &limits, patience)?; // 1.8
+        Ok((writer.downgrade().keeping(found), road)) // 1.9
+    }
+}
+
+impl<'m, P> MmReadGuard<'m, P> {
+    /// Upgrades, if the policy has it tried and nobody else is inside.
+    fn upgrade_by(self, policy: UpgradePolicy) -> Result<MmWriteGuard<'m, P>, Self> {
+        match policy {
+            UpgradePolicy::Optimistic => self.try_upgrade(),
+            UpgradePolicy::Never => Err(self),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The whole road of a fault: the VMA's own lock if that is enough, the mm lock if not, and whether the access is allowed.
+
+use super::FaultContext;
+use crate::addr::{Access, Span};
+use crate::error::Fault;
+use crate::mm::{LockedVma, Mm, Road, VmaGuard};
+use crate::vma::{VmaFlags, VmaRecord};
+use core::fmt;
+use core::ops::Deref;
+
+/// The VMA of a fault, which stays as long as this lives, and allows the access. Derefs to the record.
+#[must_use = "what is locked is released when it is dropped"]
+pub enum FaultedVma<'m, P = ()> {
+    /// The VMA alone is locked.
+    PerVma(VmaGuard<'m, P>),
+    /// The mm lock is held for reading.
+    Mm(LockedVma<'m, P>),
+}
+
+impl<P> FaultedVma<'_, P> {
+    /// The VMA's bounds.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        match self {
+            Self::PerVma(vma) => vma.span(),
+            Self::Mm(vma) => vma.span(),
+        }
+    }
+}
+
+impl<P> Deref for FaultedVma<'_, P> {
+    type Target = VmaRecord<P>;
+
+    fn deref(&self) -> &VmaRecord<P> {
+        match self {
+            Self::PerVma(vma) => vma,
+            Self::Mm(vma) => vma,
+        }
+    }
+}
+
+impl<P> fmt::Debug for FaultedVma<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PerVma(vma) => vma.fmt(f),
+            Self::Mm(vma) => vma.fmt(f),
+        }
+    }
+}
+
+impl<P> Mm<P> {
+    /// Finds the VMA of a fault and sees whether it allows the access: under the VMA's own lock where that can be, else by
+    /// [`find_vma_for_fault`](Self::find_vma_for_fault), which grows stacks (1.14).
+    ///
+    /// The access is judged when the VMA is locked, never before.
+    ///
+    /// # Concurrency
+    /// Where the VMA is mapped and no writer is at *it*, takes no mm lock and never waits, whatever writers do elsewhere. Otherwise as
+    /// [`find_vma_for_fault`](Self::find_vma_for_fault). Counted in [`stats`](Self::stats), by the road.
+    ///
+    /// # Errors
+    /// [`Fault`], with nothing held. Each has its errno and its signal.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{Access, Fault, FaultContext, Mm, SegvCode, Signal, VmaFlags, VmaSpec};
+    /// let mm = Mm::new();
+    /// mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// let fault = mm.handle_fault(0x10_0010, Access::Write, FaultContext::KernelWithoutFixup).unwrap_err();
+    /// assert_eq!(fault.signal(), Some(Signal::Segv(SegvCode::AccErr)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn handle_fault(&self, address: u64, access: Access, context: FaultContext<'_>) -> Result<FaultedVma<'_, P>, Fault> {
+        match self.lock_vma(address) {
+            Ok(vma) => {
+                self.note(Road::PerVma);
+                judge(vma.flags(), vma.span(), address, access)?;
+                Ok(FaultedVma::PerVma(vma))
+            }
+            // Neither busy nor absent is proof.
+            Err(_) => self.handle_fault_slow(address, access, context),
+        }
+    }
+
+    #[cold]
+    fn handle_fault_slow(&self, address: u64, access: Access, context: FaultContext<'_>) -> Result<FaultedVma<'_, P>, Fault> {
+        let vma = self.find_vma_for_fault(address, context)?;
+        judge(vma.flags(), vma.span(), address, access)?;
+        Ok(FaultedVma::Mm(vma))
+    }
+}
+
+/// Whether a VMA that is locked allows the access.
+#[inline]
+fn judge(flags: VmaFlags, vma: Span, address: u64, access: Access) -> Result<(), Fault> {
+    if flags.allows(access) { Ok(()) } else { Err(Fault::Denied { at: address, access, vma }) }
+}

@@ -1,0 +1,112 @@
+//! An address space whose sequence is about to come round: as a number of 64 bits, and in the bits that a VMA's mark keeps of it (3.12).
+//!
+//! `cargo test` alone comes in. Two billion holds are not to be waited for, so the sequence is put to where they would have brought it.
+
+use super::{FaultContext, FaultedVma};
+use crate::addr::{Access, PAGE_SIZE};
+use crate::error::LockVmaError;
+use crate::lock::Interrupt;
+use crate::mm::{Limits, Mm, UpgradePolicy};
+use crate::vma::{Patience, VmaFlags, VmaSpec};
+use std::thread;
+
+const NO_FIXUP: FaultContext<'static> = FaultContext::KernelWithoutFixup;
+const DOWN: VmaFlags = VmaFlags::READ.union(VmaFlags::GROWSDOWN);
+/// The mark keeps the low bits of the sequence: it comes round after so many.
+const MARKS: u64 = 1 << 42;
+
+fn page(n: u64) -> u64 {
+    0x10_0000 + n * PAGE_SIZE
+}
+
+fn stack(sequence: u64, policy: UpgradePolicy) -> Mm {
+    let mm = Mm::new();
+    mm.start_sequence_at(sequence);
+    mm.set_limits(Limits { upgrade: policy, ..Limits::default() });
+    mm.write().map(page(100)..page(101), VmaSpec::anonymous(DOWN)).expect("free");
+    mm
+}
+
+/// Just below where either comes round.
+fn below_the_wraps() -> impl Iterator<Item = u64> {
+    [MARKS, 0, 5 * MARKS].into_iter().flat_map(|wrap| (0..5).map(move |n| wrap.wrapping_sub(2 * n)))
+}
+
+/// Hold for hold across the wrap: odd while one lasts; a VMA is busy in the hold that marked it, never before and never after; a
+/// speculation sees each hold.
+#[test]
+fn every_hold_across_the_wrap_is_told_apart() {
+    for begun in below_the_wraps() {
+        let mm = stack(begun, UpgradePolicy::Optimistic);
+        for hold in 1..8 {
+            let before = begun.wrapping_add(2 * hold);
+            assert_eq!(mm.write_sequence(), before);
+            let speculation = mm.speculate().expect("no writer is inside");
+            let mut writer = mm.write();
+            assert_eq!(mm.write_sequence(), before.wrapping_add(1));
+            assert!(mm.speculate().is_none() && !speculation.validate());
+            assert!(mm.lock_vma(page(100)).is_ok(), "it is not marked yet in this hold, {before:#x}");
+            writer.expand_down(page(100 - hold)).expect("room below");
+            assert_eq!(mm.lock_vma(page(100)).map(drop), Err(LockVmaError::Busy), "in the hold of {before:#x}");
+            let reader = writer.downgrade();
+            let vma = mm.lock_vma(page(100)).expect("one step has released it");
+            assert_eq!(vma.span().start(), page(100 - hold));
+            let again = mm.speculate().expect("downgraded");
+            drop((vma, reader));
+            assert!(again.validate() && !speculation.validate());
+        }
+        mm.write().validate().expect("the invariants hold");
+    }
+}
+
+/// Faults and growths of two threads across the wrap.
+#[test]
+fn faults_across_the_wrap() {
+    for policy in [UpgradePolicy::Optimistic, UpgradePolicy::Never] {
+        for begun in below_the_wraps() {
+            let mm = stack(begun, policy);
+            thread::scope(|threads| {
+                for offset in 0..2 {
+                    let mm = &mm;
+                    threads.spawn(move || {
+                        let calm = Interrupt::new();
+                        for step in 0..if cfg!(miri) { 2 } else { 8 } {
+                            let at = page(98 - 2 * step + offset);
+                            let vma = mm.handle_fault(at, Access::Read, FaultContext::User(&calm)).expect("room below");
+                            assert!(vma.span().contains(at) && vma.is_attached());
+                        }
+                    });
+                }
+            });
+            mm.write().validate().expect("the invariants hold");
+            assert_eq!(mm.stats().total_pages, if cfg!(miri) { 5 } else { 17 });
+        }
+    }
+}
+
+/// 3.12: a VMA marked exactly one round ago looks as if it were marked now. It is busy wrongly, and the mm lock is the way; never free
+/// wrongly, and not for the writer either.
+#[test]
+fn a_mark_of_a_round_ago_is_busy_and_the_fault_goes_on() {
+    let mm = stack(2, UpgradePolicy::Optimistic);
+    assert_eq!(mm.write_sequence(), 4, "mapped, and so marked, in the hold of 3");
+    mm.start_sequence_at(MARKS + 2);
+    let writer = mm.write();
+    assert_eq!(mm.lock_vma(page(100)).map(drop), Err(LockVmaError::Busy), "wrongly");
+    let reader = writer.downgrade();
+    assert!(mm.lock_vma(page(100)).is_ok(), "the next hold, or its end, makes it free again");
+    drop(reader);
+
+    // As it seems it is marked already, and so drained. But one is inside who came before this hold.
+    mm.start_sequence_at(MARKS + 2);
+    let held = mm.lock_vma(page(100)).expect("no writer is inside");
+    let mut writer = mm.write();
+    let refused = writer.expand_down_with(page(99), Patience::Never);
+    assert_eq!(refused.map_err(|error| error.errno()), Err(11), "free wrongly, for the writer");
+    assert_eq!(mm.pin().vma(page(100)).map(|vma| vma.span()), Some(held.span()));
+    drop(held);
+    writer.expand_down(page(99)).expect("room below");
+    drop(writer);
+    assert!(matches!(mm.handle_fault(page(99), Access::Read, NO_FIXUP), Ok(FaultedVma::PerVma(_))));
+    mm.write().validate().expect("the invariants hold");
+}

@@ -1,0 +1,89 @@
+//! A lock-free index of virtual memory areas.
+//!
+//! [`RangeMap`] maps disjoint ranges of 64-bit addresses to values. Lookups take no lock and write no shared memory, so a page-fault
+//! handler, an exit dispatcher or a collector asks it while another thread maps and unmaps. Changes go through one writer at a time and
+//! are seen whole or not at all: an RCU B+-tree (as Linux's maple tree is one) under epoch reclamation.
+//!
+//! ```
+//! use vmaple::RangeMap;
+//!
+//! // A bus: address ranges to device numbers.
+//! let bus: RangeMap<u64> = RangeMap::new();
+//! bus.write().insert(0xfee0_0000..0xfee0_1000, 1)?;
+//!
+//! std::thread::scope(|threads| {
+//!     threads.spawn(|| {
+//!         let mut vcpu = bus.reader(); // lockless
+//!         while vcpu.lookup(0x1010).is_none() {
+//!             assert_eq!(vcpu.lookup(0xfee0_0020).map(|device| *device.value()), Some(1));
+//!         }
+//!     });
+//!     bus.write().insert(0x1000..=0x1fff, 2).unwrap();
+//! });
+//! # Ok::<(), vmaple::InsertError<u64>>(())
+//! ```
+//!
+//! | to ask | through | what it promises |
+//! |---|---|---|
+//! | once | [`RangeMap::pin`] | no lock; what was read stays readable |
+//! | again and again | [`Reader`] | the same, several times cheaper |
+//! | a state that stands still | [`RangeMap::read`] | the layout is locked |
+//! | and to change it | [`RangeMap::write`] | one writer |
+//!
+//! [`Mm`] is an address space on top of it, with Linux's rules for page faults:
+//!
+//! | to | through | what is held |
+//! |---|---|---|
+//! | handle a fault | [`Mm::handle_fault`] | the VMA's own lock, or the mm lock for reading |
+//! | find a VMA and lock it, without the mm lock | [`Mm::lock_vma`] | the VMA's own lock |
+//! | find a VMA under the mm lock, growing a stack to it | [`Mm::find_vma_for_fault`] | the mm lock for reading |
+//! | map, unmap, grow | [`Mm::write`] | the mm lock for writing |
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
+// The integration tests' oracle, sequences and shapes are compiled here once more, at fan-out 4: `FANOUT` is small in unit tests.
+#[cfg(test)]
+extern crate self as vmaple;
+#[cfg(test)]
+#[path = "../tests/it/oracle.rs"]
+mod oracle;
+#[cfg(test)]
+#[path = "../tests/it/sequences.rs"]
+mod sequences;
+#[cfg(all(test, not(miri)))]
+#[path = "../tests/it/shape.rs"]
+mod shape;
+
+mod addr;
+mod error;
+mod fault;
+mod lock;
+mod map;
+mod mm;
+mod sync;
+mod tree;
+mod value;
+mod vma;
+
+pub use addr::{Access, PAGE_SIZE, Span};
+pub use error::{
+    BrkError, BuildCause, BuildError, EditError, ExpandError, ExtendError, Fault, GapError, InsertCause, InsertError, Interrupted,
+    LayoutError, Limit, LockVmaError, MadviseError, MapCause, MapError, MlockError, MmapError, MprotectError, MremapError, MsealError,
+    MunmapError, RangeError, Rejected, ReplaceError, ResourceError, SegvCode, Signal, SpliceCause, SpliceError, SynchronizeError,
+    WaitError,
+};
+pub use fault::{FaultContext, FaultedVma};
+pub use lock::{Interrupt, MmLock, RawMmLock, Speculation};
+pub use map::{BudgetPolicy, Builder, Cursor, PinGuard, RangeMap, ReadGuard, Reader, WriteGuard};
+pub use mm::{
+    Advice, GuardGapPolicy, LayoutPolicy, Limits, LockAll, LockedVma, MapCountLimit, MapRequest, Mm, MmPin, MmReadGuard, MmStats,
+    MmWriteGuard, MremapFlags, PartialEffects, Plan, Roads, UpgradePolicy, VmaGuard,
+};
+pub use sync::Shared;
+pub use tree::edit::{Removed, RemovedEntry};
+pub use tree::gap::GapQuery;
+pub use tree::iter::Range;
+pub use tree::stats::Stats;
+pub use tree::validate::Violation;
+pub use tree::walk::{Entry, View};
+pub use value::{Inline, Value};
+pub use vma::{AnonOwner, Backing, ObjectId, Patience, Payload, Vma, VmaFlags, VmaRecord, VmaSpec};

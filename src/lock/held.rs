@@ -1,0 +1,117 @@
+//! Who would wait for itself: in debug builds each thread knows the locks that it holds, and may not wait for one of them.
+//!
+//! A thread that reads, and reads again while a writer waits, waits for the writer, which waits for its first hold. Only a *wait* is
+//! refused: that the same thread reads twice when nobody waits may be luck, but is no deadlock.
+//!
+//! The same for a lock that comes after this one in the order, of a VMA: who holds it may not wait for this one, whose writer may wait for
+//! him (3.11). In release builds, and in models (their
+//! threads share one thread of the system, and the checkers see deadlocks themselves), there is nothing here.
+
+#[cfg(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle))))]
+pub(super) use noted::Held;
+
+#[cfg(not(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle)))))]
+pub(super) use nothing::Held;
+
+#[cfg(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle))))]
+mod noted {
+    use super::super::state::Mode;
+    use std::cell::RefCell;
+    use std::sync::{Mutex, PoisonError};
+
+    thread_local! {
+        /// The locks that the thread holds, by number; one as often as it is held.
+        static HOLDS: RefCell<Vec<(u64, Mode)>> = const { RefCell::new(Vec::new()) };
+        /// The same for the locks inside them.
+        static INNER: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// A lock's number. Not its address: a guard that was forgotten must not be charged to a later lock at the same place.
+    #[derive(Debug)]
+    pub(in super::super) struct Held(u64);
+
+    impl Held {
+        pub(in super::super) const NOTED: bool = true;
+
+        pub(in super::super) fn new() -> Self {
+            static LAST: Mutex<u64> = Mutex::new(0);
+            let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+            *last += 1;
+            Self(*last)
+        }
+
+        /// The calling thread has taken the lock.
+        pub(in super::super) fn note(&self, mode: Mode) {
+            // A thread that is ending has no list any more, and nothing to wait for.
+            _ = HOLDS.try_with(|holds| holds.borrow_mut().push((self.0, mode)));
+        }
+
+        /// It has released it.
+        pub(in super::super) fn strike(&self, mode: Mode) {
+            _ = HOLDS.try_with(|holds| {
+                let mut holds = holds.borrow_mut();
+                if let Some(i) = holds.iter().rposition(|hold| *hold == (self.0, mode)) {
+                    holds.swap_remove(i);
+                }
+            });
+        }
+
+        /// The calling thread has taken a lock that comes after this one.
+        pub(in super::super) fn note_inner(&self) {
+            _ = INNER.try_with(|inner| inner.borrow_mut().push(self.0));
+        }
+
+        /// It has released it.
+        pub(in super::super) fn strike_inner(&self) {
+            _ = INNER.try_with(|inner| {
+                let mut inner = inner.borrow_mut();
+                if let Some(i) = inner.iter().rposition(|hold| *hold == self.0) {
+                    inner.swap_remove(i);
+                }
+            });
+        }
+
+        /// Panics if the calling thread, which is about to wait for the lock, holds it, or one inside it.
+        #[track_caller]
+        pub(in super::super) fn refuse_self(&self, asked: Mode) {
+            let held = HOLDS.try_with(|holds| holds.borrow().iter().find(|hold| hold.0 == self.0).map(|hold| hold.1)).ok().flatten();
+            let said = |mode| if mode == Mode::Read { "read" } else { "write" };
+            if let Some(held) = held {
+                let (asked, held) = (said(asked), said(held));
+                panic!("deadlock: a thread that holds the mm lock for {held} waits to take it for {asked}, which waits for its own hold");
+            }
+            if INNER.try_with(|inner| inner.borrow().contains(&self.0)).unwrap_or(false) {
+                let asked = said(asked);
+                panic!(
+                    "lock order: a thread that holds a VMA waits to take the mm lock for {asked}; a writer that has it may wait for the VMA"
+                );
+            }
+        }
+    }
+}
+
+#[cfg(not(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle)))))]
+mod nothing {
+    use super::super::state::Mode;
+
+    #[derive(Debug)]
+    pub(in super::super) struct Held;
+
+    impl Held {
+        pub(in super::super) const NOTED: bool = false;
+
+        pub(in super::super) fn new() -> Self {
+            Self
+        }
+        #[inline]
+        pub(in super::super) fn note(&self, _: Mode) {}
+        #[inline]
+        pub(in super::super) fn strike(&self, _: Mode) {}
+        #[inline]
+        pub(in super::super) fn note_inner(&self) {}
+        #[inline]
+        pub(in super::super) fn strike_inner(&self) {}
+        #[inline]
+        pub(in super::super) fn refuse_self(&self, _: Mode) {}
+    }
+}

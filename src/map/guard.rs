@@ -1,0 +1,482 @@
+//! The lock's guards: what may be asked of a layout that stands still, and what may be done to it.
+
+use super::RangeMap;
+use crate::addr::Span;
+use crate::error::{EditError, ExtendError, GapError, InsertError, Rejected, ReplaceError, ResourceError, SpliceError};
+use crate::lock::{MmLock, RawMmLock, ReadHold, WriteHold};
+use crate::tree::Editor;
+use crate::tree::build::Loader;
+use crate::tree::edit::Removed;
+use crate::tree::gap::GapQuery;
+use crate::tree::list::List;
+use crate::tree::prepared::Prepared;
+use crate::tree::validate::Violation;
+use crate::tree::walk::View;
+use crate::value::Value;
+use core::fmt;
+use core::mem::{self, MaybeUninit};
+use core::ops::{Deref, DerefMut, RangeBounds};
+
+/// The layout locked for reading: it stands still, and what is read through the guard is one state.
+///
+/// Growing under it does not compile: what changes the layout is a method of [`WriteGuard`].
+///
+/// ```compile_fail,E0599
+/// # use vmaple::RangeMap;
+/// let map: RangeMap<u64> = RangeMap::new();
+/// map.read().extend_down(0x2000, 0x1000); // StackRot, CVE-2023-3269: a stack expanded under the read lock
+/// ```
+/// ```
+/// # use vmaple::RangeMap;
+/// # let map: RangeMap<u64> = RangeMap::new();
+/// map.write().extend_down(0x2000, 0x1000); // the same under the write lock
+/// ```
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct ReadGuard<'m, V: Value, L: RawMmLock = MmLock> {
+    map: &'m RangeMap<V, L>,
+    hold: ReadHold<'m, L>,
+    /// After the hold: what a write guard left behind when it became this one is dropped when nothing is locked any more.
+    dead: Dead<'m, V, L>,
+}
+
+impl<'m, V: Value, L: RawMmLock> ReadGuard<'m, V, L> {
+    pub(super) fn new(map: &'m RangeMap<V, L>, hold: ReadHold<'m, L>) -> Self {
+        Self { map, hold, dead: Dead::none(map) }
+    }
+
+    /// Becomes the write guard, if this is the only guard and no writer waits. The layout stands still from the one to the other: what
+    /// was found is still so. Otherwise the read guard comes back, as it was.
+    ///
+    /// After a failure: drop it, take [`RangeMap::write`], and *find again*. To wait for the write guard with a read guard in hand is to
+    /// wait for oneself, and two that do it would wait for each other.
+    ///
+    /// # Concurrency
+    /// Never waits, not even for the budget: one compare-and-swap. The write sequence has begun when it returns.
+    ///
+    /// # Errors
+    /// The read guard: another reader is inside, or a writer waits.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::RangeMap;
+    /// let map: RangeMap<u64> = RangeMap::builder().build_from([(0x3000..0x4000, 1)]).unwrap();
+    /// let reader = map.read();
+    /// let stack = reader.find(0x2000).unwrap().span();
+    /// let Ok(mut writer) = reader.try_upgrade() else { unreachable!("nobody else is here") };
+    /// writer.extend_down(stack.start(), 0x2000).unwrap();
+    /// let reader = writer.downgrade();
+    /// assert!(reader.lookup(0x2000).is_some());
+    /// ```
+    /// ```compile_fail,E0505
+    /// # use vmaple::RangeMap;
+    /// let map: RangeMap<u64> = RangeMap::new();
+    /// let reader = map.read();
+    /// let entry = reader.lookup(1);
+    /// let writer = reader.try_upgrade(); // the entry is borrowed across the upgrade
+    /// println!("{entry:?}");
+    /// ```
+    pub fn try_upgrade(self) -> Result<WriteGuard<'m, V, L>, Self> {
+        let Self { map, hold, dead } = self;
+        match hold.try_upgrade() {
+            Ok(hold) => {
+                let mut writer = WriteGuard::new(map, hold);
+                writer.carried = dead;
+                Ok(writer)
+            }
+            Err(hold) => Err(Self { map, hold, dead }),
+        }
+    }
+
+    /// Makes a map with the same entries, each value cloned; with the same budget and policy, the same epochs, and a lock of its own.
+    ///
+    /// # Complexity
+    /// O(n), with no search: the copy is built level by level, filled to the brim.
+    ///
+    /// # Errors
+    /// [`ResourceError::OutOfMemory`].
+    ///
+    /// # Panics
+    /// If a value's `Clone` does; this map is as it was, and what was cloned is dropped, here under the lock (as where memory is short).
+    pub fn dup(&self) -> Result<RangeMap<V, L>, ResourceError>
+    where
+        V: Clone,
+        L: Default,
+    {
+        dup(self.map, self)
+    }
+}
+
+impl<V: Value, L: RawMmLock> Deref for ReadGuard<'_, V, L> {
+    type Target = View<V>;
+
+    fn deref(&self) -> &View<V> {
+        #[allow(unsafe_code, reason = "a read hold is what a view needs")]
+        // SAFETY: the read hold keeps writers out as long as the view, which borrows the guard.
+        unsafe {
+            self.map.tree.view()
+        }
+    }
+}
+
+impl<V: Value, L: RawMmLock> fmt::Debug for ReadGuard<'_, V, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadGuard").finish_non_exhaustive()
+    }
+}
+
+/// The layout locked for writing: the one way to change it. Derefs to the readers' methods.
+///
+/// Each method either does all that it says or fails with nothing changed; readers see the whole change or none of it. A panic while
+/// the guard is held leaves the map valid and the lock released: there is no half-done state to poison it for.
+///
+/// ```compile_fail,E0502
+/// # use vmaple::RangeMap;
+/// let map: RangeMap<u64> = RangeMap::new();
+/// let mut writer = map.write();
+/// let entry = writer.lookup(1);
+/// writer.insert(0..1, 7).unwrap(); // the entry is borrowed across an edit
+/// println!("{entry:?}");
+/// ```
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct WriteGuard<'m, V: Value, L: RawMmLock = MmLock> {
+    map: &'m RangeMap<V, L>,
+    editor: Lent<Editor<'m, V>>,
+    /// Taken by the drop, which has work before and after the unlock, or by a downgrade.
+    hold: Option<WriteHold<'m, L>>,
+    /// What an earlier write guard left behind, brought here by an upgrade. A field: dropped after `drop` has released the lock.
+    carried: Dead<'m, V, L>,
+}
+
+impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
+    pub(super) fn new(map: &'m RangeMap<V, L>, hold: WriteHold<'m, L>) -> Self {
+        #[allow(unsafe_code, reason = "a write hold is what an editor needs")]
+        // SAFETY: the write hold makes this the one writer, until the drop or a downgrade gives it up as its last use of the editor.
+        let editor = unsafe { map.tree.edit() };
+        Self { map, editor: Lent(MaybeUninit::new(editor)), hold: Some(hold), carried: Dead::none(map) }
+    }
+
+    /// Becomes a read guard, with no moment in between: no other writer can have been there. Readers that wait are let in beside it,
+    /// though writers wait too.
+    ///
+    /// Values that were removed and that no reader can reach any more are dropped when the read guard is: no code of the embedder runs
+    /// while anything is locked.
+    ///
+    /// # Concurrency
+    /// Never waits. The write sequence has ended when anyone sees a read hold.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::RangeMap;
+    /// let map: RangeMap<u64> = RangeMap::new();
+    /// let mut writer = map.write();
+    /// writer.insert(0..8, 1).unwrap();
+    /// let reader = writer.downgrade();
+    /// assert!(map.try_read().is_some() && map.try_write().is_none());
+    /// assert_eq!(reader.lookup(3).map(|entry| *entry.value()), Some(1));
+    /// ```
+    /// ```compile_fail,E0382
+    /// # use vmaple::RangeMap;
+    /// let map: RangeMap<u64> = RangeMap::new();
+    /// let mut writer = map.write();
+    /// let reader = writer.downgrade();
+    /// writer.insert(0..8, 1); // it is no writer any more
+    /// ```
+    pub fn downgrade(mut self) -> ReadGuard<'m, V, L> {
+        let dead = self.settle();
+        let Some(hold) = self.hold.take() else { unreachable!("it is taken here and in the drop alone") };
+        ReadGuard { map: self.map, hold: hold.downgrade(), dead }
+    }
+
+    /// Ends the work of the editor, with the lock held still; what is to be dropped when it is not.
+    fn settle(&mut self) -> Dead<'m, V, L> {
+        self.editor.tend();
+        let mut dead = mem::replace(&mut self.carried, Dead::none(self.map));
+        dead.add(self.editor.take_dead());
+        dead
+    }
+
+    /// Puts a value over a range in which there is nothing yet.
+    ///
+    /// # Complexity
+    /// O(log n): copies one leaf, and stores to one slot.
+    ///
+    /// # Errors
+    /// [`InsertError`], with the value: the range holds no address, an entry is in the way, or a resource is short.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{InsertCause, RangeMap, Span};
+    /// let map = RangeMap::new();
+    /// let mut writer = map.write();
+    /// writer.insert(0x1000..0x3000, 1u64).unwrap();
+    /// let error = writer.insert(0x2000..=u64::MAX, 2).unwrap_err();
+    /// assert_eq!(error.value, 2);
+    /// let asked = Span::new(0x2000, u64::MAX).unwrap();
+    /// assert_eq!(error.cause, InsertCause::Occupied { asked, by: Span::new(0x1000, 0x2fff).unwrap() });
+    /// ```
+    pub fn insert(&mut self, range: impl RangeBounds<u64>, value: V) -> Result<(), InsertError<V>> {
+        self.editor.insert(range, value)
+    }
+
+    /// Puts a value over a range, whatever is there: entries inside go, entries that stick out keep what sticks out (the value is
+    /// cloned where one is cut in two). No address of the range ever looks unmapped to a reader.
+    ///
+    /// Tells what was removed; those values are dropped when no reader can reach them any more.
+    ///
+    /// # Errors
+    /// [`ReplaceError`], with the value: the range holds no address, or a resource is short.
+    ///
+    /// # Panics
+    /// If `V::clone` does; nothing has changed then.
+    pub fn replace(&mut self, range: impl RangeBounds<u64>, value: V) -> Result<Removed<'_, V>, ReplaceError<V>>
+    where
+        V: Clone,
+    {
+        self.editor.replace(range, value)
+    }
+
+    /// Replaces all that is in a range by several entries at once: entries inside go, entries that stick out keep what sticks out (the
+    /// value is cloned where one is cut in two). A reader sees what was there before or what is there after: so is an entry moved without
+    /// a moment in which it is nowhere, or twice.
+    ///
+    /// Tells what was removed; those values are dropped when no reader can reach them any more.
+    ///
+    /// # Complexity
+    /// O(log n + k), with k the entries in the range and the new ones: over a wide range it copies all that stays in between.
+    ///
+    /// # Errors
+    /// [`SpliceError`], with the entries: a range holds no address, they are not in order or not inside the range, or a resource is short.
+    ///
+    /// # Panics
+    /// If `V::clone` does; nothing has changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{RangeMap, Span};
+    /// // before  A..B
+    /// // after   .A.B
+    /// let map: RangeMap<char> = RangeMap::new();
+    /// let mut writer = map.write();
+    /// writer.insert(0..4, 'A').unwrap();
+    /// writer.insert(12..16, 'B').unwrap();
+    /// writer.splice(0..12, [(Span::new(4, 7).unwrap(), 'A')])?;
+    /// assert_eq!(writer.iter().map(|entry| (entry.start(), *entry.value())).collect::<Vec<_>>(), [(4, 'A'), (12, 'B')]);
+    /// # Ok::<(), vmaple::SpliceError<Vec<(Span, char)>>>(())
+    /// ```
+    pub fn splice<I>(&mut self, range: impl RangeBounds<u64>, entries: I) -> Result<Removed<'_, V>, SpliceError<Vec<(Span, V)>>>
+    where
+        I: IntoIterator<Item = (Span, V)>,
+        V: Clone,
+    {
+        let mut list = List::new();
+        let mut entries = entries.into_iter();
+        while let Some((span, value)) = entries.next() {
+            if let Err((value, cause)) = list.push(span, value) {
+                return Err(Rejected::new(list.take().chain([(span, value)]).chain(entries).collect::<Vec<_>>(), cause));
+            }
+        }
+        self.editor.splice_list(range, list).map_err(|(mut list, cause)| Rejected::new(list.take().collect::<Vec<_>>(), cause))
+    }
+
+    /// The same in two steps, cutting nothing: see [`Editor::prepare_list`].
+    pub(crate) fn prepare(&mut self, span: Span, list: List<V>) -> Result<Prepared<'_, 'm, V>, ResourceError> {
+        self.editor.prepare_list(span, list)
+    }
+
+    /// Empties a range: entries inside go, entries that stick out keep what sticks out (the value is cloned where one is cut in two).
+    ///
+    /// Tells what was removed; nothing where there was nothing. Those values are dropped when no reader can reach them any more.
+    ///
+    /// # Errors
+    /// [`EditError`]: the range holds no address, or a resource is short.
+    ///
+    /// # Panics
+    /// If `V::clone` does; nothing has changed then.
+    pub fn remove(&mut self, range: impl RangeBounds<u64>) -> Result<Removed<'_, V>, EditError>
+    where
+        V: Clone,
+    {
+        self.editor.remove(range)
+    }
+
+    /// Removes the whole entry that contains the address; cuts nothing, so it needs no `Clone`.
+    ///
+    /// # Errors
+    /// [`ResourceError`].
+    pub fn remove_entry(&mut self, address: u64) -> Result<Removed<'_, V>, ResourceError> {
+        self.editor.remove_entry(address)
+    }
+
+    /// Grows the entry that contains `address` downward until it starts at `start`, and tells its bounds. Where it starts there or
+    /// below already, that is all.
+    ///
+    /// # Complexity
+    /// O(log n). One store that readers see: nothing is allocated, nothing retired.
+    ///
+    /// # Errors
+    /// [`ExtendError`]: no entry there, or a neighbour in the way.
+    pub fn extend_down(&mut self, address: u64, start: u64) -> Result<Span, ExtendError> {
+        self.editor.extend_down(address, start)
+    }
+
+    /// Grows the entry that contains `address` upward until its last address is `last`, and tells its bounds. Where it ends there or
+    /// above already, that is all.
+    ///
+    /// # Errors
+    /// [`ExtendError`]: no entry there, a neighbour in the way, or a resource short.
+    pub fn extend_up(&mut self, address: u64, last: u64) -> Result<Span, ExtendError> {
+        self.editor.extend_up(address, last)
+    }
+
+    /// Finds unmapped room.
+    ///
+    /// # Complexity
+    /// O(log n) where every gap of the size has room for the alignment (so always for alignments up to that of the entries); a gap
+    /// that is large enough but lies wrong costs a look each.
+    ///
+    /// # Errors
+    /// [`GapError`]: the query makes no sense, or nothing fits.
+    pub fn find_gap(&self, query: &GapQuery) -> Result<Span, GapError> {
+        self.editor.find_gap(query)
+    }
+
+    /// As [`ReadGuard::dup`].
+    ///
+    /// # Errors
+    /// [`ResourceError::OutOfMemory`].
+    ///
+    /// # Panics
+    /// If a value's `Clone` does; this map is as it was, and what was cloned is dropped, here under the lock (as where memory is short).
+    pub fn dup(&self) -> Result<RangeMap<V, L>, ResourceError>
+    where
+        V: Clone,
+        L: Default,
+    {
+        dup(self.map, self)
+    }
+
+    /// Checks the index's invariants, by number, and its counters.
+    ///
+    /// # Complexity
+    /// O(n).
+    ///
+    /// # Errors
+    /// [`Violation`]: this crate has a bug.
+    pub fn validate(&self) -> Result<(), Violation> {
+        self.editor.validate()
+    }
+
+    pub(super) fn reclaim(&mut self) {
+        self.editor.reclaim();
+    }
+
+    pub(super) fn release(&mut self) {
+        self.editor.release();
+    }
+}
+
+fn dup<V: Value + Clone, L: RawMmLock + Default>(map: &RangeMap<V, L>, view: &View<V>) -> Result<RangeMap<V, L>, ResourceError> {
+    let builder = map.like();
+    let mut loader = Loader::new(builder.collector.clone(), builder.budget_bytes);
+    for entry in view {
+        // The entries are in order: nothing but memory can be short.
+        loader.push(entry.span(), entry.value().clone()).map_err(|_| ResourceError::OutOfMemory)?;
+    }
+    Ok(RangeMap::with(builder, loader.finish()?, L::default()))
+}
+
+/// Values that no reader can reach any more, to be dropped when nothing is locked: the embedder's code may use the map.
+struct Dead<'m, V: Value, L: RawMmLock> {
+    values: Vec<MaybeUninit<V>>,
+    map: &'m RangeMap<V, L>,
+}
+
+impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
+    fn none(map: &'m RangeMap<V, L>) -> Self {
+        Self { values: Vec::new(), map }
+    }
+
+    /// Adds to them. Mostly there are none yet, and nothing is copied.
+    fn add(&mut self, values: Vec<MaybeUninit<V>>) {
+        if self.values.is_empty() {
+            self.values = values;
+        } else {
+            self.values.extend(values);
+        }
+    }
+}
+
+impl<V: Value, L: RawMmLock> Drop for Dead<'_, V, L> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.values.is_empty() {
+            self.drop_all();
+        }
+    }
+}
+
+impl<V: Value, L: RawMmLock> Dead<'_, V, L> {
+    #[cold]
+    fn drop_all(&mut self) {
+        for value in self.values.drain(..) {
+            if crate::tree::drop_contained(value) {
+                self.map.tree.counters().drop_panics.bump();
+            }
+        }
+    }
+}
+
+/// What may be stale while it is still there: the writer's exclusive borrow, once the guard's drop has released the lock.
+///
+/// The guard goes into a function by value (`drop(writer)`), and an exclusive reference in it would be promised to be the only one until that
+/// returns; but from the unlock on there may be another writer. In a union it promises nothing (std's unstable `MaybeDangling`).
+#[derive(Debug)]
+struct Lent<T>(MaybeUninit<T>);
+
+impl<T> Deref for Lent<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        #[allow(unsafe_code, reason = "looks into a union")]
+        // SAFETY: made of a value, and never taken out.
+        unsafe {
+            self.0.assume_init_ref()
+        }
+    }
+}
+
+impl<T> DerefMut for Lent<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        #[allow(unsafe_code, reason = "looks into a union")]
+        // SAFETY: as above.
+        unsafe {
+            self.0.assume_init_mut()
+        }
+    }
+}
+
+impl<V: Value, L: RawMmLock> Deref for WriteGuard<'_, V, L> {
+    type Target = View<V>;
+
+    fn deref(&self) -> &View<V> {
+        self.editor.view()
+    }
+}
+
+impl<V: Value, L: RawMmLock> Drop for WriteGuard<'_, V, L> {
+    fn drop(&mut self) {
+        if self.hold.is_none() {
+            return; // downgraded: the editor is another's by now
+        }
+        let dead = self.settle();
+        drop(self.hold.take());
+        // The embedder's code runs only now, when nothing is locked: it may use the map.
+        drop(dead);
+    }
+}
+
+impl<V: Value, L: RawMmLock> fmt::Debug for WriteGuard<'_, V, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteGuard").finish_non_exhaustive()
+    }
+}

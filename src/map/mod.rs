@@ -1,0 +1,417 @@
+//! [`RangeMap`] (L2): the lock and the tree joined, once.
+//!
+//! Who may do what is in the types: a [`PinGuard`] or a [`Reader`] asks without a lock, a [`ReadGuard`] asks a state that stands still, a
+//! [`WriteGuard`] changes it. A pin is not a lock: it keeps what was read readable, and promises nothing about the present. Which lock
+//! it is, is a parameter of the map and of the lock's two guards alone: pins and readers do not know.
+
+mod guard;
+mod pin;
+
+pub use guard::{ReadGuard, WriteGuard};
+pub use pin::{Cursor, PinGuard, Reader};
+
+use crate::addr::Span;
+use crate::error::{BuildError, Interrupted, Rejected, SynchronizeError};
+use crate::lock::{Lock, MmLock, RawMmLock, Speculation, WriteHold};
+use crate::sync::{Collector, Pause, Reclaim, TicketLine};
+use crate::tree::Tree;
+use crate::tree::build::Loader;
+use crate::tree::stats::Stats;
+use crate::value::Value;
+use core::fmt;
+use core::ops::RangeBounds;
+
+/// What a map does when pinned readers keep it from reusing what it removed, and its budget is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BudgetPolicy {
+    /// The change that would go over the budget fails with [`ResourceError::OverBudget`](crate::ResourceError::OverBudget), and
+    /// nothing has changed.
+    #[default]
+    Fail,
+    /// [`RangeMap::write`] waits, before it takes the lock, until half of the budget is free again. It does not wait where the calling
+    /// thread itself is pinned (that would be for ever), and a single hold of the guard that removes more than is free fails as above.
+    Wait,
+}
+
+/// How a map is to be: its budget, and whose epochs it lives by.
+///
+/// # Examples
+/// ```
+/// use vmaple::{BudgetPolicy, RangeMap};
+/// let map: RangeMap<u64> = RangeMap::builder().budget_bytes(1 << 20).policy(BudgetPolicy::Wait).build();
+/// assert_eq!(map.stats().held_bytes, 0);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    collector: Collector,
+    budget_bytes: usize,
+    policy: BudgetPolicy,
+}
+
+impl Builder {
+    /// At most so many bytes of removed nodes and values may wait for readers (64 MiB unless said).
+    pub fn budget_bytes(mut self, bytes: usize) -> Self {
+        self.budget_bytes = bytes;
+        self
+    }
+
+    /// What happens when they would be more.
+    pub fn policy(mut self, policy: BudgetPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Gives the map epochs of its own, so that readers pinned in other maps do not hold back what this one removed. A plain
+    /// [`pin`](RangeMap::pin) of such a map costs some nanoseconds more.
+    pub fn private_epochs(mut self) -> Self {
+        self.collector = Collector::private();
+        self
+    }
+
+    /// Makes the map, empty.
+    #[must_use]
+    pub fn build<V: Value>(self) -> RangeMap<V> {
+        let tree = Tree::new(self.collector.clone(), self.budget_bytes);
+        RangeMap::with(self, tree, MmLock::new())
+    }
+
+    /// Makes the map of entries that come in order.
+    ///
+    /// # Complexity
+    /// O(n); the nodes are filled to the brim.
+    ///
+    /// # Errors
+    /// [`BuildError`] at the first item whose range holds no address or does not start above the one before, or for want of memory.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::RangeMap;
+    /// let map = RangeMap::builder().build_from([(0x1000..0x2000, 1u64), (0x2000..0x5000, 2)]).unwrap();
+    /// assert_eq!(map.len(), 2);
+    /// ```
+    pub fn build_from<V: Value, R: RangeBounds<u64>>(
+        self,
+        entries: impl IntoIterator<Item = (R, V)>,
+    ) -> Result<RangeMap<V>, BuildError<V>> {
+        let mut loader = Loader::new(self.collector.clone(), self.budget_bytes);
+        for (range, value) in entries {
+            match Span::of(range) {
+                Ok(span) => loader.push(span, value)?,
+                Err(error) => return Err(Rejected::new(Some(value), error)),
+            }
+        }
+        let tree = loader.finish().map_err(|error| Rejected::new(None, error))?;
+        Ok(RangeMap::with(self, tree, MmLock::new()))
+    }
+}
+
+/// A map from disjoint ranges of addresses to values: lookups without a lock, one writer at a time.
+///
+/// # Concurrency
+/// Through [`pin`](Self::pin) and [`reader`](Self::reader) a lookup takes no lock and writes no shared memory; it neither waits for the
+/// writer nor makes it wait. [`write`](Self::write) serializes writers; what they remove is reused when the readers that were pinned
+/// at the time have gone on. [`read`](Self::read) keeps writers out, for those who need the whole to stand still; a read guard can
+/// become the write guard with no moment in between ([`ReadGuard::try_upgrade`]), and a write guard a read guard
+/// ([`WriteGuard::downgrade`]).
+///
+/// # Panics
+/// Waiting for the lock panics in debug builds where the calling thread holds it already, and would wait for itself; in release builds
+/// it waits for ever. A thread that reads must not read again while a writer waits, nor wait to write.
+///
+/// A panic under a guard releases it and poisons nothing: there is no half-done state.
+///
+/// Values are dropped by writers (or [`reclaim`](Self::reclaim), or the map's own drop), after their lock is released, never by
+/// readers; so a value's `Drop` may use the map. A panic in it is contained and counted.
+///
+/// # Examples
+/// ```
+/// use vmaple::RangeMap;
+///
+/// let map = RangeMap::new();
+/// map.write().insert(0x1000..0x5000, 1u64).unwrap();
+///
+/// let mut reader = map.reader(); // a thread keeps one
+/// assert_eq!(reader.lookup(0x1234).map(|entry| *entry.value()), Some(1));
+///
+/// let mut writer = map.write();
+/// for gone in writer.remove(0x2000..0x3000).unwrap().iter() {
+///     assert!(gone.was_cut());
+/// }
+/// drop(writer);
+/// assert!(reader.lookup(0x2000).is_none());
+/// ```
+pub struct RangeMap<V: Value, L: RawMmLock = MmLock> {
+    tree: Tree<V>,
+    lock: Lock<L>,
+    collector: Collector,
+    budget_bytes: usize,
+    policy: BudgetPolicy,
+}
+
+#[allow(unsafe_code, reason = "the tree's cell is reached under the lock alone")]
+// SAFETY: with the map go its values, and no borrow stays behind.
+unsafe impl<V: Value + Send, L: RawMmLock + Send> Send for RangeMap<V, L> {}
+
+#[allow(unsafe_code, reason = "as above")]
+// SAFETY: readers share nodes through atomics and memory that never changes, and hand out `&V` (V: Sync); writers are one at a time, by the
+// lock, and may drop a value that another thread put in (V: Send).
+unsafe impl<V: Value + Send + Sync, L: RawMmLock + Sync> Sync for RangeMap<V, L> {}
+
+impl RangeMap<()> {
+    /// How a map is to be, of any kind of value.
+    pub fn builder() -> Builder {
+        Builder { collector: Collector::shared(), budget_bytes: 64 << 20, policy: BudgetPolicy::Fail }
+    }
+}
+
+impl<V: Value> RangeMap<V> {
+    /// Makes an empty map: a budget of 64 MiB, failing beyond it, the library's shared epochs.
+    #[must_use]
+    pub fn new() -> Self {
+        RangeMap::builder().build()
+    }
+}
+
+impl<V: Value, L: RawMmLock> RangeMap<V, L> {
+    /// Puts another lock under the map: the embedder's own. Nobody can hold the one before, since nobody borrows the map.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{MmLock, RangeMap};
+    /// let map: RangeMap<u64> = RangeMap::builder().build_from([(0x1000..0x2000, 1)]).unwrap();
+    /// let map: RangeMap<u64, MmLock> = map.with_lock(MmLock::new());
+    /// assert_eq!(map.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn with_lock<K: RawMmLock>(self, lock: K) -> RangeMap<V, K> {
+        let Self { tree, lock: _, collector, budget_bytes, policy } = self;
+        RangeMap { tree, lock: Lock::new(lock), collector, budget_bytes, policy }
+    }
+
+    fn with(builder: Builder, tree: Tree<V>, lock: L) -> Self {
+        let Builder { collector, budget_bytes, policy } = builder;
+        Self { tree, lock: Lock::new(lock), collector, budget_bytes, policy }
+    }
+
+    pub(crate) fn like(&self) -> Builder {
+        Builder { collector: self.collector.clone(), budget_bytes: self.budget_bytes, policy: self.policy }
+    }
+
+    /// Pins the calling thread: what is read through the guard stays readable until it is dropped.
+    ///
+    /// For a single question. A thread that asks often keeps a [`reader`](Self::reader), which is several times cheaper to ask.
+    ///
+    /// # Concurrency
+    /// Lock-free, and not for signal handlers: now and then a pin moves the collector's own queue along by a bounded amount.
+    pub fn pin(&self) -> PinGuard<'_, V> {
+        PinGuard::new(&self.tree, &self.collector)
+    }
+
+    /// Registers a reader of the calling thread. Allocates, once.
+    pub fn reader(&self) -> Reader<'_, V> {
+        Reader::new(&self.tree, &self.collector)
+    }
+
+    /// Locks the layout for reading: nothing changes while the guard lives.
+    ///
+    /// # Concurrency
+    /// Waits for a writer that holds the lock or waits for it. A thread that holds a read guard and asks for another while a writer
+    /// waits, or asks for a write guard, would wait for ever.
+    ///
+    /// # Panics
+    /// In debug builds, where the calling thread would wait for itself.
+    #[track_caller]
+    pub fn read(&self) -> ReadGuard<'_, V, L> {
+        ReadGuard::new(self, self.lock.read())
+    }
+
+    /// The same without waiting; none if a writer is inside, or waits.
+    #[must_use]
+    pub fn try_read(&self) -> Option<ReadGuard<'_, V, L>> {
+        Some(ReadGuard::new(self, self.lock.try_read()?))
+    }
+
+    /// As [`read`](Self::read), but a wait ends when the interrupt is raised. What needs no wait is not interrupted.
+    ///
+    /// # Errors
+    /// [`Interrupted`]: nothing is held.
+    ///
+    /// # Panics
+    /// As [`read`](Self::read).
+    #[track_caller]
+    pub fn read_unless(&self, interrupt: &L::Interrupt) -> Result<ReadGuard<'_, V, L>, Interrupted> {
+        Ok(ReadGuard::new(self, self.lock.read_unless(interrupt)?))
+    }
+
+    /// Locks the layout for writing: the one way to change it.
+    ///
+    /// # Concurrency
+    /// Waits for all holders of a read or a write guard; never for pins, but as [`BudgetPolicy::Wait`] says. Lockless readers go on
+    /// meanwhile. A writer may look things up through a pin of its own.
+    ///
+    /// # Panics
+    /// In debug builds, where the calling thread would wait for itself.
+    #[track_caller]
+    pub fn write(&self) -> WriteGuard<'_, V, L> {
+        if self.policy == BudgetPolicy::Wait {
+            // Neither of the two ways to wait has an end of its own.
+            _ = self.wait_for_budget(|| Ok(self.lock.write()), || false);
+        }
+        WriteGuard::new(self, self.lock.write())
+    }
+
+    /// The same without waiting; none if anyone is inside.
+    #[must_use]
+    pub fn try_write(&self) -> Option<WriteGuard<'_, V, L>> {
+        Some(WriteGuard::new(self, self.lock.try_write()?))
+    }
+
+    /// As [`write`](Self::write), but a wait, be it for the lock or for the budget, ends when the interrupt is raised. What needs no wait
+    /// is not interrupted.
+    ///
+    /// # Errors
+    /// [`Interrupted`]: nothing is held. Readers that waited because of this writer alone are let in.
+    ///
+    /// # Panics
+    /// As [`write`](Self::write).
+    #[track_caller]
+    pub fn write_unless(&self, interrupt: &L::Interrupt) -> Result<WriteGuard<'_, V, L>, Interrupted> {
+        if self.policy == BudgetPolicy::Wait {
+            self.wait_for_budget(|| self.lock.write_unless(interrupt), || L::is_raised(interrupt))?;
+        }
+        Ok(WriteGuard::new(self, self.lock.write_unless(interrupt)?))
+    }
+
+    /// Begins lockless work that is to be worth something only if no writer was inside meanwhile; none if one is inside now.
+    ///
+    /// What is read through a pin is true at some moment; of *several* answers, or of an answer and something else that is changed under
+    /// the write guard, [`Speculation::validate`] says whether they were true together.
+    ///
+    /// # Concurrency
+    /// Wait-free; stores nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::RangeMap;
+    /// let map: RangeMap<u64> = RangeMap::builder().build_from([(0..4, 1), (4..8, 2)]).unwrap();
+    /// let speculation = map.speculate().expect("no writer is inside");
+    /// let pin = map.pin();
+    /// let both = (pin.lookup(1).map(|e| *e.value()), pin.lookup(5).map(|e| *e.value()));
+    /// assert!(speculation.validate()); // both at once
+    /// assert_eq!(both, (Some(1), Some(2)));
+    ///
+    /// drop(map.write()); // even a writer that changes nothing
+    /// assert!(!speculation.validate());
+    /// ```
+    #[must_use]
+    pub fn speculate(&self) -> Option<Speculation<'_>> {
+        self.lock.speculate()
+    }
+
+    /// How often the lock was taken for writing and how often such a hold ended, together: odd while one lasts. Successful upgrades
+    /// begin one, downgrades end one.
+    #[must_use]
+    pub fn write_sequence(&self) -> u64 {
+        self.lock.sequence()
+    }
+
+    /// The lock, for who keeps locks of his own that come after it.
+    #[inline]
+    pub(crate) fn lock(&self) -> &Lock<L> {
+        &self.lock
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tree.counters().entries()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the map holds and has done, without a lock.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.tree.counters().stats()
+    }
+
+    /// Recycles what no reader can reach any more, when no write comes along to do it, and says how many bytes must wait still. What was
+    /// recycled and is kept for the next writes goes back to the system.
+    ///
+    /// # Concurrency
+    /// Takes the write lock; never waits for lockless readers.
+    ///
+    /// # Panics
+    /// As [`write`](Self::write).
+    #[track_caller]
+    pub fn reclaim(&self) -> usize {
+        let mut writer = WriteGuard::new(self, self.lock.write());
+        writer.reclaim();
+        writer.release();
+        drop(writer);
+        self.stats().held_bytes
+    }
+
+    /// Waits until every pin and every `Reader` that was pinned before the call has gone on.
+    ///
+    /// After it no reader looks at what was removed before it. (The memory itself is recycled by the next write, or [`reclaim`](Self::reclaim).)
+    ///
+    /// # Concurrency
+    /// Blocks by polling, with growing pauses of at most a millisecond. Takes no lock. A `Reader` that was left pinned and idle is
+    /// waited for: let it [`rest`](Reader::rest).
+    ///
+    /// # Errors
+    /// [`SynchronizeError`] instead of a deadlock, if the calling thread holds a pin, or a `Reader` that is not at rest.
+    pub fn synchronize(&self) -> Result<(), SynchronizeError> {
+        if self.collector.is_pinned() {
+            return Err(SynchronizeError);
+        }
+        let mut line = TicketLine::new();
+        self.collector.mark(line.draw());
+        let mut pause = Pause::default();
+        while !line.expired() {
+            self.collector.advance();
+            pause.next();
+        }
+        Ok(())
+    }
+
+    /// Waits until half of the budget is free; not where this very thread is pinned.
+    fn wait_for_budget<'m>(
+        &'m self,
+        lock: impl Fn() -> Result<WriteHold<'m, L>, Interrupted>,
+        interrupted: impl Fn() -> bool,
+    ) -> Result<(), Interrupted> {
+        let half = self.budget_bytes / 2;
+        let mut pause = Pause::default();
+        while self.tree.counters().held_bytes() > half {
+            if self.collector.is_pinned() {
+                break;
+            }
+            WriteGuard::new(self, lock()?).reclaim();
+            if interrupted() {
+                return Err(Interrupted);
+            }
+            pause.next();
+        }
+        Ok(())
+    }
+}
+
+impl<V: Value> Default for RangeMap<V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<V: Value, L: RawMmLock> fmt::Debug for RangeMap<V, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RangeMap").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

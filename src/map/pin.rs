@@ -1,0 +1,182 @@
+//! Readers without a lock: the pin for one question, the `Reader` that a thread keeps.
+
+use crate::addr::Span;
+use crate::error::RangeError;
+use crate::sync::{Collector, Reclaim};
+use crate::tree::Tree;
+use crate::tree::walk::{Entry, View};
+use crate::value::Value;
+use core::fmt;
+use core::ops::{Deref, RangeBounds};
+
+/// Keeps what is read through it readable, until it is dropped. Not a lock: the map may change meanwhile.
+///
+/// Bound to its thread. While it lives, what writers remove cannot be reused: hold it briefly.
+///
+/// ```compile_fail,E0505
+/// # use vmaple::RangeMap;
+/// let map: RangeMap<u64> = RangeMap::new();
+/// let pin = map.pin();
+/// let entry = pin.lookup(1);
+/// drop(pin); // the entry is borrowed from it
+/// println!("{entry:?}");
+/// ```
+/// ```compile_fail,E0599
+/// # use vmaple::RangeMap;
+/// let map: RangeMap<u64> = RangeMap::new();
+/// map.pin().insert(0..1, 7); // a pin is not a lock
+/// ```
+#[must_use = "the pin ends when it is dropped"]
+pub struct PinGuard<'m, V: Value> {
+    tree: &'m Tree<V>,
+    _pin: <Collector as Reclaim>::Pin,
+}
+
+impl<'m, V: Value> PinGuard<'m, V> {
+    /// The collector is the tree's.
+    pub(super) fn new(tree: &'m Tree<V>, collector: &Collector) -> Self {
+        Self { tree, _pin: collector.pin() }
+    }
+}
+
+impl<V: Value> Deref for PinGuard<'_, V> {
+    type Target = View<V>;
+
+    #[inline]
+    fn deref(&self) -> &View<V> {
+        #[allow(unsafe_code, reason = "a pin is what a view needs")]
+        // SAFETY: pinned by the tree's collector as long as the view, which borrows the guard.
+        unsafe {
+            self.tree.view()
+        }
+    }
+}
+
+impl<V: Value> fmt::Debug for PinGuard<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinGuard").finish_non_exhaustive()
+    }
+}
+
+/// A thread's kept handle: each question pins it afresh, at under a nanosecond when nothing was retired since.
+///
+/// An answer is borrowed from the reader until the next question. Between questions the reader stays pinned, so one that goes idle
+/// must [`rest`](Self::rest), or writers can reuse nothing. Bound to its thread.
+///
+/// # Examples
+/// ```
+/// # use vmaple::RangeMap;
+/// let map = RangeMap::new();
+/// map.write().insert(0x1000..0x2000, 'r').unwrap();
+/// let mut reader = map.reader();
+/// assert_eq!(reader.lookup(0x1800).map(|entry| *entry.value()), Some('r'));
+/// reader.rest(); // nothing more to ask for a while
+/// ```
+pub struct Reader<'m, V: Value> {
+    tree: &'m Tree<V>,
+    session: <Collector as Reclaim>::Session,
+}
+
+impl<'m, V: Value> Reader<'m, V> {
+    /// The collector is the tree's.
+    pub(super) fn new(tree: &'m Tree<V>, collector: &Collector) -> Self {
+        Self { tree, session: collector.session() }
+    }
+
+    /// Pins afresh and shows the index: for several questions under one pin, an iteration, a batch.
+    #[inline]
+    pub fn view(&mut self) -> &View<V> {
+        Collector::refresh(&mut self.session);
+        #[allow(unsafe_code, reason = "a refreshed session is what a view needs")]
+        // SAFETY: pinned by the tree's collector until the next refresh or rest, which need `&mut self`; the view borrows it.
+        unsafe {
+            self.tree.view()
+        }
+    }
+
+    /// The entry that contains the address. See [`View::lookup`].
+    #[inline]
+    pub fn lookup(&mut self, address: u64) -> Option<Entry<'_, V>> {
+        self.view().lookup(address)
+    }
+
+    /// The first entry that ends at or after the address. See [`View::find`].
+    #[inline]
+    pub fn find(&mut self, address: u64) -> Option<Entry<'_, V>> {
+        self.view().find(address)
+    }
+
+    /// The first entry that starts after the address. See [`View::next`].
+    pub fn next(&mut self, address: u64) -> Option<Entry<'_, V>> {
+        self.view().next(address)
+    }
+
+    /// The last entry that ends before the address. See [`View::prev`].
+    pub fn prev(&mut self, address: u64) -> Option<Entry<'_, V>> {
+        self.view().prev(address)
+    }
+
+    /// Goes through the entries of a range, pinned afresh at each step: for long ways, which one pin would make a burden to writers.
+    ///
+    /// # Errors
+    /// [`RangeError`] if the range holds no address.
+    pub fn cursor(&mut self, range: impl RangeBounds<u64>) -> Result<Cursor<'_, 'm, V>, RangeError> {
+        Ok(Cursor { rest: Some(Span::of(range)?), reported: None, reader: self })
+    }
+
+    /// Ends the pin until the next question.
+    pub fn rest(&mut self) {
+        Collector::rest(&mut self.session);
+    }
+}
+
+impl<V: Value> fmt::Debug for Reader<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+/// An iteration of a [`Reader`]: each step is a question of its own, and its answer is borrowed until the next.
+///
+/// Addresses come in order and none twice, and an address that stays mapped throughout is never missed.
+///
+/// # Examples
+/// ```
+/// # use vmaple::RangeMap;
+/// let map = RangeMap::builder().build_from([(0u64..1, 'a'), (5..9, 'b')]).unwrap();
+/// let mut reader = map.reader();
+/// let mut cursor = reader.cursor(..).unwrap();
+/// let mut seen = String::new();
+/// while let Some(entry) = cursor.step() {
+///     seen.push(*entry.value());
+/// }
+/// assert_eq!(seen, "ab");
+/// ```
+pub struct Cursor<'r, 'm, V: Value> {
+    reader: &'r mut Reader<'m, V>,
+    rest: Option<Span>,
+    reported: Option<u64>,
+}
+
+impl<V: Value> Cursor<'_, '_, V> {
+    /// The next entry, clamped to what was not reported yet.
+    pub fn step(&mut self) -> Option<Entry<'_, V>> {
+        let rest = self.rest.take()?;
+        let found = self.reader.view().find(rest.start())?;
+        if found.start() > rest.last() {
+            return None;
+        }
+        // What was reported ends just below `rest`.
+        let floor = if self.reported.is_some() { rest.start() } else { 0 };
+        let found = found.clamped(floor);
+        self.reported = Some(found.last());
+        self.rest = found.last().checked_add(1).and_then(|cursor| Span::new(cursor, rest.last()).ok());
+        Some(found)
+    }
+}
+
+impl<V: Value> fmt::Debug for Cursor<'_, '_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cursor").field("rest", &self.rest).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,142 @@
+//! The accounts of pages: sums over the VMAs, by their flags (2.8, 5.6), and the limits on them.
+
+use super::limits::Limits;
+use super::stats::{MmStats, Roads};
+use crate::addr::PAGE_SIZE;
+use crate::error::Limit;
+use crate::sync::Counter;
+use crate::vma::VmaFlags;
+
+/// The sums, as plain numbers: an operation reckons with them, and they are the mm's when it is done. In pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    total: u64,
+    stack: u64,
+    data: u64,
+    exec: u64,
+    locked: u64,
+    committed: u64,
+}
+
+/// The sums of an address space. Changed under the write guard alone, read by anyone.
+#[derive(Debug, Default)]
+pub(super) struct Accounts([Counter; 6]);
+
+/// Of a number of bytes, the whole pages.
+fn pages_of(bytes: u64) -> u64 {
+    bytes / PAGE_SIZE
+}
+
+fn within(asked_pages: u64, limit_pages: u64, limit: impl FnOnce(u64, u64) -> Limit) -> Result<(), Limit> {
+    if asked_pages > limit_pages { Err(limit(asked_pages, limit_pages)) } else { Ok(()) }
+}
+
+impl Sums {
+    /// The sums in which pages with these flags are.
+    fn of(&mut self, flags: VmaFlags) -> impl Iterator<Item = &mut u64> {
+        [
+            (true, &mut self.total),
+            (flags.is_stack(), &mut self.stack),
+            (flags.is_data(), &mut self.data),
+            (flags.is_exec(), &mut self.exec),
+            (flags.contains(VmaFlags::LOCKED), &mut self.locked),
+            (flags.contains(VmaFlags::ACCOUNT), &mut self.committed),
+        ]
+        .into_iter()
+        .filter_map(|(is_in, sum)| is_in.then_some(sum))
+    }
+
+    /// Enters pages.
+    pub(crate) fn add(&mut self, flags: VmaFlags, pages: u64) {
+        self.of(flags).for_each(|sum| *sum += pages);
+    }
+
+    /// Strikes pages.
+    pub(crate) fn sub(&mut self, flags: VmaFlags, pages: u64) {
+        self.of(flags).for_each(|sum| *sum -= pages);
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    pub(crate) fn locked(&self) -> u64 {
+        self.locked
+    }
+
+    /// Whether so many more fit into what is limited for all, whatever the flags: `RLIMIT_AS`.
+    pub(crate) fn check_total(&self, limits: &Limits, pages: u64) -> Result<(), Limit> {
+        within(self.total.saturating_add(pages), pages_of(limits.address_space_bytes), |asked_pages, limit_pages| Limit::AddressSpace {
+            asked_pages,
+            limit_pages,
+        })
+    }
+
+    /// `RLIMIT_DATA`, where the flags are those of data.
+    pub(crate) fn check_data(&self, limits: &Limits, flags: VmaFlags, pages: u64) -> Result<(), Limit> {
+        let asked = if flags.is_data() { self.data.saturating_add(pages) } else { 0 };
+        within(asked, pages_of(limits.data_bytes), |asked_pages, limit_pages| Limit::Data { asked_pages, limit_pages })
+    }
+
+    /// Both: what a mapping of these flags may not pass.
+    pub(crate) fn check_room(&self, limits: &Limits, flags: VmaFlags, pages: u64) -> Result<(), Limit> {
+        self.check_total(limits, pages).and_then(|()| self.check_data(limits, flags, pages))
+    }
+
+    /// `RLIMIT_MEMLOCK`, where the flags say that it is locked.
+    pub(crate) fn check_locked(&self, limits: &Limits, flags: VmaFlags, pages: u64) -> Result<(), Limit> {
+        let asked = if flags.contains(VmaFlags::LOCKED) { self.locked.saturating_add(pages) } else { 0 };
+        within(asked, pages_of(limits.locked_bytes), |asked_pages, limit_pages| Limit::Locked { asked_pages, limit_pages })
+    }
+
+    /// What may be promised, where the flags say that it is.
+    pub(crate) fn check_commit(&self, limits: &Limits, flags: VmaFlags, pages: u64) -> Result<(), Limit> {
+        let asked = if flags.contains(VmaFlags::ACCOUNT) { self.committed.saturating_add(pages) } else { 0 };
+        within(asked, pages_of(limits.commit_bytes), |asked_pages, limit_pages| Limit::Commit { asked_pages, limit_pages })
+    }
+
+    fn numbers(self) -> [u64; 6] {
+        let Self { total, stack, data, exec, locked, committed } = self;
+        [total, stack, data, exec, locked, committed]
+    }
+
+    pub(super) fn stats(self, roads: Roads) -> MmStats {
+        let Self { total, stack, data, exec, locked, committed } = self;
+        MmStats {
+            total_pages: total,
+            stack_pages: stack,
+            data_pages: data,
+            exec_pages: exec,
+            locked_pages: locked,
+            committed_pages: committed,
+            roads,
+        }
+    }
+}
+
+impl Accounts {
+    pub(super) fn sums(&self) -> Sums {
+        let [total, stack, data, exec, locked, committed] = &self.0;
+        let read = |counter: &Counter| counter.read() as u64;
+        Sums {
+            total: read(total),
+            stack: read(stack),
+            data: read(data),
+            exec: read(exec),
+            locked: read(locked),
+            committed: read(committed),
+        }
+    }
+
+    /// Makes these the sums; the writer only.
+    pub(super) fn set(&self, sums: Sums) {
+        for (counter, number) in self.0.iter().zip(sums.numbers()) {
+            counter.set(count(number));
+        }
+    }
+}
+
+/// Pages of mapped ranges: fewer than a word counts, also where a word has 32 bits, for there the addresses have too.
+fn count(pages: u64) -> usize {
+    usize::try_from(pages).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,119 @@
+//! The heap: Linux's `brk` (5.25), in its order.
+
+use super::limits::Limits;
+use super::place::start_gap;
+use super::plan::{Plan, Words};
+use super::sheet::{Sheet, Sides};
+use super::{Mm, MmWriteGuard};
+use crate::addr::{PAGE_SIZE, Span};
+use crate::error::{BrkError, LayoutError, Limit};
+use crate::vma::{Backing, Kind, Patience, Payload, VmaFlags};
+
+/// What a heap is.
+const HEAP: VmaFlags = VmaFlags::READ
+    .union(VmaFlags::WRITE)
+    .union(VmaFlags::MAYREAD)
+    .union(VmaFlags::MAYWRITE)
+    .union(VmaFlags::MAYEXEC)
+    .union(VmaFlags::ACCOUNT);
+
+impl<P> Mm<P> {
+    /// The break: the first address beyond the heap.
+    #[must_use]
+    pub fn brk(&self) -> u64 {
+        self.state.brk()
+    }
+}
+
+impl<'m, P: Payload + Default> MmWriteGuard<'m, P> {
+    /// Moves the break; tells where it is then. Where it cannot be moved it is where it was: why not, [`plan_brk`](Self::plan_brk) tells.
+    pub fn brk(&mut self, brk: u64) -> u64 {
+        self.plan_brk(brk, Patience::Forever).commit().unwrap_or_else(|_| self.mm().brk())
+    }
+
+    /// The same, planned: tells the break, or why it stays.
+    ///
+    /// The heap's payload is the default one, where it is new.
+    pub fn plan_brk(&mut self, brk: u64, patience: Patience<'_>) -> Plan<'_, 'm, P, BrkError> {
+        let limits = self.mm().limits_now();
+        let (start, old) = (self.mm().state.brk_start(), self.mm().state.brk());
+        let words = Words { brk: Some(brk), ..Words::default() };
+        if brk < start {
+            return self.nothing(Err(BrkError::BelowStart { asked: brk, start }));
+        }
+        let data = brk.saturating_sub(start).saturating_add(limits.loaded_data_bytes);
+        if data > limits.data_bytes {
+            let (asked_pages, limit_pages) = (data / PAGE_SIZE, limits.data_bytes / PAGE_SIZE);
+            return self.nothing(Err(LayoutError::Limit(Limit::Data { asked_pages, limit_pages }).into()));
+        }
+        let Some(new_end) = brk.checked_next_multiple_of(PAGE_SIZE) else {
+            return self.nothing(Err(BrkError::Blocked { asked: brk }));
+        };
+        let old_end = old.next_multiple_of(PAGE_SIZE);
+        if new_end == old_end {
+            let mut plan = self.nothing(Ok(brk));
+            plan.remember(words);
+            return plan;
+        }
+        let span = Span::from_entry(new_end.min(old_end), new_end.max(old_end) - 1);
+        let mut sheet = match Sheet::of(self, span) {
+            Ok(sheet) => sheet,
+            Err(error) => return self.nothing(Err(error.into())),
+        };
+        let outcome = if new_end < old_end {
+            sheet.shrink_heap(span, brk, &limits)
+        } else {
+            self.check_heap(span, brk, &limits).and_then(|flags| sheet.grow_heap(span, brk, start, flags, &limits))
+        };
+        let words = if outcome.is_ok() { words } else { Words::default() };
+        self.plan(sheet, words, outcome, patience)
+    }
+
+    /// Whether the heap may have these pages; the flags that it has.
+    fn check_heap(&self, span: Span, brk: u64, limits: &Limits) -> Result<VmaFlags, BrkError> {
+        let mut flags = HEAP;
+        if self.mm().state.locks_future() {
+            flags |= VmaFlags::LOCKED;
+        }
+        if span.last() >= limits.task_size {
+            return Err(BrkError::Blocked { asked: brk });
+        }
+        self.sums().check_locked(limits, flags, span.pages()).map_err(|limit| BrkError::LockLimit { limit })?;
+        // One page more stays free, and the guard gap of a stack.
+        let is_blocked = self.find(span.start()).is_some_and(|next| span.last() + 1 + PAGE_SIZE > start_gap(&next, limits));
+        if is_blocked { Err(BrkError::Blocked { asked: brk }) } else { Ok(flags) }
+    }
+
+    /// Says where the heap starts, and its break: an address space is told when a program is loaded into it.
+    pub fn set_heap(&mut self, start: u64, brk: u64) {
+        self.mm().state.set_heap(start, brk);
+    }
+}
+
+impl<P: Payload> Sheet<P> {
+    fn shrink_heap(&mut self, span: Span, brk: u64, limits: &Limits) -> Result<u64, BrkError> {
+        if self.within(span).is_empty() {
+            return Err(BrkError::Absent { asked: brk });
+        }
+        self.unmap(span, limits)?;
+        Ok(brk)
+    }
+
+    fn grow_heap(&mut self, span: Span, brk: u64, start: u64, flags: VmaFlags, limits: &Limits) -> Result<u64, BrkError>
+    where
+        P: Default,
+    {
+        self.sums.check_room(limits, flags, span.pages())?;
+        limits.may_map(self.count)?;
+        self.sums.check_commit(limits, flags, span.pages())?;
+        // Only what lies above the heap's start is the heap: what ends right below is not.
+        let heap = span.start().checked_sub(1).and_then(|below| self.lookup(below)).filter(|_| span.start() > start);
+        let payload = heap.map_or_else(P::default, |i| self.parts[i].payload().clone());
+        let kind = Kind { flags, backing: Backing::Anonymous, linear_offset: 0, owner: None, payload };
+        self.put_merging(span, kind, if heap.is_some() { Sides::Below } else { Sides::None })?;
+        if flags.contains(VmaFlags::LOCKED) {
+            self.populate(span)?;
+        }
+        Ok(brk)
+    }
+}

@@ -1,0 +1,255 @@
+//! The mm lock's guards: what may be asked of a layout that stands still, and the one key to what changes it.
+
+use super::accounts::Sums;
+use super::{Mm, Record};
+use crate::addr::Span;
+use crate::error::{ExpandError, ExtendError, WaitError};
+use crate::map::{ReadGuard, WriteGuard};
+use crate::sync::Shared;
+use crate::tree::validate::Violation;
+use crate::tree::walk::{Entry, View};
+use crate::vma::{Patience, Vma, VmaFlags, VmaRecord};
+use core::fmt;
+use core::ops::Deref;
+
+pub(super) fn vma_of<P>(entry: Entry<'_, Record<P>>) -> Vma<'_, P> {
+    Vma::new(entry.span(), entry.value())
+}
+
+/// A VMA that was found while the layout stood still, to be taken along from one guard to the next.
+pub(crate) struct Found<P> {
+    pub(crate) span: Span,
+    pub(crate) record: Record<P>,
+}
+
+impl<P> Found<P> {
+    pub(crate) fn of(vma: Vma<'_, P>) -> Self {
+        Self { span: vma.span(), record: vma.record().clone() }
+    }
+}
+
+/// The questions of both guards.
+macro_rules! questions {
+    () => {
+        /// The VMA that contains the address.
+        #[must_use]
+        pub fn vma(&self, address: u64) -> Option<Vma<'_, P>> {
+            self.view().lookup(address).map(vma_of)
+        }
+
+        /// The first VMA that ends at or after the address: it contains it, or starts above it.
+        #[must_use]
+        pub fn find(&self, address: u64) -> Option<Vma<'_, P>> {
+            self.view().find(address).map(vma_of)
+        }
+
+        /// The last VMA that ends below the address.
+        #[must_use]
+        pub fn prev(&self, address: u64) -> Option<Vma<'_, P>> {
+            self.view().prev(address).map(vma_of)
+        }
+
+        /// All VMAs, in order.
+        pub fn vmas(&self) -> impl Iterator<Item = Vma<'_, P>> {
+            self.view().iter().map(vma_of)
+        }
+
+        /// The address space that is locked.
+        #[must_use]
+        pub fn mm(&self) -> &'m Mm<P> {
+            self.mm
+        }
+
+        fn view(&self) -> &View<Record<P>> {
+            &self.guard
+        }
+    };
+}
+
+/// The mm lock held for reading: the layout stands still.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct MmReadGuard<'m, P = ()> {
+    mm: &'m Mm<P>,
+    guard: ReadGuard<'m, Record<P>>,
+}
+
+impl<'m, P> MmReadGuard<'m, P> {
+    pub(super) fn new(mm: &'m Mm<P>, guard: ReadGuard<'m, Record<P>>) -> Self {
+        Self { mm, guard }
+    }
+
+    questions!();
+
+    pub(super) fn first_from(&self, address: u64) -> Option<Entry<'_, Record<P>>> {
+        self.guard.find(address)
+    }
+
+    /// Becomes the write guard, if this is the only hold and no writer waits; else comes back as it was. Never waits.
+    ///
+    /// # Errors
+    /// The read guard. Drop it, take [`Mm::write`], and find again.
+    pub fn try_upgrade(self) -> Result<MmWriteGuard<'m, P>, Self> {
+        let Self { mm, guard } = self;
+        match guard.try_upgrade() {
+            Ok(guard) => Ok(MmWriteGuard::new(mm, guard)),
+            Err(guard) => Err(Self { mm, guard }),
+        }
+    }
+
+    /// The VMA that contains the address, kept together with the lock; else the guard comes back.
+    ///
+    /// # Errors
+    /// The guard: no VMA is there.
+    pub fn into_locked(self, address: u64) -> Result<LockedVma<'m, P>, Self> {
+        match self.vma(address).map(Found::of) {
+            Some(found) => Ok(self.keeping(found)),
+            None => Err(self),
+        }
+    }
+
+    /// The same for what was found already: under this guard, or under the one that it was before an upgrade or a downgrade.
+    pub(crate) fn keeping(self, found: Found<P>) -> LockedVma<'m, P> {
+        let Found { span, record } = found;
+        LockedVma { guard: self, span, record }
+    }
+}
+
+impl<P> fmt::Debug for MmReadGuard<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MmReadGuard").finish_non_exhaustive()
+    }
+}
+
+/// A VMA, with the mm lock held for reading: all stands still while it lives. Derefs to the record.
+#[must_use = "the lock is released when it is dropped"]
+pub struct LockedVma<'m, P = ()> {
+    guard: MmReadGuard<'m, P>,
+    span: Span,
+    /// After the guard: should it be the last that holds it, the embedder's code runs when nothing is locked.
+    record: Record<P>,
+}
+
+impl<'m, P> LockedVma<'m, P> {
+    /// The VMA's bounds.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Its record.
+    #[must_use]
+    pub fn record(&self) -> &Shared<VmaRecord<P>> {
+        &self.record
+    }
+
+    /// The guard, for more questions.
+    #[must_use = "it lends the guard"]
+    pub fn guard(&self) -> &MmReadGuard<'m, P> {
+        &self.guard
+    }
+
+    /// The guard alone.
+    pub fn into_guard(self) -> MmReadGuard<'m, P> {
+        self.guard
+    }
+}
+
+impl<P> Deref for LockedVma<'_, P> {
+    type Target = VmaRecord<P>;
+
+    fn deref(&self) -> &VmaRecord<P> {
+        &self.record
+    }
+}
+
+impl<P> fmt::Debug for LockedVma<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockedVma").field("span", &self.span).finish_non_exhaustive()
+    }
+}
+
+/// The mm lock held for writing: the one key to what changes the layout.
+///
+/// Growing a stack under anything less does not compile.
+///
+/// # `StackRot` (CVE-2023-3269)
+/// A stack that was expanded under the read lock, beside readers without any:
+/// ```compile_fail,E0599
+/// # use vmaple::{Mm, VmaFlags, VmaSpec};
+/// let mm = Mm::new();
+/// mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
+/// mm.read().expand_down(0xf_f000)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+/// The same under the write lock:
+/// ```
+/// # use vmaple::{Mm, VmaFlags, VmaSpec};
+/// let mm = Mm::new();
+/// mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
+/// mm.write().expand_down(0xf_f000)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct MmWriteGuard<'m, P = ()> {
+    mm: &'m Mm<P>,
+    pub(super) guard: WriteGuard<'m, Record<P>>,
+    /// The mm's write sequence in this hold: the number of its marks.
+    sequence: u64,
+}
+
+impl<'m, P> MmWriteGuard<'m, P> {
+    pub(super) fn new(mm: &'m Mm<P>, guard: WriteGuard<'m, Record<P>>) -> Self {
+        Self { mm, guard, sequence: mm.map.write_sequence() }
+    }
+
+    questions!();
+
+    /// Becomes a read guard, with no moment in between. The write locks on VMAs end with it (3.1).
+    pub fn downgrade(self) -> MmReadGuard<'m, P> {
+        MmReadGuard::new(self.mm, self.guard.downgrade())
+    }
+
+    /// Checks the index's invariants, and that the accounts are the sums of what is mapped.
+    ///
+    /// # Errors
+    /// [`Violation`]: this crate has a bug.
+    ///
+    /// # Panics
+    /// If an account is wrong: this crate has a bug.
+    pub fn validate(&self) -> Result<(), Violation> {
+        let mut sums = Sums::default();
+        self.vmas().for_each(|vma| sums.add(vma.flags(), vma.span().pages()));
+        assert_eq!(self.sums(), sums, "the accounts are not the sums of what is mapped");
+        self.guard.validate()
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Write-locks a VMA: waits for its readers, as long as is said.
+    pub(crate) fn mark(&self, record: &VmaRecord<P>, patience: Patience<'_>) -> Result<(), WaitError> {
+        record.lock().mark(self.sequence, &self.mm.drain, patience)
+    }
+
+    /// The accounts, to reckon with.
+    pub(crate) fn sums(&self) -> Sums {
+        self.mm.pages.sums()
+    }
+
+    /// Grows the VMA that contains `at` in the index and in the accounts. The rules were asked, and the VMA is marked.
+    pub(crate) fn commit_growth(&mut self, at: u64, flags: VmaFlags, from: Span, to: Span) -> Result<(), ExpandError> {
+        let grown = if to.start() < from.start() { self.guard.extend_down(at, to.start()) } else { self.guard.extend_up(at, to.last()) };
+        grown.map_err(|error: ExtendError| ExpandError::of_index(error, to))?;
+        let mut sums = self.sums();
+        sums.add(flags, to.pages() - from.pages());
+        self.mm.pages.set(sums);
+        Ok(())
+    }
+}
+
+impl<P> fmt::Debug for MmWriteGuard<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MmWriteGuard").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,165 @@
+//! Limits and tunables, one value: read without a lock, replaced whole.
+
+use crate::addr::{PAGE_SIZE, Span};
+use crate::error::LayoutError;
+
+/// Whether a fault that must grow a stack tries to upgrade its read hold before it drops it: a switch for measurements. What comes of
+/// the fault is the same (1.5, 1.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UpgradePolicy {
+    /// Upgrade if nobody else is inside or waits to write; else drop, wait, and find again.
+    #[default]
+    Optimistic,
+    /// Always drop, wait, and find again, as Linux does today.
+    Never,
+}
+
+/// Where an address space may do better than Linux; the default is Linux.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct LayoutPolicy {
+    /// What an operation on several VMAs leaves behind that fails midway.
+    pub partial: PartialEffects,
+    /// How many VMAs there may be.
+    pub map_count: MapCountLimit,
+    /// What a stack's guard gap keeps out.
+    pub guard_gap: GuardGapPolicy,
+}
+
+/// What an operation on several VMAs leaves behind that fails midway (7.10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PartialEffects {
+    /// What Linux does: the part before the failure is changed.
+    #[default]
+    AsLinux,
+    /// Nothing: all or nothing.
+    Never,
+}
+
+/// How many VMAs there may be (7.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MapCountLimit {
+    /// What Linux does: a mapping is refused beyond the limit, so that there is one more than it.
+    #[default]
+    AsLinux,
+    /// Never more than the limit.
+    Exact,
+}
+
+/// What a stack's guard gap keeps out (7.9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GuardGapPolicy {
+    /// What Linux does: mappings whose address is searched, and growth.
+    #[default]
+    AsLinux,
+    /// Fixed mappings, and neighbours that are to become accessible, too.
+    Enforced,
+}
+
+/// The limits of an address space, and its tunables. Unlimited is `u64::MAX`.
+///
+/// # Examples
+/// ```
+/// use vmaple::{Limits, Mm, RangeMap};
+/// let mut limits = Limits::default();
+/// limits.stack_bytes = 1 << 20;
+/// let mm: Mm = Mm::with(RangeMap::builder(), limits);
+/// assert_eq!(mm.limits().stack_guard_gap_pages, 256);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The first address beyond the address space (`TASK_SIZE`).
+    pub task_size: u64,
+    /// The lowest address that may be mapped, as it is set (`vm.mmap_min_addr`).
+    pub mmap_min_addr: u64,
+    /// The same as it was built in. The larger of the two counts (2.2).
+    pub min_addr_floor: u64,
+    /// How far a growing stack stays from its neighbour (`stack_guard_gap`).
+    pub stack_guard_gap_pages: u64,
+    /// `RLIMIT_AS`.
+    pub address_space_bytes: u64,
+    /// `RLIMIT_STACK`, of each stack.
+    pub stack_bytes: u64,
+    /// `RLIMIT_MEMLOCK`; unlimited for the privileged.
+    pub locked_bytes: u64,
+    /// `RLIMIT_DATA`.
+    pub data_bytes: u64,
+    /// What may be promised to VMAs with `ACCOUNT`.
+    pub commit_bytes: u64,
+    /// How many VMAs there may be (`vm.max_map_count`), compared as Linux does: mapping can reach one more (5.1).
+    pub max_map_count: usize,
+    /// Where the search for room begins, downward (`mmap_base`).
+    pub mmap_base: u64,
+    /// Where the search begins, upward, that comes where the other finds nothing (`mmap_legacy_base`).
+    pub mmap_legacy_base: u64,
+    /// Anonymous mappings of a multiple of it, in bytes and a power of two, are placed at a multiple where there is room; none is 1. It
+    /// is no rule of the address space but a policy for speed (5.4).
+    pub huge_page_bytes: u64,
+    /// What of `RLIMIT_DATA` is taken by data that the program was loaded with, for `brk`.
+    pub loaded_data_bytes: u64,
+    /// Where only huge pages may be.
+    pub huge_pages_only: Option<Span>,
+    /// How a fault gets from reading to writing.
+    pub upgrade: UpgradePolicy,
+    /// Where this may do better than Linux.
+    pub policy: LayoutPolicy,
+}
+
+impl Default for Limits {
+    /// Linux's on x86-64.
+    fn default() -> Self {
+        Self {
+            task_size: 0x7fff_ffff_f000,
+            mmap_min_addr: 0x1_0000,
+            min_addr_floor: 0x1_0000,
+            stack_guard_gap_pages: 256,
+            address_space_bytes: u64::MAX,
+            stack_bytes: 8 << 20,
+            locked_bytes: 8 << 20,
+            data_bytes: u64::MAX,
+            commit_bytes: u64::MAX,
+            max_map_count: 65_530,
+            huge_pages_only: None,
+            upgrade: UpgradePolicy::Optimistic,
+            mmap_base: 0x7fff_f7ff_f000,
+            mmap_legacy_base: 0x2aaa_aaaa_b000,
+            huge_page_bytes: 2 << 20,
+            loaded_data_bytes: 0,
+            policy: LayoutPolicy::default(),
+        }
+    }
+}
+
+impl Limits {
+    /// The lowest address that may be mapped (2.2).
+    #[must_use]
+    pub fn lowest_address(&self) -> u64 {
+        self.mmap_min_addr.max(self.min_addr_floor)
+    }
+
+    /// How many VMAs there may be when one is to be added (5.1, 7.8).
+    pub(crate) fn may_map(&self, count: usize) -> Result<(), LayoutError> {
+        let limit = self.max_map_count;
+        let is_beyond = match self.policy.map_count {
+            MapCountLimit::AsLinux => count > limit,
+            MapCountLimit::Exact => count >= limit,
+        };
+        if is_beyond { Err(LayoutError::TooMany { count, limit }) } else { Ok(()) }
+    }
+
+    /// Whether anything may be locked in memory.
+    pub(crate) fn may_lock(&self) -> bool {
+        self.locked_bytes != 0
+    }
+
+    /// The guard gap in bytes.
+    #[must_use]
+    pub fn stack_guard_gap_bytes(&self) -> u64 {
+        self.stack_guard_gap_pages.saturating_mul(PAGE_SIZE)
+    }
+}

@@ -1,0 +1,197 @@
+//! A VMA found and locked without the mm lock: Linux's `lock_vma_under_rcu`.
+
+use super::guard::vma_of;
+use super::{Mm, Record};
+use crate::addr::Span;
+use crate::error::LockVmaError;
+use crate::lock::Stays;
+use crate::map::PinGuard;
+use crate::sync::{Shared, seeded};
+use crate::tree::walk::Entry;
+use crate::vma::{Attempt, Vma, VmaRecord};
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::Deref;
+
+/// What is asked where a VMA is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    /// Which one contains an address: true as long as that one does not change.
+    WhatContains,
+    /// Which one is the first from an address on: a hole before it may be filled.
+    WhichFirst,
+}
+
+impl<P> Mm<P> {
+    /// Finds the VMA that contains the address and locks it for reading, without the mm lock (3.5, 3.6).
+    ///
+    /// The pin is this address space's own: it is by the pin that it is reached ([`MmPin::lock_vma`]).
+    ///
+    /// # Concurrency
+    /// Never waits. Lock-free: it looks again only where a writer has replaced the VMA meanwhile. The guard holds the VMA and not the
+    /// pin: who keeps it long delays a writer of that VMA, never reclamation.
+    ///
+    /// # Errors
+    /// [`LockVmaError`]. *Neither is proof*: the VMA may be there the next moment. What must know asks under the mm lock.
+    #[inline]
+    pub fn lock_vma(&self, address: u64) -> Result<VmaGuard<'_, P>, LockVmaError> {
+        self.pin().lock_vma(address)
+    }
+
+    /// Locks what is found, with the bounds that it has then. Where the question is for a first, it is looked for again when it is locked,
+    /// so that it is the first at that moment, too; else only if a writer has marked it since.
+    pub(super) fn lock_found<'e>(
+        &self,
+        of: Question,
+        find: impl Fn() -> Option<Entry<'e, Record<P>>>,
+    ) -> Result<VmaGuard<'_, P>, LockVmaError>
+    where
+        P: 'e,
+    {
+        let find = || find().ok_or(LockVmaError::Absent);
+        let sequence = || self.map.write_sequence();
+        // Before the look: its Acquire lets the look see what the holds before it did.
+        let mut since = sequence();
+        let mut found = find()?;
+        if seeded("vma_since_after_the_look") {
+            since = sequence();
+        }
+        loop {
+            match found.value().lock().try_read(since, sequence, &self.drain) {
+                Attempt::Busy => return Err(LockVmaError::Busy),
+                // A writer that has ended since has unlinked it: what is there now?
+                Attempt::Detached => {
+                    since = sequence();
+                    found = find()?;
+                }
+                Attempt::Entered if of == Question::WhatContains => return Ok(VmaGuard::entered(self, found)),
+                Attempt::Entered | Attempt::EnteredSinceMarked => {
+                    let mut guard = VmaGuard::entered(self, found);
+                    if seeded("vma_bounds_of_before") {
+                        return Ok(guard);
+                    }
+                    // The bounds that it was found with may be those of a moment before it was locked.
+                    since = sequence();
+                    let again = find()?;
+                    if Shared::ptr_eq(again.value(), &guard.record) {
+                        guard.span = again.span();
+                        return Ok(guard);
+                    }
+                    found = again;
+                }
+            }
+        }
+    }
+}
+
+/// Keeps records readable, and is the way to the lockless lookups of one address space. Bound to its thread; not a lock.
+#[must_use = "the pin ends when it is dropped"]
+pub struct MmPin<'m, P = ()> {
+    mm: &'m Mm<P>,
+    pin: PinGuard<'m, Record<P>>,
+}
+
+impl<'m, P> MmPin<'m, P> {
+    pub(super) fn new(mm: &'m Mm<P>, pin: PinGuard<'m, Record<P>>) -> Self {
+        Self { mm, pin }
+    }
+
+    /// The VMA that contained the address at some moment of the call.
+    #[must_use]
+    pub fn vma(&self, address: u64) -> Option<Vma<'_, P>> {
+        self.pin.lookup(address).map(vma_of)
+    }
+
+    /// The first VMA that ended at or after the address at some moment of the call.
+    #[must_use]
+    pub fn find(&self, address: u64) -> Option<Vma<'_, P>> {
+        self.pin.find(address).map(vma_of)
+    }
+
+    /// As [`Mm::lock_vma`], under this pin.
+    ///
+    /// # Errors
+    /// As [`Mm::lock_vma`].
+    pub fn lock_vma(&self, address: u64) -> Result<VmaGuard<'m, P>, LockVmaError> {
+        self.mm.lock_found(Question::WhatContains, || self.pin.lookup(address))
+    }
+
+    pub(super) fn first_from(&self, address: u64) -> Option<Entry<'_, Record<P>>> {
+        self.pin.find(address)
+    }
+}
+
+impl<P> fmt::Debug for MmPin<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MmPin").finish_non_exhaustive()
+    }
+}
+
+/// One VMA locked for reading: it stays, with its bounds and flags, while the guard lives. Its neighbours may change. Derefs to the
+/// record.
+///
+/// # Concurrency
+/// A writer that is to change this VMA waits for the guard; others do not. So drop it before waiting for the mm lock: a writer may hold
+/// that and wait for this (3.11). Debug builds panic at such a wait, and so the guard stays with the thread that took it.
+///
+/// What is locked does not outlive its address space, whoever is the last to leave:
+/// ```compile_fail,E0505
+/// # use vmaple::{Mm, VmaFlags, VmaSpec};
+/// let mm = Mm::new();
+/// mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ))?;
+/// let vma = mm.lock_vma(0x10_0000)?;
+/// drop(mm);
+/// drop(vma); // it would wake a writer of what is gone
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// If the VMA is unmapped between the end of the hold and the drop's last step, the payload may be dropped here, on this thread, when
+/// nothing is locked.
+#[must_use = "the VMA is unlocked when the guard is dropped"]
+pub struct VmaGuard<'m, P = ()> {
+    mm: &'m Mm<P>,
+    span: Span,
+    record: Record<P>,
+    _stays: Stays,
+}
+
+impl<'m, P> VmaGuard<'m, P> {
+    /// The VMA was just read-locked.
+    fn entered(mm: &'m Mm<P>, found: Entry<'_, Record<P>>) -> Self {
+        mm.map.lock().note_inner();
+        Self { mm, span: found.span(), record: found.value().clone(), _stays: PhantomData }
+    }
+
+    /// The VMA's bounds.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Its record.
+    #[must_use]
+    pub fn record(&self) -> &Shared<VmaRecord<P>> {
+        &self.record
+    }
+}
+
+impl<P> Deref for VmaGuard<'_, P> {
+    type Target = VmaRecord<P>;
+
+    fn deref(&self) -> &VmaRecord<P> {
+        &self.record
+    }
+}
+
+impl<P> Drop for VmaGuard<'_, P> {
+    fn drop(&mut self) {
+        self.mm.map.lock().strike_inner();
+        self.record.lock().unlock_read(&self.mm.drain);
+    }
+}
+
+impl<P> fmt::Debug for VmaGuard<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VmaGuard").field("span", &self.span).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,81 @@
+//! Mapping where nothing is yet.
+
+use super::MmWriteGuard;
+use crate::addr::{PAGE_SIZE, Span};
+use crate::error::{MapCause, MapError, ResourceError};
+use crate::sync::Shared;
+use crate::vma::{Backing, VmaFlags, VmaRecord, VmaSpec};
+use core::ops::RangeBounds;
+
+impl<P> MmWriteGuard<'_, P> {
+    /// Maps a range in which there is nothing yet, as a VMA of its own (`MAP_FIXED_NOREPLACE`, without merging). The guard gaps of stacks
+    /// nearby are not looked at, as they are not for a fixed mapping (5.3).
+    ///
+    /// # Errors
+    /// [`MapError`], with the specification: a VMA is in the way (`EEXIST`), the range or the flags make no sense, a limit. Nothing was
+    /// changed.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
+    /// let mm = Mm::new();
+    /// let mut writer = mm.write();
+    /// writer.map(0x10_0000..0x14_0000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// let error = writer.map(0x13_f000..0x15_0000, VmaSpec::anonymous(VmaFlags::READ)).unwrap_err();
+    /// assert_eq!(error.cause.errno(), 17); // EEXIST
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn map(&mut self, range: impl RangeBounds<u64>, spec: VmaSpec<P>) -> Result<(), MapError<VmaSpec<P>>> {
+        let span = match self.check_map(range, &spec) {
+            Ok(span) => span,
+            Err(cause) => return Err(MapError::new(spec, cause)),
+        };
+        let flags = spec.flags;
+        // Write-locked before it can be seen (3.10).
+        let made = Shared::try_new(VmaRecord::new(spec.into_kind(span.start()), self.sequence()));
+        let inserted = match made {
+            Ok(record) => self.guard.insert(span, record).map_err(|error| match Shared::into_inner(error.value) {
+                Some(record) => (record, error.cause.into()),
+                None => unreachable!("it was never published"),
+            }),
+            Err(record) => Err((record, MapCause::Resource(ResourceError::OutOfMemory))),
+        };
+        inserted.map_err(|(record, cause)| MapError::new(record.into_spec(span.start()), cause))?;
+        let mut sums = self.sums();
+        sums.add(flags, span.pages());
+        self.mm().pages.set(sums);
+        Ok(())
+    }
+
+    fn check_map(&self, range: impl RangeBounds<u64>, spec: &VmaSpec<P>) -> Result<Span, MapCause> {
+        let span = Span::of(range)?;
+        let (flags, limits) = (spec.flags, self.mm().limits_now());
+        for at in [span.start(), span.last().wrapping_add(1), spec.offset.unwrap_or(0)] {
+            if at % PAGE_SIZE != 0 {
+                return Err(MapCause::Unaligned { at });
+            }
+        }
+        if flags.is_stack() && (flags.contains(VmaFlags::SHARED) || spec.backing != Backing::Anonymous) {
+            return Err(MapCause::Growing);
+        }
+        if span.last() >= limits.task_size {
+            return Err(MapCause::BeyondTask { asked: span, task_size: limits.task_size });
+        }
+        if span.start() < limits.lowest_address() {
+            return Err(MapCause::BelowMinimum { at: span.start(), minimum: limits.lowest_address() });
+        }
+        if let Some(by) = self.find(span.start()).filter(|vma| vma.start() <= span.last()) {
+            return Err(MapCause::Occupied { asked: span, by: by.span() });
+        }
+        let (count, limit) = (self.mm().map_count(), limits.max_map_count);
+        if count > limit {
+            return Err(MapCause::TooMany { count, limit });
+        }
+        let (sums, pages) = (self.sums(), span.pages());
+        sums.check_locked(&limits, flags, pages)
+            .and_then(|()| sums.check_room(&limits, flags, pages))
+            .and_then(|()| sums.check_commit(&limits, flags, pages))
+            .map_err(MapCause::Limit)?;
+        Ok(span)
+    }
+}

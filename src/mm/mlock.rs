@@ -1,0 +1,208 @@
+//! Locking pages in memory: Linux's `mlock`, `munlock`, `mlockall`, `munlockall` (5.26).
+
+use super::MmWriteGuard;
+use super::limits::Limits;
+use super::mmap::split_room;
+use super::plan::{Plan, Words};
+use super::sheet::Sheet;
+use crate::addr::{PAGE_SIZE, Span, page_floor};
+use crate::error::{LayoutError, Limit, MlockError};
+use crate::vma::{Patience, Payload, VmaFlags};
+
+/// What `mlockall` is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockAll {
+    /// What is mapped (`MCL_CURRENT`).
+    Current,
+    /// What will be mapped (`MCL_FUTURE`).
+    Future,
+    /// Both.
+    CurrentAndFuture,
+}
+
+/// Whether pages are to be locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Locked {
+    Yes,
+    No,
+}
+
+/// What cannot be locked, and is passed over in silence.
+const NEVER: VmaFlags = VmaFlags::SPECIAL.union(VmaFlags::HUGETLB);
+
+impl<'m, P: Payload> MmWriteGuard<'m, P> {
+    /// Locks all pages in memory that the range touches, and brings them in. Tells 0. VMAs that cannot be locked are passed over.
+    ///
+    /// # Errors
+    /// [`MlockError`]: rule 5.26. VMAs below the one where it stopped are locked.
+    pub fn mlock(&mut self, start: u64, len: u64) -> Result<u64, MlockError> {
+        self.plan_mlock(start, len, Patience::Forever).commit()
+    }
+
+    /// The same, planned.
+    pub fn plan_mlock(&mut self, start: u64, len: u64, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+        self.plan_lock(start, len, Locked::Yes, patience)
+    }
+
+    /// Unlocks all pages that the range touches. Tells 0.
+    ///
+    /// # Errors
+    /// As [`mlock`](Self::mlock).
+    pub fn munlock(&mut self, start: u64, len: u64) -> Result<u64, MlockError> {
+        self.plan_munlock(start, len, Patience::Forever).commit()
+    }
+
+    /// The same, planned.
+    pub fn plan_munlock(&mut self, start: u64, len: u64, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+        self.plan_lock(start, len, Locked::No, patience)
+    }
+
+    fn plan_lock(&mut self, start: u64, len: u64, locked: Locked, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+        let limits = self.mm().limits_now();
+        if locked == Locked::Yes && !limits.may_lock() {
+            return self.nothing(Err(MlockError::MayNotLock));
+        }
+        // Outward to whole pages; both may come round.
+        let whole = len.wrapping_add(start % PAGE_SIZE).wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+        let start = page_floor(start);
+        if locked == Locked::Yes
+            && let Err(limit) = self.check_mlock(start, whole, &limits)
+        {
+            return self.nothing(Err(LayoutError::Limit(limit).into()));
+        }
+        let end = start.wrapping_add(whole);
+        if end < start {
+            return self.nothing(Err(MlockError::Wraps { at: start, len }));
+        }
+        if end == start {
+            return self.nothing(Ok(0));
+        }
+        let span = Span::from_entry(start, end - 1);
+        let mut sheet = match Sheet::of(self, span) {
+            Ok(sheet) => sheet,
+            Err(error) => return self.nothing(Err(error.into())),
+        };
+        let outcome = sheet.lock_range(span, locked, &limits);
+        self.plan(sheet, Words::default(), outcome, patience)
+    }
+
+    /// `RLIMIT_MEMLOCK`; what is locked already is not counted twice.
+    fn check_mlock(&self, start: u64, whole: u64, limits: &Limits) -> Result<(), Limit> {
+        if limits.locked_bytes == u64::MAX {
+            // The privileged: also what comes round is not over the limit.
+            return Ok(());
+        }
+        let (pages, limit_pages) = (whole / PAGE_SIZE, limits.locked_bytes / PAGE_SIZE);
+        let mut asked_pages = self.sums().locked().saturating_add(pages);
+        if asked_pages > limit_pages
+            && let Some(last) = start.checked_add(whole).and_then(|end| end.checked_sub(1)).filter(|last| *last >= start)
+        {
+            let span = Span::from_entry(start, last);
+            let mut at = Some(start);
+            while let Some(vma) = at.and_then(|at| self.find(at)).filter(|vma| vma.start() <= last) {
+                if vma.flags().contains(VmaFlags::LOCKED) {
+                    asked_pages -= vma.span().intersection(span).map_or(0, |part| part.pages());
+                }
+                at = vma.last().checked_add(1);
+            }
+        }
+        if asked_pages > limit_pages { Err(Limit::Locked { asked_pages, limit_pages }) } else { Ok(()) }
+    }
+
+    /// Locks in memory what is mapped, or what will be, or both. Tells 0.
+    ///
+    /// # Errors
+    /// [`MlockError`]: rule 5.26. That a VMA cannot be split, or its pages not be brought in, is no error.
+    pub fn mlockall(&mut self, what: LockAll) -> Result<u64, MlockError> {
+        self.plan_mlockall(what, Patience::Forever).commit()
+    }
+
+    /// The same, planned.
+    pub fn plan_mlockall(&mut self, what: LockAll, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+        let limits = self.mm().limits_now();
+        if !limits.may_lock() {
+            return self.nothing(Err(MlockError::MayNotLock));
+        }
+        let (asked_pages, limit_pages) = (self.sums().total(), limits.locked_bytes / PAGE_SIZE);
+        if what != LockAll::Future && asked_pages > limit_pages {
+            return self.nothing(Err(LayoutError::Limit(Limit::Locked { asked_pages, limit_pages }).into()));
+        }
+        let words = Words { locks_future: Some(what != LockAll::Current), ..Words::default() };
+        self.plan_all((what != LockAll::Future).then_some(Locked::Yes), words, patience)
+    }
+
+    /// Unlocks all, also what will be mapped. Tells 0.
+    ///
+    /// # Errors
+    /// [`MlockError`]: a wait that ended early, or memory.
+    pub fn munlockall(&mut self) -> Result<u64, MlockError> {
+        self.plan_munlockall(Patience::Forever).commit()
+    }
+
+    /// The same, planned.
+    pub fn plan_munlockall(&mut self, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+        self.plan_all(Some(Locked::No), Words { locks_future: Some(false), ..Words::default() }, patience)
+    }
+
+    fn plan_all(&mut self, locked: Option<Locked>, words: Words, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+        let limits = self.mm().limits_now();
+        let mut sheet = match Sheet::of(self, Span::ALL) {
+            Ok(sheet) => sheet,
+            Err(error) => return self.nothing(Err(error.into())),
+        };
+        let mut at = 0;
+        while !sheet.is_spoiled
+            && let Some(locked) = locked
+            && let Some(part) = sheet.parts.get(sheet.find(at)).map(|part| part.span)
+        {
+            // What cannot be is passed over; but for memory that is short, of which the plan tells.
+            _ = sheet.lock_one(part, locked, &limits);
+            let Some(above) = part.last().checked_add(1) else { break };
+            at = above;
+        }
+        if locked == Some(Locked::Yes) {
+            for i in 0..sheet.parts.len() {
+                let span = sheet.parts[i].span;
+                if let Err(error) = sheet.populate(span) {
+                    return self.nothing(Err(error.into()));
+                }
+            }
+        }
+        self.plan(sheet, words, Ok(0), patience)
+    }
+}
+
+impl<P: Payload> Sheet<P> {
+    fn lock_range(&mut self, span: Span, locked: Locked, limits: &Limits) -> Result<u64, MlockError> {
+        let mut at = span.start();
+        loop {
+            let Some(i) = self.lookup(at) else { return Err(MlockError::Gap { at }) };
+            let part = Span::from_entry(at, self.parts[i].span.last().min(span.last()));
+            self.lock_one(part, locked, limits)?;
+            if part.last() == span.last() {
+                break;
+            }
+            at = part.last() + 1;
+        }
+        if locked == Locked::Yes
+            && let Some(vma) = self.populate(span)?
+        {
+            return Err(MlockError::Inaccessible { vma });
+        }
+        Ok(0)
+    }
+
+    /// Pages of one VMA.
+    fn lock_one(&mut self, part: Span, locked: Locked, limits: &Limits) -> Result<(), LayoutError> {
+        let Some(i) = self.lookup(part.start()) else { return Ok(()) };
+        let old = self.parts[i].flags();
+        let new = match locked {
+            Locked::Yes => old | VmaFlags::LOCKED,
+            Locked::No => old - VmaFlags::LOCKED,
+        };
+        if new == old || old.intersects(NEVER) {
+            return Ok(());
+        }
+        self.change(part, split_room(limits), |kind| kind.flags = new)
+    }
+}

@@ -1,0 +1,245 @@
+//! Mapping: Linux's `mmap` (5.1 to 5.6), in its order.
+
+use super::MmWriteGuard;
+use super::limits::{GuardGapPolicy, Limits};
+use super::place::round_hint;
+use super::plan::{Plan, Words};
+use super::sheet::{Room, Sheet, Sides};
+use crate::addr::{PAGE_SIZE, Span};
+use crate::error::MmapError;
+use crate::vma::{Backing, Patience, Payload, VmaFlags, VmaSpec};
+
+/// What is to be mapped, how much of it, and where.
+///
+/// # Examples
+/// ```
+/// use vmaple::{MapRequest, Mm, VmaFlags, VmaSpec};
+/// let mm: Mm = Mm::new();
+/// let data = VmaFlags::READ | VmaFlags::WRITE;
+/// // Below the base, downward.
+/// let at = mm.write().mmap(&MapRequest::of_len(0x4000, VmaSpec::anonymous(data)))?;
+/// // Right below: the two merge.
+/// mm.write().mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(data)))?;
+/// assert_eq!((mm.map_count(), mm.read().vma(at).map(|vma| vma.start())), (1, Some(at - 0x1000)));
+/// // In the middle of it, replacing what is there.
+/// mm.write().mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(VmaFlags::READ)).fixed(at))?;
+/// assert_eq!(mm.map_count(), 3);
+/// # Ok::<(), vmaple::MmapError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct MapRequest<P = ()> {
+    pub(super) len: u64,
+    pub(super) spec: VmaSpec<P>,
+    pub(super) address: Address,
+    pub(super) populate: Populate,
+}
+
+/// Where a mapping is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    /// There if it is free; 0: anywhere.
+    Hint(u64),
+    /// There, whatever is there.
+    Fixed(u64),
+    /// There, or not at all.
+    FixedNoReplace(u64),
+}
+
+/// Whether pages are brought in at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Populate {
+    Later,
+    Now,
+}
+
+impl<P> MapRequest<P> {
+    /// So many bytes of that (rounded up to whole pages), anywhere.
+    ///
+    /// The flags of the specification are those of the VMA: what may be done, `SHARED`, `GROWSDOWN`, `LOCKED`, `NORESERVE`, ... All `MAY`
+    /// flags are added, unless it has some.
+    pub const fn of_len(len: u64, spec: VmaSpec<P>) -> Self {
+        Self { len, spec, address: Address::Hint(0), populate: Populate::Later }
+    }
+
+    /// There, if that is free; else anywhere (5.2).
+    pub fn near(mut self, address: u64) -> Self {
+        self.address = Address::Hint(address);
+        self
+    }
+
+    /// There, instead of what is there (`MAP_FIXED`, 5.3, 5.6).
+    pub fn fixed(mut self, address: u64) -> Self {
+        self.address = Address::Fixed(address);
+        self
+    }
+
+    /// There, or not at all (`MAP_FIXED_NOREPLACE`, 5.3).
+    pub fn fixed_no_replace(mut self, address: u64) -> Self {
+        self.address = Address::FixedNoReplace(address);
+        self
+    }
+
+    /// Its pages are brought in at once (`MAP_POPULATE`): those of a private writable mapping have an owner then.
+    pub fn populated(mut self) -> Self {
+        self.populate = Populate::Now;
+        self
+    }
+}
+
+/// How long a file can be (`MAX_LFS_FILESIZE`).
+const MAX_FILE_BYTES: u64 = i64::MAX.cast_unsigned();
+
+/// Flags with what Linux adds where a mapping is made.
+fn complete(mut flags: VmaFlags, backing: Backing) -> VmaFlags {
+    let may = VmaFlags::MAYREAD | VmaFlags::MAYWRITE | VmaFlags::MAYEXEC;
+    if !flags.intersects(may) {
+        flags |= may;
+    }
+    if flags.contains(VmaFlags::SHARED) {
+        flags |= VmaFlags::MAYSHARE;
+    } else {
+        flags |= VmaFlags::MAYWRITE;
+    }
+    flags | account_of(flags, backing)
+}
+
+/// Private and writable pages are promised, unless it is said that they are not.
+pub(super) fn account_of(flags: VmaFlags, _backing: Backing) -> VmaFlags {
+    let is_promised = flags.contains(VmaFlags::WRITE) && !flags.intersects(VmaFlags::SHARED | VmaFlags::NORESERVE | VmaFlags::HUGETLB);
+    if is_promised { VmaFlags::ACCOUNT } else { VmaFlags::empty() }
+}
+
+impl<'m, P: Payload> MmWriteGuard<'m, P> {
+    /// Maps what is asked for; tells where.
+    ///
+    /// # Concurrency
+    /// As [`munmap`](Self::munmap), where a fixed mapping replaces VMAs: each address of them shows the old or the new one, never nothing.
+    ///
+    /// # Errors
+    /// [`MmapError`]: rules 5.1 to 5.6.
+    ///
+    /// # Examples
+    /// At [`MapRequest`].
+    pub fn mmap(&mut self, request: &MapRequest<P>) -> Result<u64, MmapError> {
+        self.plan_mmap(request, Patience::Forever).commit()
+    }
+
+    /// The same, planned.
+    pub fn plan_mmap(&mut self, request: &MapRequest<P>, patience: Patience<'_>) -> Plan<'_, 'm, P, MmapError> {
+        let limits = self.mm().limits_now();
+        let (span, flags) = match self.check_mmap(request, &limits) {
+            Ok(checked) => checked,
+            Err(error) => return self.nothing(Err(error)),
+        };
+        let mut sheet = match Sheet::of(self, span) {
+            Ok(sheet) => sheet,
+            Err(error) => return self.nothing(Err(error.into())),
+        };
+        let outcome = sheet.map(span, flags, request, &limits);
+        self.plan(sheet, Words::default(), outcome, patience)
+    }
+
+    /// 5.1 to 5.5: where it goes, and with which flags.
+    fn check_mmap(&self, request: &MapRequest<P>, limits: &Limits) -> Result<(Span, VmaFlags), MmapError> {
+        let MapRequest { len, spec, address, .. } = request;
+        let offset = spec.offset.unwrap_or(0);
+        // 5.1
+        if !offset.is_multiple_of(PAGE_SIZE) {
+            return Err(MmapError::Unaligned { at: offset });
+        }
+        if *len == 0 {
+            return Err(MmapError::ZeroLength);
+        }
+        let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(MmapError::TooLong { len: *len })?;
+        limits.may_map(self.mm().map_count())?;
+        if len > limits.task_size {
+            return Err(MmapError::TooLong { len });
+        }
+        // 5.2 to 5.4
+        let start = match *address {
+            Address::Hint(hint) => {
+                let huge = if spec.backing == Backing::Anonymous { limits.huge_page_bytes } else { PAGE_SIZE };
+                self.place(round_hint(hint, limits), len, huge, limits).ok_or(MmapError::NoRoom { len })?
+            }
+            Address::Fixed(at) | Address::FixedNoReplace(at) => self.check_fixed(at, len, limits)?,
+        };
+        let span = Span::from_entry(start, start + (len - 1));
+        if let Address::FixedNoReplace(_) = address
+            && let Some(by) = self.find(start).filter(|by| by.start() <= span.last())
+        {
+            return Err(MmapError::Occupied { asked: span, by: by.span() });
+        }
+        // 5.5
+        let mut flags = complete(spec.flags, spec.backing);
+        if flags.contains(VmaFlags::LOCKED) && !limits.may_lock() {
+            return Err(MmapError::MayNotLock);
+        }
+        if self.mm().state.locks_future() {
+            flags |= VmaFlags::LOCKED;
+        }
+        self.sums().check_locked(limits, flags, span.pages()).map_err(|limit| MmapError::LockLimit { limit })?;
+        // Linux counts offsets in pages, which do not come round; but no file is longer than this.
+        if spec.backing != Backing::Anonymous && offset.checked_add(len).is_none_or(|end| end > MAX_FILE_BYTES) {
+            return Err(MmapError::OffsetOverflow { offset });
+        }
+        if flags.is_stack() && (flags.contains(VmaFlags::SHARED) || spec.backing != Backing::Anonymous) {
+            return Err(MmapError::Growing);
+        }
+        Ok((span, flags))
+    }
+
+    /// 5.3.
+    fn check_fixed(&self, at: u64, len: u64, limits: &Limits) -> Result<u64, MmapError> {
+        let task_size = limits.task_size;
+        let span = Span::from_entry(at, at.saturating_add(len - 1));
+        if at > task_size - len {
+            return Err(MmapError::BeyondTask { asked: span, task_size });
+        }
+        if !at.is_multiple_of(PAGE_SIZE) {
+            return Err(MmapError::Unaligned { at });
+        }
+        if at < limits.mmap_min_addr {
+            return Err(MmapError::BelowMinimum { at, minimum: limits.mmap_min_addr });
+        }
+        if limits.policy.guard_gap == GuardGapPolicy::Enforced
+            && let Some(by) = self.stack_above(span, limits)
+        {
+            return Err(MmapError::GuardGap { asked: span, by });
+        }
+        Ok(at)
+    }
+}
+
+impl<P: Payload> Sheet<P> {
+    /// 5.6: what is there goes, and the new VMA comes, merged with what touches it.
+    fn map(&mut self, span: Span, flags: VmaFlags, request: &MapRequest<P>, limits: &Limits) -> Result<u64, MmapError> {
+        self.cut_free(span, limits)?;
+        // The limits are on the net pages, whatever those are that go. Where they refuse, all of them stay, cut as they are.
+        let (mut after, mut net) = (self.sums, span.pages());
+        for part in &self.parts[self.within(span)] {
+            after.sub(part.flags(), part.span.pages());
+            net -= part.span.pages();
+        }
+        self.sums.check_room(limits, flags, net)?;
+        after.check_commit(limits, flags, span.pages())?;
+        self.take_out(span)?;
+        let mut spec = request.spec.clone();
+        spec.flags = flags;
+        if flags.contains(VmaFlags::SHARED) && spec.backing == Backing::Anonymous {
+            // 5.8: shared pages have an object, one for each mapping.
+            spec.backing = Backing::shared_anonymous();
+            spec.offset = Some(0);
+        }
+        self.put_merging(span, spec.into_kind(span.start()), Sides::Both)?;
+        if request.populate == Populate::Now || flags.contains(VmaFlags::LOCKED) {
+            self.populate(span)?;
+        }
+        Ok(span.start())
+    }
+}
+
+/// Split where Linux looks whether there is room.
+pub(super) fn split_room(limits: &Limits) -> Room {
+    Room::Limited(limits.max_map_count)
+}

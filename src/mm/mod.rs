@@ -1,0 +1,278 @@
+//! [`Mm`] (L3): one address space: Linux's rules over a map.
+//!
+//! `fault` comes in, and adds to it what a page fault needs. The map below gives the index and the mm lock; `vma` the records and their
+//! locks. One operation a file.
+//!
+//! | held | by | may be assumed |
+//! |---|---|---|
+//! | a pin | [`MmPin`] | records that were read stay readable; nothing of the present |
+//! | a VMA for reading | [`VmaGuard`] | this VMA stays, with its bounds, flags and offset; its neighbours may change |
+//! | the mm lock for reading | [`MmReadGuard`], [`LockedVma`] | the whole layout stands still |
+//! | the mm lock for writing | [`MmWriteGuard`] | and is the holder's to change |
+//! | the mm lock for writing, and a VMA is marked | inside an operation | no [`VmaGuard`] of it, until the end of the hold or a downgrade |
+//!
+//! | field | changed under | read |
+//! |---|---|---|
+//! | the index | the write guard, with every VMA marked that loses or gains addresses | without a lock |
+//! | a record's lock | by itself | |
+//! | the rest of a record | never | without a lock |
+//! | [`Limits`] | replaced whole, at any time | without a lock, once an operation |
+//! | counters of pages | the write guard | without a lock |
+//! | counters of roads | at any time, each thread on a line of its own (of eight) | without a lock |
+//!
+//! **Order**: the mm lock, then a VMA's. Who holds a [`VmaGuard`] never waits for the mm lock: a writer that holds it may wait for him
+//! (3.11). Debug builds panic at such a wait.
+
+mod accounts;
+mod brk;
+mod fork;
+mod gap;
+mod guard;
+mod limits;
+mod lock_next;
+mod lock_vma;
+mod madvise;
+mod map;
+mod mlock;
+mod mmap;
+mod mprotect;
+mod mremap;
+mod mseal;
+mod munmap;
+mod place;
+mod plan;
+mod populate;
+mod sheet;
+mod state;
+mod stats;
+
+pub use guard::{LockedVma, MmReadGuard, MmWriteGuard};
+pub use limits::{GuardGapPolicy, LayoutPolicy, Limits, MapCountLimit, PartialEffects, UpgradePolicy};
+pub use lock_vma::{MmPin, VmaGuard};
+pub use madvise::Advice;
+pub use mlock::LockAll;
+pub use mmap::MapRequest;
+pub use mremap::MremapFlags;
+pub use plan::Plan;
+pub use stats::{MmStats, Roads};
+
+pub(crate) use guard::Found;
+pub(crate) use stats::Road;
+
+use crate::error::{Interrupted, WaitError};
+use crate::lock::{Interrupt, Speculation};
+use crate::map::{Builder, RangeMap};
+use crate::sync::Shared;
+use crate::vma::{Drain, Patience, VmaRecord};
+use accounts::Accounts;
+use arc_swap::{ArcSwap, Guard};
+use core::fmt;
+use state::State;
+use stats::RoadCounters;
+use std::sync::Arc;
+
+/// What the index holds.
+type Record<P> = Shared<VmaRecord<P>>;
+
+/// An address space: disjoint VMAs, the mm lock, a lock for each VMA, the limits and the accounts.
+///
+/// `P` is what the embedder keeps with each VMA.
+///
+/// # Concurrency
+/// One writer changes it; lookups take no lock; a fault takes the lock of its VMA alone, where it can. Who holds what, and what may be
+/// assumed then, is a table in the architecture notes. A thread that holds a [`VmaGuard`] must not wait for the mm lock.
+///
+/// # Examples
+/// ```
+/// use vmaple::{Access, FaultContext, Interrupt, Mm, VmaFlags, VmaSpec};
+///
+/// let mm = Mm::new();
+/// let stack = VmaFlags::READ | VmaFlags::WRITE | VmaFlags::GROWSDOWN;
+/// mm.write().map(0x7ff0_0000..0x7ff1_0000, VmaSpec::anonymous(stack))?;
+///
+/// let killed = Interrupt::new();
+/// // A fault below the stack: it grows, the read lock is upgraded to the write lock and back.
+/// let grown = mm.handle_fault(0x7fef_8000, Access::Write, FaultContext::User(&killed))?;
+/// assert_eq!(grown.span().start(), 0x7fef_8000);
+/// drop(grown);
+/// // The next fault there takes no mm lock at all.
+/// drop(mm.handle_fault(0x7fef_8123, Access::Read, FaultContext::User(&killed))?);
+/// let roads = mm.stats().roads;
+/// assert_eq!((roads.upgraded, roads.per_vma), (1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Mm<P = ()> {
+    map: RangeMap<Record<P>>,
+    limits: ArcSwap<Limits>,
+    pages: Accounts,
+    roads: RoadCounters,
+    state: State,
+    /// Where the writer waits for the readers of a VMA.
+    drain: Drain,
+}
+
+impl Mm {
+    /// Makes an empty one, with Linux's default limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(RangeMap::builder(), Limits::default())
+    }
+}
+
+impl<P> Mm<P> {
+    /// Makes an empty one: how its map is to be, and its limits.
+    #[must_use]
+    pub fn with(map: Builder, limits: Limits) -> Self {
+        Self::of(map.build(), Arc::new(limits))
+    }
+
+    fn of(map: RangeMap<Record<P>>, limits: Arc<Limits>) -> Self {
+        Self {
+            map,
+            limits: ArcSwap::new(limits),
+            pages: Accounts::default(),
+            roads: RoadCounters::default(),
+            state: State::default(),
+            drain: Drain::new(),
+        }
+    }
+
+    /// The limits as they are now: one value, whole.
+    ///
+    /// # Concurrency
+    /// Lock-free.
+    #[must_use]
+    pub fn limits(&self) -> Arc<Limits> {
+        self.limits.load_full()
+    }
+
+    /// Replaces the limits whole. Operations under way go by those that they began with; what exceeds the new ones already stays.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
+    }
+
+    /// Pins the calling thread: what is read through the guard stays readable. It promises nothing about the present.
+    pub fn pin(&self) -> MmPin<'_, P> {
+        MmPin::new(self, self.map.pin())
+    }
+
+    /// Locks the layout for reading. Waits for a writer that is inside or waits.
+    ///
+    /// # Panics
+    /// In debug builds, where the calling thread would wait for itself.
+    #[track_caller]
+    pub fn read(&self) -> MmReadGuard<'_, P> {
+        MmReadGuard::new(self, self.map.read())
+    }
+
+    /// The same without waiting; none if a writer is inside, or waits.
+    #[must_use]
+    pub fn try_read(&self) -> Option<MmReadGuard<'_, P>> {
+        Some(MmReadGuard::new(self, self.map.try_read()?))
+    }
+
+    /// The same, but the wait ends when the interrupt is raised.
+    ///
+    /// # Errors
+    /// [`Interrupted`]: nothing is held.
+    #[track_caller]
+    pub fn read_unless(&self, interrupt: &Interrupt) -> Result<MmReadGuard<'_, P>, Interrupted> {
+        Ok(MmReadGuard::new(self, self.map.read_unless(interrupt)?))
+    }
+
+    /// Locks the layout for writing: the one way to change it. Waits until nobody holds it.
+    ///
+    /// # Panics
+    /// In debug builds, where the calling thread would wait for itself.
+    #[track_caller]
+    pub fn write(&self) -> MmWriteGuard<'_, P> {
+        MmWriteGuard::new(self, self.map.write())
+    }
+
+    /// The same without waiting; none if anyone is inside.
+    #[must_use]
+    pub fn try_write(&self) -> Option<MmWriteGuard<'_, P>> {
+        Some(MmWriteGuard::new(self, self.map.try_write()?))
+    }
+
+    /// The same, but the wait ends when the interrupt is raised.
+    ///
+    /// # Errors
+    /// [`Interrupted`]: nothing is held.
+    #[track_caller]
+    pub fn write_unless(&self, interrupt: &Interrupt) -> Result<MmWriteGuard<'_, P>, Interrupted> {
+        Ok(MmWriteGuard::new(self, self.map.write_unless(interrupt)?))
+    }
+
+    /// Begins lockless work that is worth something only if no writer was inside meanwhile; none if one is inside now (3.8).
+    #[must_use]
+    pub fn speculate(&self) -> Option<Speculation<'_>> {
+        self.map.speculate()
+    }
+
+    /// The write sequence: odd while the mm lock is write-held (3.1).
+    #[must_use]
+    pub fn write_sequence(&self) -> u64 {
+        self.map.write_sequence()
+    }
+
+    /// As if so many write holds had begun and ended.
+    #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
+    pub(crate) fn start_sequence_at(&self, number: u64) {
+        self.map.lock().start_sequence_at(number);
+    }
+
+    /// How many VMAs there are.
+    #[must_use]
+    pub fn map_count(&self) -> usize {
+        self.map.len()
+    }
+
+    /// The accounts, and how often each road was taken, without a lock.
+    #[must_use]
+    pub fn stats(&self) -> MmStats {
+        self.pages.sums().stats(self.roads.sum())
+    }
+
+    /// Locks for reading, waiting as long as is said.
+    #[track_caller]
+    pub(crate) fn read_with(&self, patience: Patience<'_>) -> Result<MmReadGuard<'_, P>, WaitError> {
+        match patience {
+            Patience::Never => self.try_read().ok_or(WaitError::WouldBlock),
+            Patience::Forever => Ok(self.read()),
+            Patience::Unless(interrupt) => Ok(self.read_unless(interrupt)?),
+        }
+    }
+
+    /// The same for writing.
+    #[track_caller]
+    pub(crate) fn write_with(&self, patience: Patience<'_>) -> Result<MmWriteGuard<'_, P>, WaitError> {
+        match patience {
+            Patience::Never => self.try_write().ok_or(WaitError::WouldBlock),
+            Patience::Forever => Ok(self.write()),
+            Patience::Unless(interrupt) => Ok(self.write_unless(interrupt)?),
+        }
+    }
+
+    /// The limits, for one operation.
+    pub(crate) fn limits_now(&self) -> Guard<Arc<Limits>> {
+        self.limits.load()
+    }
+
+    #[inline]
+    pub(crate) fn note(&self, road: Road) {
+        self.roads.note(road);
+    }
+}
+
+impl Default for Mm {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P> fmt::Debug for Mm<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mm").field("map_count", &self.map_count()).field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! Changing what may be done: Linux's `mprotect` (5.16), in its order.
+
+use super::MmWriteGuard;
+use super::limits::{GuardGapPolicy, Limits};
+use super::mmap::{account_of, split_room};
+use super::place::start_gap;
+use super::plan::{Plan, Words};
+use super::sheet::Sheet;
+use crate::addr::{PAGE_SIZE, Span};
+use crate::error::{LayoutError, MprotectError};
+use crate::vma::{Backing, Patience, Payload, VmaFlags};
+
+/// What may be asked for.
+const PROTECTION: VmaFlags = VmaFlags::ACCESS.union(VmaFlags::GROWSDOWN).union(VmaFlags::GROWSUP);
+
+impl<'m, P: Payload> MmWriteGuard<'m, P> {
+    /// Changes what may be done to the pages of a range: `READ`, `WRITE`, `EXEC` as in `access`, and no others. Tells 0.
+    ///
+    /// With `GROWSDOWN` the range begins where the first VMA in it does, with `GROWSUP` it ends where that one does (`PROT_GROWSDOWN`).
+    /// VMA by VMA, in order; it stops at the first that cannot be changed, and those before it stay changed, as in Linux. VMAs are split
+    /// and merged; all of it is one change to readers.
+    ///
+    /// # Errors
+    /// [`MprotectError`]: rule 5.16.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{Mm, MapRequest, VmaFlags, VmaSpec};
+    /// // before  rrrr
+    /// // after   rw.r
+    /// let mm: Mm = Mm::new();
+    /// let mut writer = mm.write();
+    /// let at = writer.mmap(&MapRequest::of_len(0x4000, VmaSpec::anonymous(VmaFlags::READ)))?;
+    /// writer.mprotect(at + 0x1000, 0x1000, VmaFlags::READ | VmaFlags::WRITE)?;
+    /// writer.mprotect(at + 0x2000, 0x1000, VmaFlags::empty())?;
+    /// assert_eq!(mm.map_count(), 4);
+    /// writer.mprotect(at, 0x4000, VmaFlags::READ)?;
+    /// assert_eq!(mm.map_count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mprotect(&mut self, start: u64, len: u64, access: VmaFlags) -> Result<u64, MprotectError> {
+        self.plan_mprotect(start, len, access, Patience::Forever).commit()
+    }
+
+    /// The same, planned.
+    pub fn plan_mprotect(&mut self, start: u64, len: u64, access: VmaFlags, patience: Patience<'_>) -> Plan<'_, 'm, P, MprotectError> {
+        let limits = self.mm().limits_now();
+        let span = match self.check_mprotect(start, len, access) {
+            Ok(Some(span)) => span,
+            Ok(None) => return self.nothing(Ok(0)),
+            Err(error) => return self.nothing(Err(error)),
+        };
+        let mut sheet = match Sheet::of(self, span) {
+            Ok(sheet) => sheet,
+            Err(error) => return self.nothing(Err(error.into())),
+        };
+        if limits.policy.guard_gap == GuardGapPolicy::Enforced
+            && let Err(error) = self.check_guards(span, access, &limits)
+        {
+            return self.nothing(Err(error));
+        }
+        let outcome = sheet.protect(span, access.intersection(VmaFlags::ACCESS), &limits);
+        self.plan(sheet, Words::default(), outcome, patience)
+    }
+
+    /// The range; none where it is empty.
+    fn check_mprotect(&self, start: u64, len: u64, access: VmaFlags) -> Result<Option<Span>, MprotectError> {
+        let grows = access.intersection(VmaFlags::GROWSDOWN | VmaFlags::GROWSUP);
+        if grows == VmaFlags::GROWSDOWN | VmaFlags::GROWSUP {
+            return Err(MprotectError::BothWays);
+        }
+        if !start.is_multiple_of(PAGE_SIZE) {
+            return Err(MprotectError::Unaligned { at: start });
+        }
+        if len == 0 {
+            return Ok(None);
+        }
+        // In whole pages; both may come round.
+        let whole = len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+        let end = start.wrapping_add(whole);
+        if end <= start {
+            return Err(MprotectError::Wraps { at: start, len });
+        }
+        if !PROTECTION.contains(access) {
+            return Err(MprotectError::Protection { bits: access.bits() });
+        }
+        let Some(first) = self.find(start).filter(|first| first.start() < end) else { return Err(MprotectError::Gap { at: start }) };
+        if !grows.contains(VmaFlags::GROWSDOWN) && first.start() > start {
+            return Err(MprotectError::Gap { at: start });
+        }
+        if !first.flags().contains(grows) {
+            return Err(MprotectError::NotGrowing { vma: first.span() });
+        }
+        Ok(Some(match grows {
+            VmaFlags::GROWSDOWN => Span::from_entry(first.start(), end - 1),
+            VmaFlags::GROWSUP => Span::from_entry(start, first.last()),
+            _ => Span::from_entry(start, end - 1),
+        }))
+    }
+
+    /// 7.9: no neighbour of a stack becomes accessible that is in its guard gap.
+    fn check_guards(&self, span: Span, access: VmaFlags, limits: &Limits) -> Result<(), MprotectError> {
+        if !access.intersects(VmaFlags::ACCESS) {
+            return Ok(());
+        }
+        let mut at = Some(span.start());
+        while let Some(vma) = at.and_then(|at| self.find(at)).filter(|vma| vma.start() <= span.last()) {
+            let last = vma.last().min(span.last());
+            if let Some(by) = last.checked_add(1).and_then(|above| self.find(above))
+                && by.flags().contains(VmaFlags::GROWSDOWN)
+                && !vma.flags().contains(VmaFlags::GROWSDOWN)
+                && !vma.flags().is_accessible()
+                && start_gap(&by, limits) <= last
+            {
+                return Err(MprotectError::GuardGap { vma: vma.span(), by: by.span() });
+            }
+            at = vma.last().checked_add(1);
+        }
+        Ok(())
+    }
+}
+
+impl<P: Payload> Sheet<P> {
+    fn protect(&mut self, span: Span, access: VmaFlags, limits: &Limits) -> Result<u64, MprotectError> {
+        let mut at = span.start();
+        loop {
+            let Some(i) = self.lookup(at) else { return Err(MprotectError::Gap { at }) };
+            let part = Span::from_entry(at, self.parts[i].span.last().min(span.last()));
+            self.protect_one(i, part, access, limits)?;
+            if part.last() == span.last() {
+                return Ok(0);
+            }
+            at = part.last() + 1;
+        }
+    }
+
+    fn protect_one(&mut self, i: usize, part: Span, access: VmaFlags, limits: &Limits) -> Result<(), MprotectError> {
+        let old = self.parts[i].flags();
+        let mut new = old.difference(VmaFlags::ACCESS).union(access);
+        if let Some(access) = new.beyond_may() {
+            return Err(MprotectError::Denied { vma: self.parts[i].span, access });
+        }
+        // Before it is asked whether anything changes.
+        self.check_sealed(i)?;
+        if new == old {
+            return Ok(());
+        }
+        let pages = part.pages();
+        if new.contains(VmaFlags::WRITE) {
+            // Only what becomes data is held against the limits.
+            if let Err(limit) = self.sums.check_room(limits, new, pages)
+                && self.sums.check_room(limits, old, pages).is_ok()
+            {
+                return Err(LayoutError::Limit(limit).into());
+            }
+            let was_counted = VmaFlags::ACCOUNT | VmaFlags::WRITE | VmaFlags::HUGETLB | VmaFlags::SHARED | VmaFlags::NORESERVE;
+            if !old.intersects(was_counted) {
+                new |= account_of(new, self.parts[i].backing());
+                self.sums.check_commit(limits, new, pages).map_err(LayoutError::from)?;
+            }
+        } else if old.contains(VmaFlags::ACCOUNT) && self.parts[i].backing() == Backing::Anonymous && self.parts[i].owner().is_none() {
+            // No page was ever written: nothing is promised any more.
+            new.remove(VmaFlags::ACCOUNT);
+        }
+        self.change(part, split_room(limits), |kind| kind.flags = new)?;
+        let was = old.intersection(VmaFlags::LOCKED | VmaFlags::SHARED | VmaFlags::WRITE);
+        if was == VmaFlags::LOCKED && new.contains(VmaFlags::WRITE) {
+            // What is locked, and becomes writable, is brought in at once.
+            self.populate(part).map_err(LayoutError::from)?;
+        }
+        Ok(())
+    }
+}

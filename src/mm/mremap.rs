@@ -1,0 +1,378 @@
+//! Resizing and moving: Linux's `mremap` (5.17 to 5.23), in its order.
+
+use super::MmWriteGuard;
+use super::limits::Limits;
+use super::munmap;
+use super::plan::{Plan, Words};
+use super::sheet::{Effect, Sheet, Sides};
+use crate::addr::{PAGE_SIZE, Span};
+use crate::error::{LayoutError, MremapError, MunmapError};
+use crate::vma::{Backing, Patience, Payload, Vma, VmaFlags};
+use bitflags::bitflags;
+
+bitflags! {
+    /// How a mapping may be resized: Linux's `MREMAP_MAYMOVE` and so on, with Linux's numbers.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct MremapFlags: u32 {
+        /// It may be moved.
+        const MAYMOVE = 1;
+        /// It is moved to the address given, instead of what is there.
+        const FIXED = 2;
+        /// The source stays mapped, without its pages.
+        const DONTUNMAP = 4;
+    }
+}
+
+/// What is asked for, in whole pages.
+#[derive(Clone, Copy, Debug)]
+struct Remap {
+    from: u64,
+    old_len: u64,
+    new_len: u64,
+    flags: MremapFlags,
+    /// The target, or a hint, where the flags say that there is one.
+    to: u64,
+}
+
+impl Remap {
+    fn has_target(&self) -> bool {
+        self.flags.intersects(MremapFlags::FIXED | MremapFlags::DONTUNMAP)
+    }
+
+    /// The same size at a fixed target: then several VMAs may be moved (5.21).
+    fn is_move_only(&self) -> bool {
+        self.old_len == self.new_len && self.flags.contains(MremapFlags::FIXED)
+    }
+
+    fn is_expansion(&self) -> bool {
+        self.new_len > self.old_len
+    }
+
+    /// The source; none of length 0.
+    fn source(&self) -> Option<Span> {
+        span_of(self.from, self.old_len)
+    }
+}
+
+fn span_of(start: u64, len: u64) -> Option<Span> {
+    let last = start.checked_add(len)?.checked_sub(1).filter(|_| len > 0)?;
+    Some(Span::from_entry(start, last))
+}
+
+fn hull(one: Span, other: Span) -> Span {
+    Span::from_entry(one.start().min(other.start()), one.last().max(other.last()))
+}
+
+impl<'m, P: Payload> MmWriteGuard<'m, P> {
+    /// Resizes what is mapped from `from` on, or moves it, or both; tells where it is then. `to` is the target with `FIXED`, a hint with
+    /// `DONTUNMAP` alone, and else not looked at.
+    ///
+    /// A reader without a lock sees a moved VMA at its old place or at its new one, never at both or at none.
+    ///
+    /// # Complexity
+    /// A move copies the index's entries that lie between the two places.
+    ///
+    /// # Errors
+    /// [`MremapError`]: rules 5.17 to 5.23. As in Linux, the target of a fixed move may be unmapped then, the source shrunk, and of several
+    /// VMAs some moved.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{Mm, MapRequest, MremapFlags, VmaFlags, VmaSpec};
+    /// let mm: Mm = Mm::new();
+    /// let mut writer = mm.write();
+    /// let at = writer.mmap(&MapRequest::of_len(0x4000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0x10_0000))?;
+    /// // In place, for there is room above.
+    /// assert_eq!(writer.mremap(at, 0x4000, 0x6000, MremapFlags::empty(), 0)?, at);
+    /// let moved = writer.mremap(at, 0x6000, 0x6000, MremapFlags::MAYMOVE | MremapFlags::FIXED, 0x20_0000)?;
+    /// assert_eq!((moved, mm.map_count()), (0x20_0000, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mremap(&mut self, from: u64, old_len: u64, new_len: u64, flags: MremapFlags, to: u64) -> Result<u64, MremapError> {
+        self.plan_mremap(from, old_len, new_len, flags, to, Patience::Forever).commit()
+    }
+
+    /// The same, planned.
+    pub fn plan_mremap(
+        &mut self,
+        from: u64,
+        old_len: u64,
+        new_len: u64,
+        flags: MremapFlags,
+        to: u64,
+        patience: Patience<'_>,
+    ) -> Plan<'_, 'm, P, MremapError> {
+        let limits = self.mm().limits_now();
+        let whole = |len: u64| len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+        let remap = Remap { from, old_len: whole(old_len), new_len: whole(new_len), flags, to };
+        let prepared = self.check_remap(remap, &limits).and_then(|()| self.reach(remap, &limits));
+        let (stretch, target) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return self.nothing(Err(error)),
+        };
+        let mut sheet = match Sheet::of(self, stretch) {
+            Ok(sheet) => sheet,
+            Err(error) => return self.nothing(Err(error.into())),
+        };
+        let outcome = if remap.is_move_only() { sheet.move_several(remap, &limits) } else { sheet.remap(remap, target, &limits) };
+        self.plan(sheet, Words::default(), outcome, patience)
+    }
+
+    /// 5.17: what can be said without looking at the layout.
+    fn check_remap(&self, remap: Remap, limits: &Limits) -> Result<(), MremapError> {
+        let Remap { from, new_len, flags, to, .. } = remap;
+        let task_size = limits.task_size;
+        if !MremapFlags::all().contains(flags) {
+            return Err(MremapError::Contradiction);
+        }
+        if !from.is_multiple_of(PAGE_SIZE) {
+            return Err(MremapError::Range { at: from, len: remap.old_len });
+        }
+        if new_len == 0 || new_len > task_size {
+            return Err(MremapError::Range { at: from, len: new_len });
+        }
+        if !remap.has_target() {
+            return Ok(());
+        }
+        if to > task_size - new_len || !to.is_multiple_of(PAGE_SIZE) {
+            return Err(MremapError::Range { at: to, len: new_len });
+        }
+        let resizes = remap.old_len != new_len;
+        if !flags.contains(MremapFlags::MAYMOVE) || flags.contains(MremapFlags::DONTUNMAP) && resizes {
+            return Err(MremapError::Contradiction);
+        }
+        // Of no length it overlaps what it is inside of. In Linux's arithmetic, which may come round.
+        if from.wrapping_add(remap.old_len) > to && to + new_len > from {
+            let source = remap.source().unwrap_or(Span::from_entry(from, from));
+            return Err(MremapError::Overlap { from: source, to: Span::from_entry(to, to + (new_len - 1)) });
+        }
+        // 5.23
+        check_spare(self.mm().map_count() + 2, limits)?;
+        Ok(())
+    }
+
+    /// What of the layout the operation may touch, and where it goes, if its place is searched.
+    fn reach(&self, remap: Remap, limits: &Limits) -> Result<(Span, Option<u64>), MremapError> {
+        // What is to go may come round: then it is refused in its turn.
+        let here = span_of(remap.from, remap.old_len.max(remap.new_len)).or_else(|| span_of(remap.from, remap.new_len));
+        let here = here.ok_or(MremapError::Absent { at: remap.from })?;
+        if remap.flags.contains(MremapFlags::FIXED) {
+            return Ok((span_of(remap.to, remap.new_len).map_or(here, |to| hull(here, to)), Some(remap.to)));
+        }
+        if remap.is_move_only() || !(remap.is_expansion() || remap.has_target()) {
+            return Ok((here, None));
+        }
+        let Some(vma) = self.vma(remap.from) else { return Ok((here, None)) };
+        if !remap.has_target() && (fits_in_place(&vma, remap, self, limits) || !remap.flags.contains(MremapFlags::MAYMOVE)) {
+            return Ok((here, None));
+        }
+        let hint = if remap.has_target() { super::place::round_hint(remap.to, limits) } else { 0 };
+        let huge = if vma.backing() == Backing::Anonymous { limits.huge_page_bytes } else { PAGE_SIZE };
+        let target = self.place(hint, remap.new_len, huge, limits);
+        let stretch = target.and_then(|to| span_of(to, remap.new_len)).map_or(here, |to| hull(here, to));
+        Ok((stretch, target))
+    }
+}
+
+/// 5.19: the tail is free, and the range ends where the VMA does.
+fn fits_in_place<P: Payload>(vma: &Vma<'_, P>, remap: Remap, guard: &MmWriteGuard<'_, P>, limits: &Limits) -> bool {
+    let end = vma.last() + 1;
+    let Some(new_end) = remap.from.checked_add(remap.new_len) else { return false };
+    remap.from + remap.old_len == end && new_end <= limits.task_size && guard.find(end).is_none_or(|next| next.start() >= new_end)
+}
+
+/// 5.23: as many VMAs to spare as Linux wants.
+fn check_spare(count: usize, limits: &Limits) -> Result<(), LayoutError> {
+    let limit = limits.max_map_count;
+    if count + 3 >= limit { Err(LayoutError::TooMany { count, limit }) } else { Ok(()) }
+}
+
+impl<P: Payload> Sheet<P> {
+    /// One VMA.
+    fn remap(&mut self, remap: Remap, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
+        let vma = self.check_source(remap, limits)?;
+        if remap.has_target() {
+            return self.remap_to(remap, target, limits);
+        }
+        if remap.is_expansion() {
+            return self.expand(remap, vma, target, limits);
+        }
+        self.shrink(remap, limits)?;
+        Ok(remap.from)
+    }
+
+    /// 5.18: what lies beyond the new length goes, whosever it is.
+    fn shrink(&mut self, remap: Remap, limits: &Limits) -> Result<(), MremapError> {
+        let Some(gone @ 1..) = remap.old_len.checked_sub(remap.new_len) else { return Ok(()) };
+        let at = remap.from + remap.new_len;
+        let tail = munmap::check(at, gone, limits).map_err(|_| MremapError::Range { at, len: gone })?;
+        self.unmap(tail, limits)?;
+        Ok(())
+    }
+
+    /// What the VMA must be like; which it is.
+    fn check_source(&self, remap: Remap, limits: &Limits) -> Result<usize, MremapError> {
+        let Remap { from, old_len, new_len, flags, .. } = remap;
+        let i = self.lookup(from).ok_or(MremapError::Absent { at: from })?;
+        let part = &self.parts[i];
+        let (vma, was) = (part.span, part.flags());
+        self.check_sealed(i)?;
+        if !(remap.is_expansion() || remap.has_target()) {
+            return Ok(i);
+        }
+        if old_len == 0 && !was.intersects(VmaFlags::SHARED | VmaFlags::MAYSHARE) {
+            return Err(MremapError::Private { vma });
+        }
+        let unmovable = VmaFlags::DONTEXPAND | VmaFlags::PFNMAP;
+        if flags.contains(MremapFlags::DONTUNMAP) && was.intersects(unmovable) {
+            return Err(MremapError::Special { vma });
+        }
+        // What a shrink unmaps may be anybody's (5.18), also where the rest is moved.
+        let old_len = old_len.min(new_len);
+        if old_len > vma.last() + 1 - from {
+            return Err(MremapError::AcrossEnd { vma });
+        }
+        if new_len == old_len {
+            return Ok(i);
+        }
+        if (part.kind().offset_of(from) / PAGE_SIZE).checked_add(new_len / PAGE_SIZE).is_none() {
+            return Err(MremapError::Offset { vma });
+        }
+        if was.intersects(unmovable) {
+            return Err(MremapError::DontExpand { vma });
+        }
+        let more = (new_len - old_len) / PAGE_SIZE;
+        self.sums.check_locked(limits, was, more).map_err(|limit| MremapError::LockLimit { limit })?;
+        self.sums.check_room(limits, was, more)?;
+        Ok(i)
+    }
+
+    /// 5.19: where it is, or, if it may move, elsewhere.
+    fn expand(&mut self, remap: Remap, i: usize, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
+        let vma = self.parts[i].span;
+        let new_end = remap.from + remap.new_len;
+        let is_at_end = remap.from + remap.old_len == vma.last() + 1;
+        let is_free = self.parts.get(i + 1).is_none_or(|next| next.span.start() >= new_end);
+        if is_at_end && is_free && new_end <= limits.task_size {
+            let more = Span::from_entry(vma.last() + 1, new_end - 1);
+            let kind = self.parts[i].kind();
+            self.sums.check_commit(limits, kind.flags, more.pages())?;
+            let locked = kind.flags.contains(VmaFlags::LOCKED);
+            // What does not even merge with more of itself does not grow where it is.
+            if self.mergeable_before(more, &kind).is_none() {
+                return Err(MremapError::InTheWay { vma });
+            }
+            self.put_merging(more, kind, Sides::Both)?;
+            if locked {
+                self.populate(more)?;
+            }
+            return Ok(remap.from);
+        }
+        if !remap.flags.contains(MremapFlags::MAYMOVE) {
+            return Err(MremapError::InTheWay { vma });
+        }
+        let to = target.ok_or(MremapError::NoRoom { len: remap.new_len })?;
+        self.move_one(remap, to, limits)
+    }
+
+    /// 5.20: the target goes first, then what is too long, then it is moved.
+    fn remap_to(&mut self, mut remap: Remap, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
+        if remap.flags.contains(MremapFlags::FIXED) {
+            let span = munmap::check(remap.to, remap.new_len, limits).map_err(|error| match error {
+                MunmapError::Layout(error) => error.into(),
+                _ => MremapError::Range { at: remap.to, len: remap.new_len },
+            })?;
+            self.unmap(span, limits)?;
+            self.lookup(remap.from).ok_or(MremapError::Absent { at: remap.from })?;
+        }
+        self.shrink(remap, limits)?;
+        remap.old_len = remap.old_len.min(remap.new_len);
+        if remap.flags.contains(MremapFlags::DONTUNMAP)
+            && let Some(i) = self.lookup(remap.from)
+        {
+            self.sums.check_room(limits, self.parts[i].flags(), remap.old_len / PAGE_SIZE)?;
+        }
+        let to = target.ok_or(MremapError::NoRoom { len: remap.new_len })?;
+        self.move_one(remap, to, limits)
+    }
+
+    /// Moves pages of one VMA to where nothing is.
+    fn move_one(&mut self, remap: Remap, to: u64, limits: &Limits) -> Result<u64, MremapError> {
+        let Remap { from, old_len, new_len, flags, .. } = remap;
+        check_spare(self.count, limits)?;
+        let i = self.lookup(from).ok_or(MremapError::Absent { at: from })?;
+        let (vma, was) = (self.parts[i].span, self.parts[i].flags());
+        let target = Span::from_entry(to, to + (new_len - 1));
+        let source = remap.source();
+        for at in source.iter().flat_map(|source| [Some(source.start()), source.last().checked_add(1)]).flatten() {
+            if vma.start() < at && at <= vma.last() && !self.parts[i].payload().may_split() {
+                return Err(LayoutError::Unsplittable { vma, at }.into());
+            }
+        }
+        self.sums.check_commit(limits, was, new_len / PAGE_SIZE)?;
+        let mut kind = self.parts[i].kind();
+        let seen = source.unwrap_or(Span::from_entry(from, from));
+        kind.payload = self.parts[i].payload().moved(seen, target);
+        // 5.22: what was never written to is as if it had been mapped there.
+        kind.linear_offset =
+            if kind.backing == Backing::Anonymous && kind.owner.is_none() { 0 } else { kind.offset_of(from).wrapping_sub(to) };
+        if let Some(source) = source {
+            self.tell(self.parts[i].payload().clone(), Effect::Moved(source, target))?;
+        }
+        self.put_merging(target, kind, Sides::Both)?;
+        if let Some(source) = source {
+            if flags.contains(MremapFlags::DONTUNMAP) {
+                self.leave_behind(source);
+            } else {
+                self.unmap(source, limits)?;
+            }
+        }
+        if was.contains(VmaFlags::LOCKED)
+            && let Some(more) = span_of(to + old_len, new_len.saturating_sub(old_len))
+        {
+            self.populate(more)?;
+        }
+        Ok(to)
+    }
+
+    /// The VMA that pages were moved away from, and that stays: it is not locked any more, and if all of it was moved its pages have no
+    /// owner.
+    fn leave_behind(&mut self, source: Span) {
+        let Some(i) = self.lookup(source.start()) else { return };
+        let span = self.parts[i].span;
+        let mut kind = self.parts[i].kind();
+        if span == source {
+            kind.owner = None;
+        }
+        self.sums.sub(kind.flags, span.pages());
+        kind.flags.remove(VmaFlags::LOCKED);
+        self.sums.add(kind.flags, span.pages());
+        self.parts[i].body = super::sheet::Body::New(kind);
+    }
+
+    /// 5.21: VMA by VMA, with the gaps between them kept; stops at the first that cannot be moved.
+    fn move_several(&mut self, remap: Remap, limits: &Limits) -> Result<u64, MremapError> {
+        let Some(source) = remap.source() else {
+            return self.remap(remap, Some(remap.to), limits);
+        };
+        let mut at = source.start();
+        let mut is_first = true;
+        while let Some(part) = self.parts.get(self.find(at)).map(|part| part.span).filter(|part| part.start() <= source.last()) {
+            if is_first && part.start() > at {
+                return Err(MremapError::Absent { at });
+            }
+            is_first = false;
+            let piece = Span::from_entry(part.start().max(at), part.last().min(source.last()));
+            let len = piece.len_less_one() + 1;
+            let to = remap.to + (piece.start() - source.start());
+            let one = Remap { from: piece.start(), old_len: len, new_len: len, flags: remap.flags, to };
+            self.check_source(one, limits)?;
+            self.remap_to(one, Some(to), limits)?;
+            if piece.last() == source.last() {
+                break;
+            }
+            at = piece.last() + 1;
+        }
+        if is_first { Err(MremapError::Absent { at }) } else { Ok(remap.to) }
+    }
+}

@@ -1,0 +1,103 @@
+//! Unmapping: Linux's `munmap` (5.15).
+
+use super::MmWriteGuard;
+use super::limits::Limits;
+use super::plan::{Plan, Words};
+use super::sheet::{Room, Sheet};
+use crate::addr::{PAGE_SIZE, Span};
+use crate::error::{LayoutError, MunmapError};
+use crate::vma::{Patience, Payload, VmaFlags};
+
+impl<'m, P: Payload> MmWriteGuard<'m, P> {
+    /// Unmaps the pages of a range: VMAs inside go, those that stick out are split. Tells 0; so also where nothing was mapped.
+    ///
+    /// Each part that stays is a VMA with a record of its own, of the same linear offset.
+    ///
+    /// # Concurrency
+    /// Waits for whoever holds one of the VMAs by a [`VmaGuard`](crate::VmaGuard): for itself and for ever, if that is this thread.
+    /// A reader without a lock sees all of it or nothing.
+    ///
+    /// # Errors
+    /// [`MunmapError`]: rule 5.15. Nothing is lost; where a VMA beyond the first is sealed, the first may have been split.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
+    /// // before  AAAA
+    /// // after   A..A
+    /// let mm: Mm = Mm::new();
+    /// let mut writer = mm.write();
+    /// writer.map(0x10_0000..0x10_4000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// writer.munmap(0x10_1000, 0x2000)?;
+    /// assert_eq!(mm.map_count(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn munmap(&mut self, start: u64, len: u64) -> Result<u64, MunmapError> {
+        self.plan_munmap(start, len, Patience::Forever).commit()
+    }
+
+    /// The same, planned.
+    pub fn plan_munmap(&mut self, start: u64, len: u64, patience: Patience<'_>) -> Plan<'_, 'm, P, MunmapError> {
+        let limits = self.mm().limits_now();
+        let span = match check(start, len, &limits) {
+            Ok(span) => span,
+            Err(error) => return self.nothing(Err(error)),
+        };
+        match Sheet::of(self, span) {
+            Ok(mut sheet) => {
+                let outcome = sheet.unmap(span, &limits).map(|_| 0).map_err(MunmapError::from);
+                self.plan(sheet, Words::default(), outcome, patience)
+            }
+            Err(error) => self.nothing(Err(error.into())),
+        }
+    }
+}
+
+/// 5.15: what is asked for must make sense.
+pub(super) fn check(start: u64, len: u64, limits: &Limits) -> Result<Span, MunmapError> {
+    let task_size = limits.task_size;
+    if !start.is_multiple_of(PAGE_SIZE) {
+        return Err(MunmapError::Unaligned { at: start });
+    }
+    if start > task_size || len > task_size - start {
+        return Err(MunmapError::BeyondTask { at: start, len, task_size });
+    }
+    if len == 0 {
+        return Err(MunmapError::ZeroLength);
+    }
+    // The end of the address space is at a page's start, so in whole pages it is not beyond.
+    Ok(Span::from_entry(start, start + len.next_multiple_of(PAGE_SIZE) - 1))
+}
+
+impl<P: Payload> Sheet<P> {
+    /// Unmaps a range on the sheet; tells how many pages went.
+    pub(super) fn unmap(&mut self, span: Span, limits: &Limits) -> Result<u64, LayoutError> {
+        self.cut_free(span, limits)?;
+        self.take_out(span)
+    }
+
+    /// Cuts what sticks out of a range that is to be unmapped, and sees whether all in it may go.
+    pub(super) fn cut_free(&mut self, span: Span, limits: &Limits) -> Result<(), LayoutError> {
+        let gone = self.within(span);
+        let Some(first) = self.parts[gone.clone()].first() else { return Ok(()) };
+        if first.span.start() < span.start() {
+            // One becomes two: that needs room. The other splits may exceed the limit for a moment, and then less is there.
+            let limit = limits.max_map_count;
+            if span.last() < first.span.last() && self.count >= limit {
+                return Err(LayoutError::TooMany { count: self.count, limit });
+            }
+            self.check_sealed(gone.start)?;
+            self.cut(span.start(), Room::Unlimited)?;
+        }
+        for i in self.within(span) {
+            self.check_sealed(i)?;
+        }
+        self.cut(span.last() + 1, Room::Unlimited)
+    }
+
+    /// 5.27: what is sealed does not change.
+    pub(super) fn check_sealed(&self, i: usize) -> Result<(), LayoutError> {
+        let part = &self.parts[i];
+        if part.flags().contains(VmaFlags::SEALED) { Err(LayoutError::Sealed { by: part.span }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,135 @@
+//! Owners of private pages (Linux's `anon_vma`): who gets one, and when. An owner comes with the first private page of a VMA; what has
+//! one merges less (5.9).
+
+use super::sheet::{Body, Part, Sheet};
+use super::{MmReadGuard, MmWriteGuard};
+use crate::addr::Span;
+use crate::error::ResourceError;
+use crate::vma::{AnonOwner, Owner, Payload, Vma, VmaFlags};
+
+/// Flags that may differ between neighbours with one owner.
+const MAY_DIFFER: VmaFlags = VmaFlags::ACCESS;
+
+/// What is asked of a VMA whose owner a neighbour may take over.
+trait Neighbour {
+    fn flags(&self) -> VmaFlags;
+    fn is_backed_like(&self, other: &Self) -> bool;
+    fn shareable_owner(&self) -> Option<Owner>;
+}
+
+impl<P> Neighbour for Vma<'_, P> {
+    fn flags(&self) -> VmaFlags {
+        self.record().flags()
+    }
+
+    fn is_backed_like(&self, other: &Self) -> bool {
+        self.backing() == other.backing() && self.linear_offset() == other.linear_offset()
+    }
+
+    fn shareable_owner(&self) -> Option<Owner> {
+        self.record().owner()
+    }
+}
+
+/// The owner of a neighbour that the VMA may share: so that the two can still become one.
+fn shared_owner<N: Neighbour>(vma: &N, neighbours: [Option<&N>; 2]) -> Option<Owner> {
+    neighbours
+        .into_iter()
+        .flatten()
+        .filter(|near| (near.flags() ^ vma.flags()).difference(MAY_DIFFER).is_empty() && vma.is_backed_like(near))
+        .find_map(|near| near.shareable_owner().filter(|owner| !owner.inherited))
+}
+
+macro_rules! owners {
+    () => {
+        /// A private page comes into being at the address: the VMA has an owner from then on (2.4), that of a neighbour where the two
+        /// could be one (5.9). Says who; none where nothing is mapped there or its pages are shared.
+        ///
+        /// The library knows no pages, so who handles faults says when the first one is written. Growth does it by itself.
+        pub fn own(&self, address: u64) -> Option<AnonOwner> {
+            let vma = self.vma(address).filter(|vma| !vma.flags().contains(VmaFlags::SHARED))?;
+            let owner = vma.record().owner().unwrap_or_else(|| {
+                let next = vma.last().checked_add(1).and_then(|at| self.vma(at));
+                let prev = vma.start().checked_sub(1).and_then(|at| self.vma(at));
+                vma.record().own(shared_owner(&vma, [next.as_ref(), prev.as_ref()]).unwrap_or_else(|| Owner::of(AnonOwner::unique())))
+            });
+            Some(owner.id)
+        }
+    };
+}
+
+impl<P> MmReadGuard<'_, P> {
+    owners!();
+}
+
+impl<P> MmWriteGuard<'_, P> {
+    owners!();
+}
+
+/// A part with all that is asked, for a sheet.
+struct OnPaper {
+    flags: VmaFlags,
+    backing: crate::vma::Backing,
+    linear_offset: u64,
+    owner: Option<Owner>,
+}
+
+impl OnPaper {
+    fn of<P: Payload>(part: &Part<P>) -> Self {
+        let kind = part.kind();
+        Self { flags: kind.flags, backing: kind.backing, linear_offset: kind.linear_offset, owner: kind.owner }
+    }
+}
+
+impl Neighbour for OnPaper {
+    fn flags(&self) -> VmaFlags {
+        self.flags
+    }
+
+    fn is_backed_like(&self, other: &Self) -> bool {
+        self.backing == other.backing && self.linear_offset == other.linear_offset
+    }
+
+    fn shareable_owner(&self) -> Option<Owner> {
+        self.owner
+    }
+}
+
+impl<P: Payload> Sheet<P> {
+    /// The pages of a range are brought in: as if those that are private and writable were written. Tells the first VMA that lets nobody
+    /// in, where it stops.
+    pub(super) fn populate(&mut self, range: Span) -> Result<Option<Span>, ResourceError> {
+        for i in self.within(range) {
+            let flags = self.parts[i].flags();
+            if !flags.is_accessible() {
+                return Ok(Some(self.parts[i].span));
+            }
+            if flags.contains(VmaFlags::WRITE) && !flags.contains(VmaFlags::SHARED) {
+                self.own(i)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// A private page comes into being in the VMA.
+    pub(super) fn own(&mut self, i: usize) -> Result<(), ResourceError> {
+        if self.parts[i].owner().is_some() {
+            return Ok(());
+        }
+        let span = self.parts[i].span;
+        let near = |at: Option<u64>| at.and_then(|at| self.lookup(at)).map(|i| OnPaper::of(&self.parts[i]));
+        let (next, prev) = (near(span.last().checked_add(1)), near(span.start().checked_sub(1)));
+        let shared = shared_owner(&OnPaper::of(&self.parts[i]), [next.as_ref(), prev.as_ref()]);
+        let owner = shared.unwrap_or_else(|| Owner::of(AnonOwner::unique()));
+        let record = match &mut self.parts[i].body {
+            Body::New(kind) => {
+                kind.owner = Some(owner);
+                return Ok(());
+            }
+            Body::Old(record) | Body::Owned(record, _) => record.clone(),
+        };
+        self.give(record.clone(), owner)?;
+        self.parts[i].body = Body::Owned(record, owner);
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! What an address space tells of itself; and the counters of roads, which every fault keeps.
+
+use crate::sync::Counter;
+
+/// What an address space holds, and what its faults did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MmStats {
+    /// All that is mapped (`total_vm`).
+    pub total_pages: u64,
+    /// Of it, what is in VMAs that grow (`stack_vm`).
+    pub stack_pages: u64,
+    /// Private, writable, no stack (`data_vm`).
+    pub data_pages: u64,
+    /// Executable, not writable, no stack (`exec_vm`).
+    pub exec_pages: u64,
+    /// In VMAs that are locked in memory (`locked_vm`).
+    pub locked_pages: u64,
+    /// In VMAs with `ACCOUNT`.
+    pub committed_pages: u64,
+    /// How often faults took each road.
+    pub roads: Roads,
+}
+
+/// How often faults took each road. Each question is counted once, by the road on which it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Roads {
+    /// Answered under the VMA's own lock, without the mm lock.
+    pub per_vma: u64,
+    /// Found under the mm lock for reading (1.3).
+    pub mm_read: u64,
+    /// Grown after an upgrade (1.5).
+    pub upgraded: u64,
+    /// Grown after the read hold was dropped and the lock taken for writing (1.6).
+    pub retaken: u64,
+    /// Found when looking again under the write lock (1.7).
+    pub found_again: u64,
+    /// Ended with nothing: a miss, a refusal, a wait that was not waited out.
+    pub failed: u64,
+}
+
+/// A road that a fault took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Road {
+    PerVma,
+    MmRead,
+    Upgraded,
+    Retaken,
+    FoundAgain,
+    Failed,
+}
+
+/// One stripe of counters, on lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe([Counter; 6]);
+
+/// In stripes, so that threads that fault at once do not write to one line.
+#[derive(Debug, Default)]
+pub(super) struct RoadCounters([Stripe; 8]);
+
+thread_local! {
+    /// Something at an address of the thread's own.
+    static HERE: u8 = const { 0 };
+}
+
+impl RoadCounters {
+    #[inline]
+    fn stripe(&self) -> &Stripe {
+        // The blocks of two threads lie pages apart. A thread that is ending has none.
+        let at = HERE.try_with(|here| core::ptr::from_ref(here).addr()).unwrap_or(0);
+        let mixed = (at >> 6).wrapping_mul(0x9e37_79b9);
+        &self.0[(mixed >> 16) % self.0.len()]
+    }
+
+    #[inline]
+    pub(super) fn note(&self, road: Road) {
+        self.stripe().0[road as usize].bump();
+    }
+
+    pub(super) fn sum(&self) -> Roads {
+        let sum = |road: Road| self.0.iter().map(|stripe| stripe.0[road as usize].read() as u64).sum();
+        Roads {
+            per_vma: sum(Road::PerVma),
+            mm_read: sum(Road::MmRead),
+            upgraded: sum(Road::Upgraded),
+            retaken: sum(Road::Retaken),
+            found_again: sum(Road::FoundAgain),
+            failed: sum(Road::Failed),
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The shim (L0): everything that a model checker must see comes from here.
+//!
+//! This file and its children are the only importers of the atomics of `core`, of loom, of shuttle, of
+//! crossbeam-epoch and of `parking_lot_core`. The rest of the crate names `crate::sync` and is compiled unchanged for the machine and for the checkers:
+//!
+//! | build | atomics and cells | collector | sleep |
+//! |---|---|---|---|
+//! | plain | `core` | [`Epoch`](epoch::Epoch), over crossbeam-epoch | `parking_lot_core` |
+//! | `--cfg vmaple_model` | `core` | `Model`, which frees as early as any epoch scheme may | `parking_lot_core` |
+//! | `--cfg vmaple_loom` | loom | `Model` | loom's condition variable |
+//! | `--cfg vmaple_shuttle` | shuttle | `Model` | shuttle's |
+//!
+//! Two rules. A field that is published is an atomic or a [`Plain`]: a bare field is invisible to loom. And the writer reads
+//! what only it changes by [`owner_load`]: stock loom hides interleavings of a thread that loads an atomic and then stores to
+//! it (tokio-rs/loom#392), and the unsynchronized load checks besides that there is one writer.
+
+#[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model)))]
+mod epoch;
+#[cfg(any(vmaple_loom, vmaple_shuttle, vmaple_model))]
+mod model;
+mod park;
+mod pause;
+mod shared;
+
+#[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model)))]
+pub(crate) use epoch::Epoch as Collector;
+#[cfg(any(vmaple_loom, vmaple_shuttle, vmaple_model))]
+pub(crate) use model::{Liveness, Model as Collector};
+
+pub(crate) use core::sync::atomic::Ordering;
+pub(crate) use park::{Flag, Key, Mutex, Park, Parking};
+pub(crate) use pause::{Pause, Spin};
+pub use shared::Shared;
+
+pub(crate) use prim::{AtomicPtr, AtomicU64, Plain, fence, owner_load, owner_load_ptr};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64 as BookkeepingU64, AtomicUsize as BookkeepingUsize};
+
+/// Keeps what was read alive: the part of an epoch collector that the crate relies on.
+///
+/// A collector is a cheap handle; clones are the same collector. Its one promise: the ticket given to [`mark`](Self::mark)
+/// expires only when every pin and session that was active then has ended or been refreshed.
+pub(crate) trait Reclaim: Clone {
+    /// Keeps memory alive until it is dropped.
+    type Pin;
+    /// The registration of one `Reader`: starts at rest, pinned after `refresh`.
+    type Session;
+
+    /// The collector that all maps share unless they ask for their own.
+    fn shared() -> Self;
+    /// A collector of the caller's own.
+    fn private() -> Self;
+    /// Pins the calling thread. Lock-free.
+    fn pin(&self) -> Self::Pin;
+    /// Registers a session of the calling thread.
+    fn session(&self) -> Self::Session;
+    /// Ends what the session kept alive so far, and keeps alive what is read from now on.
+    fn refresh(session: &mut Self::Session);
+    /// Keeps nothing alive until the next refresh.
+    fn rest(session: &mut Self::Session);
+    /// Whether the calling thread holds a pin, or a session that is not at rest.
+    fn is_pinned(&self) -> bool;
+    /// Expires the ticket after a grace period.
+    fn mark(&self, ticket: Ticket);
+    /// Helps a grace period along; one call does a bounded amount of work and may achieve nothing.
+    fn advance(&self);
+}
+
+/// The right to say, once, that a grace period is over. All that a deferred call ever owns (it may run on a reader's thread).
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    line: Arc<BookkeepingU64>,
+    number: u64,
+}
+
+impl Ticket {
+    /// Says that everything retired before this ticket was drawn is unreachable.
+    pub(crate) fn expire(self) {
+        // Release: what readers did before their pins ended comes before the writer's reuse; pairs with `TicketLine::expired`.
+        // A store is enough, since one ticket of a line is out at a time. (ThreadSanitizer does not see `fetch_max` at all.)
+        self.line.store(self.number, Ordering::Release);
+    }
+}
+
+/// Tickets of one writer, drawn in order. Bookkeeping on plain std atomics: it adds no edge that a checker could mistake for
+/// synchronization of the tree.
+#[derive(Debug)]
+pub(crate) struct TicketLine {
+    /// Made with the first ticket: a map that never retires anything has nothing to allocate for it.
+    line: Option<Arc<BookkeepingU64>>,
+    drawn: u64,
+}
+
+impl TicketLine {
+    /// A line from which no ticket was drawn yet.
+    pub(crate) const fn new() -> Self {
+        Self { line: None, drawn: 0 }
+    }
+
+    /// Draws the next ticket; the one before has expired.
+    pub(crate) fn draw(&mut self) -> Ticket {
+        debug_assert!(self.expired(), "one ticket of a line is out at a time");
+        self.drawn += 1;
+        Ticket { line: Arc::clone(self.line.get_or_insert_default()), number: self.drawn }
+    }
+
+    /// Whether the last ticket drawn has expired (true when none was drawn).
+    #[inline]
+    pub(crate) fn expired(&self) -> bool {
+        // Acquire: pairs with `Ticket::expire`.
+        self.line.as_ref().is_none_or(|line| line.load(Ordering::Acquire) >= self.drawn)
+    }
+}
+
+/// A number that no other call tells.
+pub(crate) fn unique_number() -> u64 {
+    static NEXT: BookkeepingU64 = BookkeepingU64::new(0);
+    // Relaxed: a number, which carries nothing.
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A figure that the one writer keeps and anyone may read at any time.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(BookkeepingUsize);
+
+impl Counter {
+    /// Reads it.
+    #[inline]
+    pub(crate) fn read(&self) -> usize {
+        // Relaxed: a statistic; nothing is reached through it.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets it; the writer only.
+    #[inline]
+    pub(crate) fn set(&self, n: usize) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    /// Adds to it; the writer only (no read-modify-write, so that a write costs no locked instruction).
+    #[inline]
+    pub(crate) fn add(&self, n: usize) {
+        self.0.store(self.read().wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Subtracts from it; the writer only.
+    #[inline]
+    pub(crate) fn sub(&self, n: usize) {
+        self.0.store(self.read().wrapping_sub(n), Ordering::Relaxed);
+    }
+
+    /// Adds one; any thread.
+    pub(crate) fn bump(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// In models a mark in each node, checked at each visit; outside them nothing at all.
+#[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model)))]
+#[derive(Debug)]
+pub(crate) struct Liveness;
+
+#[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model)))]
+#[allow(clippy::unused_self, reason = "the face of the model's type of the same name")]
+impl Liveness {
+    pub(crate) const MODELLED: bool = false;
+
+    pub(crate) fn new() -> Self {
+        Self
+    }
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "empty outside models, and on the lookup path")]
+    pub(crate) fn check(&self) {}
+    pub(crate) fn end(&self) {}
+}
+
+/// Whether the deliberate fault of this name is switched on (only ever in builds with `--cfg vmaple_bugs`).
+///
+/// The checkers are themselves checked by such faults: see `ARCHITECTURE.md`, "Seeded bugs".
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "folds to false in every build that is not a check of the checkers")]
+pub(crate) fn seeded(bug: &str) -> bool {
+    #[cfg(vmaple_bugs)]
+    {
+        static CHOSEN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+        CHOSEN.get_or_init(|| std::env::var("VMAPLE_BUG").unwrap_or_default()) == bug
+    }
+    #[cfg(not(vmaple_bugs))]
+    {
+        let _ = bug;
+        false
+    }
+}
+
+/// The primitives of the machine.
+#[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
+#[allow(unsafe_code, reason = "changes what is not published yet, by raw pointers")]
+mod prim {
+    pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU64, fence};
+
+    use core::mem::MaybeUninit;
+
+    /// Plain memory that is written before it is published and never after.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub(crate) struct Plain<T>(T);
+
+    impl<T> Plain<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(value)
+        }
+        #[inline(always)]
+        #[allow(clippy::inline_always, reason = "a field access")]
+        pub(crate) fn get(&self) -> &T {
+            &self.0
+        }
+
+        /// Changes it before it is published.
+        ///
+        /// # Safety
+        /// Valid, and there is no reference to it.
+        pub(crate) unsafe fn change(this: *mut Self, change: impl FnOnce(&mut T)) {
+            // SAFETY: by the caller's promise.
+            change(unsafe { &mut (*this).0 });
+        }
+    }
+
+    impl<T, const N: usize> Plain<[T; N]> {
+        /// Makes one in place.
+        ///
+        /// # Safety
+        /// Free memory of one, and `init` writes all of it.
+        pub(crate) unsafe fn write(place: *mut Self, init: impl FnOnce(&mut [MaybeUninit<T>; N])) {
+            // SAFETY: by the caller's promise; transparent.
+            init(unsafe { &mut *place.cast() });
+        }
+    }
+
+    /// Loads a word that only the calling writer stores to.
+    #[inline]
+    pub(crate) fn owner_load(word: &AtomicU64) -> u64 {
+        // Relaxed: the last store was this thread's, or came before it through the writer's lock (O4).
+        word.load(core::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Loads a pointer that only the calling writer stores to.
+    #[inline]
+    pub(crate) fn owner_load_ptr<T>(word: &AtomicPtr<T>) -> *mut T {
+        // Relaxed: as `owner_load`.
+        word.load(core::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// The primitives of loom: cells are tracked, the writer's own loads are unsynchronized.
+#[cfg(vmaple_loom)]
+#[allow(unsafe_code, reason = "loom's cells and its unsynchronized loads are reached by raw pointers")]
+mod prim {
+    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, fence};
+
+    use core::mem::MaybeUninit;
+
+    #[derive(Debug)]
+    pub(crate) struct Plain<T>(loom::cell::UnsafeCell<T>);
+
+    impl<T> Plain<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::cell::UnsafeCell::new(value))
+        }
+        pub(crate) fn get(&self) -> &T {
+            // SAFETY: nothing writes to the cell after `new`; loom checks that this read comes after it.
+            self.0.with(|value| unsafe { &*value })
+        }
+
+        /// # Safety
+        /// Valid, and there is no reference to it.
+        pub(crate) unsafe fn change(this: *mut Self, change: impl FnOnce(&mut T)) {
+            // SAFETY: by the caller's promise.
+            let this = unsafe { &*this };
+            // SAFETY: loom checks that nobody reads it meanwhile.
+            this.0.with_mut(|value| change(unsafe { &mut *value }));
+        }
+    }
+
+    impl<T, const N: usize> Plain<[T; N]> {
+        /// # Safety
+        /// Free memory of one, and `init` writes all of it.
+        pub(crate) unsafe fn write(place: *mut Self, init: impl FnOnce(&mut [MaybeUninit<T>; N])) {
+            let mut value = [const { MaybeUninit::uninit() }; N];
+            init(&mut value);
+            // SAFETY: by the caller's promise, written whole.
+            let value = unsafe { value.as_ptr().cast::<[T; N]>().read() };
+            // SAFETY: by the caller's promise.
+            unsafe { place.write(Self::new(value)) };
+        }
+    }
+
+    pub(crate) fn owner_load(word: &AtomicU64) -> u64 {
+        // SAFETY: only the calling writer stores to it; loom checks the claim.
+        unsafe { word.unsync_load() }
+    }
+
+    pub(crate) fn owner_load_ptr<T>(word: &AtomicPtr<T>) -> *mut T {
+        // SAFETY: as `owner_load`.
+        unsafe { word.unsync_load() }
+    }
+}
+
+/// The primitives of shuttle: sequentially consistent, scheduled at random.
+#[cfg(vmaple_shuttle)]
+#[allow(unsafe_code, reason = "changes what is not published yet, by raw pointers")]
+mod prim {
+    pub(crate) use shuttle::sync::atomic::{AtomicPtr, AtomicU64, fence};
+
+    use core::mem::MaybeUninit;
+
+    #[derive(Debug)]
+    pub(crate) struct Plain<T>(T);
+
+    impl<T> Plain<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(value)
+        }
+        pub(crate) fn get(&self) -> &T {
+            &self.0
+        }
+
+        /// # Safety
+        /// Valid, and there is no reference to it.
+        pub(crate) unsafe fn change(this: *mut Self, change: impl FnOnce(&mut T)) {
+            // SAFETY: by the caller's promise.
+            change(unsafe { &mut (*this).0 });
+        }
+    }
+
+    impl<T, const N: usize> Plain<[T; N]> {
+        /// # Safety
+        /// Free memory of one, and `init` writes all of it.
+        pub(crate) unsafe fn write(place: *mut Self, init: impl FnOnce(&mut [MaybeUninit<T>; N])) {
+            // SAFETY: by the caller's promise; transparent.
+            init(unsafe { &mut *place.cast() });
+        }
+    }
+
+    pub(crate) fn owner_load(word: &AtomicU64) -> u64 {
+        word.load(core::sync::atomic::Ordering::Relaxed)
+    }
+
+    pub(crate) fn owner_load_ptr<T>(word: &AtomicPtr<T>) -> *mut T {
+        word.load(core::sync::atomic::Ordering::Relaxed)
+    }
+}

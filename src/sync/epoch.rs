@@ -1,0 +1,191 @@
+//! The collector of production: crossbeam-epoch, with its traps closed.
+//!
+//! * `repin` is a relaxed load of the epoch and a release store with no fence after it, so a slot load could be satisfied before it:
+//!   a fence follows each. On x86-64 an acquire fence, which is free: loads stay in order there, so a reader that still saw a node
+//!   announced an epoch that was current before the node was unlinked, and the batch is stamped no older. Elsewhere (and under Miri,
+//!   which finds the race) a sequentially consistent one, which makes a repin what a pin is: the epoch may have been moved by a
+//!   thread that knows nothing of the unlinking, and then there is nothing to acquire.
+//! * `repin` does nothing while the same handle holds two guards: each session has a handle of its own.
+//! * A deferred call sits in a thread's bag until 64 have gathered: `mark` flushes.
+//! * A handle that goes leaves an empty bag in the collector's queue, which a reader that stays pinned keeps there, before whatever is
+//!   marked later: a thread keeps the handles of sessions that ended for its next ones.
+//! * A deferred call may run on whichever thread pins next: it owns a [`Ticket`], nothing else.
+
+use super::{Reclaim, Ticket};
+use crossbeam_epoch as cb;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::OnceLock;
+use std::sync::atomic::{Ordering, fence};
+
+/// The fence after a repin: see the head of this file.
+const AFTER_REPIN: Ordering = if cfg!(all(target_arch = "x86_64", not(miri))) { Ordering::Acquire } else { Ordering::SeqCst };
+
+/// How many private collectors a thread remembers its registration with.
+const REMEMBERED: usize = 8;
+
+/// A crossbeam collector: the one of the library, or a private one.
+#[derive(Clone, Debug)]
+pub(crate) enum Epoch {
+    /// The library's own, for all maps that did not ask for another (not crossbeam's global one).
+    Shared,
+    /// Of one map.
+    Private(cb::Collector),
+}
+
+static SHARED: OnceLock<cb::Collector> = OnceLock::new();
+
+/// How many handles of ended sessions a thread keeps for the next ones.
+const KEPT: usize = 4;
+
+/// What the sessions of a thread with one collector have in common.
+#[derive(Debug, Default)]
+struct Desk {
+    /// Sessions that are not at rest.
+    awake: Cell<usize>,
+    /// Handles of sessions that ended.
+    kept: RefCell<Vec<cb::LocalHandle>>,
+}
+
+/// The registration of a thread with a collector, for its plain pins.
+#[derive(Debug)]
+struct Local {
+    handle: cb::LocalHandle,
+    desk: Rc<Desk>,
+    /// Dropped after the handles: a handle that is the last to know its collector frees itself inside a method of its own
+    /// (crossbeam-rs/crossbeam#545), which Miri reports.
+    _collector: cb::Collector,
+}
+
+impl Local {
+    fn new(collector: &cb::Collector) -> Self {
+        Self { handle: collector.register(), desk: Rc::default(), _collector: collector.clone() }
+    }
+}
+
+thread_local! {
+    static LOCAL: Local = Local::new(Epoch::Shared.collector());
+    static PRIVATE: RefCell<Vec<Local>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Epoch {
+    fn collector(&self) -> &cb::Collector {
+        match self {
+            Self::Shared => SHARED.get_or_init(cb::Collector::new),
+            Self::Private(collector) => collector,
+        }
+    }
+
+    /// Runs `with` on the calling thread's registration; a fresh one where the thread's own is gone already (thread exit).
+    fn local<T>(&self, with: impl Fn(&Local) -> T) -> T {
+        let fresh = || with(&Local::new(self.collector()));
+        match self {
+            Self::Shared => LOCAL.try_with(&with).unwrap_or_else(|_| fresh()),
+            Self::Private(collector) => PRIVATE.try_with(|locals| with_private(collector, locals, &with)).unwrap_or_else(|_| fresh()),
+        }
+    }
+}
+
+/// Finds or makes the thread's registration with a private collector.
+fn with_private<T>(collector: &cb::Collector, locals: &RefCell<Vec<Local>>, with: impl Fn(&Local) -> T) -> T {
+    let known = |locals: &[Local]| locals.iter().position(|local| local.handle.collector() == collector);
+    // Found in the usual case, and then nothing below is touched: `with` may come back here (it drops no user value, but pins).
+    if let Some(i) = known(&locals.borrow()) {
+        return with(&locals.borrow()[i]);
+    }
+    let mut all = locals.borrow_mut();
+    if all.len() >= REMEMBERED
+        && let Some(idle) = all.iter().position(|local| !local.handle.is_pinned() && Rc::strong_count(&local.desk) == 1)
+    {
+        // Registrations with collectors that are no more would pile up otherwise.
+        drop(all.remove(idle));
+    }
+    all.push(Local::new(collector));
+    with(&all[all.len() - 1])
+}
+
+/// A reader's registration.
+#[derive(Debug)]
+pub(crate) struct Session {
+    // Dropped before `handle`, whose registration it uses.
+    guard: Option<cb::Guard>,
+    /// There until the drop, which leaves it to the next session.
+    handle: Option<cb::LocalHandle>,
+    desk: Rc<Desk>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        Epoch::rest(self);
+        let mut kept = self.desk.kept.borrow_mut();
+        // A desk that is this session's alone is no thread's any more.
+        if kept.len() < KEPT && Rc::strong_count(&self.desk) > 1 && kept.try_reserve(1).is_ok() {
+            kept.extend(self.handle.take());
+        }
+    }
+}
+
+impl Reclaim for Epoch {
+    type Pin = cb::Guard;
+    type Session = Session;
+
+    fn shared() -> Self {
+        Self::Shared
+    }
+
+    fn private() -> Self {
+        Self::Private(cb::Collector::new())
+    }
+
+    #[inline]
+    fn pin(&self) -> cb::Guard {
+        self.local(|local| local.handle.pin())
+    }
+
+    fn session(&self) -> Session {
+        let desk = self.local(|local| Rc::clone(&local.desk));
+        let kept = desk.kept.borrow_mut().pop();
+        Session { guard: None, handle: Some(kept.unwrap_or_else(|| self.collector().register())), desk }
+    }
+
+    #[inline]
+    fn refresh(session: &mut Session) {
+        if let Some(guard) = &mut session.guard {
+            guard.repin();
+            if !super::seeded("repin_without_fence") {
+                // No later slot load is satisfied before the epoch was read (x86-64) or announced (O3).
+                fence(AFTER_REPIN);
+            }
+        } else {
+            let Some(handle) = &session.handle else { unreachable!("there until the drop") };
+            session.guard = Some(handle.pin());
+            session.desk.awake.set(session.desk.awake.get() + 1);
+        }
+    }
+
+    fn rest(session: &mut Session) {
+        if session.guard.take().is_some() {
+            session.desk.awake.set(session.desk.awake.get() - 1);
+        }
+    }
+
+    fn is_pinned(&self) -> bool {
+        let is_pinned = |local: &Local| local.handle.is_pinned() || local.desk.awake.get() > 0;
+        match self {
+            Self::Shared => LOCAL.try_with(is_pinned),
+            Self::Private(collector) => PRIVATE.try_with(|locals| with_private(collector, locals, is_pinned)),
+        }
+        // While the thread exits its registration is gone, and with it the knowledge; better an error than a wait for oneself.
+        .unwrap_or(true)
+    }
+
+    fn mark(&self, ticket: Ticket) {
+        let guard = self.pin();
+        guard.defer(move || ticket.expire());
+        guard.flush();
+    }
+
+    fn advance(&self) {
+        self.pin().flush();
+    }
+}

@@ -1,0 +1,247 @@
+//! WRITER: the lowest or highest hole of a size and an alignment inside a window.
+//!
+//! Exact: where an aligned fit exists it is found. (Linux pads the size by the alignment, and so misses a gap that fits only when it
+//! is already aligned; SEMANTICS 4.4.) The summaries steer the descent: a subtree whose largest gap is too small is not entered.
+
+use super::edit::Editor;
+use super::node::{InnerRef, Node, NodePtr};
+use crate::addr::Span;
+use crate::error::{GapError, RangeError};
+use crate::value::Value;
+use core::ops::RangeBounds;
+
+/// What gap is wanted. Made by [`GapQuery::of_size`] and narrowed from there.
+///
+/// # Examples
+/// ```
+/// use vmaple::{GapQuery, RangeMap};
+/// let map = RangeMap::new();
+/// let mut map = map.write();
+/// map.insert(0x1000..0x2000, ()).unwrap();
+/// map.insert(0x5000..0x6000, ()).unwrap();
+/// let query = GapQuery::of_size(0x1000).within(0x1000..0x8000);
+/// assert_eq!(map.find_gap(&query).unwrap().start(), 0x2000);
+/// assert_eq!(map.find_gap(&query.highest()).unwrap().start(), 0x7000);
+/// assert_eq!(map.find_gap(&query.aligned_to(0x4000)).unwrap().start(), 0x4000);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct GapQuery {
+    size: u64,
+    align: u64,
+    window: Result<Span, RangeError>,
+    end: End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Lowest,
+    Highest,
+}
+
+impl GapQuery {
+    /// A gap of this many bytes: the lowest, anywhere, of any alignment.
+    pub const fn of_size(size: u64) -> Self {
+        Self { size, align: 1, window: Ok(Span::ALL), end: End::Lowest }
+    }
+
+    /// Wholly inside this window.
+    pub fn within(mut self, window: impl RangeBounds<u64>) -> Self {
+        self.window = Span::of(window);
+        self
+    }
+
+    /// Starting at a multiple of this power of two.
+    pub const fn aligned_to(mut self, align: u64) -> Self {
+        self.align = align;
+        self
+    }
+
+    /// The lowest such gap.
+    pub const fn lowest(mut self) -> Self {
+        self.end = End::Lowest;
+        self
+    }
+
+    /// The highest such gap.
+    pub const fn highest(mut self) -> Self {
+        self.end = End::Highest;
+        self
+    }
+
+    fn check(&self) -> Result<Span, GapError> {
+        let window = self.window.map_err(GapError::Window)?;
+        if self.size == 0 {
+            return Err(GapError::ZeroSize);
+        }
+        if !self.align.is_power_of_two() {
+            return Err(GapError::Alignment { align: self.align });
+        }
+        if self.size - 1 > window.len_less_one() {
+            return Err(GapError::SmallWindow { size: self.size, window });
+        }
+        Ok(window)
+    }
+
+    /// The place in this hole, if there is one.
+    fn fit(&self, hole: Span, window: Span) -> Option<Span> {
+        let room = hole.intersection(window)?;
+        let reach = self.size - 1;
+        let mask = self.align - 1;
+        let start = match self.end {
+            End::Lowest => room.start().checked_add(mask)? & !mask,
+            End::Highest => room.last().checked_sub(reach)? & !mask,
+        };
+        let last = start.checked_add(reach)?;
+        (room.start() <= start && last <= room.last()).then(|| Span::from_entry(start, last))
+    }
+}
+
+impl<V: Value> Editor<'_, V> {
+    /// `RangeMap::find_gap`.
+    pub(crate) fn find_gap(&self, query: &GapQuery) -> Result<Span, GapError> {
+        let window = query.check()?;
+        let search = Search { query, window };
+        let root = self.root.slot.owner_load();
+        let found = match query.end {
+            End::Lowest => self.lowest(&search, root),
+            End::Highest => self.highest(&search, root),
+        };
+        found.ok_or(GapError::NotFound { size: query.size, align: query.align, window })
+    }
+
+    /// Inside the root's holes, then in the room above its last entry (below the first, for `highest`).
+    fn lowest(&self, search: &Search<'_>, root: NodePtr<V>) -> Option<Span> {
+        if root.is_null() {
+            return search.fit(Some(0), None);
+        }
+        let low = self.low_of(root);
+        search.fit(Some(0), Some(low)).or_else(|| self.lowest_inside(search, root)).or_else(|| search.fit(self.after(root), None))
+    }
+
+    fn highest(&self, search: &Search<'_>, root: NodePtr<V>) -> Option<Span> {
+        if root.is_null() {
+            return search.fit(Some(0), None);
+        }
+        let low = self.low_of(root);
+        search.fit(self.after(root), None).or_else(|| self.highest_inside(search, root)).or_else(|| search.fit(Some(0), Some(low)))
+    }
+
+    fn low_of(&self, node: NodePtr<V>) -> u64 {
+        match self.node(node) {
+            Node::Leaf(leaf) => leaf.owner_start(0),
+            Node::Inner(inner) => inner.child_summary(0).low,
+        }
+    }
+
+    /// The first address above the last entry; none if that ends the address space.
+    fn after(&self, mut node: NodePtr<V>) -> Option<u64> {
+        loop {
+            match self.node(node) {
+                Node::Leaf(leaf) => return leaf.last(leaf.len() - 1).checked_add(1),
+                Node::Inner(inner) => node = inner.owner_child(inner.len() - 1),
+            }
+        }
+    }
+
+    /// The lowest fit between two entries of the subtree.
+    fn lowest_inside(&self, search: &Search<'_>, node: NodePtr<V>) -> Option<Span> {
+        // Holes that end below the window are passed over at once, and none is looked at that begins above it.
+        match self.node(node) {
+            Node::Leaf(leaf) => {
+                for i in leaf.rank(search.window.start()).max(1)..leaf.len() {
+                    if leaf.last(i - 1) >= search.window.last() {
+                        break;
+                    }
+                    let fit = || search.fit(leaf.last(i - 1).checked_add(1), Some(leaf.owner_start(i)));
+                    if search.worth(leaf.gap_below(i))
+                        && let Some(found) = fit()
+                    {
+                        return Some(found);
+                    }
+                }
+            }
+            Node::Inner(inner) => {
+                for i in inner.rank(search.window.start())..inner.len() {
+                    if i > 0 && inner.last(i - 1) >= search.window.last() {
+                        break;
+                    }
+                    if let Some(found) = search.before(inner, i) {
+                        return Some(found);
+                    }
+                    if search.worth(inner.child_summary(i).gap)
+                        && let Some(found) = self.lowest_inside(search, inner.owner_child(i))
+                    {
+                        return Some(found);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// The highest fit between two entries of the subtree.
+    fn highest_inside(&self, search: &Search<'_>, node: NodePtr<V>) -> Option<Span> {
+        match self.node(node) {
+            Node::Leaf(leaf) => {
+                let last = leaf.rank(search.window.last()).min(leaf.len() - 1);
+                for i in (1..=last).rev() {
+                    if leaf.owner_start(i) <= search.window.start() {
+                        break;
+                    }
+                    let fit = || search.fit(leaf.last(i - 1).checked_add(1), Some(leaf.owner_start(i)));
+                    if search.worth(leaf.gap_below(i))
+                        && let Some(found) = fit()
+                    {
+                        return Some(found);
+                    }
+                }
+            }
+            Node::Inner(inner) => {
+                let last = inner.rank(search.window.last()).min(inner.len() - 1);
+                for i in (0..=last).rev() {
+                    // The keys are exact but for the last child's, and that one is visited only as `last`.
+                    if i < last && inner.last(i) < search.window.start() {
+                        break;
+                    }
+                    if search.worth(inner.child_summary(i).gap)
+                        && let Some(found) = self.highest_inside(search, inner.owner_child(i))
+                    {
+                        return Some(found);
+                    }
+                    if let Some(found) = search.before(inner, i) {
+                        return Some(found);
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+/// A query with its window.
+struct Search<'q> {
+    query: &'q GapQuery,
+    window: Span,
+}
+
+impl Search<'_> {
+    /// The fit between an address and the entry that starts at `end` (or the end of the address space).
+    fn fit(&self, start: Option<u64>, end: Option<u64>) -> Option<Span> {
+        let last = end.map_or(Some(u64::MAX), |end| end.checked_sub(1))?;
+        self.query.fit(Span::new(start?, last).ok()?, self.window)
+    }
+
+    /// The fit between child `i` and the one before it.
+    fn before<V>(&self, inner: InnerRef<'_, V>, i: usize) -> Option<Span> {
+        if !self.worth(inner.gap_below(i)) {
+            return None;
+        }
+        self.fit(inner.last(i - 1).checked_add(1), Some(inner.child_summary(i).low))
+    }
+
+    /// Whether a gap is large enough to be looked at; of a subtree, its largest.
+    fn worth(&self, gap: u64) -> bool {
+        gap >= self.query.size
+    }
+}

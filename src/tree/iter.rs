@@ -1,0 +1,155 @@
+//! READER: ranges of entries under one view, from both ends.
+//!
+//! An iterator stands in a leaf and goes through it; at the leaf's end it goes down again from the root to its cursor, so it needs no
+//! stack and never follows a path that is no more. The cursor is the address next to the last one reported: what comes is clamped to
+//! it, so that addresses come in order and none twice even when an entry has meanwhile grown over what was reported.
+//!
+//! An address that stays mapped throughout is never missed: a leaf routes all addresses between its lower boundary and its last
+//! entry's end, and what it held when it was reached was true then; the next descent begins where it ended.
+
+use super::node::LeafRef;
+use super::walk::{Containing, Entry, View, entry};
+use crate::addr::Span;
+use core::fmt;
+use core::iter::FusedIterator;
+
+/// An iterator over the entries of a range.
+///
+/// Made by [`View::range`] and [`View::iter`].
+#[must_use = "iterators do nothing unless they are advanced"]
+pub struct Range<'g, V> {
+    view: &'g View<V>,
+    /// What was asked for and is not passed yet: entries that meet it are still to come.
+    low: u64,
+    high: u64,
+    /// What was reported lies below the floor or above the ceiling. An end from which nothing was reported yet has none: entries are
+    /// reported as they stand, also where they stick out of what was asked for.
+    floor: u64,
+    ceiling: u64,
+    ended: bool,
+    front: Option<Run<'g, V>>,
+    back: Option<(LeafRef<'g, V>, usize)>,
+}
+
+/// Entries of one leaf that come as they stand, one after the other: what was reported ends below each (T5), and each ends below `high`.
+#[derive(Debug)]
+struct Run<'g, V> {
+    leaf: LeafRef<'g, V>,
+    next: usize,
+    end: usize,
+}
+
+impl<V> Clone for Run<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Run<'_, V> {}
+
+impl<'g, V> Range<'g, V> {
+    pub(super) fn new(view: &'g View<V>, span: Span) -> Self {
+        let (low, high) = (span.start(), span.last());
+        Self { view, low, high, floor: 0, ceiling: u64::MAX, ended: false, front: None, back: None }
+    }
+
+    /// Notes how far the run has come, and ends it.
+    fn end_run(&mut self) {
+        if let Some(run) = &mut self.front {
+            run.end = run.next;
+            self.low = run.leaf.last(run.next - 1) + 1;
+            self.floor = self.low;
+        }
+    }
+
+    /// Where the first entry that ends at or after the cursor is.
+    fn front(&self) -> Option<(LeafRef<'g, V>, usize)> {
+        if let Some(Run { leaf, next, .. }) = self.front
+            && next < leaf.len()
+        {
+            return Some((leaf, next));
+        }
+        let leaf = self.view.leaf(self.low)?;
+        let i = leaf.rank(self.low);
+        (i < leaf.len()).then_some((leaf, i))
+    }
+
+    /// The next entry, where it is not simply the next of the run.
+    fn next_run(&mut self) -> Option<Entry<'g, V>> {
+        if self.ended {
+            return None;
+        }
+        self.end_run();
+        let place = self.front();
+        let found = place.and_then(|(leaf, i)| self.clamped(leaf, i));
+        self.ended = found.is_none_or(|found| found.last() >= self.high);
+        if !self.ended {
+            self.front = place.map(|(leaf, i)| Run { leaf, next: i + 1, end: self.end_in(leaf) });
+        }
+        found
+    }
+
+    /// How many entries of a leaf end below `high`.
+    fn end_in(&self, leaf: LeafRef<'g, V>) -> usize {
+        if leaf.last(leaf.len() - 1) < self.high { leaf.len() } else { leaf.rank(self.high) }
+    }
+
+    /// Where the last entry that starts at or before the back cursor is.
+    fn back(&mut self) -> Option<(LeafRef<'g, V>, usize)> {
+        self.back.take().or_else(|| self.view.last_below(self.high, Containing::Yes))
+    }
+
+    /// Entry `i` of a leaf, clamped to what was not reported yet; none if it does not meet what is still to come.
+    fn clamped(&self, leaf: LeafRef<'g, V>, i: usize) -> Option<Entry<'g, V>> {
+        let (start, last) = (leaf.start(i), leaf.last(i));
+        (start <= self.high && last >= self.low)
+            .then(|| Entry::new(Span::from_entry(start.max(self.floor), last.min(self.ceiling)), leaf.value(i)))
+    }
+}
+
+impl<'g, V> Iterator for Range<'g, V> {
+    type Item = Entry<'g, V>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Entry<'g, V>> {
+        if let Some(run) = &mut self.front
+            && run.next < run.end
+        {
+            run.next += 1;
+            return Some(entry(run.leaf, run.next - 1));
+        }
+        self.next_run()
+    }
+}
+
+impl<V> DoubleEndedIterator for Range<'_, V> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        self.end_run();
+        let place = self.back();
+        let found = place.and_then(|(leaf, i)| self.clamped(leaf, i));
+        self.back = place.and_then(|(leaf, i)| Some((leaf, i.checked_sub(1)?)));
+        self.ended = found.is_none_or(|found| found.start() <= self.low);
+        if let (Some(found), false) = (found, self.ended) {
+            self.high = found.start() - 1;
+            self.ceiling = self.high;
+        }
+        found
+    }
+}
+
+impl<V> FusedIterator for Range<'_, V> {}
+
+impl<V> Clone for Range<'_, V> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<V> fmt::Debug for Range<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Range").field("low", &self.low).field("high", &self.high).finish_non_exhaustive()
+    }
+}

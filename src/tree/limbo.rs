@@ -1,0 +1,228 @@
+//! Between the index and the pool: what was unlinked and waits for the readers that may still stand in it.
+//!
+//! The writer owns everything here; a reader frees nothing and drops nothing. There are two batches. `open` gathers what edits
+//! retire. `closed` waits for one ticket: when that expires, every reader that was pinned when the batch was closed has left, and
+//! so the batch is recycled, nodes to the pool, values to `dead`; then `open` is closed in its turn. So the collector is given one
+//! tiny call per batch however much is retired, and what it may run on a reader's thread sets one flag.
+//!
+//! Nobody but the writer moves this along: at the end of a write, and in `reclaim()`.
+
+use super::node::NodePtr;
+use super::pool::{Pool, drop_contained, node_bytes};
+use super::stats::Counters;
+use crate::error::ResourceError;
+use crate::sync::{Collector, Reclaim, TicketLine};
+use crate::value::Value;
+use core::mem::{self, MaybeUninit};
+
+/// The writer looks after its limbo once per this many retired bytes: a quarter of a small index, so that what goes round is not more than
+/// what stays, and of a large one no more than fits the caches. Where a checker watches, after every edit.
+pub(super) fn step_bytes(counters: &Counters) -> usize {
+    if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) {
+        return 1;
+    }
+    (counters.index_bytes.read() / 4).clamp(4 << 10, 32 << 10)
+}
+
+/// From here on it looks at every write, and tries harder: a reader was away for long, and is perhaps back.
+const MUCH_BYTES: usize = 1 << 20;
+
+/// How many steps the collector is helped by when it matters: enough for two grace periods.
+pub(crate) const TRY_HARD: usize = 8;
+
+/// What was retired between two tickets.
+#[derive(Debug)]
+struct Batch<V> {
+    nodes: Vec<NodePtr<V>>,
+    values: Vec<MaybeUninit<V>>,
+    node_bytes: usize,
+}
+
+impl<V> Batch<V> {
+    const fn new() -> Self {
+        Self { nodes: Vec::new(), values: Vec::new(), node_bytes: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && self.values.is_empty()
+    }
+
+    /// Gives the memory of a large batch's lists back, once they are empty.
+    fn trim(&mut self) {
+        trim(&mut self.nodes);
+        trim(&mut self.values);
+    }
+}
+
+/// Gives the memory of an empty list back. (To shrink one that is not would be an allocation that may not fail.)
+fn release<T>(list: &mut Vec<T>) {
+    if list.is_empty() {
+        *list = Vec::new();
+    }
+}
+
+/// Gives the memory of an empty list back where it is much.
+pub(super) fn trim<T>(list: &mut Vec<T>) {
+    const KEEP: usize = 4096;
+    if list.capacity() > KEEP {
+        release(list);
+    }
+}
+
+/// What waits.
+#[derive(Debug)]
+pub(super) struct Limbo<V> {
+    open: Batch<V>,
+    closed: Batch<V>,
+    /// Values that no reader can reach any more, for the writer to drop once it has unlocked.
+    dead: Vec<MaybeUninit<V>>,
+    line: TicketLine,
+    collector: Collector,
+    budget_bytes: usize,
+    since_step_bytes: usize,
+}
+
+impl<V: Value> Limbo<V> {
+    /// What a removed value counts for: its word, and what it owns.
+    pub(super) const VALUE_BYTES: usize = mem::size_of::<V>() + V::OWNED_BYTES;
+
+    pub(super) fn new(collector: Collector, budget_bytes: usize) -> Self {
+        let line = TicketLine::new();
+        Self { open: Batch::new(), closed: Batch::new(), dead: Vec::new(), line, collector, budget_bytes, since_step_bytes: 0 }
+    }
+
+    /// Makes room for what an edit will retire, so that retiring cannot fail; the last thing that can fail before the edit is published.
+    pub(super) fn reserve(&mut self, nodes: usize, values: usize) -> Result<(), ResourceError> {
+        let oom = |_| ResourceError::OutOfMemory;
+        self.open.nodes.try_reserve(nodes).map_err(oom)?;
+        self.open.values.try_reserve(values).map_err(oom)
+    }
+
+    /// Whether the edit may add this much. Where nothing is held back, it always may: there is no reader to wait for.
+    pub(super) fn admit(&mut self, needed_bytes: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
+        let budget_bytes = self.budget_bytes;
+        let fits = |held: usize| held == 0 || held.saturating_add(needed_bytes) <= budget_bytes;
+        if crate::sync::seeded("budget_not_counted") || fits(counters.held_bytes.read()) {
+            return Ok(());
+        }
+        self.step(TRY_HARD, pool, counters);
+        let held_bytes = counters.held_bytes.read();
+        if fits(held_bytes) {
+            return Ok(());
+        }
+        Err(ResourceError::OverBudget { held_bytes, needed_bytes, budget_bytes })
+    }
+
+    /// Takes an unlinked node (T7); room was reserved.
+    pub(super) fn retire_node(&mut self, node: NodePtr<V>, counters: &Counters) {
+        let bytes = node_bytes(node);
+        self.open.node_bytes += bytes;
+        self.open.nodes.push(node);
+        counters.held_bytes.add(bytes);
+        counters.retired_nodes.add(1);
+        self.since_step_bytes += bytes;
+    }
+
+    /// Takes a removed value; room was reserved.
+    pub(super) fn retire_value(&mut self, value: MaybeUninit<V>, counters: &Counters) {
+        self.open.values.push(value);
+        counters.held_bytes.add(Self::VALUE_BYTES);
+        counters.held_values.add(1);
+        self.since_step_bytes += Self::VALUE_BYTES;
+    }
+
+    /// Looks after what waits, as much as is due.
+    pub(super) fn tend(&mut self, pool: &mut Pool<V>, counters: &Counters) {
+        let held = counters.held_bytes.read();
+        if held == 0 {
+            return;
+        }
+        if held >= MUCH_BYTES.min(self.budget_bytes / 4) {
+            self.step(TRY_HARD, pool, counters);
+        } else if self.since_step_bytes >= step_bytes(counters) || !self.open.values.is_empty() || !self.closed.values.is_empty() {
+            // Nodes can wait until there are some; a value may be a device or a file, and its owner waits for its drop.
+            self.step(1, pool, counters);
+        }
+    }
+
+    /// Moves along by at most so many steps of the collector.
+    pub(super) fn step(&mut self, most: usize, pool: &mut Pool<V>, counters: &Counters) {
+        self.since_step_bytes = 0;
+        for _ in 0..most {
+            if !self.line.expired() {
+                self.collector.advance();
+            }
+            if self.line.expired() {
+                self.recycle(pool, counters);
+                if self.open.is_empty() {
+                    return;
+                }
+                mem::swap(&mut self.open, &mut self.closed);
+                self.collector.mark(self.line.draw());
+            }
+        }
+        if self.line.expired() {
+            self.recycle(pool, counters);
+        }
+    }
+
+    /// Empties the closed batch, whose ticket has expired.
+    fn recycle(&mut self, pool: &mut Pool<V>, counters: &Counters) {
+        for node in self.closed.nodes.drain(..) {
+            counters.recycled_nodes.add(1);
+            pool.take_back_retired(node, counters);
+        }
+        counters.held_bytes.sub(mem::take(&mut self.closed.node_bytes));
+        if self.dead.try_reserve(self.closed.values.len()).is_ok() {
+            // From here on they wait for the unlock, not for readers.
+            counters.held_bytes.sub(self.closed.values.len() * Self::VALUE_BYTES);
+            counters.held_values.sub(self.closed.values.len());
+            self.dead.append(&mut self.closed.values);
+        }
+        // Else the values stay in the closed batch, counted, and go with the next one.
+        self.closed.trim();
+    }
+
+    /// Hands out the values that are to be dropped, after the unlock.
+    pub(super) fn take_dead(&mut self) -> Vec<MaybeUninit<V>> {
+        mem::take(&mut self.dead)
+    }
+
+    /// Makes room for a value that may have to be dropped without ever having been in the index.
+    pub(super) fn reserve_dead(&mut self, values: usize) -> Result<(), ResourceError> {
+        self.dead.try_reserve(values).map_err(|_| ResourceError::OutOfMemory)
+    }
+
+    /// Takes such a value; room was reserved.
+    pub(super) fn bury_unseen(&mut self, value: MaybeUninit<V>) {
+        self.dead.push(value);
+    }
+
+    /// The collector that the tree retires through.
+    pub(super) fn collector(&self) -> Collector {
+        self.collector.clone()
+    }
+
+    /// Gives back the memory of its lists, as far as nothing is in them.
+    pub(super) fn release(&mut self) {
+        for batch in [&mut self.open, &mut self.closed] {
+            release(&mut batch.nodes);
+            release(&mut batch.values);
+        }
+        release(&mut self.dead);
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.closed.is_empty()
+    }
+
+    /// Lets everything go at once; for a tree that is going, with no reader left.
+    pub(super) fn drop_all(&mut self) {
+        for batch in [&mut self.open, &mut self.closed] {
+            batch.nodes.drain(..).for_each(Pool::free);
+            batch.values.drain(..).for_each(|value| _ = drop_contained(value));
+        }
+        self.dead.drain(..).for_each(|value| _ = drop_contained(value));
+    }
+}

@@ -1,0 +1,97 @@
+//! Entries on their way in together, for an edit that puts in several: sorted, disjoint, and the owner of their values until they are in.
+//!
+//! [`edit`](super::edit) takes them; above, whoever gathers them. Nobody is called.
+
+use super::node::{Item, copy_bits};
+use crate::addr::Span;
+use crate::error::{ResourceError, SpliceCause};
+use core::fmt;
+use core::mem::{self, MaybeUninit};
+use smallvec::SmallVec;
+
+/// The entries, in order. Dropped, it drops their values.
+pub(crate) struct List<V> {
+    items: SmallVec<[Item<V>; 3]>,
+}
+
+impl<V> List<V> {
+    pub(crate) fn new() -> Self {
+        Self { items: SmallVec::new() }
+    }
+
+    /// Puts an entry at the end; hands the value back where it does not belong there.
+    pub(crate) fn push(&mut self, span: Span, value: V) -> Result<(), (V, SpliceCause)> {
+        if let Some(after) = self.items.last().filter(|after| span.start() <= after.last) {
+            return Err((value, SpliceCause::Unsorted { item: span, after: Span::from_entry(after.start, after.last) }));
+        }
+        if self.items.len() == self.items.capacity() && self.items.try_reserve(1).is_err() {
+            return Err((value, ResourceError::OutOfMemory.into()));
+        }
+        self.items.push(Item { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
+        Ok(())
+    }
+
+    /// One entry.
+    pub(super) fn of(span: Span, value: V) -> Self {
+        let mut list = Self::new();
+        list.items.push(Item { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
+        list
+    }
+
+    /// The value of a list of one.
+    pub(super) fn into_only(mut self) -> V {
+        let Some((_, value)) = self.take().next() else { unreachable!("a list of one") };
+        value
+    }
+
+    pub(super) fn items(&self) -> &[Item<V>] {
+        &self.items
+    }
+
+    /// The first and the last address; none where there are no entries.
+    pub(crate) fn hull(&self) -> Option<Span> {
+        let [first, .., last] = &self.items[..] else { return self.items.first().map(|only| Span::from_entry(only.start, only.last)) };
+        Some(Span::from_entry(first.start, last.last))
+    }
+
+    /// Hands the entries out.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = (Span, V)> + '_ {
+        self.items.drain(..).map(|item| {
+            #[allow(unsafe_code, reason = "hands a value back")]
+            // SAFETY: `push` initialized it, and what leaves the list is not dropped with it.
+            let value = unsafe { item.value.assume_init() };
+            (Span::from_entry(item.start, item.last), value)
+        })
+    }
+
+    /// The bits of the values, which are the index's now, or the caller's to drop.
+    pub(super) fn give_up(mut self) -> impl Iterator<Item = MaybeUninit<V>> {
+        mem::take(&mut self.items).into_iter().map(|item| copy_bits(&item.value))
+    }
+}
+
+impl<V> Drop for List<V> {
+    fn drop(&mut self) {
+        self.take().for_each(drop);
+    }
+}
+
+impl<V> fmt::Debug for List<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.items.iter().map(|item| Span::from_entry(item.start, item.last))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_shows_its_ranges() {
+        let mut list = List::new();
+        for start in [0, 0x10] {
+            list.push(Span::from_entry(start, start + 4), ()).expect("in order");
+        }
+        assert_eq!(format!("{list:?}"), "[0x0..=0x4, 0x10..=0x14]");
+    }
+}

@@ -1,0 +1,167 @@
+//! The index (L1): an RCU B+-tree from disjoint ranges of addresses to values. It knows ranges, and nothing of mmap or of locks.
+//!
+//! ```text
+//!                 Root ── one atomic pointer, on a line of its own
+//!                  │
+//!      Inner   lasts │ 0x3fff   0x8fff   MAX │   plain, never changes; the last key of the right edge is MAX
+//!           children │   ●        ●       ●  │   atomic: what a publishing store changes
+//!               lows │                       │ ┐ the writer's gap summaries, on lines that no reader touches
+//!               gaps │                       │ ┘
+//!                        │
+//!      Leaf    lasts │ 0x4fff  0x6fff  0x8fff │  plain, never changes: the keys
+//!             starts │ 0x4000  0x5000  0x8000 │  atomic: growing downward lowers one in place
+//!             values │    v       w       x   │  plain, never changes
+//! ```
+//!
+//! Entries are keyed by their *last* address. The rank of `a` in a node is how many lasts lie below `a`, so one descent arrives at
+//! the first entry that ends at or after `a`: that is `find`; `lookup` is one more comparison. And growing downward changes a start,
+//! which is no key.
+//!
+//! Three ways run through this house, each one way:
+//! * the **reader's**: [`walk`] (one answer) and [`iter`] (many), over [`node`] and [`search`]. A reader never writes.
+//! * the **writer's**: [`edit`] (the verbs) → [`splice`] (builds the replacement; [`swap`] where that is one leaf) → [`publish`] (the one store, the retiring), with
+//!   memory from [`pool`]; [`gap`] searches the summaries.
+//! * the way **out**: [`limbo`] (what was retired waits for readers) → back to [`pool`], the values to whoever unlocks.
+//!
+//! # Invariants
+//! * **T1** Entries are non-empty, sorted and disjoint.
+//! * **T2** `lasts[i]` of an inner node is *exactly* the last address in child `i`; on the right edge of the tree the last key is
+//!   `u64::MAX`, so that appending copies no spine and a miss ends at a leaf. So the address of a descent is never above a node's last key.
+//! * **T3** All leaves are at one depth. Every node but the root and those on the right edge holds at least `MIN_FILL` entries.
+//! * **T4** A published node changes only in a child slot or a start (and in the summaries, which only the writer sees).
+//! * **T5** A start changes only downward, into the gap below it, and only by the writer.
+//! * **T6** The gap summaries are exact whenever no edit is under way.
+//! * **T7** What an edit replaced is retired after the store that unlinked it.
+//! * **T8** Below the slot that it stores to, a splice replaces every node, leaves included, that routes *any* address of its range,
+//!   also one none of whose entries change.
+//!
+//! T1, T2, T3 and T6 are checked by number in [`validate`]. T4, T5, T7 and T8 speak of changes: the models check them, and each has
+//! a seeded bug that they must find.
+//!
+//! # Orderings
+//! * **O1** A slot (or the root) is stored with Release, after all fields of the new nodes were written, and loaded with Acquire: a
+//!   reader that sees a node sees it whole.
+//! * **O2** A start is stored with Release and loaded with Acquire: an answer with a lowered start comes after what the writer did
+//!   before it lowered it.
+//! * **O3** A reader's pin comes before its first slot load (crossbeam's fence, or the one after a repin in `sync/epoch.rs`), and its
+//!   end after its last: so a node is reused only after every reader that could stand in it has left.
+//! * **O4** The writer's own loads are Relaxed: the last store was its own, or came before it through the lock that makes it the writer.
+//!
+//! # Why one descent is an answer
+//! A replaced node's slots are frozen (only slots of reachable nodes are stored to), so a reader that stands in one sees the
+//! subtree as it was when the node was replaced or, through a child that lived on, as it was a little later; both moments lie inside
+//! its call. A hit was live when its leaf was reached. A miss was true at some moment inside the call, because the boundary between
+//! two subtrees moves only through unmapped room or, by T8, together with both its sides. So while a leaf is live its lower boundary
+//! only falls; `prev` and `next`, which must look into a neighbour, therefore only ask afterwards whether the leaf is live still.
+
+pub(crate) mod build;
+pub(crate) mod edit;
+mod entries;
+pub(crate) mod gap;
+pub(crate) mod iter;
+pub(crate) mod limbo;
+pub(crate) mod list;
+mod node;
+mod pool;
+pub(crate) mod prepared;
+mod publish;
+mod search;
+mod splice;
+pub(crate) mod stats;
+mod swap;
+pub(crate) mod validate;
+pub(crate) mod walk;
+
+pub(crate) use edit::Editor;
+pub(crate) use pool::drop_contained;
+
+use crate::sync::Collector;
+use crate::value::{Value, assert_word};
+use core::cell::UnsafeCell;
+use limbo::Limbo;
+use node::{NodePtr, Slot};
+use pool::Pool;
+use publish::Draft;
+use stats::Counters;
+use walk::View;
+
+/// Where readers start: the topmost slot.
+///
+/// Alone on its lines (two of them: neighbouring lines are fetched together), so that no writer's word shares what every lookup
+/// reads.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Root<V> {
+    slot: Slot<V>,
+}
+
+impl<V> Root<V> {
+    /// Takes the root's pointer, as a reader.
+    fn load(&self) -> NodePtr<V> {
+        self.slot.load()
+    }
+}
+
+/// What only the writer touches.
+#[derive(Debug)]
+struct Writer<V> {
+    pool: Pool<V>,
+    limbo: Limbo<V>,
+    /// The buffers of the edit under way, kept for the next one.
+    draft: Draft<V>,
+}
+
+/// A whole index: what readers see, what the writer owns, and the figures that both may read.
+#[derive(Debug)]
+pub(crate) struct Tree<V: Value> {
+    root: Root<V>,
+    counters: Counters,
+    writer: UnsafeCell<Writer<V>>,
+}
+
+impl<V: Value> Tree<V> {
+    /// An empty index that retires through the collector, and holds back at most `budget_bytes`.
+    pub(crate) fn new(collector: Collector, budget_bytes: usize) -> Self {
+        const { assert_word::<V>() };
+        Self {
+            root: Root { slot: Slot::new(NodePtr::NULL) },
+            counters: Counters::default(),
+            writer: UnsafeCell::new(Writer { pool: Pool::default(), limbo: Limbo::new(collector, budget_bytes), draft: Draft::default() }),
+        }
+    }
+
+    /// The readers' face.
+    ///
+    /// # Safety
+    /// While the result lives, what is retired is not reused: the caller is pinned by the tree's collector, or holds the lock that
+    /// keeps writers out, or is the writer and edits nothing.
+    #[allow(unsafe_code, reason = "the door to the reader's methods, which are safe behind it")]
+    pub(crate) unsafe fn view(&self) -> &View<V> {
+        View::of(&self.root)
+    }
+
+    /// The writer's face.
+    ///
+    /// # Safety
+    /// The caller is the one writer for as long as the result lives: it holds the write lock.
+    #[allow(unsafe_code, reason = "the door to the writer's methods, which are safe behind it")]
+    pub(crate) unsafe fn edit(&self) -> Editor<'_, V> {
+        // SAFETY: the cell's content is reached here alone, and by one writer at a time, by the caller's promise.
+        let writer = unsafe { &mut *self.writer.get() };
+        Editor::new(&self.root, &self.counters, writer)
+    }
+
+    /// The figures.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+impl<V: Value> Drop for Tree<V> {
+    fn drop(&mut self) {
+        // No borrow is left, so no reader: everything goes at once.
+        let writer = self.writer.get_mut();
+        writer.limbo.drop_all();
+        Pool::drop_subtree(self.root.slot.owner_load());
+    }
+}

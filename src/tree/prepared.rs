@@ -1,0 +1,86 @@
+//! WRITER: an edit in two steps: prepared, with all that can fail behind it, and then published, or dropped.
+//!
+//! For who must do something between the two that cannot be undone, and so must know before that the edit will not fail.
+
+use super::edit::Editor;
+use super::list::List;
+use super::publish::{Change, Retire};
+use super::splice::Site;
+use crate::addr::Span;
+use crate::error::ResourceError;
+use crate::value::Value;
+use core::fmt;
+
+/// An edit that needs no memory any more. Dropped, it has never been.
+#[must_use = "nothing has changed until it is published"]
+pub(crate) struct Prepared<'e, 't, V: Value> {
+    editor: &'e mut Editor<'t, V>,
+    site: Site<V>,
+    list: List<V>,
+    /// Taken when it is published.
+    change: Option<Change<'t, V>>,
+}
+
+impl<'t, V: Value> Editor<'t, V> {
+    /// Prepares to put the list in place of all that is in the range. No entry sticks out of the range, the list lies within it, and one
+    /// of the two is not empty.
+    pub(crate) fn prepare_list(&mut self, span: Span, list: List<V>) -> Result<Prepared<'_, 't, V>, ResourceError> {
+        self.tend();
+        let site = self.locate(span);
+        let change = self.prepared(&site, list.items(), Retire::Within(span))?;
+        Ok(Prepared { editor: self, site, list, change: Some(change) })
+    }
+}
+
+impl<V: Value> Prepared<'_, '_, V> {
+    /// Makes it visible, with one store.
+    pub(crate) fn publish(mut self) {
+        if let Some(change) = self.change.take() {
+            self.editor.publish(change, &self.site.route, Retire::Within(self.site.span));
+            // The values are the index's now.
+            drop(core::mem::replace(&mut self.list, List::new()).give_up());
+        }
+    }
+}
+
+impl<V: Value> Drop for Prepared<'_, '_, V> {
+    fn drop(&mut self) {
+        if self.change.is_some() {
+            self.editor.abandon();
+        }
+    }
+}
+
+impl<V: Value> fmt::Debug for Prepared<'_, '_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("span", &self.site.span).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Tree;
+    use super::*;
+    use crate::sync::{Collector, Reclaim};
+
+    #[test]
+    #[allow(unsafe_code, reason = "the door to the writer")]
+    fn dropped_it_has_never_been() {
+        let tree: Tree<u64> = Tree::new(Collector::private(), 1 << 20);
+        // SAFETY: nobody else knows the tree.
+        let mut editor = unsafe { tree.edit() };
+        editor.insert(0..4, 1).expect("free");
+        let before = tree.counters().stats();
+        let span = Span::from_entry(4, 7);
+        let prepared = editor.prepare_list(span, List::of(span, 2)).expect("memory");
+        assert_eq!(format!("{prepared:?}"), "Prepared { span: 0x4..=0x7, .. }");
+        drop(prepared);
+        let after = tree.counters().stats();
+        assert_eq!((after.entries, after.published), (before.entries, before.published));
+        // Under Miri free nodes are not kept.
+        assert!(cfg!(miri) || after.pool_bytes > before.pool_bytes, "what it had built is kept for the next edit: {after:?}");
+        editor.prepare_list(span, List::of(span, 2)).expect("memory").publish();
+        editor.validate().expect("the invariants hold");
+        assert_eq!(editor.view().lookup(6).map(|entry| *entry.value()), Some(2));
+    }
+}

@@ -1,0 +1,96 @@
+//! The figures of an index: kept by the writer, read by anyone without a lock.
+
+use super::node::NodePtr;
+use crate::sync::Counter;
+
+/// The live counters.
+///
+/// On lines of their own: every write dirties them, and no lookup reads them.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Counters {
+    pub(super) entries: Counter,
+    pub(super) height: Counter,
+    pub(super) leaves: Counter,
+    pub(super) inners: Counter,
+    pub(super) index_bytes: Counter,
+    pub(super) held_bytes: Counter,
+    pub(super) held_values: Counter,
+    pub(super) pool_bytes: Counter,
+    pub(super) published: Counter,
+    pub(super) extended_in_place: Counter,
+    pub(super) retired_nodes: Counter,
+    pub(super) recycled_nodes: Counter,
+    pub(crate) drop_panics: Counter,
+}
+
+/// What an index holds and has done, in one moment's figures.
+///
+/// Each figure is exact for a caller that holds the read or the write lock; beside a writer each is one that was true a moment ago,
+/// and together they need not be of the same moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Entries in the index.
+    pub entries: usize,
+    /// Levels from the root to a leaf; 0 when empty.
+    pub height: usize,
+    /// Leaves that readers can reach.
+    pub leaf_nodes: usize,
+    /// Inner nodes that readers can reach.
+    pub inner_nodes: usize,
+    /// Bytes of the nodes that readers can reach.
+    pub index_bytes: usize,
+    /// Bytes of removed nodes and values that wait for readers, or for the next write to reuse them.
+    pub held_bytes: usize,
+    /// Removed values among them.
+    pub held_values: usize,
+    /// Bytes of free nodes, kept for the next writes.
+    pub pool_bytes: usize,
+    /// Splices made visible since the index was made.
+    pub published: usize,
+    /// Entries grown downward in place since then.
+    pub extended_in_place: usize,
+    /// Nodes unlinked since then.
+    pub retired_nodes: usize,
+    /// Nodes of these that readers have left since, and that were reused or freed.
+    pub recycled_nodes: usize,
+    /// Panics of values' destructors that were contained.
+    pub drop_panics: usize,
+}
+
+impl Counters {
+    /// The counter of the nodes of this shape.
+    pub(super) fn nodes_of<V>(&self, node: NodePtr<V>) -> &Counter {
+        if node.is_inner() { &self.inners } else { &self.leaves }
+    }
+
+    /// Reads them all.
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            entries: self.entries.read(),
+            height: self.height.read(),
+            leaf_nodes: self.leaves.read(),
+            inner_nodes: self.inners.read(),
+            index_bytes: self.index_bytes.read(),
+            held_bytes: self.held_bytes.read(),
+            held_values: self.held_values.read(),
+            pool_bytes: self.pool_bytes.read(),
+            published: self.published.read(),
+            extended_in_place: self.extended_in_place.read(),
+            retired_nodes: self.retired_nodes.read(),
+            recycled_nodes: self.recycled_nodes.read(),
+            drop_panics: self.drop_panics.read(),
+        }
+    }
+
+    /// The entries in the index.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries.read()
+    }
+
+    /// The bytes that wait for readers.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes.read()
+    }
+}

@@ -1,0 +1,71 @@
+//! WRITER: the edit that stays inside one leaf, as nearly every edit does.
+//!
+//! The leaf routes the whole range, holds the result, and ends where it ended: so its parent's key stays exact (T2), nothing but its own
+//! slot is stored to, and T8 asks for no other node. Then the leaf is copied with the range's entries exchanged, and the gap summary
+//! follows from what was noted and the gaps next to the change. Whatever does not fit goes by way of the groups of `splice.rs`; what the
+//! two leave in the draft is the same.
+
+use super::edit::Editor;
+use super::node::{Child, Exchange, FANOUT, Item, MIN_FILL, Summary};
+use super::publish::{Change, Place};
+use super::splice::Site;
+use crate::error::ResourceError;
+use crate::value::Value;
+use smallvec::SmallVec;
+
+impl<'t, V: Value> Editor<'t, V> {
+    /// Builds the replacement of one leaf; none where that will not do, and then nothing has happened.
+    pub(super) fn swap(&mut self, site: &Site<V>, fresh: &[Item<V>]) -> Result<Option<Change<'t, V>>, ResourceError> {
+        let Site { span, route, bound } = site;
+        let Some(leaf) = self.leaf(route.leaf()).filter(|_| span.last() <= *bound) else { return Ok(None) };
+        let first = leaf.rank(span.start());
+        let end = (first..leaf.len()).find(|&i| leaf.owner_start(i) > span.last()).unwrap_or(leaf.len());
+        // What sticks out of the range, of the first entry in it and of the last, stays.
+        let has_low = first < end && leaf.owner_start(first) < span.start();
+        let has_high = first < end && leaf.last(end - 1) > span.last();
+        if fresh.len() > FANOUT {
+            return Ok(None);
+        }
+        let mut news: SmallVec<[Item<V>; 3]> = SmallVec::new();
+        if fresh.len() > 1 {
+            news.try_reserve(fresh.len() + 2).map_err(|_| ResourceError::OutOfMemory)?;
+        }
+        if has_low {
+            news.push(Item { start: leaf.owner_start(first), last: span.start() - 1, value: leaf.bits(first) });
+        }
+        news.extend(fresh.iter().map(Item::copy));
+        if has_high {
+            news.push(Item { start: span.last() + 1, last: leaf.last(end - 1), value: leaf.bits(end - 1) });
+        }
+        let exchange = Exchange { range: first..end, news };
+        let behind = exchange.behind();
+        let len = behind + leaf.len() - end;
+        // Only the right edge has the maximum for its key: there a leaf may hold little, and end anywhere (T3, T2).
+        let at_right_edge = *bound == u64::MAX;
+        let ends_alike = end < leaf.len() || exchange.news.last().is_some_and(|item| item.last == *bound);
+        let holds_enough = (MIN_FILL..=FANOUT).contains(&len) && ends_alike;
+        let is_legal = holds_enough || at_right_edge && (1..=FANOUT).contains(&len);
+        if !is_legal {
+            return Ok(None);
+        }
+        let noted = self.noted(route, route.depth());
+        let before = leaf.gap_among(first..=end);
+        let draft = &mut self.writer.draft;
+        if has_low && has_high && end - first == 1 {
+            // One entry on both sides: it is cut in two, and the upper part waits for a value of its own.
+            draft.hole = Some((leaf.value(first).into(), behind - 1));
+        }
+        draft.news = behind - first;
+        draft.note_olds(leaf, first..end)?;
+        draft.replace(route.leaf())?;
+        let node = self.build_leaf_of(leaf, &exchange)?;
+        let Some(leaf) = self.leaf(node) else { unreachable!("a leaf was built") };
+        let gap = noted.and_then(|noted| noted.gap_after(before, leaf.gap_among(first..=behind)));
+        let summary = gap.map_or_else(|| leaf.summary(), |gap| Summary { low: leaf.owner_start(0), gap });
+        let place = match route.parent() {
+            Some(step) => Place::Child { parent: self.inner(step.node), index: step.index, depth: route.depth() - 1 },
+            None => Place::Root(&self.root.slot),
+        };
+        Ok(Some(Change { top: Some(Child { node, last: *bound, summary }), place }))
+    }
+}

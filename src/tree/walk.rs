@@ -1,0 +1,331 @@
+//! READER: lookup, find, next, prev. The way down, one load a level; nothing is written, nothing is waited for.
+//!
+//! Everything here is safe to call and sees a tree that a writer may be changing. That the nodes stay readable is the promise with
+//! which a [`View`] was made (`Tree::view`).
+
+use super::Root;
+use super::iter::Range;
+use super::node::{LeafRef, Node, NodePtr};
+use crate::addr::Span;
+use crate::error::RangeError;
+use core::fmt;
+use core::ops::RangeBounds;
+use core::ptr;
+
+/// How many descents `lookup_many` keeps in flight: enough to cover the latency of memory, few enough for its line-fill buffers.
+const IN_FLIGHT: usize = 8;
+
+/// The index as readers see it. Every guard of a map derefs to it.
+///
+/// A view through a pin shows the *present*: two questions may see two states, and so may two steps of an iteration. A view through
+/// a lock guard shows one state.
+///
+/// # Concurrency
+/// Takes no lock and writes no shared memory. [`lookup`](Self::lookup) and [`find`](Self::find) are wait-free: as many steps as the
+/// tree is high, no retry. [`next`](Self::next) is too, but where the address lies in the last entry of a leaf; there it, and
+/// [`prev`](Self::prev) and the step of an iteration to another leaf, are lock-free: they look again only if the writer replaced that
+/// very leaf meanwhile. Each answer is linearizable: it was true at one moment inside the call.
+#[repr(transparent)]
+pub struct View<V> {
+    root: Root<V>,
+}
+
+/// One entry: its bounds as they were at one moment, and its value.
+///
+/// The value may be read as long as the guard lives, whatever the writer does meanwhile.
+pub struct Entry<'g, V> {
+    span: Span,
+    value: &'g V,
+}
+
+impl<'g, V> Entry<'g, V> {
+    pub(super) fn new(span: Span, value: &'g V) -> Self {
+        Self { span, value }
+    }
+
+    /// The first address.
+    #[must_use]
+    #[inline]
+    pub fn start(&self) -> u64 {
+        self.span.start()
+    }
+
+    /// The last address, included.
+    #[must_use]
+    #[inline]
+    pub fn last(&self) -> u64 {
+        self.span.last()
+    }
+
+    /// Both.
+    #[must_use]
+    #[inline]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// The value.
+    #[must_use]
+    #[inline]
+    pub fn value(&self) -> &'g V {
+        self.value
+    }
+
+    /// The part of the entry at or above an address that is in it, or below it.
+    pub(crate) fn clamped(self, floor: u64) -> Self {
+        Self { span: Span::from_entry(self.start().max(floor), self.last()), value: self.value }
+    }
+
+    /// Whether the address is in the entry.
+    #[must_use]
+    #[inline]
+    pub fn contains(&self, address: u64) -> bool {
+        self.span.contains(address)
+    }
+}
+
+impl<V> Clone for Entry<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Entry<'_, V> {}
+
+impl<V: fmt::Debug> fmt::Debug for Entry<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("span", &self.span).field("value", self.value).finish()
+    }
+}
+
+impl<V> fmt::Debug for View<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").finish_non_exhaustive()
+    }
+}
+
+/// A leaf that a descent arrived at, and the last address of the subtree to the left of the way (none on the left edge).
+pub(super) struct Arrival<'g, V> {
+    pub(super) leaf: LeafRef<'g, V>,
+    pub(super) below: Option<u64>,
+}
+
+impl<V> View<V> {
+    /// The view of a root, for `Tree::view`.
+    #[allow(unsafe_code, reason = "a transparent wrapper")]
+    pub(super) fn of(root: &Root<V>) -> &Self {
+        // SAFETY: `View` is `Root`, transparently.
+        unsafe { &*ptr::from_ref(root).cast::<Self>() }
+    }
+
+    #[inline]
+    #[allow(unsafe_code, reason = "the reader's one step into a node")]
+    fn node(&self, node: NodePtr<V>) -> Node<'_, V> {
+        // SAFETY: not null, by the callers; loaded from a slot under this view, whose maker keeps retired nodes from reuse (T7, O3).
+        unsafe { node.get() }
+    }
+
+    /// The leaf that routes the address; none in an empty tree.
+    #[inline]
+    pub(super) fn leaf(&self, address: u64) -> Option<LeafRef<'_, V>> {
+        let mut node = self.root.load();
+        if node.is_null() {
+            return None;
+        }
+        loop {
+            match self.node(node) {
+                Node::Leaf(leaf) => return Some(leaf),
+                Node::Inner(inner) => node = inner.child(inner.rank(address)),
+            }
+        }
+    }
+
+    /// The same, with what is known of the left neighbour.
+    pub(super) fn arrive(&self, address: u64) -> Option<Arrival<'_, V>> {
+        let mut node = self.root.load();
+        let mut below = None;
+        if node.is_null() {
+            return None;
+        }
+        loop {
+            match self.node(node) {
+                Node::Leaf(leaf) => return Some(Arrival { leaf, below }),
+                Node::Inner(inner) => {
+                    let i = inner.rank(address);
+                    // T2: the key of the nearest subtree to the left is the last address mapped below this one.
+                    below = if i > 0 { Some(inner.last(i - 1)) } else { below };
+                    node = inner.child(i);
+                }
+            }
+        }
+    }
+
+    /// The entry that contains the address.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::RangeMap;
+    /// let map = RangeMap::new();
+    /// map.write().insert(0x1000..0x3000, 7u64).unwrap();
+    /// assert_eq!(map.pin().lookup(0x2fff).map(|entry| *entry.value()), Some(7));
+    /// assert!(map.pin().lookup(0x3000).is_none());
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, address: u64) -> Option<Entry<'_, V>> {
+        self.find(address).filter(|entry| entry.start() <= address)
+    }
+
+    /// The first entry that ends at or after the address (it may start above it).
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::RangeMap;
+    /// let map = RangeMap::new();
+    /// map.write().insert(0x1000..0x3000, 7u64).unwrap();
+    /// assert_eq!(map.pin().find(0).map(|entry| entry.start()), Some(0x1000));
+    /// assert!(map.pin().find(0x3000).is_none());
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn find(&self, address: u64) -> Option<Entry<'_, V>> {
+        let leaf = self.leaf(address)?;
+        let i = leaf.rank(address);
+        (i < leaf.len()).then(|| entry(leaf, i))
+    }
+
+    /// The first entry that starts after the address.
+    #[must_use]
+    pub fn next(&self, address: u64) -> Option<Entry<'_, V>> {
+        loop {
+            let leaf = self.leaf(address)?;
+            let i = leaf.rank(address);
+            if i == leaf.len() {
+                return None;
+            }
+            let here = entry(leaf, i);
+            if here.start() > address {
+                return Some(here);
+            }
+            if i + 1 < leaf.len() {
+                return Some(entry(leaf, i + 1));
+            }
+            let after = here.last().checked_add(1)?;
+            let next = self.find(after);
+            // `next` was the answer if `here` was still an entry then; it was, if its leaf is live now: no leaf comes back.
+            if self.leaf(address).is_some_and(|now| now.is(leaf)) {
+                return next;
+            }
+        }
+    }
+
+    /// The last entry that ends before the address.
+    #[must_use]
+    pub fn prev(&self, address: u64) -> Option<Entry<'_, V>> {
+        self.last_below(address, Containing::No).map(|(leaf, i)| entry(leaf, i))
+    }
+
+    /// The last entry below the address; with `Containing::Yes`, the entry that contains it comes first.
+    pub(super) fn last_below(&self, address: u64, containing: Containing) -> Option<(LeafRef<'_, V>, usize)> {
+        loop {
+            let Arrival { leaf, below } = self.arrive(address)?;
+            let i = leaf.rank(address);
+            if contains_at(leaf, i, address, containing) {
+                return Some((leaf, i));
+            }
+            if i > 0 {
+                return Some((leaf, i - 1));
+            }
+            // Nothing in this leaf is below the address: the answer, if there is one, ends at `below`, in the leaf to the left.
+            let below = below?;
+            let left = self.leaf(below)?;
+            let k = left.rank(below);
+            let is_answer = k < left.len() && left.last(k) == below;
+            // It was the answer if the leaf was live meanwhile: while it is, its lower boundary only falls (T8), and a boundary that
+            // fell shows in `left`. And nothing may have grown down over the address.
+            let is_live = self.leaf(address).is_some_and(|now| now.is(leaf));
+            if is_answer && is_live && !contains_at(leaf, i, address, containing) {
+                return Some((left, k));
+            }
+        }
+    }
+
+    /// All entries in order.
+    pub fn iter(&self) -> Range<'_, V> {
+        Range::new(self, Span::ALL)
+    }
+
+    /// The entries that share an address with the range, in order; each as it stands, also where it sticks out of the range.
+    ///
+    /// # Concurrency
+    /// Addresses come in order and none twice, and an address that stays mapped throughout is never missed. It is no snapshot, but
+    /// under a lock guard.
+    ///
+    /// # Errors
+    /// [`RangeError`] if the range holds no address.
+    pub fn range(&self, range: impl RangeBounds<u64>) -> Result<Range<'_, V>, RangeError> {
+        Ok(Range::new(self, Span::of(range)?))
+    }
+
+    /// Looks up many addresses at once, several descents in flight together, so that their cache misses overlap. Answer `i` is that
+    /// of `lookup(addresses[i])`.
+    ///
+    /// # Panics
+    /// If there are not as many answers as addresses.
+    pub fn lookup_many<'g>(&'g self, addresses: &[u64], answers: &mut [Option<Entry<'g, V>>]) {
+        assert_eq!(addresses.len(), answers.len(), "lookup_many needs one answer for each address");
+        for (addresses, answers) in addresses.chunks(IN_FLIGHT).zip(answers.chunks_mut(IN_FLIGHT)) {
+            let mut nodes = [self.root.load(); IN_FLIGHT];
+            if nodes[0].is_null() {
+                answers.fill(None);
+                continue;
+            }
+            // All from one root, and all leaves are at one depth: they arrive together.
+            loop {
+                let mut moving = false;
+                for (&address, node) in addresses.iter().zip(&mut nodes) {
+                    if let Node::Inner(inner) = self.node(*node) {
+                        *node = inner.child(inner.rank(address));
+                        node.prefetch();
+                        moving = true;
+                    }
+                }
+                if !moving {
+                    break;
+                }
+            }
+            for ((&address, node), answer) in addresses.iter().zip(nodes).zip(answers) {
+                let Node::Leaf(leaf) = self.node(node) else { unreachable!("every descent ended at a leaf") };
+                let i = leaf.rank(address);
+                *answer = (i < leaf.len()).then(|| entry(leaf, i)).filter(|entry| entry.start() <= address);
+            }
+        }
+    }
+}
+
+/// Whether an entry that contains the address answers a question for what is below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Containing {
+    Yes,
+    No,
+}
+
+fn contains_at<V>(leaf: LeafRef<'_, V>, i: usize, address: u64, containing: Containing) -> bool {
+    containing == Containing::Yes && i < leaf.len() && leaf.start(i) <= address
+}
+
+/// Entry `i` of a leaf, as it is now.
+#[inline]
+pub(super) fn entry<V>(leaf: LeafRef<'_, V>, i: usize) -> Entry<'_, V> {
+    let (start, last) = (leaf.start(i), leaf.last(i));
+    Entry::new(Span::from_entry(start, last), leaf.value(i))
+}
+
+impl<'g, V> IntoIterator for &'g View<V> {
+    type Item = Entry<'g, V>;
+    type IntoIter = Range<'g, V>;
+
+    fn into_iter(self) -> Range<'g, V> {
+        self.iter()
+    }
+}

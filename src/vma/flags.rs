@@ -1,0 +1,123 @@
+//! What a VMA allows and is: Linux's names and meaning.
+
+use crate::addr::Access;
+use bitflags::bitflags;
+
+bitflags! {
+    /// A VMA's flags. The names and the meaning are Linux's (`VM_READ` and so on); the numbers are this crate's own.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{Access, VmaFlags};
+    /// let stack = VmaFlags::READ | VmaFlags::WRITE | VmaFlags::GROWSDOWN;
+    /// assert!(stack.allows(Access::Write) && !stack.allows(Access::Exec));
+    /// assert!(stack.is_stack() && !stack.is_data());
+    /// ```
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct VmaFlags: u64 {
+        /// It may be read.
+        const READ = 1;
+        /// It may be written.
+        const WRITE = 1 << 1;
+        /// It may be executed.
+        const EXEC = 1 << 2;
+        /// What is written is seen by all who map the object.
+        const SHARED = 1 << 3;
+        /// `READ` may be given to it.
+        const MAYREAD = 1 << 4;
+        /// `WRITE` may be given to it.
+        const MAYWRITE = 1 << 5;
+        /// `EXEC` may be given to it.
+        const MAYEXEC = 1 << 6;
+        /// It may become shared.
+        const MAYSHARE = 1 << 7;
+        /// A stack that grows to lower addresses.
+        const GROWSDOWN = 1 << 8;
+        /// A stack that grows to higher addresses.
+        const GROWSUP = 1 << 9;
+        /// Its pages stay in memory.
+        const LOCKED = 1 << 10;
+        /// Its pages are promised, and so counted against what may be promised.
+        const ACCOUNT = 1 << 11;
+        /// It cannot be changed any more, but may grow.
+        const SEALED = 1 << 12;
+        /// A child does not get it.
+        const DONTCOPY = 1 << 13;
+        /// It cannot be grown by a remap.
+        const DONTEXPAND = 1 << 14;
+        /// A child gets it empty.
+        const WIPEONFORK = 1 << 15;
+        /// It is made of huge pages.
+        const HUGETLB = 1 << 16;
+        /// It maps a device.
+        const IO = 1 << 17;
+        /// It maps pages that the system does not manage.
+        const PFNMAP = 1 << 18;
+        /// The same, some of them.
+        const MIXEDMAP = 1 << 19;
+        /// Its pages are not promised.
+        const NORESERVE = 1 << 20;
+        /// It is read from low to high.
+        const SEQ_READ = 1 << 21;
+        /// It is read here and there.
+        const RAND_READ = 1 << 22;
+        /// It is not in a dump.
+        const DONTDUMP = 1 << 23;
+        /// Equal pages may be one.
+        const MERGEABLE = 1 << 24;
+        /// Huge pages are wanted.
+        const HUGEPAGE = 1 << 25;
+        /// Huge pages are not wanted.
+        const NOHUGEPAGE = 1 << 26;
+
+        /// What does not merge (5.7).
+        const SPECIAL = Self::IO.bits() | Self::DONTEXPAND.bits() | Self::PFNMAP.bits() | Self::MIXEDMAP.bits();
+        /// What can be done to it.
+        const ACCESS = Self::READ.bits() | Self::WRITE.bits() | Self::EXEC.bits();
+    }
+}
+
+impl VmaFlags {
+    /// Any way in at all. What has none is a guard, and is exempt from the guard gap (2.3).
+    #[must_use]
+    pub const fn is_accessible(self) -> bool {
+        self.intersects(Self::READ.union(Self::WRITE).union(Self::EXEC))
+    }
+
+    /// Whether it grows, either way: it counts as stack.
+    #[must_use]
+    pub const fn is_stack(self) -> bool {
+        self.intersects(Self::GROWSDOWN.union(Self::GROWSUP))
+    }
+
+    /// Whether it counts as data: writable, private, no stack.
+    #[must_use]
+    pub const fn is_data(self) -> bool {
+        self.contains(Self::WRITE) && !self.contains(Self::SHARED) && !self.is_stack()
+    }
+
+    /// Whether it counts as code: executable, not writable, no stack.
+    #[must_use]
+    pub const fn is_exec(self) -> bool {
+        self.contains(Self::EXEC) && !self.contains(Self::WRITE) && !self.is_stack()
+    }
+
+    /// What it allows and its `MAY` flags forbid; the first such, if any.
+    #[must_use]
+    pub(crate) fn beyond_may(self) -> Option<Access> {
+        [(Self::READ, Self::MAYREAD, Access::Read), (Self::WRITE, Self::MAYWRITE, Access::Write), (Self::EXEC, Self::MAYEXEC, Access::Exec)]
+            .into_iter()
+            .find_map(|(has, may, access)| (self.contains(has) && !self.contains(may)).then_some(access))
+    }
+
+    /// Whether it may be done. To read, any way in will do, as the processors have it that Linux was written for first: there what can
+    /// be written or executed can be read.
+    #[must_use]
+    pub const fn allows(self, access: Access) -> bool {
+        match access {
+            Access::Read => self.is_accessible(),
+            Access::Write => self.contains(Self::WRITE),
+            Access::Exec => self.contains(Self::EXEC),
+        }
+    }
+}

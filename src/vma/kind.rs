@@ -1,0 +1,89 @@
+//! What a VMA is but for its bounds and its lock, and when two that touch are one: part 5 of `docs/semantics.md`, 5.7 to 5.9.
+
+use super::flags::VmaFlags;
+use super::payload::Payload;
+use super::record::Backing;
+use crate::sync::unique_number;
+
+/// The name of whoever owns the private pages of VMAs: Linux's `anon_vma`. Below 2^62.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AnonOwner(pub u64);
+
+impl AnonOwner {
+    /// One that no other call tells, from 2^61 on.
+    #[must_use]
+    pub fn unique() -> Self {
+        Self(1 << 61 | unique_number())
+    }
+}
+
+/// An owner, and whether the VMA has it by a fork: then it shares pages with a parent, and merges less (5.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) id: AnonOwner,
+    pub(crate) inherited: bool,
+}
+
+impl Owner {
+    pub(crate) fn of(id: AnonOwner) -> Self {
+        Self { id, inherited: false }
+    }
+
+    /// As a word; 0 is nobody.
+    pub(super) fn word(owner: Option<Self>) -> u64 {
+        owner.map_or(0, |Self { id, inherited }| id.0 << 2 | u64::from(inherited) << 1 | 1)
+    }
+
+    pub(super) fn of_word(word: u64) -> Option<Self> {
+        (word != 0).then_some(Self { id: AnonOwner(word >> 2), inherited: word & 2 != 0 })
+    }
+
+    /// 5.9: whether a VMA with the owner `target` can take in pages of `source`.
+    pub(crate) fn takes_in(target: Option<Self>, source: Option<Self>) -> bool {
+        match (target, source) {
+            (None, None) => true,
+            (Some(one), None) | (None, Some(one)) => !one.inherited,
+            (Some(target), Some(source)) => target.id == source.id,
+        }
+    }
+
+    /// 5.9: whether two VMAs agree that become one with a third between them.
+    pub(crate) fn agree(prev: Option<Self>, next: Option<Self>) -> bool {
+        prev.zip(next).is_none_or(|(prev, next)| prev.id == next.id)
+    }
+}
+
+/// What a VMA is but for its bounds and its lock.
+#[derive(Clone, Debug)]
+pub(crate) struct Kind<P> {
+    pub(crate) flags: VmaFlags,
+    pub(crate) backing: Backing,
+    /// Offset minus address, in bytes, wrapping.
+    pub(crate) linear_offset: u64,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) payload: P,
+}
+
+impl<P> Kind<P> {
+    /// The offset in what backs it, in bytes, of one of its addresses.
+    pub(crate) fn offset_of(&self, address: u64) -> u64 {
+        address.wrapping_add(self.linear_offset)
+    }
+}
+
+impl<P: Payload> Kind<P> {
+    /// 5.7: whether two that touch are alike but for their owners.
+    pub(crate) fn is_like(&self, next: &Self) -> bool {
+        self.flags == next.flags
+            && !self.flags.intersects(VmaFlags::SPECIAL)
+            && self.backing == next.backing
+            && self.linear_offset == next.linear_offset
+            && self.payload.merges_with(&next.payload)
+    }
+
+    /// What the two are as one. The owner is the one there is.
+    pub(crate) fn merged(&self, next: &Self) -> Self {
+        let Self { flags, backing, linear_offset, owner, ref payload } = *self;
+        Self { flags, backing, linear_offset, owner: owner.or(next.owner), payload: payload.merged(&next.payload) }
+    }
+}

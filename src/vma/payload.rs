@@ -1,0 +1,152 @@
+//! What the embedder keeps with each VMA: how it is split, merged and moved, and who is told what becomes of pages.
+
+use super::flags::VmaFlags;
+use crate::addr::Span;
+use std::sync::Arc;
+
+/// What the embedder keeps with each VMA.
+///
+/// An operation of the layout asks it while it plans: whether two payloads may become one, and for the payloads of parts; nothing has
+/// happened then, and a panic leaves all as it was. When the new layout is in the index, the hooks tell who keeps page tables what became
+/// of pages, under the write guard still.
+///
+/// # Examples
+/// ```
+/// use vmaple::{Mm, MapRequest, Limits, Payload, RangeMap, VmaFlags, VmaSpec};
+///
+/// /// Which NUMA node pages come from.
+/// #[derive(Clone, Debug)]
+/// struct Node(u8);
+///
+/// impl Payload for Node {
+///     fn merges_with(&self, next: &Self) -> bool {
+///         self.0 == next.0
+///     }
+/// }
+///
+/// let mm: Mm<Node> = Mm::with(RangeMap::builder(), Limits::default());
+/// let on = |node| MapRequest::of_len(0x2000, VmaSpec::anonymous(VmaFlags::READ).with_payload(Node(node)));
+/// for node in [1, 1, 2] {
+///     mm.write().mmap(&on(node))?;
+/// }
+/// // The first two merged; the third is of another node.
+/// assert_eq!(mm.map_count(), 2);
+/// # Ok::<(), vmaple::MmapError>(())
+/// ```
+pub trait Payload: Clone {
+    /// Whether this one, of the lower VMA, and `next`, of the one that touches it from above, may become one. Asked where all else agrees.
+    fn merges_with(&self, next: &Self) -> bool;
+
+    /// What the merged VMA has: as this one, unless said otherwise.
+    #[must_use]
+    fn merged(&self, next: &Self) -> Self {
+        let _ = next;
+        self.clone()
+    }
+
+    /// What a part of the VMA has that stays, or is changed: as the whole, unless said otherwise.
+    #[must_use]
+    fn part(&self, whole: Span, part: Span) -> Self {
+        let _ = (whole, part);
+        self.clone()
+    }
+
+    /// What a part has that is moved: as the whole, unless said otherwise.
+    #[must_use]
+    fn moved(&self, from: Span, to: Span) -> Self {
+        let _ = (from, to);
+        self.clone()
+    }
+
+    /// Whether the VMA may be cut (5.14). Where it may not, the operation fails with `EINVAL`.
+    fn may_split(&self) -> bool {
+        true
+    }
+
+    /// Whether the VMA may vanish in a merge: not, where its end must be told (Linux's close hook, 5.12).
+    fn may_vanish(&self) -> bool {
+        true
+    }
+
+    /// Hook: these pages are mapped no more. Another mapping may be there already.
+    fn unmapped(&self, pages: Span) {
+        let _ = pages;
+    }
+
+    /// Hook: what may be done to these pages is another.
+    fn protected(&self, pages: Span, flags: VmaFlags) {
+        let _ = (pages, flags);
+    }
+
+    /// Hook: the pages that were mapped at `from` are mapped from `to` on, as many as both have.
+    fn pages_moved(&self, from: Span, to: Span) {
+        let _ = (from, to);
+    }
+}
+
+macro_rules! merges_if_equal {
+    ($($t:ty),*) => { $(
+        impl Payload for $t {
+            fn merges_with(&self, next: &Self) -> bool {
+                self == next
+            }
+        }
+    )* };
+}
+
+merges_if_equal!((), bool, char, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, &'static str, String);
+
+/// The same value is shared, not an equal one.
+impl<T: ?Sized> Payload for Arc<T> {
+    fn merges_with(&self, next: &Self) -> bool {
+        Self::ptr_eq(self, next)
+    }
+}
+
+impl<T: Payload> Payload for Option<T> {
+    fn merges_with(&self, next: &Self) -> bool {
+        match (self, next) {
+            (Some(one), Some(next)) => one.merges_with(next),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    fn merged(&self, next: &Self) -> Self {
+        self.as_ref().zip(next.as_ref()).map(|(one, next)| one.merged(next))
+    }
+
+    fn part(&self, whole: Span, part: Span) -> Self {
+        self.as_ref().map(|payload| payload.part(whole, part))
+    }
+
+    fn moved(&self, from: Span, to: Span) -> Self {
+        self.as_ref().map(|payload| payload.moved(from, to))
+    }
+
+    fn may_split(&self) -> bool {
+        self.as_ref().is_none_or(T::may_split)
+    }
+
+    fn may_vanish(&self) -> bool {
+        self.as_ref().is_none_or(T::may_vanish)
+    }
+
+    fn unmapped(&self, pages: Span) {
+        if let Some(payload) = self {
+            payload.unmapped(pages);
+        }
+    }
+
+    fn protected(&self, pages: Span, flags: VmaFlags) {
+        if let Some(payload) = self {
+            payload.protected(pages, flags);
+        }
+    }
+
+    fn pages_moved(&self, from: Span, to: Span) {
+        if let Some(payload) = self {
+            payload.pages_moved(from, to);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What is mapped: the record that the index holds, and what it is made of.
+
+use super::flags::VmaFlags;
+use super::kind::{AnonOwner, Kind, Owner};
+use super::lock::VmaLock;
+use crate::addr::{PAGE_SIZE, Span};
+use crate::sync::{AtomicU64, Ordering, Shared, unique_number};
+use core::fmt;
+use core::ops::Deref;
+
+/// The embedder's name for an object (a file, a device, shared memory) that VMAs map. The top bit is not his.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId(pub u64);
+
+/// What is behind a VMA.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Backing {
+    /// Nothing: its pages are its own.
+    #[default]
+    Anonymous,
+    /// An object: the embedder's, or one that a shared anonymous mapping was given, with the top bit of its name set.
+    Object(ObjectId),
+}
+
+impl Backing {
+    /// An object that nothing else maps.
+    pub(crate) fn shared_anonymous() -> Self {
+        Self::Object(ObjectId(1 << 63 | unique_number()))
+    }
+}
+
+/// What is to be mapped. The bounds come with [`MmWriteGuard::map`](crate::MmWriteGuard::map).
+///
+/// # Examples
+/// ```
+/// use vmaple::{ObjectId, VmaFlags, VmaSpec};
+/// let heap = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::WRITE);
+/// let text = VmaSpec::of_object(ObjectId(7), 0x2000, VmaFlags::READ | VmaFlags::EXEC).with_payload("libc");
+/// # let _ = (heap, text);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct VmaSpec<P = ()> {
+    pub(crate) flags: VmaFlags,
+    pub(crate) backing: Backing,
+    /// Of its first address, in bytes; none: the address itself (5.8).
+    pub(crate) offset: Option<u64>,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) payload: P,
+}
+
+impl VmaSpec {
+    /// Pages of its own. Their offsets are their addresses.
+    pub const fn anonymous(flags: VmaFlags) -> Self {
+        Self { flags, backing: Backing::Anonymous, offset: None, owner: None, payload: () }
+    }
+
+    /// Pages of an object, from an offset in bytes.
+    pub const fn of_object(object: ObjectId, offset: u64, flags: VmaFlags) -> Self {
+        Self { flags, backing: Backing::Object(object), offset: Some(offset), owner: None, payload: () }
+    }
+}
+
+impl<P> VmaSpec<P> {
+    /// What it is where it starts there.
+    pub(crate) fn into_kind(self, start: u64) -> Kind<P> {
+        let Self { flags, backing, offset, owner, payload } = self;
+        let linear_offset = offset.map_or(0, |offset| offset.wrapping_sub(start));
+        Kind { flags, backing, linear_offset, owner, payload }
+    }
+
+    /// The offset of its first address, in bytes: as if it had been moved here from there.
+    pub fn at_offset(mut self, offset: u64) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+
+    /// Who owns its private pages.
+    pub fn owned_by(mut self, owner: AnonOwner) -> Self {
+        self.owner = Some(Owner::of(owner));
+        self
+    }
+
+    /// Who owns its private pages, some of which are a parent's too: it came by a fork, and merges less (5.9).
+    pub fn inherited_by(mut self, owner: AnonOwner) -> Self {
+        self.owner = Some(Owner { id: owner, inherited: true });
+        self
+    }
+
+    /// What the embedder keeps with it. Cloned where the VMA is split.
+    pub fn with_payload<Q>(self, payload: Q) -> VmaSpec<Q> {
+        let Self { flags, backing, offset, owner, payload: _ } = self;
+        VmaSpec { flags, backing, offset, owner, payload }
+    }
+}
+
+/// What a range is mapped to. Once published it does not change, but for its lock, and for the owner of its private pages, who may come
+/// once.
+#[derive(Debug)]
+#[repr(C)] // the lock first: beside the count of the `Shared`, on the line that a fault writes to anyway
+pub struct VmaRecord<P = ()> {
+    lock: VmaLock,
+    /// [`Owner`] as a word. Set once, under the mm lock.
+    owner: AtomicU64,
+    flags: VmaFlags,
+    /// Offset minus address, in bytes, wrapping.
+    linear_offset: u64,
+    backing: Backing,
+    payload: P,
+}
+
+impl<P> VmaRecord<P> {
+    /// A record, attached and write-locked in the hold of this sequence.
+    pub(crate) fn new(kind: Kind<P>, sequence: u64) -> Self {
+        let Kind { flags, backing, linear_offset, owner, payload } = kind;
+        Self { lock: VmaLock::new(sequence), owner: AtomicU64::new(Owner::word(owner)), flags, linear_offset, backing, payload }
+    }
+
+    /// What it was made of, for a record that was never published.
+    pub(crate) fn into_spec(self, start: u64) -> VmaSpec<P> {
+        let (offset, owner) = (Some(self.offset_of(start)), self.owner());
+        let Self { lock: _, owner: _, flags, linear_offset: _, backing, payload } = self;
+        VmaSpec { flags, backing, offset, owner, payload }
+    }
+
+    /// What it is, its payload cloned.
+    pub(crate) fn kind(&self) -> Kind<P>
+    where
+        P: Clone,
+    {
+        let &Self { lock: _, owner: _, flags, linear_offset, backing, ref payload } = self;
+        Kind { flags, backing, linear_offset, owner: self.owner(), payload: payload.clone() }
+    }
+
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        // Relaxed: a name; nothing is reached through it.
+        Owner::of_word(self.owner.load(Ordering::Relaxed))
+    }
+
+    /// Gives its private pages an owner, unless they have one; tells who it is then. Under the mm lock.
+    pub(crate) fn own(&self, owner: Owner) -> Owner {
+        // Relaxed: as above. Of two that come at once the first is it.
+        match self.owner.compare_exchange(0, Owner::word(Some(owner)), Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => owner,
+            Err(word) => Owner::of_word(word).unwrap_or(owner),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> &VmaLock {
+        &self.lock
+    }
+
+    /// Whether it is in the index still. Once it is not, it never will be again; that it is may be untrue the next moment, but under a
+    /// lock.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        !self.lock.is_detached()
+    }
+
+    /// Its flags.
+    #[must_use]
+    pub fn flags(&self) -> VmaFlags {
+        self.flags
+    }
+
+    /// What is behind it.
+    #[must_use]
+    pub fn backing(&self) -> Backing {
+        self.backing
+    }
+
+    /// Who owns its private pages.
+    #[must_use]
+    pub fn anon_owner(&self) -> Option<AnonOwner> {
+        self.owner().map(|owner| owner.id)
+    }
+
+    /// Offset minus address, in bytes, wrapping: the same for each of its addresses, also after it was split or has grown.
+    #[must_use]
+    pub fn linear_offset(&self) -> u64 {
+        self.linear_offset
+    }
+
+    /// The offset in what backs it, in bytes, of one of its addresses.
+    #[must_use]
+    pub fn offset_of(&self, address: u64) -> u64 {
+        address.wrapping_add(self.linear_offset)
+    }
+
+    /// The same in pages: Linux's `pgoff`.
+    #[must_use]
+    pub fn page_offset_of(&self, address: u64) -> u64 {
+        self.offset_of(address) / PAGE_SIZE
+    }
+
+    /// What the embedder keeps with it.
+    #[must_use]
+    pub fn payload(&self) -> &P {
+        &self.payload
+    }
+}
+
+/// A VMA: its bounds, which are the index's, and its record. Derefs to the record.
+pub struct Vma<'g, P = ()> {
+    span: Span,
+    record: &'g Shared<VmaRecord<P>>,
+}
+
+impl<'g, P> Vma<'g, P> {
+    pub(crate) fn new(span: Span, record: &'g Shared<VmaRecord<P>>) -> Self {
+        Self { span, record }
+    }
+
+    /// Its first and its last address.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Its first address.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.span.start()
+    }
+
+    /// Its last address.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.span.last()
+    }
+
+    /// Its record, to be kept. A record alone says nothing of the present.
+    #[must_use]
+    pub fn record(&self) -> &'g Shared<VmaRecord<P>> {
+        self.record
+    }
+}
+
+impl<P> Clone for Vma<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Vma<'_, P> {}
+
+impl<P> Deref for Vma<'_, P> {
+    type Target = VmaRecord<P>;
+
+    fn deref(&self) -> &VmaRecord<P> {
+        self.record
+    }
+}
+
+impl<P> fmt::Debug for Vma<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vma").field("span", &self.span).field("flags", &self.flags).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,394 @@
+//! The fault path: part 1 of `docs/semantics.md`, a test a rule.
+
+use super::vma::{DOWN, RW, UP, layout, mm_of, mm_with, page};
+use std::collections::BTreeSet;
+use std::sync::Barrier;
+use std::thread;
+use vmaple::{
+    Access, ExpandError, Fault, FaultContext, FaultedVma, Interrupt, Limit, Limits, Mm, MmStats, MmWriteGuard, PAGE_SIZE, SegvCode, Signal,
+    UpgradePolicy, VmaFlags, VmaSpec,
+};
+
+const NO_FIXUP: FaultContext<'static> = FaultContext::KernelWithoutFixup;
+
+/// Ends a wait when the test fails, so that it ends.
+struct RaiseOnDrop<'i>(&'i Interrupt);
+
+impl Drop for RaiseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.raise();
+    }
+}
+
+fn never_upgrading(mm: Mm) -> Mm {
+    let mut limits = Limits::clone(&mm.limits());
+    limits.upgrade = UpgradePolicy::Never;
+    mm.set_limits(limits);
+    mm
+}
+
+/// Nothing is held: a writer could come in at once.
+fn nothing_held(mm: &Mm) -> bool {
+    mm.try_write().is_some()
+}
+
+/// Waits until someone waits to write, behind a read hold of the caller's.
+fn until_a_writer_waits(mm: &Mm) {
+    while mm.try_read().is_some() {
+        thread::yield_now();
+    }
+}
+
+/// 1.1: the lock is write-held. Who may not wait is told so; who may, waits, and is let in or interrupted.
+#[test]
+fn rule_1_1_read_acquisition() {
+    let (mm, interrupt) = (mm_of(&[(0, 1, RW)]), Interrupt::new());
+    thread::scope(|threads| {
+        let _raise = RaiseOnDrop(&interrupt);
+        let writer = mm.write();
+        let refused = threads.spawn(|| mm.find_vma_for_fault(page(0), NO_FIXUP).map(drop));
+        assert_eq!(refused.join().expect("no panic"), Err(Fault::WouldBlock));
+        let waits = threads.spawn(|| mm.find_vma_for_fault(page(0), FaultContext::User(&interrupt)).map(|vma| vma.span().start()));
+        drop(writer);
+        assert_eq!(waits.join().expect("no panic"), Ok(page(0)));
+
+        let writer = mm.write();
+        let killed = ["user", "kernel"].map(|mode| {
+            let context = if mode == "user" { FaultContext::User(&interrupt) } else { FaultContext::KernelWithFixup(&interrupt) };
+            let mm = &mm;
+            threads.spawn(move || mm.find_vma_for_fault(page(0), context).map(drop))
+        });
+        interrupt.raise();
+        for killed in killed {
+            assert_eq!(killed.join().expect("no panic"), Err(Fault::Interrupted));
+        }
+        drop(writer);
+    });
+    assert!(nothing_held(&mm));
+}
+
+/// 1.2: what needs no wait is for every context, also for one that is interrupted.
+#[test]
+fn rule_1_2_a_hit_without_waiting() {
+    let (mm, interrupt) = (mm_of(&[(0, 1, RW)]), Interrupt::new());
+    interrupt.raise();
+    for context in [NO_FIXUP, FaultContext::User(&interrupt), FaultContext::KernelWithFixup(&interrupt)] {
+        let _other = mm.read();
+        assert!(mm.find_vma_for_fault(page(0), context).is_ok());
+    }
+}
+
+/// 1.3, 1.9: a hit and a growth return with the read lock held, and the VMA contains the address.
+#[test]
+fn rule_1_3_a_hit_holds_the_read_lock() {
+    let mm = mm_of(&[(4, 8, DOWN)]);
+    for (at, start) in [(7, 4), (4, 4), (2, 2)] {
+        let found = mm.find_vma_for_fault(page(at) + 5, NO_FIXUP).expect("there");
+        assert_eq!((found.span().start(), found.span().last()), (page(start), page(8) - 1));
+        assert!(mm.try_read().is_some() && mm.try_write().is_none(), "read-held");
+        assert_eq!(found.guard().vma(page(at)).map(|vma| vma.span()), Some(found.span()));
+        assert!(found.into_guard().try_upgrade().is_ok(), "by nobody else");
+    }
+}
+
+/// 1.4: nothing above, or what is above does not grow down: the write lock is never touched.
+#[test]
+fn rule_1_4_a_plain_miss() {
+    let mm = mm_of(&[(4, 5, RW), (8, 9, UP)]);
+    let sequence = mm.write_sequence();
+    let _other = mm.read();
+    for at in [0, 6, 9, 20] {
+        assert_eq!(mm.find_vma_for_fault(page(at), NO_FIXUP).map(drop), Err(Fault::Unmapped { at: page(at) }));
+    }
+    assert_eq!(mm.write_sequence(), sequence, "1.10");
+}
+
+/// 1.5, better than Linux: alone, the read hold becomes the write hold. 1.8, 1.9: it grows and is downgraded.
+#[test]
+fn rule_1_5_the_upgrade() {
+    let mm = mm_of(&[(8, 9, DOWN)]);
+    assert_eq!(mm.find_vma_for_fault(page(4), NO_FIXUP).map(|vma| vma.span().start()), Ok(page(4)));
+    assert_eq!((mm.stats().roads.upgraded, mm.stats().roads.retaken), (1, 0));
+    let mm = never_upgrading(mm);
+    assert_eq!(mm.find_vma_for_fault(page(2), NO_FIXUP).map(|vma| vma.span().start()), Ok(page(2)));
+    assert_eq!((mm.stats().roads.upgraded, mm.stats().roads.retaken), (1, 1));
+}
+
+/// 1.6: another reader is inside, so the upgrade fails. Who must not wait is told so; who may drops its hold first (else it would wait for
+/// itself), waits, and grows.
+#[test]
+fn rule_1_6_when_the_upgrade_fails() {
+    for policy in [UpgradePolicy::Optimistic, UpgradePolicy::Never] {
+        let (mm, interrupt) = (mm_of(&[(8, 9, DOWN)]), Interrupt::new());
+        let mm = if policy == UpgradePolicy::Never { never_upgrading(mm) } else { mm };
+        thread::scope(|threads| {
+            let _raise = RaiseOnDrop(&interrupt);
+            let other = mm.read();
+            let refused = threads.spawn(|| mm.find_vma_for_fault(page(4), NO_FIXUP).map(drop));
+            assert_eq!(refused.join().expect("no panic"), Err(Fault::WouldBlock));
+            let waits = threads.spawn(|| mm.find_vma_for_fault(page(4), FaultContext::User(&interrupt)).map(|vma| vma.span().start()));
+            until_a_writer_waits(&mm);
+            drop(other);
+            assert_eq!(waits.join().expect("no panic"), Ok(page(4)));
+
+            let other = mm.read();
+            let killed = threads.spawn(|| mm.find_vma_for_fault(page(2), FaultContext::KernelWithFixup(&interrupt)).map(drop));
+            until_a_writer_waits(&mm);
+            interrupt.raise();
+            assert_eq!(killed.join().expect("no panic"), Err(Fault::Interrupted));
+            drop(other);
+        });
+        assert!(nothing_held(&mm));
+        assert_eq!(layout(&mm), [(4, 9, DOWN)]);
+        let roads = mm.stats().roads;
+        assert_eq!((roads.upgraded, roads.retaken, roads.failed), (0, 1, 2));
+    }
+}
+
+/// ```text
+/// before     ......SS
+/// meanwhile  ..AAAASS   mapped by another before the write lock was had: found, and nothing grows
+///            ....SSSS   grown by another: the same
+///            ........   unmapped: nothing there
+///            .......A   what is above grows no more: nothing there
+/// fault         ^
+/// ```
+#[test]
+fn rule_1_7_everything_is_looked_at_again() {
+    type Meanwhile = fn(&mut MmWriteGuard<'_>) -> bool;
+    type Told = Result<(u64, VmaFlags), Fault>;
+    let cases: [(Meanwhile, Told); 4] = [
+        (|writer| writer.map(page(2)..page(6), VmaSpec::anonymous(RW)).is_ok(), Ok((2, RW))),
+        (|writer| writer.expand_down(page(2)).is_ok(), Ok((2, DOWN))),
+        (|writer| writer.munmap(page(0), page(8) - page(0)).is_ok(), Err(Fault::Unmapped { at: page(3) })),
+        (
+            |writer| {
+                writer.munmap(page(0), page(8) - page(0)).expect("memory");
+                writer.map(page(7)..page(8), VmaSpec::anonymous(RW)).is_ok()
+            },
+            Err(Fault::Unmapped { at: page(3) }),
+        ),
+    ];
+    for (meanwhile, expected) in cases {
+        let mut seen = false;
+        for _ in 0..if cfg!(miri) { 1 } else { 2_000 } {
+            let (mm, interrupt) = (mm_of(&[(6, 8, DOWN)]), Interrupt::new());
+            let told = thread::scope(|threads| {
+                let _raise = RaiseOnDrop(&interrupt);
+                let held = mm.write();
+                // If the change is in the queue before the fault, the fault finds the stack beside the downgraded hold, cannot upgrade, and
+                // waits to write behind the change.
+                let change = threads.spawn(|| meanwhile(&mut mm.write()));
+                let fault = threads.spawn(|| {
+                    let found = mm.find_vma_for_fault(page(3), FaultContext::User(&interrupt));
+                    found.map(|vma| ((vma.span().start() - page(0)) / PAGE_SIZE, vma.flags()))
+                });
+                let held = held.downgrade();
+                until_a_writer_waits(&mm);
+                drop(held);
+                change.join().expect("no panic");
+                fault.join().expect("no panic")
+            });
+            assert!(told == expected || told == Ok((3, DOWN)), "{told:?}: neither before the change nor after it");
+            let (roads, sequence) = (mm.stats().roads, mm.write_sequence());
+            assert!(nothing_held(&mm));
+            // The fault's own write hold is the fourth, though it found nothing: it has looked twice.
+            seen |= told == expected && (roads.found_again == 1 || roads.failed == 1 && sequence == 8);
+            if seen {
+                break;
+            }
+        }
+        assert!(seen || cfg!(miri), "{expected:?} was never found by looking again");
+    }
+}
+
+/// 1.8: growth is refused: nothing is held, nothing has grown, and the error is the rule's. 1.10: the sequence went on by two.
+#[test]
+fn rule_1_8_growth_refused() {
+    let mm = mm_of(&[(0, 2, RW), (8, 9, DOWN)]);
+    for mm in [mm, never_upgrading(mm_of(&[(0, 2, RW), (8, 9, DOWN)]))] {
+        let sequence = mm.write_sequence();
+        let fault = mm.find_vma_for_fault(page(3), NO_FIXUP).expect_err("too near");
+        assert!(matches!(fault, Fault::Growth(ExpandError::GuardGap { .. })));
+        assert_eq!((fault.errno(), fault.signal()), (12, Some(Signal::Segv(SegvCode::MapErr))));
+        assert_eq!(mm.write_sequence(), sequence + 2);
+        assert!(nothing_held(&mm));
+        assert_eq!(layout(&mm), [(0, 2, RW), (8, 9, DOWN)]);
+    }
+}
+
+/// 1.10: a growth is one write hold.
+#[test]
+fn rule_1_10_the_sequence() {
+    for mm in [mm_of(&[(8, 9, DOWN)]), never_upgrading(mm_of(&[(8, 9, DOWN)]))] {
+        let sequence = mm.write_sequence();
+        drop(mm.find_vma_for_fault(page(8), NO_FIXUP).expect("a hit"));
+        assert_eq!(mm.write_sequence(), sequence);
+        let found = mm.find_vma_for_fault(page(5), NO_FIXUP).expect("grown");
+        assert_eq!(mm.write_sequence(), sequence + 2, "ended by the downgrade, before the lock is released");
+        drop(found);
+        assert_eq!(mm.write_sequence(), sequence + 2);
+    }
+}
+
+/// 1.11: the guard goes in, and comes back with the VMA or not at all. Both directions.
+#[test]
+fn rule_1_11_expand_stack() {
+    let mm = mm_of(&[(0, 1, UP), (8, 9, VmaFlags::empty()), (20, 21, DOWN), (30, 31, RW)]);
+    for (at, span) in [(20, (20, 21)), (3, (0, 4)), (16, (16, 21))] {
+        let found = mm.read().expand_stack(page(at), NO_FIXUP).expect("it grows");
+        assert_eq!((found.span().start(), found.span().last()), (page(span.0), page(span.1) - 1));
+        assert!(mm.try_write().is_none(), "read-held");
+    }
+    for at in [25, 40] {
+        let told = mm.read().expand_stack(page(at), NO_FIXUP).expect_err("nothing grows there");
+        assert_eq!((told.errno(), nothing_held(&mm)), (14, true));
+    }
+    let _other = mm.read();
+    assert_eq!(mm.read().expand_stack(page(10), NO_FIXUP).expect_err("another reads"), Fault::WouldBlock);
+}
+
+/// 1.12: the lock stays with the caller, also on failure.
+#[test]
+fn rule_1_12_find_extend_vma_locked() {
+    let mm = mm_of(&[(0, 1, UP), (8, 9, VmaFlags::empty()), (20, 21, DOWN), (30, 31, RW)]);
+    let mut writer = mm.write();
+    assert_eq!(writer.find_extend_vma_locked(page(20)).map(|vma| vma.start()), Ok(page(20)));
+    assert_eq!(writer.find_extend_vma_locked(page(2)).map(|vma| vma.last()), Ok(page(3) - 1));
+    assert_eq!(writer.find_extend_vma_locked(page(17)).map(|vma| vma.start()), Ok(page(17)));
+    for at in [25, 40] {
+        assert_eq!(writer.find_extend_vma_locked(page(at)).expect_err("nothing grows there").errno(), 14);
+        assert!(mm.try_read().is_none(), "write-held still");
+    }
+    writer.validate().expect("and fit for use");
+}
+
+/// 1.11, 1.12: where the VMA before grows up but may not, the one after is tried.
+#[test]
+fn rule_1_12_up_first_then_down() {
+    let mm = mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 4 * PAGE_SIZE));
+    super::vma::map_all(&mm, &[(0, 4, UP), (12, 13, DOWN)]);
+    assert_eq!(mm.write().find_extend_vma_locked(page(10)).map(|vma| vma.start()), Ok(page(10)));
+}
+
+/// 1.13: the common way grows down only.
+#[test]
+fn rule_1_13_nothing_grows_up_here() {
+    let mm = mm_of(&[(0, 1, UP)]);
+    assert_eq!(mm.find_vma_for_fault(page(1), NO_FIXUP).map(drop), Err(Fault::Unmapped { at: page(1) }));
+    assert_eq!(layout(&mm), [(0, 1, UP)]);
+}
+
+fn roads(mm: &Mm) -> [u64; 6] {
+    let roads = mm.stats().roads;
+    [roads.per_vma, roads.mm_read, roads.upgraded, roads.retaken, roads.found_again, roads.failed]
+}
+
+/// 1.14: the per-VMA road grows nothing; what it does not find goes to the mm lock. Each road is counted.
+#[test]
+fn rule_1_14_the_roads() {
+    let mm = mm_of(&[(8, 9, DOWN)]);
+    let handle = |at| mm.handle_fault(page(at), Access::Write, NO_FIXUP);
+    assert!(matches!(handle(8), Ok(FaultedVma::PerVma(_))));
+    assert_eq!(roads(&mm), [1, 0, 0, 0, 0, 0]);
+    assert!(matches!(handle(6), Ok(FaultedVma::Mm(_))), "grown");
+    assert_eq!(roads(&mm), [1, 0, 1, 0, 0, 0]);
+    assert!(matches!(handle(6), Ok(FaultedVma::PerVma(_))));
+    assert!(handle(20).is_err());
+    assert_eq!(roads(&mm), [2, 0, 1, 0, 0, 1]);
+}
+
+/// A writer that works elsewhere in the map, and holds the mm lock, is not in the way of a fault.
+#[test]
+fn a_writer_elsewhere_is_not_in_the_way() {
+    let mm = mm_of(&[(8, 9, RW), (20, 24, RW)]);
+    let mut writer = mm.write();
+    writer.munmap(page(21), page(22) - page(21)).expect("memory");
+    assert!(matches!(mm.handle_fault(page(8), Access::Read, NO_FIXUP), Ok(FaultedVma::PerVma(_))));
+    assert_eq!(mm.handle_fault(page(20), Access::Read, NO_FIXUP).map(drop), Err(Fault::WouldBlock), "it is at this one");
+}
+
+/// Every kind of fault, its errno and its signal.
+#[test]
+fn every_fault_has_its_errno_and_signal() {
+    let (map_err, acc_err) = (Some(Signal::Segv(SegvCode::MapErr)), Some(Signal::Segv(SegvCode::AccErr)));
+    let mm = mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 8 * PAGE_SIZE));
+    super::vma::map_all(&mm, &[(0, 1, RW), (8, 9, DOWN), (20, 21, VmaFlags::empty()), (30, 31, DOWN)]);
+    let handle = |at, access| mm.handle_fault(page(at), access, NO_FIXUP).expect_err("refused");
+    let told = |fault: Fault| (fault.errno(), fault.signal());
+    assert_eq!(told(handle(50, Access::Read)), (14, map_err));
+    assert_eq!(told(handle(8, Access::Exec)), (14, acc_err));
+    assert_eq!(told(handle(20, Access::Read)), (14, acc_err), "inaccessible, but mapped");
+    assert!(matches!(handle(6, Access::Exec), Fault::Denied { vma, .. } if vma.start() == page(6)), "it grew, and is denied all the same");
+    assert!(matches!(handle(2, Access::Read), Fault::Growth(ExpandError::GuardGap { .. })));
+    assert_eq!(told(handle(2, Access::Read)), (12, map_err));
+    assert!(matches!(handle(22, Access::Read), Fault::Growth(ExpandError::Limit(Limit::Stack { .. }))));
+    assert_eq!(told(handle(22, Access::Read)), (12, map_err));
+    let writer = mm.write();
+    assert_eq!(told(handle(50, Access::Read)), (11, None), "WouldBlock");
+    drop(writer);
+    assert_eq!(told(Fault::Interrupted), (4, None));
+    assert_eq!((Signal::Segv(SegvCode::MapErr).number(), Signal::Segv(SegvCode::AccErr).code()), (11, 2));
+    assert!(nothing_held(&mm));
+}
+
+/// The VMA's own readers delay its growth as long as the context allows: not at all, or until interrupted (2.5, 3.4).
+#[test]
+fn growth_waits_for_readers_of_the_vma_as_the_context_allows() {
+    let (mm, interrupt) = (mm_of(&[(8, 9, DOWN)]), Interrupt::new());
+    thread::scope(|threads| {
+        let _raise = RaiseOnDrop(&interrupt);
+        let guard = mm.lock_vma(page(8)).expect("free");
+        assert_eq!(mm.find_vma_for_fault(page(6), NO_FIXUP).map(drop), Err(Fault::WouldBlock));
+        let killed = threads.spawn(|| mm.find_vma_for_fault(page(6), FaultContext::User(&interrupt)).map(drop));
+        while mm.lock_vma(page(8)).is_ok() {
+            thread::yield_now();
+        }
+        interrupt.raise();
+        assert_eq!(killed.join().expect("no panic"), Err(Fault::Interrupted));
+        drop(guard);
+        assert!(mm.find_vma_for_fault(page(6), NO_FIXUP).is_ok());
+    });
+}
+
+/// Two threads that grow one stack (CVE-2005-0001): it ends at the lower address, and each page is counted once.
+#[test]
+fn two_threads_grow_one_stack() {
+    const ROUNDS: u64 = if cfg!(miri) { 3 } else { 200 };
+    for policy in [UpgradePolicy::Optimistic, UpgradePolicy::Never] {
+        for _ in 0..ROUNDS {
+            let (mm, interrupt, begin) = (mm_of(&[(40, 41, DOWN)]), Interrupt::new(), Barrier::new(2));
+            let mm = if policy == UpgradePolicy::Never { never_upgrading(mm) } else { mm };
+            thread::scope(|threads| {
+                for offset in 0..2 {
+                    let (mm, begin, interrupt) = (&mm, &begin, &interrupt);
+                    threads.spawn(move || {
+                        begin.wait();
+                        for step in 0..10 {
+                            let at = page(38 - 2 * step + offset);
+                            let vma = mm.handle_fault(at, Access::Write, FaultContext::User(interrupt)).expect("room below");
+                            assert!(vma.span().contains(at));
+                        }
+                    });
+                }
+            });
+            assert_eq!(layout(&mm), [(20, 41, DOWN)]);
+            let MmStats { total_pages, stack_pages, roads, .. } = mm.stats();
+            assert_eq!((total_pages, stack_pages), (21, 21));
+            assert_eq!(roads.per_vma + roads.mm_read + roads.upgraded + roads.retaken + roads.found_again, 20);
+            assert!(policy == UpgradePolicy::Optimistic || roads.upgraded == 0);
+        }
+    }
+}
+
+/// Without a second thread the policies differ in the road alone.
+#[test]
+fn the_policies_agree() {
+    let outcome = |mm: Mm| -> BTreeSet<(u64, Result<u64, i32>)> {
+        (0..24)
+            .map(|at| (at, mm.find_vma_for_fault(page(23 - at), NO_FIXUP).map(|vma| vma.span().start()).map_err(|f| f.errno())))
+            .collect()
+    };
+    let vmas = [(0, 2, RW), (6, 7, DOWN), (9, 10, RW), (15, 16, DOWN), (20, 21, RW)];
+    assert_eq!(outcome(mm_of(&vmas)), outcome(never_upgrading(mm_of(&vmas))));
+}

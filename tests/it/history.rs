@@ -1,0 +1,214 @@
+//! Linearizability, exactly: one writer makes versions flat out, readers note each answer with the versions between which it was given,
+//! and every answer must have been true at one of them.
+//!
+//! `VMAPLE_ANSWERS` sets how many answers are checked (10^5 unless said). They are checked round by round, so that memory stays bounded.
+//! At least half of them overlap a write: the writer does nothing between two, so that wherever a reader meets it, or the scheduler
+//! left it, a write is mostly under way.
+
+use super::versions::{Clock, Edit, Flat, History, Noted, Question, Walked, Way, Window, flat};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use vmaple::RangeMap;
+
+/// Addresses in use. Few, so that everything happens everywhere.
+const UNIVERSE: u64 = if cfg!(miri) { 24 } else { 1500 };
+const WRITES_A_ROUND: usize = if cfg!(miri) { 10 } else { 1500 };
+const READERS: usize = 2;
+
+/// More than this a reader does not note in one round.
+const NOTES_A_ROUND: usize = 200_000;
+
+/// Questions of one address between two iterations.
+const QUESTIONS_A_TURN: usize = if cfg!(miri) { 8 } else { 64 };
+
+/// A small generator: the test's own, so that a seed means the same everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[usize::try_from(self.below(from.len() as u64)).expect("an index")]
+    }
+
+    fn edit(&mut self) -> Edit {
+        let start = self.below(UNIVERSE);
+        let last = start + self.below(6);
+        match self.below(16) {
+            0..5 => Edit::Insert(start, last),
+            5..8 => Edit::Replace(start, last),
+            8..10 => Edit::Remove(start, last),
+            10 => Edit::Remove(start, start + self.below(UNIVERSE / 6)),
+            11 => Edit::RemoveEntry(start),
+            12 => Edit::Replace(start, start + self.below(UNIVERSE / 8)),
+            13..15 => Edit::ExtendDown(last, start.saturating_sub(3)),
+            _ => Edit::ExtendUp(start, last + 2),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Notes {
+    answers: Vec<Noted>,
+    walks: Vec<Walked>,
+}
+
+struct Round {
+    map: RangeMap<u64>,
+    clock: Clock,
+    start: Barrier,
+}
+
+impl Round {
+    /// Makes the writes of one round, one right after the other.
+    fn write(&self, edits: &[Edit]) -> Vec<(Edit, bool)> {
+        let mut done = Vec::with_capacity(edits.len());
+        self.start.wait();
+        for (before, &edit) in edits.iter().enumerate() {
+            let version = before + 1;
+            done.push((edit, self.clock.write(version, || edit.apply(&self.map, version as u64))));
+        }
+        self.clock.end();
+        done
+    }
+
+    fn read(&self, dice: &mut Dice) -> Notes {
+        let mut notes = Notes::default();
+        let mut reader = self.map.reader();
+        self.start.wait();
+        let mut before = None;
+        while !self.clock.has_ended() && notes.answers.len() < NOTES_A_ROUND {
+            let ((), now) = self.clock.during(|| ());
+            if before.replace(now) == Some(now) {
+                // The writer stands still: it was not begun yet, or was preempted. More of the same would find nothing.
+                thread::yield_now();
+                if now.until == 0 {
+                    continue;
+                }
+            }
+            for _ in 0..QUESTIONS_A_TURN {
+                let (question, address) = (dice.pick(&Question::ALL), dice.below(UNIVERSE + 8));
+                let by_pin = dice.below(8) == 0;
+                let (told, window) = self
+                    .clock
+                    .during(|| if by_pin { question.ask(&self.map.pin(), address) } else { question.ask(reader.view(), address) });
+                notes.answers.push(Noted { question, address, told, window });
+            }
+            let addresses: [u64; 4] = std::array::from_fn(|_| dice.below(UNIVERSE + 8));
+            let (told, window) = self.clock.during(|| {
+                let mut told = [None; 4];
+                reader.view().lookup_many(&addresses, &mut told);
+                told.map(|entry| entry.map(flat))
+            });
+            notes.answers.extend(addresses.into_iter().zip(told).map(|(address, told)| Noted {
+                question: Question::Lookup,
+                address,
+                told,
+                window,
+            }));
+            let start = dice.below(UNIVERSE);
+            let range = (start, start + dice.below(UNIVERSE / 8));
+            notes.walks.push(match dice.below(4) {
+                0 => Walked::through(&self.clock, reader.view(), range, Way::Up),
+                1 => Walked::through(&self.clock, reader.view(), range, Way::Down),
+                2 => Walked::through(&self.clock, reader.view(), range, Way::Both),
+                _ => {
+                    let (told, window) = self.clock.during(|| {
+                        let mut cursor = reader.cursor(range.0..=range.1).expect("a range");
+                        std::iter::from_fn(|| cursor.step().map(flat)).collect()
+                    });
+                    Walked { range, way: Way::Up, told, window }
+                }
+            });
+        }
+        notes
+    }
+}
+
+/// What was checked so far.
+#[derive(Default)]
+struct Tally {
+    answers: usize,
+    overlapping: usize,
+    walks: usize,
+}
+
+fn play_round(dice: &mut Dice, first: Vec<Flat>, tally: &mut Tally) {
+    let entries = first.iter().map(|&(start, last, value)| (start..=last, value));
+    let map = RangeMap::builder().private_epochs().build_from(entries).expect("sorted");
+    let round = Round { map, clock: Clock::default(), start: Barrier::new(READERS + 1) };
+    let edits: Vec<Edit> = (0..WRITES_A_ROUND).map(|_| dice.edit()).collect();
+    let seeds: [u64; READERS] = std::array::from_fn(|_| dice.below(u64::MAX) | 1);
+    let noted = Mutex::new(Vec::new());
+    let done = thread::scope(|scope| {
+        for seed in seeds {
+            let (round, noted) = (&round, &noted);
+            scope.spawn(move || {
+                let told = round.read(&mut Dice(seed));
+                noted.lock().expect("no panic while noting").push(told);
+            });
+        }
+        round.write(&edits)
+    });
+    let history = History::of(first, &done);
+    let writer = round.map.write();
+    writer.validate().expect("the invariants hold");
+    assert_eq!(writer.iter().map(flat).collect::<Vec<_>>(), history.end());
+    for Notes { answers, walks } in noted.into_inner().expect("no panic while noting") {
+        history.check_all(&answers, &walks);
+        tally.answers += answers.len();
+        tally.overlapping += answers.iter().filter(|note| note.window.overlaps_a_write()).count();
+        tally.walks += walks.len();
+    }
+}
+
+#[test]
+fn every_answer_was_true_at_a_moment_inside_its_call() {
+    let wanted: usize = std::env::var("VMAPLE_ANSWERS").ok().and_then(|n| n.parse().ok()).unwrap_or(if cfg!(miri) { 50 } else { 100_000 });
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let mut tally = Tally::default();
+    // More than was wanted where the scheduler was against it: a single round says little of how much overlaps.
+    while tally.answers < wanted || (tally.overlapping < tally.answers / 2 && tally.answers < 8 * wanted) {
+        // An empty map that fills; one full of small entries, three levels high, that thins out.
+        let dense = if dice.below(2) == 0 { 0 } else { UNIVERSE / 2 };
+        play_round(&mut dice, (0..dense).map(|i| (2 * i, 2 * i + i % 2, 0)).collect(), &mut tally);
+    }
+    let Tally { answers, overlapping, walks } = tally;
+    println!("{answers} answers and {walks} iterations checked, {overlapping} answers overlapped a write");
+    assert!(overlapping >= answers / 2, "only {overlapping} of {answers} answers overlapped a write");
+}
+
+/// The checker itself is checked: what was true only before, only after, or never is refused.
+#[test]
+fn the_checker_refuses_what_was_never_true() {
+    let edits = [(Edit::Replace(5, 9), true), (Edit::Remove(5, 9), true), (Edit::Insert(0, 1), false), (Edit::Insert(6, 9), true)];
+    let history = History::of(vec![(0, 9, 7)], &edits);
+    assert_eq!(history.end(), [(0, 4, 7), (6, 9, 4)]);
+    let note = |told, since, until| Noted { question: Question::Lookup, address: 7, told, window: Window { since, until } };
+    assert!(history.explains(&note(Some((0, 9, 7)), 0, 4)));
+    assert!(!history.explains(&note(Some((0, 9, 7)), 1, 4)), "true only before");
+    assert!(!history.explains(&note(Some((6, 9, 4)), 0, 3)), "true only after");
+    assert!(!history.explains(&note(None, 0, 1)), "a mapped address missed");
+    assert!(history.explains(&note(None, 0, 2)));
+    assert!(!history.explains(&note(Some((5, 9, 4)), 0, 4)), "never true");
+    let walk = |way, told: &[Flat], since, until| {
+        let walk = Walked { range: (0, 9), way, told: told.to_vec(), window: Window { since, until } };
+        history.explains_walk(&walk).is_ok()
+    };
+    assert!(walk(Way::Up, &[(0, 4, 7)], 2, 3));
+    assert!(walk(Way::Up, &[(0, 4, 7), (5, 9, 7)], 0, 1), "the rest of what had grown over it");
+    assert!(!walk(Way::Down, &[(0, 4, 7), (5, 9, 7)], 0, 1), "but not from above");
+    assert!(walk(Way::Down, &[(0, 4, 7), (5, 9, 1)], 0, 1));
+    assert!(walk(Way::Both, &[(0, 4, 7), (5, 9, 1)], 0, 1));
+    assert!(walk(Way::Both, &[(0, 4, 7), (5, 9, 7)], 0, 1), "the rest of what had grown over it, from above");
+    assert!(!walk(Way::Both, &[(0, 4, 1), (5, 9, 1)], 0, 1), "but not from below first");
+    assert!(!walk(Way::Up, &[(0, 3, 7)], 0, 4), "4 is mapped throughout");
+    assert!(!walk(Way::Up, &[(6, 9, 4)], 0, 4), "so is 0");
+    assert!(!walk(Way::Up, &[(0, 4, 7), (4, 9, 7)], 0, 4), "an address twice");
+    assert!(!walk(Way::Up, &[(0, 4, 2)], 0, 4), "a value that was never there");
+}

@@ -1,0 +1,210 @@
+//! The rules of the house, each a function from one file to what is wrong with it.
+//!
+//! `house` comes in, with the repository's files and with seeded ones; `source` is called for tokens and paths.
+
+use super::source::{Fault, Source, each_token, inside, is_punct, is_word};
+use proc_macro2::{Delimiter, TokenTree};
+
+/// The rooms of the library and their layers, lowest first.
+const LAYERS: [(&str, u8); 11] = [
+    ("sync", 0),
+    ("addr", 0),
+    ("error", 0),
+    ("value", 0),
+    ("tree", 1),
+    ("lock", 1),
+    ("map", 2),
+    ("vma", 2),
+    ("mm", 3),
+    ("fault", 4),
+    ("tests", 4),
+];
+
+/// Rooms that must not know each other, though their layers would let them.
+const STRANGERS: [(&str, &str); 5] = [("tree", "lock"), ("lock", "tree"), ("vma", "tree"), ("vma", "map"), ("map", "vma")];
+
+/// Where the library may be unsafe.
+const UNSAFE_ROOMS: [&str; 5] = ["tree", "lock", "map", "sync", "value"];
+
+/// Crates that stand in for the machine.
+const PRIMITIVES: [&str; 5] = ["crossbeam_epoch", "loom", "parking_lot", "parking_lot_core", "shuttle"];
+
+const MAX_LINES: usize = 600;
+
+fn layer(room: &str) -> Option<u8> {
+    LAYERS.iter().find(|(name, _)| *name == room).map(|(_, layer)| *layer)
+}
+
+/// The room of a file of the library; `lib` is the façade.
+fn room(file: &Source) -> Option<String> {
+    Some(file.module()?.into_iter().next().unwrap_or_else(|| "lib".to_owned()))
+}
+
+/// A file names its own layer or lower ones; the façade is exempt, and nobody names it.
+pub(super) fn layers(file: &Source) -> Vec<Fault> {
+    let Some(from) = room(file).filter(|room| room != "lib") else { return Vec::new() };
+    let Some(own) = layer(&from) else { return vec![file.fault(1, format!("`{from}` has no layer"))] };
+    let mut faults = Vec::new();
+    for named in file.paths() {
+        let spelled = named.spelled.join("::");
+        if named.spelled.len() > 1 && named.spelled[0] == "vmaple" {
+            faults.push(file.fault(named.line, format!("`{spelled}` names the façade from inside")));
+        }
+        let Some(to) = named.in_crate.map(|path| path[0].clone()).filter(|to| *to != from) else { continue };
+        match layer(&to) {
+            None => faults.push(file.fault(named.line, format!("`{spelled}` names `{to}`, which is no room: the façade?"))),
+            Some(other) if other > own => {
+                faults.push(file.fault(named.line, format!("`{spelled}` goes up, from `{from}` (L{own}) to `{to}` (L{other})")));
+            }
+            Some(_) if STRANGERS.contains(&(from.as_str(), to.as_str())) => {
+                faults.push(file.fault(named.line, format!("`{spelled}`: `{from}` and `{to}` do not know each other")));
+            }
+            Some(_) => {}
+        }
+    }
+    faults
+}
+
+/// The façade holds `mod x;`, `use` and documentation, no logic.
+pub(super) fn facade(file: &Source) -> Vec<Fault> {
+    if file.path != "src/lib.rs" {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    for item in file.tokens().split(|token| is_punct(Some(token), ';')) {
+        let mut item = item;
+        // Attributes, inner and outer, documentation among them, and the visibility.
+        loop {
+            item = match item {
+                [TokenTree::Punct(hash), TokenTree::Group(_), rest @ ..] if hash.as_char() == '#' => rest,
+                [TokenTree::Punct(hash), TokenTree::Punct(bang), TokenTree::Group(_), rest @ ..]
+                    if hash.as_char() == '#' && bang.as_char() == '!' =>
+                {
+                    rest
+                }
+                [TokenTree::Ident(word), TokenTree::Group(to), rest @ ..] if word == "pub" && to.delimiter() == Delimiter::Parenthesis => {
+                    rest
+                }
+                [TokenTree::Ident(word), rest @ ..] if word == "pub" => rest,
+                _ => break,
+            };
+        }
+        let plain = match item {
+            [] => true,
+            [first, ..] if is_word(Some(first), "use") => true,
+            [first, second, ..] if is_word(Some(first), "extern") => is_word(Some(second), "crate"),
+            [first, TokenTree::Ident(_)] => is_word(Some(first), "mod"),
+            _ => false,
+        };
+        if !plain {
+            faults.push(file.fault(item[0].span().start().line, "logic in the façade"));
+        }
+    }
+    faults
+}
+
+/// Only the shim names atomics, epochs, model checkers and the scheduler.
+pub(super) fn primitives(file: &Source) -> Vec<Fault> {
+    if room(file).is_none_or(|room| room == "sync") {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    for named in file.paths() {
+        let path: Vec<&str> = named.spelled.iter().map(String::as_str).collect();
+        let atomics = path.windows(2).any(|pair| pair == ["sync", "atomic"]);
+        let stand_in = PRIMITIVES.contains(&path[0]);
+        let scheduler = path.windows(2).any(|pair| matches!(pair, ["thread", "yield_now" | "sleep" | "park"] | ["hint", "spin_loop"]));
+        if atomics || stand_in || scheduler {
+            faults.push(file.fault(named.line, format!("`{}` belongs into `sync`", path.join("::"))));
+        }
+    }
+    faults
+}
+
+/// `unsafe` has its rooms, each file says that and why it opens them, and each block and implementation has its proof.
+pub(super) fn unsafety(file: &Source) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut opened = false;
+    let tokens = file.tokens();
+    each_token(&tokens, &mut |token, after| match (token, after) {
+        (TokenTree::Ident(word), [TokenTree::Group(lints), ..]) if word == "allow" || word == "expect" => {
+            let lints = inside(lints);
+            opened |= is_word(lints.first(), "unsafe_code") && lints.iter().any(|token| is_word(Some(token), "reason"));
+        }
+        _ => {}
+    });
+    let outside = room(file).is_some_and(|room| !UNSAFE_ROOMS.contains(&room.as_str()));
+    let lines: Vec<&str> = file.text.lines().collect();
+    each_token(&tokens, &mut |token, after| {
+        if !is_word(Some(token), "unsafe") {
+            return;
+        }
+        let line = token.span().start().line;
+        if outside {
+            faults.push(file.fault(line, "`unsafe` outside its rooms"));
+        } else if !opened {
+            faults.push(file.fault(line, "`unsafe` without `allow(unsafe_code, reason = ...)` in this file"));
+        }
+        let needs_proof = matches!(after.first(), Some(TokenTree::Group(_))) || is_word(after.first(), "impl");
+        if needs_proof && !proved(&lines[..line]) {
+            faults.push(file.fault(line, "`unsafe` without `// SAFETY:`"));
+        }
+    });
+    faults
+}
+
+/// Whether a `SAFETY` comment stands on the last of these lines, or above the statement that it belongs to.
+fn proved(lines: &[&str]) -> bool {
+    for (up, line) in lines.iter().rev().enumerate() {
+        let line = line.trim();
+        if line.contains("// SAFETY:") {
+            return true;
+        }
+        let comment_or_attribute = line.starts_with("//") || line.starts_with("#[");
+        if up > 0 && !comment_or_attribute && (line.is_empty() || line.ends_with([';', '{', '}'])) {
+            return false;
+        }
+    }
+    false
+}
+
+/// No file is too long to be read in one go, and none is unfinished.
+pub(super) fn files(file: &Source) -> Vec<Fault> {
+    if !file.is_rust() {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    let count = file.text.lines().count();
+    if count > MAX_LINES {
+        faults.push(file.fault(count, format!("{count} lines; at most {MAX_LINES}")));
+    }
+    each_token(&file.tokens(), &mut |token, after| {
+        if let TokenTree::Ident(word) = token
+            && ["todo", "unimplemented", "dbg"].iter().any(|unfinished| word == unfinished)
+            && is_punct(after.first(), '!')
+            && matches!(after.get(1), Some(TokenTree::Group(_)))
+        {
+            faults.push(file.fault(word.span().start().line, format!("`{word}!`")));
+        }
+    });
+    faults
+}
+
+/// Nothing refers to places outside the project: a clone has no such files.
+pub(super) fn outside_paths(file: &Source) -> Vec<Fault> {
+    // Spelled in two parts, so that this file passes.
+    const PLACES: [&str; 5] =
+        [concat!("../", "shared"), concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/tm", "p/"), concat!("/ho", "me/")];
+    if file.path.starts_with("traces/") {
+        return Vec::new(); // names in a recording are what the recorded program opened
+    }
+    let mut faults = Vec::new();
+    for (number, line) in (1..).zip(file.text.lines()) {
+        for place in PLACES {
+            if line.contains(place) {
+                faults.push(file.fault(number, format!("refers to `{place}`")));
+            }
+        }
+    }
+    faults
+}

@@ -1,0 +1,38 @@
+//! The integration tests, one binary: the library through its public face, at its real fan-out.
+
+mod faces;
+mod fault;
+mod fault_model;
+mod fault_sequences;
+mod growth;
+mod history;
+// It reads the repository and runs nothing of the library: nothing for Miri.
+#[cfg(not(miri))]
+mod house;
+mod lock;
+mod memory;
+mod mm_ops;
+mod oracle;
+// Hundreds of runs, each with two threads: Miri would take minutes. AddressSanitizer sees it.
+#[cfg(not(miri))]
+mod panics;
+mod pinned;
+mod regressions;
+mod sequences;
+// It counts nodes: nothing for Miri either.
+#[cfg(not(miri))]
+mod shape;
+mod stats;
+mod versions;
+mod vma;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Tells other threads to end when it is dropped: also where the test fails, which would wait for them for ever.
+struct Ends<'e>(&'e AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}

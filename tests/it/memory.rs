@@ -1,0 +1,450 @@
+//! What is retired and who may drop it: readers that stay pinned, the budget and its policies, panics in the embedder's code.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread::{self, ThreadId};
+use vmaple::{BudgetPolicy, EditError, Inline, RangeMap, ResourceError, Span};
+
+const FEW: usize = if cfg!(miri) { 40 } else { 4000 };
+
+/// Of budgets. Smaller under Miri: each write near a budget looks hard for what it could recycle.
+const KIB: usize = if cfg!(miri) { 128 } else { 1024 };
+
+fn private() -> vmaple::Builder {
+    RangeMap::builder().private_epochs()
+}
+
+fn filled(builder: vmaple::Builder, n: u64) -> RangeMap<u64> {
+    builder.build_from((0..n).map(|i| (i * 16..i * 16 + 8, i))).expect("sorted")
+}
+
+#[test]
+fn a_pinned_reader_holds_back_what_stats_say_and_then_nothing() {
+    let map = filled(private(), 64);
+    let pin = map.pin();
+    let before = pin.lookup(16).expect("mapped").value();
+    for i in 0..FEW as u64 {
+        map.write().replace(16..24, i).expect("the budget is large");
+    }
+    let held = map.stats();
+    assert!(held.retired_nodes >= FEW, "each replace retires a leaf");
+    assert!(held.held_bytes > FEW * 100, "all of it is counted: {held:?}");
+    assert_eq!(held.recycled_nodes, 0, "nothing is reused under the pin");
+    assert_eq!(*before, 1, "and what was read is readable still");
+    drop(pin);
+    assert_eq!(map.reclaim(), 0);
+    let after = map.stats();
+    assert_eq!(after.held_bytes, 0);
+    assert_eq!(after.recycled_nodes, after.retired_nodes);
+}
+
+#[test]
+fn the_next_write_brings_a_large_holding_back() {
+    let map = filled(private().budget_bytes(64 * KIB), 64);
+    let pin = map.pin();
+    while map.write().replace(16..24, 7).is_ok() {}
+    assert!(map.stats().held_bytes > 60 * KIB);
+    drop(pin);
+    map.write().replace(16..24, 8).expect("the reader is gone");
+    assert!(map.stats().held_bytes < 4 * KIB, "{:?}", map.stats());
+}
+
+#[test]
+fn from_a_quarter_of_the_budget_on_a_write_tries_hard() {
+    let map = filled(private().budget_bytes(64 * KIB), 64);
+    let pin = map.pin();
+    while map.stats().held_bytes < 20 * KIB {
+        map.write().replace(16..24, 7).expect("far from the budget");
+    }
+    drop(pin);
+    map.write().replace(16..24, 8).expect("far from the budget");
+    assert!(map.stats().held_bytes < 4 * KIB, "{:?}", map.stats());
+}
+
+#[test]
+fn at_the_budget_writes_fail_whole_and_lookups_go_on() {
+    let budget = 32 * KIB;
+    let map = filled(private().budget_bytes(budget), 64);
+    let pin = map.pin();
+    let error = loop {
+        match map.write().replace(16..24, 99) {
+            Ok(_) => assert!(map.stats().held_bytes <= budget, "no error, and over the budget"),
+            Err(error) => break error,
+        }
+    };
+    let EditError::Resource(ResourceError::OverBudget { held_bytes, needed_bytes, budget_bytes }) = error.cause else {
+        panic!("over the budget, not {error:?}")
+    };
+    assert_eq!((error.value, budget_bytes), (99, budget));
+    assert!(held_bytes <= budget && held_bytes + needed_bytes > budget, "{held_bytes} + {needed_bytes}");
+    // Nothing happened, nothing is lost.
+    map.write().validate().expect("valid");
+    assert_eq!(pin.iter().count(), 64);
+    assert_eq!(map.pin().lookup(16).map(|e| *e.value()), Some(99));
+    // Growing in place retires nothing, so it needs no budget.
+    map.write().extend_down(32, 28).expect("room");
+    drop(pin);
+    map.write().replace(16..24, 100).expect("the reader is gone");
+}
+
+#[test]
+fn an_edit_larger_than_the_budget_is_done_when_nothing_is_held() {
+    let map = filled(private().budget_bytes(1), 256);
+    assert_eq!(map.write().remove(..).expect("no reader is in the way").len(), 256);
+    assert!(map.is_empty());
+}
+
+#[test]
+fn the_waiting_policy_waits_for_the_reader_and_not_for_itself() {
+    let map = filled(private().budget_bytes(32 * KIB).policy(BudgetPolicy::Wait), 64);
+    // Pinned by this very thread: waiting would be for ever, so the edit says so.
+    let pin = map.pin();
+    while map.write().replace(16..24, 1).is_ok() {}
+    drop(pin);
+    assert_eq!(map.reclaim(), 0);
+    // Pinned by another thread: `write` waits until that is gone.
+    let (pinned, told) = (Barrier::new(2), Barrier::new(2));
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let pin = map.pin();
+            pinned.wait();
+            told.wait();
+            over.store(true, Ordering::SeqCst);
+            drop(pin);
+        });
+        pinned.wait();
+        while map.stats().held_bytes <= 16 * KIB {
+            map.write().replace(16..24, 2).expect("below the half");
+        }
+        told.wait();
+        drop(map.write());
+        assert!(over.load(Ordering::SeqCst), "the write waited for the unpin");
+    });
+}
+
+#[test]
+fn synchronize_refuses_to_wait_for_its_own_thread() {
+    let map = filled(private(), 4);
+    assert!(map.synchronize().is_ok());
+    let pin = map.pin();
+    assert!(map.synchronize().is_err());
+    drop(pin);
+    let mut reader = map.reader();
+    assert!(map.synchronize().is_ok(), "a reader that has not asked yet is at rest");
+    assert!(reader.lookup(3).is_some());
+    assert!(map.synchronize().is_err());
+    reader.rest();
+    assert!(map.synchronize().is_ok());
+    assert!(reader.lookup(3).is_some());
+    drop(reader);
+    assert!(map.synchronize().is_ok());
+    let other = filled(private(), 4);
+    let _elsewhere = other.pin();
+    assert!(map.synchronize().is_ok(), "epochs of its own: a pin of another map is no matter");
+}
+
+#[test]
+fn synchronize_waits_for_readers_pinned_before_it() {
+    let map = filled(private(), 4);
+    let (pinned, go) = (Barrier::new(2), Barrier::new(2));
+    let left = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let pin = map.pin();
+            pinned.wait();
+            go.wait();
+            left.store(true, Ordering::SeqCst);
+            drop(pin);
+        });
+        pinned.wait();
+        go.wait();
+        map.synchronize().expect("this thread is not pinned");
+        assert!(left.load(Ordering::SeqCst));
+    });
+}
+
+/// A `Reader` of one map, while the thread has asked so many others that its registration had to make room.
+#[test]
+fn synchronize_knows_its_own_reader_among_many_maps() {
+    let maps: Vec<RangeMap<u64>> = (0..12).map(|_| filled(private(), 2)).collect();
+    let mut reader = maps[0].reader();
+    for map in &maps[1..] {
+        drop(map.pin());
+    }
+    assert!(reader.lookup(1).is_some());
+    assert!(maps[0].synchronize().is_err(), "it would wait for its own reader");
+}
+
+#[test]
+fn values_past_their_readers_count_against_no_budget() {
+    let map: RangeMap<Box<[u8; 1000]>> = private().budget_bytes(64 << 10).build();
+    let mut writer = map.write();
+    for _ in 0..if cfg!(miri) { 70 } else { 1000 } {
+        writer.insert(0..10, Box::new([0; 1000])).expect("nobody is pinned");
+        writer.remove_entry(5).expect("nobody is pinned");
+    }
+}
+
+/// An edit that fails keeps nothing: not even a clone.
+#[test]
+fn a_cut_over_the_budget_clones_nothing() {
+    let log: Arc<std::sync::Mutex<Vec<ThreadId>>> = Arc::default();
+    let map = private().budget_bytes(2048).build();
+    map.write().insert(0..1 << 20, Box::new(Loud { dropped_on: Arc::clone(&log), drop_panics: false, clone_panics: false })).expect("free");
+    let pin = map.pin();
+    let mut writer = map.write();
+    let mut cuts = 0;
+    while writer.remove(1000 + cuts..=1000 + cuts).is_ok() {
+        cuts += 2;
+    }
+    for _ in 0..20 {
+        assert!(writer.remove(500_000..=500_000).is_err(), "the pin holds the budget");
+    }
+    drop(writer);
+    drop(pin);
+    let entries = map.len();
+    drop(map);
+    assert_eq!(log.lock().unwrap().len(), entries, "one value an entry, and none made in vain");
+}
+
+#[test]
+fn a_removed_value_is_dropped_a_few_writes_after_its_readers_left() {
+    let log: Arc<std::sync::Mutex<Vec<ThreadId>>> = Arc::default();
+    let loud = || Box::new(Loud { dropped_on: Arc::clone(&log), drop_panics: false, clone_panics: false });
+    let map = private().build();
+    map.write().insert(0..10, loud()).expect("free");
+    let pin = map.pin();
+    map.write().remove_entry(5).expect("memory");
+    drop(pin);
+    for i in 1..8u64 {
+        map.write().insert(i * 100..i * 100 + 10, loud()).expect("free");
+    }
+    assert_eq!(log.lock().unwrap().len(), 1);
+}
+
+/// A value that notes where it was dropped, and panics when told to.
+struct Loud {
+    dropped_on: Arc<std::sync::Mutex<Vec<ThreadId>>>,
+    drop_panics: bool,
+    clone_panics: bool,
+}
+
+impl Clone for Loud {
+    fn clone(&self) -> Self {
+        assert!(!self.clone_panics, "told to panic in clone");
+        Self { dropped_on: Arc::clone(&self.dropped_on), ..*self }
+    }
+}
+
+impl Drop for Loud {
+    fn drop(&mut self) {
+        self.dropped_on.lock().expect("not poisoned").push(thread::current().id());
+        assert!(!self.drop_panics || thread::panicking(), "told to panic in drop");
+    }
+}
+
+#[test]
+fn entries_whose_iterator_panics_are_dropped() {
+    let (value, map) = (Arc::new(()), private().build());
+    let entries = (0..3u64).map(|i| {
+        assert!(i < 2, "on purpose");
+        (Span::new(i, i).expect("one address"), Arc::clone(&value))
+    });
+    catch_unwind(AssertUnwindSafe(|| map.write().splice(0..10, entries).map(drop))).expect_err("the iterator's panic");
+    assert_eq!((map.len(), Arc::strong_count(&value)), (0, 1));
+}
+
+#[test]
+fn a_build_that_is_refused_drops_what_it_was_given() {
+    let value = Arc::new(());
+    let starts = (0..40u64).chain([3]);
+    let refused = private().build_from(starts.map(|start| (start * 16..start * 16 + 8, Arc::clone(&value)))).expect_err("out of order");
+    assert_eq!(Arc::strong_count(&value), 2, "the one that is handed back");
+    drop(refused);
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn a_map_that_goes_drops_what_still_waits() {
+    let value = Arc::new(());
+    let map = private().build_from((0..40u64).map(|i| (i * 16..i * 16 + 8, Arc::clone(&value)))).expect("sorted");
+    let pin = map.pin();
+    map.write().remove(0..64).expect("memory");
+    map.write().remove(64..128).expect("memory");
+    drop(pin);
+    assert_eq!(Arc::strong_count(&value), 41, "all wait, or are in the map");
+    drop(map);
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn values_are_dropped_once_by_writers_never_by_readers() {
+    let log = Arc::default();
+    let loud = || Box::new(Loud { dropped_on: Arc::clone(&log), drop_panics: false, clone_panics: false });
+    let map: RangeMap<Box<Loud>> = private().build();
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                for i in 0..if cfg!(miri) { 4 } else { 64 } {
+                    if let Some(entry) = map.pin().lookup(i) {
+                        assert!(!entry.value().drop_panics);
+                    }
+                }
+            }
+            thread::current().id()
+        });
+        for i in 0..FEW as u64 {
+            map.write().replace(i % 16..i % 16 + 3, loud()).expect("memory");
+        }
+        ended.store(true, Ordering::Relaxed);
+        let reader = reader.join().expect("no panic in the reader");
+        assert!(!log.lock().unwrap().contains(&reader), "a reader dropped a value");
+    });
+    assert_eq!(map.reclaim(), 0);
+    let clones_and_values = log.lock().unwrap().len();
+    assert!(clones_and_values > 0);
+    drop(map);
+}
+
+#[test]
+fn a_panic_in_drop_is_contained_and_counted() {
+    let log: Arc<std::sync::Mutex<Vec<ThreadId>>> = Arc::default();
+    let map = private().build();
+    for i in 0..4u64 {
+        let value = Box::new(Loud { dropped_on: Arc::clone(&log), drop_panics: i % 2 == 0, clone_panics: false });
+        map.write().insert(i * 10..i * 10 + 5, value).expect("free");
+    }
+    assert_eq!(map.write().remove(..).expect("memory").len(), 4);
+    assert_eq!(map.reclaim(), 0);
+    assert_eq!(log.lock().unwrap().len(), 4, "those after the first panic are dropped too");
+    assert_eq!(map.stats().drop_panics, 2);
+    map.write().validate().expect("valid");
+    map.write().insert(0..1, Box::new(Loud { dropped_on: log, drop_panics: false, clone_panics: false })).expect("the lock is free");
+}
+
+#[test]
+fn a_panic_in_clone_changes_nothing() {
+    let log: Arc<std::sync::Mutex<Vec<ThreadId>>> = Arc::default();
+    let loud = |clone_panics| Box::new(Loud { dropped_on: Arc::clone(&log), drop_panics: false, clone_panics });
+    let map = private().build();
+    map.write().insert(0..100, loud(true)).expect("free");
+    map.write().insert(200..300, loud(false)).expect("free");
+    let cut = |how: &dyn Fn()| catch_unwind(AssertUnwindSafe(how)).expect_err("cutting the entry clones its value");
+    cut(&|| drop(map.write().remove(40..50)));
+    cut(&|| drop(map.write().replace(40..50, loud(false))));
+    cut(&|| drop(map.read().dup()));
+    map.write().validate().expect("valid");
+    let spans: Vec<_> = map.pin().iter().map(|e| (e.start(), e.last())).collect();
+    assert_eq!(spans, [(0, 99), (200, 299)]);
+    assert_eq!(log.lock().unwrap().len(), 1, "only the value that did not go in was dropped");
+    map.write().remove(0..50).expect("one side only: no clone");
+    assert_eq!(map.pin().lookup(60).map(|e| e.start()), Some(50));
+}
+
+#[test]
+fn a_value_may_use_the_map_in_its_drop() {
+    struct Chatty(std::sync::Weak<RangeMap<Box<Chatty>>>, Arc<AtomicUsize>);
+    impl Drop for Chatty {
+        fn drop(&mut self) {
+            if let Some(map) = self.0.upgrade() {
+                self.1.fetch_add(map.write().iter().count() + 1, Ordering::Relaxed);
+            }
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let map = Arc::new(private().build());
+    map.write().insert(0..10, Box::new(Chatty(Arc::downgrade(&map), Arc::clone(&dropped)))).expect("free");
+    assert_eq!(map.write().remove_entry(5).expect("memory").len(), 1);
+    map.reclaim();
+    assert_eq!(dropped.load(Ordering::Relaxed), 1, "dropped after the unlock, or this would not return");
+}
+
+/// A reader repins while the writer frees what it stood in. Without the fence after crossbeam's repin, Miri sees it read freed memory:
+/// a seeded bug.
+#[test]
+fn a_reader_that_repins_never_sees_a_node_reused() {
+    let map = private().build();
+    map.write().insert(0..10, Box::new(0u64)).expect("free");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut reader = map.reader();
+            let mut newest = 0;
+            for _ in 0..FEW / 2 {
+                let entry = reader.lookup(5).expect("mapped throughout");
+                // Gives the writer time to free what it believes nobody stands in.
+                for _ in 0..if cfg!(miri) { 60 } else { 1 } {
+                    thread::yield_now();
+                }
+                let seen = **entry.value();
+                assert!(newest <= seen, "a question goes back in time");
+                newest = seen;
+            }
+        });
+        for i in 1..FEW as u64 / 2 {
+            map.write().replace(0..10, Box::new(i)).expect("the budget is large");
+        }
+    });
+    assert_eq!(map.reclaim(), 0);
+}
+
+/// The clone panics under the write lock; the value that was to go in is dropped by the unwinding guard, after the unlock.
+#[test]
+fn a_value_that_did_not_go_in_is_dropped_after_the_unlock() {
+    struct Nosy(Arc<RangeMap<Box<Nosy>>>, Arc<AtomicUsize>);
+    impl Clone for Nosy {
+        fn clone(&self) -> Self {
+            panic!("told to panic in clone")
+        }
+    }
+    impl Drop for Nosy {
+        fn drop(&mut self) {
+            self.1.fetch_add(usize::from(self.0.try_write().is_some()), Ordering::Relaxed);
+        }
+    }
+    let unlocked = Arc::new(AtomicUsize::new(0));
+    let map = Arc::new(private().build());
+    let nosy = || Box::new(Nosy(Arc::clone(&map), Arc::clone(&unlocked)));
+    map.write().insert(0..100, nosy()).expect("free");
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(map.write().replace(40..50, nosy())))).is_err());
+    assert_eq!(unlocked.load(Ordering::Relaxed), 1, "the lock was free");
+    map.write().remove_entry(0).expect("memory");
+    map.reclaim();
+    assert_eq!(unlocked.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_writer_may_ask_through_a_pin_and_a_pin_outlives_writes() {
+    let map = filled(private(), 8);
+    let pin = map.pin();
+    let seen = pin.lookup(16).expect("mapped");
+    let mut writer = map.write();
+    for gone in writer.remove(pin.lookup(16).expect("mapped").span()).expect("memory").iter() {
+        assert_eq!((*gone.value(), gone.was_cut()), (1, false));
+    }
+    assert!(map.try_write().is_none() && map.try_read().is_none());
+    drop(writer);
+    assert!(pin.lookup(16).is_none(), "a pin shows the present");
+    assert_eq!(*seen.value(), 1, "and keeps what it showed");
+    let reading = map.read();
+    assert!(map.try_write().is_none() && map.try_read().is_some());
+    drop(reading);
+    assert!(map.try_write().is_some());
+}
+
+#[test]
+fn every_kind_of_value_comes_back_as_it_went_in() {
+    let text = String::from("text");
+    let map = private().build_from([(0..1u64, &text)]).expect("sorted");
+    assert_eq!(map.pin().lookup(0).map(|e| e.value().as_str()), Some("text"));
+    let map = private().build_from([(0..1u64, Inline((1u16, 2u32)))]).expect("sorted");
+    assert_eq!(map.pin().lookup(0).map(|e| e.value().0), Some((1, 2)));
+    let shared = Arc::new(5);
+    let map = private().build_from([(0..10u64, Arc::clone(&shared))]).expect("sorted");
+    map.write().remove(4..5).expect("memory");
+    assert_eq!(Arc::strong_count(&shared), 3, "cut in two: two clones and ours");
+    drop(map);
+    assert_eq!(Arc::strong_count(&shared), 1);
+}

@@ -1,0 +1,40 @@
+//! Random sequences of all operations of the layout against a model that knows pages and no VMAs.
+
+mod beside;
+mod historic;
+mod model;
+mod payload;
+
+use model::{Op, op, run};
+use quickcheck::{Arbitrary, Gen, QuickCheck};
+
+/// A sequence, and the terms that it runs under.
+#[derive(Clone, Debug)]
+struct Run {
+    terms: u8,
+    ops: Vec<Op>,
+}
+
+impl Arbitrary for Op {
+    fn arbitrary(g: &mut Gen) -> Self {
+        op([0; 6].map(|_: u8| u8::arbitrary(g)))
+    }
+}
+
+impl Arbitrary for Run {
+    fn arbitrary(g: &mut Gen) -> Self {
+        Self { terms: u8::arbitrary(g), ops: Vec::arbitrary(g) }
+    }
+
+    fn shrink(&self) -> Box<dyn Iterator<Item = Self>> {
+        let terms = self.terms;
+        Box::new(self.ops.shrink().map(move |ops| Self { terms, ops }))
+    }
+}
+
+/// Part 5 of `docs/semantics.md`, all of it at once.
+#[test]
+fn any_sequence_agrees_with_a_model_of_pages() {
+    let (tests, size) = if cfg!(miri) { (3, 24) } else { (500, 90) };
+    QuickCheck::new().rng(Gen::new(size)).tests(tests).quickcheck((|of: Run| run(of.terms, &of.ops)) as fn(Run));
+}

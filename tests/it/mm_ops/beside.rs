@@ -1,0 +1,125 @@
+//! Readers on threads of their own beside every operation: what is mapped throughout is never missed, what is replaced or moved is seen
+//! as the old or the new one, and a VMA that is locked does not change.
+//!
+//! ```text
+//! page    0...4.......12......20......28......36
+//! always      SS              SS                    its flags change, and with them its VMAs
+//! fixed               FFFF                          mapped over and over
+//! moved                               M<------>M    alone from page 28 on
+//! ```
+
+use crate::Ends;
+use crate::vma::{RW, page};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use vmaple::{
+    Advice, Backing, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, ObjectId, PAGE_SIZE, RangeMap, Shared, VmaFlags, VmaSpec,
+};
+
+const ALWAYS: [u64; 4] = [4, 5, 20, 21];
+const FIXED: [u64; 4] = [12, 13, 14, 15];
+const MOVED: [u64; 2] = [28, 36];
+
+fn bytes(pages: u64) -> u64 {
+    pages * PAGE_SIZE
+}
+
+fn map(writer: &mut MmWriteGuard<'_>, at: u64, len: u64, object: u64, flags: VmaFlags) {
+    let spec = VmaSpec::of_object(ObjectId(object), 0, flags);
+    writer.mmap(&MapRequest::of_len(bytes(len), spec).fixed(page(at))).expect("memory");
+}
+
+/// Every operation, in turn.
+fn write(mm: &Mm, round: u64) {
+    let mut writer = mm.write();
+    let steady = page(if round.is_multiple_of(2) { 4 } else { 20 });
+    let [low, high] = MOVED;
+    let (from, to) = if round.is_multiple_of(2) { (low, high) } else { (high, low) };
+    map(&mut writer, 12, 4, 2 + round % 2, VmaFlags::READ);
+    map(&mut writer, 13, 2, 4 + round % 2, RW);
+    writer.mprotect(steady, bytes(1), RW).expect("memory");
+    writer.mlock(steady, bytes(2)).expect("memory");
+    map(&mut writer, 6, 2, 9, RW);
+    drop(writer);
+    let mut writer = mm.write();
+    let moved = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+    writer.mremap(page(from), bytes(2), bytes(2), moved, page(to)).expect("memory");
+    writer.madvise(steady, bytes(2), Advice::DontDump).expect("memory");
+    writer.mremap(page(6), bytes(2), bytes(1), MremapFlags::empty(), 0).expect("memory");
+    writer.mremap(page(6), bytes(1), bytes(3), MremapFlags::empty(), 0).expect("memory");
+    writer.munmap(page(6), bytes(3)).expect("memory");
+    writer.brk(page(1) + round % 2 * bytes(1));
+    drop(writer);
+    let mut writer = mm.write();
+    writer.munlock(steady, bytes(2)).expect("memory");
+    writer.madvise(steady, bytes(2), Advice::DoDump).expect("memory");
+    writer.mprotect(steady, bytes(2), VmaFlags::READ).expect("memory");
+    writer.mlockall(LockAll::Current).expect("memory");
+    writer.munlockall().expect("memory");
+    assert_eq!(writer.fork().expect("memory").map_count(), mm.map_count());
+}
+
+/// One look at everything.
+fn read(mm: &Mm, round: usize) {
+    let pin = mm.pin();
+    for at in ALWAYS.into_iter().chain(FIXED) {
+        let vma = pin.vma(page(at)).unwrap_or_else(|| panic!("page {at} is mapped at every moment"));
+        assert!(vma.span().contains(page(at)));
+        let Backing::Object(ObjectId(object)) = vma.backing() else { panic!("page {at} is of an object") };
+        assert!(if FIXED.contains(&at) { (2..6).contains(&object) } else { object == 1 }, "page {at} shows object {object}");
+    }
+    // Nothing else is above page 22: one look reaches both places.
+    let moved = pin.find(page(MOVED[0])).expect("it is at the one place or at the other");
+    assert!(MOVED.contains(&((moved.start() - page(0)) / PAGE_SIZE)) && moved.last() + 1 - moved.start() == bytes(2), "{moved:?}");
+    // From VMA to VMA: no hole where there is none.
+    for run in [4..6, 12..16, 20..22] {
+        let mut at = page(run.start);
+        while at < page(run.end) {
+            let vma = pin.find(at).filter(|vma| vma.start() <= at).unwrap_or_else(|| panic!("a hole at {at:#x}"));
+            at = vma.last() + 1;
+        }
+    }
+    drop(pin);
+    let at = page(ALWAYS[round % 4]);
+    if let Ok(vma) = mm.lock_vma(at) {
+        for _ in 0..8 {
+            let pin = mm.pin();
+            let now = pin.vma(at).expect("a VMA that is locked is mapped");
+            assert!(Shared::ptr_eq(now.record(), vma.record()) && now.span() == vma.span(), "a VMA that is locked changed");
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "it takes Miri minutes; loom and shuttle have its scenarios as models")]
+fn readers_beside_every_operation() {
+    let mut limits = Limits::default();
+    limits.locked_bytes = u64::MAX;
+    let mm = Mm::with(RangeMap::builder().private_epochs(), limits);
+    let mut writer = mm.write();
+    writer.set_heap(page(1), page(1));
+    map(&mut writer, 4, 2, 1, VmaFlags::READ);
+    map(&mut writer, 20, 2, 1, VmaFlags::READ);
+    map(&mut writer, 12, 4, 2, VmaFlags::READ);
+    map(&mut writer, MOVED[0], 2, 7, RW);
+    drop(writer);
+    let rounds = 400;
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _ends = Ends(&ended);
+        for reader in 0..2 {
+            let (mm, ended) = (&mm, &ended);
+            scope.spawn(move || {
+                for round in reader.. {
+                    read(mm, round);
+                    if ended.load(Ordering::SeqCst) {
+                        break;
+                    }
+                }
+            });
+        }
+        // Rounds come in pairs: after two all is as it was.
+        (0..rounds * 2).for_each(|round| write(&mm, round));
+    });
+    mm.write().validate().expect("the invariants hold");
+}

@@ -1,0 +1,374 @@
+//! Runs the library and the model in step. After each operation, failed ones included: the invariants, the outcome, each page, the bounds
+//! of VMAs, the accounts, the page tables that the hooks keep, and that no VMA changed that somebody has locked.
+
+use super::hooks::{self, Marked, Tables};
+use super::op::{Op, Place, Verb, Way, What};
+use super::page::{Model, PAGES, Page, address};
+use super::remap::Remap;
+use super::settle::{Seen, see};
+use super::told::{Refusal, Told};
+use super::{EAGAIN, ENOMEM, Terms};
+use std::collections::BTreeSet;
+use vmaple::{
+    Access, FaultContext, LayoutError, MapRequest, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, Patience, Plan, RangeMap, Shared, Span, VmaFlags,
+    VmaGuard, VmaRecord, VmaSpec,
+};
+
+/// The VMAs as they are, records and all.
+type Layout = Vec<(Span, Shared<VmaRecord<Marked>>)>;
+
+fn layout_of(writer: &MmWriteGuard<'_, Marked>) -> Layout {
+    writer.vmas().map(|vma| (vma.span(), vma.record().clone())).collect()
+}
+
+fn is_same(one: &Layout, other: &Layout) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && Shared::ptr_eq(&one.1, &other.1))
+}
+
+/// Commits a plan as is said: where it is made twice, the first is dropped, and has done nothing.
+macro_rules! carry_out {
+    ($writer:ident, $way:expr, $plan:expr, $direct:expr) => {{
+        let told = match $way {
+            Way::Direct => $direct,
+            Way::Planned => Plan::commit($plan),
+            Way::Twice => {
+                let (before, stats, brk) = (layout_of($writer), $writer.mm().stats(), $writer.mm().brk());
+                let plan = $plan;
+                let first = plan.outcome();
+                drop(plan);
+                assert!(is_same(&before, &layout_of($writer)), "a plan was dropped, and something changed");
+                assert_eq!((stats, brk), ($writer.mm().stats(), $writer.mm().brk()), "a plan was dropped, and something changed");
+                assert!(hooks::told().is_empty(), "a plan was dropped, and the hooks were told");
+                let told = Plan::commit($plan);
+                assert_eq!(told, first, "the second plan tells something else");
+                told
+            }
+        };
+        told.map_or_else(Refusal::sort, Told::Done)
+    }};
+}
+
+fn request(at: u64, len: u64, what: What, place: Place, populate: bool) -> MapRequest<Marked> {
+    let spec = match what.object {
+        Some((object, offset)) => VmaSpec::of_object(ObjectId(object), offset, what.flags),
+        None => VmaSpec::anonymous(what.flags),
+    };
+    let request = MapRequest::of_len(len, spec.with_payload(what.payload));
+    let request = match place {
+        Place::Anywhere => request,
+        Place::Near => request.near(at),
+        Place::Fixed => request.fixed(at),
+        Place::NoReplace => request.fixed_no_replace(at),
+    };
+    if populate { request.populated() } else { request }
+}
+
+/// Does it, in the library and in the model: what the one told and the other expects.
+fn carry_out(writer: &mut MmWriteGuard<'_, Marked>, model: &mut Model, verb: Verb, way: Way) -> (Told, Result<u64, i32>) {
+    let never = Patience::Never;
+    let told = match verb {
+        Verb::Mmap { at, len, what, place, populate } => {
+            let asked = request(at, len, what, place, populate);
+            carry_out!(writer, way, writer.plan_mmap(&asked, never), writer.mmap(&asked))
+        }
+        Verb::Munmap { at, len } => carry_out!(writer, way, writer.plan_munmap(at, len, never), writer.munmap(at, len)),
+        Verb::Mprotect { at, len, access } => {
+            carry_out!(writer, way, writer.plan_mprotect(at, len, access, never), writer.mprotect(at, len, access))
+        }
+        Verb::Mremap { from, old_len, new_len, flags, to } => {
+            carry_out!(
+                writer,
+                way,
+                writer.plan_mremap(from, old_len, new_len, flags, to, never),
+                writer.mremap(from, old_len, new_len, flags, to)
+            )
+        }
+        // Directly it tells no error.
+        Verb::Brk { brk } => carry_out!(writer, way, writer.plan_brk(brk, never), writer.plan_brk(brk, never).commit()),
+        Verb::Madvise { at, len, advice } => {
+            carry_out!(writer, way, writer.plan_madvise(at, len, advice, never), writer.madvise(at, len, advice))
+        }
+        Verb::Mlock { at, len } => carry_out!(writer, way, writer.plan_mlock(at, len, never), writer.mlock(at, len)),
+        Verb::Munlock { at, len } => carry_out!(writer, way, writer.plan_munlock(at, len, never), writer.munlock(at, len)),
+        Verb::Mlockall { what } => carry_out!(writer, way, writer.plan_mlockall(what, never), writer.mlockall(what)),
+        Verb::Munlockall => carry_out!(writer, way, writer.plan_munlockall(never), writer.munlockall()),
+        Verb::Mseal { at, len } => carry_out!(writer, way, writer.plan_mseal(at, len, never), writer.mseal(at, len)),
+        other => unreachable!("{other:?} is no operation with a plan"),
+    };
+    let expected = match verb {
+        Verb::Mmap { at, len, what, place, populate } => model.mmap(at, len, what, place, populate),
+        Verb::Munmap { at, len } => model.munmap(at, len),
+        Verb::Mprotect { at, len, access } => model.mprotect(at, len, access),
+        Verb::Mremap { from, old_len, new_len, flags, to } => model.mremap(Remap { from, old_len, new_len, flags, to }),
+        Verb::Brk { brk } => model.move_brk(brk),
+        Verb::Madvise { at, len, advice } => model.madvise(at, len, advice),
+        Verb::Mlock { at, len } => model.mlock(at, len),
+        Verb::Munlock { at, len } => model.munlock(at, len),
+        Verb::Mlockall { what } => model.mlockall(what),
+        Verb::Munlockall => Ok(model.munlockall()),
+        Verb::Mseal { at, len } => model.mseal(at, len),
+        other => unreachable!("{other:?} is no operation with a plan"),
+    };
+    (told, expected)
+}
+
+/// One address space and what is known of it.
+struct Story<'m> {
+    mm: &'m Mm<Marked>,
+    terms: Terms,
+    model: Model,
+    tables: Tables,
+    objects: BTreeSet<u64>,
+    locked: Vec<VmaGuard<'m, Marked>>,
+}
+
+impl<'m> Story<'m> {
+    fn new(mm: &'m Mm<Marked>, terms: Terms, model: Model) -> Self {
+        Self { mm, terms, model, tables: Tables::default(), objects: BTreeSet::new(), locked: Vec::new() }
+    }
+
+    fn writer(&self) -> MmWriteGuard<'m, Marked> {
+        self.mm.try_write().expect("nobody else is inside")
+    }
+
+    /// Takes a step; a child, if the story goes on with it.
+    fn step(&mut self, op: Op) -> Option<(Mm<Marked>, Model)> {
+        match op.verb {
+            Verb::LockVma { at } => {
+                if self.locked.len() >= 4 {
+                    drop(self.locked.remove(0));
+                }
+                self.locked.extend(self.mm.lock_vma(at));
+            }
+            Verb::UnlockVmas => self.locked.clear(),
+            Verb::Fork { child } => return self.fork(child),
+            Verb::Exit => {
+                self.locked.clear();
+                self.writer().exit().expect("memory");
+                let before = self.model.clone();
+                self.model.pages = [None; PAGES];
+                (self.model.brk, self.model.locks_future) = (self.model.brk_start, false);
+                self.compare(&before);
+            }
+            Verb::ExpandDown { at } => self.expand(at, |story| story.writer().expand_down_with(at, Patience::Never).is_ok()),
+            Verb::ExpandUp { at } => self.expand(at, |story| story.writer().expand_up_with(at, Patience::Never).is_ok()),
+            Verb::Fault { at } => {
+                self.expand(at, |story| story.mm.handle_fault(at, Access::Read, FaultContext::KernelWithoutFixup).is_ok());
+            }
+            Verb::Own { at } => self.own(at),
+            verb if is_open(verb) => {}
+            verb => self.operate(verb, op.way),
+        }
+        None
+    }
+
+    fn operate(&mut self, verb: Verb, way: Way) {
+        let before = self.model.clone();
+        let mut writer = self.writer();
+        let layout = layout_of(&writer);
+        // Who would wait for himself plans, and is told.
+        let way = if way == Way::Direct && !self.locked.is_empty() { Way::Planned } else { way };
+        let (told, expected) = carry_out(&mut writer, &mut self.model, verb, way);
+        let is_unchanged = is_same(&layout, &layout_of(&writer));
+        drop(writer);
+        match told {
+            Told::Busy => {
+                assert!(!self.locked.is_empty() && is_unchanged, "nobody has locked a VMA, or something changed: {told:?}");
+                self.model = before.clone();
+            }
+            Told::Short(errno) => {
+                assert!(errno == ENOMEM || errno == EAGAIN || errno == super::EINVAL, "{errno} for what is short");
+                assert!(
+                    self.terms.tight || self.is_unsplittable(&before) || is_overlong(verb),
+                    "nothing is short, and {verb:?} told {errno}"
+                );
+                self.take_partial(verb, &before);
+            }
+            Told::Done(value) => assert_eq!(Ok(value), expected, "{verb:?} was done"),
+            Told::Refused(errno) => assert_eq!(Err(errno), expected, "{verb:?} was refused"),
+        }
+        if self.terms.whole && !matches!(told, Told::Done(_)) {
+            assert!(is_unchanged, "all or nothing, and {verb:?} told {told:?} and left something");
+            self.model = before.clone();
+        }
+        if let (Told::Done(_), Verb::Mlock { .. } | Verb::Mmap { .. }) = (told, verb)
+            && self.terms.tight
+        {
+            let (stats, limits) = (self.mm.stats(), &self.model.limits);
+            assert!(stats.total_pages <= limits.address_space_bytes / PAGE_SIZE && self.mm.map_count() <= limits.max_map_count + 1);
+            assert!(stats.locked_pages <= limits.locked_bytes / PAGE_SIZE || matches!(verb, Verb::Mmap { .. }));
+        }
+        self.compare(&before);
+    }
+
+    fn is_unsplittable(&self, before: &Model) -> bool {
+        before.pages.iter().flatten().any(|page| page.payload == Marked::WHOLE)
+    }
+
+    /// After a failure that the model did not foresee: what may be left behind, by the table of part 5.
+    fn take_partial(&mut self, verb: Verb, before: &Model) {
+        let seen = see(&self.writer());
+        let done = std::mem::replace(&mut self.model, before.clone());
+        self.model.seams.clear();
+        match verb {
+            // Nothing is lost; at most there are more bounds.
+            Verb::Mmap { .. } | Verb::Munmap { .. } | Verb::Brk { .. } | Verb::Mlockall { .. } | Verb::Munlockall => {}
+            // What lies below is done.
+            Verb::Mprotect { .. } | Verb::Madvise { .. } | Verb::Mlock { .. } | Verb::Munlock { .. } | Verb::Mseal { .. } => {
+                let until = (0..PAGES).find(|&i| !done.fits(i, &seen)).unwrap_or(PAGES);
+                self.model.pages[..until].copy_from_slice(&done.pages[..until]);
+                self.model.written = done.written;
+                // Pages are brought in when all are locked.
+                self.model.written.retain(|&i| i < until && !matches!(verb, Verb::Mlock { .. }));
+            }
+            Verb::Mremap { .. } => self.take_partial_remap(&seen, &done, before),
+            other => unreachable!("{other:?} is no operation"),
+        }
+    }
+
+    /// The target may be unmapped, the source shrunk, and of several VMAs some moved: each page is where it was, where it was to be, or
+    /// gone from where the operation unmaps. Where what was looks as what was to be nobody can tell which it is.
+    fn take_partial_remap(&mut self, seen: &Seen, done: &Model, before: &Model) {
+        self.model.tokens = done.tokens;
+        for i in 0..PAGES {
+            let (was, is_to_be) = (&before.pages[i], &done.pages[i]);
+            if was.map(|page| page.token) == is_to_be.map(|page| page.token) {
+                // It stayed; its VMA may be locked no more, where pages were moved away from it.
+                self.model.pages[i] = if before.fits(i, seen) { *was } else { *is_to_be };
+                continue;
+            }
+            let owner = seen[i].and_then(|page| page.owner);
+            let fitting = [(before, was), (done, is_to_be)].into_iter().filter(|(of, _)| of.fits(i, seen)).map(|(_, page)| page.as_ref());
+            let is_owned_so = |page: Option<&Page>| page.is_none_or(|page| page.owner.is_none() || page.owner == owner);
+            let page = fitting.clone().find(|page| is_owned_so(*page));
+            assert!(page.is_some() || seen[i].is_none(), "page {i} is neither what it was nor what it was to be: {:?}", seen[i]);
+            let token = self.model.token();
+            self.model.pages[i] = page.flatten().map(|page| Page { token, ..*page });
+            self.model.unknown.insert(i);
+            if done.written.contains(&i) && owner.is_some() {
+                self.model.written.insert(i);
+            }
+        }
+    }
+
+    fn compare(&mut self, before: &Model) {
+        let writer = self.writer();
+        let seen = see(&writer);
+        assert_eq!(self.mm.brk(), self.model.brk, "the break");
+        self.model.settle(&seen, before, &mut self.objects);
+        self.tables.follow(&hooks::told(), before, &self.model);
+        self.model.unknown.clear();
+        for guard in &self.locked {
+            let vma = writer.vma(guard.span().start()).expect("a VMA that is locked is mapped");
+            assert!(Shared::ptr_eq(vma.record(), guard.record()) && vma.span() == guard.span(), "a VMA that is locked changed: {vma:?}");
+        }
+    }
+
+    /// Growth, by whichever road. Its rules have a model of their own; here it is what became of pages.
+    fn expand(&mut self, at: u64, grow: impl FnOnce(&Self) -> bool) {
+        let before = self.model.clone();
+        let page = Model::pages_of(at, 1).next().or_else(|| Model::pages_of(at & !(PAGE_SIZE - 1), PAGE_SIZE).next());
+        let was_free = page.is_some_and(|page| self.model.pages[page].is_none());
+        let is_done = grow(self);
+        let seen = see(&self.writer());
+        // A fault may grow a stack that lets nobody in, and be refused after that.
+        if was_free && let Some(page) = page.filter(|&page| seen[page].is_some()) {
+            let joined = |i: usize| seen[i].is_some_and(|page| page.joined);
+            let above = (page + 1..PAGES).find(|&i| before.pages[i].is_some()).filter(|&i| (page + 1..=i).all(joined));
+            let from = above.or_else(|| (0..page).rev().find(|&i| before.pages[i].is_some())).expect("it grew from somewhere");
+            self.model.grow(from, page);
+        } else {
+            // A refusal that came late may have given the VMA an owner already (2.4).
+            assert!(!is_done || !was_free, "it has grown to {at:#x}, and is not there");
+            let owned: Vec<_> = (0..PAGES).filter(|&i| self.model.pages[i].is_some_and(|page| page.flags.is_stack())).collect();
+            self.model.written.extend(owned.into_iter().filter(|&i| seen[i].is_some_and(|page| page.owner.is_some())));
+        }
+        self.compare(&before);
+    }
+
+    fn own(&mut self, at: u64) {
+        let before = self.model.clone();
+        let is_private = self.model.at(at).filter(|&i| self.model.pages[i].is_some_and(|page| !page.flags.contains(VmaFlags::SHARED)));
+        let owner = self.writer().own(at);
+        assert_eq!(owner.is_some(), is_private.is_some(), "an owner of {at:#x}");
+        self.model.written.extend(is_private);
+        self.compare(&before);
+    }
+
+    /// 5.28.
+    fn fork(&mut self, goes_on: bool) -> Option<(Mm<Marked>, Model)> {
+        let before = self.model.clone();
+        let child = self.writer().fork_with(Patience::Never);
+        self.compare(&before);
+        let child = match child {
+            Ok(child) => child,
+            Err(LayoutError::Wait(_)) => {
+                assert!(!self.locked.is_empty(), "nobody has locked a VMA");
+                return None;
+            }
+            Err(error) => panic!("nothing else is short: {error}"),
+        };
+        let writer = child.try_write().expect("nobody knows it");
+        let seen = see(&writer);
+        drop(writer);
+        let mut model = self.model.clone();
+        model.locks_future = false;
+        for (i, seen) in seen.iter().enumerate() {
+            let Some(page) = &mut model.pages[i] else { continue };
+            page.flags -= VmaFlags::LOCKED;
+            let is_to_own = page.owner.take().is_some() && !page.flags.contains(VmaFlags::WIPEONFORK);
+            if page.flags.contains(VmaFlags::DONTCOPY) {
+                model.pages[i] = None;
+            } else if is_to_own {
+                model.written.insert(i);
+            }
+            let theirs = seen.and_then(|page| page.owner);
+            assert_eq!(theirs.is_some(), is_to_own && seen.is_some(), "page {i} of the child has its parent's pages");
+            assert!(
+                theirs.is_none_or(|theirs| before.pages.iter().flatten().all(|page| page.owner != Some(theirs))),
+                "the owner is the child's"
+            );
+        }
+        let as_parent = model.clone();
+        model.settle(&seen, &as_parent, &mut BTreeSet::new());
+        model.inherited = model.pages.iter().flatten().filter_map(|page| page.owner).collect();
+        assert_eq!(child.brk(), model.brk, "the child's break");
+        goes_on.then_some((child, model))
+    }
+}
+
+/// A length that no limit leaves room for is refused by whichever comes first.
+fn is_overlong(verb: Verb) -> bool {
+    matches!(verb, Verb::Mlock { len, .. } | Verb::Mmap { len, .. } if len >= 1 << 40)
+}
+
+/// Where the model says nothing: of a source of no bytes inside of its target, and of one that comes round, the library and Linux tell
+/// different errors; and of moves to a fixed target of the same length, which may be of several VMAs (5.21), it does not yet tell owners
+/// and what is left behind as the library does. The kernel is asked for these (`vmaple run --fuzz`).
+fn is_open(verb: Verb) -> bool {
+    let Verb::Mremap { from, old_len, new_len, flags, .. } = verb else { return false };
+    let is_round = from.checked_add(old_len).is_none_or(|end| end > u64::MAX - PAGE_SIZE);
+    let is_move_only = old_len == new_len && flags.contains(vmaple::MremapFlags::FIXED);
+    old_len == 0 && flags.bits() > 1 || is_round || is_move_only
+}
+
+/// Runs operations under some terms.
+pub(crate) fn run(terms: u8, ops: &[Op]) {
+    drop(hooks::told());
+    let terms = Terms::of(terms);
+    let limits = terms.limits();
+    let mut model = Model::new(limits.clone());
+    (model.brk_start, model.brk) = (address(6) + 0x123, address(6) + 0x123);
+    let mut mm = Mm::with(RangeMap::builder().private_epochs(), limits);
+    mm.write().set_heap(model.brk_start, model.brk);
+    let mut ops = ops.iter();
+    loop {
+        let mut story = Story::new(&mm, terms, model);
+        // What the child has is touched.
+        let known = story.model.clone();
+        story.tables.follow(&[], &Model::new(known.limits.clone()), &known);
+        let Some((child, of_child)) = ops.by_ref().find_map(|op| story.step(*op)) else { return };
+        drop(story);
+        (mm, model) = (child, of_child);
+    }
+}

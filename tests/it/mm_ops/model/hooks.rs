@@ -1,0 +1,115 @@
+//! The embedder's side: a payload whose hooks write down what they are told, and the page tables that are kept by them alone.
+
+use super::page::{Model, PAGES};
+use std::cell::RefCell;
+use vmaple::{PAGE_SIZE, Payload, Span, VmaFlags};
+
+thread_local! {
+    static TOLD: RefCell<Vec<Hook>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a hook was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    Unmapped(Span),
+    Protected(Span, VmaFlags),
+    Moved(Span, Span),
+}
+
+/// What the hooks were told since the last question.
+pub(crate) fn told() -> Vec<Hook> {
+    TOLD.take()
+}
+
+fn tell(hook: Hook) {
+    TOLD.with_borrow_mut(|told| told.push(hook));
+}
+
+/// A payload. Different ones do not merge; `WHOLE` is not split, `LASTING` does not vanish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marked(pub(crate) u8);
+
+impl Marked {
+    pub(crate) const WHOLE: Self = Self(2);
+    pub(crate) const LASTING: Self = Self(3);
+}
+
+impl Payload for Marked {
+    fn merges_with(&self, next: &Self) -> bool {
+        self == next
+    }
+
+    fn part(&self, whole: Span, part: Span) -> Self {
+        assert!(whole.intersection(part) == Some(part), "{part} is no part of {whole}");
+        *self
+    }
+
+    fn may_split(&self) -> bool {
+        *self != Self::WHOLE
+    }
+
+    fn may_vanish(&self) -> bool {
+        *self != Self::LASTING
+    }
+
+    fn unmapped(&self, pages: Span) {
+        tell(Hook::Unmapped(pages));
+    }
+
+    fn protected(&self, pages: Span, flags: VmaFlags) {
+        tell(Hook::Protected(pages, flags));
+    }
+
+    fn pages_moved(&self, from: Span, to: Span) {
+        tell(Hook::Moved(from, to));
+    }
+}
+
+fn pages_of(span: Span) -> std::ops::Range<usize> {
+    Model::pages_of(span.start(), span.last() - span.start() + 1)
+}
+
+/// The embedder's page tables: which page is where, and what may be done to it. Nothing but the hooks changes an entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Tables([Option<(u32, VmaFlags)>; PAGES]);
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self([None; PAGES])
+    }
+}
+
+impl Tables {
+    fn apply(&mut self, hook: Hook) {
+        match hook {
+            Hook::Unmapped(pages) => self.0[pages_of(pages)].fill(None),
+            Hook::Protected(pages, flags) => {
+                self.0[pages_of(pages)].iter_mut().flatten().for_each(|entry| entry.1 = flags & VmaFlags::ACCESS);
+            }
+            Hook::Moved(from, to) => {
+                assert!(from.start() % PAGE_SIZE == 0 && to.start() % PAGE_SIZE == 0, "whole pages are moved");
+                for (from, to) in pages_of(from).zip(pages_of(to)) {
+                    assert_eq!(self.0[to], None, "pages were moved to where others are");
+                    self.0[to] = self.0[from].take();
+                }
+            }
+        }
+    }
+
+    /// After an operation: no entry is of a page that is gone or elsewhere, or allows what the page does not; and none was lost of a page
+    /// that stayed or was moved. Then all pages are touched.
+    pub(crate) fn follow(&mut self, hooks: &[Hook], before: &Model, after: &Model) {
+        for hook in hooks {
+            self.apply(*hook);
+        }
+        let was_there = |token: u32| before.pages.iter().flatten().any(|page| page.token == token);
+        for (i, (entry, page)) in self.0.iter_mut().zip(&after.pages).enumerate() {
+            let is_to_be = page.as_ref().filter(|page| was_there(page.token)).map(|page| (page.token, page.flags & VmaFlags::ACCESS));
+            assert!(
+                *entry == is_to_be || after.unknown.contains(&i),
+                "the page tables at page {i}: {entry:?}, and not {is_to_be:?}; the hooks told {hooks:?}"
+            );
+            *entry = page.as_ref().map(|page| (page.token, page.flags & VmaFlags::ACCESS));
+        }
+    }
+}

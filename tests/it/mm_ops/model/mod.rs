@@ -1,0 +1,85 @@
+//! An address space of a few pages against a model that knows no VMAs: the rules of part 5 of `docs/semantics.md`, said of pages.
+//!
+//! `mm_ops.rs` and the fuzz target of that name come in, with operations. `rules.rs` and `remap.rs` say what an operation makes of pages,
+//! `hooks.rs` keeps page tables as an embedder does, `settle.rs` compares, and `drive.rs` runs the library and the model in step.
+
+#![allow(
+    clippy::needless_range_loop,
+    clippy::many_single_char_names,
+    clippy::match_same_arms,
+    clippy::struct_excessive_bools,
+    clippy::unnecessary_wraps,
+    reason = "pages are numbers here; a table of verbs has an arm for each; rules of one shape have one type"
+)]
+
+mod drive;
+mod hooks;
+mod op;
+mod page;
+mod remap;
+mod rules;
+mod settle;
+mod told;
+
+pub(crate) use drive::run;
+pub(crate) use op::{Op, op};
+
+use vmaple::{Limits, PartialEffects};
+
+/// The first address of the address space.
+pub(crate) const BASE: u64 = 0x10_0000;
+
+const EPERM: i32 = 1;
+const EAGAIN: i32 = 11;
+const ENOMEM: i32 = 12;
+const EACCES: i32 = 13;
+const EFAULT: i32 = 14;
+const EEXIST: i32 = 17;
+const EINVAL: i32 = 22;
+const EOVERFLOW: i32 = 75;
+
+/// Under which limits a sequence runs.
+#[expect(clippy::struct_excessive_bools, reason = "each with any other")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Limits that are reached: on VMAs, on pages of all kinds. Else none is, and each outcome is known.
+    pub(crate) tight: bool,
+    /// All or nothing.
+    pub(crate) whole: bool,
+    /// Large mappings are aligned.
+    pub(crate) huge: bool,
+    /// Nothing may be locked in memory.
+    pub(crate) unlockable: bool,
+}
+
+impl Terms {
+    /// The terms that a byte stands for.
+    pub(crate) fn of(bits: u8) -> Self {
+        Self { tight: bits & 1 != 0, whole: bits & 2 != 0, huge: bits & 4 != 0, unlockable: bits & 0x38 == 0x38 }
+    }
+
+    fn limits(self) -> Limits {
+        let page = vmaple::PAGE_SIZE;
+        let mut limits = Limits::default();
+        (limits.mmap_min_addr, limits.min_addr_floor) = (BASE, BASE);
+        limits.task_size = page::address(page::PAGES);
+        limits.mmap_base = page::address(page::PAGES - 8);
+        limits.mmap_legacy_base = page::address(4);
+        limits.stack_guard_gap_pages = 2;
+        limits.huge_page_bytes = if self.huge { 4 * page } else { 1 };
+        limits.locked_bytes = u64::MAX;
+        if self.tight {
+            limits.max_map_count = 12;
+            limits.address_space_bytes = 34 * page;
+            limits.data_bytes = 24 * page;
+            limits.commit_bytes = 22 * page;
+            limits.locked_bytes = 12 * page;
+            limits.stack_bytes = 9 * page;
+        }
+        if self.unlockable {
+            limits.locked_bytes = 0;
+        }
+        limits.policy.partial = if self.whole { PartialEffects::Never } else { PartialEffects::AsLinux };
+        limits
+    }
+}

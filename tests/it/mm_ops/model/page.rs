@@ -1,0 +1,186 @@
+//! What is known of each page, and nothing of VMAs but where the layout was seen to have their bounds. Asks nobody.
+
+use super::BASE;
+use super::hooks::Marked;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use vmaple::{AnonOwner, Backing, Limits, ObjectId, PAGE_SIZE, VmaFlags};
+
+/// How many pages the address space has.
+pub(crate) const PAGES: usize = 48;
+
+/// What a shared anonymous mapping is given: not known before it is there.
+pub(crate) const FRESH: Backing = Backing::Object(ObjectId(u64::MAX));
+
+/// The address of a page.
+pub(crate) fn address(page: usize) -> u64 {
+    BASE + page as u64 * PAGE_SIZE
+}
+
+/// A page that is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) flags: VmaFlags,
+    pub(crate) backing: Backing,
+    /// In what backs it, in bytes.
+    pub(crate) offset: u64,
+    pub(crate) owner: Option<AnonOwner>,
+    pub(crate) payload: Marked,
+    /// The page itself: it keeps it where it is moved.
+    pub(crate) token: u32,
+    /// It was seen in one VMA with the page below.
+    pub(crate) joined: bool,
+}
+
+impl Page {
+    /// Whether two pages that touch may be of one VMA (5.7), but for owners.
+    pub(crate) fn goes_on_in(&self, next: &Self) -> bool {
+        self.flags == next.flags
+            && self.backing == next.backing
+            && self.offset.wrapping_add(PAGE_SIZE) == next.offset
+            && self.payload == next.payload
+    }
+
+    fn is_written_where_populated(&self) -> bool {
+        self.flags.contains(VmaFlags::WRITE) && !self.flags.contains(VmaFlags::SHARED)
+    }
+}
+
+/// The address space, page by page.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    pub(crate) pages: [Option<Page>; PAGES],
+    pub(crate) limits: Limits,
+    pub(crate) brk_start: u64,
+    pub(crate) brk: u64,
+    pub(crate) locks_future: bool,
+    /// Owners that came by a fork.
+    pub(crate) inherited: BTreeSet<AnonOwner>,
+    pub(crate) tokens: u32,
+    /// Pages that the last operation wrote to: they have an owner now.
+    pub(crate) written: BTreeSet<usize>,
+    /// Pages of a VMA that was one with the target of a move from it, before the move was done: an owner may have come to them there.
+    pub(crate) passing: BTreeSet<usize>,
+    /// Pages between which and the one below the last operation merges, if they are alike (5.10, 5.11).
+    pub(crate) seams: BTreeSet<usize>,
+    /// Pages of which it cannot be told whether the last operation, which failed midway, moved them.
+    pub(crate) unknown: BTreeSet<usize>,
+}
+
+impl Model {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            pages: [None; PAGES],
+            limits,
+            brk_start: 0,
+            brk: 0,
+            locks_future: false,
+            inherited: BTreeSet::new(),
+            tokens: 0,
+            written: BTreeSet::new(),
+            passing: BTreeSet::new(),
+            seams: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn token(&mut self) -> u32 {
+        self.tokens += 1;
+        self.tokens
+    }
+
+    /// The pages of a range of addresses that starts and ends at a page's start, and lies in the address space.
+    pub(crate) fn pages_of(start: u64, len: u64) -> Range<usize> {
+        let page = |address: u64| usize::try_from((address.max(BASE) - BASE) / PAGE_SIZE).map_or(PAGES, |page| page.min(PAGES));
+        page(start)..page(start.saturating_add(len))
+    }
+
+    pub(crate) fn at(&self, address: u64) -> Option<usize> {
+        Self::pages_of(address, PAGE_SIZE).next().filter(|&page| self.pages[page].is_some() && address >= BASE)
+    }
+
+    /// The VMA that a page was seen in.
+    pub(crate) fn vma_of(&self, page: usize) -> Range<usize> {
+        let is_joined = |page: usize| self.pages.get(page).copied().flatten().is_some_and(|page| page.joined);
+        let start = (0..=page).rev().find(|&page| !is_joined(page)).unwrap_or(0);
+        let end = (page + 1..PAGES).find(|&page| !is_joined(page)).unwrap_or(PAGES);
+        start..end
+    }
+
+    /// The pages of a range, VMA by VMA, gaps left out.
+    pub(crate) fn vmas_in(&self, range: Range<usize>) -> Vec<Range<usize>> {
+        let (mut all, mut at) = (Vec::new(), range.start);
+        while at < range.end {
+            if self.pages[at].is_some() {
+                let vma = at..self.vma_of(at).end.min(range.end);
+                at = vma.end;
+                all.push(vma);
+            } else {
+                at += 1;
+            }
+        }
+        all
+    }
+
+    pub(crate) fn is_free(&self, range: Range<usize>) -> bool {
+        self.pages[range].iter().all(Option::is_none)
+    }
+
+    pub(crate) fn is_sealed(&self, range: Range<usize>) -> bool {
+        self.pages[range].iter().flatten().any(|page| page.flags.contains(VmaFlags::SEALED))
+    }
+
+    /// Pages are brought in: private writable ones are written to. Ends at the first that lets nobody in.
+    pub(crate) fn populate(&mut self, range: Range<usize>) -> Result<(), i32> {
+        for i in range {
+            let Some(page) = &self.pages[i] else { continue };
+            if !page.flags.is_accessible() {
+                return Err(super::ENOMEM);
+            }
+            if page.is_written_where_populated() {
+                self.written.insert(i);
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes flags of a page; it merges with what it is like then.
+    pub(crate) fn reflag(&mut self, i: usize, flags: VmaFlags) {
+        if let Some(page) = &mut self.pages[i]
+            && page.flags != flags
+        {
+            page.flags = flags;
+            self.seams.extend([i, i + 1]);
+        }
+    }
+
+    /// Where a mapping goes that nobody gave an address (5.2, 5.4): each place is tried. `huge` is what is best aligned to.
+    pub(crate) fn place(&self, hint: u64, len: u64, huge: u64) -> Option<u64> {
+        let base = self.limits.mmap_base;
+        let all = || (0..PAGES).map(address);
+        let search = |len: u64| {
+            let downward = all().filter(|&at| at + len <= base).rev().find(|&at| self.is_roomy(at, len));
+            downward.or_else(|| all().find(|&at| at >= self.limits.mmap_legacy_base && self.is_roomy(at, len)))
+        };
+        let hint = hint & !(PAGE_SIZE - 1);
+        let hint = if hint == 0 { 0 } else { hint.max(BASE) };
+        if hint == 0 && huge > PAGE_SIZE && len.is_multiple_of(huge) {
+            let aligned = len.checked_add(huge).and_then(search).map(|at| (at + 1).next_multiple_of(huge));
+            return aligned.or_else(|| search(len));
+        }
+        Some(hint).filter(|&hint| hint != 0 && self.is_roomy(hint, len)).or_else(|| search(len))
+    }
+
+    /// Whether a range is free, and out of the guard gaps of stacks.
+    fn is_roomy(&self, at: u64, len: u64) -> bool {
+        let gap = usize::try_from(self.limits.stack_guard_gap_pages).expect("a small gap");
+        let Some(_) = at.checked_add(len).filter(|&end| at >= BASE && end <= address(PAGES)) else { return false };
+        let range = Self::pages_of(at, len);
+        let grows = |page: usize, flag| self.pages[page].is_some_and(|page| page.flags.contains(flag));
+        let above = (range.end..PAGES).find(|&page| self.pages[page].is_some());
+        let below = (0..range.start).rev().find(|&page| self.pages[page].is_some());
+        self.is_free(range.clone())
+            && above.is_none_or(|page| !grows(page, VmaFlags::GROWSDOWN) || page - range.end >= gap)
+            && below.is_none_or(|page| !grows(page, VmaFlags::GROWSUP) || range.start - page > gap)
+    }
+}

@@ -1,0 +1,212 @@
+//! What `mremap` means for pages (5.17 to 5.23).
+
+use super::page::{FRESH, Model, PAGES, Page, address};
+use super::rules::{SPECIAL, whole_wrapping};
+use super::{BASE, EFAULT, EINVAL, ENOMEM, EPERM};
+use std::ops::Range;
+use vmaple::{Backing, MremapFlags, PAGE_SIZE, VmaFlags};
+
+type Told = Result<u64, i32>;
+
+/// What is asked for, in whole pages.
+#[derive(Clone, Copy)]
+pub(crate) struct Remap {
+    pub(crate) from: u64,
+    pub(crate) old_len: u64,
+    pub(crate) new_len: u64,
+    pub(crate) flags: MremapFlags,
+    pub(crate) to: u64,
+}
+
+impl Remap {
+    fn is(&self, flag: MremapFlags) -> bool {
+        self.flags.contains(flag)
+    }
+
+    fn has_target(&self) -> bool {
+        self.flags.intersects(MremapFlags::FIXED | MremapFlags::DONTUNMAP)
+    }
+
+    fn check(&self) -> Result<(), i32> {
+        let &Self { from, old_len, new_len, flags, to } = self;
+        let end = address(PAGES);
+        if !MremapFlags::all().contains(flags) || !from.is_multiple_of(PAGE_SIZE) || new_len == 0 || new_len > end {
+            return Err(EINVAL);
+        }
+        if !self.has_target() {
+            return Ok(());
+        }
+        let overlaps = from.wrapping_add(old_len) > to && to + new_len > from;
+        let is_bad = to > end - new_len || !to.is_multiple_of(PAGE_SIZE);
+        if is_bad || !self.is(MremapFlags::MAYMOVE) || self.is(MremapFlags::DONTUNMAP) && old_len != new_len || overlaps {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+}
+
+impl Model {
+    pub(crate) fn mremap(&mut self, mut remap: Remap) -> Told {
+        (remap.old_len, remap.new_len) = (whole_wrapping(remap.old_len), whole_wrapping(remap.new_len));
+        remap.check()?;
+        if remap.is(MremapFlags::FIXED) && remap.old_len == remap.new_len { self.move_several(remap) } else { self.remap_one(remap) }
+    }
+
+    /// 5.21: VMA by VMA, gaps kept.
+    fn move_several(&mut self, remap: Remap) -> Told {
+        let Remap { from, old_len, to, .. } = remap;
+        let source = Self::pages_of(from, old_len);
+        let vmas = self.vmas_in(source.clone());
+        if from < BASE || vmas.first().is_none_or(|first| first.start != source.start) {
+            return Err(EFAULT);
+        }
+        for vma in vmas {
+            let len = vma.len() as u64 * PAGE_SIZE;
+            let from = address(vma.start);
+            let one = Remap { from, old_len: len, new_len: len, to: to + (from - remap.from), ..remap };
+            self.check_source(one)?;
+            self.remap_to(one, one.to)?;
+        }
+        Ok(to)
+    }
+
+    fn remap_one(&mut self, remap: Remap) -> Told {
+        let Remap { from, old_len, new_len, to, .. } = remap;
+        self.check_source(remap)?;
+        if remap.has_target() {
+            let to = if remap.is(MremapFlags::FIXED) { Some(to) } else { self.place_for(remap, to) };
+            return self.remap_to(remap, to.ok_or(ENOMEM)?);
+        }
+        if new_len < old_len {
+            return self.munmap(from + new_len, old_len - new_len).map(|_| from);
+        }
+        if new_len == old_len {
+            return Ok(from);
+        }
+        let vma = self.at(from).map(|i| self.vma_of(i)).ok_or(EFAULT)?;
+        let tail = vma.end..vma.end + pages(new_len - old_len);
+        if from + old_len == address(vma.end) && tail.end <= PAGES && self.is_free(tail.clone()) {
+            // It merges with what is more of it, or does not grow.
+            if self.pages[vma.start].is_some_and(|page| page.flags.intersects(SPECIAL)) {
+                return Err(ENOMEM);
+            }
+            self.copy_on(vma.end - 1, tail.clone());
+            self.seams.extend([tail.start, tail.end]);
+            if self.pages[vma.end - 1].is_some_and(|page| page.flags.contains(VmaFlags::LOCKED)) {
+                _ = self.populate(tail);
+            }
+            return Ok(from);
+        }
+        if !remap.is(MremapFlags::MAYMOVE) {
+            return Err(ENOMEM);
+        }
+        let to = self.place_for(remap, 0).ok_or(ENOMEM)?;
+        Ok(self.move_to(remap, to))
+    }
+
+    fn place_for(&self, remap: Remap, hint: u64) -> Option<u64> {
+        let is_anonymous = self.at(remap.from).and_then(|i| self.pages[i]).is_some_and(|page| page.backing == Backing::Anonymous);
+        self.place(hint, remap.new_len, if is_anonymous { self.limits.huge_page_bytes } else { PAGE_SIZE })
+    }
+
+    fn check_source(&self, remap: Remap) -> Result<(), i32> {
+        let Remap { from, old_len, new_len, .. } = remap;
+        let i = self.at(from).ok_or(EFAULT)?;
+        let flags = self.pages[i].map_or(VmaFlags::empty(), |page| page.flags);
+        if flags.contains(VmaFlags::SEALED) {
+            return Err(EPERM);
+        }
+        if new_len <= old_len && !remap.has_target() {
+            return Ok(());
+        }
+        let is_unmovable = flags.intersects(VmaFlags::DONTEXPAND | VmaFlags::PFNMAP);
+        let is_shared = flags.intersects(VmaFlags::SHARED | VmaFlags::MAYSHARE);
+        if old_len == 0 && !is_shared || remap.is(MremapFlags::DONTUNMAP) && is_unmovable {
+            return Err(EINVAL);
+        }
+        if old_len.min(new_len) > address(self.vma_of(i).end) - from || new_len > old_len && is_unmovable {
+            return Err(EFAULT);
+        }
+        Ok(())
+    }
+
+    /// 5.20: the target is emptied first, then what is too long goes, then the rest is moved.
+    fn remap_to(&mut self, mut remap: Remap, to: u64) -> Told {
+        if remap.is(MremapFlags::FIXED) {
+            self.unmap(Self::pages_of(to, remap.new_len))?;
+        }
+        if remap.new_len < remap.old_len {
+            self.munmap(remap.from + remap.new_len, remap.old_len - remap.new_len)?;
+            remap.old_len = remap.new_len;
+        }
+        Ok(self.move_to(remap, to))
+    }
+
+    fn move_to(&mut self, remap: Remap, to: u64) -> u64 {
+        let Remap { from, old_len, new_len, .. } = remap;
+        let source = Self::pages_of(from, old_len);
+        let target = Self::pages_of(to, new_len);
+        let vma = self.vma_of(Self::pages_of(from, PAGE_SIZE).start);
+        let Some(first) = self.pages[pages(from - BASE)] else { unreachable!("the source was looked at") };
+        // 5.22: what was never written to is as if mapped there.
+        let is_new = first.backing == Backing::Anonymous && first.owner.is_none();
+        for i in target.clone() {
+            let behind = (i - target.start) as u64 * PAGE_SIZE;
+            let token = match source.clone().nth(i - target.start).and_then(|old| self.pages[old]) {
+                Some(page) => page.token,
+                None => self.token(),
+            };
+            let offset = if is_new { address(i) } else { first.offset.wrapping_add(behind) };
+            self.pages[i] = Some(Page { offset, token, joined: false, ..first });
+        }
+        self.seams.extend([target.start, target.end]);
+        if target.end == vma.start || vma.end == target.start {
+            self.passing.extend(vma.clone());
+        }
+        if !remap.is(MremapFlags::DONTUNMAP) {
+            self.pages[source.clone()].fill(None);
+        } else if !source.is_empty() {
+            self.leave_behind(&source, vma, &target);
+        }
+        if first.flags.contains(VmaFlags::LOCKED) {
+            _ = self.populate(target.start + source.len()..target.end);
+        }
+        to
+    }
+
+    /// The source stays, empty. Its VMA is not locked any more, and if all of it was moved nothing there has an owner.
+    fn leave_behind(&mut self, source: &Range<usize>, vma: Range<usize>, target: &Range<usize>) {
+        let alike = |low: usize, high: usize| {
+            self.pages[low].zip(self.pages[high]).is_some_and(|(low, high)| low.goes_on_in(&high) && low.backing != FRESH)
+        };
+        // What was never written to may be one VMA with its target.
+        let is_one = vma.end == target.start && alike(vma.end - 1, vma.end) || target.end == vma.start && alike(target.end - 1, target.end);
+        let unlocked = if is_one { vma.start.min(target.start)..vma.end.max(target.end) } else { vma.clone() };
+        for page in self.pages[unlocked].iter_mut().flatten() {
+            page.flags -= VmaFlags::LOCKED;
+        }
+        for i in source.clone() {
+            let token = self.token();
+            if let Some(page) = &mut self.pages[i] {
+                page.token = token;
+                if *source == vma {
+                    page.owner = None;
+                }
+            }
+        }
+    }
+
+    /// More pages of the VMA whose last page that is.
+    fn copy_on(&mut self, last: usize, more: Range<usize>) {
+        let Some(page) = self.pages[last] else { unreachable!("it is the last of a VMA") };
+        for i in more {
+            let offset = page.offset.wrapping_add((i - last) as u64 * PAGE_SIZE);
+            let token = self.token();
+            self.pages[i] = Some(Page { offset, token, ..page });
+        }
+    }
+}
+
+fn pages(len: u64) -> usize {
+    usize::try_from(len / PAGE_SIZE).unwrap_or(PAGES)
+}

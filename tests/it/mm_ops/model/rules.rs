@@ -1,0 +1,376 @@
+//! What the operations mean for pages, but for `mremap`: a few lines each, from part 5 of `docs/semantics.md`. Of VMAs they ask only
+//! what Linux asks: where one has its bounds. Limits on numbers are not here: who compares knows what may fail by them.
+
+use super::hooks::Marked;
+use super::op::{Place, What};
+use super::page::{Model, PAGES, Page, address};
+use super::{BASE, EACCES, EEXIST, EINVAL, ENOMEM, EOVERFLOW, EPERM};
+use std::ops::Range;
+use vmaple::{Advice, Backing, LockAll, PAGE_SIZE, VmaFlags};
+
+type Told = Result<u64, i32>;
+
+/// What does not merge (5.7).
+pub(super) const SPECIAL: VmaFlags = VmaFlags::IO.union(VmaFlags::DONTEXPAND).union(VmaFlags::PFNMAP).union(VmaFlags::MIXEDMAP);
+const MAY: VmaFlags = VmaFlags::MAYREAD.union(VmaFlags::MAYWRITE).union(VmaFlags::MAYEXEC);
+const END: u64 = address_of_end();
+
+const fn address_of_end() -> u64 {
+    BASE + PAGES as u64 * PAGE_SIZE
+}
+
+/// A length in whole pages, if there is one.
+fn whole(len: u64) -> Option<u64> {
+    len.checked_next_multiple_of(PAGE_SIZE)
+}
+
+/// A length in whole pages as Linux rounds where it does not look: it may come round.
+pub(super) fn whole_wrapping(len: u64) -> u64 {
+    len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1)
+}
+
+fn is_aligned(at: u64) -> bool {
+    at.is_multiple_of(PAGE_SIZE)
+}
+
+/// A range of addresses, start and end, as pages: and whether it goes on where there are none.
+struct Reach {
+    below: bool,
+    pages: Range<usize>,
+    above: bool,
+}
+
+fn reach(start: u64, end: u64) -> Reach {
+    Reach { below: start < BASE, pages: Model::pages_of(start.max(BASE), end.saturating_sub(start.max(BASE))), above: end > END }
+}
+
+impl Model {
+    pub(crate) fn mmap(&mut self, at: u64, len: u64, what: What, place: Place, populate: bool) -> Told {
+        if len == 0 {
+            return Err(EINVAL);
+        }
+        let len = whole(len).ok_or(ENOMEM)?;
+        if len > END {
+            return Err(ENOMEM);
+        }
+        let huge = if what.object.is_none() { self.limits.huge_page_bytes } else { PAGE_SIZE };
+        let start = match place {
+            Place::Anywhere => self.place(0, len, huge).ok_or(ENOMEM)?,
+            Place::Near => self.place(at, len, huge).ok_or(ENOMEM)?,
+            Place::Fixed | Place::NoReplace if at > END - len => return Err(ENOMEM),
+            Place::Fixed | Place::NoReplace if !is_aligned(at) => return Err(EINVAL),
+            Place::Fixed | Place::NoReplace if at < BASE => return Err(EPERM),
+            Place::Fixed | Place::NoReplace => at,
+        };
+        let pages = Self::pages_of(start, len);
+        if place == Place::NoReplace && !self.is_free(pages.clone()) {
+            return Err(EEXIST);
+        }
+        let mut flags = what.flags;
+        if flags.contains(VmaFlags::LOCKED) && self.limits.locked_bytes == 0 {
+            return Err(EPERM);
+        }
+        // no file is longer
+        if what.object.is_some_and(|(_, offset)| offset.checked_add(len).is_none_or(|end| end > i64::MAX.cast_unsigned())) {
+            return Err(EOVERFLOW);
+        }
+        if flags.is_stack() && (flags.contains(VmaFlags::SHARED) || what.object.is_some()) {
+            return Err(EINVAL);
+        }
+        if self.is_sealed(pages.clone()) {
+            return Err(EPERM);
+        }
+        if !flags.intersects(MAY) {
+            flags |= MAY;
+        }
+        flags |= if flags.contains(VmaFlags::SHARED) { VmaFlags::MAYSHARE } else { VmaFlags::MAYWRITE };
+        if is_promised(flags) {
+            flags |= VmaFlags::ACCOUNT;
+        }
+        if self.locks_future {
+            flags |= VmaFlags::LOCKED;
+        }
+        let backing = what.backing();
+        for i in pages.clone() {
+            let first = match (what.object, backing) {
+                (Some((_, offset)), _) => offset,
+                (None, Backing::Anonymous) => start,
+                (None, _) => 0,
+            };
+            let offset = first + (i - pages.start) as u64 * PAGE_SIZE;
+            let token = self.token();
+            self.pages[i] = Some(Page { flags, backing, offset, owner: None, payload: what.payload, token, joined: false });
+        }
+        self.seams.extend([pages.start, pages.end]);
+        if populate || flags.contains(VmaFlags::LOCKED) {
+            _ = self.populate(pages);
+        }
+        Ok(start)
+    }
+
+    pub(crate) fn munmap(&mut self, at: u64, len: u64) -> Told {
+        if !is_aligned(at) || at > END || len > END - at || len == 0 {
+            return Err(EINVAL);
+        }
+        self.unmap(reach(at, at + whole_wrapping(len)).pages)
+    }
+
+    /// Sealed pages stay, and all others with them (5.15, 5.27).
+    pub(super) fn unmap(&mut self, pages: Range<usize>) -> Told {
+        if self.is_sealed(pages.clone()) {
+            return Err(EPERM);
+        }
+        self.pages[pages].fill(None);
+        Ok(0)
+    }
+
+    pub(crate) fn mprotect(&mut self, at: u64, len: u64, access: VmaFlags) -> Told {
+        if !is_aligned(at) {
+            return Err(EINVAL);
+        }
+        if len == 0 {
+            return Ok(0);
+        }
+        let end = at.wrapping_add(whole_wrapping(len));
+        if end <= at {
+            return Err(ENOMEM);
+        }
+        let grows = access & (VmaFlags::GROWSDOWN | VmaFlags::GROWSUP);
+        let access = access - grows;
+        if !VmaFlags::ACCESS.contains(access) {
+            return Err(EINVAL);
+        }
+        let Reach { below, pages, above } = reach(at, end);
+        let first = pages.clone().find(|&i| self.pages[i].is_some()).ok_or(ENOMEM)?;
+        let (mut pages, mut is_gap) = (pages, below);
+        if grows.contains(VmaFlags::GROWSDOWN) {
+            (pages.start, is_gap) = (self.vma_of(first).start, false);
+        }
+        if is_gap || self.pages[pages.start].is_none() {
+            return Err(ENOMEM);
+        }
+        if !self.pages[first].is_some_and(|page| page.flags.contains(grows)) {
+            return Err(EINVAL);
+        }
+        let mut above = above;
+        if grows.contains(VmaFlags::GROWSUP) {
+            (pages.end, above) = (self.vma_of(first).end, false);
+        }
+        for i in pages {
+            let page = self.pages[i].ok_or(ENOMEM)?;
+            self.protect(i, &page, access)?;
+        }
+        if above { Err(ENOMEM) } else { Ok(0) }
+    }
+
+    fn protect(&mut self, i: usize, page: &Page, access: VmaFlags) -> Result<(), i32> {
+        let (old, mut new) = (page.flags, (page.flags - VmaFlags::ACCESS) | access);
+        let may = [(VmaFlags::READ, VmaFlags::MAYREAD), (VmaFlags::WRITE, VmaFlags::MAYWRITE), (VmaFlags::EXEC, VmaFlags::MAYEXEC)];
+        if may.iter().any(|&(has, may)| new.contains(has) && !new.contains(may)) {
+            return Err(EACCES);
+        }
+        if old.contains(VmaFlags::SEALED) {
+            return Err(EPERM);
+        }
+        if new == old {
+            return Ok(());
+        }
+        // What becomes writable is promised from then on; what was never written to is not any more (5.7).
+        if is_promised(new) && !old.intersects(VmaFlags::WRITE | VmaFlags::ACCOUNT) {
+            new |= VmaFlags::ACCOUNT;
+        }
+        if !new.contains(VmaFlags::WRITE) && page.backing == Backing::Anonymous && page.owner.is_none() {
+            new -= VmaFlags::ACCOUNT;
+        }
+        self.reflag(i, new);
+        if old.intersection(VmaFlags::LOCKED | VmaFlags::WRITE | VmaFlags::SHARED) == VmaFlags::LOCKED && new.contains(VmaFlags::WRITE) {
+            _ = self.populate(i..i + 1);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn madvise(&mut self, at: u64, len: u64, advice: Advice) -> Told {
+        let end = whole(len).and_then(|len| at.checked_add(len)).filter(|_| is_aligned(at)).ok_or(EINVAL)?;
+        if end == at {
+            return Ok(0);
+        }
+        let Reach { below, pages, above } = reach(at, end);
+        let mut is_gap = below || above;
+        for i in pages {
+            let Some(page) = self.pages[i] else {
+                is_gap = true;
+                continue;
+            };
+            // What is sealed and cannot be written is not to be missing in a child (5.27).
+            let is_missed = matches!(advice, Advice::DontFork | Advice::WipeOnFork) && page.backing == Backing::Anonymous;
+            if is_missed && page.flags.contains(VmaFlags::SEALED) && !page.flags.contains(VmaFlags::WRITE) {
+                return Err(EPERM);
+            }
+            self.reflag(i, advised(&page, advice).ok_or(EINVAL)?);
+        }
+        if is_gap { Err(ENOMEM) } else { Ok(0) }
+    }
+
+    pub(crate) fn mlock(&mut self, at: u64, len: u64) -> Told {
+        if self.limits.locked_bytes == 0 {
+            return Err(EPERM);
+        }
+        self.lock_pages(at, len, |flags| flags | VmaFlags::LOCKED)?;
+        let len = whole_wrapping(len.wrapping_add(at % PAGE_SIZE));
+        self.populate(Self::pages_of(at - at % PAGE_SIZE, len)).map(|()| 0)
+    }
+
+    pub(crate) fn munlock(&mut self, at: u64, len: u64) -> Told {
+        self.lock_pages(at, len, |flags| flags - VmaFlags::LOCKED)
+    }
+
+    fn lock_pages(&mut self, at: u64, len: u64, new: impl Fn(VmaFlags) -> VmaFlags) -> Told {
+        let len = whole_wrapping(len.wrapping_add(at % PAGE_SIZE));
+        let start = at - at % PAGE_SIZE;
+        let end = start.wrapping_add(len);
+        if end <= start {
+            return if end == start { Ok(0) } else { Err(EINVAL) };
+        }
+        let Reach { below, pages, above } = reach(start, end);
+        if below {
+            return Err(ENOMEM);
+        }
+        for i in pages {
+            self.pages[i].ok_or(ENOMEM)?;
+            self.lock_page(i, &new);
+        }
+        if above { Err(ENOMEM) } else { Ok(0) }
+    }
+
+    fn lock_page(&mut self, i: usize, new: impl Fn(VmaFlags) -> VmaFlags) {
+        if let Some(page) = self.pages[i]
+            && !page.flags.intersects(SPECIAL | VmaFlags::HUGETLB)
+        {
+            self.reflag(i, new(page.flags));
+        }
+    }
+
+    pub(crate) fn mlockall(&mut self, what: LockAll) -> Told {
+        if self.limits.locked_bytes == 0 {
+            return Err(EPERM);
+        }
+        self.locks_future = what != LockAll::Current;
+        if what != LockAll::Future {
+            for i in 0..PAGES {
+                self.lock_page(i, |flags| flags | VmaFlags::LOCKED);
+                _ = self.populate(i..i + 1);
+            }
+        }
+        Ok(0)
+    }
+
+    pub(crate) fn munlockall(&mut self) -> u64 {
+        self.locks_future = false;
+        (0..PAGES).for_each(|i| self.lock_page(i, |flags| flags - VmaFlags::LOCKED));
+        0
+    }
+
+    pub(crate) fn mseal(&mut self, at: u64, len: u64) -> Told {
+        let end = whole(len).and_then(|len| at.checked_add(len)).filter(|_| is_aligned(at)).ok_or(EINVAL)?;
+        if end == at {
+            return Ok(0);
+        }
+        let Reach { below, pages, above } = reach(at, end);
+        if below || above || pages.clone().any(|i| self.pages[i].is_none()) {
+            return Err(ENOMEM);
+        }
+        for i in pages {
+            let flags = self.pages[i].map_or(VmaFlags::empty(), |page| page.flags);
+            self.reflag(i, flags | VmaFlags::SEALED);
+        }
+        Ok(0)
+    }
+
+    pub(crate) fn move_brk(&mut self, brk: u64) -> Told {
+        let end = whole(brk).ok_or(ENOMEM)?;
+        if brk < self.brk_start {
+            return Err(ENOMEM);
+        }
+        let old_end = whole_wrapping(self.brk);
+        if end < old_end {
+            let pages = reach(end, old_end).pages;
+            if self.is_free(pages.clone()) {
+                return Err(ENOMEM);
+            }
+            self.unmap(pages)?;
+        }
+        if end > old_end {
+            self.grow_heap(old_end, end)?;
+        }
+        self.brk = brk;
+        Ok(brk)
+    }
+
+    fn grow_heap(&mut self, from: u64, to: u64) -> Result<(), i32> {
+        // A page more is left free, and the guard gap of a stack; the address space may end there.
+        let gap = usize::try_from(self.limits.stack_guard_gap_pages).expect("a small gap");
+        let pages = Self::pages_of(from, to - from);
+        let next = (pages.start..PAGES).find(|&i| self.pages[i].is_some());
+        let is_stack = |i: usize| self.pages[i].is_some_and(|page| page.flags.contains(VmaFlags::GROWSDOWN));
+        if to > END || next.is_some_and(|next| next < pages.end + if is_stack(next) { gap + 1 } else { 1 }) {
+            return Err(ENOMEM);
+        }
+        let mut flags = VmaFlags::READ | VmaFlags::WRITE | MAY | VmaFlags::ACCOUNT;
+        if self.locks_future {
+            flags |= VmaFlags::LOCKED;
+        }
+        // Of what kind the heap is that it goes on with; nothing, at its start.
+        let heap = pages.start.checked_sub(1).and_then(|below| self.pages[below]).filter(|_| from > self.brk_start);
+        let payload = heap.map_or_else(Marked::default, |page| page.payload);
+        for i in pages.clone() {
+            let token = self.token();
+            let page = Page { flags, backing: Backing::Anonymous, offset: address(i), owner: None, payload, token, joined: false };
+            self.pages[i] = Some(page);
+        }
+        self.seams.extend(heap.map(|_| pages.start));
+        if self.locks_future {
+            _ = self.populate(pages);
+        }
+        Ok(())
+    }
+
+    /// A stack has grown to a page, from the one where it began or ended.
+    pub(crate) fn grow(&mut self, from: usize, to: usize) {
+        let Some(stack) = self.pages[from] else { unreachable!("it grew from somewhere") };
+        for i in if to < from { to..from } else { from + 1..to + 1 } {
+            let offset = stack.offset.wrapping_add(address(i)).wrapping_sub(address(from));
+            let token = self.token();
+            self.pages[i] = Some(Page { offset, token, ..stack });
+        }
+        self.written.insert(to);
+    }
+}
+
+fn is_promised(flags: VmaFlags) -> bool {
+    flags.contains(VmaFlags::WRITE) && !flags.intersects(VmaFlags::SHARED | VmaFlags::NORESERVE | VmaFlags::HUGETLB)
+}
+
+/// The flags of a page that follows advice; none where it makes no sense.
+fn advised(page: &Page, advice: Advice) -> Option<VmaFlags> {
+    let old = page.flags;
+    let reading = VmaFlags::SEQ_READ | VmaFlags::RAND_READ;
+    let huge = VmaFlags::HUGEPAGE | VmaFlags::NOHUGEPAGE;
+    let is_shared = old.intersects(VmaFlags::SHARED | VmaFlags::MAYSHARE);
+    match advice {
+        Advice::Normal => Some(old - reading),
+        Advice::Random => Some((old - reading) | VmaFlags::RAND_READ),
+        Advice::Sequential => Some((old - reading) | VmaFlags::SEQ_READ),
+        Advice::DontFork => Some(old | VmaFlags::DONTCOPY),
+        Advice::DoFork => (!old.contains(VmaFlags::IO)).then_some(old - VmaFlags::DONTCOPY),
+        Advice::WipeOnFork => (page.backing == Backing::Anonymous && !is_shared).then_some(old | VmaFlags::WIPEONFORK),
+        Advice::KeepOnFork => Some(old - VmaFlags::WIPEONFORK),
+        Advice::DontDump => Some(old | VmaFlags::DONTDUMP),
+        Advice::DoDump => (!old.intersects(SPECIAL)).then_some(old - VmaFlags::DONTDUMP),
+        Advice::Mergeable if is_shared || old.intersects(SPECIAL | VmaFlags::HUGETLB) => Some(old),
+        Advice::Mergeable => Some(old | VmaFlags::MERGEABLE),
+        Advice::Unmergeable => Some(old - VmaFlags::MERGEABLE),
+        Advice::HugePage => Some((old - huge) | VmaFlags::HUGEPAGE),
+        Advice::NoHugePage => Some((old - huge) | VmaFlags::NOHUGEPAGE),
+        other => unreachable!("{other:?} is not among what is tried"),
+    }
+}

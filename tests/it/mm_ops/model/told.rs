@@ -1,0 +1,53 @@
+//! What an operation told, whichever it was. `drive.rs` comes in.
+
+use vmaple::{BrkError, LayoutError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError};
+
+/// What an operation told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Done(u64),
+    Refused(i32),
+    /// By a limit on numbers, or by a payload that may not be split.
+    Short(i32),
+    /// Somebody has locked the VMA.
+    Busy,
+}
+
+/// The errors of the operations, sorted.
+pub(crate) trait Refusal: Copy {
+    fn sort(self) -> Told;
+}
+
+fn layout(error: LayoutError) -> Told {
+    match error {
+        LayoutError::Wait(_) => Told::Busy,
+        LayoutError::Sealed { .. } => Told::Refused(error.errno()),
+        LayoutError::TooMany { .. } | LayoutError::Limit(_) | LayoutError::Unsplittable { .. } => Told::Short(error.errno()),
+        other => panic!("nothing else is short here: {other}"),
+    }
+}
+
+macro_rules! refusals {
+    ($($error:ident $($short:ident)?;)*) => { $(
+        impl Refusal for $error {
+            fn sort(self) -> Told {
+                match self {
+                    Self::Layout(error) => layout(error),
+                    $(Self::$short { .. } => Told::Short(self.errno()),)?
+                    other => Told::Refused(other.errno()),
+                }
+            }
+        }
+    )* };
+}
+
+refusals! {
+    MmapError LockLimit;
+    MunmapError;
+    MprotectError;
+    MremapError LockLimit;
+    BrkError LockLimit;
+    MadviseError Again;
+    MlockError;
+    MsealError;
+}

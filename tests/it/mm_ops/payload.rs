@@ -1,0 +1,107 @@
+//! What the embedder's payload is asked and told, call by call, with the spans.
+
+use crate::vma::{RW, page};
+use std::cell::RefCell;
+use vmaple::{Limits, MapRequest, Mm, MremapFlags, PAGE_SIZE, Payload, RangeMap, Span, VmaFlags, VmaSpec};
+
+thread_local! {
+    static CALLS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes down each call, pages by number.
+#[derive(Clone, Debug)]
+struct Recording(&'static str);
+
+fn call(name: &str, of: &[Span]) {
+    let of: Vec<_> = of.iter().map(|span| format!("{}-{}", number(span.start()), number(span.last() + 1))).collect();
+    CALLS.with_borrow_mut(|calls| calls.push(format!("{name} {}", of.join(" "))));
+}
+
+fn number(address: u64) -> u64 {
+    (address - page(0)) / PAGE_SIZE
+}
+
+impl Payload for Recording {
+    fn merges_with(&self, next: &Self) -> bool {
+        self.0 == next.0
+    }
+
+    fn merged(&self, next: &Self) -> Self {
+        assert_eq!(self.0, next.0, "only what may merge is merged");
+        call("merged", &[]);
+        self.clone()
+    }
+
+    fn part(&self, whole: Span, part: Span) -> Self {
+        call("part", &[whole, part]);
+        self.clone()
+    }
+
+    fn moved(&self, from: Span, to: Span) -> Self {
+        call("moved", &[from, to]);
+        self.clone()
+    }
+
+    fn unmapped(&self, pages: Span) {
+        call("unmapped", &[pages]);
+    }
+
+    fn protected(&self, pages: Span, _flags: VmaFlags) {
+        call("protected", &[pages]);
+    }
+
+    fn pages_moved(&self, from: Span, to: Span) {
+        call("pages_moved", &[from, to]);
+    }
+}
+
+/// What was called since the last question, sorted: the order of the questions is nobody's business.
+fn calls() -> Vec<String> {
+    let mut calls = CALLS.take();
+    calls.sort();
+    calls.dedup();
+    calls
+}
+
+fn told() -> Vec<String> {
+    calls().into_iter().filter(|call| !call.starts_with("part") && !call.starts_with("merged")).collect()
+}
+
+#[test]
+fn payloads_are_split_merged_and_moved_with_their_spans() {
+    let mm: Mm<Recording> = Mm::with(RangeMap::builder().private_epochs(), Limits::default());
+    let mut writer = mm.write();
+    let bytes = |pages: u64| pages * PAGE_SIZE;
+    let request = |at, pages| MapRequest::of_len(bytes(pages), VmaSpec::anonymous(RW).with_payload(Recording("a"))).fixed(page(at));
+    writer.mmap(&request(0, 6)).expect("memory");
+    assert!(calls().is_empty(), "nothing is there yet");
+
+    // AAAAAA -> AA.aAA: each part that stays is asked for, the hook is told of the pages alone
+    writer.munmap(page(2), bytes(1)).expect("memory");
+    let all = calls();
+    assert!(all.contains(&"part 0-6 0-2".to_owned()), "{all:?}");
+    assert!(all.contains(&"unmapped 2-3".to_owned()), "{all:?}");
+    writer.mprotect(page(3), bytes(1), VmaFlags::READ).expect("memory");
+    let all = calls();
+    assert!(all.contains(&"part 3-6 3-4".to_owned()) && all.contains(&"protected 3-4".to_owned()), "{all:?}");
+
+    // back: two merges
+    writer.mprotect(page(3), bytes(1), RW).expect("memory");
+    assert!(calls().contains(&"merged ".to_owned()));
+    assert_eq!(mm.map_count(), 2);
+
+    // the upper one moves, over what is there
+    writer.mmap(&request(10, 4)).expect("memory");
+    drop(calls());
+    let fixed = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+    writer.mremap(page(4), bytes(2), bytes(2), fixed, page(11)).expect("memory");
+    let all = calls();
+    for expected in ["moved 4-6 11-13", "pages_moved 4-6 11-13", "unmapped 11-13", "unmapped 4-6"] {
+        assert!(all.contains(&expected.to_owned()), "{expected} is not among {all:?}");
+    }
+    // a plan that is dropped asks, and tells nothing
+    drop(writer.plan_munmap(page(0), bytes(1), vmaple::Patience::Never));
+    assert!(told().is_empty());
+    writer.exit().expect("memory");
+    assert_eq!(told(), ["unmapped 0-2", "unmapped 10-14", "unmapped 3-4"], "each VMA that was there is told of once");
+}

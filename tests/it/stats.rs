@@ -1,0 +1,91 @@
+//! What the figures of an index say, exactly: bytes, and what is kept and given back.
+
+use std::ops::Range;
+use vmaple::{EditError, RangeMap, ResourceError, Value};
+
+fn regular(n: u64) -> RangeMap<u64> {
+    RangeMap::builder().private_epochs().build_from((0..n).map(|i| (10 * i..10 * i + 5, i))).expect("sorted")
+}
+
+/// Free nodes are kept for the next edits, and given back by `reclaim`.
+#[test]
+#[cfg_attr(any(miri, vmaple_no_pool), ignore = "nothing is kept where a checker watches")]
+fn reclaim_gives_free_nodes_back_to_the_system() {
+    let map = regular(4000);
+    for i in 0..1000 {
+        map.write().replace(20..25, i).expect("memory");
+    }
+    assert!(map.stats().pool_bytes > 0, "{:?}", map.stats());
+    map.reclaim();
+    assert_eq!(map.stats().pool_bytes, 0);
+}
+
+/// What a refused edit says that it needed is what it holds back where it is allowed: its nodes, and its values with what they own.
+#[test]
+fn a_refused_edit_needs_what_an_allowed_one_holds_back() {
+    for (n, range) in [(1, 20..25), (3, 100..130), (21, 150..360)] {
+        let (refused, none) = removes(&range, 1, Box::new);
+        let (allowed, held) = removes(&range, 1 << 20, Box::new);
+        let (plain, nodes) = removes(&range, 1 << 20, |i| i);
+        assert_eq!((allowed, plain), (Ok(n), Ok(n)));
+        assert_eq!(held - nodes, n * (size_of::<Box<u64>>() + size_of::<u64>()), "the values, and what they own");
+        let Err(EditError::Resource(ResourceError::OverBudget { needed_bytes, .. })) = refused else { panic!("{refused:?}") };
+        assert_eq!((needed_bytes, none), (held, 0), "{n} values");
+    }
+}
+
+/// Removes a range from a map with something held back already; how many entries, and the bytes that are held back more.
+fn removes<V: Value + Clone>(range: &Range<u64>, budget: usize, value: fn(u64) -> V) -> (Result<usize, EditError>, usize) {
+    let builder = RangeMap::builder().private_epochs().budget_bytes(budget);
+    let map = builder.build_from((0..40).map(|i| (10 * i..10 * i + 5, value(i)))).expect("sorted");
+    let _pin = map.pin();
+    map.write().insert(7..8, value(7)).expect("nothing was held back yet");
+    let before = map.stats();
+    let told = map.write().remove(range.clone()).map(|gone| gone.len());
+    (told, map.stats().held_bytes - before.held_bytes)
+}
+
+/// What goes round between edits: a quarter of the index at a time, within bounds; a few times that is held back at most.
+#[test]
+#[cfg_attr(miri, ignore = "where a checker watches, each edit looks after what waits")]
+fn what_is_held_back_follows_the_size_of_the_index() {
+    let most_held = |n: u64| {
+        let map = regular(n);
+        let held = (0..3000).map(|i| {
+            map.write().replace(0..5, i).expect("memory");
+            map.stats().held_bytes
+        });
+        (map.stats().index_bytes, held.max().expect("some"))
+    };
+    for n in [1, 100, 700, 2000, 10_000] {
+        let (index_bytes, held_bytes) = most_held(n);
+        let turn = (index_bytes / 4).clamp(4 << 10, 32 << 10);
+        assert!((turn..=4 * turn).contains(&held_bytes), "{held_bytes} held back of an index of {index_bytes}");
+    }
+}
+
+/// Free nodes are kept up to an eighth of the index, or what goes round where that is more.
+#[test]
+#[cfg_attr(any(miri, vmaple_no_pool), ignore = "nothing is kept where a checker watches")]
+fn what_is_kept_follows_the_size_of_the_index() {
+    for n in [10_000, 60_000] {
+        let map = regular(n);
+        map.write().remove(5 * n..).expect("memory");
+        let kept = (0..300).map(|i| {
+            map.write().replace(0..5, i).expect("memory");
+            map.stats().pool_bytes
+        });
+        let (kept, index_bytes) = (kept.max().expect("some"), map.stats().index_bytes);
+        let most = (index_bytes / 8).max(2 * (index_bytes / 4).clamp(4 << 10, 32 << 10));
+        assert!((most - 1024..=most).contains(&kept), "{kept} kept beside {index_bytes}");
+        // The next edits take from it.
+        let pin = map.pin();
+        let before = map.stats();
+        for i in 0..20 {
+            map.write().replace(0..5, i).expect("memory");
+        }
+        drop(pin);
+        let after = map.stats();
+        assert_eq!(before.pool_bytes - after.pool_bytes, after.held_bytes - before.held_bytes, "{before:?} {after:?}");
+    }
+}

@@ -1,0 +1,324 @@
+//! Versions: what one writer made of a map, as a list of states, and the answers that readers got beside it, each of which must have
+//! been true at one of the versions between which it was given.
+//!
+//! With one writer the check is exact and cheap: the states are in one order. They are made afterwards from the edits, by the plainest
+//! model, so that noting costs the writer two stores an edit. Compiled into the integration tests and into the fuzz target.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use vmaple::{Entry, RangeMap, View};
+
+/// Start, last, value.
+pub(crate) type Flat = (u64, u64, u64);
+
+/// An entry, flat.
+pub(crate) fn flat(e: Entry<'_, u64>) -> Flat {
+    (e.start(), e.last(), *e.value())
+}
+
+/// One edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edit {
+    Insert(u64, u64),
+    Replace(u64, u64),
+    Remove(u64, u64),
+    RemoveEntry(u64),
+    /// The entry at an address, to a start.
+    ExtendDown(u64, u64),
+    /// The entry at an address, to a last address.
+    ExtendUp(u64, u64),
+}
+
+impl Edit {
+    /// Edits the map; says whether it went through.
+    pub(crate) fn apply(self, map: &RangeMap<u64>, value: u64) -> bool {
+        let mut writer = map.write();
+        match self {
+            Self::Insert(start, last) => writer.insert(start..=last, value).is_ok(),
+            Self::Replace(start, last) => writer.replace(start..=last, value).is_ok(),
+            Self::Remove(start, last) => writer.remove(start..=last).is_ok(),
+            Self::RemoveEntry(at) => writer.remove_entry(at).is_ok(),
+            Self::ExtendDown(at, start) => writer.extend_down(at, start).is_ok(),
+            Self::ExtendUp(at, last) => writer.extend_up(at, last).is_ok(),
+        }
+    }
+
+    /// Edits a sorted list; says whether it went through.
+    pub(crate) fn model(self, state: &mut Vec<Flat>, value: u64) -> bool {
+        match self {
+            Self::Insert(start, last) if state.iter().any(|e| e.0 <= last && e.1 >= start) => return false,
+            Self::Insert(start, last) => put(state, (start, last, value)),
+            Self::Replace(start, last) => {
+                clear(state, start, last);
+                put(state, (start, last, value));
+            }
+            Self::Remove(start, last) => clear(state, start, last),
+            Self::RemoveEntry(at) => state.retain(|e| !(e.0 <= at && at <= e.1)),
+            Self::ExtendDown(at, start) => {
+                let Some(i) = state.iter().position(|e| e.0 <= at && at <= e.1) else { return false };
+                if start < state[i].0 {
+                    if i > 0 && start <= state[i - 1].1 {
+                        return false;
+                    }
+                    state[i].0 = start;
+                }
+            }
+            Self::ExtendUp(at, last) => {
+                let Some(i) = state.iter().position(|e| e.0 <= at && at <= e.1) else { return false };
+                if last > state[i].1 {
+                    if state.get(i + 1).is_some_and(|after| last >= after.0) {
+                        return false;
+                    }
+                    state[i].1 = last;
+                }
+            }
+        }
+        true
+    }
+}
+
+fn put(state: &mut Vec<Flat>, entry: Flat) {
+    state.insert(state.partition_point(|e| e.0 < entry.0), entry);
+}
+
+/// Takes a range out; what sticks out stays.
+fn clear(state: &mut Vec<Flat>, start: u64, last: u64) {
+    let low = state.partition_point(|e| e.1 < start);
+    let high = state.partition_point(|e| e.0 <= last);
+    if low == high {
+        return;
+    }
+    let (first, end) = (state[low], state[high - 1]);
+    let below = (first.0 < start).then(|| (first.0, start - 1, first.2));
+    let above = (end.1 > last).then(|| (last + 1, end.1, end.2));
+    state.splice(low..high, below.into_iter().chain(above));
+}
+
+/// A question about one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    Lookup,
+    Find,
+    Next,
+    Prev,
+}
+
+impl Question {
+    pub(crate) const ALL: [Self; 4] = [Self::Lookup, Self::Find, Self::Next, Self::Prev];
+
+    pub(crate) fn ask(self, view: &View<u64>, a: u64) -> Option<Flat> {
+        match self {
+            Self::Lookup => view.lookup(a),
+            Self::Find => view.find(a),
+            Self::Next => view.next(a),
+            Self::Prev => view.prev(a),
+        }
+        .map(flat)
+    }
+
+    /// The answer in a state that stands still.
+    pub(crate) fn truth(self, state: &[Flat], a: u64) -> Option<Flat> {
+        let find = state.partition_point(|e| e.1 < a);
+        match self {
+            Self::Lookup => state.get(find).filter(|e| e.0 <= a),
+            Self::Find => state.get(find),
+            Self::Next => state.get(state.partition_point(|e| e.0 <= a)),
+            Self::Prev => find.checked_sub(1).map(|i| &state[i]),
+        }
+        .copied()
+    }
+}
+
+/// The versions that can have been seen: the last one done before, the last one begun after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) since: usize,
+    pub(crate) until: usize,
+}
+
+impl Window {
+    /// Whether a write was under way at some moment of it.
+    pub(crate) fn overlaps_a_write(self) -> bool {
+        self.since < self.until
+    }
+}
+
+/// What the writer has begun and done, for readers to look at.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    begun: AtomicUsize,
+    done: AtomicUsize,
+    ended: AtomicBool,
+}
+
+impl Clock {
+    /// Makes a version.
+    pub(crate) fn write<T>(&self, version: usize, edit: impl FnOnce() -> T) -> T {
+        // Relaxed: whoever sees the edit sees by its ordering (O1, O2) that it was begun. No more order than the index itself gives is
+        // wanted here, or it could hide that some is missing.
+        self.begun.store(version, Ordering::Relaxed);
+        let told = edit();
+        // Release: pairs with `during`; whoever sees the version done sees the edit.
+        self.done.store(version, Ordering::Release);
+        told
+    }
+
+    /// Asks, and notes the versions meanwhile.
+    pub(crate) fn during<T>(&self, ask: impl FnOnce() -> T) -> (T, Window) {
+        // Acquire: pairs with `write`.
+        let since = self.done.load(Ordering::Acquire);
+        let told = ask();
+        // Relaxed: as the store. Nothing of `ask` comes after it: the index is read by Acquire loads.
+        let until = self.begun.load(Ordering::Relaxed).max(since);
+        (told, Window { since, until })
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+}
+
+/// What a reader was told, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noted {
+    pub(crate) question: Question,
+    pub(crate) address: u64,
+    pub(crate) told: Option<Flat>,
+    pub(crate) window: Window,
+}
+
+/// An iteration over a range: what it told in order of addresses, from which end, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Walked {
+    pub(crate) range: (u64, u64),
+    pub(crate) way: Way,
+    pub(crate) told: Vec<Flat>,
+    pub(crate) window: Window,
+}
+
+/// From which end an iteration came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Up,
+    Down,
+    /// From both in turn, from below first.
+    Both,
+}
+
+impl Walked {
+    /// Goes through a range of a view, one way.
+    pub(crate) fn through(clock: &Clock, view: &View<u64>, range: (u64, u64), way: Way) -> Self {
+        let (mut told, window) = clock.during(|| {
+            let mut entries = view.range(range.0..=range.1).expect("a range");
+            match way {
+                Way::Up => entries.map(flat).collect::<Vec<_>>(),
+                Way::Down => entries.rev().map(flat).collect(),
+                Way::Both => {
+                    let (mut low, mut high) = (Vec::new(), Vec::new());
+                    while let Some(entry) = entries.next() {
+                        low.push(flat(entry));
+                        high.extend(entries.next_back().map(flat));
+                    }
+                    high.reverse();
+                    low.append(&mut high);
+                    low
+                }
+            }
+        });
+        if way == Way::Down {
+            told.reverse();
+        }
+        Self { range, way, told, window }
+    }
+
+    /// What was told before entry `i`, next to it from below and from above: what is told of an entry is clamped to it.
+    fn told_before(&self, i: usize) -> (Option<Flat>, Option<Flat>) {
+        let (told, n) = (&self.told, self.told.len());
+        let (below, above) = (i.checked_sub(1).map(|i| told[i]), told.get(i + 1).copied());
+        match self.way {
+            Way::Up => (below, None),
+            Way::Down => (None, above),
+            // From below first, so of an odd number from below one more.
+            Way::Both if i < n - n / 2 => (below, i.checked_sub(1).map(|turn| told[n - 1 - turn])),
+            Way::Both => (Some(told[n - 1 - i]), above),
+        }
+    }
+}
+
+/// The states that one writer made, by version; version 0 is what it began with.
+#[derive(Debug)]
+pub(crate) struct History {
+    states: Vec<Vec<Flat>>,
+}
+
+impl History {
+    /// Makes the states of the edits, each with what it told its writer; version `n` puts in the value `n`.
+    pub(crate) fn of(first: Vec<Flat>, edits: &[(Edit, bool)]) -> Self {
+        let mut states = vec![first];
+        for (before, &(edit, went)) in edits.iter().enumerate() {
+            let mut state = states[before].clone();
+            let should = edit.model(&mut state, before as u64 + 1);
+            assert_eq!(went, should, "{edit:?}, in {:?}", states[before]);
+            states.push(state);
+        }
+        Self { states }
+    }
+
+    /// The last state.
+    pub(crate) fn end(&self) -> &[Flat] {
+        self.states.last().expect("the first at least")
+    }
+
+    fn window(&self, window: Window) -> &[Vec<Flat>] {
+        &self.states[window.since..=window.until]
+    }
+
+    /// Whether the answer was true at one of its versions.
+    pub(crate) fn explains(&self, note: &Noted) -> bool {
+        self.window(note.window).iter().any(|state| note.question.truth(state, note.address) == note.told)
+    }
+
+    /// Fails unless all of them are explained.
+    pub(crate) fn check_all(&self, notes: &[Noted], walks: &[Walked]) {
+        for note in notes {
+            self.check(note);
+        }
+        for walk in walks {
+            self.explains_walk(walk).unwrap_or_else(|why| panic!("{walk:?}: {why}"));
+        }
+    }
+
+    fn check(&self, note: &Noted) {
+        let Noted { question, address, told, window } = note;
+        assert!(self.explains(note), "{question:?}({address}) was told {told:?}, true at no version in {window:?}");
+    }
+
+    /// Whether the iteration came in order, told nothing but what was there at some moment, and missed no address that was mapped
+    /// throughout.
+    pub(crate) fn explains_walk(&self, walk: &Walked) -> Result<(), String> {
+        let states = self.window(walk.window);
+        if let Some(w) = walk.told.windows(2).find(|w| w[0].1 >= w[1].0) {
+            return Err(format!("out of order: {w:?}"));
+        }
+        for (i, &told) in walk.told.iter().enumerate() {
+            // Where an entry had grown over what was told before, the rest of it is told.
+            let (below, above) = walk.told_before(i);
+            let (floor, ceiling) = (below.map_or(0, |below| below.1 + 1), above.map_or(u64::MAX, |above| above.0 - 1));
+            let was = |e: Flat| (e.0.max(floor), e.1.min(ceiling), e.2) == told;
+            let meets = told.0 <= walk.range.1 && told.1 >= walk.range.0;
+            if !meets || !states.iter().any(|state| Question::Lookup.truth(state, told.0).is_some_and(was)) {
+                return Err(format!("{told:?} was there at no moment"));
+            }
+        }
+        let mapped = |state: &[Flat], address| Question::Lookup.truth(state, address).is_some();
+        match (walk.range.0..=walk.range.1)
+            .find(|&address| !mapped(&walk.told, address) && states.iter().all(|state| mapped(state, address)))
+        {
+            Some(missed) => Err(format!("{missed} was mapped throughout and missed")),
+            None => Ok(()),
+        }
+    }
+}

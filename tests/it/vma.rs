@@ -1,0 +1,462 @@
+//! VMAs, their locks, and the few operations that map and unmap. Numbers are those of `docs/semantics.md`.
+//!
+//! Maps are drawn with a letter a page: `S` a stack, `A` anonymous memory, `.` nothing.
+
+#[cfg(debug_assertions)]
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+#[cfg(debug_assertions)]
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use vmaple::{
+    Access, AnonOwner, Backing, Interrupt, LayoutError, Limits, LockVmaError, MapCause, Mm, MunmapError, ObjectId, PAGE_SIZE, Patience,
+    RangeMap, Shared, VmaFlags, VmaSpec, WaitError,
+};
+#[cfg(debug_assertions)]
+use vmaple::{Fault, FaultContext};
+
+pub(crate) const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
+pub(crate) const DOWN: VmaFlags = RW.union(VmaFlags::GROWSDOWN);
+pub(crate) const UP: VmaFlags = RW.union(VmaFlags::GROWSUP);
+
+/// The address of a page of the tests: page 0 is far from both ends of the address space.
+pub(crate) fn page(n: u64) -> u64 {
+    0x10_0000_0000 + n * PAGE_SIZE
+}
+
+/// An empty address space, with the limits changed.
+pub(crate) fn mm_with(change: impl FnOnce(&mut Limits)) -> Mm {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    Mm::with(RangeMap::builder().private_epochs(), limits)
+}
+
+/// An address space with a guard gap of two pages, and these VMAs, in pages.
+pub(crate) fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Mm {
+    let mm = mm_with(|limits| limits.stack_guard_gap_pages = 2);
+    map_all(&mm, vmas);
+    mm
+}
+
+pub(crate) fn map_all(mm: &Mm, vmas: &[(u64, u64, VmaFlags)]) {
+    for &(start, end, flags) in vmas {
+        mm.write().map(page(start)..page(end), VmaSpec::anonymous(flags)).expect("it is free");
+    }
+}
+
+/// What is mapped: first page, page after the last, flags.
+pub(crate) fn layout(mm: &Mm) -> Vec<(u64, u64, VmaFlags)> {
+    let writer = mm.write();
+    writer.validate().expect("the invariants hold");
+    let of = |address: u64| (address - page(0)) / PAGE_SIZE;
+    writer.vmas().map(|vma| (of(vma.start()), of(vma.last() + 1), vma.flags())).collect()
+}
+
+#[test]
+fn flags_say_what_is_allowed() {
+    for bits in 0..8 {
+        let flags = VmaFlags::from_bits_retain(bits);
+        assert_eq!(flags.allows(Access::Read), bits != 0, "any way in is a way to read");
+        assert_eq!(flags.allows(Access::Write), flags.contains(VmaFlags::WRITE));
+        assert_eq!(flags.allows(Access::Exec), flags.contains(VmaFlags::EXEC));
+        assert_eq!(flags.is_accessible(), bits != 0);
+    }
+    assert!(RW.is_data() && !DOWN.is_data() && !(RW | VmaFlags::SHARED).is_data() && !VmaFlags::READ.is_data());
+    assert!(DOWN.is_stack() && UP.is_stack() && !RW.is_stack());
+}
+
+/// before  AAAA
+/// unmap    ..
+/// after   A..A    each with a record of its own, the same linear offset, the payload cloned
+#[test]
+fn a_split_keeps_what_each_address_is_backed_by() {
+    let mm: Mm<Arc<str>> = Mm::with(RangeMap::builder().private_epochs(), Limits::default());
+    let spec = VmaSpec::of_object(ObjectId(7), 0x5000, RW).owned_by(AnonOwner(3)).with_payload(Arc::from("text"));
+    mm.write().map(page(0)..page(4), spec).expect("free");
+    let before = Shared::clone(mm.read().vma(page(0)).expect("mapped").record());
+    assert_eq!(mm.write().munmap(page(1), page(3) - page(1)).expect("memory"), 0);
+    let reader = mm.read();
+    for (at, offset) in [(0, 0x5000), (3, 0x8000)] {
+        let vma = reader.vma(page(at)).expect("it stays");
+        assert_eq!((vma.start(), vma.last()), (page(at), page(at + 1) - 1));
+        assert_eq!((vma.offset_of(page(at)), vma.page_offset_of(page(at))), (offset, offset / PAGE_SIZE));
+        assert_eq!((vma.linear_offset(), vma.flags()), (before.linear_offset(), RW));
+        assert_eq!((vma.backing(), vma.anon_owner()), (Backing::Object(ObjectId(7)), Some(AnonOwner(3))));
+        assert!(Arc::ptr_eq(vma.payload(), before.payload()), "the payload keeps its identity");
+        assert!(!Shared::ptr_eq(vma.record(), &before) && vma.is_attached());
+    }
+    assert!(!before.is_attached(), "3.10");
+    assert_eq!((mm.map_count(), mm.stats().total_pages), (2, 2));
+}
+
+/// 5.8: the offset of anonymous memory is its address, or where it came from.
+#[test]
+fn anonymous_offsets_are_addresses() {
+    let mm = mm_of(&[(0, 1, RW)]);
+    mm.write().map(page(4)..page(5), VmaSpec::anonymous(RW).at_offset(0x3000)).expect("free");
+    assert_eq!(mm.read().vma(page(0)).expect("mapped").page_offset_of(page(0)), page(0) / PAGE_SIZE);
+    assert_eq!(mm.read().vma(page(4)).expect("mapped").page_offset_of(page(4)), 3);
+}
+
+/// What is refused, with its errno (5.1, 5.3, 5.5). Nothing changes.
+#[test]
+fn map_refuses() {
+    let mm = mm_with(|limits| {
+        limits.locked_bytes = 2 * PAGE_SIZE;
+        limits.address_space_bytes = 8 * PAGE_SIZE;
+        limits.data_bytes = 6 * PAGE_SIZE;
+        limits.commit_bytes = PAGE_SIZE;
+    });
+    map_all(&mm, &[(4, 6, RW)]);
+    let cause = |start, end, flags: VmaFlags| mm.write().map(start..end, VmaSpec::anonymous(flags)).expect_err("refused").cause;
+    let errno = |start, end, flags| cause(start, end, flags).errno();
+    assert_eq!(errno(page(1), page(1), RW), 22);
+    assert_eq!(errno(page(1) + 1, page(2), RW), 22);
+    assert_eq!(errno(page(1), page(2) + 1, RW), 22);
+    assert_eq!(errno(page(1), page(2), DOWN | VmaFlags::SHARED), 22, "what grows is private");
+    assert_eq!(errno(0x7fff_ffff_f000, 0x8000_0000_0000, RW), 12, "beyond the address space");
+    assert_eq!(errno(0xf000, 0x1_0000, RW), 1, "below the lowest address");
+    assert!(matches!(cause(page(5), page(7), RW), MapCause::Occupied { by, .. } if by.start() == page(4)));
+    assert_eq!(errno(page(3), page(5), RW), 17);
+    assert_eq!(errno(page(8), page(11), VmaFlags::READ | VmaFlags::LOCKED), 11, "RLIMIT_MEMLOCK");
+    assert_eq!(errno(page(8), page(15), VmaFlags::READ), 12, "RLIMIT_AS");
+    assert_eq!(errno(page(8), page(13), RW), 12, "RLIMIT_DATA");
+    assert_eq!(errno(page(8), page(10), VmaFlags::READ | VmaFlags::ACCOUNT), 12, "promised");
+    let stack_of_object = VmaSpec::of_object(ObjectId(1), 0, DOWN);
+    assert_eq!(mm.write().map(page(1)..page(2), stack_of_object.clone()).expect_err("refused").value, stack_of_object);
+    assert_eq!(layout(&mm), [(4, 6, RW)]);
+}
+
+/// 5.1: the limit on the number of VMAs is compared as Linux does, so one more than it can be reached; 5.15: not by a split.
+#[test]
+fn the_number_of_vmas_is_limited() {
+    let mm = mm_with(|limits| limits.max_map_count = 2);
+    map_all(&mm, &[(0, 1, RW), (2, 3, RW), (4, 9, RW)]);
+    let refused = mm.write().map(page(20)..page(21), VmaSpec::anonymous(RW)).expect_err("one too many").cause;
+    assert_eq!(refused, MapCause::TooMany { count: 3, limit: 2 });
+    let refused = mm.write().munmap(page(5), page(6) - page(5)).expect_err("one would become two");
+    assert_eq!((refused, refused.errno()), (LayoutError::TooMany { count: 3, limit: 2 }.into(), 12));
+    assert_eq!(mm.write().munmap(page(4), page(6) - page(4)), Ok(0), "an end may be cut off");
+    assert_eq!(layout(&mm), [(0, 1, RW), (2, 3, RW), (6, 9, RW)]);
+}
+
+/// before  AA.BBBB.CC    B and C different in flags
+/// unmap    .......
+/// after   A.......C
+#[test]
+fn unmap_cuts_both_ends() {
+    let locked = VmaFlags::READ | VmaFlags::LOCKED;
+    let mm = mm_of(&[(0, 2, RW), (3, 7, locked), (8, 10, DOWN)]);
+    assert_eq!((mm.stats().locked_pages, mm.stats().stack_pages, mm.stats().data_pages), (4, 2, 2));
+    assert_eq!(mm.write().munmap(page(1), page(9) - page(1)), Ok(0));
+    assert_eq!(layout(&mm), [(0, 1, RW), (9, 10, DOWN)]);
+    assert_eq!((mm.stats().locked_pages, mm.stats().stack_pages, mm.stats().data_pages), (0, 1, 1));
+    assert_eq!(mm.write().munmap(page(1), page(9) - page(1)), Ok(0), "5.15: nothing there is no error");
+}
+
+/// 5.15: arguments, and a sealed VMA anywhere in the range: nothing is removed.
+#[test]
+fn unmap_refuses() {
+    let mm = mm_of(&[(0, 2, RW), (2, 4, RW | VmaFlags::SEALED)]);
+    assert_eq!(mm.write().munmap(page(0) + 1, PAGE_SIZE).expect_err("unaligned").errno(), 22);
+    assert_eq!(mm.write().munmap(page(0), page(0) - page(0)).expect_err("empty").errno(), 22);
+    assert_eq!(mm.write().munmap(0x7fff_ffff_e000, 0x2000).expect_err("beyond").errno(), 22);
+    let sealed = mm.write().munmap(page(0), page(3) - page(0)).expect_err("sealed");
+    assert!(matches!(sealed, MunmapError::Layout(LayoutError::Sealed { by }) if by.start() == page(2)) && sealed.errno() == 1);
+    assert_eq!(layout(&mm).len(), 2);
+}
+
+/// 3.1: odd while write-held; the end of a hold and a downgrade make it even before they release. An upgrade begins it.
+#[test]
+fn rule_3_1_the_sequence() {
+    let mm = mm_of(&[]);
+    let begun = mm.write_sequence();
+    let writer = mm.write();
+    assert_eq!(mm.write_sequence(), begun + 1);
+    let reader = writer.downgrade();
+    assert_eq!(mm.write_sequence(), begun + 2);
+    let writer = reader.try_upgrade().expect("alone");
+    assert_eq!(mm.write_sequence(), begun + 3);
+    drop(writer);
+    assert_eq!(mm.write_sequence(), begun + 4);
+}
+
+/// 3.2, 3.10: what is mapped is write-locked before it is seen; the end of the hold unlocks all of it at once; so does a downgrade.
+#[test]
+fn rule_3_2_one_step_releases_all() {
+    let mm = mm_of(&[]);
+    for end in [0, 1] {
+        let mut writer = mm.write();
+        for i in 0..4 {
+            writer.map(page(8 * end + 2 * i)..page(8 * end + 2 * i + 1), VmaSpec::anonymous(RW)).expect("free");
+            assert_eq!(mm.lock_vma(page(8 * end + 2 * i)).map(drop), Err(LockVmaError::Busy));
+        }
+        let reader = (end == 0).then(|| writer.downgrade());
+        let guards: Vec<_> = (0..4).map(|i| mm.lock_vma(page(8 * end + 2 * i)).expect("unlocked")).collect();
+        assert!(guards.iter().all(|guard| guard.is_attached()));
+        drop(reader);
+    }
+}
+
+/// 3.3: any number of readers, who keep out whoever is to change the VMA, and nobody else.
+#[test]
+fn rule_3_3_readers_share() {
+    let mm = mm_of(&[(0, 1, RW), (4, 5, RW)]);
+    let (a, b) = (mm.lock_vma(page(0)).expect("free"), mm.lock_vma(page(0)).expect("shared"));
+    let mut writer = mm.write();
+    assert_eq!(
+        writer.plan_munmap(page(0), page(1) - page(0), Patience::Never).commit(),
+        Err(LayoutError::Wait(WaitError::WouldBlock).into())
+    );
+    assert_eq!(writer.plan_munmap(page(4), page(5) - page(4), Patience::Never).commit(), Ok(0), "only this VMA's readers count");
+    drop(a);
+    assert_eq!(
+        writer.plan_munmap(page(0), page(1) - page(0), Patience::Never).commit(),
+        Err(LayoutError::Wait(WaitError::WouldBlock).into())
+    );
+    drop(b);
+    assert_eq!(writer.plan_munmap(page(0), page(1) - page(0), Patience::Never).commit(), Ok(0));
+}
+
+/// 3.4: a writer waits for the readers of the VMA that it changes; while it waits no new ones come; when they leave it goes on.
+#[test]
+fn rule_3_4_a_writer_drains_readers() {
+    let mm = mm_of(&[(0, 2, RW), (4, 5, RW)]);
+    thread::scope(|threads| {
+        let guard = mm.lock_vma(page(0)).expect("free");
+        let writer = threads.spawn(|| mm.write().munmap(page(1), page(2) - page(1)));
+        while mm.lock_vma(page(0)).is_ok() {
+            thread::yield_now();
+        }
+        assert!(mm.lock_vma(page(4)).is_ok(), "a VMA that it does not change is free");
+        assert_eq!((guard.span().last(), guard.is_attached()), (page(2) - 1, true), "nothing has changed under the guard");
+        drop(guard);
+        assert_eq!(writer.join().expect("no panic"), Ok(0));
+    });
+    assert_eq!(layout(&mm), [(0, 1, RW), (4, 5, RW)]);
+}
+
+/// 3.4, the killable form: nothing has changed, and readers come as before.
+#[test]
+fn rule_3_4_the_wait_can_be_interrupted() {
+    let (mm, interrupt) = (mm_of(&[(0, 2, RW)]), Interrupt::new());
+    thread::scope(|threads| {
+        let guard = mm.lock_vma(page(0)).expect("free");
+        let writer = threads.spawn(|| mm.write().plan_munmap(page(0), page(1) - page(0), Patience::Unless(&interrupt)).commit());
+        while mm.lock_vma(page(0)).is_ok() {
+            thread::yield_now();
+        }
+        interrupt.raise();
+        let told = writer.join().expect("no panic").expect_err("it waits for the guard");
+        assert_eq!((told, told.errno()), (LayoutError::Wait(WaitError::Interrupted).into(), 4));
+        assert!(mm.lock_vma(page(0)).is_ok(), "beside the first");
+        drop(guard);
+    });
+    assert_eq!(layout(&mm), [(0, 2, RW)]);
+}
+
+/// 3.5, 3.6: absent and busy, told apart; neither waits.
+#[test]
+fn rule_3_6_busy_and_absent() {
+    let mm = mm_of(&[(0, 2, RW)]);
+    assert_eq!(mm.lock_vma(page(2)).map(drop), Err(LockVmaError::Absent));
+    let mut writer = mm.write();
+    assert!(mm.lock_vma(page(0)).is_ok(), "a writer that is not at this VMA is not in the way");
+    writer.munmap(page(1), page(2) - page(1)).expect("memory");
+    assert_eq!(mm.lock_vma(page(0)).map(drop), Err(LockVmaError::Busy), "3.5a: marked");
+    assert_eq!(mm.lock_vma(page(1)).map(drop), Err(LockVmaError::Absent));
+    drop(writer);
+    assert_eq!(mm.lock_vma(page(0)).map(|vma| vma.span().last()), Ok(page(1) - 1));
+}
+
+/// 3.6: absent is no proof: a stack that grows is there the next moment, and the guard's bounds are those of after it was locked.
+#[test]
+fn rule_3_6_absent_is_no_proof() {
+    let mm = mm_of(&[(8, 9, DOWN)]);
+    let pin = mm.pin();
+    assert_eq!(pin.lock_vma(page(6)).map(drop), Err(LockVmaError::Absent));
+    let record = Shared::clone(pin.vma(page(8)).expect("mapped").record());
+    mm.write().expand_down(page(6)).expect("room");
+    let guard = pin.lock_vma(page(6)).expect("there now");
+    assert!(Shared::ptr_eq(guard.record(), &record), "growth in place keeps the record");
+    assert_eq!(guard.span().start(), page(6));
+}
+
+/// 3.8: lockless work validates if no writer was inside.
+#[test]
+fn rule_3_8_speculation() {
+    let mm = mm_of(&[(0, 1, RW)]);
+    let speculation = mm.speculate().expect("no writer");
+    drop(mm.lock_vma(page(0)));
+    assert!(speculation.validate());
+    let writer = mm.write();
+    assert!(mm.speculate().is_none() && !speculation.validate());
+    drop(writer);
+    assert!(!speculation.validate() && mm.speculate().is_some());
+}
+
+/// 3.9, otherwise than Linux: a record that was read is that VMA's for ever, and says when it is in the index no more.
+#[test]
+fn rule_3_9_a_record_is_never_another_vmas() {
+    let mm = mm_of(&[(0, 1, RW)]);
+    let pin = mm.pin();
+    let vma = pin.vma(page(0)).expect("mapped");
+    mm.write().munmap(page(0), page(1) - page(0)).expect("memory");
+    map_all(&mm, &[(0, 1, VmaFlags::READ)]);
+    assert!(!vma.is_attached() && vma.flags() == RW, "as it was, under the pin");
+    assert_eq!(pin.lock_vma(page(0)).map(|vma| vma.flags()), Ok(VmaFlags::READ));
+}
+
+/// 3.11: who holds a VMA and asks for the mm lock may wait for one who waits for him; what does not wait says so instead.
+#[test]
+fn rule_3_11_order() {
+    let mm = mm_of(&[(8, 9, DOWN)]);
+    let _guard = mm.lock_vma(page(8)).expect("free");
+    let mut writer = mm.try_write().expect("a VMA guard holds no mm lock");
+    assert_eq!(writer.expand_down_with(page(7), Patience::Never).expect_err("read by this thread").errno(), 11);
+}
+
+/// 3.11: debug builds refuse such a wait, whoever asks for it, and say why. What does not wait may be asked still.
+#[cfg(debug_assertions)]
+#[test]
+fn rule_3_11_waiting_for_the_mm_lock_is_refused() {
+    let (mm, interrupt) = (mm_of(&[(0, 1, RW), (8, 9, DOWN)]), Interrupt::new());
+    let (inside, ended) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            let writer = mm.write();
+            inside.wait();
+            ended.wait();
+            drop(writer);
+        });
+        inside.wait();
+        let guards = (mm.lock_vma(page(0)).expect("free"), mm.lock_vma(page(8)).expect("free"));
+        let waits: [&dyn Fn(); 5] = [
+            &|| drop(mm.read()),
+            &|| drop(mm.write()),
+            &|| _ = mm.read_unless(&interrupt).is_ok(),
+            &|| _ = mm.find_vma_for_fault(page(0), FaultContext::User(&interrupt)).is_ok(),
+            &|| _ = mm.handle_fault(page(6), Access::Read, FaultContext::KernelWithFixup(&interrupt)).is_ok(),
+        ];
+        let said: Vec<String> = waits.iter().map(|wait| panicked(wait)).collect();
+        let refused = (mm.try_read().is_none(), mm.handle_fault(page(6), Access::Read, FaultContext::KernelWithoutFixup).map(drop));
+        drop(guards.0);
+        let still = panicked(&|| drop(mm.read()));
+        drop(guards.1);
+        ended.wait();
+        drop(mm.read()); // it holds no VMA any more: it waits
+        assert!(said.iter().chain([&still]).all(|said| said.starts_with("lock order: a thread that holds a VMA waits")), "{said:?}");
+        assert_eq!(refused, (true, Err(Fault::WouldBlock)));
+    });
+}
+
+/// What it said when it panicked; nothing, if it did not.
+#[cfg(debug_assertions)]
+fn panicked(run: &dyn Fn()) -> String {
+    let told = catch_unwind(AssertUnwindSafe(run));
+    told.err().and_then(|said| said.downcast::<String>().ok()).map_or_else(String::new, |said| *said)
+}
+
+/// 3.7: from VMA to VMA, each locked by itself; a writer that is at one of them is waited for, as long as is said.
+#[test]
+fn rule_3_7_from_vma_to_vma() {
+    let mm = mm_of(&[(0, 2, RW), (4, 5, RW), (8, 9, DOWN)]);
+    let next = |from| mm.lock_next(page(from), Patience::Never).map(|vma| vma.map(|vma| (vma.span().start() - page(0)) / PAGE_SIZE));
+    assert_eq!([0, 1, 2, 4, 5, 9].map(next), [Ok(Some(0)), Ok(Some(0)), Ok(Some(4)), Ok(Some(4)), Ok(Some(8)), Ok(None)]);
+    let mut writer = mm.write();
+    assert_eq!(next(0), Ok(Some(0)), "a writer that is not at it is not in the way");
+    writer.munmap(page(1), page(2) - page(1)).expect("memory");
+    assert_eq!((next(0), next(2)), (Err(WaitError::WouldBlock), Ok(Some(4))));
+    let interrupt = Interrupt::new();
+    interrupt.raise();
+    thread::scope(|threads| {
+        let killed = threads.spawn(|| mm.lock_next(page(0), Patience::Unless(&interrupt)).map(drop));
+        assert_eq!(killed.join().expect("no panic").map(drop), Err(WaitError::Interrupted));
+        let waits = threads.spawn(|| mm.lock_next(page(0), Patience::Forever).map(|vma| vma.map(|vma| vma.span().last())));
+        drop(writer);
+        assert_eq!(waits.join().expect("no panic"), Ok(Some(page(1) - 1)));
+    });
+}
+
+/// 3.7: while a writer splits, grows, unmaps and maps, who goes from VMA to VMA meets each that is mapped throughout, in order, and each
+/// stands still while it is held.
+#[test]
+fn rule_3_7_no_hole_is_told_where_none_is() {
+    const ROUNDS: u64 = if cfg!(miri) { 4 } else { 1_000 };
+    let mm = mm_of(&[(0, 1, RW), (4, 8, RW), (20, 21, DOWN), (30, 31, RW)]);
+    let stop = AtomicBool::new(false);
+    thread::scope(|threads| {
+        let reader = threads.spawn(|| {
+            let mut walks = 0;
+            while !stop.load(Ordering::Relaxed) || walks == 0 {
+                let (mut from, mut met) = (page(0), Vec::new());
+                while let Some(vma) = mm.lock_next(from, Patience::Forever).expect("it waits") {
+                    assert!(vma.span().last() >= from && vma.is_attached());
+                    assert_eq!(mm.pin().vma(vma.span().last()).map(|now| now.span()), Some(vma.span()), "it stands still");
+                    // What is below `from` was told before.
+                    met.extend([0, 7, 20, 30].into_iter().filter(|&at| page(at) >= from && vma.span().contains(page(at))));
+                    from = vma.span().last() + 1;
+                }
+                assert_eq!(met, [0, 7, 20, 30], "each is mapped throughout");
+                walks += 1;
+            }
+        });
+        let _ends = super::Ends(&stop);
+        for round in 0..ROUNDS {
+            let mut writer = mm.write();
+            match round % 4 {
+                0 => _ = writer.expand_down(page(12)).expect("room"),
+                1 => _ = writer.munmap(page(5), page(6) - page(5)).expect("memory"),
+                2 => _ = writer.munmap(page(12), page(20) - page(12)).expect("memory"),
+                _ => writer.map(page(5)..page(6), VmaSpec::anonymous(RW)).expect("free"),
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        reader.join().expect("no panic");
+    });
+}
+
+/// A locked VMA contains its address, whatever writers do: split it, grow it, unmap it, map another.
+#[test]
+fn a_locked_vma_contains_its_address() {
+    const ROUNDS: u64 = if cfg!(miri) { 8 } else { 3_000 };
+    let mm = mm_of(&[(8, 12, DOWN)]);
+    thread::scope(|threads| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                threads.spawn(|| {
+                    let mut locked = 0;
+                    while mm.map_count() > 0 {
+                        for at in [6, 7, 9, 10, 11] {
+                            let Ok(vma) = mm.lock_vma(page(at)) else { continue };
+                            locked += 1;
+                            assert!(vma.span().contains(page(at)) && vma.is_attached());
+                            let now = mm.pin().vma(page(at)).map(|vma| (vma.span(), core::ptr::from_ref(&**vma.record())));
+                            assert_eq!(now, Some((vma.span(), core::ptr::from_ref(&**vma.record()))), "it stands still under the guard");
+                        }
+                    }
+                    locked
+                })
+            })
+            .collect();
+        for round in 0..ROUNDS {
+            let mut writer = mm.write();
+            match round % 4 {
+                0 => _ = writer.expand_down(page(6)).expect("room"),
+                1 => _ = writer.munmap(page(10), page(11) - page(10)).expect("memory"),
+                2 => _ = writer.munmap(page(6), page(8) - page(6)).expect("memory"),
+                _ => {
+                    writer.map(page(20)..page(21), VmaSpec::anonymous(RW)).expect("free");
+                    writer.munmap(page(0), page(12) - page(0)).expect("memory");
+                    writer.map(page(8)..page(12), VmaSpec::anonymous(DOWN)).expect("free");
+                    writer.munmap(page(20), page(21) - page(20)).expect("memory");
+                }
+            }
+        }
+        mm.write().munmap(page(0), page(32) - page(0)).expect("memory");
+        let locked: u64 = readers.into_iter().map(|reader| reader.join().expect("no panic")).sum();
+        assert!(cfg!(miri) || locked > 0);
+    });
+    assert_eq!(mm.stats().total_pages, 0);
+}

@@ -1,0 +1,145 @@
+//! The operations of the address space: every allocation of each fails in turn. The allocator is the binary's own; `main.rs` has it.
+
+use super::UNTIL_FAILURE;
+use vmaple::{
+    Advice, AnonOwner, Backing, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, PartialEffects, RangeMap, Span,
+    VmaFlags, VmaSpec,
+};
+
+const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
+const ENOMEM: i32 = 12;
+const EAGAIN: i32 = 11;
+/// More than a node of the index holds, and than an operation can note without asking for memory.
+const VMAS: u64 = if cfg!(miri) { 20 } else { 36 };
+
+fn page(n: u64) -> u64 {
+    0x10_0000 + n * PAGE_SIZE
+}
+
+/// VMAs of four pages, every other one writable, with a gap above every eighth.
+fn filled(partial: PartialEffects) -> Mm {
+    let mut limits = Limits::default();
+    limits.policy.partial = partial;
+    limits.huge_page_bytes = 1;
+    let mm = Mm::with(RangeMap::builder().private_epochs(), limits);
+    let mut writer = mm.write();
+    for i in 0..VMAS {
+        let flags = if i % 2 == 0 { RW } else { VmaFlags::READ };
+        let request = MapRequest::of_len(4 * PAGE_SIZE, VmaSpec::anonymous(flags)).fixed(at(i));
+        writer.mmap(&request).expect("memory");
+    }
+    writer.set_heap(at(VMAS), at(VMAS));
+    drop(writer);
+    mm
+}
+
+/// Where a VMA starts.
+fn at(vma: u64) -> u64 {
+    page(vma * 4 + vma / 8)
+}
+
+/// How long so many of them are from the first of a run of eight on.
+fn of_vmas(count: u64) -> u64 {
+    count * 4 * PAGE_SIZE
+}
+
+/// A VMA: bounds, flags, backing, offset, and whether its pages have an owner.
+type Row = (Span, VmaFlags, Backing, u64, bool);
+
+fn rows(writer: &MmWriteGuard<'_>) -> Vec<Row> {
+    writer.validate().expect("the invariants hold");
+    let row = |vma: vmaple::Vma<'_>| (vma.span(), vma.flags(), vma.backing(), vma.linear_offset(), vma.anon_owner().is_some());
+    writer.vmas().map(row).collect()
+}
+
+/// Runs an operation with its first allocation failing, then with its second, and so on until it gets through.
+fn fail_each(name: &str, errno: i32, operation: impl Fn(&mut MmWriteGuard<'_>) -> Result<u64, i32>) {
+    for partial in [PartialEffects::AsLinux, PartialEffects::Never] {
+        let whole = filled(partial);
+        let told = operation(&mut whole.write());
+        let done = rows(&whole.write());
+        for nth in 0.. {
+            let mm = filled(partial);
+            let mut writer = mm.write();
+            let (before, brk) = (rows(&writer), mm.brk());
+            UNTIL_FAILURE.set(Some(nth));
+            let failed = operation(&mut writer);
+            let reached = UNTIL_FAILURE.replace(None).is_none();
+            let after = rows(&writer);
+            if !reached {
+                assert_eq!((failed, after), (told, done), "{name}: nothing failed");
+                assert!(nth > 0, "{name} allocates nothing: the test tests nothing");
+                break;
+            }
+            assert_eq!(failed, Err(errno), "{name}: allocation {nth} failed");
+            assert_eq!(after, before, "{name}: allocation {nth} failed and something changed");
+            assert_eq!(mm.brk(), brk, "{name}: allocation {nth} failed and the break moved");
+            assert_eq!(operation(&mut writer), told, "{name}: a second try after allocation {nth} failed");
+            assert_eq!(rows(&writer), done, "{name}: a second try after allocation {nth} failed");
+        }
+    }
+}
+
+fn anonymous(pages: u64, flags: VmaFlags) -> MapRequest {
+    MapRequest::of_len(pages * PAGE_SIZE, VmaSpec::anonymous(flags))
+}
+
+#[test]
+fn every_allocation_of_mapping_and_unmapping_may_fail() {
+    let object = VmaSpec::of_object(vmaple::ObjectId(1), 0, VmaFlags::READ);
+    fail_each("mmap", ENOMEM, |w| w.mmap(&MapRequest::of_len(PAGE_SIZE, object.clone())).map_err(|e| e.errno()));
+    fail_each("mmap that cuts", ENOMEM, |w| w.mmap(&anonymous(2, VmaFlags::EXEC).fixed(at(3) + PAGE_SIZE)).map_err(|e| e.errno()));
+    fail_each("mmap over many", ENOMEM, |w| w.mmap(&anonymous(70, VmaFlags::EXEC).fixed(at(3) + PAGE_SIZE)).map_err(|e| e.errno()));
+    fail_each("mmap that is locked", ENOMEM, |w| w.mmap(&anonymous(9, RW | VmaFlags::LOCKED).fixed(at(2))).map_err(|e| e.errno()));
+    fail_each("munmap in the middle", ENOMEM, |w| w.munmap(at(2) + PAGE_SIZE, PAGE_SIZE).map_err(|e| e.errno()));
+    fail_each("munmap of many", ENOMEM, |w| w.munmap(at(2) + PAGE_SIZE, of_vmas(12)).map_err(|e| e.errno()));
+    fail_each("brk", ENOMEM, |w| w.plan_brk(at(VMAS) + of_vmas(1), vmaple::Patience::Never).commit().map_err(|e| e.errno()));
+    fail_each("exit", ENOMEM, |w| w.exit().map(|()| 0).map_err(|e| e.errno()));
+}
+
+#[test]
+fn every_allocation_of_what_changes_flags_may_fail() {
+    fail_each("mprotect", ENOMEM, |w| w.mprotect(at(2) + PAGE_SIZE, 2 * PAGE_SIZE, VmaFlags::EXEC).map_err(|e| e.errno()));
+    fail_each("mprotect of many", ENOMEM, |w| w.mprotect(at(8) + PAGE_SIZE, of_vmas(7), VmaFlags::EXEC).map_err(|e| e.errno()));
+    fail_each("mprotect that merges", ENOMEM, |w| w.mprotect(at(8), of_vmas(8), RW).map_err(|e| e.errno()));
+    fail_each("madvise", EAGAIN, |w| w.madvise(at(8) + PAGE_SIZE, of_vmas(7), Advice::DontFork).map_err(|e| e.errno()));
+    fail_each("mlock", ENOMEM, |w| w.mlock(at(8) + PAGE_SIZE, of_vmas(7)).map_err(|e| e.errno()));
+    fail_each("mlockall", ENOMEM, |w| w.mlockall(LockAll::CurrentAndFuture).map_err(|e| e.errno()));
+    fail_each("mseal", ENOMEM, |w| w.mseal(at(8) + PAGE_SIZE, of_vmas(7)).map_err(|e| e.errno()));
+}
+
+#[test]
+fn every_allocation_of_mremap_may_fail() {
+    let fixed = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+    let far = at(VMAS) + page(100);
+    let remap =
+        |w: &mut MmWriteGuard<'_>, from, old_len, new_len, flags, to| w.mremap(from, old_len, new_len, flags, to).map_err(|e| e.errno());
+    fail_each("mremap in place", ENOMEM, |w| remap(w, at(7), of_vmas(1), of_vmas(1) + PAGE_SIZE, MremapFlags::empty(), 0));
+    fail_each("mremap that shrinks", ENOMEM, |w| remap(w, at(2), of_vmas(1), PAGE_SIZE, MremapFlags::empty(), 0));
+    fail_each("mremap that moves", ENOMEM, |w| remap(w, at(2), of_vmas(1), of_vmas(2), MremapFlags::MAYMOVE, 0));
+    fail_each("mremap to", ENOMEM, |w| remap(w, at(2) + PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, fixed, at(5)));
+    fail_each("mremap of several", ENOMEM, |w| remap(w, at(8), of_vmas(8), of_vmas(8), fixed, far));
+    fail_each("mremap that leaves", ENOMEM, |w| remap(w, at(2), of_vmas(1), of_vmas(1), fixed | MremapFlags::DONTUNMAP, far));
+}
+
+/// There is no child then, and the parent is as it was; a second try makes one.
+#[test]
+fn every_allocation_of_a_fork_may_fail() {
+    for nth in 0.. {
+        let mm = filled(PartialEffects::AsLinux);
+        let mut writer = mm.write();
+        assert!(writer.own(at(2)).is_some_and(|owner: AnonOwner| owner.0 > 0), "a VMA with an owner is among them");
+        let before = rows(&writer);
+        UNTIL_FAILURE.set(Some(nth));
+        let child = writer.fork();
+        let reached = UNTIL_FAILURE.replace(None).is_none();
+        assert_eq!(rows(&writer), before, "allocation {nth}: the parent changed");
+        assert_eq!(child.as_ref().err().map(vmaple::LayoutError::errno), reached.then_some(ENOMEM), "allocation {nth}");
+        let child = child.or_else(|_| writer.fork()).expect("a second try succeeds");
+        assert_eq!(rows(&child.write()), before, "the child");
+        if !reached {
+            assert!(nth > 0, "it allocates nothing: the test tests nothing");
+            return;
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Lockless readers beside the layout's operations: each publishes by one store, so a reader sees before or after. A letter a page.
+
+use super::{explore_within, thread};
+use std::sync::Arc;
+use vmaple::{Limits, LockVmaError, MapRequest, Mm, MmWriteGuard, MremapFlags, ObjectId, PAGE_SIZE, RangeMap, Shared, VmaFlags, VmaSpec};
+
+const R: VmaFlags = VmaFlags::READ;
+const RW: VmaFlags = R.union(VmaFlags::WRITE);
+
+fn page(n: u64) -> u64 {
+    0x10_0000 + n * PAGE_SIZE
+}
+
+/// The VMAs given: first page, page after the last, an object, so that none merge and each page can be told where it is moved.
+fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Arc<Mm> {
+    let mut limits = Limits::default();
+    limits.huge_page_bytes = 1;
+    let mm = Mm::with(RangeMap::builder().private_epochs(), limits);
+    for &(start, end, flags) in vmas {
+        map(&mut mm.write(), start, end, start, flags);
+    }
+    Arc::new(mm)
+}
+
+fn map(writer: &mut MmWriteGuard<'_>, start: u64, end: u64, object: u64, flags: VmaFlags) {
+    let spec = VmaSpec::of_object(ObjectId(object), 0, flags);
+    writer.mmap(&MapRequest::of_len(page(end) - page(start), spec).fixed(page(start))).expect("memory");
+}
+
+/// What a page shows: the object that it maps, and whether it may be written; none where nothing is mapped.
+fn look(mm: &Mm, at: u64) -> Option<(u64, bool)> {
+    let pin = mm.pin();
+    let vma = pin.vma(page(at))?;
+    let vmaple::Backing::Object(ObjectId(object)) = vma.backing() else { unreachable!("all are objects") };
+    Some((object, vma.flags().contains(VmaFlags::WRITE)))
+}
+
+/// Explores one question beside one operation: what is seen is one of these, and each is seen.
+fn beside<T: Ord + Clone + std::fmt::Debug + Send + Sync + 'static>(
+    expected: &[T],
+    vmas: &'static [(u64, u64, VmaFlags)],
+    ask: fn(&Mm) -> T,
+    operation: fn(&mut MmWriteGuard<'_>),
+) {
+    explore_within(Some(3), &expected.iter().cloned().collect(), move || {
+        let mm = mm_of(vmas);
+        let readers: Vec<_> = (0..if cfg!(vmaple_loom) { 1 } else { 3 })
+            .map(|_| {
+                let mm = Arc::clone(&mm);
+                thread::spawn(move || ask(&mm))
+            })
+            .collect();
+        operation(&mut mm.write());
+        mm.write().validate().expect("the invariants hold");
+        readers.into_iter().map(|reader| reader.join().expect("it ran to its end")).collect()
+    });
+}
+
+/// before  AABBCC
+/// after   ADDDDC   nothing is unmapped at any moment
+#[test]
+fn a_page_beside_a_fixed_mapping_over_it() {
+    beside(&[Some((3, false)), Some((9, false))], &[(1, 3, R), (3, 5, R), (5, 7, R)], |mm| look(mm, 4), |writer| map(writer, 2, 6, 9, R));
+}
+
+/// before  .AAA.    the middle becomes writable: three VMAs, then one again
+#[test]
+fn a_page_beside_a_split_and_a_merge() {
+    let there_and_back = |writer: &mut MmWriteGuard<'_>| {
+        writer.mprotect(page(2), PAGE_SIZE, RW).expect("memory");
+        writer.mprotect(page(2), PAGE_SIZE, R).expect("memory");
+    };
+    let (readable, writable) = (Some((1, false)), Some((1, true)));
+    beside(&[readable], &[(1, 4, R)], |mm| look(mm, 1), there_and_back);
+    beside(&[readable, writable], &[(1, 4, R)], |mm| look(mm, 2), there_and_back);
+    beside(&[readable], &[(1, 4, R)], |mm| look(mm, 3), there_and_back);
+}
+
+/// A walk over all VMAs, which takes no lock: which pages of objects it met.
+fn walk(mm: &Mm) -> Vec<u64> {
+    let (pin, mut at, mut met) = (mm.pin(), page(0), Vec::new());
+    while let Some(vma) = pin.find(at) {
+        met.push((vma.start() - page(0)) / PAGE_SIZE);
+        let Some(next) = vma.last().checked_add(1) else { break };
+        at = next;
+    }
+    met
+}
+
+/// before  AA.BB...
+/// after   ...BB.AA   the old place is looked at first: so A is met once or twice, and B is never missed
+#[test]
+fn a_walk_beside_a_move() {
+    let moved = |writer: &mut MmWriteGuard<'_>| {
+        let (from, len, to) = (page(0), page(2) - page(0), page(6));
+        writer.mremap(from, len, len, MremapFlags::MAYMOVE | MremapFlags::FIXED, to).expect("memory");
+    };
+    beside(&[vec![0, 3], vec![3, 6], vec![0, 3, 6]], &[(0, 2, R), (3, 5, R)], walk, moved);
+}
+
+/// One look that reaches both places sees the move as one step: the VMA is at the one or at the other.
+#[test]
+fn one_look_beside_a_move() {
+    let moved = |writer: &mut MmWriteGuard<'_>| {
+        let (from, len, to) = (page(0), page(2) - page(0), page(6));
+        writer.mremap(from, len, len, MremapFlags::MAYMOVE | MremapFlags::FIXED, to).expect("memory");
+    };
+    let ask = |mm: &Mm| mm.pin().find(page(0)).map(|vma| (vma.start() - page(0)) / PAGE_SIZE);
+    beside(&[Some(0), Some(6)], &[(0, 2, R)], ask, moved);
+}
+
+/// Locks a VMA, and looks whether it stands still.
+fn lock(mm: &Mm) -> Result<u64, LockVmaError> {
+    let vma = mm.lock_vma(page(2))?;
+    let (span, flags) = (vma.span(), vma.flags());
+    for _ in 0..2 {
+        let pin = mm.pin();
+        let now = pin.vma(page(2)).expect("a VMA that is locked is mapped");
+        assert!(Shared::ptr_eq(now.record(), vma.record()) && vma.is_attached(), "it is what was locked");
+        assert_eq!((now.span(), now.flags()), (span, flags));
+    }
+    Ok((span.start() - page(0)) / PAGE_SIZE)
+}
+
+/// A VMA is locked beside a move of it: it is waited for, or not there any more.
+#[test]
+fn a_locked_vma_beside_its_move() {
+    let told = [Ok(1), Err(LockVmaError::Busy), Err(LockVmaError::Absent)].map(|told| format!("{told:?}"));
+    beside(
+        &told,
+        &[(1, 4, R)],
+        |mm| format!("{:?}", lock(mm)),
+        |writer| {
+            let len = page(3) - page(0);
+            writer.mremap(page(1), len, len, MremapFlags::MAYMOVE | MremapFlags::FIXED, page(8)).expect("memory");
+        },
+    );
+}
+
+/// A VMA is locked beside an `mprotect` of its middle: the whole one, or the middle.
+#[test]
+fn a_locked_vma_beside_its_split() {
+    let told = [Ok(1), Ok(2), Err(LockVmaError::Busy)].map(|told| format!("{told:?}"));
+    beside(
+        &told,
+        &[(1, 4, R)],
+        |mm| format!("{:?}", lock(mm)),
+        |writer| {
+            writer.mprotect(page(2), PAGE_SIZE, RW).expect("memory");
+        },
+    );
+}
