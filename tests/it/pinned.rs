@@ -152,6 +152,27 @@ fn readers_that_come_and_go_beside_a_pinned_one_delay_nothing() {
     assert_eq!(map.reclaim(), 0, "nobody is pinned");
 }
 
+/// Threads that ask once and end, beside one that stays pinned: each leaves an empty bag in the collector's queue, and what is retired
+/// afterwards waits behind all of them. Once nobody is pinned, one `reclaim` is enough all the same.
+#[test]
+#[cfg_attr(miri, ignore = "hundreds of threads")]
+fn threads_that_come_and_go_beside_a_pinned_one_delay_no_reclaim() {
+    let map = filled(BudgetPolicy::Fail, BUDGET);
+    let pin = map.pin();
+    // The first is closed and marked at once, before the bags; the others are marked when that one has come back, behind them.
+    for n in 1..10 {
+        replace_once(&map, n).expect("the budget is large");
+    }
+    for _ in 0..600 {
+        thread::scope(|scope| {
+            let asked = scope.spawn(|| map.pin().lookup(3).is_some());
+            assert!(asked.join().expect("a lookup"));
+        });
+    }
+    drop(pin);
+    assert_eq!(map.reclaim(), 0, "nobody is pinned");
+}
+
 /// Readers that stay until half of the budget is held: each time the writer waits, and all of the replaces go in.
 #[test]
 fn the_waiting_policy_lets_a_million_replaces_through() {
