@@ -66,6 +66,13 @@ impl Coverage {
         touched.filter_map(|(start, (end, perm))| Some((Extent::new(extent.start.max(*start), extent.end.min(*end))?, *perm))).collect()
     }
 
+    /// The permissions of what is mapped in a range, where those are equal all over and there is no hole in between.
+    pub(super) fn perm_of(&self, extent: Extent) -> Option<Perm> {
+        let pieces = self.pieces(extent);
+        let (_, perm) = *pieces.first()?;
+        pieces.windows(2).all(|pair| pair[0].0.end == pair[1].0.start && pair[1].1 == perm).then_some(perm)
+    }
+
     /// Makes `address` a boundary.
     fn cut(&mut self, address: u64) {
         if let Some((_, (end, perm))) = self.ranges.range_mut(..address).next_back()
@@ -144,6 +151,16 @@ mod tests {
         let mut coverage = Coverage::of([(extent(0, 2), RW.union(Perm::SHARED))]);
         coverage.protect(extent(0, 1), Perm::NONE);
         assert_eq!(coverage.pieces(extent(0, 1)), [(extent(0, 1), Perm::SHARED)]);
+    }
+
+    #[test]
+    fn a_range_of_equal_neighbours_has_their_permissions() {
+        // wwwwrr.r
+        let coverage = Coverage::of([(extent(0, 2), RW), (extent(2, 4), RW), (extent(4, 6), R), (extent(7, 8), R)]);
+        assert_eq!(coverage.perm_of(extent(1, 4)), Some(RW));
+        assert_eq!(coverage.perm_of(extent(3, 5)), None, "not equal");
+        assert_eq!(coverage.perm_of(extent(5, 8)), None, "a hole");
+        assert_eq!(coverage.perm_of(extent(6, 7)), None, "nothing");
     }
 
     #[test]

@@ -102,19 +102,15 @@ impl Space {
         let Some(old) = pages(from, old_len) else {
             return Look::Needed;
         };
-        let pieces = self.coverage.pieces(old);
-        let keep = flags.contains(RemapFlags::DONTUNMAP);
-        match pieces.as_slice() {
-            // several areas at once, possibly with holes, or one that is not as expected
-            [] | [_, _, ..] => Look::Needed,
-            [(_, perm)] => {
-                if !keep {
-                    self.coverage.unmap(old);
-                }
-                self.coverage.map(new, *perm);
-                Look::Unneeded
-            }
+        // several areas at once, possibly with holes, or what is not as expected; an area that grew in place is one, of equal pieces
+        let Some(perm) = self.coverage.perm_of(old) else {
+            return Look::Needed;
+        };
+        if !flags.contains(RemapFlags::DONTUNMAP) {
+            self.coverage.unmap(old);
         }
+        self.coverage.map(new, perm);
+        Look::Unneeded
     }
 
     fn apply_brk(&mut self, brk: u64) {

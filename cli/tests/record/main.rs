@@ -121,6 +121,10 @@ fn every_call_is_recorded_with_its_result() {
     let failed = history.operations.iter().position(|line| line.ends_with(" 0x8000 r = -ENOMEM"));
     let next = &history.operations[failed.expect("it was found") + 1];
     assert!(next.starts_with("mprotect ") && next.ends_with(" 0x3000 r = 0"), "{next}");
+    // and what was mapped in two steps moves in one: no other call is made up to tell it
+    let moved = history.operations.iter().position(|line| line.contains(" 0xa000 0xa000 maymove,fixed "));
+    let next = &history.operations[moved.expect("a move") + 1];
+    assert!(next.starts_with("brk "), "{next}");
     let text = std::fs::read(&recording.paths("calls")[0]).expect("the trace");
     assert_eq!(text[..2], [0x1f, 0x8b], "compressed");
     let lines: Vec<String> = vmaple_cli::trace::Reader::open(&recording.paths("calls")[0])

@@ -46,6 +46,11 @@ int main(int count, char **arguments) {
     char *target = anonymous(2);
     must(mremap(place + 100 * PAGE * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED);
 
+    // grows in place, into room that was made for it, and is moved as the one area that it is then
+    char *room = anonymous(12);
+    must(munmap(room + 5 * PAGE, 7 * PAGE) == 0 && mremap(room, 5 * PAGE, 10 * PAGE, 0) == room);
+    must(mremap(room, 10 * PAGE, 10 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, anonymous(10)) != MAP_FAILED);
+
     char *heap = sbrk(0);
     must(brk(heap + 10 * PAGE + 100) == 0 && brk(heap + 3 * PAGE) == 0);
 
