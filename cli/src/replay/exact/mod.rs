@@ -87,6 +87,15 @@ impl Exact {
         self.unexplained == 0
     }
 
+    /// The areas around an address, where a difference there is still told: to gather them takes as long as there are areas, and a trace
+    /// may differ at every line.
+    fn around(&self, space: &MmSpace, at: Option<u64>) -> Vec<String> {
+        if self.unexplained_told.len() == TOLD {
+            return Vec::new();
+        }
+        crate::run::layout::around(&space.layout().unwrap_or_default(), at)
+    }
+
     fn unexplained(&mut self, line: u64, text: String, around: Vec<String>) {
         self.unexplained += 1;
         keep(&mut self.unexplained_told, Told { line, text, around });
@@ -306,9 +315,9 @@ impl Follower {
             }
             Followed::Differs { expected, found, at } => {
                 self.exact.results += 1;
-                let areas = space.layout().unwrap_or_default();
                 let text = format!("{}: expected {expected}, found {found}", asked());
-                self.exact.unexplained(line.number, text, crate::run::layout::around(&areas, at));
+                let around = self.exact.around(space, at);
+                self.exact.unexplained(line.number, text, around);
             }
         }
     }
@@ -323,12 +332,8 @@ impl Follower {
                     Ok(Err(why)) => why.unwrap_or_else(|| "nothing there".to_owned()),
                     Err(refusal) => refusal.to_string(),
                 };
-                let areas = space.layout().unwrap_or_default();
-                self.exact.unexplained(
-                    line,
-                    format!("grew: expected {to}, found {why}"),
-                    crate::run::layout::around(&areas, Some(to.start)),
-                );
+                let around = self.exact.around(space, Some(to.start));
+                self.exact.unexplained(line, format!("grew: expected {to}, found {why}"), around);
             }
         }
     }
