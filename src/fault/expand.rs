@@ -2,10 +2,11 @@
 
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::{ExpandError, Limit};
+use crate::lock::RawMmLock;
 use crate::mm::{Found, Limits, MmWriteGuard};
 use crate::vma::{Patience, VmaFlags, VmaRecord};
 
-impl<P> MmWriteGuard<'_, P> {
+impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Grows the first VMA that ends above the address downward, until it contains the address's page; tells its bounds. Where it
     /// contains it already, that is all (2.6).
     ///
@@ -37,7 +38,7 @@ impl<P> MmWriteGuard<'_, P> {
     ///
     /// # Errors
     /// As [`expand_down`](Self::expand_down).
-    pub fn expand_down_with(&mut self, address: u64, patience: Patience<'_>) -> Result<Span, ExpandError> {
+    pub fn expand_down_with(&mut self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Span, ExpandError> {
         let found = Found::of(self.find(address).ok_or(ExpandError::Absent { at: address })?);
         let limits = self.mm().limits_now();
         self.grow_down(&found, address, &limits, patience)
@@ -50,7 +51,7 @@ impl<P> MmWriteGuard<'_, P> {
         found: &Found<P>,
         address: u64,
         limits: &Limits,
-        patience: Patience<'_>,
+        patience: Patience<'_, L::Interrupt>,
     ) -> Result<Span, ExpandError> {
         let &Found { span, ref record } = found;
         let page = page_floor(address);
@@ -108,7 +109,7 @@ impl<P> MmWriteGuard<'_, P> {
     ///
     /// # Errors
     /// As [`expand_up`](Self::expand_up).
-    pub fn expand_up_with(&mut self, address: u64, patience: Patience<'_>) -> Result<Span, ExpandError> {
+    pub fn expand_up_with(&mut self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Span, ExpandError> {
         let vma = self.vma(address).or_else(|| self.prev(address)).ok_or(ExpandError::Absent { at: address })?;
         let (at, span, record) = (vma.start(), vma.span(), vma.record().clone());
         let limits = self.mm().limits_now();

@@ -2,6 +2,7 @@
 
 use super::FaultContext;
 use crate::error::Fault;
+use crate::lock::RawMmLock;
 use crate::mm::{Found, LockedVma, Mm, MmReadGuard, MmWriteGuard, Road, UpgradePolicy};
 use crate::sync::seeded;
 use crate::vma::{Patience, Vma, VmaFlags};
@@ -22,7 +23,7 @@ fn look<P>(found: Option<Vma<'_, P>>, address: u64) -> Look<P> {
     }
 }
 
-impl<P> Mm<P> {
+impl<P, L: RawMmLock> Mm<P, L> {
     /// Finds the VMA of a fault and read-locks the mm, growing a stack down to the address where one can: Linux's
     /// `lock_mm_and_find_vma()` (1.1 to 1.10).
     ///
@@ -49,14 +50,14 @@ impl<P> Mm<P> {
     /// assert_eq!(beyond.unwrap_err(), Fault::Unmapped { at: 0x90_0000 });
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn find_vma_for_fault(&self, address: u64, context: FaultContext<'_>) -> Result<LockedVma<'_, P>, Fault> {
+    pub fn find_vma_for_fault(&self, address: u64, context: FaultContext<'_, L::Interrupt>) -> Result<LockedVma<'_, P, L>, Fault> {
         let told = self.find_or_grow(address, context.patience());
         self.note(told.as_ref().map_or(Road::Failed, |(_, road)| *road));
         told.map(|(vma, _)| vma)
     }
 
     /// One step of the rules a line.
-    fn find_or_grow(&self, address: u64, patience: Patience<'_>) -> Result<(LockedVma<'_, P>, Road), Fault> {
+    fn find_or_grow(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<(LockedVma<'_, P, L>, Road), Fault> {
         let reader = self.read_with(patience)?; // 1.1, 1.2
         let found = match look(reader.find(address), address) {
             Look::Hit(found) => return Ok((reader.keeping(found), Road::MmRead)), // 1.3
@@ -85,9 +86,9 @@ impl<P> Mm<P> {
     }
 }
 
-impl<'m, P> MmReadGuard<'m, P> {
+impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
     /// Upgrades, if the policy has it tried and nobody else is inside.
-    fn upgrade_by(self, policy: UpgradePolicy) -> Result<MmWriteGuard<'m, P>, Self> {
+    fn upgrade_by(self, policy: UpgradePolicy) -> Result<MmWriteGuard<'m, P, L>, Self> {
         match policy {
             UpgradePolicy::Optimistic => self.try_upgrade(),
             UpgradePolicy::Never => Err(self),

@@ -3,6 +3,7 @@
 use super::FaultContext;
 use crate::addr::{Access, Span};
 use crate::error::Fault;
+use crate::lock::{MmLock, RawMmLock};
 use crate::mm::{LockedVma, Mm, Road, VmaGuard};
 use crate::vma::{VmaFlags, VmaRecord};
 use core::fmt;
@@ -10,14 +11,14 @@ use core::ops::Deref;
 
 /// The VMA of a fault, which stays as long as this lives, and allows the access. Derefs to the record.
 #[must_use = "what is locked is released when it is dropped"]
-pub enum FaultedVma<'m, P = ()> {
+pub enum FaultedVma<'m, P = (), L: RawMmLock = MmLock> {
     /// The VMA alone is locked.
-    PerVma(VmaGuard<'m, P>),
+    PerVma(VmaGuard<'m, P, L>),
     /// The mm lock is held for reading.
-    Mm(LockedVma<'m, P>),
+    Mm(LockedVma<'m, P, L>),
 }
 
-impl<P> FaultedVma<'_, P> {
+impl<P, L: RawMmLock> FaultedVma<'_, P, L> {
     /// The VMA's bounds.
     #[must_use]
     pub fn span(&self) -> Span {
@@ -28,7 +29,7 @@ impl<P> FaultedVma<'_, P> {
     }
 }
 
-impl<P> Deref for FaultedVma<'_, P> {
+impl<P, L: RawMmLock> Deref for FaultedVma<'_, P, L> {
     type Target = VmaRecord<P>;
 
     fn deref(&self) -> &VmaRecord<P> {
@@ -39,7 +40,7 @@ impl<P> Deref for FaultedVma<'_, P> {
     }
 }
 
-impl<P> fmt::Debug for FaultedVma<'_, P> {
+impl<P, L: RawMmLock> fmt::Debug for FaultedVma<'_, P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PerVma(vma) => vma.fmt(f),
@@ -48,7 +49,7 @@ impl<P> fmt::Debug for FaultedVma<'_, P> {
     }
 }
 
-impl<P> Mm<P> {
+impl<P, L: RawMmLock> Mm<P, L> {
     /// Finds the VMA of a fault and sees whether it allows the access: under the VMA's own lock where that can be, else by
     /// [`find_vma_for_fault`](Self::find_vma_for_fault), which grows stacks (1.14).
     ///
@@ -71,7 +72,12 @@ impl<P> Mm<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
-    pub fn handle_fault(&self, address: u64, access: Access, context: FaultContext<'_>) -> Result<FaultedVma<'_, P>, Fault> {
+    pub fn handle_fault(
+        &self,
+        address: u64,
+        access: Access,
+        context: FaultContext<'_, L::Interrupt>,
+    ) -> Result<FaultedVma<'_, P, L>, Fault> {
         match self.lock_vma(address) {
             Ok(vma) => {
                 self.note(Road::PerVma);
@@ -84,7 +90,12 @@ impl<P> Mm<P> {
     }
 
     #[cold]
-    fn handle_fault_slow(&self, address: u64, access: Access, context: FaultContext<'_>) -> Result<FaultedVma<'_, P>, Fault> {
+    fn handle_fault_slow(
+        &self,
+        address: u64,
+        access: Access,
+        context: FaultContext<'_, L::Interrupt>,
+    ) -> Result<FaultedVma<'_, P, L>, Fault> {
         let vma = self.find_vma_for_fault(address, context)?;
         judge(vma.flags(), vma.span(), address, access)?;
         Ok(FaultedVma::Mm(vma))

@@ -36,20 +36,30 @@ use crate::lock::Interrupt;
 use crate::vma::Patience;
 
 /// Where a fault comes from, and so how long it may wait.
-#[derive(Clone, Copy, Debug)]
-pub enum FaultContext<'i> {
+///
+/// `I` is what interrupts a wait for the mm lock ([`RawMmLock::Interrupt`](crate::RawMmLock::Interrupt)).
+#[derive(Debug)]
+pub enum FaultContext<'i, I: ?Sized = Interrupt> {
     /// From user mode: waits, unless interrupted.
-    User(&'i Interrupt),
+    User(&'i I),
     /// From the kernel, at an instruction that has a fixup: waits, unless interrupted.
-    KernelWithFixup(&'i Interrupt),
+    KernelWithFixup(&'i I),
     /// From the kernel, at an instruction that has none: never waits, for it may hold what it would wait for.
     KernelWithoutFixup,
 }
 
-impl<'i> FaultContext<'i> {
+impl<I: ?Sized> Clone for FaultContext<'_, I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I: ?Sized> Copy for FaultContext<'_, I> {}
+
+impl<'i, I: ?Sized> FaultContext<'i, I> {
     /// How long it waits.
     #[must_use]
-    pub fn patience(self) -> Patience<'i> {
+    pub fn patience(self) -> Patience<'i, I> {
         match self {
             Self::User(interrupt) | Self::KernelWithFixup(interrupt) => Patience::Unless(interrupt),
             Self::KernelWithoutFixup => Patience::Never,

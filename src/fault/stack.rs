@@ -2,10 +2,11 @@
 
 use super::FaultContext;
 use crate::error::{ExpandError, Fault};
+use crate::lock::RawMmLock;
 use crate::mm::{LockedVma, MmReadGuard, MmWriteGuard};
 use crate::vma::{Patience, Vma, VmaFlags};
 
-impl<'m, P> MmReadGuard<'m, P> {
+impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
     /// Grows a stack to the address, down or up: Linux's `expand_stack()` (1.11), for those who have looked under a read guard of their
     /// own and found nothing.
     ///
@@ -26,7 +27,7 @@ impl<'m, P> MmReadGuard<'m, P> {
     /// let grown = reader.expand_stack(0x1000, FaultContext::KernelWithoutFixup);
     /// reader.vma(0x1000); // the lock is released
     /// ```
-    pub fn expand_stack(self, address: u64, context: FaultContext<'_>) -> Result<LockedVma<'m, P>, Fault> {
+    pub fn expand_stack(self, address: u64, context: FaultContext<'_, L::Interrupt>) -> Result<LockedVma<'m, P, L>, Fault> {
         let mm = self.mm();
         drop(self);
         let mut writer = mm.write_with(context.patience())?;
@@ -35,7 +36,7 @@ impl<'m, P> MmReadGuard<'m, P> {
     }
 }
 
-impl<P> MmWriteGuard<'_, P> {
+impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Finds the VMA that contains the address, growing a stack to it, down or up: Linux's `find_extend_vma_locked()` (1.12).
     ///
     /// The lock stays with the caller, *also on failure*: the guard is only borrowed. [`MmReadGuard::expand_stack`] has the opposite
@@ -49,7 +50,7 @@ impl<P> MmWriteGuard<'_, P> {
     }
 
     /// A hit; else the VMA before, if it grows up; else the VMA after, if it grows down.
-    fn find_or_extend(&mut self, address: u64, patience: Patience<'_>) -> Result<(), ExpandError> {
+    fn find_or_extend(&mut self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<(), ExpandError> {
         if self.vma(address).is_some() {
             return Ok(());
         }

@@ -19,6 +19,7 @@
 
 #![allow(unsafe_code, reason = "an unsafe trait is implemented, and waiters are listed")]
 
+use super::bell::Bell;
 use super::interrupt::{Interrupt, LOOK};
 use super::queue::{Queue, Waiter};
 use super::raw::RawMmLock;
@@ -35,6 +36,7 @@ use crate::sync::{AtomicU64, Mutex, Ordering, Park, Parking, Spin, seeded};
 pub struct MmLock {
     word: AtomicU64,
     queue: Mutex<Queue>,
+    bell: Bell,
 }
 
 impl MmLock {
@@ -42,14 +44,14 @@ impl MmLock {
     #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { word: AtomicU64::new(State::FREE.word()), queue: Mutex::new(Queue::new()) }
+        Self { word: AtomicU64::new(State::FREE.word()), queue: Mutex::new(Queue::new()), bell: Bell::new() }
     }
 
     /// Makes one that is free; the checkers' atomics are made at run time.
     #[cfg(any(vmaple_loom, vmaple_shuttle))]
     #[must_use]
     pub fn new() -> Self {
-        Self { word: AtomicU64::new(State::FREE.word()), queue: Mutex::new(Queue::new()) }
+        Self { word: AtomicU64::new(State::FREE.word()), queue: Mutex::new(Queue::new()), bell: Bell::new() }
     }
 
     #[inline]
@@ -225,6 +227,16 @@ unsafe impl RawMmLock for MmLock {
 
     fn is_raised(interrupt: &Interrupt) -> bool {
         interrupt.is_raised()
+    }
+
+    #[cold]
+    fn wait_until(&self, is_over: impl FnMut() -> bool, interrupt: Option<&Interrupt>) -> Result<(), Interrupted> {
+        self.bell.listen(is_over, interrupt)
+    }
+
+    #[cold]
+    fn look_again(&self) {
+        self.bell.ring();
     }
 
     #[inline]

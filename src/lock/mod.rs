@@ -2,7 +2,7 @@
 //!
 //! `map` comes in, through [`Lock`]: any [`RawMmLock`], with what is the same for all of them: guards, the write sequence, and in debug
 //! builds the check that a thread does not wait for itself. The default lock is [`MmLock`], in `mm_lock`: `state` has its transitions,
-//! `queue` those who wait.
+//! `queue` those who wait, `bell` the writer who waits, inside, for something else.
 //!
 //! | to | the sequence | the lock |
 //! |---|---|---|
@@ -11,6 +11,7 @@
 //! | unlock | ends, even | before it is released |
 //! | downgrade | ends, even | before a reader or another can see a read hold |
 
+mod bell;
 mod held;
 mod interrupt;
 mod mm_lock;
@@ -23,7 +24,6 @@ mod sequence;
 mod state;
 
 pub use interrupt::Interrupt;
-pub(crate) use interrupt::LOOK;
 pub use mm_lock::MmLock;
 pub use raw::RawMmLock;
 pub use sequence::Speculation;
@@ -125,6 +125,22 @@ impl<L: RawMmLock> Lock<L> {
             self.raw.0.write_unless(interrupt)?;
         }
         Ok(WriteHold::taken(self))
+    }
+
+    /// The same with another lock, which nobody holds; the sequence goes on.
+    pub(crate) fn replaced_by<K>(self, raw: K) -> Lock<K> {
+        Lock { raw: Line(raw), sequence: Line(self.sequence.0.gone_on()), held: Held::new() }
+    }
+
+    /// For the holder of the write hold: waits for something else, unless interrupted; see [`RawMmLock::wait_until`].
+    pub(crate) fn wait_until(&self, is_over: impl FnMut() -> bool, interrupt: Option<&L::Interrupt>) -> Result<(), Interrupted> {
+        self.raw.0.wait_until(is_over, interrupt)
+    }
+
+    /// What is waited for there may be over.
+    #[inline]
+    pub(crate) fn look_again(&self) {
+        self.raw.0.look_again();
     }
 
     /// The calling thread has taken a lock that comes after this one: until it has released it, it must not wait for this one.

@@ -3,9 +3,11 @@
 #![allow(unsafe_code, reason = "an unsafe trait: the map's soundness rests on what an implementation promises")]
 
 use crate::error::Interrupted;
+use crate::sync::Pause;
 
 /// A reader-writer lock with upgrade and downgrade, without data and without guards: what a kernel or an embedder implements to put its
-/// own under a [`RangeMap`](crate::RangeMap::with_lock). The default is [`MmLock`](crate::MmLock).
+/// own under a [`RangeMap`](crate::RangeMap::with_lock) or an address space ([`Mm::with_lock`](crate::Mm::with_lock)). The default is
+/// [`MmLock`](crate::MmLock).
 ///
 /// The guards, the write sequence and the debug check against waiting for oneself are built on top, once for all locks.
 ///
@@ -17,8 +19,8 @@ use crate::error::Interrupted;
 ///   the two.
 /// * **Order.** What was done before a hold was released happens before what follows a later acquisition that excludes it.
 /// * **What is said is true.** False, or [`Interrupted`], means that the lock was not taken; after a failed `try_upgrade` the read hold
-///   is as it was.
-/// * **No unwinding** out of `unlock_read`, `unlock_write`, `downgrade` and `try_upgrade`.
+///   is as it was; after `wait_until` without an error the last that `is_over` said was true.
+/// * **No unwinding** out of `unlock_read`, `unlock_write`, `downgrade`, `try_upgrade`, `wait_until` and `look_again`.
 ///
 /// Fairness is not a matter of safety: the default neither lets a stream of readers starve a writer, nor one of writers a reader.
 pub unsafe trait RawMmLock {
@@ -53,6 +55,34 @@ pub unsafe trait RawMmLock {
 
     /// Whether waits under the interrupt end now: asked by what waits for something else than the lock.
     fn is_raised(interrupt: &Self::Interrupt) -> bool;
+
+    /// Waits for something else than the lock, unless interrupted: until `is_over` says that it is over. So the one who holds the lock for
+    /// writing waits for those who read a VMA; no one else calls it. `is_over` is asked first; an interrupt is not looked at where it is
+    /// true.
+    ///
+    /// What is waited for ends with a call of [`look_again`](Self::look_again), and no such call may be lost: `is_over` is asked after it,
+    /// and may be asked at any other time. It waits for nothing and calls nothing of the lock's, so a mutex may be held over it.
+    ///
+    /// Unless a lock brings its own way to sleep, and is told of both by waking it, this polls with growing pauses of at most a
+    /// millisecond.
+    ///
+    /// # Errors
+    /// [`Interrupted`]: it was not over when it was last asked. Not without an interrupt.
+    fn wait_until(&self, mut is_over: impl FnMut() -> bool, interrupt: Option<&Self::Interrupt>) -> Result<(), Interrupted> {
+        let mut pause = Pause::default();
+        while !is_over() {
+            if interrupt.is_some_and(Self::is_raised) {
+                return Err(Interrupted::new());
+            }
+            pause.next();
+        }
+        Ok(())
+    }
+
+    /// What [`wait_until`](Self::wait_until) waits for may be over: wakes who waits there, if anyone does.
+    ///
+    /// Called by any thread, whether it holds the lock or not. Does not wait for a hold. Where `wait_until` polls, there is nothing to do.
+    fn look_again(&self) {}
 
     /// Ends a read hold.
     ///

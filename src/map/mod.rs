@@ -175,7 +175,8 @@ impl<V: Value> RangeMap<V> {
 }
 
 impl<V: Value, L: RawMmLock> RangeMap<V, L> {
-    /// Puts another lock under the map: the embedder's own. Nobody can hold the one before, since nobody borrows the map.
+    /// Puts another lock under the map: the embedder's own. Nobody can hold the one before, since nobody borrows the map. The write
+    /// sequence goes on.
     ///
     /// # Examples
     /// ```
@@ -186,8 +187,8 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// ```
     #[must_use]
     pub fn with_lock<K: RawMmLock>(self, lock: K) -> RangeMap<V, K> {
-        let Self { tree, lock: _, collector, budget_bytes, policy } = self;
-        RangeMap { tree, lock: Lock::new(lock), collector, budget_bytes, policy }
+        let Self { tree, lock: before, collector, budget_bytes, policy } = self;
+        RangeMap { tree, lock: before.replaced_by(lock), collector, budget_bytes, policy }
     }
 
     fn with(builder: Builder, tree: Tree<V>, lock: L) -> Self {

@@ -7,6 +7,7 @@ use super::sheet::{Sheet, Sides};
 use super::{Mm, MmWriteGuard};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{BrkError, LayoutError, Limit};
+use crate::lock::RawMmLock;
 use crate::vma::{Backing, Kind, Patience, Payload, VmaFlags};
 
 /// What a heap is.
@@ -17,7 +18,7 @@ const HEAP: VmaFlags = VmaFlags::READ
     .union(VmaFlags::MAYEXEC)
     .union(VmaFlags::ACCOUNT);
 
-impl<P> Mm<P> {
+impl<P, L: RawMmLock> Mm<P, L> {
     /// The break: the first address beyond the heap.
     #[must_use]
     pub fn brk(&self) -> u64 {
@@ -25,7 +26,7 @@ impl<P> Mm<P> {
     }
 }
 
-impl<'m, P: Payload + Default> MmWriteGuard<'m, P> {
+impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Moves the break; tells where it is then. Where it cannot be moved it is where it was: why not, [`plan_brk`](Self::plan_brk) tells.
     pub fn brk(&mut self, brk: u64) -> u64 {
         self.plan_brk(brk, Patience::Forever).commit().unwrap_or_else(|_| self.mm().brk())
@@ -34,7 +35,7 @@ impl<'m, P: Payload + Default> MmWriteGuard<'m, P> {
     /// The same, planned: tells the break, or why it stays.
     ///
     /// The heap's payload is the default one, where it is new.
-    pub fn plan_brk(&mut self, brk: u64, patience: Patience<'_>) -> Plan<'_, 'm, P, BrkError> {
+    pub fn plan_brk(&mut self, brk: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, BrkError, L> {
         let limits = self.mm().limits_now();
         let (start, old) = (self.mm().state.brk_start(), self.mm().state.brk());
         let words = Words { brk: Some(brk), ..Words::default() };

@@ -5,10 +5,11 @@ use super::sheet::Sheet;
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
+use crate::lock::RawMmLock;
 use crate::sync::Shared;
 use crate::vma::{AnonOwner, Owner, Patience, Payload, VmaFlags, VmaRecord};
 
-impl<P: Payload> MmWriteGuard<'_, P> {
+impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Makes the address space of a child: VMAs with `DONTCOPY` are not in it, nothing is locked in memory, `WIPEONFORK` brings no owner
     /// of private pages along; limits and heap are the same. Private pages have owners that share with the parent's (5.9).
     ///
@@ -29,7 +30,10 @@ impl<P: Payload> MmWriteGuard<'_, P> {
     /// assert_eq!((mm.map_count(), child.map_count()), (2, 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn fork(&mut self) -> Result<Mm<P>, LayoutError> {
+    pub fn fork(&mut self) -> Result<Mm<P, L>, LayoutError>
+    where
+        L: Default,
+    {
         self.fork_with(Patience::Forever)
     }
 
@@ -37,7 +41,10 @@ impl<P: Payload> MmWriteGuard<'_, P> {
     ///
     /// # Errors
     /// As [`fork`](Self::fork).
-    pub fn fork_with(&mut self, patience: Patience<'_>) -> Result<Mm<P>, LayoutError> {
+    pub fn fork_with(&mut self, patience: Patience<'_, L::Interrupt>) -> Result<Mm<P, L>, LayoutError>
+    where
+        L: Default,
+    {
         for vma in self.vmas() {
             self.mark(vma.record(), patience)?;
         }
@@ -61,7 +68,7 @@ impl<P: Payload> MmWriteGuard<'_, P> {
         }
         let map = self.mm().map.like().build_from(entries.into_iter().map(|(span, record)| (span.start()..=span.last(), record)));
         // The same value until one of the two replaces it: nothing is asked for that could not be had.
-        let child = Mm::of(map.map_err(|_| ResourceError::OutOfMemory)?, limits);
+        let child = Mm::of(map.map_err(|_| ResourceError::OutOfMemory)?.with_lock(L::default()), limits);
         child.pages.set(sums);
         let state = &self.mm().state;
         child.state.set_heap(state.brk_start(), state.brk());

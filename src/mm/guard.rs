@@ -4,6 +4,7 @@ use super::accounts::Sums;
 use super::{Mm, Record};
 use crate::addr::Span;
 use crate::error::{ExpandError, ExtendError, WaitError};
+use crate::lock::{MmLock, RawMmLock};
 use crate::map::{ReadGuard, WriteGuard};
 use crate::sync::Shared;
 use crate::tree::validate::Violation;
@@ -56,7 +57,7 @@ macro_rules! questions {
 
         /// The address space that is locked.
         #[must_use]
-        pub fn mm(&self) -> &'m Mm<P> {
+        pub fn mm(&self) -> &'m Mm<P, L> {
             self.mm
         }
 
@@ -68,13 +69,13 @@ macro_rules! questions {
 
 /// The mm lock held for reading: the layout stands still.
 #[must_use = "the lock is released when the guard is dropped"]
-pub struct MmReadGuard<'m, P = ()> {
-    mm: &'m Mm<P>,
-    guard: ReadGuard<'m, Record<P>>,
+pub struct MmReadGuard<'m, P = (), L: RawMmLock = MmLock> {
+    mm: &'m Mm<P, L>,
+    guard: ReadGuard<'m, Record<P>, L>,
 }
 
-impl<'m, P> MmReadGuard<'m, P> {
-    pub(super) fn new(mm: &'m Mm<P>, guard: ReadGuard<'m, Record<P>>) -> Self {
+impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
+    pub(super) fn new(mm: &'m Mm<P, L>, guard: ReadGuard<'m, Record<P>, L>) -> Self {
         Self { mm, guard }
     }
 
@@ -88,7 +89,7 @@ impl<'m, P> MmReadGuard<'m, P> {
     ///
     /// # Errors
     /// The read guard. Drop it, take [`Mm::write`], and find again.
-    pub fn try_upgrade(self) -> Result<MmWriteGuard<'m, P>, Self> {
+    pub fn try_upgrade(self) -> Result<MmWriteGuard<'m, P, L>, Self> {
         let Self { mm, guard } = self;
         match guard.try_upgrade() {
             Ok(guard) => Ok(MmWriteGuard::new(mm, guard)),
@@ -100,7 +101,7 @@ impl<'m, P> MmReadGuard<'m, P> {
     ///
     /// # Errors
     /// The guard: no VMA is there.
-    pub fn into_locked(self, address: u64) -> Result<LockedVma<'m, P>, Self> {
+    pub fn into_locked(self, address: u64) -> Result<LockedVma<'m, P, L>, Self> {
         match self.vma(address).map(Found::of) {
             Some(found) => Ok(self.keeping(found)),
             None => Err(self),
@@ -108,13 +109,13 @@ impl<'m, P> MmReadGuard<'m, P> {
     }
 
     /// The same for what was found already: under this guard, or under the one that it was before an upgrade or a downgrade.
-    pub(crate) fn keeping(self, found: Found<P>) -> LockedVma<'m, P> {
+    pub(crate) fn keeping(self, found: Found<P>) -> LockedVma<'m, P, L> {
         let Found { span, record } = found;
         LockedVma { guard: self, span, record }
     }
 }
 
-impl<P> fmt::Debug for MmReadGuard<'_, P> {
+impl<P, L: RawMmLock> fmt::Debug for MmReadGuard<'_, P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MmReadGuard").finish_non_exhaustive()
     }
@@ -122,14 +123,14 @@ impl<P> fmt::Debug for MmReadGuard<'_, P> {
 
 /// A VMA, with the mm lock held for reading: all stands still while it lives. Derefs to the record.
 #[must_use = "the lock is released when it is dropped"]
-pub struct LockedVma<'m, P = ()> {
-    guard: MmReadGuard<'m, P>,
+pub struct LockedVma<'m, P = (), L: RawMmLock = MmLock> {
+    guard: MmReadGuard<'m, P, L>,
     span: Span,
     /// After the guard: should it be the last that holds it, the embedder's code runs when nothing is locked.
     record: Record<P>,
 }
 
-impl<'m, P> LockedVma<'m, P> {
+impl<'m, P, L: RawMmLock> LockedVma<'m, P, L> {
     /// The VMA's bounds.
     #[must_use]
     pub fn span(&self) -> Span {
@@ -144,17 +145,17 @@ impl<'m, P> LockedVma<'m, P> {
 
     /// The guard, for more questions.
     #[must_use = "it lends the guard"]
-    pub fn guard(&self) -> &MmReadGuard<'m, P> {
+    pub fn guard(&self) -> &MmReadGuard<'m, P, L> {
         &self.guard
     }
 
     /// The guard alone.
-    pub fn into_guard(self) -> MmReadGuard<'m, P> {
+    pub fn into_guard(self) -> MmReadGuard<'m, P, L> {
         self.guard
     }
 }
 
-impl<P> Deref for LockedVma<'_, P> {
+impl<P, L: RawMmLock> Deref for LockedVma<'_, P, L> {
     type Target = VmaRecord<P>;
 
     fn deref(&self) -> &VmaRecord<P> {
@@ -162,7 +163,7 @@ impl<P> Deref for LockedVma<'_, P> {
     }
 }
 
-impl<P> fmt::Debug for LockedVma<'_, P> {
+impl<P, L: RawMmLock> fmt::Debug for LockedVma<'_, P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LockedVma").field("span", &self.span).finish_non_exhaustive()
     }
@@ -190,22 +191,22 @@ impl<P> fmt::Debug for LockedVma<'_, P> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "the lock is released when the guard is dropped"]
-pub struct MmWriteGuard<'m, P = ()> {
-    mm: &'m Mm<P>,
-    pub(super) guard: WriteGuard<'m, Record<P>>,
+pub struct MmWriteGuard<'m, P = (), L: RawMmLock = MmLock> {
+    mm: &'m Mm<P, L>,
+    pub(super) guard: WriteGuard<'m, Record<P>, L>,
     /// The mm's write sequence in this hold: the number of its marks.
     sequence: u64,
 }
 
-impl<'m, P> MmWriteGuard<'m, P> {
-    pub(super) fn new(mm: &'m Mm<P>, guard: WriteGuard<'m, Record<P>>) -> Self {
+impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
+    pub(super) fn new(mm: &'m Mm<P, L>, guard: WriteGuard<'m, Record<P>, L>) -> Self {
         Self { mm, guard, sequence: mm.map.write_sequence() }
     }
 
     questions!();
 
     /// Becomes a read guard, with no moment in between. The write locks on VMAs end with it (3.1).
-    pub fn downgrade(self) -> MmReadGuard<'m, P> {
+    pub fn downgrade(self) -> MmReadGuard<'m, P, L> {
         MmReadGuard::new(self.mm, self.guard.downgrade())
     }
 
@@ -228,8 +229,8 @@ impl<'m, P> MmWriteGuard<'m, P> {
     }
 
     /// Write-locks a VMA: waits for its readers, as long as is said.
-    pub(crate) fn mark(&self, record: &VmaRecord<P>, patience: Patience<'_>) -> Result<(), WaitError> {
-        record.lock().mark(self.sequence, &self.mm.drain, patience)
+    pub(crate) fn mark(&self, record: &VmaRecord<P>, patience: Patience<'_, L::Interrupt>) -> Result<(), WaitError> {
+        record.lock().mark(self.sequence, self.mm.map.lock(), patience)
     }
 
     /// The accounts, to reckon with.
@@ -248,7 +249,7 @@ impl<'m, P> MmWriteGuard<'m, P> {
     }
 }
 
-impl<P> fmt::Debug for MmWriteGuard<'_, P> {
+impl<P, L: RawMmLock> fmt::Debug for MmWriteGuard<'_, P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MmWriteGuard").finish_non_exhaustive()
     }

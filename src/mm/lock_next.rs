@@ -3,9 +3,10 @@
 use super::lock_vma::Question;
 use super::{Mm, VmaGuard};
 use crate::error::{LockVmaError, WaitError};
+use crate::lock::RawMmLock;
 use crate::vma::Patience;
 
-impl<P> Mm<P> {
+impl<P, L: RawMmLock> Mm<P, L> {
     /// Finds the first VMA that ends at or after the address and locks it for reading: without the mm lock where that can be (3.7). None if
     /// none was there at some moment of the call.
     ///
@@ -39,7 +40,7 @@ impl<P> Mm<P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn lock_next(&self, from: u64, patience: Patience<'_>) -> Result<Option<VmaGuard<'_, P>>, WaitError> {
+    pub fn lock_next(&self, from: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, WaitError> {
         let pin = self.pin();
         let found = self.lock_found(Question::WhichFirst, || pin.first_from(from));
         // The fallback may wait, and what is pinned is not reclaimed.
@@ -54,7 +55,7 @@ impl<P> Mm<P> {
     /// Under the mm lock nobody marks a VMA, and nobody drains one.
     #[cold]
     #[track_caller]
-    fn lock_next_slow(&self, from: u64, patience: Patience<'_>) -> Result<Option<VmaGuard<'_, P>>, WaitError> {
+    fn lock_next_slow(&self, from: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, WaitError> {
         let reader = self.read_with(patience)?;
         match self.lock_found(Question::WhichFirst, || reader.first_from(from)) {
             Ok(vma) => Ok(Some(vma)),

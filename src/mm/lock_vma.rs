@@ -4,7 +4,7 @@ use super::guard::vma_of;
 use super::{Mm, Record};
 use crate::addr::Span;
 use crate::error::LockVmaError;
-use crate::lock::Stays;
+use crate::lock::{MmLock, RawMmLock, Stays};
 use crate::map::PinGuard;
 use crate::sync::{Shared, seeded};
 use crate::tree::walk::Entry;
@@ -22,7 +22,7 @@ pub(super) enum Question {
     WhichFirst,
 }
 
-impl<P> Mm<P> {
+impl<P, L: RawMmLock> Mm<P, L> {
     /// Finds the VMA that contains the address and locks it for reading, without the mm lock (3.5, 3.6).
     ///
     /// The pin is this address space's own: it is by the pin that it is reached ([`MmPin::lock_vma`]).
@@ -34,7 +34,7 @@ impl<P> Mm<P> {
     /// # Errors
     /// [`LockVmaError`]. *Neither is proof*: the VMA may be there the next moment. What must know asks under the mm lock.
     #[inline]
-    pub fn lock_vma(&self, address: u64) -> Result<VmaGuard<'_, P>, LockVmaError> {
+    pub fn lock_vma(&self, address: u64) -> Result<VmaGuard<'_, P, L>, LockVmaError> {
         self.pin().lock_vma(address)
     }
 
@@ -44,7 +44,7 @@ impl<P> Mm<P> {
         &self,
         of: Question,
         find: impl Fn() -> Option<Entry<'e, Record<P>>>,
-    ) -> Result<VmaGuard<'_, P>, LockVmaError>
+    ) -> Result<VmaGuard<'_, P, L>, LockVmaError>
     where
         P: 'e,
     {
@@ -57,7 +57,7 @@ impl<P> Mm<P> {
             since = sequence();
         }
         loop {
-            match found.value().lock().try_read(since, sequence, &self.drain) {
+            match found.value().lock().try_read(since, sequence, self.map.lock()) {
                 Attempt::Busy => return Err(LockVmaError::Busy),
                 // A writer that has ended since has unlinked it: what is there now?
                 Attempt::Detached => {
@@ -86,13 +86,13 @@ impl<P> Mm<P> {
 
 /// Keeps records readable, and is the way to the lockless lookups of one address space. Bound to its thread; not a lock.
 #[must_use = "the pin ends when it is dropped"]
-pub struct MmPin<'m, P = ()> {
-    mm: &'m Mm<P>,
+pub struct MmPin<'m, P = (), L: RawMmLock = MmLock> {
+    mm: &'m Mm<P, L>,
     pin: PinGuard<'m, Record<P>>,
 }
 
-impl<'m, P> MmPin<'m, P> {
-    pub(super) fn new(mm: &'m Mm<P>, pin: PinGuard<'m, Record<P>>) -> Self {
+impl<'m, P, L: RawMmLock> MmPin<'m, P, L> {
+    pub(super) fn new(mm: &'m Mm<P, L>, pin: PinGuard<'m, Record<P>>) -> Self {
         Self { mm, pin }
     }
 
@@ -112,7 +112,7 @@ impl<'m, P> MmPin<'m, P> {
     ///
     /// # Errors
     /// As [`Mm::lock_vma`].
-    pub fn lock_vma(&self, address: u64) -> Result<VmaGuard<'m, P>, LockVmaError> {
+    pub fn lock_vma(&self, address: u64) -> Result<VmaGuard<'m, P, L>, LockVmaError> {
         self.mm.lock_found(Question::WhatContains, || self.pin.lookup(address))
     }
 
@@ -121,7 +121,7 @@ impl<'m, P> MmPin<'m, P> {
     }
 }
 
-impl<P> fmt::Debug for MmPin<'_, P> {
+impl<P, L: RawMmLock> fmt::Debug for MmPin<'_, P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MmPin").finish_non_exhaustive()
     }
@@ -148,16 +148,16 @@ impl<P> fmt::Debug for MmPin<'_, P> {
 /// If the VMA is unmapped between the end of the hold and the drop's last step, the payload may be dropped here, on this thread, when
 /// nothing is locked.
 #[must_use = "the VMA is unlocked when the guard is dropped"]
-pub struct VmaGuard<'m, P = ()> {
-    mm: &'m Mm<P>,
+pub struct VmaGuard<'m, P = (), L: RawMmLock = MmLock> {
+    mm: &'m Mm<P, L>,
     span: Span,
     record: Record<P>,
     _stays: Stays,
 }
 
-impl<'m, P> VmaGuard<'m, P> {
+impl<'m, P, L: RawMmLock> VmaGuard<'m, P, L> {
     /// The VMA was just read-locked.
-    fn entered(mm: &'m Mm<P>, found: Entry<'_, Record<P>>) -> Self {
+    fn entered(mm: &'m Mm<P, L>, found: Entry<'_, Record<P>>) -> Self {
         mm.map.lock().note_inner();
         Self { mm, span: found.span(), record: found.value().clone(), _stays: PhantomData }
     }
@@ -175,7 +175,7 @@ impl<'m, P> VmaGuard<'m, P> {
     }
 }
 
-impl<P> Deref for VmaGuard<'_, P> {
+impl<P, L: RawMmLock> Deref for VmaGuard<'_, P, L> {
     type Target = VmaRecord<P>;
 
     fn deref(&self) -> &VmaRecord<P> {
@@ -183,14 +183,14 @@ impl<P> Deref for VmaGuard<'_, P> {
     }
 }
 
-impl<P> Drop for VmaGuard<'_, P> {
+impl<P, L: RawMmLock> Drop for VmaGuard<'_, P, L> {
     fn drop(&mut self) {
         self.mm.map.lock().strike_inner();
-        self.record.lock().unlock_read(&self.mm.drain);
+        self.record.lock().unlock_read(self.mm.map.lock());
     }
 }
 
-impl<P> fmt::Debug for VmaGuard<'_, P> {
+impl<P, L: RawMmLock> fmt::Debug for VmaGuard<'_, P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VmaGuard").field("span", &self.span).finish_non_exhaustive()
     }

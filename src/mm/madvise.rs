@@ -7,6 +7,7 @@ use super::plan::{Plan, Words};
 use super::sheet::{Part, Sheet};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MadviseError};
+use crate::lock::RawMmLock;
 use crate::vma::{Backing, Patience, Payload, VmaFlags};
 
 /// Advice: Linux's names.
@@ -75,7 +76,7 @@ impl Advice {
     }
 }
 
-impl<'m, P: Payload> MmWriteGuard<'m, P> {
+impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Changes the flags of all that is mapped in a range as the advice says. Tells 0.
     ///
     /// # Errors
@@ -85,7 +86,13 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
     }
 
     /// The same, planned.
-    pub fn plan_madvise(&mut self, start: u64, len: u64, advice: Advice, patience: Patience<'_>) -> Plan<'_, 'm, P, MadviseError> {
+    pub fn plan_madvise(
+        &mut self,
+        start: u64,
+        len: u64,
+        advice: Advice,
+        patience: Patience<'_, L::Interrupt>,
+    ) -> Plan<'_, 'm, P, MadviseError, L> {
         let limits = self.mm().limits_now();
         let whole = len.checked_next_multiple_of(PAGE_SIZE);
         let Some(end) = whole.and_then(|whole| start.checked_add(whole)).filter(|_| start.is_multiple_of(PAGE_SIZE)) else {

@@ -3,11 +3,12 @@
 use super::MmWriteGuard;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{MapCause, MapError, ResourceError};
+use crate::lock::RawMmLock;
 use crate::sync::Shared;
 use crate::vma::{Backing, VmaFlags, VmaRecord, VmaSpec};
 use core::ops::RangeBounds;
 
-impl<P> MmWriteGuard<'_, P> {
+impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Maps a range in which there is nothing yet, as a VMA of its own (`MAP_FIXED_NOREPLACE`, without merging). The guard gaps of stacks
     /// nearby are not looked at, as they are not for a fixed mapping (5.3).
     ///

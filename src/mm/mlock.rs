@@ -7,6 +7,7 @@ use super::plan::{Plan, Words};
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::{LayoutError, Limit, MlockError};
+use crate::lock::RawMmLock;
 use crate::vma::{Patience, Payload, VmaFlags};
 
 /// What `mlockall` is for.
@@ -30,7 +31,7 @@ enum Locked {
 /// What cannot be locked, and is passed over in silence.
 const NEVER: VmaFlags = VmaFlags::SPECIAL.union(VmaFlags::HUGETLB);
 
-impl<'m, P: Payload> MmWriteGuard<'m, P> {
+impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Locks all pages in memory that the range touches, and brings them in. Tells 0. VMAs that cannot be locked are passed over.
     ///
     /// # Errors
@@ -40,7 +41,7 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
     }
 
     /// The same, planned.
-    pub fn plan_mlock(&mut self, start: u64, len: u64, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+    pub fn plan_mlock(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
         self.plan_lock(start, len, Locked::Yes, patience)
     }
 
@@ -53,11 +54,11 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
     }
 
     /// The same, planned.
-    pub fn plan_munlock(&mut self, start: u64, len: u64, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+    pub fn plan_munlock(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
         self.plan_lock(start, len, Locked::No, patience)
     }
 
-    fn plan_lock(&mut self, start: u64, len: u64, locked: Locked, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+    fn plan_lock(&mut self, start: u64, len: u64, locked: Locked, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
         let limits = self.mm().limits_now();
         if locked == Locked::Yes && !limits.may_lock() {
             return self.nothing(Err(MlockError::MayNotLock));
@@ -118,7 +119,7 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
     }
 
     /// The same, planned.
-    pub fn plan_mlockall(&mut self, what: LockAll, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+    pub fn plan_mlockall(&mut self, what: LockAll, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
         let limits = self.mm().limits_now();
         if !limits.may_lock() {
             return self.nothing(Err(MlockError::MayNotLock));
@@ -140,11 +141,11 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
     }
 
     /// The same, planned.
-    pub fn plan_munlockall(&mut self, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+    pub fn plan_munlockall(&mut self, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
         self.plan_all(Some(Locked::No), Words { locks_future: Some(false), ..Words::default() }, patience)
     }
 
-    fn plan_all(&mut self, locked: Option<Locked>, words: Words, patience: Patience<'_>) -> Plan<'_, 'm, P, MlockError> {
+    fn plan_all(&mut self, locked: Option<Locked>, words: Words, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
         let limits = self.mm().limits_now();
         let mut sheet = match Sheet::of(self, Span::ALL) {
             Ok(sheet) => sheet,

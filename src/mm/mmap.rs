@@ -7,6 +7,7 @@ use super::plan::{Plan, Words};
 use super::sheet::{Room, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::MmapError;
+use crate::lock::RawMmLock;
 use crate::vma::{Backing, Patience, Payload, VmaFlags, VmaSpec};
 
 /// What is to be mapped, how much of it, and where.
@@ -110,7 +111,7 @@ pub(super) fn account_of(flags: VmaFlags, _backing: Backing) -> VmaFlags {
     if is_promised { VmaFlags::ACCOUNT } else { VmaFlags::empty() }
 }
 
-impl<'m, P: Payload> MmWriteGuard<'m, P> {
+impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Maps what is asked for; tells where.
     ///
     /// # Concurrency
@@ -126,7 +127,7 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
     }
 
     /// The same, planned.
-    pub fn plan_mmap(&mut self, request: &MapRequest<P>, patience: Patience<'_>) -> Plan<'_, 'm, P, MmapError> {
+    pub fn plan_mmap(&mut self, request: &MapRequest<P>, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MmapError, L> {
         let limits = self.mm().limits_now();
         let (span, flags) = match self.check_mmap(request, &limits) {
             Ok(checked) => checked,

@@ -60,10 +60,10 @@ pub(crate) use guard::Found;
 pub(crate) use stats::Road;
 
 use crate::error::{Interrupted, WaitError};
-use crate::lock::{Interrupt, Speculation};
+use crate::lock::{MmLock, RawMmLock, Speculation};
 use crate::map::{Builder, RangeMap};
 use crate::sync::Shared;
-use crate::vma::{Drain, Patience, VmaRecord};
+use crate::vma::{Patience, VmaRecord};
 use accounts::Accounts;
 use arc_swap::{ArcSwap, Guard};
 use core::fmt;
@@ -76,7 +76,7 @@ type Record<P> = Shared<VmaRecord<P>>;
 
 /// An address space: disjoint VMAs, the mm lock, a lock for each VMA, the limits and the accounts.
 ///
-/// `P` is what the embedder keeps with each VMA.
+/// `P` is what the embedder keeps with each VMA; `L` is the mm lock ([`with_lock`](Self::with_lock)).
 ///
 /// # Concurrency
 /// One writer changes it; lookups take no lock; a fault takes the lock of its VMA alone, where it can. Who holds what, and what may be
@@ -101,14 +101,12 @@ type Record<P> = Shared<VmaRecord<P>>;
 /// assert_eq!((roads.upgraded, roads.per_vma), (1, 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Mm<P = ()> {
-    map: RangeMap<Record<P>>,
+pub struct Mm<P = (), L: RawMmLock = MmLock> {
+    map: RangeMap<Record<P>, L>,
     limits: ArcSwap<Limits>,
     pages: Accounts,
     roads: RoadCounters,
     state: State,
-    /// Where the writer waits for the readers of a VMA.
-    drain: Drain,
 }
 
 impl Mm {
@@ -125,16 +123,28 @@ impl<P> Mm<P> {
     pub fn with(map: Builder, limits: Limits) -> Self {
         Self::of(map.build(), Arc::new(limits))
     }
+}
 
-    fn of(map: RangeMap<Record<P>>, limits: Arc<Limits>) -> Self {
-        Self {
-            map,
-            limits: ArcSwap::new(limits),
-            pages: Accounts::default(),
-            roads: RoadCounters::default(),
-            state: State::default(),
-            drain: Drain::new(),
-        }
+impl<P, L: RawMmLock> Mm<P, L> {
+    /// Puts another lock under it: the embedder's own. Nobody can hold the one before, since nobody borrows the address space.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{Mm, MmLock, VmaFlags, VmaSpec};
+    /// let mm: Mm = Mm::new();
+    /// mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// let mm: Mm<(), MmLock> = mm.with_lock(MmLock::new());
+    /// assert!(mm.lock_vma(0x10_0000).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_lock<K: RawMmLock>(self, lock: K) -> Mm<P, K> {
+        let Self { map, limits, pages, roads, state } = self;
+        Mm { map: map.with_lock(lock), limits, pages, roads, state }
+    }
+
+    fn of(map: RangeMap<Record<P>, L>, limits: Arc<Limits>) -> Self {
+        Self { map, limits: ArcSwap::new(limits), pages: Accounts::default(), roads: RoadCounters::default(), state: State::default() }
     }
 
     /// The limits as they are now: one value, whole.
@@ -152,7 +162,7 @@ impl<P> Mm<P> {
     }
 
     /// Pins the calling thread: what is read through the guard stays readable. It promises nothing about the present.
-    pub fn pin(&self) -> MmPin<'_, P> {
+    pub fn pin(&self) -> MmPin<'_, P, L> {
         MmPin::new(self, self.map.pin())
     }
 
@@ -161,13 +171,13 @@ impl<P> Mm<P> {
     /// # Panics
     /// In debug builds, where the calling thread would wait for itself.
     #[track_caller]
-    pub fn read(&self) -> MmReadGuard<'_, P> {
+    pub fn read(&self) -> MmReadGuard<'_, P, L> {
         MmReadGuard::new(self, self.map.read())
     }
 
     /// The same without waiting; none if a writer is inside, or waits.
     #[must_use]
-    pub fn try_read(&self) -> Option<MmReadGuard<'_, P>> {
+    pub fn try_read(&self) -> Option<MmReadGuard<'_, P, L>> {
         Some(MmReadGuard::new(self, self.map.try_read()?))
     }
 
@@ -176,7 +186,7 @@ impl<P> Mm<P> {
     /// # Errors
     /// [`Interrupted`]: nothing is held.
     #[track_caller]
-    pub fn read_unless(&self, interrupt: &Interrupt) -> Result<MmReadGuard<'_, P>, Interrupted> {
+    pub fn read_unless(&self, interrupt: &L::Interrupt) -> Result<MmReadGuard<'_, P, L>, Interrupted> {
         Ok(MmReadGuard::new(self, self.map.read_unless(interrupt)?))
     }
 
@@ -185,13 +195,13 @@ impl<P> Mm<P> {
     /// # Panics
     /// In debug builds, where the calling thread would wait for itself.
     #[track_caller]
-    pub fn write(&self) -> MmWriteGuard<'_, P> {
+    pub fn write(&self) -> MmWriteGuard<'_, P, L> {
         MmWriteGuard::new(self, self.map.write())
     }
 
     /// The same without waiting; none if anyone is inside.
     #[must_use]
-    pub fn try_write(&self) -> Option<MmWriteGuard<'_, P>> {
+    pub fn try_write(&self) -> Option<MmWriteGuard<'_, P, L>> {
         Some(MmWriteGuard::new(self, self.map.try_write()?))
     }
 
@@ -200,7 +210,7 @@ impl<P> Mm<P> {
     /// # Errors
     /// [`Interrupted`]: nothing is held.
     #[track_caller]
-    pub fn write_unless(&self, interrupt: &Interrupt) -> Result<MmWriteGuard<'_, P>, Interrupted> {
+    pub fn write_unless(&self, interrupt: &L::Interrupt) -> Result<MmWriteGuard<'_, P, L>, Interrupted> {
         Ok(MmWriteGuard::new(self, self.map.write_unless(interrupt)?))
     }
 
@@ -236,7 +246,7 @@ impl<P> Mm<P> {
 
     /// Locks for reading, waiting as long as is said.
     #[track_caller]
-    pub(crate) fn read_with(&self, patience: Patience<'_>) -> Result<MmReadGuard<'_, P>, WaitError> {
+    pub(crate) fn read_with(&self, patience: Patience<'_, L::Interrupt>) -> Result<MmReadGuard<'_, P, L>, WaitError> {
         match patience {
             Patience::Never => self.try_read().ok_or(WaitError::WouldBlock),
             Patience::Forever => Ok(self.read()),
@@ -246,7 +256,7 @@ impl<P> Mm<P> {
 
     /// The same for writing.
     #[track_caller]
-    pub(crate) fn write_with(&self, patience: Patience<'_>) -> Result<MmWriteGuard<'_, P>, WaitError> {
+    pub(crate) fn write_with(&self, patience: Patience<'_, L::Interrupt>) -> Result<MmWriteGuard<'_, P, L>, WaitError> {
         match patience {
             Patience::Never => self.try_write().ok_or(WaitError::WouldBlock),
             Patience::Forever => Ok(self.write()),
@@ -271,7 +281,7 @@ impl Default for Mm {
     }
 }
 
-impl<P> fmt::Debug for Mm<P> {
+impl<P, L: RawMmLock> fmt::Debug for Mm<P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mm").field("map_count", &self.map_count()).field("stats", &self.stats()).finish_non_exhaustive()
     }

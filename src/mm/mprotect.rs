@@ -8,12 +8,13 @@ use super::plan::{Plan, Words};
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MprotectError};
+use crate::lock::RawMmLock;
 use crate::vma::{Backing, Patience, Payload, VmaFlags};
 
 /// What may be asked for.
 const PROTECTION: VmaFlags = VmaFlags::ACCESS.union(VmaFlags::GROWSDOWN).union(VmaFlags::GROWSUP);
 
-impl<'m, P: Payload> MmWriteGuard<'m, P> {
+impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Changes what may be done to the pages of a range: `READ`, `WRITE`, `EXEC` as in `access`, and no others. Tells 0.
     ///
     /// With `GROWSDOWN` the range begins where the first VMA in it does, with `GROWSUP` it ends where that one does (`PROT_GROWSDOWN`).
@@ -43,7 +44,13 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
     }
 
     /// The same, planned.
-    pub fn plan_mprotect(&mut self, start: u64, len: u64, access: VmaFlags, patience: Patience<'_>) -> Plan<'_, 'm, P, MprotectError> {
+    pub fn plan_mprotect(
+        &mut self,
+        start: u64,
+        len: u64,
+        access: VmaFlags,
+        patience: Patience<'_, L::Interrupt>,
+    ) -> Plan<'_, 'm, P, MprotectError, L> {
         let limits = self.mm().limits_now();
         let span = match self.check_mprotect(start, len, access) {
             Ok(Some(span)) => span,

@@ -7,6 +7,7 @@ use super::plan::{Plan, Words};
 use super::sheet::{Effect, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
+use crate::lock::RawMmLock;
 use crate::vma::{Backing, Patience, Payload, Vma, VmaFlags};
 use bitflags::bitflags;
 
@@ -63,7 +64,7 @@ fn hull(one: Span, other: Span) -> Span {
     Span::from_entry(one.start().min(other.start()), one.last().max(other.last()))
 }
 
-impl<'m, P: Payload> MmWriteGuard<'m, P> {
+impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Resizes what is mapped from `from` on, or moves it, or both; tells where it is then. `to` is the target with `FIXED`, a hint with
     /// `DONTUNMAP` alone, and else not looked at.
     ///
@@ -100,8 +101,8 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
         new_len: u64,
         flags: MremapFlags,
         to: u64,
-        patience: Patience<'_>,
-    ) -> Plan<'_, 'm, P, MremapError> {
+        patience: Patience<'_, L::Interrupt>,
+    ) -> Plan<'_, 'm, P, MremapError, L> {
         let limits = self.mm().limits_now();
         let whole = |len: u64| len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
         let remap = Remap { from, old_len: whole(old_len), new_len: whole(new_len), flags, to };
@@ -175,7 +176,7 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
 }
 
 /// 5.19: the tail is free, and the range ends where the VMA does.
-fn fits_in_place<P: Payload>(vma: &Vma<'_, P>, remap: Remap, guard: &MmWriteGuard<'_, P>, limits: &Limits) -> bool {
+fn fits_in_place<P: Payload, L: RawMmLock>(vma: &Vma<'_, P>, remap: Remap, guard: &MmWriteGuard<'_, P, L>, limits: &Limits) -> bool {
     let end = vma.last() + 1;
     let Some(new_end) = remap.from.checked_add(remap.new_len) else { return false };
     remap.from + remap.old_len == end && new_end <= limits.task_size && guard.find(end).is_none_or(|next| next.start() >= new_end)

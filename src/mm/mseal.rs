@@ -6,9 +6,10 @@ use super::plan::{Plan, Words};
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::MsealError;
+use crate::lock::RawMmLock;
 use crate::vma::{Patience, Payload, VmaFlags};
 
-impl<'m, P: Payload> MmWriteGuard<'m, P> {
+impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Seals the pages of a range, for ever. Tells 0. What is sealed already stays so.
     ///
     /// # Errors
@@ -18,7 +19,7 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
     }
 
     /// The same, planned.
-    pub fn plan_mseal(&mut self, start: u64, len: u64, patience: Patience<'_>) -> Plan<'_, 'm, P, MsealError> {
+    pub fn plan_mseal(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MsealError, L> {
         let limits = self.mm().limits_now();
         let whole = len.checked_next_multiple_of(PAGE_SIZE);
         let Some(end) = whole.and_then(|whole| start.checked_add(whole)).filter(|_| start.is_multiple_of(PAGE_SIZE)) else {

@@ -6,9 +6,10 @@ use super::plan::{Plan, Words};
 use super::sheet::{Room, Sheet};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MunmapError};
+use crate::lock::RawMmLock;
 use crate::vma::{Patience, Payload, VmaFlags};
 
-impl<'m, P: Payload> MmWriteGuard<'m, P> {
+impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Unmaps the pages of a range: VMAs inside go, those that stick out are split. Tells 0; so also where nothing was mapped.
     ///
     /// Each part that stays is a VMA with a record of its own, of the same linear offset.
@@ -37,7 +38,7 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
     }
 
     /// The same, planned.
-    pub fn plan_munmap(&mut self, start: u64, len: u64, patience: Patience<'_>) -> Plan<'_, 'm, P, MunmapError> {
+    pub fn plan_munmap(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MunmapError, L> {
         let limits = self.mm().limits_now();
         let span = match check(start, len, &limits) {
             Ok(span) => span,

@@ -4,6 +4,7 @@
 use super::MmWriteGuard;
 use super::limits::Limits;
 use crate::addr::{PAGE_SIZE, Span, page_floor};
+use crate::lock::RawMmLock;
 use crate::tree::gap::GapQuery;
 use crate::vma::{Vma, VmaFlags};
 
@@ -25,7 +26,7 @@ pub(super) fn round_hint(hint: u64, limits: &Limits) -> u64 {
     if hint != 0 && hint < limits.lowest_address() { limits.lowest_address().next_multiple_of(PAGE_SIZE) } else { hint }
 }
 
-impl<P> MmWriteGuard<'_, P> {
+impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Room for a mapping of so many bytes, in whole pages: at the hint (0: none), or where the search finds it. `huge` says what an
     /// address is best a multiple of.
     pub(super) fn place(&self, hint: u64, len: u64, huge: u64, limits: &Limits) -> Option<u64> {

@@ -5,6 +5,7 @@ use super::sheet::{Body, Effect, Sheet};
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
+use crate::lock::{MmLock, RawMmLock};
 use crate::sync::Shared;
 use crate::tree::list::List;
 use crate::tree::prepared::Prepared;
@@ -35,8 +36,8 @@ use smallvec::SmallVec;
 /// # Ok::<(), vmaple::MmapError>(())
 /// ```
 #[must_use = "nothing has changed until it is committed"]
-pub struct Plan<'w, 'm, P: Payload, E> {
-    mm: &'m Mm<P>,
+pub struct Plan<'w, 'm, P: Payload, E, L: RawMmLock = MmLock> {
+    mm: &'m Mm<P, L>,
     /// None where the index does not change.
     prepared: Option<Prepared<'w, 'm, Record<P>>>,
     /// The records that are in the index no more.
@@ -56,15 +57,15 @@ pub(super) struct Words {
     pub(super) locks_future: Option<bool>,
 }
 
-impl<'m, P: Payload, E> Plan<'_, 'm, P, E> {
+impl<'m, P: Payload, E, L: RawMmLock> Plan<'_, 'm, P, E, L> {
     /// One that changes nothing.
-    fn empty(mm: &'m Mm<P>, sums: Sums, outcome: Result<u64, E>) -> Self {
+    fn empty(mm: &'m Mm<P, L>, sums: Sums, outcome: Result<u64, E>) -> Self {
         let (gone, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
         Self { mm, prepared: None, gone, sums, effects, owned, words: Words::default(), outcome }
     }
 }
 
-impl<P: Payload, E> Plan<'_, '_, P, E> {
+impl<P: Payload, E, L: RawMmLock> Plan<'_, '_, P, E, L> {
     /// The same plan, with its error told in other words.
     pub(super) fn map_err(mut self, words: impl FnOnce(E) -> E) -> Self {
         self.outcome = self.outcome.map_err(words);
@@ -77,7 +78,7 @@ impl<P: Payload, E> Plan<'_, '_, P, E> {
     }
 }
 
-impl<P: Payload, E: Copy> Plan<'_, '_, P, E> {
+impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
     /// What the operation will tell. An error may leave something behind all the same, as Linux does: that is committed, too.
     ///
     /// # Errors
@@ -111,15 +112,15 @@ impl<P: Payload, E: Copy> Plan<'_, '_, P, E> {
     }
 }
 
-impl<P: Payload, E: fmt::Debug> fmt::Debug for Plan<'_, '_, P, E> {
+impl<P: Payload, E: fmt::Debug, L: RawMmLock> fmt::Debug for Plan<'_, '_, P, E, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plan").field("outcome", &self.outcome).field("change", &self.prepared).finish_non_exhaustive()
     }
 }
 
-impl<'m, P: Payload> MmWriteGuard<'m, P> {
+impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// What an operation comes to that could not even begin.
-    pub(super) fn nothing<E>(&mut self, outcome: Result<u64, E>) -> Plan<'_, 'm, P, E> {
+    pub(super) fn nothing<E>(&mut self, outcome: Result<u64, E>) -> Plan<'_, 'm, P, E, L> {
         Plan::empty(self.mm(), self.sums(), outcome)
     }
 
@@ -129,8 +130,8 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
         sheet: Sheet<P>,
         words: Words,
         outcome: Result<u64, E>,
-        patience: Patience<'_>,
-    ) -> Plan<'_, 'm, P, E> {
+        patience: Patience<'_, L::Interrupt>,
+    ) -> Plan<'_, 'm, P, E, L> {
         if sheet.is_spoiled {
             return self.nothing(Err(outcome.err().unwrap_or_else(|| LayoutError::from(ResourceError::OutOfMemory).into())));
         }
@@ -154,7 +155,7 @@ impl<'m, P: Payload> MmWriteGuard<'m, P> {
     }
 
     /// What of a sheet is not as it was. Waits for the readers of what changes before anything does.
-    fn changes(&self, sheet: &Sheet<P>, patience: Patience<'_>) -> Result<Option<Changes<P>>, LayoutError> {
+    fn changes(&self, sheet: &Sheet<P>, patience: Patience<'_, L::Interrupt>) -> Result<Option<Changes<P>>, LayoutError> {
         let (olds, parts) = (&sheet.olds[..], &sheet.parts[..]);
         let is_kept = |(old, part): &(&(Span, Record<P>), &super::sheet::Part<P>)| matches!(&part.body, Body::Old(record) | Body::Owned(record, _) if Shared::ptr_eq(record, &old.1));
         let same_below = olds.iter().zip(parts).take_while(is_kept).count();

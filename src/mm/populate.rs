@@ -5,6 +5,7 @@ use super::sheet::{Body, Part, Sheet};
 use super::{MmReadGuard, MmWriteGuard};
 use crate::addr::Span;
 use crate::error::ResourceError;
+use crate::lock::RawMmLock;
 use crate::vma::{AnonOwner, Owner, Payload, Vma, VmaFlags};
 
 /// Flags that may differ between neighbours with one owner.
@@ -58,11 +59,11 @@ macro_rules! owners {
     };
 }
 
-impl<P> MmReadGuard<'_, P> {
+impl<P, L: RawMmLock> MmReadGuard<'_, P, L> {
     owners!();
 }
 
-impl<P> MmWriteGuard<'_, P> {
+impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     owners!();
 }
 

@@ -9,6 +9,7 @@ use super::accounts::Sums;
 use super::{MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
+use crate::lock::RawMmLock;
 use crate::vma::{Backing, Kind, Owner, Payload, VmaFlags};
 use smallvec::SmallVec;
 
@@ -116,7 +117,7 @@ pub(super) struct Sheet<P> {
 
 impl<P: Payload> Sheet<P> {
     /// Takes down the VMAs that overlap the stretch or touch it.
-    pub(super) fn of(guard: &MmWriteGuard<'_, P>, stretch: Span) -> Result<Self, ResourceError> {
+    pub(super) fn of<L: RawMmLock>(guard: &MmWriteGuard<'_, P, L>, stretch: Span) -> Result<Self, ResourceError> {
         let (count, sums) = (guard.mm().map_count(), guard.sums());
         let (parts, olds, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
         let mut sheet = Self { parts, olds, count, sums, effects, owned, is_spoiled: false };

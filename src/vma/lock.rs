@@ -24,13 +24,13 @@
 //! saw what the hold did, and nothing has changed since: there is no second look. A hold that marked it later, or had not ended, means one.
 //! What writers do elsewhere makes no difference. (After 2^41 holds a mark of long ago may ask for a look that is not needed.)
 //!
-//! **Draining.** The mm has one [`Drain`], since it has one writer. The last reader that leaves while the flag is up tells it. Readers
-//! tell under the drain's mutex, and the writer lowers the flag under it: so either the writer sees the count without the reader, or the
-//! reader comes after and raises the flag.
+//! **Draining.** The mm has one writer, and how he waits is the mm lock's ([`RawMmLock::wait_until`]). The last reader that leaves while
+//! the flag is up has him look again: he raises it by a swap of the word, so either he sees the count without the reader, or the reader
+//! sees the flag.
 
 use crate::error::WaitError;
-use crate::lock::{Interrupt, LOOK};
-use crate::sync::{AtomicU64, Flag, Key, Mutex, Ordering, Park, Parking, seeded};
+use crate::lock::{Interrupt, Lock, RawMmLock};
+use crate::sync::{AtomicU64, Ordering, seeded};
 
 const READERS: u64 = (1 << 20) - 1;
 const DRAINING: u64 = 1 << 20;
@@ -39,53 +39,25 @@ const MARK_SHIFT: u32 = 22;
 const BELOW_MARK: u64 = (1 << MARK_SHIFT) - 1;
 
 /// How long an operation is ready to wait for others.
-#[derive(Clone, Copy, Debug)]
-pub enum Patience<'i> {
+///
+/// `I` is what interrupts a wait for the mm lock ([`RawMmLock::Interrupt`](crate::RawMmLock::Interrupt)).
+#[derive(Debug)]
+pub enum Patience<'i, I: ?Sized = Interrupt> {
     /// Until they have left.
     Forever,
     /// The same, unless interrupted.
-    Unless(&'i Interrupt),
+    Unless(&'i I),
     /// Not at all.
     Never,
 }
 
-/// Who waits for the readers of a VMA to leave: the mm's one writer, or nobody.
-#[derive(Debug)]
-pub(crate) struct Drain {
-    /// What it sleeps under.
-    waiting: Mutex<Option<Key>>,
-    gone: Flag,
-}
-
-impl Drain {
-    pub(crate) fn new() -> Self {
-        Self { waiting: Mutex::new(None), gone: Flag::new() }
-    }
-
-    fn begin(&self, key: Key) {
-        *self.waiting.lock() = Some(key);
-    }
-
-    fn lower(&self) {
-        let waiting = self.waiting.lock();
-        self.gone.lower();
-        drop(waiting);
-    }
-
-    fn end(&self) {
-        *self.waiting.lock() = None;
-    }
-
-    /// The last reader has left. Tells the writer, if one waits still; under the mutex, so that what it sleeps under is there.
-    #[cold]
-    fn tell(&self) {
-        let waiting = self.waiting.lock();
-        if let Some(key) = *waiting {
-            Parking::wake(key, &self.gone);
-        }
-        drop(waiting);
+impl<I: ?Sized> Clone for Patience<'_, I> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
+
+impl<I: ?Sized> Copy for Patience<'_, I> {}
 
 /// What came of an attempt to read-lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +90,7 @@ impl VmaLock {
     /// Read-locks, without waiting. `since` is what the mm's write sequence was before the VMA was looked for; `sequence` loads it now,
     /// with Acquire.
     #[inline]
-    pub(crate) fn try_read(&self, since: u64, sequence: impl Fn() -> u64, drain: &Drain) -> Attempt {
+    pub(crate) fn try_read<L: RawMmLock>(&self, since: u64, sequence: impl Fn() -> u64, mm: &Lock<L>) -> Attempt {
         loop {
             // Acquire: a mark that is seen is seen with the sequence of its hold; pairs with `swap`.
             let word = self.0.load(Ordering::Acquire);
@@ -135,7 +107,7 @@ impl VmaLock {
             // hold begun: pairs with `swap`.
             if self.0.compare_exchange(word, word + 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 if word >> MARK_SHIFT == mark_of(sequence()) >> MARK_SHIFT {
-                    self.unlock_read(drain);
+                    self.unlock_read(mm);
                     return Attempt::Busy;
                 }
                 // The difference of two numbers, in the upper bits: as a signed one it is right where they came round.
@@ -147,12 +119,12 @@ impl VmaLock {
 
     /// Ends a read hold. Touches nothing of the record after its decrement.
     #[inline]
-    pub(crate) fn unlock_read(&self, drain: &Drain) {
+    pub(crate) fn unlock_read<L: RawMmLock>(&self, mm: &Lock<L>) {
         // Release: what was done under the hold comes before the mark; pairs with `swap`.
         let word = self.0.fetch_sub(1, Ordering::Release);
         debug_assert!(word & READERS > 0, "a reader leaves a VMA in which there was none");
         if word & DRAINING != 0 && word & READERS == 1 {
-            drain.tell();
+            mm.look_again();
         }
     }
 
@@ -180,36 +152,27 @@ impl VmaLock {
     ///
     /// # Errors
     /// [`WaitError`]: it is not marked, and readers come as before.
-    pub(crate) fn mark(&self, sequence: u64, drain: &Drain, patience: Patience<'_>) -> Result<(), WaitError> {
+    #[inline]
+    pub(crate) fn mark<L: RawMmLock>(&self, sequence: u64, mm: &Lock<L>, patience: Patience<'_, L::Interrupt>) -> Result<(), WaitError> {
         // Also where it seems to be marked already: a swap, so that a reader who comes after it sees this hold begun.
         if self.mark_or(sequence, 0) {
             return Ok(());
         }
         match patience {
             Patience::Never => Err(WaitError::WouldBlock),
-            Patience::Forever => self.mark_slow(sequence, drain, None),
-            Patience::Unless(interrupt) => self.mark_slow(sequence, drain, Some(interrupt)),
+            Patience::Forever => self.mark_slow(sequence, mm, None),
+            Patience::Unless(interrupt) => self.mark_slow(sequence, mm, Some(interrupt)),
         }
     }
 
     #[cold]
-    fn mark_slow(&self, sequence: u64, drain: &Drain, interrupt: Option<&Interrupt>) -> Result<(), WaitError> {
-        let key = interrupt.map_or_else(|| Key::of(&drain.gone), Interrupt::key);
-        drain.begin(key);
-        let told = loop {
-            drain.lower();
-            if self.mark_or(sequence, DRAINING) {
-                break Ok(());
-            }
-            if interrupt.is_some_and(Interrupt::is_raised) {
-                // Relaxed: readers may come again; tells them nothing.
-                self.0.fetch_and(!DRAINING, Ordering::Relaxed);
-                break Err(WaitError::Interrupted);
-            }
-            Parking::sleep(key, [Some(&drain.gone), interrupt.map(Interrupt::flag)], interrupt.map(|_| LOOK));
-        };
-        drain.end();
-        told
+    fn mark_slow<L: RawMmLock>(&self, sequence: u64, mm: &Lock<L>, interrupt: Option<&L::Interrupt>) -> Result<(), WaitError> {
+        let drained = mm.wait_until(|| self.mark_or(sequence, DRAINING), interrupt);
+        if drained.is_err() {
+            // Relaxed: readers may come again; tells them nothing.
+            self.0.fetch_and(!DRAINING, Ordering::Relaxed);
+        }
+        Ok(drained?)
     }
 
     /// It is in the index no more. For the writer that has marked it: nobody holds it, and nobody ever will again.
@@ -229,16 +192,17 @@ impl VmaLock {
 #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
 mod tests {
     use super::*;
+    use crate::lock::MmLock;
 
     /// 3.12: where the mark comes round, a mark of long ago may look like one of now, and says "busy"; a mark of now says so always.
     #[test]
     fn numbers_that_come_round_are_busy_wrongly_never_free() {
-        let drain = Drain::new();
+        let mm = Lock::new(MmLock::new());
         let round = 1 << (64 - MARK_SHIFT);
         for begun in [1, round - 1, round + 1, u64::MAX - 2, u64::MAX] {
             let lock = VmaLock::new(begun);
             let after = |holds: u64| begun.wrapping_add(holds);
-            assert_eq!(lock.try_read(after(0), || begun, &drain), Attempt::Busy, "marked in this hold");
+            assert_eq!(lock.try_read(after(0), || begun, &mm), Attempt::Busy, "marked in this hold");
             for (since, now, told) in [
                 (after(1), after(1), Attempt::Entered), // the hold has ended
                 (after(1), after(2), Attempt::Entered), // another hold, and not marked in it
@@ -247,12 +211,12 @@ mod tests {
                 (begun.wrapping_sub(1), after(1), Attempt::EnteredSinceMarked), // it began and ended after
                 (begun.wrapping_sub(1), after(2), Attempt::EnteredSinceMarked),
             ] {
-                assert_eq!(lock.try_read(since, || now, &drain), told, "marked {begun}, looked for since {since}, now {now}");
-                lock.unlock_read(&drain);
+                assert_eq!(lock.try_read(since, || now, &mm), told, "marked {begun}, looked for since {since}, now {now}");
+                lock.unlock_read(&mm);
             }
-            assert_eq!(lock.try_read(begun, || begun.wrapping_add(round), &drain), Attempt::Busy, "wrongly, and harmlessly");
-            lock.mark(begun.wrapping_add(2), &drain, Patience::Never).expect("nobody reads");
-            assert_eq!(lock.try_read(begun, || begun.wrapping_add(2), &drain), Attempt::Busy);
+            assert_eq!(lock.try_read(begun, || begun.wrapping_add(round), &mm), Attempt::Busy, "wrongly, and harmlessly");
+            lock.mark(begun.wrapping_add(2), &mm, Patience::Never).expect("nobody reads");
+            assert_eq!(lock.try_read(begun, || begun.wrapping_add(2), &mm), Attempt::Busy);
         }
     }
 
@@ -260,60 +224,59 @@ mod tests {
     /// and the reader finds the word as it was: so it must look again.
     #[test]
     fn a_reader_who_comes_with_a_mark_of_a_round_ago_leaves_again() {
-        let drain = Drain::new();
+        let mm = Lock::new(MmLock::new());
         let round = 1 << (64 - MARK_SHIFT);
         let lock = VmaLock::new(3);
         let now = core::cell::Cell::new(round + 2);
         let sequence = || {
             let seen = now.replace(round + 3);
             if seen == round + 2 {
-                lock.mark(round + 3, &drain, Patience::Never).expect("nobody is inside yet");
+                lock.mark(round + 3, &mm, Patience::Never).expect("nobody is inside yet");
             }
             seen
         };
-        assert_eq!(lock.try_read(0, sequence, &drain), Attempt::Busy);
+        assert_eq!(lock.try_read(0, sequence, &mm), Attempt::Busy);
         assert_eq!(lock.0.load(Ordering::Relaxed) & READERS, 0);
     }
 
     /// 3.3, 3.4, 3.5: readers are counted; a mark waits for them, or does not come; marked comes before detached.
     #[test]
     fn a_mark_needs_all_readers_gone() {
-        let drain = Drain::new();
+        let mm = Lock::new(MmLock::new());
         let lock = VmaLock::new(1);
         for _ in 0..2 {
-            assert_eq!(lock.try_read(2, || 2, &drain), Attempt::Entered);
+            assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Entered);
         }
         for _ in 0..2 {
-            assert_eq!(lock.mark(3, &drain, Patience::Never), Err(WaitError::WouldBlock));
-            lock.unlock_read(&drain);
+            assert_eq!(lock.mark(3, &mm, Patience::Never), Err(WaitError::WouldBlock));
+            lock.unlock_read(&mm);
         }
-        lock.mark(3, &drain, Patience::Never).expect("all have left");
-        lock.mark(3, &drain, Patience::Forever).expect("marked already: nothing to do");
+        lock.mark(3, &mm, Patience::Never).expect("all have left");
+        lock.mark(3, &mm, Patience::Forever).expect("marked already: nothing to do");
         lock.detach();
-        assert_eq!(lock.try_read(3, || 3, &drain), Attempt::Busy, "while the writer that detached it is inside");
-        assert_eq!(lock.try_read(4, || 4, &drain), Attempt::Detached);
+        assert_eq!(lock.try_read(3, || 3, &mm), Attempt::Busy, "while the writer that detached it is inside");
+        assert_eq!(lock.try_read(4, || 4, &mm), Attempt::Detached);
         assert!(lock.is_detached());
     }
 
     /// An interrupted mark leaves nothing behind: readers come as before.
     #[test]
     fn an_interrupted_mark_lets_readers_in_again() {
-        let (drain, interrupt) = (Drain::new(), Interrupt::new());
+        let (mm, interrupt) = (Lock::new(MmLock::new()), Interrupt::new());
         let lock = VmaLock::new(1);
-        assert_eq!(lock.try_read(2, || 2, &drain), Attempt::Entered);
+        assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Entered);
         interrupt.raise();
-        assert_eq!(lock.mark(3, &drain, Patience::Unless(&interrupt)), Err(WaitError::Interrupted));
-        assert_eq!(lock.try_read(3, || 3, &drain), Attempt::Entered, "not marked, not draining");
-        assert!(drain.waiting.lock().is_none());
+        assert_eq!(lock.mark(3, &mm, Patience::Unless(&interrupt)), Err(WaitError::Interrupted));
+        assert_eq!(lock.try_read(3, || 3, &mm), Attempt::Entered, "not marked, not draining");
     }
 
     /// More readers than can be counted are told "busy".
     #[test]
     fn readers_that_cannot_be_counted_are_refused() {
-        let drain = Drain::new();
+        let mm = Lock::new(MmLock::new());
         let lock = VmaLock(AtomicU64::new(READERS - 1));
-        assert_eq!(lock.try_read(2, || 2, &drain), Attempt::Entered);
-        assert_eq!(lock.try_read(2, || 2, &drain), Attempt::Busy);
+        assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Entered);
+        assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Busy);
         assert_eq!(lock.0.load(Ordering::Relaxed), READERS);
     }
 }

@@ -1,12 +1,12 @@
 //! The fault path: part 1 of `docs/semantics.md`, a test a rule.
 
+use super::mm_lock::{FaultContext, Interrupt, Mm, MmWriteGuard};
 use super::vma::{DOWN, RW, UP, layout, mm_of, mm_with, page};
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::thread;
 use vmaple::{
-    Access, ExpandError, Fault, FaultContext, FaultedVma, Interrupt, Limit, Limits, Mm, MmStats, MmWriteGuard, PAGE_SIZE, SegvCode, Signal,
-    UpgradePolicy, VmaFlags, VmaSpec,
+    Access, ExpandError, Fault, FaultedVma, Limit, Limits, MmStats, PAGE_SIZE, SegvCode, Signal, UpgradePolicy, VmaFlags, VmaSpec,
 };
 
 const NO_FIXUP: FaultContext<'static> = FaultContext::KernelWithoutFixup;

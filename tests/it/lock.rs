@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use vmaple::{Interrupt, Interrupted, MmLock, RangeMap, RawMmLock};
+use vmaple::{ExpandError, Interrupt, Interrupted, Mm, MmLock, Patience, RangeMap, RawMmLock, VmaFlags, VmaSpec, WaitError};
 
 fn map() -> RangeMap<u64> {
     RangeMap::builder().private_epochs().build_from([(10..20u64, 1u64), (30..40, 2)]).expect("sorted")
@@ -462,4 +462,35 @@ fn a_map_stands_on_the_embedders_lock() {
     drop(reader);
     let _other: &RangeMap<u64, Counting> = &copy;
     assert_eq!(copy.write().lookup(55).map(|entry| *entry.value()), Some(3));
+}
+
+/// A lock that brings no way to sleep for the readers of a VMA has one: it polls, for their leaving and for the interrupt.
+#[test]
+fn an_address_space_on_it_polls_for_the_readers_of_a_vma() {
+    let (mm, interrupt) = (Mm::new().with_lock(Counting::default()), Interrupt::new());
+    mm.write().map(0x80_0000..0x80_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
+    thread::scope(|threads| {
+        let grow = |to: u64| {
+            let (mm, interrupt) = (&mm, &interrupt);
+            threads.spawn(move || mm.write().expand_down_with(to, Patience::Unless(interrupt)).map(|span| span.start()))
+        };
+        let _raise = RaiseOnDrop(&interrupt);
+        let held = mm.lock_vma(0x80_0000).expect("free");
+        let grows = grow(0x7f_f000);
+        while mm.lock_vma(0x80_0000).is_ok() {
+            thread::yield_now();
+        }
+        drop(held);
+        assert_eq!(grows.join().expect("no panic"), Ok(0x7f_f000));
+
+        let held = mm.lock_vma(0x80_0000).expect("the hold has ended");
+        let killed = grow(0x7f_e000);
+        while mm.lock_vma(0x80_0000).is_ok() {
+            thread::yield_now();
+        }
+        interrupt.raise_from_signal();
+        assert_eq!(killed.join().expect("no panic"), Err(ExpandError::Wait(WaitError::Interrupted)));
+        assert!(mm.lock_vma(0x80_0000).is_ok(), "beside the first, which is inside still");
+        drop(held);
+    });
 }

@@ -1,9 +1,14 @@
 //! The integration tests, one binary: the library through its public face, at its real fan-out.
 
+#![allow(clippy::duplicate_mod, reason = "`foreign` has the tests of the fault path once more, over another lock")]
+
 mod faces;
 mod fault;
 mod fault_model;
 mod fault_sequences;
+// Nothing in it is unsafe, and it is what Miri has seen over the default lock.
+#[cfg(not(miri))]
+mod foreign;
 mod growth;
 mod history;
 // It reads the repository and runs nothing of the library: nothing for Miri.
@@ -27,6 +32,16 @@ mod versions;
 mod vma;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The types over the default lock; `foreign` has those over another.
+mod mm_lock {
+    pub(crate) use vmaple::{FaultContext, Interrupt, Mm, MmWriteGuard};
+
+    /// An empty address space over it.
+    pub(crate) fn mm<P>(map: vmaple::Builder, limits: vmaple::Limits) -> Mm<P> {
+        Mm::with(map, limits)
+    }
+}
 
 /// Tells other threads to end when it is dropped: also where the test fails, which would wait for them for ever.
 struct Ends<'e>(&'e AtomicBool);

@@ -2,6 +2,7 @@
 //!
 //! Maps are drawn with a letter a page: `S` a stack, `A` anonymous memory, `.` nothing.
 
+use super::mm_lock::{self, Interrupt, Mm};
 #[cfg(debug_assertions)]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,12 +10,12 @@ use std::sync::Arc;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use vmaple::{
-    Access, AnonOwner, Backing, Interrupt, LayoutError, Limits, LockVmaError, MapCause, Mm, MunmapError, ObjectId, PAGE_SIZE, Patience,
-    RangeMap, Shared, VmaFlags, VmaSpec, WaitError,
-};
 #[cfg(debug_assertions)]
-use vmaple::{Fault, FaultContext};
+use vmaple::Fault;
+use vmaple::{
+    Access, AnonOwner, Backing, LayoutError, Limits, LockVmaError, MapCause, MunmapError, ObjectId, PAGE_SIZE, Patience, RangeMap, Shared,
+    VmaFlags, VmaSpec, WaitError,
+};
 
 pub(crate) const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 pub(crate) const DOWN: VmaFlags = RW.union(VmaFlags::GROWSDOWN);
@@ -29,7 +30,7 @@ pub(crate) fn page(n: u64) -> u64 {
 pub(crate) fn mm_with(change: impl FnOnce(&mut Limits)) -> Mm {
     let mut limits = Limits::default();
     change(&mut limits);
-    Mm::with(RangeMap::builder().private_epochs(), limits)
+    mm_lock::mm(RangeMap::builder().private_epochs(), limits)
 }
 
 /// An address space with a guard gap of two pages, and these VMAs, in pages.
@@ -71,7 +72,7 @@ fn flags_say_what_is_allowed() {
 /// after   A..A    each with a record of its own, the same linear offset, the payload cloned
 #[test]
 fn a_split_keeps_what_each_address_is_backed_by() {
-    let mm: Mm<Arc<str>> = Mm::with(RangeMap::builder().private_epochs(), Limits::default());
+    let mm: Mm<Arc<str>> = mm_lock::mm(RangeMap::builder().private_epochs(), Limits::default());
     let spec = VmaSpec::of_object(ObjectId(7), 0x5000, RW).owned_by(AnonOwner(3)).with_payload(Arc::from("text"));
     mm.write().map(page(0)..page(4), spec).expect("free");
     let before = Shared::clone(mm.read().vma(page(0)).expect("mapped").record());
@@ -336,11 +337,12 @@ fn rule_3_11_waiting_for_the_mm_lock_is_refused() {
             &|| drop(mm.read()),
             &|| drop(mm.write()),
             &|| _ = mm.read_unless(&interrupt).is_ok(),
-            &|| _ = mm.find_vma_for_fault(page(0), FaultContext::User(&interrupt)).is_ok(),
-            &|| _ = mm.handle_fault(page(6), Access::Read, FaultContext::KernelWithFixup(&interrupt)).is_ok(),
+            &|| _ = mm.find_vma_for_fault(page(0), mm_lock::FaultContext::User(&interrupt)).is_ok(),
+            &|| _ = mm.handle_fault(page(6), Access::Read, mm_lock::FaultContext::KernelWithFixup(&interrupt)).is_ok(),
         ];
         let said: Vec<String> = waits.iter().map(|wait| panicked(wait)).collect();
-        let refused = (mm.try_read().is_none(), mm.handle_fault(page(6), Access::Read, FaultContext::KernelWithoutFixup).map(drop));
+        let refused =
+            (mm.try_read().is_none(), mm.handle_fault(page(6), Access::Read, mm_lock::FaultContext::KernelWithoutFixup).map(drop));
         drop(guards.0);
         let still = panicked(&|| drop(mm.read()));
         drop(guards.1);
@@ -402,7 +404,7 @@ fn rule_3_7_no_hole_is_told_where_none_is() {
                 walks += 1;
             }
         });
-        let _ends = super::Ends(&stop);
+        let _ends = crate::Ends(&stop);
         for round in 0..ROUNDS {
             let mut writer = mm.write();
             match round % 4 {
