@@ -38,6 +38,11 @@
 //! | find a VMA and lock it, without the mm lock | [`Mm::lock_vma`] | the VMA's own lock |
 //! | find a VMA under the mm lock, growing a stack to it | [`Mm::find_vma_for_fault`] | the mm lock for reading |
 //! | map, unmap, grow | [`Mm::write`] | the mm lock for writing |
+//!
+//! # Features
+//! * `parking` (default): who waits for a lock sleeps, by `parking_lot_core`. Without it nothing of the system is called but a yield: a
+//!   waiter spins, in growing turns, and then gives its turn to others between looks. The same guarantees, orders of waiting and
+//!   interrupts; for short holds, or where that dependency cannot be.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 // The integration tests' oracle, sequences and shapes are compiled here once more, at fan-out 4: `FANOUT` is small in unit tests.

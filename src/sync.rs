@@ -10,6 +10,8 @@
 //! | `--cfg vmaple_loom` | loom | `Model` | loom's condition variable |
 //! | `--cfg vmaple_shuttle` | shuttle | `Model` | shuttle's |
 //!
+//! Without the feature `parking` the plain build and `vmaple_model` spin where they would sleep.
+//!
 //! Two rules. A field that is published is an atomic or a [`Plain`]: a bare field is invisible to loom. And the writer reads
 //! what only it changes by [`owner_load`]: stock loom hides interleavings of a thread that loads an atomic and then stores to
 //! it (tokio-rs/loom#392), and the unsynchronized load checks besides that there is one writer.
@@ -21,6 +23,8 @@ mod model;
 mod park;
 mod pause;
 mod shared;
+#[cfg(all(not(feature = "parking"), not(any(vmaple_loom, vmaple_shuttle))))]
+mod spinning;
 
 #[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model)))]
 pub(crate) use epoch::Epoch as Collector;

@@ -1,17 +1,20 @@
 //! Sleeping until woken: what a lock's slow path needs of the system.
 //!
 //! The lock comes in. A thread sleeps under a [`Key`] while [`Flag`]s are down; to raise one of them wakes the key. On the machine
-//! that is `parking_lot_core`; in models a mutex and a condition variable of the checker, so that the lock above runs as it is and the
-//! checker sees each step of it.
+//! that is `parking_lot_core`, or, without the feature `parking`, a spin on the flags (`spinning`); in models a mutex and a condition
+//! variable of the checker, so that the lock above runs as it is and the checker sees each step of it.
 
 use super::prim::AtomicU64;
 use core::time::Duration;
 use std::sync::atomic::Ordering;
 
-#[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
+#[cfg(all(feature = "parking", not(any(vmaple_loom, vmaple_shuttle))))]
 pub(crate) use machine::{Mutex, Parking};
 #[cfg(any(vmaple_loom, vmaple_shuttle))]
 pub(crate) use model::{Mutex, Parking};
+
+#[cfg(all(not(feature = "parking"), not(any(vmaple_loom, vmaple_shuttle))))]
+pub(crate) use super::spinning::{Mutex, Parking};
 
 /// What is slept under: an address that belongs to the sleeper, or to what it sleeps for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +61,7 @@ impl Flag {
     }
 }
 
-/// How a thread sleeps. Small, so that a system without `std` can bring its own: spinning on the flags will do.
+/// How a thread sleeps. Small, so that another way is soon brought.
 pub(crate) trait Park {
     /// Sleeps until the key is woken or the limit is over, and not at all if a flag is up. May return early.
     ///
@@ -72,11 +75,11 @@ pub(crate) trait Park {
     fn wake(key: Key, flag: &Flag);
 }
 
-fn any_up(flags: [Option<&Flag>; 2]) -> bool {
+pub(super) fn any_up(flags: [Option<&Flag>; 2]) -> bool {
     flags.into_iter().flatten().any(Flag::is_up)
 }
 
-#[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
+#[cfg(all(feature = "parking", not(any(vmaple_loom, vmaple_shuttle))))]
 #[allow(unsafe_code, reason = "parking_lot_core trusts its callers with the key and with what they do under its lock")]
 mod machine {
     use super::{Flag, Key, Park, any_up};
