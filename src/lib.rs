@@ -34,7 +34,7 @@
 //!
 //! | to | through | what is held |
 //! |---|---|---|
-//! | handle a fault | [`Mm::handle_fault`] | the VMA's own lock, or the mm lock for reading |
+//! | handle a fault | [`Mm::handle_fault`], or a kept [`MmReader`] | the VMA's own lock, or the mm lock for reading |
 //! | find a VMA and lock it, without the mm lock | [`Mm::lock_vma`] | the VMA's own lock |
 //! | find a VMA under the mm lock, growing a stack to it | [`Mm::find_vma_for_fault`] | the mm lock for reading |
 //! | map, unmap, grow | [`Mm::write`] | the mm lock for writing |
@@ -80,7 +80,7 @@ pub use fault::{FaultContext, FaultedVma};
 pub use lock::{Interrupt, MmLock, RawMmLock, Speculation};
 pub use map::{BudgetPolicy, Builder, Cursor, PinGuard, RangeMap, ReadGuard, Reader, WriteGuard};
 pub use mm::{
-    Advice, GuardGapPolicy, LayoutPolicy, Limits, LockAll, LockedVma, MapCountLimit, MapRequest, Mm, MmPin, MmReadGuard, MmStats,
+    Advice, GuardGapPolicy, LayoutPolicy, Limits, LockAll, LockedVma, MapCountLimit, MapRequest, Mm, MmPin, MmReadGuard, MmReader, MmStats,
     MmWriteGuard, MremapFlags, PartialEffects, Plan, Roads, UpgradePolicy, VmaGuard,
 };
 pub use sync::Shared;

@@ -112,17 +112,26 @@ pub trait Faults: Send + Sync + Sized + 'static {
     /// The name in all output.
     const NAME: &'static str;
 
+    /// A thread's way to have faults served.
+    type Server<'s>: Serves;
+
     /// The address space of these regions.
     fn of(regions: &[Region]) -> Self;
 
-    /// Serves a write fault: the region that contains the address and allows it, grown if it must be. It stays while the answer lives.
-    fn fault(&self, address: u64) -> Option<impl Held>;
+    /// The calling thread's way to have faults served.
+    fn server(&self) -> Self::Server<'_>;
 
     /// Maps a region where there is nothing.
     fn map(&self, region: Region);
 
     /// Unmaps a whole region.
     fn unmap(&self, region: Region);
+}
+
+/// Serves the faults of one thread.
+pub trait Serves {
+    /// Serves a write fault: the region that contains the address and allows it, grown if it must be. It stays while the answer lives.
+    fn fault(&mut self, address: u64) -> Option<impl Held>;
 }
 
 /// A region that stays, with its bounds.

@@ -3,7 +3,7 @@
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::{ExpandError, Limit};
 use crate::lock::RawMmLock;
-use crate::mm::{Found, Limits, MmWriteGuard};
+use crate::mm::{Limits, MmWriteGuard};
 use crate::vma::{Patience, VmaFlags, VmaRecord};
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
@@ -39,21 +39,22 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// # Errors
     /// As [`expand_down`](Self::expand_down).
     pub fn expand_down_with(&mut self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Span, ExpandError> {
-        let found = Found::of(self.find(address).ok_or(ExpandError::Absent { at: address })?);
+        let vma = self.find(address).ok_or(ExpandError::Absent { at: address })?;
+        let (span, record) = (vma.span(), vma.record().clone());
         let limits = self.mm().limits_now();
-        self.grow_down(&found, address, &limits, patience)
+        self.grow_down(span, &record, address, &limits, patience)
     }
 
     /// The same for a VMA that was found already: under this guard, or under the read guard that it was before an upgrade. Looked for
     /// once, it is not looked for again.
     pub(super) fn grow_down(
         &mut self,
-        found: &Found<P>,
+        span: Span,
+        record: &VmaRecord<P>,
         address: u64,
         limits: &Limits,
         patience: Patience<'_, L::Interrupt>,
     ) -> Result<Span, ExpandError> {
-        let &Found { span, ref record } = found;
         let page = page_floor(address);
         let grown = Span::from_entry(page.min(span.start()), span.last());
 

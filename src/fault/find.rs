@@ -3,25 +3,9 @@
 use super::FaultContext;
 use crate::error::Fault;
 use crate::lock::RawMmLock;
-use crate::mm::{Found, LockedVma, Mm, MmReadGuard, MmWriteGuard, Road, UpgradePolicy};
+use crate::mm::{LockedVma, Mm, Road, UpgradePolicy, WriteLockedVma};
 use crate::sync::seeded;
-use crate::vma::{Patience, Vma, VmaFlags};
-
-/// What is at an address, or could be.
-enum Look<P> {
-    Hit(Found<P>),
-    /// A stack is above, and grows down.
-    Growable(Found<P>),
-    Miss,
-}
-
-fn look<P>(found: Option<Vma<'_, P>>, address: u64) -> Look<P> {
-    match found {
-        Some(vma) if vma.start() <= address => Look::Hit(Found::of(vma)),
-        Some(vma) if vma.flags().contains(VmaFlags::GROWSDOWN) => Look::Growable(Found::of(vma)),
-        _ => Look::Miss,
-    }
-}
+use crate::vma::{Patience, VmaFlags};
 
 impl<P, L: RawMmLock> Mm<P, L> {
     /// Finds the VMA of a fault and read-locks the mm, growing a stack down to the address where one can: Linux's
@@ -58,37 +42,40 @@ impl<P, L: RawMmLock> Mm<P, L> {
 
     /// One step of the rules a line.
     fn find_or_grow(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<(LockedVma<'_, P, L>, Road), Fault> {
+        let unmapped = Fault::Unmapped { at: address };
         let reader = self.read_with(patience)?; // 1.1, 1.2
-        let found = match look(reader.find(address), address) {
-            Look::Hit(found) => return Ok((reader.keeping(found), Road::MmRead)), // 1.3
-            Look::Miss => return Err(Fault::Unmapped { at: address }),            // 1.4
-            Look::Growable(found) => found,
-        };
+        let vma = reader.into_first(address).map_err(|_| unmapped)?; // 1.4
+        if vma.span().contains(address) {
+            return Ok((vma, Road::MmRead)); // 1.3
+        }
+        if !vma.flags().contains(VmaFlags::GROWSDOWN) {
+            return Err(unmapped); // 1.4
+        }
         let limits = self.limits_now();
-        let (mut writer, mut found, road) = match reader.upgrade_by(limits.upgrade) {
-            Ok(writer) => (writer, found, Road::Upgraded), // 1.5: what was found is still so
-            Err(reader) => {
-                drop(found); // the index has it still: no payload is dropped while anything is locked
-                drop(reader); // 1.6: first
+        let (mut vma, road) = match vma.upgrade_by(limits.upgrade) {
+            Ok(vma) => (vma, Road::Upgraded), // 1.5: what was found is still so
+            Err(vma) => {
+                drop(vma); // 1.6: first
                 // Unlike in Linux, who must not wait gets the lock still if it is free.
                 let writer = self.write_with(patience)?;
-                match look(writer.find(address), address) {
-                    Look::Hit(found) if !seeded("recheck_left_out") => {
-                        return Ok((writer.downgrade().keeping(found), Road::FoundAgain)); // 1.7
-                    }
-                    Look::Hit(found) | Look::Growable(found) => (writer, found, Road::Retaken),
-                    Look::Miss => return Err(Fault::Unmapped { at: address }),
+                let vma = writer.into_first(address).ok_or(unmapped)?; // 1.7
+                if vma.span().contains(address) && !seeded("recheck_left_out") {
+                    return Ok((vma.downgrade(), Road::FoundAgain));
                 }
+                if !vma.flags().contains(VmaFlags::GROWSDOWN) {
+                    return Err(unmapped);
+                }
+                (vma, Road::Retaken)
             }
         };
-        found.span = writer.grow_down(&found, address, &limits, patience)?; // 1.8
-        Ok((writer.downgrade().keeping(found), road)) // 1.9
+        vma.grow(|writer, span, record| writer.grow_down(span, record, address, &limits, patience))?; // 1.8
+        Ok((vma.downgrade(), road)) // 1.9
     }
 }
 
-impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
+impl<'m, P, L: RawMmLock> LockedVma<'m, P, L> {
     /// Upgrades, if the policy has it tried and nobody else is inside.
-    fn upgrade_by(self, policy: UpgradePolicy) -> Result<MmWriteGuard<'m, P, L>, Self> {
+    fn upgrade_by(self, policy: UpgradePolicy) -> Result<WriteLockedVma<'m, P, L>, Self> {
         match policy {
             UpgradePolicy::Optimistic => self.try_upgrade(),
             UpgradePolicy::Never => Err(self),

@@ -4,7 +4,7 @@ use super::FaultContext;
 use crate::addr::{Access, Span};
 use crate::error::Fault;
 use crate::lock::{MmLock, RawMmLock};
-use crate::mm::{LockedVma, Mm, Road, VmaGuard};
+use crate::mm::{LockedVma, Mm, MmReader, Road, VmaGuard};
 use crate::vma::{VmaFlags, VmaRecord};
 use core::fmt;
 use core::ops::Deref;
@@ -79,14 +79,17 @@ impl<P, L: RawMmLock> Mm<P, L> {
         context: FaultContext<'_, L::Interrupt>,
     ) -> Result<FaultedVma<'_, P, L>, Fault> {
         match self.lock_vma(address) {
-            Ok(vma) => {
-                self.note(Road::PerVma);
-                judge(vma.flags(), vma.span(), address, access)?;
-                Ok(FaultedVma::PerVma(vma))
-            }
+            Ok(vma) => self.judge_locked(vma, address, access),
             // Neither busy nor absent is proof.
             Err(_) => self.handle_fault_slow(address, access, context),
         }
+    }
+
+    #[inline]
+    fn judge_locked<'m>(&self, vma: VmaGuard<'m, P, L>, address: u64, access: Access) -> Result<FaultedVma<'m, P, L>, Fault> {
+        self.note(Road::PerVma);
+        judge(vma.flags(), vma.span(), address, access)?;
+        Ok(FaultedVma::PerVma(vma))
     }
 
     #[cold]
@@ -99,6 +102,30 @@ impl<P, L: RawMmLock> Mm<P, L> {
         let vma = self.find_vma_for_fault(address, context)?;
         judge(vma.flags(), vma.span(), address, access)?;
         Ok(FaultedVma::Mm(vma))
+    }
+}
+
+impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
+    /// As [`Mm::handle_fault`], by the kept pin. What it answers does not need the reader.
+    ///
+    /// # Concurrency
+    /// As [`Mm::handle_fault`]. It is at rest before it waits for anything.
+    ///
+    /// # Errors
+    /// As [`Mm::handle_fault`].
+    #[inline]
+    pub fn handle_fault(
+        &mut self,
+        address: u64,
+        access: Access,
+        context: FaultContext<'_, L::Interrupt>,
+    ) -> Result<FaultedVma<'m, P, L>, Fault> {
+        if let Ok(vma) = self.lock_vma(address) {
+            return self.mm().judge_locked(vma, address, access);
+        }
+        // What it waits for may take long, and nothing is to be kept from reuse meanwhile.
+        self.rest();
+        self.mm().handle_fault_slow(address, access, context)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The mm lock's guards: what may be asked of a layout that stands still, and the one key to what changes it.
 
 use super::accounts::Sums;
+use super::kept::Kept;
 use super::{Mm, Record};
 use crate::addr::Span;
 use crate::error::{ExpandError, ExtendError, WaitError};
@@ -15,18 +16,6 @@ use core::ops::Deref;
 
 pub(super) fn vma_of<P>(entry: Entry<'_, Record<P>>) -> Vma<'_, P> {
     Vma::new(entry.span(), entry.value())
-}
-
-/// A VMA that was found while the layout stood still, to be taken along from one guard to the next.
-pub(crate) struct Found<P> {
-    pub(crate) span: Span,
-    pub(crate) record: Record<P>,
-}
-
-impl<P> Found<P> {
-    pub(crate) fn of(vma: Vma<'_, P>) -> Self {
-        Self { span: vma.span(), record: vma.record().clone() }
-    }
 }
 
 /// The questions of both guards.
@@ -102,17 +91,25 @@ impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
     /// # Errors
     /// The guard: no VMA is there.
     pub fn into_locked(self, address: u64) -> Result<LockedVma<'m, P, L>, Self> {
-        match self.vma(address).map(Found::of) {
-            Some(found) => Ok(self.keeping(found)),
-            None => Err(self),
-        }
+        let vma = self.into_first(address)?;
+        if vma.span.contains(address) { Ok(vma) } else { Err(vma.guard) }
     }
 
-    /// The same for what was found already: under this guard, or under the one that it was before an upgrade or a downgrade.
-    pub(crate) fn keeping(self, found: Found<P>) -> LockedVma<'m, P, L> {
-        let Found { span, record } = found;
-        LockedVma { guard: self, span, record }
+    /// The same for the first VMA that ends at or after the address.
+    #[inline]
+    pub(crate) fn into_first(self, address: u64) -> Result<LockedVma<'m, P, L>, Self> {
+        let Some((span, record)) = self.find(address).map(kept) else { return Err(self) };
+        Ok(LockedVma { guard: self, span, record })
     }
+}
+
+/// What was found under a guard that goes with it from here on.
+#[inline]
+fn kept<P>(vma: Vma<'_, P>) -> (Span, Kept<P>) {
+    // SAFETY: K1: the callers found it under the guard that they put beside it, with which it is dropped.
+    #[allow(unsafe_code, reason = "the guard beside it keeps the record")]
+    let record = unsafe { Kept::by_lock(vma.record()) };
+    (vma.span(), record)
 }
 
 impl<P, L: RawMmLock> fmt::Debug for MmReadGuard<'_, P, L> {
@@ -126,8 +123,7 @@ impl<P, L: RawMmLock> fmt::Debug for MmReadGuard<'_, P, L> {
 pub struct LockedVma<'m, P = (), L: RawMmLock = MmLock> {
     guard: MmReadGuard<'m, P, L>,
     span: Span,
-    /// After the guard: should it be the last that holds it, the embedder's code runs when nothing is locked.
-    record: Record<P>,
+    record: Kept<P>,
 }
 
 impl<'m, P, L: RawMmLock> LockedVma<'m, P, L> {
@@ -153,6 +149,15 @@ impl<'m, P, L: RawMmLock> LockedVma<'m, P, L> {
     pub fn into_guard(self) -> MmReadGuard<'m, P, L> {
         self.guard
     }
+
+    /// The same with the mm lock held for writing, as by [`MmReadGuard::try_upgrade`].
+    pub(crate) fn try_upgrade(self) -> Result<WriteLockedVma<'m, P, L>, Self> {
+        let Self { guard, span, record } = self;
+        match guard.try_upgrade() {
+            Ok(guard) => Ok(WriteLockedVma { guard, span, record }),
+            Err(guard) => Err(Self { guard, span, record }),
+        }
+    }
 }
 
 impl<P, L: RawMmLock> Deref for LockedVma<'_, P, L> {
@@ -166,6 +171,37 @@ impl<P, L: RawMmLock> Deref for LockedVma<'_, P, L> {
 impl<P, L: RawMmLock> fmt::Debug for LockedVma<'_, P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LockedVma").field("span", &self.span).finish_non_exhaustive()
+    }
+}
+
+/// A VMA that was found under the mm lock, which is held for writing: to be grown.
+pub(crate) struct WriteLockedVma<'m, P, L: RawMmLock> {
+    guard: MmWriteGuard<'m, P, L>,
+    span: Span,
+    record: Kept<P>,
+}
+
+impl<'m, P, L: RawMmLock> WriteLockedVma<'m, P, L> {
+    pub(crate) fn span(&self) -> Span {
+        self.span
+    }
+
+    pub(crate) fn flags(&self) -> VmaFlags {
+        self.record.flags()
+    }
+
+    /// Changes the bounds: tells a growth what there is, and is told what there is now.
+    pub(crate) fn grow<E>(
+        &mut self,
+        grow: impl FnOnce(&mut MmWriteGuard<'m, P, L>, Span, &VmaRecord<P>) -> Result<Span, E>,
+    ) -> Result<(), E> {
+        self.span = grow(&mut self.guard, self.span, &self.record)?;
+        Ok(())
+    }
+
+    /// The same with the mm lock held for reading, with no moment in between.
+    pub(crate) fn downgrade(self) -> LockedVma<'m, P, L> {
+        LockedVma { guard: self.guard.downgrade(), span: self.span, record: self.record }
     }
 }
 
@@ -204,6 +240,13 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 
     questions!();
+
+    /// The first VMA that ends at or after the address, kept together with the lock; none, and nothing held, where there is none.
+    #[inline]
+    pub(crate) fn into_first(self, address: u64) -> Option<WriteLockedVma<'m, P, L>> {
+        let (span, record) = self.find(address).map(kept)?;
+        Some(WriteLockedVma { guard: self, span, record })
+    }
 
     /// Becomes a read guard, with no moment in between. The write locks on VMAs end with it (3.1).
     pub fn downgrade(self) -> MmReadGuard<'m, P, L> {

@@ -1,6 +1,7 @@
 //! A VMA found and locked without the mm lock: Linux's `lock_vma_under_rcu`.
 
 use super::guard::vma_of;
+use super::kept::Kept;
 use super::{Mm, Record};
 use crate::addr::Span;
 use crate::error::LockVmaError;
@@ -40,6 +41,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
 
     /// Locks what is found, with the bounds that it has then. Where the question is for a first, it is looked for again when it is locked,
     /// so that it is the first at that moment, too; else only if a writer has marked it since.
+    #[inline]
     pub(super) fn lock_found<'e>(
         &self,
         of: Question,
@@ -48,38 +50,56 @@ impl<P, L: RawMmLock> Mm<P, L> {
     where
         P: 'e,
     {
-        let find = || find().ok_or(LockVmaError::Absent);
-        let sequence = || self.map.write_sequence();
         // Before the look: its Acquire lets the look see what the holds before it did.
-        let mut since = sequence();
-        let mut found = find()?;
+        let mut since = self.map.write_sequence();
+        let found = find().ok_or(LockVmaError::Absent)?;
         if seeded("vma_since_after_the_look") {
-            since = sequence();
+            since = self.map.write_sequence();
         }
+        match self.try_lock(&found, since) {
+            Attempt::Entered if of == Question::WhatContains => Ok(VmaGuard::entered(self, found)),
+            attempt => self.lock_found_slow(attempt, found, find),
+        }
+    }
+
+    #[inline]
+    fn try_lock(&self, found: &Entry<'_, Record<P>>, since: u64) -> Attempt {
+        found.value().lock().try_read(since, || self.map.write_sequence(), self.map.lock())
+    }
+
+    /// What was found was not simply locked.
+    #[cold]
+    fn lock_found_slow<'e>(
+        &self,
+        mut attempt: Attempt,
+        mut found: Entry<'e, Record<P>>,
+        find: impl Fn() -> Option<Entry<'e, Record<P>>>,
+    ) -> Result<VmaGuard<'_, P, L>, LockVmaError>
+    where
+        P: 'e,
+    {
         loop {
-            match found.value().lock().try_read(since, sequence, self.map.lock()) {
+            let mut guard = match attempt {
                 Attempt::Busy => return Err(LockVmaError::Busy),
                 // A writer that has ended since has unlinked it: what is there now?
-                Attempt::Detached => {
-                    since = sequence();
-                    found = find()?;
-                }
-                Attempt::Entered if of == Question::WhatContains => return Ok(VmaGuard::entered(self, found)),
-                Attempt::Entered | Attempt::EnteredSinceMarked => {
-                    let mut guard = VmaGuard::entered(self, found);
-                    if seeded("vma_bounds_of_before") {
-                        return Ok(guard);
-                    }
-                    // The bounds that it was found with may be those of a moment before it was locked.
-                    since = sequence();
-                    let again = find()?;
-                    if Shared::ptr_eq(again.value(), &guard.record) {
-                        guard.span = again.span();
-                        return Ok(guard);
-                    }
-                    found = again;
-                }
+                Attempt::Detached => None,
+                Attempt::Entered | Attempt::EnteredSinceMarked => Some(VmaGuard::entered(self, found)),
+            };
+            if seeded("vma_bounds_of_before")
+                && let Some(guard) = guard
+            {
+                return Ok(guard);
             }
+            // The bounds that it was found with may be those of a moment before it was locked.
+            let since = self.map.write_sequence();
+            let again = find().ok_or(LockVmaError::Absent)?;
+            if let Some(mut guard) = guard.take_if(|guard| Shared::ptr_eq(again.value(), &guard.record)) {
+                guard.span = again.span();
+                return Ok(guard);
+            }
+            drop(guard);
+            found = again;
+            attempt = self.try_lock(&found, since);
         }
     }
 }
@@ -145,13 +165,12 @@ impl<P, L: RawMmLock> fmt::Debug for MmPin<'_, P, L> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// If the VMA is unmapped between the end of the hold and the drop's last step, the payload may be dropped here, on this thread, when
-/// nothing is locked.
+/// The guard keeps the record in the index; who wants it beyond the guard clones it ([`record`](Self::record)).
 #[must_use = "the VMA is unlocked when the guard is dropped"]
 pub struct VmaGuard<'m, P = (), L: RawMmLock = MmLock> {
     mm: &'m Mm<P, L>,
     span: Span,
-    record: Record<P>,
+    record: Kept<P>,
     _stays: Stays,
 }
 
@@ -159,7 +178,10 @@ impl<'m, P, L: RawMmLock> VmaGuard<'m, P, L> {
     /// The VMA was just read-locked.
     fn entered(mm: &'m Mm<P, L>, found: Entry<'_, Record<P>>) -> Self {
         mm.map.lock().note_inner();
-        Self { mm, span: found.span(), record: found.value().clone(), _stays: PhantomData }
+        // SAFETY: K2: the VMA is held for reading until the drop, whose last step ends the hold.
+        #[allow(unsafe_code, reason = "the VMA's lock keeps the record")]
+        let record = unsafe { Kept::by_lock(found.value()) };
+        Self { mm, span: found.span(), record, _stays: PhantomData }
     }
 
     /// The VMA's bounds.

@@ -5,7 +5,7 @@
 //!
 //! | held | by | may be assumed |
 //! |---|---|---|
-//! | a pin | [`MmPin`] | records that were read stay readable; nothing of the present |
+//! | a pin | [`MmPin`], [`MmReader`] | records that were read stay readable; nothing of the present |
 //! | a VMA for reading | [`VmaGuard`] | this VMA stays, with its bounds, flags and offset; its neighbours may change |
 //! | the mm lock for reading | [`MmReadGuard`], [`LockedVma`] | the whole layout stands still |
 //! | the mm lock for writing | [`MmWriteGuard`] | and is the holder's to change |
@@ -28,6 +28,7 @@ mod brk;
 mod fork;
 mod gap;
 mod guard;
+mod kept;
 mod limits;
 mod lock_next;
 mod lock_vma;
@@ -42,6 +43,7 @@ mod munmap;
 mod place;
 mod plan;
 mod populate;
+mod reader;
 mod sheet;
 mod state;
 mod stats;
@@ -54,9 +56,10 @@ pub use mlock::LockAll;
 pub use mmap::MapRequest;
 pub use mremap::MremapFlags;
 pub use plan::Plan;
+pub use reader::MmReader;
 pub use stats::{MmStats, Roads};
 
-pub(crate) use guard::Found;
+pub(crate) use guard::WriteLockedVma;
 pub(crate) use stats::Road;
 
 use crate::error::{Interrupted, WaitError};
@@ -164,6 +167,11 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// Pins the calling thread: what is read through the guard stays readable. It promises nothing about the present.
     pub fn pin(&self) -> MmPin<'_, P, L> {
         MmPin::new(self, self.map.pin())
+    }
+
+    /// A kept handle for a thread that faults again and again.
+    pub fn reader(&self) -> MmReader<'_, P, L> {
+        MmReader::new(self, self.map.reader())
     }
 
     /// Locks the layout for reading. Waits for a writer that is inside or waits.

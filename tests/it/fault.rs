@@ -298,6 +298,29 @@ fn rule_1_14_the_roads() {
     assert_eq!(roads(&mm), [2, 0, 1, 0, 0, 1]);
 }
 
+/// 1.14 by a reader that is kept: the same answers, by the same roads.
+#[test]
+fn a_kept_reader_goes_the_same_roads() {
+    let layout = &[(2, 4, RW), (4, 5, VmaFlags::READ), (20, 22, DOWN), (30, 31, VmaFlags::empty())];
+    let (mm, twin) = (mm_of(layout), mm_of(layout));
+    let mut reader = mm.reader();
+    for access in [Access::Write, Access::Read] {
+        // From above, so that the stack grows page by page, and then is there.
+        for n in (0..34).rev().chain(0..34) {
+            let told = reader.handle_fault(page(n) + 7, access, NO_FIXUP).map(|vma| (vma.span(), vma.flags()));
+            let expected = twin.handle_fault(page(n) + 7, access, NO_FIXUP).map(|vma| (vma.span(), vma.flags()));
+            assert_eq!(told, expected, "page {n}, {access:?}");
+        }
+    }
+    assert_eq!(mm.stats(), twin.stats());
+    assert!(mm.stats().roads.per_vma > 0 && mm.stats().roads.upgraded > 0 && mm.stats().roads.failed > 0);
+    assert!(nothing_held(&mm));
+    // What it has answered does not need it.
+    let held = reader.handle_fault(page(3), Access::Write, NO_FIXUP).expect("mapped");
+    drop(reader);
+    assert_eq!((held.span().start(), held.is_attached()), (page(2), true));
+}
+
 /// A writer that works elsewhere in the map, and holds the mm lock, is not in the way of a fault.
 #[test]
 fn a_writer_elsewhere_is_not_in_the_way() {

@@ -4,10 +4,10 @@ use super::floor_flat::FloorFlat;
 use super::floor_stree::FloorStree;
 use super::locked_faults::LockedFaults;
 use super::vm_memory::VmMemory;
-use super::vmaple_mm::{MmLock, PerVma, Retake, Upgrade, VmapleMm};
+use super::vmaple_mm::{MmLock, PerVma, PerVmaReader, Retake, Upgrade, VmapleMm};
 use super::{VmapleBatch, VmapleHeld, VmaplePin, VmapleReader, with_peers};
 use crate::regions::{FLOOR, GapQuestion, PAGE, Region, RegionSet};
-use crate::subject::{Changes, Edits, Faults, FindsGaps, Grows, Held, Index, Iterates, Lookups, Tally};
+use crate::subject::{Changes, Edits, Faults, FindsGaps, Grows, Held, Index, Iterates, Lookups, Serves, Tally};
 
 /// Small ones have a root only; the others are several levels high.
 const SIZES: [usize; 3] = [16, 257, 5_000];
@@ -106,7 +106,8 @@ fn highest_gap(regions: &[Region], question: GapQuestion) -> Option<u64> {
 fn lookups_agree() {
     let names = with_peers!(reads: [VmaplePin, VmapleReader, VmapleHeld, VmapleBatch] peers [VmMemory, FloorStree, FloorFlat]);
     // All but the bare pin, which finds nothing, and those that serve faults or are bare locks.
-    let others = ["vmaple-per-vma", "vmaple-mm-lock", "vmaple-upgrade", "vmaple-retake", "vmaple-lock", "vmaple-lock-raw"];
+    let others =
+        ["vmaple-per-vma-reader", "vmaple-per-vma", "vmaple-mm-lock", "vmaple-upgrade", "vmaple-retake", "vmaple-lock", "vmaple-lock-raw"];
     let others = [&others[..], &[super::LOCK_BASE, "std-rwlock", "floor-pin"]].concat();
     let expected: Vec<&str> = super::NAMES.into_iter().filter(|name| !others.contains(name)).collect();
     assert_eq!(names, expected);
@@ -141,7 +142,8 @@ fn serves_faults<S: Faults>() -> &'static str {
         let set = RegionSet::of(size);
         let space = S::of(set.shuffled());
         let mut model = set.ascending().to_vec();
-        let fault = |address: u64| space.fault(address).map(|held| held.region());
+        let mut server = space.server();
+        let mut fault = |address: u64| server.fault(address).map(|held| held.region());
         for region in &model {
             assert_eq!(fault(region.last), Some(*region), "{}", S::NAME);
         }
@@ -163,6 +165,7 @@ fn serves_faults<S: Faults>() -> &'static str {
 
 #[test]
 fn faults_agree() {
+    serves_faults::<VmapleMm<PerVmaReader>>();
     serves_faults::<VmapleMm<PerVma>>();
     serves_faults::<VmapleMm<MmLock>>();
     serves_faults::<VmapleMm<Upgrade>>();

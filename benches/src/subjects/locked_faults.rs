@@ -4,7 +4,7 @@
 
 use super::vmaple_mm::FLAGS;
 use crate::regions::Region;
-use crate::subject::{Faults, Held};
+use crate::subject::{Faults, Held, Serves};
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use vmaple::{Access, VmaFlags};
@@ -140,6 +140,7 @@ impl<L: Lock> LockedFaults<L> {
 
 impl<L: Lock> Faults for LockedFaults<L> {
     const NAME: &'static str = L::NAME;
+    type Server<'s> = &'s Self;
 
     fn of(regions: &[Region]) -> Self {
         let space = Self(L::around(Map::new()));
@@ -149,17 +150,8 @@ impl<L: Lock> Faults for LockedFaults<L> {
         space
     }
 
-    #[inline]
-    fn fault(&self, address: u64) -> Option<impl Held> {
-        let reader = self.0.read();
-        match look(&reader, address) {
-            Look::Hit(region) => Some(Holding { _hold: reader, region }),
-            Look::Growable(_) => {
-                drop(reader);
-                self.grow(address)
-            }
-            Look::Miss => None,
-        }
+    fn server(&self) -> &Self {
+        self
     }
 
     fn map(&self, region: Region) {
@@ -170,6 +162,21 @@ impl<L: Lock> Faults for LockedFaults<L> {
     fn unmap(&self, region: Region) {
         let before = self.0.write().remove(&region.last);
         assert!(before.is_some(), "the region was mapped");
+    }
+}
+
+impl<L: Lock> Serves for &LockedFaults<L> {
+    #[inline]
+    fn fault(&mut self, address: u64) -> Option<impl Held> {
+        let reader = self.0.read();
+        match look(&reader, address) {
+            Look::Hit(region) => Some(Holding { _hold: reader, region }),
+            Look::Growable(_) => {
+                drop(reader);
+                self.grow(address)
+            }
+            Look::Miss => None,
+        }
     }
 }
 

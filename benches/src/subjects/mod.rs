@@ -47,11 +47,12 @@ pub const LOCK_BASE: &str = <parking_lot::RwLock<()> as locks::Lock>::NAME;
 pub const BASES: [&str; 2] = [BASE, LOCK_BASE];
 
 /// All names, in the order of the output.
-pub const NAMES: [&str; 27] = [
+pub const NAMES: [&str; 28] = [
     "vmaple-pin",
     "vmaple-reader",
     "vmaple-held",
     "vmaple-batch",
+    "vmaple-per-vma-reader",
     "vmaple-per-vma",
     "vmaple-mm-lock",
     "vmaple-upgrade",

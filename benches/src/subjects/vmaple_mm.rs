@@ -2,10 +2,10 @@
 //! lock dropped and taken anew.
 
 use crate::regions::Region;
-use crate::subject::{Faults, Held};
+use crate::subject::{Faults, Held, Serves};
 use std::fmt;
 use std::marker::PhantomData;
-use vmaple::{Access, BudgetPolicy, FaultContext, FaultedVma, Interrupt, Limits, Mm, RangeMap, UpgradePolicy, VmaFlags, VmaSpec};
+use vmaple::{Access, BudgetPolicy, FaultContext, FaultedVma, Interrupt, Limits, Mm, MmReader, RangeMap, UpgradePolicy, VmaFlags, VmaSpec};
 
 /// What every region allows, here and at the peers.
 pub(super) const FLAGS: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE).union(VmaFlags::GROWSDOWN);
@@ -18,12 +18,14 @@ pub trait Road: Send + Sync + 'static {
     /// How a fault that must grow gets from reading to writing.
     const UPGRADE: UpgradePolicy = UpgradePolicy::Optimistic;
 
-    /// Goes there. Under the mm lock, but where a road says otherwise.
-    #[inline]
-    fn fault<'m>(mm: &'m Mm<u64>, address: u64, context: FaultContext<'_>) -> Option<FaultedVma<'m, u64>> {
-        let vma = mm.find_vma_for_fault(address, context).ok()?;
-        vma.flags().allows(Access::Write).then_some(FaultedVma::Mm(vma))
-    }
+    /// What a thread keeps for it.
+    type Way<'m>;
+
+    /// What the calling thread keeps for it.
+    fn way(mm: &Mm<u64>) -> Self::Way<'_>;
+
+    /// Goes there.
+    fn fault<'m>(way: &mut Self::Way<'m>, address: u64, context: FaultContext<'_>) -> Option<FaultedVma<'m, u64>>;
 
     /// Whether it ended on another road.
     #[must_use]
@@ -38,9 +40,14 @@ pub struct PerVma;
 
 impl Road for PerVma {
     const NAME: &'static str = "vmaple-per-vma";
+    type Way<'m> = &'m Mm<u64>;
+
+    fn way(mm: &Mm<u64>) -> &Mm<u64> {
+        mm
+    }
 
     #[inline]
-    fn fault<'m>(mm: &'m Mm<u64>, address: u64, context: FaultContext<'_>) -> Option<FaultedVma<'m, u64>> {
+    fn fault<'m>(mm: &mut Self::Way<'m>, address: u64, context: FaultContext<'_>) -> Option<FaultedVma<'m, u64>> {
         mm.handle_fault(address, Access::Write, context).ok()
     }
 
@@ -49,12 +56,52 @@ impl Road for PerVma {
     }
 }
 
+/// The same by a thread that keeps a reader.
+#[derive(Debug)]
+pub struct PerVmaReader;
+
+impl Road for PerVmaReader {
+    const NAME: &'static str = "vmaple-per-vma-reader";
+    type Way<'m> = MmReader<'m, u64>;
+
+    fn way(mm: &Mm<u64>) -> MmReader<'_, u64> {
+        mm.reader()
+    }
+
+    #[inline]
+    fn fault<'m>(reader: &mut Self::Way<'m>, address: u64, context: FaultContext<'_>) -> Option<FaultedVma<'m, u64>> {
+        reader.handle_fault(address, Access::Write, context).ok()
+    }
+
+    fn is_detour(vma: &FaultedVma<'_, u64>) -> bool {
+        PerVma::is_detour(vma)
+    }
+}
+
+/// A road by the mm lock alone.
+macro_rules! by_mm_lock {
+    () => {
+        type Way<'m> = &'m Mm<u64>;
+
+        fn way(mm: &Mm<u64>) -> &Mm<u64> {
+            mm
+        }
+
+        #[inline]
+        fn fault<'m>(mm: &mut Self::Way<'m>, address: u64, context: FaultContext<'_>) -> Option<FaultedVma<'m, u64>> {
+            let vma = mm.find_vma_for_fault(address, context).ok()?;
+            vma.flags().allows(Access::Write).then_some(FaultedVma::Mm(vma))
+        }
+    };
+}
+
 /// Under the mm lock alone: what Linux's faults did before VMAs had locks.
 #[derive(Debug)]
 pub struct MmLock;
 
 impl Road for MmLock {
     const NAME: &'static str = "vmaple-mm-lock";
+    by_mm_lock!();
 }
 
 /// Growth by an upgrade of the read hold.
@@ -63,6 +110,7 @@ pub struct Upgrade;
 
 impl Road for Upgrade {
     const NAME: &'static str = "vmaple-upgrade";
+    by_mm_lock!();
 }
 
 /// Growth by the lock dropped and taken anew, as in Linux today.
@@ -72,6 +120,7 @@ pub struct Retake;
 impl Road for Retake {
     const NAME: &'static str = "vmaple-retake";
     const UPGRADE: UpgradePolicy = UpgradePolicy::Never;
+    by_mm_lock!();
 }
 
 /// The address space, its faults by one of the roads.
@@ -94,6 +143,7 @@ fn spec(region: Region) -> VmaSpec<u64> {
 
 impl<R: Road> Faults for VmapleMm<R> {
     const NAME: &'static str = R::NAME;
+    type Server<'s> = Server<'s, R>;
 
     fn of(regions: &[Region]) -> Self {
         let mut limits = Limits::default();
@@ -111,9 +161,8 @@ impl<R: Road> Faults for VmapleMm<R> {
         space
     }
 
-    #[inline]
-    fn fault(&self, address: u64) -> Option<impl Held> {
-        R::fault(&self.mm, address, FaultContext::User(&self.killed)).map(|vma| Serving::<R>(vma, PhantomData))
+    fn server(&self) -> Server<'_, R> {
+        Server { way: R::way(&self.mm), killed: &self.killed }
     }
 
     fn map(&self, region: Region) {
@@ -122,6 +171,25 @@ impl<R: Road> Faults for VmapleMm<R> {
 
     fn unmap(&self, region: Region) {
         self.mm.write().munmap(region.start, region.last - region.start + 1).expect("it is whole pages");
+    }
+}
+
+/// A thread that faults.
+pub struct Server<'s, R: Road> {
+    way: R::Way<'s>,
+    killed: &'s Interrupt,
+}
+
+impl<R: Road> fmt::Debug for Server<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+impl<R: Road> Serves for Server<'_, R> {
+    #[inline]
+    fn fault(&mut self, address: u64) -> Option<impl Held> {
+        R::fault(&mut self.way, address, FaultContext::User(self.killed)).map(|vma| Serving::<R>(vma, PhantomData))
     }
 }
 

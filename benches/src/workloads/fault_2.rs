@@ -6,7 +6,7 @@ use crate::cores;
 use crate::regions::RegionSet;
 use crate::subject::Faults;
 use crate::subjects::locked_faults::LockedFaults;
-use crate::subjects::vmaple_mm::{MmLock, PerVma, VmapleMm};
+use crate::subjects::vmaple_mm::{MmLock, PerVma, PerVmaReader, VmapleMm};
 use crate::workload::{Bench, Candidate, Lap, Measure, Round, Workload, chunks};
 use std::sync::{Arc, Barrier};
 

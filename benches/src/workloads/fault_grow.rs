@@ -2,7 +2,7 @@
 //! are filled, the address space is filled anew; that is not measured.
 
 use crate::regions::{Growth, PAGE, RegionSet};
-use crate::subject::{Faults, Held};
+use crate::subject::{Faults, Held, Serves};
 use crate::subjects::locked_faults::LockedFaults;
 use crate::subjects::vmaple_mm::{Retake, Upgrade, VmapleMm};
 use crate::workload::{Bench, Candidate, Lap, Measure, Pace, Workload};
@@ -47,9 +47,10 @@ impl<S: Faults> Grow<S> {
             }
             let left = usize::try_from(ops - pace.ops).unwrap_or(usize::MAX);
             let some = &self.growths[self.done..][..left.min(self.growths.len() - self.done)];
+            let mut server = self.space.server();
             let begin = Instant::now();
             for growth in some {
-                let held = self.space.fault(growth.start).expect("there is room");
+                let held = server.fault(growth.start).expect("there is room");
                 assert_eq!(held.region().start, growth.start, "it has grown to the address");
             }
             pace.elapsed += begin.elapsed();

@@ -1,9 +1,9 @@
 //! `fault-hit`: faults on what is mapped, one thread, nobody beside: found, held, judged, looked at, let go.
 
 use crate::regions::{CHUNK, RegionSet};
-use crate::subject::{Faults, Held};
+use crate::subject::{Faults, Held, Serves};
 use crate::subjects::locked_faults::LockedFaults;
-use crate::subjects::vmaple_mm::{MmLock, PerVma, VmapleMm};
+use crate::subjects::vmaple_mm::{MmLock, PerVma, PerVmaReader, VmapleMm};
 use crate::workload::{Bench, Candidate, Lap, Measure, Pace, Round, Workload, chunks};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ pub(super) const WORKLOAD: Workload =
 macro_rules! by_road {
     ($each:ident) => {
         vec![
+            $each::<VmapleMm<PerVmaReader>>(),
             $each::<VmapleMm<PerVma>>(),
             $each::<VmapleMm<MmLock>>(),
             $each::<LockedFaults<parking_lot::RwLock<_>>>(),
@@ -54,9 +55,10 @@ pub(super) struct Served {
 /// So many chunks of faults.
 pub(super) fn serve(space: &impl Faults, addresses: &[u64], round: &mut Round, chunks: u64) -> Served {
     let (mut served, mut sum) = (Served::default(), 0_u64);
+    let mut server = space.server();
     for _ in 0..chunks {
         for &address in round.chunk(addresses) {
-            if let Some(held) = space.fault(address) {
+            if let Some(held) = server.fault(address) {
                 let region = held.region();
                 served.hits += 1;
                 served.detours += u64::from(held.is_detour());

@@ -6,7 +6,7 @@ use crate::cores;
 use crate::regions::{CHUNK, Region, RegionSet};
 use crate::subject::Faults;
 use crate::subjects::locked_faults::LockedFaults;
-use crate::subjects::vmaple_mm::{MmLock, PerVma, VmapleMm};
+use crate::subjects::vmaple_mm::{MmLock, PerVma, PerVmaReader, VmapleMm};
 use crate::workload::{Bench, Candidate, Lap, Measure, Pace, Round, Workload, chunks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
