@@ -21,6 +21,9 @@ use super::tracer::{SpaceId, Stage, Tracer};
 /// How long the others are held for one call.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How often a snapshot is taken anew because something grew meanwhile; after that it goes without the counters.
+const LOOKS: usize = 8;
+
 impl Tracer {
     /// A thread stopped at the entry of a call of the filter.
     pub(super) fn entered(&mut self, tid: Pid) -> Result<(), RecordError> {
@@ -162,9 +165,16 @@ impl Tracer {
             return;
         }
         space.calls_since_snapshot = 0;
-        if let Ok(seen) = space.look(tid, &mut self.objects, Reason::Snapshot) {
-            space.write_maps(&seen, &mut self.objects);
-            space.write_counts(tid);
+        // Nobody makes calls meanwhile, but another thread's stack may grow: the two must be of one moment.
+        for _ in 0..LOOKS {
+            let before = layout::counts(tid).ok();
+            let Ok(seen) = space.look(tid, &mut self.objects, Reason::Snapshot) else { return };
+            let after = layout::counts(tid).ok();
+            if before == after {
+                space.write_maps(&seen, &mut self.objects);
+                space.write_counts(after);
+                return;
+            }
         }
     }
 

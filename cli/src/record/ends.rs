@@ -224,7 +224,7 @@ impl Tracer {
                 space.settle(&seen, &mut self.objects, Reason::Snapshot);
                 space.write_maps(&seen, &mut self.objects);
                 if let Some(tid) = asked.first() {
-                    space.write_counts(*tid);
+                    space.write_counts(layout::counts(*tid).ok());
                 }
                 Ending::Layout
             }

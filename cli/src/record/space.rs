@@ -204,8 +204,8 @@ impl Space {
     }
 
     /// Writes the counters.
-    pub(super) fn write_counts(&mut self, tid: Pid) {
-        if let Ok(counts) = layout::counts(tid)
+    pub(super) fn write_counts(&mut self, counts: Option<VmCounts>) {
+        if let Some(counts) = counts
             && counts != VmCounts::default()
         {
             self.image.record(&Record::Vm(counts));

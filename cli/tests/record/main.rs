@@ -64,6 +64,19 @@ fn program(name: &str, directory: &TempDir) -> PathBuf {
     path
 }
 
+/// What a snapshot tells of areas and what it tells of pages is of one moment, also where another thread's stack grows.
+#[test]
+fn a_stack_that_grows_meanwhile_does_not_tear_a_snapshot() {
+    let built = tempfile::tempdir().expect("a directory");
+    let recording = record(&["--snapshots", "1"], &[&program("deepening", &built)]);
+    assert_eq!(recording.code, Some(0), "{}", recording.told);
+    let paths = recording.paths("deepening");
+    let replayed = Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("replay").args(&paths).args(["--seconds", "0"]).output();
+    let output = replayed.expect("the program runs");
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{told}");
+}
+
 #[test]
 fn racing_threads_are_recorded_in_their_true_order() {
     let built = tempfile::tempdir().expect("a directory");
