@@ -38,3 +38,14 @@ fn any_sequence_agrees_with_a_model_of_pages() {
     let (tests, size) = if cfg!(miri) { (3, 24) } else { (500, 90) };
     QuickCheck::new().rng(Gen::new(size)).tests(tests).quickcheck((|of: Run| run(of.terms, &of.ops)) as fn(Run));
 }
+
+/// Whatever the fuzz target of this model begins with, and has found.
+#[test]
+fn the_seeds_of_the_fuzz_target_agree_with_a_model_of_pages() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/mm_ops");
+    for seed in std::fs::read_dir(seeds).expect("seeds") {
+        let bytes = std::fs::read(seed.expect("a seed").path()).expect("bytes");
+        let (ops, _) = bytes[1..].as_chunks::<6>();
+        run(bytes[0], &ops.iter().map(|bytes| op(*bytes)).collect::<Vec<_>>());
+    }
+}

@@ -343,13 +343,11 @@ fn is_overlong(verb: Verb) -> bool {
 }
 
 /// Where the model says nothing: of a source of no bytes inside of its target, and of one that comes round, the library and Linux tell
-/// different errors; and of moves to a fixed target of the same length, which may be of several VMAs (5.21), it does not yet tell owners
-/// and what is left behind as the library does. The kernel is asked for these (`vmaple run --fuzz`).
+/// different errors. The kernel is asked for these (`vmaple run --fuzz`).
 fn is_open(verb: Verb) -> bool {
-    let Verb::Mremap { from, old_len, new_len, flags, .. } = verb else { return false };
+    let Verb::Mremap { from, old_len, flags, .. } = verb else { return false };
     let is_round = from.checked_add(old_len).is_none_or(|end| end > u64::MAX - PAGE_SIZE);
-    let is_move_only = old_len == new_len && flags.contains(vmaple::MremapFlags::FIXED);
-    old_len == 0 && flags.bits() > 1 || is_round || is_move_only
+    old_len == 0 && flags.bits() > 1 || is_round
 }
 
 /// Runs operations under some terms.

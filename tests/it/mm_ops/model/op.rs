@@ -227,7 +227,13 @@ pub(crate) fn op(bytes: [u8; 6]) -> Op {
         61 => Verb::UnlockVmas,
         62 if c < 250 => Verb::Fork { child: c % 4 == 0 },
         62 => Verb::Exit,
-        // 55 and 63.
+        // 5.21: as many pages as may be, of several VMAs with gaps between them as a rule.
+        63 => {
+            let len = u64::from(4 + b % 16) * PAGE_SIZE;
+            let flags = MremapFlags::from_bits_retain(if e >= 224 { 7 } else { 3 });
+            Verb::Mremap { from: at, old_len: len, new_len: len, flags, to: other }
+        }
+        // 55
         _ => Verb::Fault { at },
     };
     Op { verb, way }
