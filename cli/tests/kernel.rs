@@ -19,13 +19,13 @@ fn scenario(name: &str) -> String {
 /// The scenarios of the operations hold on the kernel, whole, and the library is as the kernel in them.
 #[test]
 fn the_kernel_does_as_the_scenarios_of_the_operations_say() {
-    let files = ["mmap.vmaple", "mprotect.vmaple", "mremap.vmaple", "flags.vmaple"].map(scenario);
+    let files = ["mmap.vmaple", "mprotect.vmaple", "mremap.vmaple", "flags.vmaple", "count.vmaple"].map(scenario);
     for mode in ["--kernel", "--diff"] {
         let arguments: Vec<&str> = [mode].into_iter().chain(files.iter().map(String::as_str)).collect();
         let output = run(&arguments);
         let told = told(&output);
         assert_eq!(output.status.code(), Some(0), "{mode}\n{told}");
-        assert!(told.contains("4 files: 33 cases") && !told.contains("not for this system"), "{mode}\n{told}");
+        assert!(told.contains("5 files: 49 cases") && !told.contains("not for this system"), "{mode}\n{told}");
     }
 }
 
@@ -43,6 +43,36 @@ fn what_the_system_has_for_all_is_named() {
         assert!(told.contains("the guard gap is one for the whole system, and 256 here  (case one)"), "{told}");
         assert!(told.ends_with("2 cases, 1 assertion held, 1 not for this system\n"), "{told}");
     }
+}
+
+/// The limit on the number of VMAs is judged by the kernel without a change of what the system has. What cannot be had is named.
+#[test]
+fn the_number_of_vmas_is_limited_for_one_process() {
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("s.vmaple");
+    let of_the_system = || std::fs::read_to_string("/proc/sys/vm/max_map_count").expect("a limit");
+    let before = of_the_system();
+    let text = "vmaple-trace 1\n\
+        case one\nset mmap_base 0x2000000\nset max_map_count 3\nmmap 0 0x3000 rw private,anonymous anon - = 0x1ffd000\n\
+        mprotect 0x1ffe000 0x1000 r = 0\nmmap 0 0x1000 x private,anonymous anon - = 0x1ffc000\n\
+        mmap 0 0x1000 none private,anonymous anon - = -ENOMEM\nmunmap 0x1ffd000 0x1000 = 0\nmmap 0 0x1000 none private,anonymous anon - = 0x1ffd000\n\
+        fork = child\nas child\nmmap 0 0x1000 r private,anonymous anon - = -ENOMEM\n\
+        reset\ncase two\nset max_map_count 1\nset max_map_count 2\narea 100000-104000 rw-p - anon -\nmunmap 0x101000 0x1000 = 0\n\
+        munmap 0x102000 1 = 0\nmprotect 0x100000 0x1000 r = 0\ncount 2\n\
+        reset\ncase three\narea 100000-104000 rw-p - anon -\nset max_map_count 2\ncount 7\n\
+        reset\ncase four\nset max_map_count 2\nset mmap_base 0x2000000\ncount 7\n";
+    std::fs::write(&path, text).expect("a temporary file can be written");
+    for mode in ["--kernel", "--diff"] {
+        let output = run(&[mode, path.to_str().expect("temporary names are UTF-8")]);
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(
+            told.contains("is limited before there is one  (case three)") && told.contains("counts what it needs  (case four)"),
+            "{told}"
+        );
+        assert!(told.ends_with("4 cases, 12 assertions held, 2 not for this system\n"), "{told}");
+    }
+    assert_eq!(before, of_the_system());
 }
 
 /// An assertion that the kernel does not hold is told, with the kernel's layout.

@@ -6,6 +6,7 @@
 //! out what the process has beside the region.
 
 mod calls;
+mod crowd;
 mod place;
 mod proc;
 mod settings;
@@ -36,6 +37,9 @@ pub(super) struct KernelSpace {
     end: u64,
     /// What the process has beside the region.
     outside: Vec<Extent>,
+    /// Of that, what fills gaps, and where VMAs are many so that few may be in the region.
+    filled: Vec<Extent>,
+    crowd: Option<Extent>,
     /// What it counts there.
     base: VmCounts,
     bounds: Bounds,
@@ -66,6 +70,12 @@ impl KernelSpace {
     fn arrange(&self, what: &str, number: libc::c_long, arguments: [u64; 6]) -> Result<u64, Refusal> {
         let told = self.call(number, arguments)?;
         told.map_err(|failure| Refusal::Host(format!("{what} is not allowed here: {}", failure.errno)))
+    }
+
+    /// Many system calls that set the scene, each beginning a step further than the one before.
+    fn each(&self, what: &str, number: libc::c_long, arguments: [u64; 3], step: u64, times: u64) -> Result<(), Refusal> {
+        let done = self.worker.call_each(number, arguments, step, times).map_err(|error| lost(&error))?;
+        if u64::try_from(done) == Ok(times) { Ok(()) } else { Err(Refusal::Host(format!("{what}: {done} of {times} are allowed here"))) }
     }
 
     /// The worker's file that an object is.
@@ -139,6 +149,8 @@ impl Space for KernelSpace {
             files,
             end: 0,
             outside: Vec::new(),
+            filled: Vec::new(),
+            crowd: None,
             base: VmCounts::default(),
             bounds: Bounds::default(),
             objects: HashMap::new(),
@@ -225,9 +237,10 @@ impl Space for KernelSpace {
             return Err(Refusal::Host("more processes than lines to them".to_owned()));
         };
         let files = ProcFiles::open(worker.pid()).map_err(|error| lost(&error))?;
-        let Self { end, ref outside, base, ref bounds, ref objects, ref inodes, page, page_at, .. } = *self;
-        let (outside, bounds, objects, inodes) = (outside.clone(), bounds.clone(), objects.clone(), Rc::clone(inodes));
-        Ok(Ok(Self { worker, files, end, outside, base, bounds, objects, inodes, page, page_at }))
+        let Self { end, ref outside, ref filled, crowd, base, ref bounds, ref objects, ref inodes, page, page_at, .. } = *self;
+        let (outside, filled, bounds) = (outside.clone(), filled.clone(), bounds.clone());
+        let (objects, inodes) = (objects.clone(), Rc::clone(inodes));
+        Ok(Ok(Self { worker, files, end, outside, filled, crowd, base, bounds, objects, inodes, page, page_at }))
     }
 
     fn verdict(&self) -> Result<(), Failure> {

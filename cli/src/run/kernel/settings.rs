@@ -1,9 +1,9 @@
 //! The properties of an address space that a process can have to itself: its limits, its privileges, its heap, and where its searches
-//! begin. What is one for the whole system is refused, unless it is so already. `kernel` comes in.
+//! begin. What is one for the whole system is refused, unless it is so already; but see `crowd`. `kernel` comes in.
 
 use super::super::space::Refusal;
 use super::KernelSpace;
-use crate::trace::{self, Limit, Privilege, Setting, VmCounts};
+use crate::trace::{self, Extent, Limit, Privilege, Setting, VmCounts};
 use nix::unistd::Pid;
 use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
@@ -17,7 +17,6 @@ pub(super) const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 /// The lowest address that may be mapped, as it is built into kernels.
 const MMAP_MIN_ADDR: u64 = 0x1_0000;
 const GUARD_GAP_PAGES: u64 = 256;
-const MAX_MAP_COUNT: u64 = 65_530;
 
 /// The last word of what `PR_SET_MM_MAP` is told: no auxiliary vector of 0 bytes, and -1, no file.
 const NO_FILE_NO_AUXV: u64 = 0xffff_ffff_0000_0000;
@@ -104,16 +103,13 @@ impl KernelSpace {
     pub(super) fn set_one(&mut self, setting: Setting) -> Result<(), Refusal> {
         let of_the_system = |what: &str, is: u64| Err(Refusal::Host(format!("{what} is one for the whole system, and {is} here")));
         match setting {
-            Setting::Page(PAGE_SIZE)
-            | Setting::TaskSize(TASK_SIZE)
-            | Setting::GuardGap(GUARD_GAP_PAGES)
-            | Setting::MaxMapCount(MAX_MAP_COUNT) => Ok(()),
+            Setting::Page(PAGE_SIZE) | Setting::TaskSize(TASK_SIZE) | Setting::GuardGap(GUARD_GAP_PAGES) => Ok(()),
             Setting::Page(_) => of_the_system("the size of a page", PAGE_SIZE),
             Setting::TaskSize(_) => of_the_system("the end of the addresses", TASK_SIZE),
             Setting::MmapMinAddr(addr) if addr == Self::mmap_min_addr() => Ok(()),
             Setting::MmapMinAddr(_) => of_the_system("the lowest address", Self::mmap_min_addr()),
             Setting::GuardGap(_) => of_the_system("the guard gap", GUARD_GAP_PAGES),
-            Setting::MaxMapCount(_) => of_the_system("the number of VMAs", MAX_MAP_COUNT),
+            Setting::MaxMapCount(count) => self.leave_room_for(count),
             Setting::MmapBase(base) => self.fill_from(base),
             Setting::BrkStart(start) => self.move_heap(start),
             Setting::Limit(resource, limit) => {
@@ -147,6 +143,9 @@ impl KernelSpace {
         if base > self.end || !base.is_multiple_of(PAGE_SIZE) {
             return Err(Refusal::Host(format!("searches can begin at {:#x} or below", self.end)));
         }
+        if self.crowd.is_some() {
+            return Err(Refusal::Host("`set mmap_base` comes before `set max_map_count`, which counts what it needs".to_owned()));
+        }
         let mut at = base;
         let mut gaps = Vec::new();
         for extent in &self.outside {
@@ -162,6 +161,7 @@ impl KernelSpace {
         for (at, len) in gaps {
             let flags = u64::from(flags.cast_unsigned());
             self.arrange("a mapping that fills a gap", libc::SYS_mmap, [at, len, 0, flags, u64::MAX, 0])?;
+            self.filled.push(Extent { start: at, end: at + len });
         }
         self.survey()?;
         self.set_limits()

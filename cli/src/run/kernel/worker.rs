@@ -22,6 +22,7 @@ const LINES: usize = 6;
 const WORDS: usize = 8;
 const CALL: u64 = 0;
 const FORK: u64 = 1;
+const EACH: u64 = 2;
 
 /// How deep the stack of a worker is touched before it is limited.
 const STACK_BYTES: usize = 16 << 10;
@@ -81,6 +82,11 @@ impl Worker {
         self.ask(words)
     }
 
+    /// Has it make a system call of three arguments so many times, the first argument larger by the step each time, to the first that fails.
+    pub(super) fn call_each(&self, number: libc::c_long, [first, second, third]: [u64; 3], step: u64, times: u64) -> io::Result<i64> {
+        self.ask([EACH, number.cast_unsigned(), first, second, third, step, times, 0])
+    }
+
     /// Has it fork; none where there are too many already.
     pub(super) fn fork(&self) -> io::Result<Option<Self>> {
         let Some((number, line)) = self.spare.borrow_mut().pop() else { return Ok(None) };
@@ -128,28 +134,43 @@ fn serve(ends: [RawFd; LINES]) -> ! {
             // SAFETY: nothing is left to be done.
             unsafe { libc::_exit(0) }
         }
-        let answer = if words[0] == FORK {
-            let child_line = usize::try_from(words[1]).ok().and_then(|number| ends.get(number)).copied().unwrap_or(-1);
-            // SAFETY: as in `start`; this process has one thread.
-            let child = unsafe { libc::fork() };
-            // SAFETY: one of two lines, and the process does not use that one any more.
-            unsafe { libc::close(if child == 0 { line } else { child_line }) };
-            if child == 0 {
-                line = child_line;
-                continue;
+        let answer = match words {
+            [FORK, number, ..] => {
+                let child_line = usize::try_from(number).ok().and_then(|number| ends.get(number)).copied().unwrap_or(-1);
+                // SAFETY: as in `start`; this process has one thread.
+                let child = unsafe { libc::fork() };
+                // SAFETY: one of two lines, and the process does not use that one any more.
+                unsafe { libc::close(if child == 0 { line } else { child_line }) };
+                if child == 0 {
+                    line = child_line;
+                    continue;
+                }
+                i64::from(child)
             }
-            i64::from(child)
-        } else {
-            // SAFETY: whatever it does, it does to this process, which has nothing to lose. Its code, its stack and its line lie outside
-            // of the region that scenarios may name, which `kernel` looks at.
-            let told = unsafe { libc::syscall(words[1].cast_signed(), words[2], words[3], words[4], words[5], words[6], words[7]) };
-            if told == -1 { -i64::from(last_error()) } else { told }
+            [EACH, number, first, second, third, step, times, _] => {
+                // SAFETY: this is a worker.
+                let told = (0..times).map(|n| unsafe { make(number, [first + n * step, second, third, 0, 0, 0]) });
+                i64::try_from(told.take_while(|told| *told >= 0).count()).unwrap_or(i64::MAX)
+            }
+            // SAFETY: this is a worker.
+            [_, number, arguments @ ..] => unsafe { make(number, arguments) },
         };
         if !tell(line, answer) {
             // SAFETY: nobody listens any more.
             unsafe { libc::_exit(0) }
         }
     }
+}
+
+/// Makes a system call; a value, or an error below zero.
+///
+/// # Safety
+/// This process is a worker, which has nothing to lose.
+unsafe fn make(number: u64, [a, b, c, d, e, f]: [u64; 6]) -> i64 {
+    // SAFETY: whatever it does, it does to a worker. Its code, its stack and its line lie outside of the region that scenarios may name,
+    // which `kernel` looks at.
+    let told = unsafe { libc::syscall(number.cast_signed(), a, b, c, d, e, f) };
+    if told == -1 { -i64::from(last_error()) } else { told }
 }
 
 fn last_error() -> i32 {
