@@ -21,3 +21,12 @@ need() {
 
 # apart NAME: builds in a directory of its own, so that steps with other compiler flags do not rebuild each other's work.
 apart() { export CARGO_TARGET_DIR=$target/ci/$1; }
+
+# cases DIR: the cases of the scenarios, a file each, as seeds of the fuzzer that executes them.
+cases() {
+    mkdir -p "$1"
+    awk -v into="$1" '
+        FNR == 1 || /^reset$/ { close(file); file = into "/" ++count; print "vmaple-trace 1" > file; next }
+        { print > file }
+    ' tests/scenarios/*.vmaple
+}

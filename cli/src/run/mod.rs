@@ -4,7 +4,8 @@
 //! the library's; `apply` has an arm for each system call. What *compares* is the `runner`: it reads the records, keeps the address
 //! spaces by name (`spaces`), asks, compares (`layout`), and hands what differs to the `report`. It does not know who executes.
 //!
-//! `replay` comes in, too: it has the library's space follow a recording (`replay::exact`).
+//! `replay` comes in, too: it has the library's space follow a recording (`replay::exact`). So do the fuzz targets: `scenario_parse` through
+//! [`against_library`], `kernel_diff` through [`in_step`].
 
 pub(crate) mod apply;
 pub(crate) mod area;
@@ -25,10 +26,11 @@ use crate::args::RunArgs;
 use crate::trace::Reader;
 use anyhow::Result;
 use diff::Both;
+pub use fuzz::in_step;
 use kernel::KernelSpace;
 use model::MmSpace;
 use report::{Report, Tally};
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Who executes.
@@ -85,6 +87,18 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         (0, _) => 1,
         _ => 2,
     }))
+}
+
+/// Executes a scenario against an address space of the library, and writes down what differs. Tells how many address spaces it left whose
+/// invariants do not hold: none, whatever the scenario says.
+///
+/// # Errors
+/// Where the scenario cannot be read or executed, or what differs cannot be written.
+pub fn against_library(reader: Reader, out: &mut dyn Write) -> Result<u64> {
+    let name = reader.file().to_owned();
+    let mut report = Report::new(out, name);
+    runner::run::<MmSpace>(reader, &mut report)?;
+    Ok(report.tally().broken)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub(super) struct Tally {
     pub(super) cases: u64,
     pub(super) held: u64,
     pub(super) differing: u64,
+    /// Of what differs, the address spaces whose invariants did not hold in the end.
+    pub(super) broken: u64,
     /// Cases that were not executed to their end.
     pub(super) skipped: u64,
 }
@@ -19,13 +21,14 @@ impl Tally {
         self.cases += other.cases;
         self.held += other.held;
         self.differing += other.differing;
+        self.broken += other.broken;
         self.skipped += other.skipped;
     }
 }
 
 impl Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cases, held, differing, skipped } = self;
+        let Self { cases, held, differing, skipped, .. } = self;
         let (cases, held) = (counted(*cases, "case"), counted(*held, "assertion"));
         write!(f, "{cases}, {held} held{}{}", also(*differing, "differ"), also(*skipped, "not for this system"))
     }
@@ -83,8 +86,14 @@ impl<'o> Report<'o> {
         self.differs_at(line.number, &asked(line), difference)
     }
 
-    /// The same, of something that no record asked for.
-    pub(super) fn differs_at(&mut self, number: u64, asked: &str, difference: &Difference) -> io::Result<()> {
+    /// The invariants of an address space do not hold at its end, which no record asked for.
+    pub(super) fn broken_at(&mut self, number: u64, found: String) -> io::Result<()> {
+        self.tally.broken += 1;
+        let expected = "an address space whose invariants hold".to_owned();
+        self.differs_at(number, "the end of an address space", &Difference { expected, found, layout: Vec::new() })
+    }
+
+    fn differs_at(&mut self, number: u64, asked: &str, difference: &Difference) -> io::Result<()> {
         self.tally.differing += 1;
         let Difference { expected, found, layout } = difference;
         let case = self.case.as_ref().map(|case| format!("  (case {case})")).unwrap_or_default();

@@ -253,12 +253,7 @@ impl<S: Space> Runner<'_, '_, S> {
     }
 
     fn broken(&mut self, number: u64, failure: &Failure) -> Result<(), Stop> {
-        let expected = "an address space whose invariants hold".to_owned();
-        self.report.differs_at(
-            number,
-            "the end of an address space",
-            &Difference { expected, found: failed(failure), layout: Vec::new() },
-        )?;
+        self.report.broken_at(number, failed(failure))?;
         Ok(())
     }
 }

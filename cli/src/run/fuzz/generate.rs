@@ -1,14 +1,16 @@
 //! Random operations, with a weight on edges: a few pages in two places that lie a guard gap apart, ranges that begin and end where VMAs
 //! do, a few objects mapped at offsets that fit or nearly fit, limits close to what is there. `fuzz` comes in, and shows the layout.
 
+use super::super::exact::Exact;
 use super::super::model::MmSpace;
 use super::super::space::Space as _;
 use super::BASE;
+use super::chance::Chance;
 use super::step::{Follow, Step};
 use crate::trace::{
-    Access, Advice, Limit, LockAllFlags, MapFlags, Name, Object, Offset, Operation, Privilege, Prot, RemapFlags, Resource, Setting,
+    Access, Advice, Extent, Limit, LockAllFlags, MapFlags, Name, Object, Offset, Operation, Privilege, Prot, RemapFlags, Resource, Setting,
 };
-use fastrand::Rng;
+use std::ops::Range;
 use vmaple::{PAGE_SIZE, VmaFlags};
 
 /// The first page of all.
@@ -28,29 +30,44 @@ const BARRIER: u64 = BASE - PAGE_SIZE;
 /// has not to itself.
 const WIDEST: u64 = 0x12_0000;
 
+/// Beside where neighbours of the same object would have it; the last ones where no file is so long, and where numbers come round: what is
+/// mapped must be in the object, for what lies beyond it cannot be touched, which the library does not know.
+const ODD_OFFSETS: [u64; 7] = [PAGE_SIZE, 0x10_0000, 1, 0x800, 0x7fff_ffff_ffff_f000, 0x8000_0000_0000_0000, 0xffff_ffff_ffff_f000];
+
+/// In one of so many sequences few VMAs may be.
+const FEW: u64 = 24;
+
 /// Makes the steps of one sequence.
 #[derive(Debug)]
-pub(super) struct Generator {
-    rng: Rng,
+pub(super) struct Generator<C> {
+    chance: C,
     /// How many forks there may still be.
     forks: u32,
 }
 
-impl Generator {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { rng: Rng::with_seed(seed), forks: 3 }
+impl<C: Chance> Generator<C> {
+    pub(super) fn new(chance: C) -> Self {
+        Self { chance, forks: 3 }
     }
 
-    /// What stands at the beginning of each: what lies beyond the base must be nobody's neighbour.
+    /// Whether it has nothing left to choose by: the sequence ends there.
+    pub(super) fn is_spent(&self) -> bool {
+        self.chance.is_spent()
+    }
+
+    /// What stands at the beginning of each: what lies beyond the base must be nobody's neighbour. In some sequences there may
+    /// be few VMAs, for which the kernel's process takes as long as for all the rest.
     pub(super) fn scene(&mut self) -> Vec<Step> {
+        let is_few = self.chance.below(FEW) == FEW - 1;
+        let few = is_few.then(|| Step::Set(Setting::MaxMapCount(self.within(2..16))));
         let flags = MapFlags::SHARED.union(MapFlags::ANONYMOUS).union(MapFlags::FIXED);
         let (prot, object, offset) = (Prot::EMPTY, Object::Anon, Offset::Default);
-        vec![Step::Do(Operation::Mmap { addr: BARRIER, len: PAGE_SIZE, prot, flags, object, offset })]
+        few.into_iter().chain([Step::Do(Operation::Mmap { addr: BARRIER, len: PAGE_SIZE, prot, flags, object, offset })]).collect()
     }
 
     /// The next step, for that layout.
     pub(super) fn step(&mut self, space: &MmSpace) -> Step {
-        match self.rng.u32(0..1000) {
+        match self.chance.below(1000) {
             0..230 => self.mmap(space),
             230..300 => {
                 let (addr, len) = self.range(space);
@@ -87,30 +104,38 @@ impl Generator {
                 Step::Do(Operation::Mseal { addr, len: if self.one_in(4) { len } else { PAGE_SIZE } })
             }
             826..960 => {
-                let addr = self.address(space) + self.rng.u64(0..PAGE_SIZE);
+                let addr = self.address(space) + self.chance.below(PAGE_SIZE);
                 Step::Touch(addr, if self.one_in(4) { Access::Read } else { Access::Write })
             }
             960..994 => Step::Set(self.setting(space)),
             _ if self.forks > 0 => {
                 self.forks -= 1;
-                Step::Fork(if self.rng.bool() { Follow::Child } else { Follow::Parent })
+                Step::Fork(if self.one_in(2) { Follow::Child } else { Follow::Parent })
             }
             _ => self.mmap(space),
         }
     }
 
-    fn one_in(&mut self, n: u32) -> bool {
-        self.rng.u32(0..n) == 0
+    fn one_in(&mut self, n: u64) -> bool {
+        self.chance.below(n) == 0
+    }
+
+    fn within(&mut self, range: Range<u64>) -> u64 {
+        range.start + self.chance.below(range.end - range.start)
+    }
+
+    fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.chance.below(len as u64)).unwrap_or(0)
     }
 
     fn of<'t, T>(&mut self, items: &'t [T]) -> &'t T {
-        &items[self.rng.usize(0..items.len())]
+        &items[self.index(items.len())]
     }
 
     /// A page of one of the two places.
     fn page(&mut self) -> u64 {
         let place = if self.one_in(4) { UPPER } else { 0 };
-        LOW + (place + self.rng.u64(0..PLACE)) * PAGE_SIZE
+        LOW + (place + self.chance.below(PLACE)) * PAGE_SIZE
     }
 
     /// A page: where a VMA begins or ends, or nearly; or any.
@@ -119,8 +144,8 @@ impl Generator {
         if areas.len() < 2 || self.one_in(4) {
             return self.page();
         }
-        let area = areas[self.rng.usize(0..areas.len() - 1)].extent;
-        let edge = if self.rng.bool() { area.start } else { area.end };
+        let area = areas[self.index(areas.len() - 1)].extent;
+        let edge = if self.one_in(2) { area.start } else { area.end };
         let near = *self.of(&[0, 0, 0, 0, 1, -1, 2, -2]) * PAGE_SIZE.cast_signed();
         edge.saturating_add_signed(near).clamp(0x1_0000, BARRIER - PAGE_SIZE)
     }
@@ -128,14 +153,14 @@ impl Generator {
     /// A number of bytes that does not reach the barrier, or is nonsense.
     fn len(&mut self, from: u64) -> u64 {
         let room = BARRIER.saturating_sub(from).max(PAGE_SIZE);
-        let bytes = match self.rng.u32(0..100) {
-            0..70 => self.rng.u64(1..5) * PAGE_SIZE,
-            70..88 => self.rng.u64(1..24) * PAGE_SIZE,
-            88..92 => self.rng.u64(0..300) * PAGE_SIZE,
-            92..97 => self.rng.u64(0..6 * PAGE_SIZE),
+        let bytes = match self.chance.below(100) {
+            0..70 => self.within(1..5) * PAGE_SIZE,
+            70..88 => self.within(1..24) * PAGE_SIZE,
+            88..92 => self.chance.below(300) * PAGE_SIZE,
+            92..97 => self.chance.below(6 * PAGE_SIZE),
             97 => 0,
-            98 => return u64::MAX - self.rng.u64(0..3 * PAGE_SIZE),
-            _ => return u64::MAX - from + self.rng.u64(0..2),
+            98 => return u64::MAX - self.chance.below(3 * PAGE_SIZE),
+            _ => return u64::MAX - from + self.chance.below(2),
         };
         bytes.min(room).min(WIDEST)
     }
@@ -150,7 +175,7 @@ impl Generator {
                 return (start, end - start);
             }
         }
-        let unaligned = if self.one_in(40) { self.rng.u64(1..PAGE_SIZE) } else { 0 };
+        let unaligned = if self.one_in(40) { self.within(1..PAGE_SIZE) } else { 0 };
         (start + unaligned, self.len(start + unaligned))
     }
 
@@ -173,13 +198,13 @@ impl Generator {
         if len == 0 {
             len = self.len(addr);
         }
-        let mut flags = match self.rng.u32(0..40) {
+        let mut flags = match self.chance.below(40) {
             0..29 => MapFlags::PRIVATE,
             29..38 => MapFlags::SHARED,
             38 => MapFlags::SHARED_VALIDATE,
             _ => MapFlags::EMPTY,
         };
-        match self.rng.u32(0..20) {
+        match self.chance.below(20) {
             0..11 => flags = flags.union(MapFlags::FIXED),
             11..14 => flags = flags.union(MapFlags::FIXED_NOREPLACE),
             14..18 => {}
@@ -209,7 +234,7 @@ impl Generator {
                 (1, 1),
             ]);
         }
-        let object = match self.rng.u32(0..10) {
+        let object = match self.chance.below(10) {
             0 | 1 => Name::new(b"a").map(Object::File),
             2 => Name::new(b"b").map(Object::Shm),
             _ => None,
@@ -217,8 +242,8 @@ impl Generator {
         let (object, offset) = if let Some(object) = object {
             // Where it fits with neighbours of the same object, mostly.
             let linear = (addr & !(PAGE_SIZE - 1)).wrapping_sub(LOW);
-            let odd = if self.one_in(8) { *self.of(&[PAGE_SIZE, 0x10_0000, 1, 0x800]) } else { 0 };
-            (object, Offset::Bytes(if (LOW..BASE).contains(&addr) { linear + odd } else { odd }))
+            let odd = if self.one_in(8) { *self.of(&ODD_OFFSETS) } else { 0 };
+            (object, Offset::Bytes(if (LOW..BASE).contains(&addr) { linear.wrapping_add(odd) } else { odd }))
         } else {
             flags = flags.union(MapFlags::ANONYMOUS);
             (Object::Anon, Offset::Default)
@@ -227,16 +252,19 @@ impl Generator {
     }
 
     fn mremap(&mut self, space: &MmSpace) -> Step {
+        if self.one_in(16) {
+            return self.grow_locked(space);
+        }
         let (addr, old_len) = self.range(space);
-        let new_len = match self.rng.u32(0..10) {
+        let new_len = match self.chance.below(10) {
             0..4 => old_len,
-            4..6 => old_len.saturating_sub(self.rng.u64(1..3) * PAGE_SIZE),
-            6..9 => old_len.saturating_add(self.rng.u64(1..4) * PAGE_SIZE),
+            4..6 => old_len.saturating_sub(self.within(1..3) * PAGE_SIZE),
+            6..9 => old_len.saturating_add(self.within(1..4) * PAGE_SIZE),
             _ => self.len(addr),
         };
         let old_len = if self.one_in(30) { 0 } else { old_len };
         let (maymove, fixed, dontunmap) = (RemapFlags::MAYMOVE, RemapFlags::FIXED, RemapFlags::DONTUNMAP);
-        let flags = match self.rng.u32(0..20) {
+        let flags = match self.chance.below(20) {
             0..4 => RemapFlags::EMPTY,
             4..8 => maymove,
             8..14 => maymove.union(fixed),
@@ -268,13 +296,28 @@ impl Generator {
         Step::Do(Operation::Mremap { addr, old_len, new_len, flags, new_addr: has_target.then_some(to) })
     }
 
+    /// What is locked grows, with the limit on that not far away; where nothing is locked something will be.
+    fn grow_locked(&mut self, space: &MmSpace) -> Step {
+        let is_locked = |vma: &Exact| vma.flags.contains(VmaFlags::LOCKED) && !vma.flags.contains(VmaFlags::SHARED);
+        let locked: Vec<Extent> = space.exact().iter().filter(|vma| is_locked(vma)).map(|vma| vma.extent).collect();
+        if locked.is_empty() {
+            let (addr, len) = self.range(space);
+            return Step::Do(Operation::Mlock { addr, len });
+        }
+        let Extent { start: addr, end } = *self.of(&locked);
+        let old_len = end - addr;
+        let new_len = (old_len + self.within(1..24) * PAGE_SIZE).min(WIDEST);
+        let flags = if self.one_in(2) { RemapFlags::EMPTY } else { RemapFlags::MAYMOVE };
+        Step::Do(Operation::Mremap { addr, old_len, new_len, flags, new_addr: None })
+    }
+
     fn brk(&mut self, space: &MmSpace) -> Step {
         let now = space.mm.brk();
-        let addr = match self.rng.u32(0..12) {
-            0..5 => now + self.rng.u64(0..4) * PAGE_SIZE,
-            5..7 => now + self.rng.u64(0..3 * PAGE_SIZE),
-            7..10 => now.saturating_sub(self.rng.u64(0..4) * PAGE_SIZE),
-            10 => HEAP + self.rng.u64(0..40) * PAGE_SIZE,
+        let addr = match self.chance.below(12) {
+            0..5 => now + self.chance.below(4) * PAGE_SIZE,
+            5..7 => now + self.chance.below(3 * PAGE_SIZE),
+            7..10 => now.saturating_sub(self.chance.below(4) * PAGE_SIZE),
+            10 => HEAP + self.chance.below(40) * PAGE_SIZE,
             _ => *self.of(&[0, HEAP - 1, HEAP, HEAP + 1]),
         };
         Step::Do(Operation::Brk { addr: addr.min(BARRIER - 2 * PAGE_SIZE) })
@@ -284,12 +327,12 @@ impl Generator {
     fn setting(&mut self, space: &MmSpace) -> Setting {
         let counts = space.vm().unwrap_or_default();
         let unlimited = self.one_in(3);
-        let (resource, now) = match self.rng.u32(0..9) {
+        let (resource, now) = match self.chance.below(11) {
             0..2 => (Resource::As, counts.total.unwrap_or(0)),
             2..4 => (Resource::Data, counts.data.unwrap_or(0)),
             4..6 => (Resource::Memlock, counts.locked.unwrap_or(0)),
             6..8 => (Resource::Stack, 4),
-            _ => return Setting::Privileged(if self.rng.bool() { Privilege::Privileged } else { Privilege::Ordinary }),
+            _ => return Setting::Privileged(if self.one_in(2) { Privilege::Privileged } else { Privilege::Ordinary }),
         };
         if unlimited && resource == Resource::Memlock {
             // what an ordinary process may have at most, as a rule
@@ -298,8 +341,8 @@ impl Generator {
         if unlimited {
             return Setting::Limit(resource, Limit::Unlimited);
         }
-        let odd = if self.one_in(4) { self.rng.u64(0..PAGE_SIZE) } else { 0 };
-        let pages = if resource == Resource::Memlock && self.one_in(6) { 0 } else { now + self.rng.u64(1..20) };
+        let odd = if self.one_in(4) { self.chance.below(PAGE_SIZE) } else { 0 };
+        let pages = if resource == Resource::Memlock && self.one_in(6) { 0 } else { now + self.within(1..20) };
         Setting::Limit(resource, Limit::Bytes(pages * PAGE_SIZE + odd))
     }
 }

@@ -1,6 +1,8 @@
-//! The differential fuzzer: random operations, library and kernel in step, everything compared after each. `run` comes in; `generate`
-//! makes the operations, `Both` of `diff` executes, `shrink` makes what differs short, `table` counts what came of what.
+//! The differential fuzzer: random operations, library and kernel in step, everything compared after each. `run` comes in, and so does the
+//! fuzz target `kernel_diff`; `generate` makes the operations as `chance` has it, `Both` of `diff` executes, `shrink` makes what differs
+//! short, `table` counts what came of what.
 
+mod chance;
 mod generate;
 mod shrink;
 mod step;
@@ -9,18 +11,19 @@ mod table;
 use super::diff::Both;
 use super::space::{Refusal, Space as _};
 use crate::args::FuzzArgs;
-use crate::trace::{Name, Record, Setting, Writer};
+use crate::trace::{Context, ForkOutcome, Found, HEADER, Name, Record, Setting, Writer};
 use anyhow::{Context as _, Result};
+use chance::{Bytes, Chance};
 use generate::Generator;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
-use step::Step;
+use step::{Refused, Step};
 use table::Table;
 
 /// How many operations one process lives for.
-const SEQUENCE: u64 = 96;
+const SEQUENCE: usize = 96;
 
 /// Where searches for room begin: what is above does not take part.
 const BASE: u64 = 0x120_0000;
@@ -57,15 +60,14 @@ impl Play {
             }
             Step::Do(operation) => {
                 let told = self.current.apply(operation)?;
-                table.count(step, told.as_ref().map(|_| ()).map_err(|failure| failure.errno));
+                table.count(step, step::refused(operation, &told));
                 records.push(Record::Operation(operation.clone(), step::outcome(&told)));
             }
             Step::Touch(addr, access) => {
-                let told = self.current.fault(*addr, *access, crate::trace::Context::User)?;
-                let fault = crate::trace::Errno::from_name("EFAULT").unwrap_or(crate::trace::Errno::INVALID);
-                table.count(step, told.as_ref().map(|_| ()).map_err(|_| fault));
-                let found = told.map_or(crate::trace::Found::None, crate::trace::Found::Area);
-                records.push(Record::Fault { addr: *addr, access: *access, context: crate::trace::Context::User, found });
+                let told = self.current.fault(*addr, *access, Context::User)?;
+                table.count(step, told.is_err().then_some(Refused::Fault));
+                let found = told.map_or(Found::None, Found::Area);
+                records.push(Record::Fault { addr: *addr, access: *access, context: Context::User, found });
             }
             Step::Fork(follow) => self.fork(*follow, table, &mut records)?,
         }
@@ -75,10 +77,10 @@ impl Play {
 
     fn fork(&mut self, follow: step::Follow, table: &mut Table, records: &mut Vec<Record>) -> Result<(), Refusal> {
         let told = self.current.fork()?;
-        table.count(&Step::Fork(follow), told.as_ref().map(|_| ()).map_err(|failure| failure.errno));
+        table.count(&Step::Fork(follow), told.as_ref().err().map(|failure| Refused::Errno(failure.errno)));
         let Ok(child) = told else { return Ok(()) };
         let Some(name) = Name::new(format!("child{}", self.others.len()).as_bytes()) else { return Ok(()) };
-        records.push(Record::Fork(crate::trace::ForkOutcome::Child(name.clone())));
+        records.push(Record::Fork(ForkOutcome::Child(name.clone())));
         if follow == step::Follow::Child {
             records.push(Record::As(name));
             let parent = std::mem::replace(&mut self.current, child);
@@ -110,6 +112,46 @@ fn replay(steps: &[Step]) -> Result<Option<Vec<Record>>, Refusal> {
     Ok(None)
 }
 
+/// Plays a sequence: its steps, to the one that shows a difference if one does.
+fn sequence<C: Chance>(mut generator: Generator<C>, table: &mut Table) -> Result<(Vec<Step>, Seen)> {
+    let mut play = Play::begin().context("the first of the processes that make the system calls")?;
+    let mut steps = generator.scene();
+    let mut next = 0;
+    while next < steps.len() {
+        let (_, seen) = play.take(&steps[next], table).with_context(|| format!("{:?}", steps[next]))?;
+        next += 1;
+        if matches!(seen, Seen::Different) {
+            steps.truncate(next);
+            return Ok((steps, seen));
+        }
+        if next == steps.len() && next < SEQUENCE && !generator.is_spent() {
+            steps.push(generator.step(&play.current.library));
+        }
+    }
+    Ok((steps, Seen::Same))
+}
+
+/// One sequence, as the bytes choose it: where library and kernel differ, the scenario that shows it, made short.
+///
+/// # Errors
+/// Where this system cannot be asked.
+pub fn in_step(bytes: &[u8]) -> Result<Option<String>> {
+    let (steps, seen) = sequence(Generator::new(Bytes(bytes)), &mut Table::default())?;
+    if matches!(seen, Seen::Same) {
+        return Ok(None);
+    }
+    let Some(records) = shrink::shortest(&steps)? else {
+        return Ok(Some(format!("# the sequence differed once, and not when it was done again:\n# {steps:?}")));
+    };
+    let lines = scene().into_iter().chain(records).map(|record| format!("{record}\n"));
+    Ok(Some(format!("{HEADER}\n{}", lines.collect::<String>())))
+}
+
+/// What the records of a sequence stand on.
+fn scene() -> [Record; 2] {
+    [Record::Set(Setting::MmapBase(BASE)), Record::Set(Setting::BrkStart(generate::HEAP))]
+}
+
 /// Runs it. The status is 1 where a difference was found.
 ///
 /// # Errors
@@ -118,33 +160,17 @@ pub(super) fn run(args: &FuzzArgs, out: &mut dyn Write) -> Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     let (mut table, began) = (Table::default(), Instant::now());
     let (mut done, mut found) = (0, 0_u64);
-    let mut sequence = 0_u64;
-    while done < args.ops {
+    let mut number = 0_u64;
+    while done < args.ops && found < args.differences {
         // each sequence by its own number, so that one can be had again
-        let own_seed = seed.wrapping_add(sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        sequence += 1;
-        let mut generator = Generator::new(own_seed);
-        let mut play = Play::begin().context("the first of the processes that make the system calls")?;
-        let mut steps = generator.scene();
-        let mut next = 0;
-        for _ in 0..SEQUENCE {
-            if next == steps.len() {
-                steps.push(generator.step(&play.current.library));
-            }
-            let (_, seen) = play.take(&steps[next], &mut table).with_context(|| format!("{:?}", steps[next]))?;
-            next += 1;
-            done += 1;
-            if matches!(seen, Seen::Different) {
-                drop(play);
-                found += 1;
-                steps.truncate(next);
-                report(args, &steps, own_seed, out)?;
-                out.flush()?;
-                break;
-            }
-        }
-        if found >= args.differences {
-            break;
+        let own_seed = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        number += 1;
+        let (steps, seen) = sequence(Generator::new(fastrand::Rng::with_seed(own_seed)), &mut table)?;
+        done += steps.len() as u64;
+        if matches!(seen, Seen::Different) {
+            found += 1;
+            report(args, &steps, own_seed, out)?;
+            out.flush()?;
         }
     }
     let took = began.elapsed();
@@ -152,7 +178,7 @@ pub(super) fn run(args: &FuzzArgs, out: &mut dyn Write) -> Result<ExitCode> {
     let per_minute = u128::from(done) * 60_000 / took.as_millis().max(1);
     writeln!(
         out,
-        "seed {seed}: {done} operations in {sequence} sequences, {:.1} s, {per_minute} a minute: {found} differ",
+        "seed {seed}: {done} operations in {number} sequences, {:.1} s, {per_minute} a minute: {found} differ",
         took.as_secs_f64()
     )?;
     Ok(ExitCode::from(u8::from(found > 0)))
@@ -168,7 +194,7 @@ fn report(args: &FuzzArgs, steps: &[Step], seed: u64, out: &mut dyn Write) -> Re
     let path: PathBuf = args.out.join(format!("kernel-diff-{seed:016x}.vmaple"));
     let mut writer = Writer::create(&path)?;
     writer.record(None, &Record::Case(format!("the library differs from the kernel in the last record (seed {seed})")))?;
-    for record in [Record::Set(Setting::MmapBase(BASE)), Record::Set(Setting::BrkStart(generate::HEAP))].iter().chain(&records) {
+    for record in scene().iter().chain(&records) {
         writer.record(None, record)?;
     }
     writer.finish()?;

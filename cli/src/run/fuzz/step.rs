@@ -1,7 +1,8 @@
 //! One step of a sequence: only data. `generate` makes them, `fuzz` takes them, `shrink` leaves some out.
 
 use super::super::space::Failure;
-use crate::trace::{Access, Operation, Outcome, Setting};
+use crate::trace::{Access, Errno, Operation, Outcome, Setting};
+use std::fmt;
 
 /// What is done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,5 +25,34 @@ pub(super) fn outcome(told: &Result<u64, Failure>) -> Outcome {
     match told {
         Ok(value) => Outcome::Value(*value),
         Err(failure) => Outcome::Failed(failure.errno),
+    }
+}
+
+/// How a step was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Refused {
+    Errno(Errno),
+    /// The byte is not to be had, where a program would get a signal.
+    Fault,
+    /// The break is where it was, and was asked to be elsewhere: `brk` tells no errno.
+    BreakKept,
+}
+
+/// How an operation was refused, if it was.
+pub(super) fn refused(operation: &Operation, told: &Result<u64, Failure>) -> Option<Refused> {
+    match (operation, told) {
+        (Operation::Brk { addr }, Ok(brk)) if brk != addr => Some(Refused::BreakKept),
+        (_, Ok(_)) => None,
+        (_, Err(failure)) => Some(Refused::Errno(failure.errno)),
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Errno(errno) => errno.fmt(f),
+            Self::Fault => f.write_str("no access"),
+            Self::BreakKept => f.write_str("break kept"),
+        }
     }
 }

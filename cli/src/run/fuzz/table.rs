@@ -1,20 +1,45 @@
 //! What came of which operation, and how often. `fuzz` counts, and prints it in the end.
 
-use super::step::Step;
-use crate::trace::{Access, Errno, Operation};
+use super::step::{Refused, Step};
+use crate::trace::{Access, Operation};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Successes and errors of each operation.
-#[derive(Debug, Default)]
-pub(super) struct Table(BTreeMap<&'static str, (u64, BTreeMap<Errno, u64>)>);
+/// What can come of each operation here, beside success: a run that is long enough has all of it, and what it has not is shown as a 0.
+const REFUSALS: [(&str, &[&str]); 14] = [
+    ("brk", &["break kept"]),
+    ("fault r", &["no access"]),
+    ("fault w", &["no access"]),
+    ("fork", &[]),
+    ("madvise", &["EAGAIN", "EINVAL", "ENOMEM", "EPERM"]),
+    ("mlock", &["EINVAL", "ENOMEM", "EPERM"]),
+    ("mlockall", &["EINVAL", "ENOMEM", "EPERM"]),
+    ("mmap", &["EAGAIN", "EEXIST", "EINVAL", "ENOMEM", "EOPNOTSUPP", "EOVERFLOW", "EPERM"]),
+    ("mprotect", &["EINVAL", "ENOMEM", "EPERM"]),
+    ("mremap", &["EAGAIN", "EFAULT", "EINVAL", "ENOMEM", "EPERM"]),
+    ("mseal", &["EINVAL", "ENOMEM"]),
+    ("munlock", &["EINVAL", "ENOMEM"]),
+    ("munlockall", &[]),
+    ("munmap", &["EINVAL", "ENOMEM", "EPERM"]),
+];
+
+/// Successes and refusals of each operation.
+#[derive(Debug)]
+pub(super) struct Table(BTreeMap<&'static str, (u64, BTreeMap<String, u64>)>);
+
+impl Default for Table {
+    fn default() -> Self {
+        let row = |refusals: &[&str]| (0, refusals.iter().map(|refused| ((*refused).to_owned(), 0)).collect());
+        Self(REFUSALS.into_iter().map(|(name, refusals)| (name, row(refusals))).collect())
+    }
+}
 
 impl Table {
-    pub(super) fn count(&mut self, step: &Step, told: Result<(), Errno>) {
-        let (successes, errors) = self.0.entry(name(step)).or_default();
-        match told {
-            Ok(()) => *successes += 1,
-            Err(errno) => *errors.entry(errno).or_default() += 1,
+    pub(super) fn count(&mut self, step: &Step, refused: Option<Refused>) {
+        let (successes, refusals) = self.0.entry(name(step)).or_default();
+        match refused {
+            None => *successes += 1,
+            Some(refused) => *refusals.entry(refused.to_string()).or_default() += 1,
         }
     }
 }
@@ -43,9 +68,9 @@ fn name(step: &Step) -> &'static str {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = self.0.iter().map(|(name, (successes, errors))| {
-            let errors: Vec<String> = errors.iter().map(|(errno, count)| format!("{errno} {count}")).collect();
-            [(*name).to_owned(), successes.to_string(), errors.join("  ")]
+        let rows = self.0.iter().map(|(name, (successes, refusals))| {
+            let refusals: Vec<String> = refusals.iter().map(|(refused, count)| format!("{refused} {count}")).collect();
+            [(*name).to_owned(), successes.to_string(), refusals.join("  ")]
         });
         let mut table = crate::table::plain();
         table.set_header(["operation", "done", "refused"]).add_rows(rows);

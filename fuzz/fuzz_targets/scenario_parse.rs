@@ -1,0 +1,16 @@
+//! Scenarios that anybody might have written, executed as `vmaple run` does: each ends in answers, in differences or in a refusal, and
+//! leaves address spaces whose invariants hold.
+//!
+//! The fuzzer comes in with the file's bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::io::Cursor;
+use vmaple_cli::run::against_library;
+use vmaple_cli::trace::Reader;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut told = Vec::new();
+    let broken = against_library(Reader::new("fuzz", Cursor::new(bytes.to_vec())), &mut told);
+    assert!(matches!(broken, Ok(0) | Err(_)), "{}", String::from_utf8_lossy(&told));
+});
