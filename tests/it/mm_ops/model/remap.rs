@@ -66,8 +66,22 @@ impl Model {
             let one = Remap { from, old_len: len, new_len: len, to: to + (from - remap.from), ..remap };
             self.check_source(one)?;
             self.remap_to(one, one.to)?;
+            self.join_in_passing(Self::pages_of(one.to, len));
         }
         Ok(to)
+    }
+
+    /// What was moved may be one VMA with what is there until the next move parts them: an owner that comes to it with that stays.
+    fn join_in_passing(&mut self, target: Range<usize>) {
+        let goes_on = |at: usize| {
+            let pages = self.pages.get(at.wrapping_sub(1)).copied().flatten().zip(self.pages.get(at).copied().flatten());
+            pages.is_some_and(|(low, high)| low.goes_on_in(&high))
+        };
+        let start = (0..=target.start).rev().find(|&at| !goes_on(at)).unwrap_or(0);
+        let end = (target.end..PAGES).find(|&at| !goes_on(at)).unwrap_or(PAGES);
+        if self.pages[start..end].iter().flatten().any(|page| page.owner.is_some()) {
+            self.passing.extend(start..end);
+        }
     }
 
     fn remap_one(&mut self, remap: Remap) -> Told {
