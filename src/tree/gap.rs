@@ -116,31 +116,37 @@ impl<V: Value> Editor<'_, V> {
             return search.fit(Some(0), None);
         }
         let low = self.low_of(root);
-        search.fit(Some(0), Some(low)).or_else(|| self.lowest_inside(search, root)).or_else(|| search.fit(self.after(root), None))
+        search.fit(Some(0), Some(low)).or_else(|| self.lowest_inside(search, root)).or_else(|| self.room_above(search, root))
     }
 
     fn highest(&self, search: &Search<'_>, root: NodePtr<V>) -> Option<Span> {
         if root.is_null() {
             return search.fit(Some(0), None);
         }
-        let low = self.low_of(root);
-        search.fit(self.after(root), None).or_else(|| self.highest_inside(search, root)).or_else(|| search.fit(Some(0), Some(low)))
+        let below = || search.fit(Some(0), Some(self.low_of(root)));
+        self.room_above(search, root).or_else(|| self.highest_inside(search, root)).or_else(below)
+    }
+
+    /// The fit above the last entry. Nearly always the window ends below that, and then a look at the topmost keys tells.
+    fn room_above(&self, search: &Search<'_>, mut node: NodePtr<V>) -> Option<Span> {
+        loop {
+            match self.node(node) {
+                Node::Leaf(leaf) => return search.fit(leaf.last(leaf.len() - 1).checked_add(1), None),
+                Node::Inner(inner) => {
+                    let edge = inner.len() - 1;
+                    if edge > 0 && search.window.last() <= inner.last(edge - 1) {
+                        return None;
+                    }
+                    node = inner.owner_child(edge);
+                }
+            }
+        }
     }
 
     fn low_of(&self, node: NodePtr<V>) -> u64 {
         match self.node(node) {
             Node::Leaf(leaf) => leaf.owner_start(0),
             Node::Inner(inner) => inner.child_summary(0).low,
-        }
-    }
-
-    /// The first address above the last entry; none if that ends the address space.
-    fn after(&self, mut node: NodePtr<V>) -> Option<u64> {
-        loop {
-            match self.node(node) {
-                Node::Leaf(leaf) => return leaf.last(leaf.len() - 1).checked_add(1),
-                Node::Inner(inner) => node = inner.owner_child(inner.len() - 1),
-            }
         }
     }
 
