@@ -77,16 +77,23 @@ impl Epoch {
     }
 
     /// Runs `with` on the calling thread's registration; a fresh one where the thread's own is gone already (thread exit).
+    #[inline]
     fn local<T>(&self, with: impl Fn(&Local) -> T) -> T {
-        let fresh = || with(&Local::new(self.collector()));
-        match self {
-            Self::Shared => LOCAL.try_with(&with).unwrap_or_else(|_| fresh()),
-            Self::Private(collector) => PRIVATE.try_with(|locals| with_private(collector, locals, &with)).unwrap_or_else(|_| fresh()),
-        }
+        let found = match self {
+            Self::Shared => LOCAL.try_with(&with),
+            Self::Private(collector) => PRIVATE.try_with(|locals| with_private(collector, locals, &with)),
+        };
+        found.unwrap_or_else(|_| self.fresh(with))
+    }
+
+    #[cold]
+    fn fresh<T>(&self, with: impl Fn(&Local) -> T) -> T {
+        with(&Local::new(self.collector()))
     }
 }
 
-/// Finds or makes the thread's registration with a private collector.
+/// Finds or makes the thread's registration with a private collector. Not inlined, so that a pin of the shared one is short.
+#[inline(never)]
 fn with_private<T>(collector: &cb::Collector, locals: &RefCell<Vec<Local>>, with: impl Fn(&Local) -> T) -> T {
     let known = |locals: &[Local]| locals.iter().position(|local| local.handle.collector() == collector);
     // Found in the usual case, and then nothing below is touched: `with` may come back here (it drops no user value, but pins).
