@@ -143,7 +143,8 @@ pub struct WriteGuard<'m, V: Value, L: RawMmLock = MmLock> {
     editor: Lent<Editor<'m, V>>,
     /// Taken by the drop, which has work before and after the unlock, or by a downgrade.
     hold: Option<WriteHold<'m, L>>,
-    /// What an earlier write guard left behind, brought here by an upgrade. A field: dropped after `drop` has released the lock.
+    /// What an earlier write guard left behind, brought here by an upgrade, and in the end what this one leaves behind. A field: dropped
+    /// after `drop` has released the lock.
     carried: Dead<'m, V, L>,
 }
 
@@ -182,17 +183,18 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// writer.insert(0..8, 1); // it is no writer any more
     /// ```
     pub fn downgrade(mut self) -> ReadGuard<'m, V, L> {
-        let dead = self.settle();
+        self.settle();
+        let dead = mem::replace(&mut self.carried, Dead::none(self.map));
         let Some(hold) = self.hold.take() else { unreachable!("it is taken here and in the drop alone") };
         ReadGuard { map: self.map, hold: hold.downgrade(), dead }
     }
 
-    /// Ends the work of the editor, with the lock held still; what is to be dropped when it is not.
-    fn settle(&mut self) -> Dead<'m, V, L> {
+    /// Ends the work of the editor, with the lock held still; what is to be dropped when it is not joins what is carried.
+    fn settle(&mut self) {
         self.editor.tend();
-        let mut dead = mem::replace(&mut self.carried, Dead::none(self.map));
-        dead.add(self.editor.take_dead());
-        dead
+        if self.editor.has_dead() {
+            self.carried.add(self.editor.take_dead());
+        }
     }
 
     /// Puts a value over a range in which there is nothing yet.
@@ -468,10 +470,9 @@ impl<V: Value, L: RawMmLock> Drop for WriteGuard<'_, V, L> {
         if self.hold.is_none() {
             return; // downgraded: the editor is another's by now
         }
-        let dead = self.settle();
+        self.settle();
+        // The embedder's code runs only after this, in the drop of what is carried, when nothing is locked: it may use the map.
         drop(self.hold.take());
-        // The embedder's code runs only now, when nothing is locked: it may use the map.
-        drop(dead);
     }
 }
 

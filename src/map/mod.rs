@@ -256,7 +256,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// In debug builds, where the calling thread would wait for itself.
     #[track_caller]
     pub fn write(&self) -> WriteGuard<'_, V, L> {
-        if self.policy == BudgetPolicy::Wait {
+        if self.is_over_half() {
             // Neither of the two ways to wait has an end of its own.
             _ = self.wait_for_budget(|| Ok(self.lock.write()), || false);
         }
@@ -279,7 +279,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// As [`write`](Self::write).
     #[track_caller]
     pub fn write_unless(&self, interrupt: &L::Interrupt) -> Result<WriteGuard<'_, V, L>, Interrupted> {
-        if self.policy == BudgetPolicy::Wait {
+        if self.is_over_half() {
             self.wait_for_budget(|| self.lock.write_unless(interrupt), || L::is_raised(interrupt))?;
         }
         Ok(WriteGuard::new(self, self.lock.write_unless(interrupt)?))
@@ -383,15 +383,21 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         Ok(())
     }
 
+    /// Whether less than half of the budget is free, and a writer is to wait for that.
+    #[inline]
+    fn is_over_half(&self) -> bool {
+        self.policy == BudgetPolicy::Wait && self.tree.counters().held_bytes() > self.budget_bytes / 2
+    }
+
     /// Waits until half of the budget is free; not where this very thread is pinned.
+    #[cold]
     fn wait_for_budget<'m>(
         &'m self,
         lock: impl Fn() -> Result<WriteHold<'m, L>, Interrupted>,
         interrupted: impl Fn() -> bool,
     ) -> Result<(), Interrupted> {
-        let half = self.budget_bytes / 2;
         let mut pause = Pause::default();
-        while self.tree.counters().held_bytes() > half {
+        while self.is_over_half() {
             if self.collector.is_pinned() {
                 break;
             }

@@ -162,6 +162,11 @@ impl<'t, V: Value> Editor<'t, V> {
         self.writer.draft = Draft::default();
     }
 
+    /// Whether there are values to drop once the writer's lock is released.
+    pub(crate) fn has_dead(&self) -> bool {
+        self.writer.limbo.has_dead()
+    }
+
     /// The values to drop once the writer's lock is released.
     pub(crate) fn take_dead(&mut self) -> Vec<MaybeUninit<V>> {
         self.writer.limbo.take_dead()

@@ -183,6 +183,11 @@ impl<V: Value> Limbo<V> {
         self.closed.trim();
     }
 
+    /// Whether there are values to be dropped, after the unlock.
+    pub(super) fn has_dead(&self) -> bool {
+        !self.dead.is_empty()
+    }
+
     /// Hands out the values that are to be dropped, after the unlock.
     pub(super) fn take_dead(&mut self) -> Vec<MaybeUninit<V>> {
         mem::take(&mut self.dead)

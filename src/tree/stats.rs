@@ -90,6 +90,7 @@ impl Counters {
     }
 
     /// The bytes that wait for readers.
+    #[inline]
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes.read()
     }
