@@ -15,13 +15,14 @@ use crate::sync::{Collector, Reclaim, TicketLine};
 use crate::value::Value;
 use core::mem::{self, MaybeUninit};
 
-/// The writer looks after its limbo once per this many retired bytes: a quarter of a small index, so that what goes round is not more than
-/// what stays, and of a large one no more than fits the caches. Where a checker watches, after every edit.
+/// The writer looks after its limbo once per this many retired bytes: half of a small index (a quarter costs a tenth of a replace more),
+/// and of a large one no more than fits the caches. Where a checker watches, after every edit.
+#[inline]
 pub(super) fn step_bytes(counters: &Counters) -> usize {
     if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) {
         return 1;
     }
-    (counters.index_bytes.read() / 4).clamp(4 << 10, 32 << 10)
+    (counters.index_bytes.read() / 2).clamp(8 << 10, 32 << 10)
 }
 
 /// From here on it looks at every write, and tries harder: a reader was away for long, and is perhaps back.

@@ -45,7 +45,7 @@ fn removes<V: Value + Clone>(range: &Range<u64>, budget: usize, value: fn(u64) -
     (told, map.stats().held_bytes - before.held_bytes)
 }
 
-/// What goes round between edits: a quarter of the index at a time, within bounds; a few times that is held back at most.
+/// What goes round between edits: half of the index at a time, within bounds; a few times that is held back at most.
 #[test]
 #[cfg_attr(miri, ignore = "where a checker watches, each edit looks after what waits")]
 fn what_is_held_back_follows_the_size_of_the_index() {
@@ -59,7 +59,7 @@ fn what_is_held_back_follows_the_size_of_the_index() {
     };
     for n in [1, 100, 700, 2000, 10_000] {
         let (index_bytes, held_bytes) = most_held(n);
-        let turn = (index_bytes / 4).clamp(4 << 10, 32 << 10);
+        let turn = (index_bytes / 2).clamp(8 << 10, 32 << 10);
         assert!((turn..=4 * turn).contains(&held_bytes), "{held_bytes} held back of an index of {index_bytes}");
     }
 }
@@ -76,7 +76,7 @@ fn what_is_kept_follows_the_size_of_the_index() {
             map.stats().pool_bytes
         });
         let (kept, index_bytes) = (kept.max().expect("some"), map.stats().index_bytes);
-        let most = (index_bytes / 8).max(2 * (index_bytes / 4).clamp(4 << 10, 32 << 10));
+        let most = (index_bytes / 8).max(2 * (index_bytes / 2).clamp(8 << 10, 32 << 10));
         assert!((most - 1024..=most).contains(&kept), "{kept} kept beside {index_bytes}");
         // The next edits take from it.
         let pin = map.pin();
