@@ -432,12 +432,9 @@ impl<V> Exchange<V> {
         self.range.start + self.news.len()
     }
 
-    /// Writes a column of the new leaf: first as it was, a copy of fixed size; then what follows the range at its new place, where that
-    /// is another.
+    /// Makes a column of the new leaf out of a copy of the old one: what follows the range goes to its new place, where that is another,
+    /// and what comes for the range in between.
     fn write<T, U>(&self, column: &mut Column<U>, old: &[T; FANOUT], old_len: usize, copy: impl Fn(&T) -> U, new: impl Fn(&Item<V>) -> U) {
-        for (to, from) in column.iter_mut().zip(old) {
-            to.write(copy(from));
-        }
         let behind = self.behind();
         if behind != self.range.end {
             for (to, from) in column[behind..].iter_mut().zip(&old[self.range.end..old_len]) {
@@ -459,19 +456,25 @@ type Column<T> = [MaybeUninit<T>; FANOUT];
 /// The memory is a leaf's, unused by anyone.
 pub(super) unsafe fn write_leaf_of<V>(memory: NonNull<Leaf<V>>, old: LeafRef<'_, V>, exchange: &Exchange<V>) -> NodePtr<V> {
     let len = exchange.behind() + old.len - exchange.range.end;
-    // Column by column at its place: a leaf made elsewhere and moved would cost as much again.
+    // Column by column at its place: a leaf made elsewhere and moved would cost as much again. First each as it was, a copy of fixed size.
     let place = |offset| memory.as_ptr().wrapping_byte_add(offset);
     let lasts = |column: &mut Column<u64>| {
+        column.write_copy_of_slice(old.leaf.lasts.get());
         exchange.write(column, old.leaf.lasts.get(), old.len, |&last| last, |item| item.last);
         // What is left over of a longer leaf is padding.
-        column[len..].iter_mut().take(exchange.range.len()).for_each(|last| _ = last.write(u64::MAX));
+        column[len.min(old.len)..old.len].iter_mut().for_each(|last| _ = last.write(u64::MAX));
     };
     // SAFETY: that column's memory, free by the caller's promise.
     unsafe { Plain::write(place(offset_of!(Leaf<V>, lasts)).cast(), lasts) };
     // SAFETY: as above.
     let starts: &mut Column<AtomicU64> = unsafe { &mut *place(offset_of!(Leaf<V>, starts)).cast() };
-    exchange.write(starts, &old.leaf.starts, old.len, |start| AtomicU64::new(owner_load(start)), |item| AtomicU64::new(item.start));
+    let start = |start: &AtomicU64| AtomicU64::new(owner_load(start));
+    for (to, from) in starts.iter_mut().zip(&old.leaf.starts) {
+        to.write(start(from));
+    }
+    exchange.write(starts, &old.leaf.starts, old.len, start, |item| AtomicU64::new(item.start));
     let values = |column: &mut Column<MaybeUninit<V>>| {
+        *column = copy_all_bits(old.leaf.values.get());
         exchange.write(column, old.leaf.values.get(), old.len, copy_bits, |item| copy_bits(&item.value));
     };
     // SAFETY: as above.
@@ -505,6 +508,12 @@ pub(super) unsafe fn write_inner<V>(memory: NonNull<Inner<V>>, items: &[Child<V>
 pub(super) fn copy_bits<V>(value: &MaybeUninit<V>) -> MaybeUninit<V> {
     // SAFETY: read from a reference; `MaybeUninit` may be copied, and is not a claim to the value.
     unsafe { ptr::from_ref(value).read() }
+}
+
+/// The bits of a column of values, without claiming them: one copy of fixed size.
+fn copy_all_bits<V>(values: &[MaybeUninit<V>; FANOUT]) -> Column<MaybeUninit<V>> {
+    // SAFETY: as in `copy_bits`; an array of `MaybeUninit` is initialized whatever its bits are, and laid out like the one inside.
+    unsafe { ptr::from_ref(values).cast::<Column<MaybeUninit<V>>>().read() }
 }
 
 /// Marks a node's memory as no longer to be visited (models only).

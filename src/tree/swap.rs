@@ -33,7 +33,9 @@ impl<'t, V: Value> Editor<'t, V> {
         if has_low {
             news.push(Item { start: leaf.owner_start(first), last: span.start() - 1, value: leaf.bits(first) });
         }
-        news.extend(fresh.iter().map(Item::copy));
+        for item in fresh {
+            news.push(item.copy());
+        }
         if has_high {
             news.push(Item { start: span.last() + 1, last: leaf.last(end - 1), value: leaf.bits(end - 1) });
         }
