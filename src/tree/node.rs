@@ -289,6 +289,19 @@ impl<'g, V> LeafRef<'g, V> {
         unsafe { self.leaf.values.get()[i].assume_init_ref() }
     }
 
+    /// A reader's loads of some entries: start, last and value of each.
+    #[inline]
+    pub(super) fn read(self, range: Range<usize>) -> impl Iterator<Item = (u64, u64, &'g V)> {
+        assert!(range.end <= self.len);
+        let Leaf { lasts, starts, values, .. } = self.leaf;
+        let columns = starts[range.clone()].iter().zip(&lasts.get()[range.clone()]).zip(&values.get()[range]);
+        // Acquire: as in `start`.
+        columns.map(|((start, &last), value)| {
+            // SAFETY: as in `value`: it is one of the first `len`.
+            (start.load(Ordering::Acquire), last, unsafe { value.assume_init_ref() })
+        })
+    }
+
     /// The bits of value `i`, for another leaf; the writer only.
     pub(super) fn bits(self, i: usize) -> MaybeUninit<V> {
         copy_bits(&self.leaf.values.get()[i])

@@ -5,11 +5,11 @@
 
 use super::Root;
 use super::iter::Range;
-use super::node::{LeafRef, Node, NodePtr};
+use super::node::{InnerRef, LeafRef, Node, NodePtr};
 use crate::addr::Span;
 use crate::error::RangeError;
 use core::fmt;
-use core::ops::RangeBounds;
+use core::ops::{self, RangeBounds};
 use core::ptr;
 
 /// How many descents `lookup_many` keeps in flight: enough to cover the latency of memory, few enough for its line-fill buffers.
@@ -104,10 +104,12 @@ impl<V> fmt::Debug for View<V> {
     }
 }
 
-/// A leaf that a descent arrived at, and the last address of the subtree to the left of the way (none on the left edge).
+/// A leaf that a descent arrived at, the last address of the subtree to the left of the way (none on the left edge), and the leaf's parent,
+/// with which of its children the leaf is (none where it is the root).
 pub(super) struct Arrival<'g, V> {
     pub(super) leaf: LeafRef<'g, V>,
     pub(super) below: Option<u64>,
+    pub(super) above: Option<(InnerRef<'g, V>, usize)>,
 }
 
 impl<V> View<V> {
@@ -140,20 +142,31 @@ impl<V> View<V> {
         }
     }
 
-    /// The same, with what is known of the left neighbour.
+    /// The leaf that is a child of this node, which is a leaf's parent.
+    #[inline]
+    pub(super) fn leaf_at<'g>(&'g self, parent: InnerRef<'g, V>, i: usize) -> LeafRef<'g, V> {
+        match self.node(parent.child(i)) {
+            Node::Leaf(leaf) => leaf,
+            Node::Inner(_) => unreachable!("T3: all leaves are at one depth"),
+        }
+    }
+
+    /// The leaf that routes the address, with what is known of the way there.
     pub(super) fn arrive(&self, address: u64) -> Option<Arrival<'_, V>> {
         let mut node = self.root.load();
         let mut below = None;
+        let mut above = None;
         if node.is_null() {
             return None;
         }
         loop {
             match self.node(node) {
-                Node::Leaf(leaf) => return Some(Arrival { leaf, below }),
+                Node::Leaf(leaf) => return Some(Arrival { leaf, below, above }),
                 Node::Inner(inner) => {
                     let i = inner.rank(address);
                     // T2: the key of the nearest subtree to the left is the last address mapped below this one.
                     below = if i > 0 { Some(inner.last(i - 1)) } else { below };
+                    above = Some((inner, i));
                     node = inner.child(i);
                 }
             }
@@ -228,7 +241,7 @@ impl<V> View<V> {
     /// The last entry below the address; with `Containing::Yes`, the entry that contains it comes first.
     pub(super) fn last_below(&self, address: u64, containing: Containing) -> Option<(LeafRef<'_, V>, usize)> {
         loop {
-            let Arrival { leaf, below } = self.arrive(address)?;
+            let Arrival { leaf, below, .. } = self.arrive(address)?;
             let i = leaf.rank(address);
             if contains_at(leaf, i, address, containing) {
                 return Some((leaf, i));
@@ -312,6 +325,12 @@ pub(super) enum Containing {
 
 fn contains_at<V>(leaf: LeafRef<'_, V>, i: usize, address: u64, containing: Containing) -> bool {
     containing == Containing::Yes && i < leaf.len() && leaf.start(i) <= address
+}
+
+/// Some entries of a leaf, each as it is when it comes.
+#[inline]
+pub(super) fn entries<V>(leaf: LeafRef<'_, V>, range: ops::Range<usize>) -> impl Iterator<Item = Entry<'_, V>> {
+    leaf.read(range).map(|(start, last, value)| Entry::new(Span::from_entry(start, last), value))
 }
 
 /// Entry `i` of a leaf, as it is now.

@@ -183,6 +183,39 @@ fn every_answer_was_true_at_a_moment_inside_its_call() {
     assert!(overlapping >= answers / 2, "only {overlapping} of {answers} answers overlapped a write");
 }
 
+/// Iterations with the edits between their steps: they go on from leaves and from parents that were replaced long ago.
+#[test]
+fn an_iteration_goes_on_from_what_was_replaced() {
+    let mut dice = Dice(0xb5ad_4ece_da1c_e2a9);
+    for _ in 0..if cfg!(miri) { 2 } else { 300 } {
+        let dense = UNIVERSE / (1 + dice.below(8)) / 2;
+        let first: Vec<Flat> = (0..dense).map(|i| (2 * i, 2 * i + i % 2, 0)).collect();
+        let entries = first.iter().map(|&(start, last, value)| (start..=last, value));
+        let map = RangeMap::builder().private_epochs().build_from(entries).expect("sorted");
+        let mut done = Vec::new();
+        let edit = |edit: Edit, done: &mut Vec<_>| done.push((edit, edit.apply(&map, done.len() as u64 + 1)));
+        let pin = map.pin();
+        let way = dice.pick(&[Way::Up, Way::Both]);
+        let (mut entries, mut low, mut high) = (pin.iter(), Vec::new(), Vec::new());
+        while let Some(entry) = entries.next() {
+            low.push(flat(entry));
+            (0..dice.below(3)).for_each(|_| edit(dice.edit(), &mut done));
+            // Near where it stands.
+            if dice.below(4) == 0 {
+                edit(Edit::Replace(entry.start(), entry.last() + dice.below(40)), &mut done);
+            }
+            if way == Way::Both {
+                high.extend(entries.next_back().map(flat));
+            }
+        }
+        high.reverse();
+        low.append(&mut high);
+        let window = Window { since: 0, until: done.len() };
+        let walk = Walked { range: (0, 2 * UNIVERSE), way, told: low, window };
+        History::of(first, &done).explains_walk(&walk).unwrap_or_else(|why| panic!("{walk:?}: {why}"));
+    }
+}
+
 /// The checker itself is checked: what was true only before, only after, or never is refused.
 #[test]
 fn the_checker_refuses_what_was_never_true() {

@@ -334,6 +334,9 @@ impl Pair {
         let pin = self.map.pin();
         let mut range = pin.range(start..=last).expect("a range");
         for turn in 0.. {
+            let mut rest = Vec::new();
+            range.clone().for_each(|e| rest.push((e.start(), e.last(), e.value().number)));
+            assert_eq!(expected, rest, "what is left, leaf by leaf");
             let from_back = turns >> (turn % 8) & 1 == 1;
             let (got, want) = if from_back { (range.next_back(), expected.pop_back()) } else { (range.next(), expected.pop_front()) };
             assert_eq!(got.map(|e| (e.start(), e.last(), e.value().number)), want);

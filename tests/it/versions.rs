@@ -214,7 +214,11 @@ impl Walked {
         let (mut told, window) = clock.during(|| {
             let mut entries = view.range(range.0..=range.1).expect("a range");
             match way {
-                Way::Up => entries.map(flat).collect::<Vec<_>>(),
+                Way::Up => {
+                    let mut low = Vec::new();
+                    entries.for_each(|entry| low.push(flat(entry)));
+                    low
+                }
                 Way::Down => entries.rev().map(flat).collect(),
                 Way::Both => {
                     let (mut low, mut high) = (Vec::new(), Vec::new());

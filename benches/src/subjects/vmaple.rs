@@ -230,9 +230,8 @@ impl<D: Door> FindsGaps for Vmaple<D> {
 impl<D: Door> Iterates for Vmaple<D> {
     fn tally(&self) -> Tally {
         let mut tally = Tally::default();
-        for entry in &*self.map.pin() {
-            tally.note(Some(region(entry)));
-        }
+        // Leaf by leaf.
+        self.map.pin().iter().for_each(|entry| tally.note(Some(region(entry))));
         tally
     }
 }
