@@ -41,6 +41,10 @@ pub unsafe trait Value: Sized {
     /// How many bytes of heap a value of this type surely owns; they count against the map's budget while the value is removed and
     /// waits for readers.
     const OWNED_BYTES: usize = 0;
+
+    /// Whether a drop of this type does more than to give memory back, so that somebody may wait for it. Where it does not, removed
+    /// values are looked after as seldom as nodes are.
+    const DROP_TELLS: bool = true;
 }
 
 /// A `Copy` type of at most 8 bytes, kept in the leaf.

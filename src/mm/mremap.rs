@@ -4,7 +4,7 @@ use super::MmWriteGuard;
 use super::limits::Limits;
 use super::munmap;
 use super::plan::{Plan, Words};
-use super::sheet::{Effect, Sheet, Sides};
+use super::sheet::{Body, Effect, Part, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
 use crate::lock::RawMmLock;
@@ -323,7 +323,7 @@ impl<P: Payload> Sheet<P> {
         self.put_merging(target, kind, Sides::Both)?;
         if let Some(source) = source {
             if flags.contains(MremapFlags::DONTUNMAP) {
-                self.leave_behind(source);
+                self.leave_behind(source)?;
             } else {
                 self.unmap(source, limits)?;
             }
@@ -338,8 +338,8 @@ impl<P: Payload> Sheet<P> {
 
     /// The VMA that pages were moved away from, and that stays: it is not locked any more, and if all of it was moved its pages have no
     /// owner.
-    fn leave_behind(&mut self, source: Span) {
-        let Some(i) = self.lookup(source.start()) else { return };
+    fn leave_behind(&mut self, source: Span) -> Result<(), LayoutError> {
+        let Some(i) = self.lookup(source.start()) else { return Ok(()) };
         let span = self.parts[i].span;
         let mut kind = self.parts[i].kind();
         if span == source {
@@ -348,7 +348,8 @@ impl<P: Payload> Sheet<P> {
         self.sums.sub(kind.flags, span.pages());
         kind.flags.remove(VmaFlags::LOCKED);
         self.sums.add(kind.flags, span.pages());
-        self.parts[i].body = super::sheet::Body::New(kind);
+        self.replace(i, Part { span, body: Body::New(kind) })?;
+        Ok(())
     }
 
     /// 5.21: VMA by VMA, with the gaps between them kept; stops at the first that cannot be moved.

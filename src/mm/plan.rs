@@ -1,7 +1,7 @@
 //! From paper to the layout: what an operation is about to do, ready to be done with one store, or to be dropped.
 
 use super::accounts::Sums;
-use super::sheet::{Body, Effect, Sheet};
+use super::sheet::{Body, Effect, Part, Sheet};
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
@@ -142,11 +142,10 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(changes) => changes,
             Err(error) => return self.nothing(Err(error.into())),
         };
-        let (mm, Sheet { sums, effects, owned, .. }) = (self.mm(), sheet);
-        let (mut prepared, mut gone) = (None, SmallVec::new());
-        if let Some(changes) = changes {
-            gone = changes.gone;
-            match self.guard.prepare(changes.span, changes.list) {
+        let (mm, Sheet { gone, sums, effects, owned, .. }) = (self.mm(), sheet);
+        let mut prepared = None;
+        if let Some(Changes { span, list }) = changes {
+            match self.guard.prepare(span, list) {
                 Ok(edit) => prepared = Some(edit),
                 Err(error) => return Plan::empty(mm, sums, Err(LayoutError::from(error).into())),
             }
@@ -157,38 +156,26 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// What of a sheet is not as it was. Waits for the readers of what changes before anything does.
     fn changes(&self, sheet: &Sheet<P>, patience: Patience<'_, L::Interrupt>) -> Result<Option<Changes<P>>, LayoutError> {
         let (olds, parts) = (&sheet.olds[..], &sheet.parts[..]);
-        let is_kept = |(old, part): &(&(Span, Record<P>), &super::sheet::Part<P>)| matches!(&part.body, Body::Old(record) | Body::Owned(record, _) if Shared::ptr_eq(record, &old.1));
+        // One that has its record still has its bounds.
+        let is_kept = |(old, part): &(&Span, &Part<P>)| part.record().is_some() && part.span == **old;
         let same_below = olds.iter().zip(parts).take_while(is_kept).count();
         let (olds, parts) = (&olds[same_below..], &parts[same_below..]);
         let same_above = olds.iter().rev().zip(parts.iter().rev()).take_while(is_kept).count();
         let (olds, parts) = (&olds[..olds.len() - same_above], &parts[..parts.len() - same_above]);
 
         let ends = |first: Option<Span>, last: Option<Span>| first.zip(last).map(|(first, last)| (first.start(), last.last()));
-        let of_olds = ends(olds.first().map(|old| old.0), olds.last().map(|old| old.0));
+        let of_olds = ends(olds.first().copied(), olds.last().copied());
         let of_parts = ends(parts.first().map(|part| part.span), parts.last().map(|part| part.span));
         let span = match (of_olds, of_parts) {
             (None, None) => return Ok(None),
             (Some((start, last)), None) | (None, Some((start, last))) => Span::from_entry(start, last),
             (Some(one), Some(other)) => Span::from_entry(one.0.min(other.0), one.1.max(other.1)),
         };
-        // What stays between two changes keeps its record.
-        let mut stays = parts.iter().filter_map(|part| match &part.body {
-            Body::Old(record) | Body::Owned(record, _) => Some(record),
-            Body::New(_) => None,
-        });
-        let mut next_stays = stays.next();
-        let mut gone = SmallVec::new();
-        for (_, record) in olds {
-            if next_stays.is_some_and(|kept| Shared::ptr_eq(kept, record)) {
-                next_stays = stays.next();
-                continue;
-            }
-            self.mark(record, patience)?;
-            super::sheet::push(&mut gone, record.clone())?;
-        }
+        sheet.gone.iter().try_for_each(|record| self.mark(record, patience))?;
         let mut list = List::new();
         for part in parts {
             let record = match &part.body {
+                // What stays between two changes keeps its record.
                 Body::Old(record) | Body::Owned(record, _) => record.clone(),
                 // Write-locked before it can be seen (3.10).
                 Body::New(kind) => {
@@ -197,7 +184,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             };
             list.push(part.span, record).map_err(|_| ResourceError::OutOfMemory)?;
         }
-        Ok(Some(Changes { span, list, gone }))
+        Ok(Some(Changes { span, list }))
     }
 }
 
@@ -205,5 +192,4 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 struct Changes<P> {
     span: Span,
     list: List<Record<P>>,
-    gone: SmallVec<[Record<P>; 4]>,
 }

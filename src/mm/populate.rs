@@ -67,32 +67,17 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     owners!();
 }
 
-/// A part with all that is asked, for a sheet.
-struct OnPaper {
-    flags: VmaFlags,
-    backing: crate::vma::Backing,
-    linear_offset: u64,
-    owner: Option<Owner>,
-}
-
-impl OnPaper {
-    fn of<P: Payload>(part: &Part<P>) -> Self {
-        let kind = part.kind();
-        Self { flags: kind.flags, backing: kind.backing, linear_offset: kind.linear_offset, owner: kind.owner }
-    }
-}
-
-impl Neighbour for OnPaper {
+impl<P> Neighbour for Part<P> {
     fn flags(&self) -> VmaFlags {
-        self.flags
+        self.flags()
     }
 
     fn is_backed_like(&self, other: &Self) -> bool {
-        self.backing == other.backing && self.linear_offset == other.linear_offset
+        self.backing() == other.backing() && self.linear_offset() == other.linear_offset()
     }
 
     fn shareable_owner(&self) -> Option<Owner> {
-        self.owner
+        self.owner()
     }
 }
 
@@ -118,9 +103,8 @@ impl<P: Payload> Sheet<P> {
             return Ok(());
         }
         let span = self.parts[i].span;
-        let near = |at: Option<u64>| at.and_then(|at| self.lookup(at)).map(|i| OnPaper::of(&self.parts[i]));
-        let (next, prev) = (near(span.last().checked_add(1)), near(span.start().checked_sub(1)));
-        let shared = shared_owner(&OnPaper::of(&self.parts[i]), [next.as_ref(), prev.as_ref()]);
+        let near = |at: Option<u64>| at.and_then(|at| self.lookup(at)).map(|i| &self.parts[i]);
+        let shared = shared_owner(&self.parts[i], [near(span.last().checked_add(1)), near(span.start().checked_sub(1))]);
         let owner = shared.unwrap_or_else(|| Owner::of(AnonOwner::unique()));
         let record = match &mut self.parts[i].body {
             Body::New(kind) => {

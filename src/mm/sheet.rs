@@ -64,10 +64,25 @@ impl<P> Part<P> {
         }
     }
 
+    pub(super) fn linear_offset(&self) -> u64 {
+        match &self.body {
+            Body::Old(record) | Body::Owned(record, _) => record.linear_offset(),
+            Body::New(kind) => kind.linear_offset,
+        }
+    }
+
     pub(super) fn payload(&self) -> &P {
         match &self.body {
             Body::Old(record) | Body::Owned(record, _) => record.payload(),
             Body::New(kind) => &kind.payload,
+        }
+    }
+
+    /// The record that it has in the index.
+    pub(super) fn record(&self) -> Option<&Record<P>> {
+        match &self.body {
+            Body::Old(record) | Body::Owned(record, _) => Some(record),
+            Body::New(_) => None,
         }
     }
 }
@@ -79,6 +94,14 @@ impl<P: Payload> Part<P> {
             Body::Owned(record, owner) => Kind { owner: Some(*owner), ..record.kind() },
             Body::New(kind) => kind.clone(),
         }
+    }
+
+    /// 5.7: whether this one and pages of a kind that touch it are alike but for their owners and their payloads.
+    fn is_like(&self, kind: &Kind<P>) -> bool {
+        self.flags() == kind.flags
+            && !kind.flags.intersects(VmaFlags::SPECIAL)
+            && self.backing() == kind.backing
+            && self.linear_offset() == kind.linear_offset
     }
 
     /// What a part of it is.
@@ -102,8 +125,10 @@ pub(super) enum Room {
 #[derive(Debug)]
 pub(super) struct Sheet<P> {
     pub(super) parts: SmallVec<[Part<P>; FEW]>,
-    /// The VMAs as they were.
-    pub(super) olds: SmallVec<[(Span, Record<P>); FEW]>,
+    /// Where the VMAs were.
+    pub(super) olds: SmallVec<[Span; FEW]>,
+    /// The records of those that are not on the sheet any more as they were.
+    pub(super) gone: SmallVec<[Record<P>; 4]>,
     /// How many VMAs the address space would have.
     pub(super) count: usize,
     /// The accounts that it would have.
@@ -119,12 +144,12 @@ impl<P: Payload> Sheet<P> {
     /// Takes down the VMAs that overlap the stretch or touch it.
     pub(super) fn of<L: RawMmLock>(guard: &MmWriteGuard<'_, P, L>, stretch: Span) -> Result<Self, ResourceError> {
         let (count, sums) = (guard.mm().map_count(), guard.sums());
-        let (parts, olds, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
-        let mut sheet = Self { parts, olds, count, sums, effects, owned, is_spoiled: false };
+        let (parts, olds, gone, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
+        let mut sheet = Self { parts, olds, gone, count, sums, effects, owned, is_spoiled: false };
         let last = stretch.last().saturating_add(1);
         let mut at = Some(stretch.start().saturating_sub(1));
         while let Some(vma) = at.and_then(|at| guard.find(at)).filter(|vma| vma.start() <= last) {
-            push(&mut sheet.olds, (vma.span(), vma.record().clone()))?;
+            push(&mut sheet.olds, vma.span())?;
             push(&mut sheet.parts, Part { span: vma.span(), body: Body::Old(vma.record().clone()) })?;
             at = vma.last().checked_add(1);
         }
@@ -164,7 +189,7 @@ impl<P: Payload> Sheet<P> {
         let (low, high) = (Span::from_entry(part.span.start(), at - 1), Span::from_entry(at, part.span.last()));
         let (low, high) = ((low, part.kind_of(low)), (high, part.kind_of(high)));
         self.room(1)?;
-        self.parts[i] = Part { span: low.0, body: Body::New(low.1) };
+        self.replace(i, Part { span: low.0, body: Body::New(low.1) })?;
         self.parts.insert(i + 1, Part { span: high.0, body: Body::New(high.1) });
         self.count += 1;
         Ok(())
@@ -182,7 +207,9 @@ impl<P: Payload> Sheet<P> {
             self.tell(payload, effect)?;
         }
         self.count -= gone.len();
-        self.parts.drain(gone);
+        for part in self.parts.drain(gone) {
+            let_go(&mut self.gone, part.body).inspect_err(|_| self.is_spoiled = true)?;
+        }
         Ok(pages)
     }
 
@@ -200,14 +227,16 @@ impl<P: Payload> Sheet<P> {
     pub(super) fn mergeable_before(&self, span: Span, kind: &Kind<P>) -> Option<usize> {
         let i = self.lookup(span.start().checked_sub(1)?)?;
         let prev = &self.parts[i];
-        (prev.span.last() < span.start() && prev.kind().is_like(kind) && Owner::takes_in(prev.owner(), kind.owner)).then_some(i)
+        let is_like = prev.is_like(kind) && prev.payload().merges_with(&kind.payload);
+        (prev.span.last() < span.start() && is_like && Owner::takes_in(prev.owner(), kind.owner)).then_some(i)
     }
 
     /// The VMA that begins where the range ends, likewise.
     fn mergeable_after(&self, span: Span, kind: &Kind<P>) -> Option<usize> {
         let i = self.lookup(span.last().checked_add(1)?)?;
         let next = &self.parts[i];
-        (next.span.start() > span.last() && kind.is_like(&next.kind()) && Owner::takes_in(next.owner(), kind.owner)).then_some(i)
+        let is_like = next.is_like(kind) && kind.payload.merges_with(next.payload());
+        (next.span.start() > span.last() && is_like && Owner::takes_in(next.owner(), kind.owner)).then_some(i)
     }
 
     /// 5.10: puts a new VMA where nothing is, merged with what touches it: with both sides the lower one survives.
@@ -224,21 +253,29 @@ impl<P: Payload> Sheet<P> {
         self.put(span, kind)?;
         let i = self.find(span.start());
         if after.is_some() {
-            self.merge(i);
+            self.merge(i)?;
         }
         if before.is_some() {
-            self.merge(i - 1);
+            self.merge(i - 1)?;
         }
         Ok(())
     }
 
     /// Makes one of a VMA and the next.
-    fn merge(&mut self, i: usize) {
+    fn merge(&mut self, i: usize) -> Result<(), ResourceError> {
         let next = self.parts.remove(i + 1);
-        let part = &mut self.parts[i];
+        let part = &self.parts[i];
         let kind = part.kind().merged(&next.kind());
-        *part = Part { span: Span::from_entry(part.span.start(), next.span.last()), body: Body::New(kind) };
+        let merged = Part { span: Span::from_entry(part.span.start(), next.span.last()), body: Body::New(kind) };
         self.count -= 1;
+        self.replace(i, merged)?;
+        let_go(&mut self.gone, next.body).inspect_err(|_| self.is_spoiled = true)
+    }
+
+    /// Puts a VMA that is to be in the place of another.
+    pub(super) fn replace(&mut self, i: usize, part: Part<P>) -> Result<(), ResourceError> {
+        let was = core::mem::replace(&mut self.parts[i], part);
+        let_go(&mut self.gone, was.body).inspect_err(|_| self.is_spoiled = true)
     }
 
     /// 5.11: makes pages of one VMA another kind. It merges with what touches them, where they are at an end of the VMA; else the VMA is
@@ -273,12 +310,12 @@ impl<P: Payload> Sheet<P> {
         if was.intersection(VmaFlags::ACCESS) != kind.flags.intersection(VmaFlags::ACCESS) {
             self.tell(kind.payload.clone(), Effect::Protected(range, kind.flags))?;
         }
-        self.parts[i].body = Body::New(kind);
+        self.replace(i, Part { span: range, body: Body::New(kind) })?;
         if after.is_some() {
-            self.merge(i);
+            self.merge(i)?;
         }
         if before.is_some() {
-            self.merge(i - 1);
+            self.merge(i - 1)?;
         }
         Ok(())
     }
@@ -309,6 +346,14 @@ pub(super) enum Sides {
     Below,
     /// With none.
     None,
+}
+
+/// Notes the record of a VMA that is not as it was.
+fn let_go<P>(gone: &mut SmallVec<[Record<P>; 4]>, body: Body<P>) -> Result<(), ResourceError> {
+    match body {
+        Body::Old(record) | Body::Owned(record, _) => push(gone, record),
+        Body::New(_) => Ok(()),
+    }
 }
 
 /// Puts an item at the end, or says that memory is short.

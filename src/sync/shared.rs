@@ -31,6 +31,7 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 // SAFETY: a thin pointer; the count is beside the value, not in the word.
 unsafe impl<T> Value for Shared<T> {
     const OWNED_BYTES: usize = size_of::<Counted<T>>();
+    const DROP_TELLS: bool = core::mem::needs_drop::<T>();
 }
 
 impl<T> Shared<T> {

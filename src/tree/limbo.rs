@@ -140,10 +140,14 @@ impl<V: Value> Limbo<V> {
         }
         if held >= MUCH_BYTES.min(self.budget_bytes / 4) {
             self.step(TRY_HARD, pool, counters);
-        } else if self.since_step_bytes >= step_bytes(counters) || !self.open.values.is_empty() || !self.closed.values.is_empty() {
+        } else if self.since_step_bytes >= step_bytes(counters) || V::DROP_TELLS && self.has_values() {
             // Nodes can wait until there are some; a value may be a device or a file, and its owner waits for its drop.
             self.step(1, pool, counters);
         }
+    }
+
+    fn has_values(&self) -> bool {
+        !self.open.values.is_empty() || !self.closed.values.is_empty()
     }
 
     /// Moves along by at most so many steps of the collector.

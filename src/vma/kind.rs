@@ -72,15 +72,6 @@ impl<P> Kind<P> {
 }
 
 impl<P: Payload> Kind<P> {
-    /// 5.7: whether two that touch are alike but for their owners.
-    pub(crate) fn is_like(&self, next: &Self) -> bool {
-        self.flags == next.flags
-            && !self.flags.intersects(VmaFlags::SPECIAL)
-            && self.backing == next.backing
-            && self.linear_offset == next.linear_offset
-            && self.payload.merges_with(&next.payload)
-    }
-
     /// What the two are as one. The owner is the one there is.
     pub(crate) fn merged(&self, next: &Self) -> Self {
         let Self { flags, backing, linear_offset, owner, ref payload } = *self;
