@@ -1,15 +1,19 @@
 //! The workloads of the index under criterion, for work on the code: vmaple and the base of the ratios, at 1,000 and 100,000 regions.
 //!
 //! `cargo bench -p vmaple-bench --bench workloads -- lookup/vmaple-reader` runs what its filter names and compares with the run before.
-//! Against the other subjects, and for figures to quote, there is the comparing program, in which all take turns. Faults and the lock
-//! have targets of their own.
+//! Against the other subjects, and for figures to quote, there is the comparing program, in which all take turns. Faults, the
+//! lock and address spaces have targets of their own.
 
 mod laps;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use vmaple_bench::workloads::OF_SPACES;
 
 fn all(criterion: &mut Criterion) {
-    laps::bench(criterion, &[1_000, 100_000], |workload| !workload.name.starts_with("fault-") && workload.name != "lock");
+    laps::bench(criterion, &[1_000, 100_000], |workload| {
+        let has_own_target = |name: &str| name.starts_with("fault-") || name == "lock" || OF_SPACES.contains(&name);
+        !has_own_target(workload.name)
+    });
 }
 
 criterion_group! {

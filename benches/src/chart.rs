@@ -23,7 +23,7 @@ const BOTTOM: f64 = HEIGHT - 44.0;
 const NAME_STEP: f64 = 15.0;
 
 /// A colour for each subject, on a light and on a dark ground, in the order of `NAMES`. Those that never meet in a chart may share one.
-const COLOURS: [(&str, &str); 27] = [
+const COLOURS: [(&str, &str); 30] = [
     ("#1f5fd6", "#6ea3ff"),
     ("#0b2f8a", "#a9c8ff"),
     ("#2b8be0", "#4f8df0"),
@@ -34,6 +34,7 @@ const COLOURS: [(&str, &str); 27] = [
     ("#0aa2c0", "#58d3ee"),
     ("#1f5fd6", "#6ea3ff"),
     ("#0b2f8a", "#a9c8ff"),
+    ("#1f5fd6", "#6ea3ff"),
     ("#111111", "#f2f2f2"),
     ("#111111", "#f2f2f2"),
     ("#7a5c3e", "#c8a27a"),
@@ -48,6 +49,8 @@ const COLOURS: [(&str, &str); 27] = [
     ("#b0532e", "#e59a78"),
     ("#5a4fcf", "#a49cff"),
     ("#00806b", "#4fd1bb"),
+    ("#c22f2f", "#ff7b72"),
+    ("#8c939e", "#868f9b"),
     ("#6b7280", "#a5adb8"),
     ("#8c939e", "#868f9b"),
     ("#a3a9b3", "#6d7681"),

@@ -44,6 +44,8 @@ impl Verdict {
 const READER: &str = "vmaple-reader";
 const PIN: &str = "vmaple-pin";
 const PER_VMA: &str = "vmaple-per-vma";
+const SPACE: &str = "vmaple-mm";
+const KERNEL: &str = "kernel-calls";
 const CACHE: &str = "arcswap-vec-cache";
 const STREE: &str = "floor-stree";
 
@@ -79,7 +81,7 @@ struct Judge<'f> {
 
 impl Judge<'_> {
     fn all(&self) -> Vec<Verdict> {
-        [self.lookups(), self.beside_a_writer(), self.writes(), self.memory(), self.faults()].concat()
+        [self.lookups(), self.beside_a_writer(), self.writes(), self.memory(), self.faults(), self.spaces()].concat()
     }
 
     fn lookups(&self) -> Vec<Verdict> {
@@ -161,6 +163,28 @@ impl Judge<'_> {
                 1.3,
                 self.faster("fault-grow", "vmaple-upgrade", "vmaple-retake"),
             ),
+        ];
+        verdicts.into_iter().flatten().collect()
+    }
+
+    fn spaces(&self) -> Vec<Verdict> {
+        let figure = |workload| self.row(workload, SPACE).map(|row| row.median);
+        let kept = self.row("replay-reader", SPACE).and_then(|row| row.rate_against_alone);
+        let is_1k = self.regions == 1_000;
+        let verdicts = [
+            self.most("mmap and munmap: ns a pair", 400.0, figure("mmap-munmap")).filter(|_| is_1k),
+            self.most("mmap and munmap in holes: ns a pair", 400.0, figure("mmap-munmap-in-holes")).filter(|_| is_1k),
+            self.least("mmap and munmap: times faster than the kernel's pair", 3.0, self.faster("mmap-munmap", SPACE, KERNEL))
+                .filter(|_| is_1k),
+            self.least(
+                "mmap and munmap in holes: times faster than the kernel's pair",
+                3.0,
+                self.faster("mmap-munmap-in-holes", SPACE, KERNEL),
+            )
+            .filter(|_| is_1k),
+            self.most("fork: ns a VMA", 15.0, figure("fork")).filter(|_| self.regions >= 1_000),
+            self.least("beside a replay: of the readers' idle rate", 0.8, kept),
+            self.most("bytes a VMA, all told", 128.0, figure("bytes-vma")).filter(|_| self.regions >= 1_000),
         ];
         verdicts.into_iter().flatten().collect()
     }

@@ -2,9 +2,11 @@
 //! program `vmaple-bench` prints the comparison; the criterion targets run the same benches for work on the code.
 
 pub mod allocator;
+pub mod calls;
 pub mod chart;
 pub mod cores;
 pub mod goals;
+pub mod histories;
 pub mod page;
 pub mod regions;
 pub mod results;

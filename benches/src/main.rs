@@ -33,7 +33,7 @@ struct Options {
     /// Only these workloads.
     #[arg(long, value_name = "WORKLOAD", value_delimiter = ',', value_parser = PossibleValuesParser::new(workload_names()))]
     only: Vec<String>,
-    /// Only these peers; vmaple, the base of the ratios and the floors stay, but where their own names are given too (then only those).
+    /// Only these peers; vmaple, the base of the ratios, the kernel and the floors stay, but where their own names are given too (then only those).
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(NAMES))]
     peers: Vec<String>,
 }
@@ -47,7 +47,7 @@ fn workload_names() -> Vec<&'static str> {
 /// Subjects that are chosen among themselves.
 fn group(subject: &str) -> &str {
     match subject.split_once('-') {
-        Some((first @ ("vmaple" | "floor"), _)) => first,
+        Some((first @ ("vmaple" | "floor" | "kernel"), _)) => first,
         _ => "peer",
     }
 }
@@ -99,6 +99,9 @@ fn run(options: &Options) -> Result<(), String> {
     }
     let verdicts = goals::judge(&findings);
     println!("{}\n{}\n{}", table::ratios(&findings), table::goals(&verdicts), table::left_out(&chosen));
+    for line in table::entries(&findings) {
+        println!("{line}");
+    }
     if let Some(path) = &options.json {
         let json = serde_json::to_string_pretty(&findings).map_err(|error| format!("the figures do not go into JSON: {error}"))?;
         write(path, &json)?;
@@ -127,10 +130,13 @@ mod tests {
     #[test]
     fn peers_narrow_their_own_group() {
         let ours: Vec<&str> = NAMES.into_iter().filter(|name| name.starts_with("vmaple-")).collect();
-        let floors = ["floor-stree", "floor-flat", "floor-pin"];
-        assert_eq!(wanted(&["skipmap"]), [&ours[..], &[BASE, LOCK_BASE, "skipmap"], &floors].concat());
+        let others = ["kernel-calls", "kernel-entry", "floor-stree", "floor-flat", "floor-pin"];
+        assert_eq!(wanted(&["skipmap"]), [&ours[..], &[BASE, LOCK_BASE, "skipmap"], &others].concat());
         assert_eq!(wanted(&["vmaple-pin", "floor-flat"]).first(), Some(&"vmaple-pin"));
-        assert_eq!(wanted(&["vmaple-pin", "skipmap", "floor-flat"]), ["vmaple-pin", BASE, LOCK_BASE, "skipmap", "floor-flat"]);
+        assert_eq!(
+            wanted(&["vmaple-pin", "skipmap", "floor-flat"]),
+            ["vmaple-pin", BASE, LOCK_BASE, "skipmap", "kernel-calls", "kernel-entry", "floor-flat"]
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::cores;
 use crate::goals::{Sense, Verdict};
 use crate::results::{Figure, Findings};
 use crate::subjects::{BASE, LOCK_BASE, NAMES};
-use crate::table::{figure, grouped};
+use crate::table::{entries, figure, grouped};
 use crate::workload::Workload;
 use std::fmt::{self, Write};
 
@@ -32,6 +32,12 @@ fn write_page(page: &mut String, findings: &Findings, verdicts: &[Verdict], work
     write_goals(page, verdicts)?;
     for workload in findings.workloads() {
         write_workload(page, findings, workload)?;
+    }
+    let entries = entries(findings);
+    if !entries.is_empty() {
+        page.push_str("<section><h2>Entering the kernel</h2>\n<ul>\n");
+        entries.iter().try_for_each(|line| writeln!(page, "<li>{}</li>", escaped(line)))?;
+        page.push_str("</ul></section>\n");
     }
     let left_out = workloads.iter().flat_map(|workload| workload.left_out.iter().map(move |why| (workload.row, why)));
     page.push_str("<section><h2>Left out</h2>\n<ul>\n");

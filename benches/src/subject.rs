@@ -7,7 +7,9 @@
 //!
 //! What serves faults is another matter ([`Faults`]): there the answer is a hold, and each subject keeps flags to judge the access by.
 
+use crate::calls::{Call, Setup};
 use crate::regions::{GapQuestion, Region};
+use std::time::Duration;
 
 /// The sum of many answers, so that each is made use of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,4 +145,31 @@ pub trait Held {
     fn is_detour(&self) -> bool {
         false
     }
+}
+
+/// An address space whose layout is changed by calls, as a process changes its own.
+pub trait Space: Send + Sync + Sized + 'static {
+    /// The name in all output.
+    const NAME: &'static str;
+
+    /// An empty one.
+    fn new(setup: &Setup) -> Self;
+
+    /// Makes a call; tells what it tells.
+    ///
+    /// # Panics
+    /// If it is refused.
+    fn call(&self, call: &Call) -> u64;
+}
+
+/// One that readers can ask beside.
+pub trait Resolves: Space {
+    /// Whether the address is mapped.
+    fn is_mapped(&self, address: u64) -> bool;
+}
+
+/// One that can be copied whole.
+pub trait Forks: Space {
+    /// Makes a copy, and drops it; tells what the making took.
+    fn fork(&self) -> Duration;
 }

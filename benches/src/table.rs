@@ -2,10 +2,16 @@
 
 use crate::goals::{Sense, Verdict};
 use crate::results::{Figure, Findings, Row};
-use crate::subjects::{BASE, LOCK_BASE, NAMES};
+use crate::subject::Space;
+use crate::subjects::kernel::Kernel;
+use crate::subjects::vmaple_space::VmapleSpace;
+use crate::subjects::{BASE, KERNEL_ENTRY, LOCK_BASE, NAMES};
 use crate::workload::Workload;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
+
+const KERNEL_CALLS: &str = <Kernel as Space>::NAME;
+const SPACE: &str = <VmapleSpace as Space>::NAME;
 
 /// The table of ratios.
 #[must_use]
@@ -59,6 +65,11 @@ fn cell(findings: &Findings, row: &Row) -> String {
     {
         parts.push(format!("{}x", figure(ratio)));
     }
+    if let Figure::NsPerOp(ns) = row.figure
+        && row.workload.starts_with("replay")
+    {
+        parts.push(format!("{} M/s", figure(1e3 / ns)));
+    }
     let unit = match row.figure {
         Figure::NsPerOp(ns) => format!("{:>6} ns", figure(ns)),
         Figure::BytesPerRegion(bytes) => format!("{:>5} B", figure(bytes)),
@@ -92,6 +103,29 @@ pub fn goals(verdicts: &[Verdict]) -> String {
         }
     }
     format!("{table}\n")
+}
+
+/// What the way into the kernel and out again is of the kernel's figures, measured in the same rounds, and how it stands without that.
+#[must_use]
+pub fn entries(findings: &Findings) -> Vec<String> {
+    let entries = findings.rows.iter().filter(|row| row.subject == KERNEL_ENTRY);
+    let line = |entry: &Row| {
+        let row = |subject| findings.row(entry.workload, subject, entry.regions);
+        let (kernel, ours) = (row(KERNEL_CALLS)?, row(SPACE)?);
+        let (kernels, entrys, own) = (kernel.median, entry.median, ours.median);
+        let what =
+            if entry.workload == "fork" { "a fork of the same process without these VMAs" } else { "entering it (getppid, as often)" };
+        Some(format!(
+            "{} at {} regions: the kernel's {} ns are {} times {SPACE}'s; {what} is {} ns of them, and the rest {} times {SPACE}'s.",
+            entry.workload,
+            grouped(entry.regions),
+            figure(kernels),
+            figure(ours.times_better_than(kernel)),
+            figure(entrys),
+            figure((kernels - entrys) / own)
+        ))
+    };
+    entries.filter_map(line).collect()
 }
 
 /// Who was left out of these workloads, and why.

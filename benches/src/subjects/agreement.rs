@@ -105,10 +105,11 @@ fn highest_gap(regions: &[Region], question: GapQuestion) -> Option<u64> {
 #[test]
 fn lookups_agree() {
     let names = with_peers!(reads: [VmaplePin, VmapleReader, VmapleHeld, VmapleBatch] peers [VmMemory, FloorStree, FloorFlat]);
-    // All but the bare pin, which finds nothing, and those that serve faults or are bare locks.
+    // All but the bare pin, which finds nothing, and those that serve faults, are bare locks, or are whole address spaces.
     let others =
         ["vmaple-per-vma-reader", "vmaple-per-vma", "vmaple-mm-lock", "vmaple-upgrade", "vmaple-retake", "vmaple-lock", "vmaple-lock-raw"];
-    let others = [&others[..], &[super::LOCK_BASE, "std-rwlock", "floor-pin"]].concat();
+    let spaces = ["vmaple-mm", "kernel-calls", super::KERNEL_ENTRY];
+    let others = [&others[..], &spaces, &[super::LOCK_BASE, "std-rwlock", "floor-pin"]].concat();
     let expected: Vec<&str> = super::NAMES.into_iter().filter(|name| !others.contains(name)).collect();
     assert_eq!(names, expected);
 }

@@ -2,16 +2,21 @@
 
 #[cfg(test)]
 mod agreement;
+#[cfg(test)]
+mod agreement_of_spaces;
 pub mod arcswap_imbl;
 pub mod arcswap_vec;
+pub mod child;
 pub mod concurrent_map;
 pub mod floor_flat;
 pub mod floor_pin;
 pub mod floor_stree;
+pub mod kernel;
 pub mod left_right;
 pub mod locked_btreemap;
 pub mod locked_faults;
 pub mod locked_rangemap;
+pub mod locked_space;
 pub mod locks;
 pub mod masstree;
 pub mod scc;
@@ -19,6 +24,7 @@ pub mod skipmap;
 pub mod vm_memory;
 pub mod vmaple;
 pub mod vmaple_mm;
+pub mod vmaple_space;
 
 /// vmaple through a fresh pin.
 pub type VmaplePin = vmaple::Vmaple<vmaple::Pin>;
@@ -46,8 +52,11 @@ pub const LOCK_BASE: &str = <parking_lot::RwLock<()> as locks::Lock>::NAME;
 /// The bases: a workload has one of them.
 pub const BASES: [&str; 2] = [BASE, LOCK_BASE];
 
+/// The name of what entering the kernel costs, as often as an operation has system calls.
+pub const KERNEL_ENTRY: &str = "kernel-entry";
+
 /// All names, in the order of the output.
-pub const NAMES: [&str; 28] = [
+pub const NAMES: [&str; 31] = [
     "vmaple-pin",
     "vmaple-reader",
     "vmaple-held",
@@ -59,6 +68,7 @@ pub const NAMES: [&str; 28] = [
     "vmaple-retake",
     "vmaple-lock",
     "vmaple-lock-raw",
+    "vmaple-mm",
     BASE,
     LOCK_BASE,
     "std-rwlock-btreemap",
@@ -73,6 +83,8 @@ pub const NAMES: [&str; 28] = [
     "masstree",
     "left-right",
     "vm-memory",
+    "kernel-calls",
+    KERNEL_ENTRY,
     "floor-stree",
     "floor-flat",
     "floor-pin",

@@ -3,12 +3,15 @@
 
 use super::fill::limit;
 use super::mixed::replace_next;
+use super::spaces::filled;
 use crate::allocator;
 use crate::regions::{PAGE, Region, RegionSet};
-use crate::subject::{Edits, Grows, Index};
+use crate::subject::{Edits, Grows, Index, Space};
 use crate::subjects::floor_flat::FloorFlat;
 use crate::subjects::floor_stree::FloorStree;
+use crate::subjects::locked_space::LockedSpace;
 use crate::subjects::vm_memory::VmMemory;
+use crate::subjects::vmaple_space::VmapleSpace;
 use crate::subjects::{VmapleReader, with_peers};
 use crate::workload::{Measure, NO_WRITER, Round, Scale, Workload};
 use std::thread;
@@ -17,6 +20,9 @@ pub(super) const RANDOM: Workload =
     Workload { name: "bytes", row: "bytes", writer_row: None, threads: 1, measure: Measure::Bytes(random), left_out: &[] };
 
 pub(super) const ASCENDING: Workload = Workload { row: "bytes-ascending", measure: Measure::Bytes(ascending), ..RANDOM };
+
+/// All told: the index, the records of the VMAs, and what the address space has beside.
+pub(super) const OF_SPACES: Workload = Workload { row: "bytes-vma", measure: Measure::Bytes(of_spaces), ..RANDOM };
 
 pub(super) const ALLOCATIONS: Workload =
     Workload { row: "allocations-replace", measure: Measure::Allocations(replacing), left_out: NO_WRITER, ..RANDOM };
@@ -35,6 +41,10 @@ fn ascending() -> Vec<Scale> {
     with_peers!(ascending_scale: [VmapleReader] peers [VmMemory, FloorStree, FloorFlat])
 }
 
+fn of_spaces() -> Vec<Scale> {
+    vec![space_scale::<VmapleSpace>(), space_scale::<LockedSpace>()]
+}
+
 fn replacing() -> Vec<Scale> {
     with_peers!(replacing_scale: [VmapleReader] peers [])
 }
@@ -51,21 +61,31 @@ fn ascending_scale<I: Index>() -> Scale {
     Scale { name: I::NAME, limit: usize::MAX, weigh: |set| bytes::<I>(set.ascending()) }
 }
 
+#[allow(clippy::cast_precision_loss, reason = "regions are far below 2^52")]
+fn space_scale<S: Space>() -> Scale {
+    Scale { name: S::NAME, limit: usize::MAX, weigh: |set| kept(|| (), || Box::new(filled::<S>(set))) / set.count() as f64 }
+}
+
 /// On a thread of its own: some subjects keep a thread's old nodes for its next index, and would take nothing.
 #[allow(clippy::cast_precision_loss, reason = "bytes of an index are far below 2^52")]
-fn bytes<I: Index>(regions: &[Region]) -> f64 {
+fn kept<T>(set_up: impl FnOnce() + Send, make: impl FnOnce() -> T + Send) -> f64 {
     let weigh = || {
-        I::set_up(regions);
-        let (index, taken) = allocator::count(|| {
-            let index = I::of(regions);
-            index.settle();
-            index
-        });
-        drop(index);
+        set_up();
+        let (made, taken) = allocator::count(make);
+        drop(made);
         taken.bytes
     };
-    let bytes = thread::scope(|threads| threads.spawn(weigh).join().expect("it does not panic"));
-    bytes as f64 / regions.len() as f64
+    thread::scope(|threads| threads.spawn(weigh).join().expect("it does not panic")) as f64
+}
+
+#[allow(clippy::cast_precision_loss, reason = "regions are far below 2^52")]
+fn bytes<I: Index>(regions: &[Region]) -> f64 {
+    let make = || {
+        let index = I::of(regions);
+        index.settle();
+        index
+    };
+    kept(|| I::set_up(regions), make) / regions.len() as f64
 }
 
 fn replacing_scale<I: Edits>() -> Scale {

@@ -1,5 +1,6 @@
 //! The workloads, one file each.
 
+mod brk;
 mod bytes;
 mod expand;
 mod fault_2;
@@ -7,6 +8,7 @@ mod fault_grow;
 mod fault_hit;
 mod fault_mixed;
 mod fill;
+mod fork;
 mod gap;
 mod iterate;
 mod lock;
@@ -15,12 +17,19 @@ mod lookup_2;
 mod lookup_chain;
 mod mixed;
 mod mixed_paced;
+mod mmap_munmap;
+mod mprotect;
 mod replace;
+mod replay;
+mod spaces;
 
 use crate::workload::Workload;
 
+/// The names of those that change whole address spaces, as system calls do.
+pub const OF_SPACES: [&str; 5] = ["mmap-munmap", "mprotect", "brk", "fork", "replay"];
+
 /// All of them, in the order of the output.
-pub const ALL: [Workload; 25] = [
+pub const ALL: [Workload; 33] = [
     lookup::WORKLOAD,
     lookup_chain::WORKLOAD,
     lookup_2::WORKLOAD,
@@ -35,6 +44,7 @@ pub const ALL: [Workload; 25] = [
     iterate::WORKLOAD,
     bytes::RANDOM,
     bytes::ASCENDING,
+    bytes::OF_SPACES,
     bytes::ALLOCATIONS,
     bytes::ALLOCATIONS_GROW,
     fault_hit::WORKLOAD,
@@ -46,4 +56,11 @@ pub const ALL: [Workload; 25] = [
     lock::UPGRADE,
     lock::DOWNGRADE,
     lock::WRITE_2,
+    mmap_munmap::ANYWHERE,
+    mmap_munmap::IN_HOLES,
+    mprotect::WORKLOAD,
+    brk::WORKLOAD,
+    fork::WORKLOAD,
+    replay::ALONE,
+    replay::BESIDE,
 ];
