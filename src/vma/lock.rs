@@ -40,7 +40,7 @@ const BELOW_MARK: u64 = (1 << MARK_SHIFT) - 1;
 
 /// How long an operation is ready to wait for others.
 ///
-/// `I` is what interrupts a wait for the mm lock ([`RawMmLock::Interrupt`](crate::RawMmLock::Interrupt)).
+/// `I` is what interrupts a wait for the mm lock ([`RawMmLock::Interrupt`]).
 #[derive(Debug)]
 pub enum Patience<'i, I: ?Sized = Interrupt> {
     /// Until they have left.

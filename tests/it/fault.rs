@@ -171,18 +171,26 @@ fn rule_1_7_everything_is_looked_at_again() {
     ];
     for (meanwhile, expected) in cases {
         let mut seen = false;
-        for _ in 0..if cfg!(miri) { 1 } else { 2_000 } {
-            let (mm, interrupt) = (mm_of(&[(6, 8, DOWN)]), Interrupt::new());
+        for attempt in 0..if cfg!(miri) { 1 } else { 2_000 } {
+            let (mm, interrupt, both_are_near) = (mm_of(&[(6, 8, DOWN)]), Interrupt::new(), Barrier::new(3));
             let told = thread::scope(|threads| {
                 let _raise = RaiseOnDrop(&interrupt);
                 let held = mm.write();
-                // If the change is in the queue before the fault, the fault finds the stack beside the downgraded hold, cannot upgrade, and
-                // waits to write behind the change.
-                let change = threads.spawn(|| meanwhile(&mut mm.write()));
+                // If both are in the queue, the fault finds the stack beside the downgraded hold, cannot upgrade, and waits to write behind
+                // the change. Nothing tells that they are: so each attempt gives them more time than the one before.
+                let change = threads.spawn(|| {
+                    both_are_near.wait();
+                    meanwhile(&mut mm.write())
+                });
                 let fault = threads.spawn(|| {
+                    both_are_near.wait();
                     let found = mm.find_vma_for_fault(page(3), FaultContext::User(&interrupt));
                     found.map(|vma| ((vma.span().start() - page(0)) / PAGE_SIZE, vma.flags()))
                 });
+                both_are_near.wait();
+                for _ in 0..attempt {
+                    thread::yield_now();
+                }
                 let held = held.downgrade();
                 until_a_writer_waits(&mm);
                 drop(held);
