@@ -6,6 +6,7 @@ use super::{FaultContext, FaultedVma};
 use crate::addr::{Access, PAGE_SIZE};
 use crate::error::LockVmaError;
 use crate::lock::Interrupt;
+use crate::map::RangeMap;
 use crate::mm::{Limits, Mm, UpgradePolicy};
 use crate::vma::{Patience, VmaFlags, VmaSpec};
 use std::thread;
@@ -20,9 +21,8 @@ fn page(n: u64) -> u64 {
 }
 
 fn stack(sequence: u64, policy: UpgradePolicy) -> Mm {
-    let mm = Mm::new();
+    let mm = Mm::with(RangeMap::builder().private_epochs(), Limits { upgrade: policy, ..Limits::default() });
     mm.start_sequence_at(sequence);
-    mm.set_limits(Limits { upgrade: policy, ..Limits::default() });
     mm.write().map(page(100)..page(101), VmaSpec::anonymous(DOWN)).expect("free");
     mm
 }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use vmaple::{ExpandError, Interrupt, Interrupted, Mm, MmLock, Patience, RangeMap, RawMmLock, VmaFlags, VmaSpec, WaitError};
+use vmaple::{ExpandError, Interrupt, Interrupted, Limits, Mm, MmLock, Patience, RangeMap, RawMmLock, VmaFlags, VmaSpec, WaitError};
 
 fn map() -> RangeMap<u64> {
     RangeMap::builder().private_epochs().build_from([(10..20u64, 1u64), (30..40, 2)]).expect("sorted")
@@ -467,7 +467,8 @@ fn a_map_stands_on_the_embedders_lock() {
 /// A lock that brings no way to sleep for the readers of a VMA has one: it polls, for their leaving and for the interrupt.
 #[test]
 fn an_address_space_on_it_polls_for_the_readers_of_a_vma() {
-    let (mm, interrupt) = (Mm::new().with_lock(Counting::default()), Interrupt::new());
+    let (mm, interrupt) =
+        (Mm::with(RangeMap::builder().private_epochs(), Limits::default()).with_lock(Counting::default()), Interrupt::new());
     mm.write().map(0x80_0000..0x80_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
     thread::scope(|threads| {
         let grow = |to: u64| {
