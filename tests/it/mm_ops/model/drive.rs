@@ -179,7 +179,7 @@ impl<'m> Story<'m> {
             Told::Short(errno) => {
                 assert!(errno == ENOMEM || errno == EAGAIN || errno == super::EINVAL, "{errno} for what is short");
                 assert!(
-                    self.terms.tight || self.is_unsplittable(&before) || is_overlong(verb),
+                    self.terms.tight || Self::is_unsplittable(&before) || is_overlong(verb),
                     "nothing is short, and {verb:?} told {errno}"
                 );
                 self.take_partial(verb, &before);
@@ -201,7 +201,7 @@ impl<'m> Story<'m> {
         self.compare(&before);
     }
 
-    fn is_unsplittable(&self, before: &Model) -> bool {
+    fn is_unsplittable(before: &Model) -> bool {
         before.pages.iter().flatten().any(|page| page.payload == Marked::WHOLE)
     }
 
