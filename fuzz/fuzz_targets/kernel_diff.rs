@@ -2,7 +2,7 @@
 //! made by the same generator, which takes its choices from the input instead of a seed. A difference is a panic with the scenario that
 //! shows it, for `vmaple run --diff`.
 //!
-//! The fuzzer comes in with the choices. A process is forked for each input. Without AddressSanitizer: its shadow would be locked in memory
+//! The fuzzer comes in with the choices. A process is forked for each input. Without `AddressSanitizer`: its shadow would be locked in memory
 //! by `mlockall`, and what it looks for the safe code of the target cannot have.
 #![no_main]
 

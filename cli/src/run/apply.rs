@@ -106,12 +106,15 @@ fn kind_refused(flags: MapFlags, object: &Object) -> Option<Failure> {
     flags.contains(MapFlags::FIXED_NOREPLACE).then(|| Failure::new(libc::EOPNOTSUPP, "the file knows no such flag"))
 }
 
-/// Whether Linux looks for that only when the kind is known.
+/// Whether Linux looks for that only when the kind is known. The number of VMAs it looks at twice: whether there are too many is asked
+/// first, and whether there may be one more when what is there is split.
 fn comes_after_the_kind(error: &MmapError) -> bool {
-    matches!(
-        error,
-        MmapError::Growing | MmapError::Layout(LayoutError::Limit(_) | LayoutError::Sealed { .. } | LayoutError::Unsplittable { .. })
-    )
+    match error {
+        MmapError::Growing => true,
+        MmapError::Layout(LayoutError::TooMany { count, limit }) => count <= limit,
+        MmapError::Layout(error) => matches!(error, LayoutError::Limit(_) | LayoutError::Sealed { .. } | LayoutError::Unsplittable { .. }),
+        _ => false,
+    }
 }
 
 fn mmap(
