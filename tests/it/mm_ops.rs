@@ -41,6 +41,7 @@ fn any_sequence_agrees_with_a_model_of_pages() {
 
 /// Whatever the fuzz target of this model begins with, and has found.
 #[test]
+#[cfg_attr(miri, ignore = "reads files, which Miri keeps from it")]
 fn the_seeds_of_the_fuzz_target_agree_with_a_model_of_pages() {
     let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/mm_ops");
     for seed in std::fs::read_dir(seeds).expect("seeds") {
