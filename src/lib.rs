@@ -40,9 +40,9 @@
 //! | map, unmap, grow | [`Mm::write`] | the mm lock for writing |
 //!
 //! # Features
-//! * `parking` (default): who waits for a lock sleeps, by `parking_lot_core`. Without it nothing of the system is called but a yield: a
-//!   waiter spins, in growing turns, and then gives its turn to others between looks. The same guarantees, orders of waiting and
-//!   interrupts; for short holds, or where that dependency cannot be.
+//! * `parking` (default): who waits for a lock sleeps, by `parking_lot_core`. Without it such a waiter spins, in growing
+//!   turns, and then yields between looks. The same guarantees, orders of waiting and interrupts; for short holds, or where that dependency
+//!   cannot be, and for threads of one priority: a yield gives way to no lower one.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 // The integration tests' oracle, sequences and shapes are compiled here once more, at fan-out 4: `FANOUT` is small in unit tests.

@@ -17,10 +17,11 @@ use crate::sync::Pause;
 ///   read acquisition to `unlock_read` or a successful `try_upgrade` there is no write hold.
 /// * **No moment in between.** In `downgrade` and in a successful `try_upgrade` the caller's hold changes; nobody else writes between
 ///   the two.
-/// * **Order.** What was done before a hold was released happens before what follows a later acquisition that excludes it.
+/// * **Order.** What was done before a hold was released or downgraded happens before what follows a later acquisition, or a successful
+///   `try_upgrade`, that excludes it as it was.
 /// * **What is said is true.** False, or [`Interrupted`], means that the lock was not taken; after a failed `try_upgrade` the read hold
 ///   is as it was; after `wait_until` without an error the last that `is_over` said was true.
-/// * **No unwinding** out of `unlock_read`, `unlock_write`, `downgrade`, `try_upgrade`, `wait_until` and `look_again`.
+/// * **No unwinding** out of `unlock_read`, `unlock_write`, `downgrade`, `try_upgrade`, `wait_until`, `look_again` and `is_raised`.
 ///
 /// Fairness is not a matter of safety: the default neither lets a stream of readers starve a writer, nor one of writers a reader.
 pub unsafe trait RawMmLock {

@@ -98,18 +98,13 @@ impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
     /// The same for the first VMA that ends at or after the address.
     #[inline]
     pub(crate) fn into_first(self, address: u64) -> Result<LockedVma<'m, P, L>, Self> {
-        let Some((span, record)) = self.find(address).map(kept) else { return Err(self) };
+        let Some(vma) = self.find(address) else { return Err(self) };
+        #[allow(unsafe_code, reason = "the guard beside it keeps the record")]
+        // SAFETY: K1: found under this guard, with which it is dropped.
+        let record = unsafe { Kept::by_lock(vma.record()) };
+        let span = vma.span();
         Ok(LockedVma { guard: self, span, record })
     }
-}
-
-/// What was found under a guard that goes with it from here on.
-#[inline]
-fn kept<P>(vma: Vma<'_, P>) -> (Span, Kept<P>) {
-    // SAFETY: K1: the callers found it under the guard that they put beside it, with which it is dropped.
-    #[allow(unsafe_code, reason = "the guard beside it keeps the record")]
-    let record = unsafe { Kept::by_lock(vma.record()) };
-    (vma.span(), record)
 }
 
 impl<P, L: RawMmLock> fmt::Debug for MmReadGuard<'_, P, L> {
@@ -244,7 +239,11 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// The first VMA that ends at or after the address, kept together with the lock; none, and nothing held, where there is none.
     #[inline]
     pub(crate) fn into_first(self, address: u64) -> Option<WriteLockedVma<'m, P, L>> {
-        let (span, record) = self.find(address).map(kept)?;
+        let vma = self.find(address)?;
+        #[allow(unsafe_code, reason = "the guard beside it keeps the record")]
+        // SAFETY: K1: found under this guard, with which it is dropped.
+        let record = unsafe { Kept::by_lock(vma.record()) };
+        let span = vma.span();
         Some(WriteLockedVma { guard: self, span, record })
     }
 

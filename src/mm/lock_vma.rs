@@ -57,7 +57,9 @@ impl<P, L: RawMmLock> Mm<P, L> {
             since = self.map.write_sequence();
         }
         match self.try_lock(&found, since) {
-            Attempt::Entered if of == Question::WhatContains => Ok(VmaGuard::entered(self, found)),
+            #[allow(unsafe_code, reason = "the lock that was entered keeps the record")]
+            // SAFETY: read-locked just now.
+            Attempt::Entered if of == Question::WhatContains => Ok(unsafe { VmaGuard::entered(self, found) }),
             attempt => self.lock_found_slow(attempt, found, find),
         }
     }
@@ -83,7 +85,9 @@ impl<P, L: RawMmLock> Mm<P, L> {
                 Attempt::Busy => return Err(LockVmaError::Busy),
                 // A writer that has ended since has unlinked it: what is there now?
                 Attempt::Detached => None,
-                Attempt::Entered | Attempt::EnteredSinceMarked => Some(VmaGuard::entered(self, found)),
+                #[allow(unsafe_code, reason = "as above")]
+                // SAFETY: read-locked just now.
+                Attempt::Entered | Attempt::EnteredSinceMarked => Some(unsafe { VmaGuard::entered(self, found) }),
             };
             if seeded("vma_bounds_of_before")
                 && let Some(guard) = guard
@@ -175,11 +179,14 @@ pub struct VmaGuard<'m, P = (), L: RawMmLock = MmLock> {
 }
 
 impl<'m, P, L: RawMmLock> VmaGuard<'m, P, L> {
-    /// The VMA was just read-locked.
-    fn entered(mm: &'m Mm<P, L>, found: Entry<'_, Record<P>>) -> Self {
+    /// The guard of a read hold.
+    ///
+    /// # Safety
+    /// The VMA was just read-locked, and the hold is the guard's.
+    #[allow(unsafe_code, reason = "the VMA's lock keeps the record")]
+    unsafe fn entered(mm: &'m Mm<P, L>, found: Entry<'_, Record<P>>) -> Self {
         mm.map.lock().note_inner();
         // SAFETY: K2: the VMA is held for reading until the drop, whose last step ends the hold.
-        #[allow(unsafe_code, reason = "the VMA's lock keeps the record")]
         let record = unsafe { Kept::by_lock(found.value()) };
         Self { mm, span: found.span(), record, _stays: PhantomData }
     }

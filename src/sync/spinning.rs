@@ -55,6 +55,10 @@ pub(crate) struct Mutex<T> {
 // SAFETY: the value is reached by one thread at a time, through the one guard (so `Send` is enough).
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
+// As std's: what it guards is changed by steps that cannot panic halfway.
+impl<T> core::panic::UnwindSafe for Mutex<T> {}
+impl<T> core::panic::RefUnwindSafe for Mutex<T> {}
+
 impl<T> Mutex<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self { word: AtomicU64::new(0), value: UnsafeCell::new(value) }

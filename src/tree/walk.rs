@@ -23,8 +23,9 @@ const IN_FLIGHT: usize = 8;
 /// # Concurrency
 /// Takes no lock and writes no shared memory. [`lookup`](Self::lookup) and [`find`](Self::find) are wait-free: as many steps as the
 /// tree is high, no retry. [`next`](Self::next) is too, but where the address lies in the last entry of a leaf; there it, and
-/// [`prev`](Self::prev) and the step of an iteration to another leaf, are lock-free: they look again only if the writer replaced that
-/// very leaf meanwhile. Each answer is linearizable: it was true at one moment inside the call.
+/// [`prev`](Self::prev) and an iteration's step backward to another leaf, are lock-free: they look again only if the writer replaced that
+/// very leaf meanwhile. Each answer is linearizable: it was true at one moment inside the call; what an iteration tells was true at one
+/// since it began.
 #[repr(transparent)]
 pub struct View<V> {
     root: Root<V>,
