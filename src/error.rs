@@ -323,7 +323,7 @@ pub enum GapError {
 }
 
 impl GapError {
-    /// The errno: `EBUSY` where nothing fits, else `EINVAL` (SEMANTICS 4.3).
+    /// The errno: `EBUSY` where nothing fits, else `EINVAL`.
     #[must_use]
     pub const fn errno(&self) -> i32 {
         match self {

@@ -7,7 +7,7 @@ use crate::lock::RawMmLock;
 use crate::tree::gap::GapQuery;
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Finds unmapped room, in whole pages or not. The guard gaps of stacks nearby are not kept free (4.3).
+    /// Finds unmapped room, in whole pages or not. The guard gaps of stacks nearby are not kept free.
     ///
     /// # Complexity
     /// As [`WriteGuard::find_gap`](crate::WriteGuard::find_gap).

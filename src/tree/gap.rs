@@ -1,7 +1,7 @@
 //! WRITER: the lowest or highest hole of a size and an alignment inside a window.
 //!
 //! Exact: where an aligned fit exists it is found. (Linux pads the size by the alignment, and so misses a gap that fits only when it
-//! is already aligned; SEMANTICS 4.4.) The summaries steer the descent: a subtree whose largest gap is too small is not entered.
+//! is already aligned.) The summaries steer the descent: a subtree whose largest gap is too small is not entered.
 
 use super::edit::Editor;
 use super::node::{InnerRef, Node, NodePtr};

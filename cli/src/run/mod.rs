@@ -47,6 +47,9 @@ enum Executes {
 /// Where a result cannot be written.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let mut out = io::BufWriter::new(io::stdout().lock());
+    if args.fuzz || args.kernel || args.diff {
+        kernel::name_another();
+    }
     if args.fuzz {
         let status = fuzz::run(&args.random, &mut out)?;
         out.flush()?;

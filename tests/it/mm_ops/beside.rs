@@ -29,7 +29,7 @@ fn map(writer: &mut MmWriteGuard<'_>, at: u64, len: u64, object: u64, flags: Vma
     writer.mmap(&MapRequest::of_len(bytes(len), spec).fixed(page(at))).expect("memory");
 }
 
-/// Every operation, in turn.
+/// Every operation but `mseal` and `exit`, which cannot be taken back, in turn.
 fn write(mm: &Mm, round: u64) {
     let mut writer = mm.write();
     let steady = page(if round.is_multiple_of(2) { 4 } else { 20 });
@@ -91,7 +91,7 @@ fn read(mm: &Mm, round: usize) {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "it takes Miri minutes; loom and shuttle have its scenarios as models")]
+#[cfg_attr(miri, ignore = "it takes Miri minutes; loom and shuttle have models of a fixed mapping, a split and a move")]
 fn readers_beside_every_operation() {
     let mut limits = Limits::default();
     limits.locked_bytes = u64::MAX;

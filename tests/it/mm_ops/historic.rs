@@ -44,7 +44,7 @@ fn placement_keeps_out_of_guard_gaps() {
     assert_eq!(mm.write().plan_mmap(&near, Patience::Never).outcome(), Ok(page(9)), "nor is a hint there taken");
 }
 
-/// 16: a fork waits for who reads a VMA, and copies nothing that somebody is at.
+/// 16, 3.13: a fork waits for who reads a VMA, and copies nothing that somebody is at.
 #[test]
 fn fork_write_locks_before_it_copies() {
     let mm = mm_of(&[(0, 2, RW), (4, 6, RW)]);

@@ -9,8 +9,11 @@ mod calls;
 mod crowd;
 mod place;
 mod proc;
+mod release;
 mod settings;
 mod worker;
+
+pub(super) use release::name_another;
 
 use super::exact::Exact;
 use super::space::{Answer, Failure, Gap, OnRefusal, Refusal, Space};
