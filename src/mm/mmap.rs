@@ -133,12 +133,24 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(checked) => checked,
             Err(error) => return self.nothing(Err(error)),
         };
-        let mut sheet = match Sheet::of(self, span) {
+        // What is brought in may be one VMA with those that touch it, and shares the owner of their neighbours then (5.9).
+        let stretch = match request.populate {
+            Populate::Now => self.with_neighbours(span),
+            Populate::Later => span,
+        };
+        let mut sheet = match Sheet::of(self, stretch) {
             Ok(sheet) => sheet,
             Err(error) => return self.nothing(Err(error.into())),
         };
         let outcome = sheet.map(span, flags, request, &limits);
         self.plan(sheet, Words::default(), outcome, patience)
+    }
+
+    /// The range and the VMAs that touch it.
+    fn with_neighbours(&self, span: Span) -> Span {
+        let prev = span.start().checked_sub(1).and_then(|at| self.vma(at));
+        let next = span.last().checked_add(1).and_then(|at| self.vma(at));
+        Span::from_entry(prev.map_or(span.start(), |vma| vma.start()), next.map_or(span.last(), |vma| vma.last()))
     }
 
     /// 5.1 to 5.5: where it goes, and with which flags.
