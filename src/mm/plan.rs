@@ -41,7 +41,7 @@ pub struct Plan<'w, 'm, P: Payload, E, L: RawMmLock = MmLock> {
     /// None where the index does not change.
     prepared: Option<Prepared<'w, 'm, Record<P>>>,
     /// The records that are in the index no more.
-    gone: SmallVec<[Record<P>; 4]>,
+    gone: SmallVec<[(u64, Record<P>); 4]>,
     sums: Sums,
     effects: SmallVec<[(P, Effect); 2]>,
     owned: SmallVec<[(Record<P>, Owner); 1]>,
@@ -98,7 +98,7 @@ impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
             mm.pages.set(sums);
         }
         // In the hold in which they were unlinked, and after it: see the VMA's lock.
-        gone.iter().for_each(|record| record.lock().detach());
+        gone.iter().for_each(|(_, record)| record.lock().detach());
         owned.iter().for_each(|(record, owner)| _ = record.own(*owner));
         mm.state.set(words);
         for (payload, effect) in &effects {
@@ -127,7 +127,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Makes a plan of a sheet: write-locks what changes, and takes all memory that it needs.
     pub(super) fn plan<E: From<LayoutError>>(
         &mut self,
-        sheet: Sheet<P>,
+        mut sheet: Sheet<P>,
         words: Words,
         outcome: Result<u64, E>,
         patience: Patience<'_, L::Interrupt>,
@@ -138,7 +138,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if outcome.is_err() && self.mm().limits_now().policy.partial == super::PartialEffects::Never {
             return self.nothing(outcome);
         }
-        let changes = match self.changes(&sheet, patience) {
+        let changes = match self.changes(&mut sheet, patience) {
             Ok(changes) => changes,
             Err(error) => return self.nothing(Err(error.into())),
         };
@@ -154,7 +154,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 
     /// What of a sheet is not as it was. Waits for the readers of what changes before anything does.
-    fn changes(&self, sheet: &Sheet<P>, patience: Patience<'_, L::Interrupt>) -> Result<Option<Changes<P>>, LayoutError> {
+    fn changes(&self, sheet: &mut Sheet<P>, patience: Patience<'_, L::Interrupt>) -> Result<Option<Changes<P>>, LayoutError> {
         let (olds, parts) = (&sheet.olds[..], &sheet.parts[..]);
         // One that has its record still has its bounds.
         let is_kept = |(old, part): &(&Span, &Part<P>)| part.record().is_some() && part.span == **old;
@@ -171,7 +171,9 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             (Some((start, last)), None) | (None, Some((start, last))) => Span::from_entry(start, last),
             (Some(one), Some(other)) => Span::from_entry(one.0.min(other.0), one.1.max(other.1)),
         };
-        sheet.gone.iter().try_for_each(|record| self.mark(record, patience))?;
+        // In their order: where one is not waited out, those before it are marked, and no others.
+        sheet.gone.sort_unstable_by_key(|(start, _)| *start);
+        sheet.gone.iter().try_for_each(|(_, record)| self.mark(record, patience))?;
         let mut list = List::new();
         for part in parts {
             let record = match &part.body {

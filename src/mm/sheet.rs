@@ -127,8 +127,8 @@ pub(super) struct Sheet<P> {
     pub(super) parts: SmallVec<[Part<P>; FEW]>,
     /// Where the VMAs were.
     pub(super) olds: SmallVec<[Span; FEW]>,
-    /// The records of those that are not on the sheet any more as they were.
-    pub(super) gone: SmallVec<[Record<P>; 4]>,
+    /// The records of those that are not on the sheet any more as they were, with where they began.
+    pub(super) gone: SmallVec<[(u64, Record<P>); 4]>,
     /// How many VMAs the address space would have.
     pub(super) count: usize,
     /// The accounts that it would have.
@@ -208,7 +208,7 @@ impl<P: Payload> Sheet<P> {
         }
         self.count -= gone.len();
         for part in self.parts.drain(gone) {
-            let_go(&mut self.gone, part.body).inspect_err(|_| self.is_spoiled = true)?;
+            let_go(&mut self.gone, part).inspect_err(|_| self.is_spoiled = true)?;
         }
         Ok(pages)
     }
@@ -269,13 +269,13 @@ impl<P: Payload> Sheet<P> {
         let merged = Part { span: Span::from_entry(part.span.start(), next.span.last()), body: Body::New(kind) };
         self.count -= 1;
         self.replace(i, merged)?;
-        let_go(&mut self.gone, next.body).inspect_err(|_| self.is_spoiled = true)
+        let_go(&mut self.gone, next).inspect_err(|_| self.is_spoiled = true)
     }
 
     /// Puts a VMA that is to be in the place of another.
     pub(super) fn replace(&mut self, i: usize, part: Part<P>) -> Result<(), ResourceError> {
         let was = core::mem::replace(&mut self.parts[i], part);
-        let_go(&mut self.gone, was.body).inspect_err(|_| self.is_spoiled = true)
+        let_go(&mut self.gone, was).inspect_err(|_| self.is_spoiled = true)
     }
 
     /// 5.11: makes pages of one VMA another kind. It merges with what touches them, where they are at an end of the VMA; else the VMA is
@@ -349,9 +349,9 @@ pub(super) enum Sides {
 }
 
 /// Notes the record of a VMA that is not as it was.
-fn let_go<P>(gone: &mut SmallVec<[Record<P>; 4]>, body: Body<P>) -> Result<(), ResourceError> {
-    match body {
-        Body::Old(record) | Body::Owned(record, _) => push(gone, record),
+fn let_go<P>(gone: &mut SmallVec<[(u64, Record<P>); 4]>, part: Part<P>) -> Result<(), ResourceError> {
+    match part.body {
+        Body::Old(record) | Body::Owned(record, _) => push(gone, (part.span.start(), record)),
         Body::New(_) => Ok(()),
     }
 }

@@ -142,6 +142,19 @@ fn the_number_of_vmas_is_limited() {
     assert_eq!(layout(&mm), [(0, 1, RW), (2, 3, RW), (6, 9, RW)]);
 }
 
+/// Readers that are not waited out: what is below them is marked for the hold, and nothing above.
+#[test]
+fn marks_come_in_the_order_of_addresses() {
+    let mm = mm_of(&[(0, 2, RW), (3, 5, RW), (6, 8, RW)]);
+    let held = mm.lock_vma(page(3)).expect("mapped, and no writer is inside");
+    let mut writer = mm.write();
+    let refused = writer.plan_munmap(page(1), page(7) - page(1), Patience::Never).commit();
+    assert_eq!(refused.map_err(|error| error.errno()), Err(11));
+    let told = [0, 3, 7].map(|n| mm.lock_vma(page(n)).map(|vma| vma.span().start()));
+    assert_eq!(told, [Err(LockVmaError::Busy), Ok(page(3)), Ok(page(6))]);
+    drop((writer, held));
+}
+
 /// before  AA.BBBB.CC    B and C different in flags
 /// unmap    .......
 /// after   A.......C
