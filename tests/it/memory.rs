@@ -369,7 +369,7 @@ fn a_reader_that_repins_never_sees_a_node_reused() {
     let map = private().build();
     map.write().insert(0..10, Box::new(0u64)).expect("free");
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let asks = scope.spawn(|| {
             let mut reader = map.reader();
             let mut newest = 0;
             for _ in 0..FEW / 2 {
@@ -386,6 +386,8 @@ fn a_reader_that_repins_never_sees_a_node_reused() {
         for i in 1..FEW as u64 / 2 {
             map.write().replace(0..10, Box::new(i)).expect("the budget is large");
         }
+        // A scope ends before its threads have: what a thread leaves with the collector, it leaves after.
+        asks.join().expect("no panic");
     });
     assert_eq!(map.reclaim(), 0);
 }
