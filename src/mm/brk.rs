@@ -57,17 +57,19 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return plan;
         }
         let span = Span::from_entry(new_end.min(old_end), new_end.max(old_end) - 1);
-        let mut sheet = match Sheet::of(self, span) {
-            Ok(sheet) => sheet,
-            Err(error) => return self.nothing(Err(error.into())),
+        // None: it shrinks.
+        let flags = match (new_end > old_end).then(|| self.check_heap(span, brk, &limits)).transpose() {
+            Ok(flags) => flags,
+            Err(error) => return self.nothing(Err(error)),
         };
-        let outcome = if new_end < old_end {
-            sheet.shrink_heap(span, brk, &limits)
-        } else {
-            self.check_heap(span, brk, &limits).and_then(|flags| sheet.grow_heap(span, brk, start, flags, &limits))
-        };
-        let words = if outcome.is_ok() { words } else { Words::default() };
-        self.plan(sheet, words, outcome, patience)
+        self.plan(span, patience, |sheet| {
+            match flags {
+                Some(flags) => sheet.grow_heap(span, start, flags, &limits)?,
+                None => sheet.shrink_heap(span, brk, &limits)?,
+            }
+            sheet.words = words;
+            Ok(brk)
+        })
     }
 
     /// Whether the heap may have these pages; the flags that it has.
@@ -91,16 +93,16 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 }
 
-impl<P: Payload> Sheet<P> {
-    fn shrink_heap(&mut self, span: Span, brk: u64, limits: &Limits) -> Result<u64, BrkError> {
+impl<P: Payload> Sheet<'_, P> {
+    fn shrink_heap(&mut self, span: Span, brk: u64, limits: &Limits) -> Result<(), BrkError> {
         if self.within(span).is_empty() {
             return Err(BrkError::Absent { asked: brk });
         }
         self.unmap(span, limits)?;
-        Ok(brk)
+        Ok(())
     }
 
-    fn grow_heap(&mut self, span: Span, brk: u64, start: u64, flags: VmaFlags, limits: &Limits) -> Result<u64, BrkError>
+    fn grow_heap(&mut self, span: Span, start: u64, flags: VmaFlags, limits: &Limits) -> Result<(), BrkError>
     where
         P: Default,
     {
@@ -115,6 +117,6 @@ impl<P: Payload> Sheet<P> {
         if flags.contains(VmaFlags::LOCKED) {
             self.populate(span)?;
         }
-        Ok(brk)
+        Ok(())
     }
 }

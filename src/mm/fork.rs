@@ -1,7 +1,6 @@
 //! The child's address space, and the end of one: Linux's `fork` (5.28) and `exit`.
 
 use super::plan::Words;
-use super::sheet::Sheet;
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
@@ -80,9 +79,11 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// # Errors
     /// [`LayoutError`]: memory; nothing has changed then.
     pub fn exit(&mut self) -> Result<(), LayoutError> {
-        let mut sheet = Sheet::of(self, Span::ALL)?;
-        let outcome = sheet.take_out(Span::ALL).map(|_| 0);
         let words = Words { brk: Some(self.mm().state.brk_start()), locks_future: Some(false) };
-        self.plan::<LayoutError>(sheet, words, outcome, Patience::Forever).commit().map(|_| ())
+        let plan = self.plan::<LayoutError>(Span::ALL, Patience::Forever, |sheet| {
+            sheet.words = words;
+            sheet.take_out(Span::ALL)
+        });
+        plan.commit().map(|_| ())
     }
 }

@@ -50,7 +50,7 @@ macro_rules! questions {
             self.mm
         }
 
-        fn view(&self) -> &View<Record<P>> {
+        pub(super) fn view(&self) -> &View<Record<P>> {
             &self.guard
         }
     };

@@ -3,7 +3,7 @@
 use super::MmWriteGuard;
 use super::limits::Limits;
 use super::mmap::split_room;
-use super::plan::{Plan, Words};
+use super::plan::Plan;
 use super::sheet::{Part, Sheet};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MadviseError};
@@ -49,7 +49,7 @@ impl Advice {
     }
 
     /// The flags of a VMA that follows it; none where it makes no sense for the VMA.
-    fn flags_of<P>(self, part: &Part<P>) -> Option<VmaFlags> {
+    fn flags_of<P>(self, part: &Part<'_, P>) -> Option<VmaFlags> {
         let old = part.flags();
         let is_private_anonymous = part.backing() == Backing::Anonymous && !old.contains(VmaFlags::SHARED);
         let never_merged = VmaFlags::SPECIAL | VmaFlags::HUGETLB | VmaFlags::SHARED | VmaFlags::MAYSHARE;
@@ -102,16 +102,12 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Ok(0));
         }
         let span = Span::from_entry(start, end - 1);
-        let mut sheet = match Sheet::of(self, span) {
-            Ok(sheet) => sheet,
-            Err(error) => return self.nothing(Err(again(error.into()))),
-        };
-        let gap = sheet.first_gap(span);
-        let outcome = sheet.advise(span, advice, &limits).and(match gap {
-            Some(at) => Err(MadviseError::Gap { at }),
-            None => Ok(0),
+        let plan = self.plan(span, patience, |sheet| {
+            let gap = sheet.first_gap(span);
+            sheet.advise(span, advice, &limits)?;
+            gap.map_or(Ok(0), |at| Err(MadviseError::Gap { at }))
         });
-        self.plan(sheet, Words::default(), outcome, patience).map_err(again)
+        plan.map_err(again)
     }
 }
 
@@ -123,8 +119,8 @@ fn again(error: MadviseError) -> MadviseError {
     }
 }
 
-impl<P: Payload> Sheet<P> {
-    fn advise(&mut self, span: Span, advice: Advice, limits: &Limits) -> Result<u64, MadviseError> {
+impl<P: Payload> Sheet<'_, P> {
+    fn advise(&mut self, span: Span, advice: Advice, limits: &Limits) -> Result<(), MadviseError> {
         let mut at = Some(span.start());
         while let Some(part) = at.map(|at| self.find(at)).and_then(|i| self.parts.get(i)).filter(|part| part.span.start() <= span.last()) {
             let range = Span::from_entry(part.span.start().max(span.start()), part.span.last().min(span.last()));
@@ -138,6 +134,6 @@ impl<P: Payload> Sheet<P> {
             }
             at = range.last().checked_add(1).filter(|above| *above <= span.last());
         }
-        Ok(0)
+        Ok(())
     }
 }

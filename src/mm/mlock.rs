@@ -6,7 +6,7 @@ use super::mmap::split_room;
 use super::plan::{Plan, Words};
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span, page_floor};
-use crate::error::{LayoutError, Limit, MlockError};
+use crate::error::{LayoutError, Limit, MlockError, ResourceError};
 use crate::lock::RawMmLock;
 use crate::vma::{Patience, Payload, VmaFlags};
 
@@ -79,12 +79,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Ok(0));
         }
         let span = Span::from_entry(start, end - 1);
-        let mut sheet = match Sheet::of(self, span) {
-            Ok(sheet) => sheet,
-            Err(error) => return self.nothing(Err(error.into())),
-        };
-        let outcome = sheet.lock_range(span, locked, &limits);
-        self.plan(sheet, Words::default(), outcome, patience)
+        self.plan(span, patience, |sheet| sheet.lock_range(span, locked, &limits))
     }
 
     /// `RLIMIT_MEMLOCK`; what is locked already is not counted twice.
@@ -147,33 +142,35 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     fn plan_all(&mut self, locked: Option<Locked>, words: Words, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
         let limits = self.mm().limits_now();
-        let mut sheet = match Sheet::of(self, Span::ALL) {
-            Ok(sheet) => sheet,
-            Err(error) => return self.nothing(Err(error.into())),
-        };
+        self.plan(Span::ALL, patience, |sheet| {
+            sheet.words = words;
+            sheet.lock_all(locked, &limits)?;
+            Ok(0)
+        })
+    }
+}
+
+impl<P: Payload> Sheet<'_, P> {
+    /// All VMAs, or none.
+    fn lock_all(&mut self, locked: Option<Locked>, limits: &Limits) -> Result<(), ResourceError> {
         let mut at = 0;
-        while !sheet.is_spoiled
+        while !self.is_spoiled
             && let Some(locked) = locked
-            && let Some(part) = sheet.parts.get(sheet.find(at)).map(|part| part.span)
+            && let Some(part) = self.parts.get(self.find(at)).map(|part| part.span)
         {
             // What cannot be is passed over; but for memory that is short, of which the plan tells.
-            _ = sheet.lock_one(part, locked, &limits);
+            _ = self.lock_one(part, locked, limits);
             let Some(above) = part.last().checked_add(1) else { break };
             at = above;
         }
         if locked == Some(Locked::Yes) {
-            for i in 0..sheet.parts.len() {
-                let span = sheet.parts[i].span;
-                if let Err(error) = sheet.populate(span) {
-                    return self.nothing(Err(error.into()));
-                }
+            for i in 0..self.parts.len() {
+                self.populate(self.parts[i].span)?;
             }
         }
-        self.plan(sheet, words, Ok(0), patience)
+        Ok(())
     }
-}
 
-impl<P: Payload> Sheet<P> {
     fn lock_range(&mut self, span: Span, locked: Locked, limits: &Limits) -> Result<u64, MlockError> {
         let mut at = span.start();
         loop {

@@ -3,7 +3,7 @@
 use super::MmWriteGuard;
 use super::limits::{GuardGapPolicy, Limits};
 use super::place::round_hint;
-use super::plan::{Plan, Words};
+use super::plan::Plan;
 use super::sheet::{Room, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::MmapError;
@@ -138,12 +138,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Populate::Now => self.with_neighbours(span),
             Populate::Later => span,
         };
-        let mut sheet = match Sheet::of(self, stretch) {
-            Ok(sheet) => sheet,
-            Err(error) => return self.nothing(Err(error.into())),
-        };
-        let outcome = sheet.map(span, flags, request, &limits);
-        self.plan(sheet, Words::default(), outcome, patience)
+        self.plan(stretch, patience, |sheet| sheet.map(span, flags, request, &limits))
     }
 
     /// The range and the VMAs that touch it.
@@ -224,7 +219,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 }
 
-impl<P: Payload> Sheet<P> {
+impl<P: Payload> Sheet<'_, P> {
     /// 5.6: what is there goes, and the new VMA comes, merged with what touches it.
     fn map(&mut self, span: Span, flags: VmaFlags, request: &MapRequest<P>, limits: &Limits) -> Result<u64, MmapError> {
         self.cut_free(span, limits)?;

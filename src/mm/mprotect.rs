@@ -4,7 +4,7 @@ use super::MmWriteGuard;
 use super::limits::{GuardGapPolicy, Limits};
 use super::mmap::{account_of, split_room};
 use super::place::start_gap;
-use super::plan::{Plan, Words};
+use super::plan::Plan;
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MprotectError};
@@ -57,17 +57,12 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(None) => return self.nothing(Ok(0)),
             Err(error) => return self.nothing(Err(error)),
         };
-        let mut sheet = match Sheet::of(self, span) {
-            Ok(sheet) => sheet,
-            Err(error) => return self.nothing(Err(error.into())),
-        };
         if limits.policy.guard_gap == GuardGapPolicy::Enforced
             && let Err(error) = self.check_guards(span, access, &limits)
         {
             return self.nothing(Err(error));
         }
-        let outcome = sheet.protect(span, access.intersection(VmaFlags::ACCESS), &limits);
-        self.plan(sheet, Words::default(), outcome, patience)
+        self.plan(span, patience, |sheet| sheet.protect(span, access.intersection(VmaFlags::ACCESS), &limits))
     }
 
     /// The range; none where it is empty.
@@ -127,7 +122,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 }
 
-impl<P: Payload> Sheet<P> {
+impl<P: Payload> Sheet<'_, P> {
     fn protect(&mut self, span: Span, access: VmaFlags, limits: &Limits) -> Result<u64, MprotectError> {
         let mut at = span.start();
         loop {

@@ -3,7 +3,7 @@
 use super::MmWriteGuard;
 use super::limits::Limits;
 use super::munmap;
-use super::plan::{Plan, Words};
+use super::plan::Plan;
 use super::sheet::{Body, Effect, Part, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
@@ -111,12 +111,9 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(prepared) => prepared,
             Err(error) => return self.nothing(Err(error)),
         };
-        let mut sheet = match Sheet::of(self, stretch) {
-            Ok(sheet) => sheet,
-            Err(error) => return self.nothing(Err(error.into())),
-        };
-        let outcome = if remap.is_move_only() { sheet.move_several(remap, &limits) } else { sheet.remap(remap, target, &limits) };
-        self.plan(sheet, Words::default(), outcome, patience)
+        self.plan(stretch, patience, |sheet| {
+            if remap.is_move_only() { sheet.move_several(remap, &limits) } else { sheet.remap(remap, target, &limits) }
+        })
     }
 
     /// 5.17: what can be said without looking at the layout.
@@ -188,7 +185,7 @@ fn check_spare(count: usize, limits: &Limits) -> Result<(), LayoutError> {
     if count + 3 >= limit { Err(LayoutError::TooMany { count, limit }) } else { Ok(()) }
 }
 
-impl<P: Payload> Sheet<P> {
+impl<P: Payload> Sheet<'_, P> {
     /// One VMA.
     fn remap(&mut self, remap: Remap, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
         let vma = self.check_source(remap, limits)?;

@@ -1,8 +1,9 @@
 //! Sealing: Linux's `mseal` (5.27). What is sealed can be neither unmapped nor moved nor protected otherwise; it may still grow.
 
 use super::MmWriteGuard;
+use super::limits::Limits;
 use super::mmap::split_room;
-use super::plan::{Plan, Words};
+use super::plan::Plan;
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::MsealError;
@@ -29,32 +30,28 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Ok(0));
         }
         let span = Span::from_entry(start, end - 1);
-        let mut sheet = match Sheet::of(self, span) {
-            Ok(sheet) => sheet,
-            Err(error) => return self.nothing(Err(error.into())),
-        };
-        let mut outcome = match sheet.first_gap(span) {
-            Some(at) => Err(MsealError::Gap { at }),
-            None => Ok(0),
-        };
-        let mut at = Some(start).filter(|_| outcome.is_ok());
-        while let Some(from) = at
-            && let Some(i) = sheet.lookup(from)
-        {
-            let part = Span::from_entry(from, sheet.parts[i].span.last().min(span.last()));
-            if !sheet.parts[i].flags().contains(VmaFlags::SEALED)
-                && let Err(error) = sheet.change(part, split_room(&limits), |kind| kind.flags |= VmaFlags::SEALED)
-            {
-                outcome = Err(error.into());
-                break;
-            }
-            at = part.last().checked_add(1).filter(|above| *above <= span.last());
-        }
-        self.plan(sheet, Words::default(), outcome, patience)
+        self.plan(span, patience, |sheet| sheet.seal(span, &limits))
     }
 }
 
-impl<P: Payload> Sheet<P> {
+impl<P: Payload> Sheet<'_, P> {
+    fn seal(&mut self, span: Span, limits: &Limits) -> Result<u64, MsealError> {
+        if let Some(at) = self.first_gap(span) {
+            return Err(MsealError::Gap { at });
+        }
+        let mut at = Some(span.start());
+        while let Some(from) = at
+            && let Some(i) = self.lookup(from)
+        {
+            let part = Span::from_entry(from, self.parts[i].span.last().min(span.last()));
+            if !self.parts[i].flags().contains(VmaFlags::SEALED) {
+                self.change(part, split_room(limits), |kind| kind.flags |= VmaFlags::SEALED)?;
+            }
+            at = part.last().checked_add(1).filter(|above| *above <= span.last());
+        }
+        Ok(0)
+    }
+
     /// The first address of a range that is not mapped.
     pub(super) fn first_gap(&self, span: Span) -> Option<u64> {
         let mut at = span.start();

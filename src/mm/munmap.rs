@@ -2,7 +2,7 @@
 
 use super::MmWriteGuard;
 use super::limits::Limits;
-use super::plan::{Plan, Words};
+use super::plan::Plan;
 use super::sheet::{Room, Sheet};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MunmapError};
@@ -44,13 +44,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(span) => span,
             Err(error) => return self.nothing(Err(error)),
         };
-        match Sheet::of(self, span) {
-            Ok(mut sheet) => {
-                let outcome = sheet.unmap(span, &limits).map(|_| 0).map_err(MunmapError::from);
-                self.plan(sheet, Words::default(), outcome, patience)
-            }
-            Err(error) => self.nothing(Err(error.into())),
-        }
+        self.plan(span, patience, |sheet| Ok(sheet.unmap(span, &limits).map(|_| 0)?))
     }
 }
 
@@ -70,7 +64,7 @@ pub(super) fn check(start: u64, len: u64, limits: &Limits) -> Result<Span, Munma
     Ok(Span::from_entry(start, start + len.next_multiple_of(PAGE_SIZE) - 1))
 }
 
-impl<P: Payload> Sheet<P> {
+impl<P: Payload> Sheet<'_, P> {
     /// Unmaps a range on the sheet; tells how many pages went.
     pub(super) fn unmap(&mut self, span: Span, limits: &Limits) -> Result<u64, LayoutError> {
         self.cut_free(span, limits)?;

@@ -1,15 +1,16 @@
 //! From paper to the layout: what an operation is about to do, ready to be done with one store, or to be dropped.
 
 use super::accounts::Sums;
-use super::sheet::{Body, Effect, Part, Sheet};
+use super::guard::vma_of;
+use super::sheet::{Body, Effect, Effects, Sheet};
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
 use crate::lock::{MmLock, RawMmLock};
 use crate::sync::Shared;
-use crate::tree::list::List;
+use crate::tree::list::{List, push};
 use crate::tree::prepared::Prepared;
-use crate::vma::{Owner, Patience, Payload, VmaRecord};
+use crate::vma::{Owner, Patience, Payload, Vma, VmaRecord};
 use core::fmt;
 use smallvec::SmallVec;
 
@@ -41,9 +42,9 @@ pub struct Plan<'w, 'm, P: Payload, E, L: RawMmLock = MmLock> {
     /// None where the index does not change.
     prepared: Option<Prepared<'w, 'm, Record<P>>>,
     /// The records that are in the index no more.
-    gone: SmallVec<[(u64, Record<P>); 4]>,
+    gone: SmallVec<[Record<P>; 4]>,
     sums: Sums,
-    effects: SmallVec<[(P, Effect); 2]>,
+    effects: Effects<P>,
     owned: SmallVec<[(Record<P>, Owner); 1]>,
     /// What the mm's own words are to be.
     words: Words,
@@ -78,6 +79,21 @@ impl<P: Payload, E, L: RawMmLock> Plan<'_, '_, P, E, L> {
     }
 }
 
+impl<P: Payload, E, L: RawMmLock> Plan<'_, '_, P, E, L> {
+    /// Takes what a sheet comes to, but for what the index is to hold.
+    fn take(&mut self, sheet: &mut Sheet<'_, P>) -> Result<(), ResourceError> {
+        for (_, record) in &sheet.gone {
+            push(&mut self.gone, Record::clone(record))?;
+        }
+        for (record, owner) in &sheet.owned {
+            push(&mut self.owned, (Record::clone(record), *owner))?;
+        }
+        (self.sums, self.words) = (sheet.sums, sheet.words);
+        core::mem::swap(&mut self.effects, &mut sheet.effects);
+        Ok(())
+    }
+}
+
 impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
     /// What the operation will tell. An error may leave something behind all the same, as Linux does: that is committed, too.
     ///
@@ -91,24 +107,23 @@ impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
     ///
     /// # Errors
     /// The operation's, as [`outcome`](Self::outcome) told it.
-    pub fn commit(self) -> Result<u64, E> {
-        let Self { mm, prepared, gone, sums, effects, owned, words, outcome } = self;
-        if let Some(prepared) = prepared {
+    pub fn commit(mut self) -> Result<u64, E> {
+        if let Some(prepared) = &mut self.prepared {
             prepared.publish();
-            mm.pages.set(sums);
+            self.mm.pages.set(self.sums);
         }
         // In the hold in which they were unlinked, and after it: see the VMA's lock.
-        gone.iter().for_each(|(_, record)| record.lock().detach());
-        owned.iter().for_each(|(record, owner)| _ = record.own(*owner));
-        mm.state.set(words);
-        for (payload, effect) in &effects {
+        self.gone.iter().for_each(|record| record.lock().detach());
+        self.owned.iter().for_each(|(record, owner)| _ = record.own(*owner));
+        self.mm.state.set(self.words);
+        for (payload, effect) in &self.effects {
             match *effect {
                 Effect::Unmapped(pages) => payload.unmapped(pages),
                 Effect::Protected(pages, flags) => payload.protected(pages, flags),
                 Effect::Moved(from, to) => payload.pages_moved(from, to),
             }
         }
-        outcome
+        self.outcome
     }
 }
 
@@ -124,61 +139,66 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         Plan::empty(self.mm(), self.sums(), outcome)
     }
 
-    /// Makes a plan of a sheet: write-locks what changes, and takes all memory that it needs.
+    /// Plans an operation: takes the stretch down that it may touch, has it done on the sheet, write-locks what changes, and takes all
+    /// memory that the change needs.
     pub(super) fn plan<E: From<LayoutError>>(
         &mut self,
-        mut sheet: Sheet<P>,
-        words: Words,
-        outcome: Result<u64, E>,
+        stretch: Span,
         patience: Patience<'_, L::Interrupt>,
+        operation: impl FnOnce(&mut Sheet<'_, P>) -> Result<u64, E>,
     ) -> Plan<'_, 'm, P, E, L> {
-        if sheet.is_spoiled {
-            return self.nothing(Err(outcome.err().unwrap_or_else(|| LayoutError::from(ResourceError::OutOfMemory).into())));
-        }
-        if outcome.is_err() && self.mm().limits_now().policy.partial == super::PartialEffects::Never {
-            return self.nothing(outcome);
-        }
-        let changes = match self.changes(&mut sheet, patience) {
-            Ok(changes) => changes,
-            Err(error) => return self.nothing(Err(error.into())),
-        };
-        let (mm, Sheet { gone, sums, effects, owned, .. }) = (self.mm(), sheet);
-        let mut prepared = None;
-        if let Some(Changes { span, list }) = changes {
-            match self.guard.prepare(span, list) {
-                Ok(edit) => prepared = Some(edit),
-                Err(error) => return Plan::empty(mm, sums, Err(LayoutError::from(error).into())),
+        // Filled where it is made: it is large to move.
+        let mut plan = Plan::empty(self.mm(), self.sums(), Ok(0));
+        let change = {
+            let mut sheet = Sheet::of(self);
+            plan.outcome = match sheet.take_down(self.touching(stretch)) {
+                Ok(()) => operation(&mut sheet),
+                Err(error) => Err(LayoutError::from(error).into()),
+            };
+            if sheet.is_spoiled {
+                plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::from(ResourceError::OutOfMemory).into()));
+                return plan;
             }
+            if plan.outcome.is_err() && self.mm().limits_now().policy.partial == super::PartialEffects::Never {
+                return plan;
+            }
+            self.change(&mut sheet, patience).and_then(|change| {
+                plan.take(&mut sheet)?;
+                Ok(change)
+            })
+        };
+        let prepared = change.and_then(|change| {
+            let Some(Change { span, list }) = change else { return Ok(None) };
+            Ok(Some(self.guard.prepare(span, list)?))
+        });
+        match prepared {
+            Ok(prepared) => plan.prepared = prepared,
+            Err(error) => plan = Plan::empty(plan.mm, plan.sums, Err(error.into())),
         }
-        Plan { mm, prepared, gone, sums, effects, owned, words, outcome }
+        plan
+    }
+
+    /// The VMAs that overlap the stretch or touch it.
+    fn touching(&self, stretch: Span) -> impl Iterator<Item = Vma<'_, P>> {
+        let touched = Span::from_entry(stretch.start().saturating_sub(1), stretch.last().saturating_add(1));
+        self.view().within(touched).map(vma_of)
     }
 
     /// What of a sheet is not as it was. Waits for the readers of what changes before anything does.
-    fn changes(&self, sheet: &mut Sheet<P>, patience: Patience<'_, L::Interrupt>) -> Result<Option<Changes<P>>, LayoutError> {
-        let (olds, parts) = (&sheet.olds[..], &sheet.parts[..]);
-        // One that has its record still has its bounds.
-        let is_kept = |(old, part): &(&Span, &Part<P>)| part.record().is_some() && part.span == **old;
-        let same_below = olds.iter().zip(parts).take_while(is_kept).count();
-        let (olds, parts) = (&olds[same_below..], &parts[same_below..]);
-        let same_above = olds.iter().rev().zip(parts.iter().rev()).take_while(is_kept).count();
-        let (olds, parts) = (&olds[..olds.len() - same_above], &parts[..parts.len() - same_above]);
-
-        let ends = |first: Option<Span>, last: Option<Span>| first.zip(last).map(|(first, last)| (first.start(), last.last()));
-        let of_olds = ends(olds.first().copied(), olds.last().copied());
-        let of_parts = ends(parts.first().map(|part| part.span), parts.last().map(|part| part.span));
-        let span = match (of_olds, of_parts) {
-            (None, None) => return Ok(None),
-            (Some((start, last)), None) | (None, Some((start, last))) => Span::from_entry(start, last),
-            (Some(one), Some(other)) => Span::from_entry(one.0.min(other.0), one.1.max(other.1)),
+    fn change(&self, sheet: &mut Sheet<'_, P>, patience: Patience<'_, L::Interrupt>) -> Result<Option<Change<P>>, LayoutError> {
+        let news = sheet.parts.iter().filter(|part| part.record().is_none()).map(|part| part.span);
+        let changed = sheet.gone.iter().map(|(span, _)| *span).chain(news);
+        let Some(span) = changed.reduce(|one, other| Span::from_entry(one.start().min(other.start()), one.last().max(other.last()))) else {
+            return Ok(None);
         };
         // In their order: where one is not waited out, those before it are marked, and no others.
-        sheet.gone.sort_unstable_by_key(|(start, _)| *start);
+        sheet.gone.sort_unstable_by_key(|(span, _)| span.start());
         sheet.gone.iter().try_for_each(|(_, record)| self.mark(record, patience))?;
         let mut list = List::new();
-        for part in parts {
+        for part in &sheet.parts[sheet.within(span)] {
             let record = match &part.body {
                 // What stays between two changes keeps its record.
-                Body::Old(record) | Body::Owned(record, _) => record.clone(),
+                Body::Old(record) | Body::Owned(record, _) => Record::clone(record),
                 // Write-locked before it can be seen (3.10).
                 Body::New(kind) => {
                     Shared::try_new(VmaRecord::new(kind.clone(), self.sequence())).map_err(|_| ResourceError::OutOfMemory)?
@@ -186,12 +206,12 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             };
             list.push(part.span, record).map_err(|_| ResourceError::OutOfMemory)?;
         }
-        Ok(Some(Changes { span, list }))
+        Ok(Some(Change { span, list }))
     }
 }
 
 /// What the index is to hold in a stretch.
-struct Changes<P> {
+struct Change<P> {
     span: Span,
     list: List<Record<P>>,
 }

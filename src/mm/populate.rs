@@ -67,7 +67,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     owners!();
 }
 
-impl<P> Neighbour for Part<P> {
+impl<P> Neighbour for Part<'_, P> {
     fn flags(&self) -> VmaFlags {
         self.flags()
     }
@@ -81,7 +81,7 @@ impl<P> Neighbour for Part<P> {
     }
 }
 
-impl<P: Payload> Sheet<P> {
+impl<P: Payload> Sheet<'_, P> {
     /// The pages of a range are brought in: as if those that are private and writable were written. Tells the first VMA that lets nobody
     /// in, where it stops.
     pub(super) fn populate(&mut self, range: Span) -> Result<Option<Span>, ResourceError> {
@@ -111,9 +111,9 @@ impl<P: Payload> Sheet<P> {
                 kind.owner = Some(owner);
                 return Ok(());
             }
-            Body::Old(record) | Body::Owned(record, _) => record.clone(),
+            Body::Old(record) | Body::Owned(record, _) => *record,
         };
-        self.give(record.clone(), owner)?;
+        self.give(record, owner)?;
         self.parts[i].body = Body::Owned(record, owner);
         Ok(())
     }

@@ -6,11 +6,13 @@
 //! But where memory is short the sheet is spoiled, and never becomes the layout.
 
 use super::accounts::Sums;
+use super::plan::Words;
 use super::{MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
 use crate::lock::RawMmLock;
-use crate::vma::{Backing, Kind, Owner, Payload, VmaFlags};
+use crate::tree::list::push;
+use crate::vma::{Backing, Kind, Owner, Payload, Vma, VmaFlags};
 use smallvec::SmallVec;
 
 /// How many VMAs an operation meets as a rule: it asks for no memory then.
@@ -26,22 +28,23 @@ pub(super) enum Effect {
 
 /// A VMA on the sheet.
 #[derive(Debug)]
-pub(super) struct Part<P> {
+pub(super) struct Part<'g, P> {
     pub(super) span: Span,
-    pub(super) body: Body<P>,
+    pub(super) body: Body<'g, P>,
 }
 
+/// What it is. One that has its record in the index still has its bounds, too.
 #[derive(Debug)]
-pub(super) enum Body<P> {
+pub(super) enum Body<'g, P> {
     /// As it is.
-    Old(Record<P>),
+    Old(&'g Record<P>),
     /// As it is, and with an owner of its private pages, which the neighbours that come later may take over.
-    Owned(Record<P>, Owner),
+    Owned(&'g Record<P>, Owner),
     /// To be.
     New(Kind<P>),
 }
 
-impl<P> Part<P> {
+impl<'g, P> Part<'g, P> {
     pub(super) fn flags(&self) -> VmaFlags {
         match &self.body {
             Body::Old(record) | Body::Owned(record, _) => record.flags(),
@@ -79,15 +82,15 @@ impl<P> Part<P> {
     }
 
     /// The record that it has in the index.
-    pub(super) fn record(&self) -> Option<&Record<P>> {
-        match &self.body {
+    pub(super) fn record(&self) -> Option<&'g Record<P>> {
+        match self.body {
             Body::Old(record) | Body::Owned(record, _) => Some(record),
             Body::New(_) => None,
         }
     }
 }
 
-impl<P: Payload> Part<P> {
+impl<P: Payload> Part<'_, P> {
     pub(super) fn kind(&self) -> Kind<P> {
         match &self.body {
             Body::Old(record) => record.kind(),
@@ -121,39 +124,42 @@ pub(super) enum Room {
     Unlimited,
 }
 
-/// The sheet.
+/// The sheet. It borrows the guard under which it was taken down: nothing on it is counted.
 #[derive(Debug)]
-pub(super) struct Sheet<P> {
-    pub(super) parts: SmallVec<[Part<P>; FEW]>,
-    /// Where the VMAs were.
-    pub(super) olds: SmallVec<[Span; FEW]>,
-    /// The records of those that are not on the sheet any more as they were, with where they began.
-    pub(super) gone: SmallVec<[(u64, Record<P>); 4]>,
+pub(super) struct Sheet<'g, P> {
+    pub(super) parts: SmallVec<[Part<'g, P>; FEW]>,
+    /// The VMAs that are not on the sheet any more as they were.
+    pub(super) gone: SmallVec<[(Span, &'g Record<P>); 4]>,
     /// How many VMAs the address space would have.
     pub(super) count: usize,
     /// The accounts that it would have.
     pub(super) sums: Sums,
-    pub(super) effects: SmallVec<[(P, Effect); 2]>,
+    /// What the mm's own words would be.
+    pub(super) words: Words,
+    pub(super) effects: Effects<P>,
     /// VMAs that stay as they are, and get an owner of their private pages.
-    pub(super) owned: SmallVec<[(Record<P>, Owner); 1]>,
+    pub(super) owned: SmallVec<[(&'g Record<P>, Owner); 1]>,
     /// Memory was short for a step, which may be half done: what is on the sheet is worth nothing any more.
     pub(super) is_spoiled: bool,
 }
 
-impl<P: Payload> Sheet<P> {
+/// What is to be told, and to whom.
+pub(super) type Effects<P> = SmallVec<[(P, Effect); 2]>;
+
+impl<'g, P: Payload> Sheet<'g, P> {
+    /// An empty one, for a guard's address space.
+    pub(super) fn of<L: RawMmLock>(guard: &'g MmWriteGuard<'_, P, L>) -> Self {
+        let (count, sums, words) = (guard.mm().map_count(), guard.sums(), Words::default());
+        let (parts, gone, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
+        Self { parts, gone, count, sums, words, effects, owned, is_spoiled: false }
+    }
+
     /// Takes down the VMAs that overlap the stretch or touch it.
-    pub(super) fn of<L: RawMmLock>(guard: &MmWriteGuard<'_, P, L>, stretch: Span) -> Result<Self, ResourceError> {
-        let (count, sums) = (guard.mm().map_count(), guard.sums());
-        let (parts, olds, gone, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
-        let mut sheet = Self { parts, olds, gone, count, sums, effects, owned, is_spoiled: false };
-        let last = stretch.last().saturating_add(1);
-        let mut at = Some(stretch.start().saturating_sub(1));
-        while let Some(vma) = at.and_then(|at| guard.find(at)).filter(|vma| vma.start() <= last) {
-            push(&mut sheet.olds, vma.span())?;
-            push(&mut sheet.parts, Part { span: vma.span(), body: Body::Old(vma.record().clone()) })?;
-            at = vma.last().checked_add(1);
+    pub(super) fn take_down(&mut self, vmas: impl Iterator<Item = Vma<'g, P>>) -> Result<(), ResourceError> {
+        for vma in vmas {
+            push(&mut self.parts, Part { span: vma.span(), body: Body::Old(vma.record()) })?;
         }
-        Ok(sheet)
+        Ok(())
     }
 
     /// The first VMA that ends at or after the address.
@@ -204,12 +210,11 @@ impl<P: Payload> Sheet<P> {
             self.sums.sub(part.flags(), part.span.pages());
             pages += part.span.pages();
             let (payload, effect) = (part.payload().clone(), Effect::Unmapped(part.span));
+            let_go(&mut self.gone, part).inspect_err(|_| self.is_spoiled = true)?;
             self.tell(payload, effect)?;
         }
         self.count -= gone.len();
-        for part in self.parts.drain(gone) {
-            let_go(&mut self.gone, part).inspect_err(|_| self.is_spoiled = true)?;
-        }
+        drop(self.parts.drain(gone));
         Ok(pages)
     }
 
@@ -269,13 +274,13 @@ impl<P: Payload> Sheet<P> {
         let merged = Part { span: Span::from_entry(part.span.start(), next.span.last()), body: Body::New(kind) };
         self.count -= 1;
         self.replace(i, merged)?;
-        let_go(&mut self.gone, next).inspect_err(|_| self.is_spoiled = true)
+        let_go(&mut self.gone, &next).inspect_err(|_| self.is_spoiled = true)
     }
 
     /// Puts a VMA that is to be in the place of another.
-    pub(super) fn replace(&mut self, i: usize, part: Part<P>) -> Result<(), ResourceError> {
+    pub(super) fn replace(&mut self, i: usize, part: Part<'g, P>) -> Result<(), ResourceError> {
         let was = core::mem::replace(&mut self.parts[i], part);
-        let_go(&mut self.gone, was).inspect_err(|_| self.is_spoiled = true)
+        let_go(&mut self.gone, &was).inspect_err(|_| self.is_spoiled = true)
     }
 
     /// 5.11: makes pages of one VMA another kind. It merges with what touches them, where they are at an end of the VMA; else the VMA is
@@ -326,7 +331,7 @@ impl<P: Payload> Sheet<P> {
     }
 
     /// Notes that a VMA that stays as it is gets an owner.
-    pub(super) fn give(&mut self, record: Record<P>, owner: Owner) -> Result<(), ResourceError> {
+    pub(super) fn give(&mut self, record: &'g Record<P>, owner: Owner) -> Result<(), ResourceError> {
         push(&mut self.owned, (record, owner)).inspect_err(|_| self.is_spoiled = true)
     }
 
@@ -349,16 +354,6 @@ pub(super) enum Sides {
 }
 
 /// Notes the record of a VMA that is not as it was.
-fn let_go<P>(gone: &mut SmallVec<[(u64, Record<P>); 4]>, part: Part<P>) -> Result<(), ResourceError> {
-    match part.body {
-        Body::Old(record) | Body::Owned(record, _) => push(gone, (part.span.start(), record)),
-        Body::New(_) => Ok(()),
-    }
-}
-
-/// Puts an item at the end, or says that memory is short.
-pub(super) fn push<T, const N: usize>(list: &mut SmallVec<[T; N]>, item: T) -> Result<(), ResourceError> {
-    list.try_reserve(1).map_err(|_| ResourceError::OutOfMemory)?;
-    list.push(item);
-    Ok(())
+fn let_go<'g, P>(gone: &mut SmallVec<[(Span, &'g Record<P>); 4]>, part: &Part<'g, P>) -> Result<(), ResourceError> {
+    part.record().map_or(Ok(()), |record| push(gone, (part.span, record)))
 }

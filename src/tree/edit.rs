@@ -8,7 +8,7 @@ use super::limbo::TRY_HARD;
 use super::list::List;
 use super::node::{InnerRef, Item, LeafRef, Node, NodePtr};
 use super::publish::{Draft, Retire};
-use super::splice::{Old, Route, Site};
+use super::splice::Old;
 use super::stats::Counters;
 use super::walk::{Entry, View};
 use crate::addr::Span;
@@ -179,12 +179,12 @@ impl<'t, V: Value> Editor<'t, V> {
             Ok(span) => span,
             Err(error) => return Err(Rejected::new(value, EditError::Range(error))),
         };
-        let site = self.locate(asked);
-        if let Some(by) = self.first_in(&site) {
+        self.locate(asked);
+        if let Some(by) = self.first_in() {
             return Err(Rejected { value, cause: InsertCause::Occupied { asked, by } });
         }
         let cut = |_: &V| unreachable!("nothing is in the way, so nothing is cut");
-        self.put(&site, List::of(asked, value), cut).map_err(|(list, error)| Rejected::new(list.into_only(), EditError::Resource(error)))
+        self.put(List::of(asked, value), cut).map_err(|(list, error)| Rejected::new(list.into_only(), EditError::Resource(error)))
     }
 
     /// `RangeMap::replace`.
@@ -197,8 +197,8 @@ impl<'t, V: Value> Editor<'t, V> {
             Ok(span) => span,
             Err(error) => return Err(Rejected::new(value, error)),
         };
-        let site = self.locate(span);
-        match self.put(&site, List::of(span, value), V::clone) {
+        self.locate(span);
+        match self.put(List::of(span, value), V::clone) {
             Ok(()) => Ok(self.removed(span)),
             Err((list, error)) => Err(Rejected::new(list.into_only(), error)),
         }
@@ -211,11 +211,11 @@ impl<'t, V: Value> Editor<'t, V> {
     {
         self.tend();
         let span = Span::of(range)?;
-        let site = self.locate(span);
-        if self.first_in(&site).is_none() {
+        self.locate(span);
+        if self.first_in().is_none() {
             return Ok(Removed { span, olds: &[] });
         }
-        self.splice(&site, &[], Retire::Within(span), V::clone)?;
+        self.splice(&[], Retire::Within(span), V::clone)?;
         Ok(self.removed(span))
     }
 
@@ -223,11 +223,13 @@ impl<'t, V: Value> Editor<'t, V> {
     pub(crate) fn remove_entry(&mut self, address: u64) -> Result<Removed<'_, V>, ResourceError> {
         self.tend();
         let at = Span::from_entry(address, address);
-        let Some(span) = self.first_in(&self.locate(at)) else {
+        self.locate(at);
+        let Some(span) = self.first_in() else {
             return Ok(Removed { span: at, olds: &[] });
         };
         let cut = |_: &V| unreachable!("a whole entry is removed");
-        self.splice(&self.locate(span), &[], Retire::Within(span), cut)?;
+        self.locate(span);
+        self.splice(&[], Retire::Within(span), cut)?;
         Ok(self.removed(span))
     }
 
@@ -249,20 +251,21 @@ impl<'t, V: Value> Editor<'t, V> {
         if let Some(items) = list.hull().filter(|items| items.start() < span.start() || span.last() < items.last()) {
             return Err((list, SpliceCause::Outside { items, asked: span }));
         }
-        let site = self.locate(span);
-        if list.hull().is_none() && self.first_in(&site).is_none() {
+        self.locate(span);
+        if list.hull().is_none() && self.first_in().is_none() {
             return Ok(Removed { span, olds: &[] });
         }
-        match self.put(&site, list, V::clone) {
+        match self.put(list, V::clone) {
             Ok(()) => Ok(self.removed(span)),
             Err((list, error)) => Err((list, error.into())),
         }
     }
 
     /// Puts entries over the site's range; hands them back where it cannot.
-    fn put(&mut self, site: &Site<V>, list: List<V>, cut: impl FnOnce(&V) -> V) -> Result<(), (List<V>, ResourceError)> {
+    fn put(&mut self, list: List<V>, cut: impl FnOnce(&V) -> V) -> Result<(), (List<V>, ResourceError)> {
+        let retire = Retire::Within(self.writer.site.span);
         // Their bits: until they are in the index or back with their caller the values are in two places.
-        match catch_unwind(AssertUnwindSafe(|| self.splice(site, list.items(), Retire::Within(site.span), cut))) {
+        match catch_unwind(AssertUnwindSafe(|| self.splice(list.items(), retire, cut))) {
             Ok(Ok(())) => {
                 drop(list.give_up());
                 Ok(())
@@ -279,9 +282,8 @@ impl<'t, V: Value> Editor<'t, V> {
     /// `RangeMap::extend_down`.
     pub(crate) fn extend_down(&mut self, address: u64, start: u64) -> Result<Span, ExtendError> {
         self.tend();
-        let route = &mut Route::empty();
-        self.descend(address, route);
-        let (leaf, i, span) = self.entry_at(address, route.leaf())?;
+        self.locate(Span::from_entry(address, address));
+        let (leaf, i, span) = self.entry_at(address)?;
         if start >= span.start() {
             return Ok(span);
         }
@@ -289,6 +291,7 @@ impl<'t, V: Value> Editor<'t, V> {
         let below = if i > 0 {
             Some(leaf.last(i - 1))
         } else {
+            let route = &self.writer.site.route;
             route.steps_above(route.depth()).find(|step| step.index > 0).map(|step| self.inner(step.node).last(step.index - 1))
         };
         let asked = Span::from_entry(start, span.last());
@@ -296,33 +299,35 @@ impl<'t, V: Value> Editor<'t, V> {
             let by = self.view().lookup(below).map_or(Span::from_entry(below, below), |entry| entry.span());
             return Err(ExtendError::Blocked { asked, by });
         }
-        self.publish_start(leaf, i, start, route);
+        self.publish_start(leaf, i, start);
         Ok(asked)
     }
 
     /// `RangeMap::extend_up`.
     pub(crate) fn extend_up(&mut self, address: u64, last: u64) -> Result<Span, ExtendError> {
         self.tend();
-        let route = self.route(address);
-        let (leaf, i, span) = self.entry_at(address, route.leaf())?;
+        self.locate(Span::from_entry(address, address));
+        let (leaf, i, span) = self.entry_at(address)?;
         if last <= span.last() {
             return Ok(span);
         }
         let asked = Span::from_entry(span.start(), last);
         let room = Span::from_entry(span.last() + 1, last);
-        if let Some(by) = self.first_in(&self.locate(room)) {
+        self.locate(room);
+        if let Some(by) = self.first_in() {
             return Err(ExtendError::Blocked { asked, by });
         }
         let grown = Item { start: asked.start(), last, value: leaf.bits(i) };
         let cut = |_: &V| unreachable!("the one entry in the range is replaced whole");
-        self.splice(&self.locate(asked), &[grown], Retire::None, cut)?;
+        self.locate(asked);
+        self.splice(&[grown], Retire::None, cut)?;
         Ok(asked)
     }
 
-    /// The entry that contains the address, in the leaf that routes it.
-    fn entry_at(&self, address: u64, leaf: NodePtr<V>) -> Result<(LeafRef<'t, V>, usize, Span), ExtendError> {
+    /// The entry that contains the address, in the site's leaf, which routes it.
+    fn entry_at(&self, address: u64) -> Result<(LeafRef<'t, V>, usize, Span), ExtendError> {
         let absent = ExtendError::Absent { at: address };
-        let leaf = self.leaf(leaf).ok_or(absent)?;
+        let leaf = self.leaf(self.writer.site.route.leaf()).ok_or(absent)?;
         let i = leaf.rank(address);
         if i == leaf.len() || leaf.owner_start(i) > address {
             return Err(absent);

@@ -82,6 +82,16 @@ impl<V> fmt::Debug for List<V> {
     }
 }
 
+/// Puts an item at the end, or says that memory is short.
+#[inline]
+pub(crate) fn push<T, const N: usize>(list: &mut SmallVec<[T; N]>, item: T) -> Result<(), ResourceError> {
+    if list.len() == list.capacity() {
+        list.try_reserve(1).map_err(|_| ResourceError::OutOfMemory)?;
+    }
+    list.push(item);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

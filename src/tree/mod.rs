@@ -82,6 +82,7 @@ use limbo::Limbo;
 use node::{NodePtr, Slot};
 use pool::Pool;
 use publish::Draft;
+use splice::Site;
 use stats::Counters;
 use walk::View;
 
@@ -109,6 +110,8 @@ struct Writer<V> {
     limbo: Limbo<V>,
     /// The buffers of the edit under way, kept for the next one.
     draft: Draft<V>,
+    /// Where it is; of no edit after it.
+    site: Site<V>,
 }
 
 /// A whole index: what readers see, what the writer owns, and the figures that both may read.
@@ -126,7 +129,12 @@ impl<V: Value> Tree<V> {
         Self {
             root: Root { slot: Slot::new(NodePtr::NULL) },
             counters: Counters::default(),
-            writer: UnsafeCell::new(Writer { pool: Pool::default(), limbo: Limbo::new(collector, budget_bytes), draft: Draft::default() }),
+            writer: UnsafeCell::new(Writer {
+                pool: Pool::default(),
+                limbo: Limbo::new(collector, budget_bytes),
+                draft: Draft::default(),
+                site: Site::default(),
+            }),
         }
     }
 

@@ -5,7 +5,6 @@
 use super::edit::Editor;
 use super::list::List;
 use super::publish::{Change, Retire};
-use super::splice::Site;
 use crate::addr::Span;
 use crate::error::ResourceError;
 use crate::value::Value;
@@ -15,7 +14,6 @@ use core::fmt;
 #[must_use = "nothing has changed until it is published"]
 pub(crate) struct Prepared<'e, 't, V: Value> {
     editor: &'e mut Editor<'t, V>,
-    site: Site<V>,
     list: List<V>,
     /// Taken when it is published.
     change: Option<Change<'t, V>>,
@@ -26,17 +24,17 @@ impl<'t, V: Value> Editor<'t, V> {
     /// of the two is not empty.
     pub(crate) fn prepare_list(&mut self, span: Span, list: List<V>) -> Result<Prepared<'_, 't, V>, ResourceError> {
         self.tend();
-        let site = self.locate(span);
-        let change = self.prepared(&site, list.items(), Retire::Within(span))?;
-        Ok(Prepared { editor: self, site, list, change: Some(change) })
+        self.locate(span);
+        let change = self.prepared(list.items(), Retire::Within(span))?;
+        Ok(Prepared { editor: self, list, change: Some(change) })
     }
 }
 
 impl<V: Value> Prepared<'_, '_, V> {
-    /// Makes it visible, with one store.
-    pub(crate) fn publish(mut self) {
+    /// Makes it visible, with one store; once.
+    pub(crate) fn publish(&mut self) {
         if let Some(change) = self.change.take() {
-            self.editor.publish(change, &self.site.route, Retire::Within(self.site.span));
+            self.editor.publish(change, Retire::Within(self.editor.writer.site.span));
             // The values are the index's now.
             drop(core::mem::replace(&mut self.list, List::new()).give_up());
         }
@@ -53,7 +51,7 @@ impl<V: Value> Drop for Prepared<'_, '_, V> {
 
 impl<V: Value> fmt::Debug for Prepared<'_, '_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prepared").field("span", &self.site.span).finish_non_exhaustive()
+        f.debug_struct("Prepared").field("span", &self.editor.writer.site.span).finish_non_exhaustive()
     }
 }
 

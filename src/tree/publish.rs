@@ -7,9 +7,10 @@ use super::Writer;
 use super::edit::Editor;
 use super::entries::Entries;
 use super::limbo::{Limbo, trim};
+use super::list::push;
 use super::node::{Child, Exchange, FANOUT, InnerRef, LeafRef, MIN_FILL, Node, NodePtr, Slot, Summary};
 use super::pool::node_bytes;
-use super::splice::{Old, Route};
+use super::splice::Old;
 use crate::addr::Span;
 use crate::error::ResourceError;
 use crate::sync::seeded;
@@ -107,15 +108,6 @@ impl<V: Value> Draft<V> {
     }
 }
 
-/// Pushes, or says that there is no memory.
-pub(super) fn push<T, const N: usize>(list: &mut SmallVec<[T; N]>, item: T) -> Result<(), ResourceError> {
-    if list.len() == list.capacity() {
-        list.try_reserve(1).map_err(|_| ResourceError::OutOfMemory)?;
-    }
-    list.push(item);
-    Ok(())
-}
-
 /// How many of the items that are left go into the next node: all nodes but those on the right edge hold at least `MIN_FILL` (T3).
 fn next_part(left: usize, bias: Bias, at_right_edge: bool) -> usize {
     let for_two = left <= 2 * FANOUT;
@@ -198,15 +190,15 @@ impl<'t, V: Value> Editor<'t, V> {
 
     /// Prepares the retiring of a draft: the last that can fail but for the embedder's clone.
     pub(super) fn admit(&mut self, retire: Retire) -> Result<(), ResourceError> {
-        let Writer { draft, limbo, pool } = &mut *self.writer;
+        let Writer { draft, limbo, pool, .. } = &mut *self.writer;
         let nodes: usize = draft.replaced.iter().map(|&node| node_bytes(node)).sum();
         let values = draft.removed(retire).count();
         limbo.admit(nodes + values * Limbo::<V>::VALUE_BYTES, pool, self.counters)?;
         limbo.reserve(draft.replaced.len(), values)
     }
 
-    /// Makes an admitted draft visible with one store, and then retires what it unlinked (T7). The route leads to the place.
-    pub(super) fn publish(&mut self, change: Change<'t, V>, route: &Route<V>, retire: Retire) {
+    /// Makes an admitted draft visible with one store, and then retires what it unlinked (T7). The site's route leads to the place.
+    pub(super) fn publish(&mut self, change: Change<'t, V>, retire: Retire) {
         let Change { top, place } = change;
         let early = seeded("retire_before_unlink");
         if early {
@@ -231,7 +223,7 @@ impl<'t, V: Value> Editor<'t, V> {
         if let (Place::Child { depth, .. }, Some(top)) = (place, top)
             && !seeded("stale_gap_summary")
         {
-            self.note_upward(route, depth + 1, top.summary);
+            self.note_upward(depth + 1, top.summary);
         }
         if !early {
             self.retire_nodes();
@@ -275,27 +267,28 @@ impl<'t, V: Value> Editor<'t, V> {
         height
     }
 
-    /// Lowers the start of entry `i` of the route's leaf, in place, and notes what that changes for gap searches (T5, T6).
-    pub(super) fn publish_start(&mut self, leaf: LeafRef<'t, V>, i: usize, start: u64, route: &Route<V>) {
+    /// Lowers the start of entry `i` of the site's leaf, in place, and notes what that changes for gap searches (T5, T6).
+    pub(super) fn publish_start(&mut self, leaf: LeafRef<'t, V>, i: usize, start: u64) {
+        let depth = self.writer.site.route.depth();
         let before = leaf.gap_below(i);
         leaf.lower_start(i, start);
         self.counters.extended_in_place.add(1);
         if !seeded("stale_gap_summary")
-            && let Some(noted) = self.noted(route, route.depth())
+            && let Some(noted) = self.noted(depth)
         {
             let gap = noted.gap_after(before, leaf.gap_below(i)).unwrap_or_else(|| leaf.summary().gap);
-            self.note_upward(route, route.depth(), Summary { low: leaf.owner_start(0), gap });
+            self.note_upward(depth, Summary { low: leaf.owner_start(0), gap });
         }
     }
 
-    /// What is noted of the route's node at `depth`; nothing of the root.
-    pub(super) fn noted(&self, route: &Route<V>, depth: usize) -> Option<Summary> {
-        route.steps_above(depth).next().map(|step| self.inner(step.node).child_summary(step.index))
+    /// What is noted of the node at `depth` of the site's route; nothing of the root.
+    pub(super) fn noted(&self, depth: usize) -> Option<Summary> {
+        self.writer.site.route.steps_above(depth).next().map(|step| self.inner(step.node).child_summary(step.index))
     }
 
-    /// Notes the summary of the route's node at `depth` in its parent, and so on upward as long as anything changes (T6).
-    fn note_upward(&self, route: &Route<V>, depth: usize, mut summary: Summary) {
-        for (above, step) in route.steps_above(depth).enumerate() {
+    /// Notes the summary of the node at `depth` of the site's route in its parent, and so on upward as long as anything changes (T6).
+    fn note_upward(&self, depth: usize, mut summary: Summary) {
+        for (above, step) in self.writer.site.route.steps_above(depth).enumerate() {
             let parent = self.inner(step.node);
             let old = parent.child_summary(step.index);
             if old == summary {
@@ -303,7 +296,7 @@ impl<'t, V: Value> Editor<'t, V> {
             }
             let before = old.gap.max(parent.gap_below(step.index));
             parent.note(step.index, summary);
-            let Some(noted) = self.noted(route, depth - above - 1) else { return };
+            let Some(noted) = self.noted(depth - above - 1) else { return };
             let after = summary.gap.max(parent.gap_below(step.index));
             let gap = noted.gap_after(before, after).unwrap_or_else(|| parent.summary().gap);
             summary = Summary { low: parent.child_summary(0).low, gap };

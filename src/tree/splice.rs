@@ -59,10 +59,6 @@ impl<V> Clone for Route<V> {
 }
 
 impl<V> Route<V> {
-    pub(super) fn empty() -> Self {
-        Self { steps: SmallVec::new(), leaf: NodePtr::NULL }
-    }
-
     pub(super) fn depth(&self) -> usize {
         self.steps.len()
     }
@@ -87,13 +83,20 @@ impl<V> Route<V> {
     }
 }
 
-/// A range, and the route of its first address.
+/// Where the edit under way is: a range, and the route of its first address. The writer has one, which each edit sets by `locate`: it is
+/// large to move.
 #[derive(Debug)]
 pub(super) struct Site<V> {
     pub(super) span: Span,
     pub(super) route: Route<V>,
     /// The key of the route's leaf: the last address that it routes.
     pub(super) bound: u64,
+}
+
+impl<V> Default for Site<V> {
+    fn default() -> Self {
+        Self { span: Span::ALL, route: Route { steps: SmallVec::new(), leaf: NodePtr::NULL }, bound: u64::MAX }
+    }
 }
 
 /// An entry as it was before a splice; readable until the writer unlocks, or edits again.
@@ -128,51 +131,45 @@ impl<V> Old<V> {
 }
 
 impl<'t, V: Value> Editor<'t, V> {
-    /// Goes down the route of an address.
-    pub(super) fn route(&self, address: u64) -> Route<V> {
-        let mut route = Route::empty();
-        self.descend(address, &mut route);
-        route
+    /// Goes down to the first address of a range: the site of the edit to come.
+    pub(super) fn locate(&mut self, span: Span) {
+        self.writer.site.span = span;
+        self.writer.site.bound = self.descend(span.start());
     }
 
-    /// Writes the route of an address into an empty one.
-    pub(super) fn descend(&self, address: u64, route: &mut Route<V>) {
-        let mut node = self.root.slot.owner_load();
+    /// Goes down the route of an address, the site's from now on; tells the leaf's key.
+    fn descend(&mut self, address: u64) -> u64 {
+        let (mut node, mut bound) = (self.root.slot.owner_load(), u64::MAX);
+        self.writer.site.route.steps.clear();
         while !node.is_null() {
             let Node::Inner(inner) = self.node(node) else { break };
             let index = inner.rank(address);
-            route.steps.push(Step { node, index });
-            node = inner.owner_child(index);
+            self.writer.site.route.steps.push(Step { node, index });
+            (node, bound) = (inner.owner_child(index), inner.last(index));
         }
-        route.leaf = node;
-    }
-
-    /// Goes down to the first address of a range.
-    pub(super) fn locate(&self, span: Span) -> Site<V> {
-        // Made where it stays: a route is large to move.
-        let mut site = Site { span, route: Route::empty(), bound: u64::MAX };
-        self.descend(span.start(), &mut site.route);
-        if let Some(step) = site.route.parent() {
-            site.bound = self.inner(step.node).last(step.index);
-        }
-        site
+        self.writer.site.route.leaf = node;
+        bound
     }
 
     /// The route of the site's last address.
-    fn right_route(&self, site: &Site<V>) -> Route<V> {
-        if site.span.last() <= site.bound {
-            return site.route.clone();
+    fn right_route(&mut self) -> Route<V> {
+        let Site { span, ref route, bound } = self.writer.site;
+        let left = route.clone();
+        if span.last() <= bound {
+            return left;
         }
-        let right = self.route(site.span.last());
-        if seeded("shared_right_side") && self.leaf(right.leaf).is_some_and(|leaf| site.span.last() < leaf.owner_start(0)) {
+        self.descend(span.last());
+        let right = core::mem::replace(&mut self.writer.site.route, left);
+        if seeded("shared_right_side") && self.leaf(right.leaf).is_some_and(|leaf| span.last() < leaf.owner_start(0)) {
             // T8 broken on purpose: what routes the end of the range but holds nothing of it is left as it is.
-            return site.route.clone();
+            return self.writer.site.route.clone();
         }
         right
     }
 
     /// The first entry in the site's range.
-    pub(super) fn first_in(&self, site: &Site<V>) -> Option<Span> {
+    pub(super) fn first_in(&self) -> Option<Span> {
+        let site = &self.writer.site;
         let leaf = self.leaf(site.route.leaf)?;
         let i = leaf.rank(site.span.start());
         // Where the leaf routes less than the range, its last entry ends inside the range: so none here is none at all.
@@ -183,14 +180,8 @@ impl<'t, V: Value> Editor<'t, V> {
     /// `cut` makes the second value where an entry is cut in two; if it panics, nothing has happened.
     ///
     /// The entries that were in the range, as they were, are then in the writer's draft until its next edit.
-    pub(super) fn splice(
-        &mut self,
-        site: &Site<V>,
-        fresh: &[Item<V>],
-        retire: Retire,
-        cut: impl FnOnce(&V) -> V,
-    ) -> Result<(), ResourceError> {
-        let change = self.prepared(site, fresh, retire)?;
+    pub(super) fn splice(&mut self, fresh: &[Item<V>], retire: Retire, cut: impl FnOnce(&V) -> V) -> Result<(), ResourceError> {
+        let change = self.prepared(fresh, retire)?;
         // The embedder's clone comes last of all that can fail, so that none is made in vain.
         if let Some((value, hole)) = self.writer.draft.hole {
             match clone_of(value, cut) {
@@ -201,14 +192,14 @@ impl<'t, V: Value> Editor<'t, V> {
                 }
             }
         }
-        self.publish(change, &site.route, retire);
+        self.publish(change, retire);
         Ok(())
     }
 
     /// The replacement, ready to be published or abandoned; where it cannot be made, it is abandoned.
-    pub(super) fn prepared(&mut self, site: &Site<V>, fresh: &[Item<V>], retire: Retire) -> Result<Change<'t, V>, ResourceError> {
+    pub(super) fn prepared(&mut self, fresh: &[Item<V>], retire: Retire) -> Result<Change<'t, V>, ResourceError> {
         self.writer.draft.clear();
-        let change = self.prepare(site, fresh, retire);
+        let change = self.prepare(fresh, retire);
         if change.is_err() {
             self.abandon();
         }
@@ -216,10 +207,10 @@ impl<'t, V: Value> Editor<'t, V> {
     }
 
     /// Builds the replacement, finds the slot for it, and prepares all that publishing it needs.
-    fn prepare(&mut self, site: &Site<V>, fresh: &[Item<V>], retire: Retire) -> Result<Change<'t, V>, ResourceError> {
-        let change = match self.swap(site, fresh)? {
+    fn prepare(&mut self, fresh: &[Item<V>], retire: Retire) -> Result<Change<'t, V>, ResourceError> {
+        let change = match self.swap(fresh)? {
             Some(change) => change,
-            None => self.build(site, fresh)?,
+            None => self.build(fresh)?,
         };
         self.admit(retire)?;
         if self.writer.draft.hole.is_some() {
@@ -230,9 +221,9 @@ impl<'t, V: Value> Editor<'t, V> {
     }
 
     /// Builds the replacement by groups, and finds the slot for it.
-    fn build(&mut self, site: &Site<V>, fresh: &[Item<V>]) -> Result<Change<'t, V>, ResourceError> {
-        let (left, right) = (&mut site.route.clone(), &mut self.right_route(site));
-        let bias = self.gather(site.span, left, right, fresh)?;
+    fn build(&mut self, fresh: &[Item<V>]) -> Result<Change<'t, V>, ResourceError> {
+        let (left, right) = (&mut self.writer.site.route.clone(), &mut self.right_route());
+        let bias = self.gather(self.writer.site.span, left, right, fresh)?;
         let mut depth = left.depth();
         // The leaves.
         if bias == Bias::Even

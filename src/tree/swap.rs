@@ -15,9 +15,10 @@ use smallvec::SmallVec;
 
 impl<'t, V: Value> Editor<'t, V> {
     /// Builds the replacement of one leaf; none where that will not do, and then nothing has happened.
-    pub(super) fn swap(&mut self, site: &Site<V>, fresh: &[Item<V>]) -> Result<Option<Change<'t, V>>, ResourceError> {
-        let Site { span, route, bound } = site;
-        let Some(leaf) = self.leaf(route.leaf()).filter(|_| span.last() <= *bound) else { return Ok(None) };
+    pub(super) fn swap(&mut self, fresh: &[Item<V>]) -> Result<Option<Change<'t, V>>, ResourceError> {
+        let Site { span, ref route, bound } = self.writer.site;
+        let (old, above, depth) = (route.leaf(), route.parent(), route.depth());
+        let Some(leaf) = self.leaf(old).filter(|_| span.last() <= bound) else { return Ok(None) };
         let first = leaf.rank(span.start());
         let end = (first..leaf.len()).find(|&i| leaf.owner_start(i) > span.last()).unwrap_or(leaf.len());
         // What sticks out of the range, of the first entry in it and of the last, stays.
@@ -43,14 +44,14 @@ impl<'t, V: Value> Editor<'t, V> {
         let behind = exchange.behind();
         let len = behind + leaf.len() - end;
         // Only the right edge has the maximum for its key: there a leaf may hold little, and end anywhere (T3, T2).
-        let at_right_edge = *bound == u64::MAX;
-        let ends_alike = end < leaf.len() || exchange.news.last().is_some_and(|item| item.last == *bound);
+        let at_right_edge = bound == u64::MAX;
+        let ends_alike = end < leaf.len() || exchange.news.last().is_some_and(|item| item.last == bound);
         let holds_enough = (MIN_FILL..=FANOUT).contains(&len) && ends_alike;
         let is_legal = holds_enough || at_right_edge && (1..=FANOUT).contains(&len);
         if !is_legal {
             return Ok(None);
         }
-        let noted = self.noted(route, route.depth());
+        let noted = self.noted(depth);
         let before = leaf.gap_among(first..=end);
         let draft = &mut self.writer.draft;
         if has_low && has_high && end - first == 1 {
@@ -59,15 +60,15 @@ impl<'t, V: Value> Editor<'t, V> {
         }
         draft.news = behind - first;
         draft.note_olds(leaf, first..end)?;
-        draft.replace(route.leaf())?;
+        draft.replace(old)?;
         let node = self.build_leaf_of(leaf, &exchange)?;
         let Some(leaf) = self.leaf(node) else { unreachable!("a leaf was built") };
         let gap = noted.and_then(|noted| noted.gap_after(before, leaf.gap_among(first..=behind)));
         let summary = gap.map_or_else(|| leaf.summary(), |gap| Summary { low: leaf.owner_start(0), gap });
-        let place = match route.parent() {
-            Some(step) => Place::Child { parent: self.inner(step.node), index: step.index, depth: route.depth() - 1 },
+        let place = match above {
+            Some(step) => Place::Child { parent: self.inner(step.node), index: step.index, depth: depth - 1 },
             None => Place::Root(&self.root.slot),
         };
-        Ok(Some(Change { top: Some(Child { node, last: *bound, summary }), place }))
+        Ok(Some(Change { top: Some(Child { node, last: bound, summary }), place }))
     }
 }

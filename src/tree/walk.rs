@@ -266,7 +266,7 @@ impl<V> View<V> {
 
     /// All entries in order.
     pub fn iter(&self) -> Range<'_, V> {
-        Range::new(self, Span::ALL)
+        self.within(Span::ALL)
     }
 
     /// The entries that share an address with the range, in order; each as it stands, also where it sticks out of the range.
@@ -278,7 +278,12 @@ impl<V> View<V> {
     /// # Errors
     /// [`RangeError`] if the range holds no address.
     pub fn range(&self, range: impl RangeBounds<u64>) -> Result<Range<'_, V>, RangeError> {
-        Ok(Range::new(self, Span::of(range)?))
+        Ok(self.within(Span::of(range)?))
+    }
+
+    /// The same of a span.
+    pub(crate) fn within(&self, span: Span) -> Range<'_, V> {
+        Range::new(self, span)
     }
 
     /// Looks up many addresses at once, several descents in flight together, so that their cache misses overlap. Answer `i` is that
