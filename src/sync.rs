@@ -117,11 +117,11 @@ impl TicketLine {
     }
 }
 
-/// A number that no other call tells.
-pub(crate) fn unique_number() -> u64 {
+/// The first of so many numbers, one after the other, that no other call tells.
+pub(crate) fn unique_numbers(count: u64) -> u64 {
     static NEXT: BookkeepingU64 = BookkeepingU64::new(0);
     // Relaxed: a number, which carries nothing.
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    NEXT.fetch_add(count, Ordering::Relaxed)
 }
 
 /// A figure that the one writer keeps and anyone may read at any time.

@@ -11,7 +11,7 @@ use crate::tree::gap::GapQuery;
 use crate::tree::list::List;
 use crate::tree::prepared::Prepared;
 use crate::tree::validate::Violation;
-use crate::tree::walk::View;
+use crate::tree::walk::{Entry, View};
 use crate::value::Value;
 use core::fmt;
 use core::mem::{self, MaybeUninit};
@@ -357,6 +357,17 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         dup(self.map, self)
     }
 
+    /// The same with a value of the caller's for each entry; where that is none the copy has nothing there.
+    pub(crate) fn dup_with<E: From<ResourceError>>(
+        &self,
+        copy: impl FnMut(Entry<'_, V>) -> Result<Option<V>, E>,
+    ) -> Result<RangeMap<V, L>, E>
+    where
+        L: Default,
+    {
+        dup_with(self.map, self, copy)
+    }
+
     /// Checks the index's invariants, by number, and its counters.
     ///
     /// # Complexity
@@ -378,11 +389,22 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
 }
 
 fn dup<V: Value + Clone, L: RawMmLock + Default>(map: &RangeMap<V, L>, view: &View<V>) -> Result<RangeMap<V, L>, ResourceError> {
+    dup_with(map, view, |entry| Ok(Some(entry.value().clone())))
+}
+
+/// The same of those entries that it makes a value for.
+fn dup_with<V: Value, L: RawMmLock + Default, E: From<ResourceError>>(
+    map: &RangeMap<V, L>,
+    view: &View<V>,
+    mut copy: impl FnMut(Entry<'_, V>) -> Result<Option<V>, E>,
+) -> Result<RangeMap<V, L>, E> {
     let builder = map.like();
     let mut loader = Loader::new(builder.collector.clone(), builder.budget_bytes);
     for entry in view {
-        // The entries are in order: nothing but memory can be short.
-        loader.push(entry.span(), entry.value().clone()).map_err(|_| ResourceError::OutOfMemory)?;
+        let span = entry.span();
+        if let Some(value) = copy(entry)? {
+            loader.append(span, value).map_err(|error| error.cause)?;
+        }
     }
     Ok(RangeMap::with(builder, loader.finish()?, L::default()))
 }

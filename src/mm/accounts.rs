@@ -56,6 +56,11 @@ impl Sums {
         self.of(flags).for_each(|sum| *sum -= pages);
     }
 
+    /// Strikes what is locked, everywhere: the pages stay.
+    pub(super) fn unlock(&mut self) {
+        self.locked = 0;
+    }
+
     pub(crate) fn total(&self) -> u64 {
         self.total
     }

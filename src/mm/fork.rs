@@ -6,7 +6,7 @@ use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
 use crate::lock::RawMmLock;
 use crate::sync::Shared;
-use crate::vma::{AnonOwner, Owner, Patience, Payload, VmaFlags, VmaRecord};
+use crate::vma::{AnonOwner, Patience, Payload, VmaFlags};
 
 impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Makes the address space of a child: VMAs with `DONTCOPY` are not in it, nothing is locked in memory, `WIPEONFORK` brings no owner
@@ -44,30 +44,23 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     where
         L: Default,
     {
-        for vma in self.vmas() {
-            self.mark(vma.record(), patience)?;
-        }
-        let limits = self.mm().limits();
-        let oom = |_| ResourceError::OutOfMemory;
-        let mut entries: Vec<(Span, Record<P>)> = Vec::new();
-        entries.try_reserve_exact(self.mm().map_count()).map_err(oom)?;
-        let mut sums = super::accounts::Sums::default();
-        for vma in self.vmas().filter(|vma| !vma.flags().contains(VmaFlags::DONTCOPY)) {
-            let mut kind = vma.record().kind();
-            kind.flags.remove(VmaFlags::LOCKED);
-            kind.owner = match kind.owner {
-                Some(_) if !kind.flags.contains(VmaFlags::WIPEONFORK) => Some(Owner { id: AnonOwner::unique(), inherited: true }),
-                _ => None,
-            };
-            sums.check_commit(&limits, kind.flags, vma.span().pages())?;
-            sums.add(kind.flags, vma.span().pages());
-            // Marked in no hold: the child's first has another number (3.2).
-            let record = Shared::try_new(VmaRecord::new(kind, u64::MAX)).map_err(|_| ResourceError::OutOfMemory)?;
-            entries.push((vma.span(), record));
-        }
-        let map = self.mm().map.like().build_from(entries.into_iter().map(|(span, record)| (span.start()..=span.last(), record)));
+        let (limits, mut sums) = (self.mm().limits(), self.sums());
+        let AnonOwner(mut owner) = AnonOwner::uniques(self.mm().map_count());
+        let map = self.guard.dup_with(|entry| -> Result<Option<Record<P>>, LayoutError> {
+            let (record, span) = (entry.value(), entry.span());
+            self.mark(record, patience)?;
+            if record.flags().contains(VmaFlags::DONTCOPY) {
+                sums.sub(record.flags(), span.pages());
+                return Ok(None);
+            }
+            let child = Shared::try_new(record.inherited(AnonOwner(owner))).map_err(|_| ResourceError::OutOfMemory)?;
+            owner += 1;
+            Ok(Some(child))
+        })?;
+        sums.unlock();
+        sums.check_commit(&limits, VmaFlags::ACCOUNT, 0)?;
         // The same value until one of the two replaces it: nothing is asked for that could not be had.
-        let child = Mm::of(map.map_err(|_| ResourceError::OutOfMemory)?.with_lock(L::default()), limits);
+        let child = Mm::of(map, limits);
         child.pages.set(sums);
         let state = &self.mm().state;
         child.state.set_heap(state.brk_start(), state.brk());

@@ -3,7 +3,7 @@
 
 use super::Tree;
 use super::entries::Entries;
-use super::node::{Child, FANOUT, Item, Node, NodePtr};
+use super::node::{Child, FANOUT, Item, Node};
 use super::pool::{Pool, drop_contained};
 use crate::addr::Span;
 use crate::error::{BuildCause, BuildError, Rejected, ResourceError};
@@ -25,24 +25,31 @@ impl<V: Value> Loader<V> {
         Self { tree: Tree::new(collector, budget_bytes), entries: Entries::default(), levels: Vec::new(), after: None }
     }
 
-    /// Takes the next entry.
+    /// Takes the next entry, if it is one.
     pub(crate) fn push(&mut self, span: Span, value: V) -> Result<(), BuildError<V>> {
-        let rejected = |value, cause| Err(Rejected { value: Some(value), cause });
-        if let Some(after) = self.after.filter(|after| span.start() <= after.last()) {
-            return rejected(value, BuildCause::Unsorted { item: span, after });
+        if let Some(after) = self.after.replace(span).filter(|after| span.start() <= after.last()) {
+            return Err(Rejected::new(Some(value), BuildCause::Unsorted { item: span, after }));
         }
-        if self.entries.len() == FANOUT
-            && let Err(error) = self.close_leaf(None)
+        self.append(span, value).map_err(|Rejected { value, cause }| Rejected::new(Some(value), cause))
+    }
+
+    /// Takes the next entry: it starts above the one before.
+    #[inline]
+    pub(crate) fn append(&mut self, span: Span, value: V) -> Result<(), Rejected<V, ResourceError>> {
+        if self.entries.len() % FANOUT == 0
+            && let Err(error) = self.next_leaf()
         {
-            return rejected(value, error.into());
-        }
-        if let Err(error) = self.entries.reserve(1) {
-            return rejected(value, error.into());
+            return Err(Rejected::new(value, error));
         }
         self.entries.push(Item { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
-        self.after = Some(span);
-        self.tree.counters.entries.add(1);
         Ok(())
+    }
+
+    /// Makes room for the entries of a leaf, where there are none or those of a whole one.
+    #[inline(never)]
+    fn next_leaf(&mut self) -> Result<(), ResourceError> {
+        self.close_leaf(None)?;
+        self.entries.reserve(FANOUT)
     }
 
     /// Makes a leaf of the entries gathered; `key` is its key where that is not its last address (T2).
@@ -50,14 +57,15 @@ impl<V: Value> Loader<V> {
         if self.entries.is_empty() {
             return Ok(());
         }
-        let part = self.entries.part(0..self.entries.len());
-        let last = key.unwrap_or(part.last());
         self.room(0)?;
+        let part = self.entries.part(0..self.entries.len());
         let Tree { counters, writer, .. } = &mut self.tree;
-        let node = writer.get_mut().pool.make_leaf(&self.entries.part(0..self.entries.len()), counters)?;
+        let node = writer.get_mut().pool.make_leaf(&part, counters)?;
+        let child = Child { node, last: key.unwrap_or(part.last()), summary: part.summary() };
+        counters.entries.add(part.len());
         // The leaf has the values now.
         self.entries.clear();
-        self.adopt(0, node, last);
+        self.adopt(0, child);
         Ok(())
     }
 
@@ -77,28 +85,24 @@ impl<V: Value> Loader<V> {
 
     /// Makes a parent of a level's nodes.
     fn close_inner(&mut self, level: usize) -> Result<(), ResourceError> {
-        let Some(end) = self.levels[level].last() else { return Ok(()) };
-        let last = end.last;
+        let Some(&Child { last, .. }) = self.levels[level].last() else { return Ok(()) };
         self.room(level + 1)?;
         let Tree { counters, writer, .. } = &mut self.tree;
         let node = writer.get_mut().pool.make_inner(&self.levels[level], counters)?;
         self.levels[level].clear();
-        self.adopt(level + 1, node, last);
+        #[allow(unsafe_code, reason = "steps into a node that was just made")]
+        // SAFETY: private.
+        let Node::Inner(inner) = (unsafe { node.get() }) else { unreachable!("an inner node was made") };
+        self.adopt(level + 1, Child { node, last, summary: inner.summary() });
         Ok(())
     }
 
     /// Takes a finished node into a level that has room.
-    fn adopt(&mut self, level: usize, node: NodePtr<V>, last: u64) {
-        #[allow(unsafe_code, reason = "steps into a node that was just made")]
-        // SAFETY: made above, private.
-        let summary = match unsafe { node.get() } {
-            Node::Leaf(leaf) => leaf.summary(),
-            Node::Inner(inner) => inner.summary(),
-        };
+    fn adopt(&mut self, level: usize, child: Child<V>) {
         let counters = &self.tree.counters;
-        counters.nodes_of(node).add(1);
-        counters.index_bytes.add(super::pool::node_bytes(node));
-        self.levels[level].push(Child { node, last, summary });
+        counters.nodes_of(child.node).add(1);
+        counters.index_bytes.add(super::pool::node_bytes(child.node));
+        self.levels[level].push(child);
     }
 
     /// Closes all levels and hands the tree out.

@@ -3,7 +3,7 @@
 use super::flags::VmaFlags;
 use super::payload::Payload;
 use super::record::Backing;
-use crate::sync::unique_number;
+use crate::sync::unique_numbers;
 
 /// The name of whoever owns the private pages of VMAs: Linux's `anon_vma`. Below 2^62.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,7 +13,12 @@ impl AnonOwner {
     /// One that no other call tells, from 2^61 on.
     #[must_use]
     pub fn unique() -> Self {
-        Self(1 << 61 | unique_number())
+        Self::uniques(1)
+    }
+
+    /// So many of them, and where to go on: each is the one before and one more.
+    pub(crate) fn uniques(count: usize) -> Self {
+        Self(1 << 61 | unique_numbers(count as u64))
     }
 }
 

@@ -4,7 +4,7 @@ use super::flags::VmaFlags;
 use super::kind::{AnonOwner, Kind, Owner};
 use super::lock::VmaLock;
 use crate::addr::{PAGE_SIZE, Span};
-use crate::sync::{AtomicU64, Ordering, Shared, unique_number};
+use crate::sync::{AtomicU64, Ordering, Shared, unique_numbers};
 use core::fmt;
 use core::ops::Deref;
 
@@ -26,7 +26,7 @@ pub enum Backing {
 impl Backing {
     /// An object that nothing else maps.
     pub(crate) fn shared_anonymous() -> Self {
-        Self::Object(ObjectId(1 << 63 | unique_number()))
+        Self::Object(ObjectId(1 << 63 | unique_numbers(1)))
     }
 }
 
@@ -131,6 +131,18 @@ impl<P> VmaRecord<P> {
     {
         let &Self { lock: _, owner: _, flags, linear_offset, backing, ref payload } = self;
         Kind { flags, backing, linear_offset, owner: self.owner(), payload: payload.clone() }
+    }
+
+    /// What a child has of it (5.28), its payload cloned: nothing is locked in memory, and private pages that come along have this owner. In
+    /// no hold: the child's first has another number (3.2).
+    #[inline]
+    pub(crate) fn inherited(&self, id: AnonOwner) -> Self
+    where
+        P: Clone,
+    {
+        let comes_along = self.owner().is_some() && !self.flags.contains(VmaFlags::WIPEONFORK);
+        let owner = comes_along.then_some(Owner { id, inherited: true });
+        Self::new(Kind { flags: self.flags.difference(VmaFlags::LOCKED), owner, ..self.kind() }, u64::MAX)
     }
 
     pub(crate) fn owner(&self) -> Option<Owner> {
