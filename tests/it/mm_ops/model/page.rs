@@ -59,10 +59,10 @@ pub(crate) struct Model {
     pub(crate) tokens: u32,
     /// Pages that the last operation wrote to: they have an owner now.
     pub(crate) written: BTreeSet<usize>,
-    /// Pages of a VMA that was one with the target of a move from it, before the move was done: an owner may have come to them there.
-    pub(crate) passing: BTreeSet<usize>,
     /// Pages between which and the one below the last operation merges, if they are alike (5.10, 5.11).
     pub(crate) seams: BTreeSet<usize>,
+    /// The pages as the last operation left them on its way, a step each: where one may have stopped that failed.
+    pub(crate) stages: Vec<[Option<Page>; PAGES]>,
     /// Pages of which it cannot be told whether the last operation, which failed midway, moved them.
     pub(crate) unknown: BTreeSet<usize>,
 }
@@ -78,8 +78,8 @@ impl Model {
             inherited: BTreeSet::new(),
             tokens: 0,
             written: BTreeSet::new(),
-            passing: BTreeSet::new(),
             seams: BTreeSet::new(),
+            stages: Vec::new(),
             unknown: BTreeSet::new(),
         }
     }
@@ -105,21 +105,6 @@ impl Model {
         let start = (0..=page).rev().find(|&page| !is_joined(page)).unwrap_or(0);
         let end = (page + 1..PAGES).find(|&page| !is_joined(page)).unwrap_or(PAGES);
         start..end
-    }
-
-    /// The pages of a range, VMA by VMA, gaps left out.
-    pub(crate) fn vmas_in(&self, range: Range<usize>) -> Vec<Range<usize>> {
-        let (mut all, mut at) = (Vec::new(), range.start);
-        while at < range.end {
-            if self.pages[at].is_some() {
-                let vma = at..self.vma_of(at).end.min(range.end);
-                at = vma.end;
-                all.push(vma);
-            } else {
-                at += 1;
-            }
-        }
-        all
     }
 
     pub(crate) fn is_free(&self, range: Range<usize>) -> bool {

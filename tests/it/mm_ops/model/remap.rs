@@ -1,6 +1,7 @@
 //! What `mremap` means for pages (5.17 to 5.23).
 
-use super::page::{FRESH, Model, PAGES, Page, address};
+use super::hooks::Marked;
+use super::page::{Model, PAGES, Page, address};
 use super::rules::{SPECIAL, whole_wrapping};
 use super::{BASE, EFAULT, EINVAL, ENOMEM, EPERM};
 use std::ops::Range;
@@ -56,32 +57,19 @@ impl Model {
     fn move_several(&mut self, remap: Remap) -> Told {
         let Remap { from, old_len, to, .. } = remap;
         let source = Self::pages_of(from, old_len);
-        let vmas = self.vmas_in(source.clone());
-        if from < BASE || vmas.first().is_none_or(|first| first.start != source.start) {
+        if from < BASE || source.is_empty() || self.pages[source.start].is_none() {
             return Err(EFAULT);
         }
-        for vma in vmas {
-            let len = vma.len() as u64 * PAGE_SIZE;
-            let from = address(vma.start);
-            let one = Remap { from, old_len: len, new_len: len, to: to + (from - remap.from), ..remap };
+        let mut at = source.start;
+        while let Some(start) = (at..source.end).find(|&i| self.pages[i].is_some()) {
+            // What was moved already may be one VMA with what is next.
+            at = self.vma_of(start).end.min(source.end);
+            let len = (at - start) as u64 * PAGE_SIZE;
+            let one = Remap { from: address(start), old_len: len, new_len: len, to: to + (address(start) - from), ..remap };
             self.check_source(one)?;
             self.remap_to(one, one.to)?;
-            self.join_in_passing(Self::pages_of(one.to, len));
         }
         Ok(to)
-    }
-
-    /// What was moved may be one VMA with what is there until the next move parts them: an owner that comes to it with that stays.
-    fn join_in_passing(&mut self, target: Range<usize>) {
-        let goes_on = |at: usize| {
-            let pages = self.pages.get(at.wrapping_sub(1)).copied().flatten().zip(self.pages.get(at).copied().flatten());
-            pages.is_some_and(|(low, high)| low.goes_on_in(&high))
-        };
-        let start = (0..=target.start).rev().find(|&at| !goes_on(at)).unwrap_or(0);
-        let end = (target.end..PAGES).find(|&at| !goes_on(at)).unwrap_or(PAGES);
-        if self.pages[start..end].iter().flatten().any(|page| page.owner.is_some()) {
-            self.passing.extend(start..end);
-        }
     }
 
     fn remap_one(&mut self, remap: Remap) -> Told {
@@ -148,19 +136,22 @@ impl Model {
     fn remap_to(&mut self, mut remap: Remap, to: u64) -> Told {
         if remap.is(MremapFlags::FIXED) {
             self.unmap(Self::pages_of(to, remap.new_len))?;
+            self.stages.push(self.pages);
         }
         if remap.new_len < remap.old_len {
             self.munmap(remap.from + remap.new_len, remap.old_len - remap.new_len)?;
+            self.stages.push(self.pages);
             remap.old_len = remap.new_len;
         }
-        Ok(self.move_to(remap, to))
+        let to = self.move_to(remap, to);
+        self.stages.push(self.pages);
+        Ok(to)
     }
 
     fn move_to(&mut self, remap: Remap, to: u64) -> u64 {
         let Remap { from, old_len, new_len, .. } = remap;
         let source = Self::pages_of(from, old_len);
         let target = Self::pages_of(to, new_len);
-        let vma = self.vma_of(Self::pages_of(from, PAGE_SIZE).start);
         let Some(first) = self.pages[pages(from - BASE)] else { unreachable!("the source was looked at") };
         // 5.22: what was never written to is as if mapped there.
         let is_new = first.backing == Backing::Anonymous && first.owner.is_none();
@@ -173,14 +164,17 @@ impl Model {
             let offset = if is_new { address(i) } else { first.offset.wrapping_add(behind) };
             self.pages[i] = Some(Page { offset, token, joined: false, ..first });
         }
-        self.seams.extend([target.start, target.end]);
-        if target.end == vma.start || vma.end == target.start {
-            self.passing.extend(vma.clone());
+        self.join(&target);
+        // The pages went; what may not be split stays without them.
+        for i in source.clone() {
+            let token = self.token();
+            self.pages[i].iter_mut().for_each(|page| page.token = token);
         }
+        self.stages.push(self.pages);
         if !remap.is(MremapFlags::DONTUNMAP) {
-            self.pages[source.clone()].fill(None);
+            self.empty(source.clone());
         } else if !source.is_empty() {
-            self.leave_behind(&source, vma, &target);
+            self.leave_behind(&source);
         }
         if first.flags.contains(VmaFlags::LOCKED) {
             _ = self.populate(target.start + source.len()..target.end);
@@ -188,25 +182,41 @@ impl Model {
         to
     }
 
-    /// The source stays, empty. Its VMA is not locked any more, and if all of it was moved nothing there has an owner.
-    fn leave_behind(&mut self, source: &Range<usize>, vma: Range<usize>, target: &Range<usize>) {
-        let alike = |low: usize, high: usize| {
-            self.pages[low].zip(self.pages[high]).is_some_and(|(low, high)| low.goes_on_in(&high) && low.backing != FRESH)
+    /// What was put there is one VMA, with what touches it where they are alike (5.7 to 5.12), and has the owner there is.
+    fn join(&mut self, target: &Range<usize>) {
+        let merging = |at: usize| {
+            let (low, high) = (self.pages[at.checked_sub(1)?]?, (*self.pages.get(at)?)?);
+            let is_one = low.goes_on_in(&high) && !high.flags.intersects(SPECIAL) && self.agree(&low, &high);
+            is_one.then_some((low, high))
         };
-        // What was never written to may be one VMA with its target.
-        let is_one = vma.end == target.start && alike(vma.end - 1, vma.end) || target.end == vma.start && alike(target.end - 1, target.end);
-        let unlocked = if is_one { vma.start.min(target.start)..vma.end.max(target.end) } else { vma.clone() };
-        for page in self.pages[unlocked].iter_mut().flatten() {
+        let below = merging(target.start);
+        let above = merging(target.end).filter(|(_, next)| {
+            below.is_none_or(|(prev, _)| {
+                next.payload != Marked::LASTING && prev.owner.zip(next.owner).is_none_or(|(prev, next)| prev == next)
+            })
+        });
+        let is_joined = [(target.start, below.is_some()), (target.end, above.is_some())];
+        for (i, joined) in (target.start + 1..target.end).map(|i| (i, true)).chain(is_joined) {
+            if let Some(Some(page)) = self.pages.get_mut(i) {
+                page.joined = joined;
+            }
+            // What becomes alike later on, by another step, stays two.
+            _ = if joined { self.seams.insert(i) } else { self.seams.remove(&i) };
+        }
+        let vma = self.vma_of(target.start);
+        let owner = self.pages[vma.clone()].iter().flatten().find_map(|page| page.owner);
+        self.pages[vma].iter_mut().flatten().for_each(|page| page.owner = owner);
+    }
+
+    /// The source stays, empty. Its VMA, which may be one with the target by now, is not locked any more; and if all of it was moved
+    /// nothing there has an owner.
+    fn leave_behind(&mut self, source: &Range<usize>) {
+        let vma = self.vma_of(source.start);
+        for page in self.pages[vma.clone()].iter_mut().flatten() {
             page.flags -= VmaFlags::LOCKED;
         }
-        for i in source.clone() {
-            let token = self.token();
-            if let Some(page) = &mut self.pages[i] {
-                page.token = token;
-                if *source == vma {
-                    page.owner = None;
-                }
-            }
+        if *source == vma {
+            self.pages[vma].iter_mut().flatten().for_each(|page| page.owner = None);
         }
     }
 

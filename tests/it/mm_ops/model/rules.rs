@@ -118,10 +118,28 @@ impl Model {
     /// Sealed pages stay, and all others with them (5.15, 5.27).
     pub(super) fn unmap(&mut self, pages: Range<usize>) -> Told {
         if self.is_sealed(pages.clone()) {
+            // Where the first VMA is another than the sealed one it has been cut.
+            self.part(pages.start);
             return Err(EPERM);
         }
-        self.pages[pages].fill(None);
+        self.empty(pages);
         Ok(0)
+    }
+
+    /// Nothing is there any more; what lies above starts there.
+    pub(super) fn empty(&mut self, pages: Range<usize>) {
+        self.part(pages.end);
+        self.pages[pages].fill(None);
+    }
+
+    /// A VMA begins there, if any, for all that it may be like the one below; but what is sealed is not cut.
+    fn part(&mut self, at: usize) {
+        if let Some(Some(page)) = self.pages.get_mut(at)
+            && !page.flags.contains(VmaFlags::SEALED)
+        {
+            page.joined = false;
+            self.seams.remove(&at);
+        }
     }
 
     pub(crate) fn mprotect(&mut self, at: u64, len: u64, access: VmaFlags) -> Told {

@@ -65,6 +65,14 @@ fn is_like(known: &Page, seen: &Page) -> bool {
     (known.flags, known.offset, known.payload) == (seen.flags, seen.offset, seen.payload) && is_backed
 }
 
+/// Whether these pages are what is seen, owners and all.
+pub(crate) fn is_seen(pages: &[Option<Page>; PAGES], seen: &Seen) -> bool {
+    pages.iter().zip(seen).all(|(known, seen)| match (known, seen) {
+        (Some(known), Some(seen)) => is_like(known, seen) && known.owner == seen.owner,
+        (known, seen) => known.is_none() && seen.is_none(),
+    })
+}
+
 impl Model {
     /// Whether page `i` can be what is seen there.
     pub(crate) fn fits(&self, i: usize, seen: &Seen) -> bool {
@@ -94,8 +102,8 @@ impl Model {
         assert!(fresh.len() <= 1 && fresh.is_disjoint(objects), "5.8: each shared anonymous mapping has an object of its own: {fresh:?}");
         objects.extend(fresh);
         self.written.clear();
-        self.passing.clear();
         self.seams.clear();
+        self.stages.clear();
     }
 
     /// An owner stays with its pages, and comes only where a page was written to, or with the VMA that pages became part of (5.9).
@@ -108,10 +116,7 @@ impl Model {
                 let start = (0..=i).rev().find(|&i| !seen[i].is_some_and(|page| page.joined)).unwrap_or(0);
                 let end = (i + 1..PAGES).find(|&i| !seen[i].is_some_and(|page| page.joined)).unwrap_or(PAGES);
                 let had = |i: usize| self.pages[i].is_some_and(|known| known.owner == page.owner);
-                assert!(
-                    (start..end).any(|i| had(i) || self.written.contains(&i) || self.passing.contains(&i)),
-                    "page {i} has an owner, and nobody wrote to it"
-                );
+                assert!((start..end).any(|i| had(i) || self.written.contains(&i)), "page {i} has an owner, and nobody wrote to it");
             }
             assert!(page.owner.is_some() || !self.written.contains(&i), "page {i} was written to, and has no owner");
         }
@@ -138,7 +143,8 @@ impl Model {
         self.check_lasting(seen, before);
     }
 
-    fn agree(&self, low: &Page, high: &Page) -> bool {
+    /// 5.9.
+    pub(super) fn agree(&self, low: &Page, high: &Page) -> bool {
         match (low.owner, high.owner) {
             (Some(owner), None) | (None, Some(owner)) => !self.inherited.contains(&owner),
             (low, high) => low == high,
