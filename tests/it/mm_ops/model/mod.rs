@@ -24,7 +24,7 @@ mod told;
 pub(crate) use drive::run;
 pub(crate) use op::{Op, op};
 
-use vmaple::{Limits, PartialEffects};
+use vmaple::{GuardGapPolicy, Limits, MapCountLimit, PartialEffects};
 
 /// The first address of the address space.
 pub(crate) const BASE: u64 = 0x10_0000;
@@ -50,12 +50,17 @@ pub(crate) struct Terms {
     pub(crate) huge: bool,
     /// Nothing may be locked in memory.
     pub(crate) unlockable: bool,
+    /// Guard gaps keep out what is fixed, too (7.9).
+    pub(crate) guarded: bool,
+    /// A mapping does not go beyond the limit on VMAs (7.8).
+    pub(crate) exact: bool,
 }
 
 impl Terms {
     /// The terms that a byte stands for.
     pub(crate) fn of(bits: u8) -> Self {
-        Self { tight: bits & 1 != 0, whole: bits & 2 != 0, huge: bits & 4 != 0, unlockable: bits & 0x38 == 0x38 }
+        let is = |bit: u8| bits & bit != 0;
+        Self { tight: is(1), whole: is(2), huge: is(4), unlockable: bits & 0x38 == 0x38, guarded: is(0x80), exact: is(0x40) }
     }
 
     fn limits(self) -> Limits {
@@ -80,6 +85,8 @@ impl Terms {
             limits.locked_bytes = 0;
         }
         limits.policy.partial = if self.whole { PartialEffects::Never } else { PartialEffects::AsLinux };
+        limits.policy.guard_gap = if self.guarded { GuardGapPolicy::Enforced } else { GuardGapPolicy::AsLinux };
+        limits.policy.map_count = if self.exact { MapCountLimit::Exact } else { MapCountLimit::AsLinux };
         limits
     }
 }

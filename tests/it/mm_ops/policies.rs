@@ -1,0 +1,127 @@
+//! The policies of part 7 of `docs/semantics.md`, each beside what Linux does. Maps are drawn with a letter a page.
+
+use crate::vma::{DOWN, RW, layout, map_all, mm_with, page};
+use vmaple::{
+    Advice, GuardGapPolicy, LayoutError, Limits, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError, MremapFlags, PAGE_SIZE,
+    PartialEffects, Shared, VmaFlags, VmaSpec,
+};
+
+const R: VmaFlags = VmaFlags::READ;
+const NONE: VmaFlags = VmaFlags::empty();
+
+fn bytes(pages: u64) -> u64 {
+    pages * PAGE_SIZE
+}
+
+fn fixed(at: u64, pages: u64, flags: VmaFlags) -> MapRequest {
+    MapRequest::of_len(bytes(pages), VmaSpec::anonymous(flags)).fixed(page(at))
+}
+
+/// ```text
+/// limit 4   A.A.A.A    and one more: as Linux has it
+/// ```
+#[test]
+fn rule_7_8_the_number_of_vmas_reaches_the_limit_and_no_more() {
+    for (policy, most) in [(MapCountLimit::AsLinux, 5), (MapCountLimit::Exact, 4)] {
+        let mm = mm_with(|limits| (limits.max_map_count, limits.policy.map_count) = (4, policy));
+        let mut writer = mm.write();
+        writer.set_heap(page(100), page(100));
+        for i in 0..most {
+            writer.mmap(&fixed(2 * i, 1, RW)).expect("room");
+        }
+        let told = writer.mmap(&fixed(20, 1, RW));
+        assert!(matches!(told, Err(MmapError::Layout(LayoutError::TooMany { limit: 4, .. }))), "{policy:?}: {told:?}");
+        assert_eq!(writer.brk(page(101)), page(100), "the heap would be one more");
+        assert_eq!(mm.map_count() as u64, most, "{policy:?}");
+        writer.munmap(page(0), bytes(1)).expect("it goes");
+        assert_eq!(writer.brk(page(101)), page(101), "{policy:?}");
+    }
+}
+
+/// ```text
+/// before    ......S     the gap is two pages, 4 and 5
+/// mmap      ..AA        and not above page 3
+/// before    ..----S
+/// mprotect  ..AA        and not above page 3
+/// ```
+#[test]
+fn rule_7_9_the_guard_gap_keeps_out_what_is_fixed_and_what_becomes_accessible() {
+    for policy in [GuardGapPolicy::AsLinux, GuardGapPolicy::Enforced] {
+        let mm = || {
+            let mm = mm_with(|limits| (limits.stack_guard_gap_pages, limits.policy.guard_gap) = (2, policy));
+            mm.write().mmap(&fixed(6, 1, DOWN)).expect("memory");
+            mm
+        };
+        let is_kept_out = |told: bool| assert_eq!(told, policy == GuardGapPolicy::Enforced, "{policy:?}");
+        for (at, pages) in [(4, 1), (5, 1), (2, 3)] {
+            let (mm, stack) = (mm(), page(6));
+            let told = mm.write().mmap(&fixed(at, pages, RW));
+            is_kept_out(matches!(told, Err(MmapError::GuardGap { by, .. }) if by.start() == stack));
+            is_kept_out(layout(&mm).len() == 1);
+        }
+        mm().write().mmap(&fixed(2, 2, RW)).expect("that is out of the gap");
+        mm().write().mmap(&fixed(5, 2, RW)).expect("the stack itself goes");
+
+        let guarded = mm();
+        map_all(&guarded, &[(2, 6, NONE | VmaFlags::MAYREAD)]);
+        for (at, pages) in [(5, 1), (4, 2), (2, 4)] {
+            let before = layout(&guarded);
+            let told = guarded.write().mprotect(page(at), bytes(pages), R);
+            is_kept_out(matches!(told, Err(MprotectError::GuardGap { .. })));
+            is_kept_out(layout(&guarded) == before);
+            guarded.write().mprotect(page(at), bytes(pages), NONE).expect("what lets nobody in is no neighbour");
+        }
+        guarded.write().mprotect(page(2), bytes(2), R).expect("that is out of the gap");
+    }
+}
+
+/// Each fails at its second step, and has done the first.
+/// ```text
+/// before   AAAA.AA.SSSS     S sealed
+/// ```
+#[test]
+fn rule_7_10_an_operation_that_fails_has_changed_nothing() {
+    type Fails = fn(&mut MmWriteGuard<'_>) -> bool;
+    let operations: [(&str, Fails); 8] = [
+        ("mprotect", |writer| writer.mprotect(page(2), bytes(4), R).is_err()),
+        ("madvise", |writer| writer.madvise(page(2), bytes(4), Advice::DontDump).is_err()),
+        ("mlock", |writer| writer.mlock(page(2), bytes(4)).is_err()),
+        ("munlock", |writer| {
+            writer.mlock(page(0), bytes(4)).expect("it is mapped");
+            writer.munlock(page(2), bytes(4)).is_err()
+        }),
+        ("munmap", |writer| writer.munmap(page(6), bytes(6)).is_err()),
+        ("mmap", |writer| writer.mmap(&fixed(2, 20, RW | VmaFlags::SHARED)).is_err()),
+        ("mremap", |writer| {
+            let to = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+            // Over the second A; then there is no room to promise so much.
+            writer.mremap(page(0), bytes(4), bytes(64), to, page(30)).is_err()
+        }),
+        ("mseal", |writer| writer.mseal(page(1), bytes(2)).is_err()),
+    ];
+    for (name, fails) in operations {
+        for policy in [PartialEffects::AsLinux, PartialEffects::Never] {
+            let change = |limits: &mut Limits| {
+                (limits.policy.partial, limits.huge_page_bytes, limits.commit_bytes) = (policy, 1, bytes(32));
+                (limits.locked_bytes, limits.max_map_count) = (u64::MAX, if name == "mseal" { 5 } else { 100 });
+            };
+            let mm = mm_with(change);
+            for (at, pages, flags) in [(0, 4, RW), (5, 2, RW), (8, 4, RW), (30, 1, R)] {
+                mm.write().mmap(&fixed(at, pages, flags)).expect("memory");
+            }
+            mm.write().mseal(page(8), bytes(4)).expect("it is mapped");
+            let mut writer = mm.write();
+            if name == "munlock" {
+                writer.mlock(page(0), bytes(4)).expect("it is mapped");
+            }
+            let records = |writer: &MmWriteGuard<'_>| writer.vmas().map(|vma| (vma.span(), vma.record().clone())).collect::<Vec<_>>();
+            let (before, stats) = (records(&writer), mm.stats());
+            assert!(fails(&mut writer), "{name} is to fail");
+            let after = records(&writer);
+            let is_as_before = before.len() == after.len()
+                && before.iter().zip(&after).all(|(one, other)| one.0 == other.0 && Shared::ptr_eq(&one.1, &other.1));
+            assert_eq!(is_as_before, policy == PartialEffects::Never, "{name}, {policy:?}");
+            assert!(policy == PartialEffects::AsLinux || mm.stats() == stats, "{name}");
+        }
+    }
+}
