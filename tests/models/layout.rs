@@ -2,10 +2,17 @@
 
 use super::{explore_within, thread};
 use std::sync::Arc;
-use vmaple::{Limits, LockVmaError, MapRequest, Mm, MmWriteGuard, MremapFlags, ObjectId, PAGE_SIZE, RangeMap, Shared, VmaFlags, VmaSpec};
+use vmaple::{
+    Advice, Limits, LockAll, LockVmaError, MapRequest, Mm, MmWriteGuard, MremapFlags, ObjectId, PAGE_SIZE, RangeMap, Shared, Span,
+    VmaFlags, VmaSpec,
+};
 
 const R: VmaFlags = VmaFlags::READ;
 const RW: VmaFlags = R.union(VmaFlags::WRITE);
+
+/// Not an object: the heap.
+const HEAP: VmaFlags = VmaFlags::WRITE;
+const MAY: VmaFlags = VmaFlags::MAYREAD.union(VmaFlags::MAYWRITE).union(VmaFlags::MAYEXEC).union(VmaFlags::MAYSHARE);
 
 fn page(n: u64) -> u64 {
     0x10_0000 + n * PAGE_SIZE
@@ -17,6 +24,11 @@ fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Arc<Mm> {
     limits.huge_page_bytes = 1;
     let mm = Mm::with(RangeMap::builder().private_epochs(), limits);
     for &(start, end, flags) in vmas {
+        if flags == HEAP {
+            mm.write().set_heap(page(start), page(start));
+            assert_eq!(mm.write().brk(page(end)), page(end));
+            continue;
+        }
         map(&mut mm.write(), start, end, start, flags);
     }
     Arc::new(mm)
@@ -39,7 +51,7 @@ fn look(mm: &Mm, at: u64) -> Option<(u64, bool)> {
 fn beside<T: Ord + Clone + std::fmt::Debug + Send + Sync + 'static>(
     expected: &[T],
     vmas: &'static [(u64, u64, VmaFlags)],
-    ask: fn(&Mm) -> T,
+    ask: impl Fn(&Mm) -> T + Copy + Send + Sync + 'static,
     operation: fn(&mut MmWriteGuard<'_>),
 ) {
     explore_within(Some(3), &expected.iter().cloned().collect(), move || {
@@ -76,15 +88,19 @@ fn a_page_beside_a_split_and_a_merge() {
     beside(&[readable], &[(1, 4, R)], |mm| look(mm, 3), there_and_back);
 }
 
-/// A walk over all VMAs, which takes no lock: which pages of objects it met.
-fn walk(mm: &Mm) -> Vec<u64> {
+/// A walk over all VMAs, which takes no lock: what it met.
+fn spans(mm: &Mm) -> Vec<Span> {
     let (pin, mut at, mut met) = (mm.pin(), page(0), Vec::new());
     while let Some(vma) = pin.find(at) {
-        met.push((vma.start() - page(0)) / PAGE_SIZE);
-        let Some(next) = vma.last().checked_add(1) else { break };
-        at = next;
+        met.push(vma.span());
+        at = vma.last() + 1;
     }
     met
+}
+
+/// The first page of each.
+fn walk(mm: &Mm) -> Vec<u64> {
+    spans(mm).iter().map(|span| (span.start() - page(0)) / PAGE_SIZE).collect()
 }
 
 /// before  AA.BB...
@@ -149,4 +165,47 @@ fn a_locked_vma_beside_its_split() {
             writer.mprotect(page(2), PAGE_SIZE, RW).expect("memory");
         },
     );
+}
+
+/// An operation that changes page 2, or nothing, beside all that a reader does: which pages stay, and whether page 2 is seen to change.
+///
+/// ```text
+/// before  .AAA.HH.    H the heap
+/// ```
+type Beside = (&'static [u64], bool, fn(&mut MmWriteGuard<'_>));
+
+const OPERATIONS: [Beside; 8] = [
+    (&[1, 3, 5, 6], true, |writer| _ = writer.munmap(page(2), PAGE_SIZE).expect("memory")),
+    (&[1, 2, 3, 5], false, |writer| {
+        assert_eq!([8, 6].map(|at| writer.brk(page(at))), [page(8), page(6)]);
+    }),
+    (&[1, 2, 3, 5, 6], true, |writer| _ = writer.madvise(page(2), PAGE_SIZE, Advice::DontFork).expect("memory")),
+    (&[1, 2, 3, 5, 6], true, |writer| _ = writer.mlock(page(2), PAGE_SIZE).expect("memory")),
+    (&[1, 2, 3, 5, 6], true, |writer| {
+        writer.mlockall(LockAll::Current).expect("memory");
+        writer.munlock(page(1), PAGE_SIZE).expect("memory");
+    }),
+    (&[1, 2, 3, 5, 6], true, |writer| _ = writer.mseal(page(2), PAGE_SIZE).expect("memory")),
+    (&[1, 2, 3, 5, 6], false, |writer| drop(writer.fork().expect("memory"))),
+    (&[], true, |writer| writer.exit().expect("memory")),
+];
+
+/// What is mapped throughout is found, and met on the way from VMA to VMA; what is locked stands still.
+#[test]
+fn readers_beside_each_operation() {
+    for (stays, is_seen, operation) in OPERATIONS {
+        let ask = move |mm: &Mm| {
+            let (met, pin) = (spans(mm), mm.pin());
+            for at in stays.iter().map(|&at| page(at)) {
+                assert!(pin.vma(at).is_some_and(|vma| vma.span().contains(at)), "{at:#x} was not found");
+                assert!(met.iter().any(|span| span.contains(at)), "{at:#x} was not met: {met:?}");
+            }
+            let now = pin.vma(page(2)).map(|vma| (vma.span().pages(), vma.flags().difference(MAY)));
+            drop(pin);
+            _ = lock(mm);
+            now != Some((3, R))
+        };
+        let seen = if is_seen { &[false, true][..] } else { &[false] };
+        beside(seen, &[(1, 4, R), (5, 7, HEAP)], ask, operation);
+    }
 }
