@@ -29,7 +29,7 @@ fn map(writer: &mut MmWriteGuard<'_>, at: u64, len: u64, object: u64, flags: Vma
     writer.mmap(&MapRequest::of_len(bytes(len), spec).fixed(page(at))).expect("memory");
 }
 
-/// Every operation but `mseal` and `exit`, which cannot be taken back, in turn.
+/// Every operation that can be taken back, in turn.
 fn write(mm: &Mm, round: u64) {
     let mut writer = mm.write();
     let steady = page(if round.is_multiple_of(2) { 4 } else { 20 });
@@ -80,7 +80,11 @@ fn read(mm: &Mm, round: usize) {
         }
     }
     drop(pin);
-    let at = page(ALWAYS[round % 4]);
+    lock(mm, page(ALWAYS[round % 4]));
+}
+
+/// A VMA that is locked does not change.
+fn lock(mm: &Mm, at: u64) {
     if let Ok(vma) = mm.lock_vma(at) {
         for _ in 0..8 {
             let pin = mm.pin();
@@ -90,12 +94,74 @@ fn read(mm: &Mm, round: usize) {
     }
 }
 
-#[test]
-#[cfg_attr(miri, ignore = "it takes Miri minutes; loom and shuttle have models of a fixed mapping, a split and a move")]
-fn readers_beside_every_operation() {
+/// Two readers look, each at what it needs from one look to the next, until the writer's rounds are over.
+fn beside<S: Default>(mm: &Mm, rounds: u64, write: impl Fn(&Mm, u64), read: impl Fn(&Mm, usize, &mut S) + Sync) {
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _ends = Ends(&ended);
+        for reader in 0..2 {
+            let (ended, read) = (&ended, &read);
+            scope.spawn(move || {
+                let mut seen = S::default();
+                for round in reader.. {
+                    read(mm, round, &mut seen);
+                    if ended.load(Ordering::SeqCst) {
+                        break;
+                    }
+                }
+            });
+        }
+        (0..rounds).for_each(|round| write(mm, round));
+    });
+    mm.write().validate().expect("the invariants hold");
+}
+
+fn empty() -> Mm {
     let mut limits = Limits::default();
     limits.locked_bytes = u64::MAX;
-    let mm = Mm::with(RangeMap::builder().private_epochs(), limits);
+    Mm::with(RangeMap::builder().private_epochs(), limits)
+}
+
+/// What cannot be taken back: a life is mapped, sealed in part, and ends; then comes the next, with other objects. Readers see lives in
+/// their order, whole until they end, and what is sealed stays so.
+///
+/// ```text
+/// page    0...4.......12......20
+/// life        AAAA            BB      A first; sealed at 5; then the end, in one step
+/// ```
+#[test]
+#[cfg_attr(miri, ignore = "it takes Miri minutes; loom and shuttle have models of both")]
+fn readers_beside_mseal_and_exit() {
+    let live = |mm: &Mm, life| {
+        let mut writer = mm.write();
+        map(&mut writer, 4, 4, life, RW);
+        map(&mut writer, 20, 2, life, RW);
+        drop(writer);
+        mm.write().mseal(page(5), bytes(1)).expect("it is mapped");
+        mm.write().exit().expect("memory");
+    };
+    let look = |mm: &Mm, round: usize, seen: &mut [(u64, bool); 3]| {
+        let pin = mm.pin();
+        // From the last to the first: who sees the last sees the first, of this life or of a later one, or that the life is over.
+        let mut last = 0;
+        for (seen, at) in seen.iter_mut().zip([20, 5, 4]) {
+            let Some(vma) = pin.vma(page(at)) else { continue };
+            let Backing::Object(ObjectId(life)) = vma.backing() else { panic!("page {at} is of an object") };
+            let now = (life, vma.flags().contains(VmaFlags::SEALED));
+            assert!(now >= *seen && life >= last, "page {at} shows {now:?} after {seen:?}, and of life {last}");
+            assert!(at == 5 || !now.1, "page {at} is sealed");
+            (*seen, last) = (now, life);
+        }
+        drop(pin);
+        lock(mm, page([4, 5, 20][round % 3]));
+    };
+    beside(&empty(), 2000, live, look);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "it takes Miri minutes; loom and shuttle have models of all of them")]
+fn readers_beside_every_operation() {
+    let mm = empty();
     let mut writer = mm.write();
     writer.set_heap(page(1), page(1));
     map(&mut writer, 4, 2, 1, VmaFlags::READ);
@@ -103,23 +169,6 @@ fn readers_beside_every_operation() {
     map(&mut writer, 12, 4, 2, VmaFlags::READ);
     map(&mut writer, MOVED[0], 2, 7, RW);
     drop(writer);
-    let rounds = 400;
-    let ended = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let _ends = Ends(&ended);
-        for reader in 0..2 {
-            let (mm, ended) = (&mm, &ended);
-            scope.spawn(move || {
-                for round in reader.. {
-                    read(mm, round);
-                    if ended.load(Ordering::SeqCst) {
-                        break;
-                    }
-                }
-            });
-        }
-        // Rounds come in pairs: after two all is as it was.
-        (0..rounds * 2).for_each(|round| write(&mm, round));
-    });
-    mm.write().validate().expect("the invariants hold");
+    // Rounds come in pairs: after two all is as it was.
+    beside(&mm, 800, write, |mm, round, (): &mut ()| read(mm, round));
 }
