@@ -142,7 +142,6 @@ fn what_cannot_be_read_is_refused() {
     for (wrong, line, told) in [
         ("madvise 0x100000 0x1000 willneed = 0", 7, "an advice that changes no flags is not in the library yet"),
         ("mmap 0 0x1000 rw droppable,anonymous anon - = ?", 7, "mmap droppable is not in the library yet"),
-        ("mlockall current,onfault = 0", 7, "mlockall onfault is not in the library yet"),
         ("fork = main", 7, "there is an address space `main` already"),
         ("as child", 7, "there is no address space `child`"),
         ("exit\ncount 0", 8, "there is no address space `main`"),

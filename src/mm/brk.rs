@@ -74,10 +74,7 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// Whether the heap may have these pages; the flags that it has.
     fn check_heap(&self, span: Span, brk: u64, limits: &Limits) -> Result<VmaFlags, BrkError> {
-        let mut flags = HEAP;
-        if self.mm().state.locks_future() {
-            flags |= VmaFlags::LOCKED;
-        }
+        let flags = HEAP | self.mm().state.locks_future();
         if span.last() >= limits.task_size {
             return Err(BrkError::Blocked { asked: brk });
         }

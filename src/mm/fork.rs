@@ -72,7 +72,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// # Errors
     /// [`LayoutError`]: memory; nothing has changed then.
     pub fn exit(&mut self) -> Result<(), LayoutError> {
-        let words = Words { brk: Some(self.mm().state.brk_start()), locks_future: Some(false) };
+        let words = Words { brk: Some(self.mm().state.brk_start()), locks_future: Some(VmaFlags::empty()) };
         let plan = self.plan::<LayoutError>(Span::ALL, Patience::Forever, |sheet| {
             sheet.words = words;
             sheet.take_out(Span::ALL)

@@ -19,14 +19,32 @@ pub enum LockAll {
     Future,
     /// Both.
     CurrentAndFuture,
+    /// What is mapped, each page when it is first touched (with `MCL_ONFAULT`).
+    CurrentOnFault,
+    /// What will be mapped, likewise.
+    FutureOnFault,
+    /// Both, likewise.
+    CurrentAndFutureOnFault,
 }
 
-/// Whether pages are to be locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Locked {
-    Yes,
-    No,
+impl LockAll {
+    /// How what is mapped is locked, and how what will be: nothing where it is not asked for.
+    fn flags(self) -> (Option<VmaFlags>, VmaFlags) {
+        match self {
+            Self::Current => (Some(AT_ONCE), UNLOCKED),
+            Self::Future => (None, AT_ONCE),
+            Self::CurrentAndFuture => (Some(AT_ONCE), AT_ONCE),
+            Self::CurrentOnFault => (Some(ON_FAULT), UNLOCKED),
+            Self::FutureOnFault => (None, ON_FAULT),
+            Self::CurrentAndFutureOnFault => (Some(ON_FAULT), ON_FAULT),
+        }
+    }
 }
+
+/// The three ways of pages to be locked, of [`VmaFlags::LOCKED_MASK`].
+const UNLOCKED: VmaFlags = VmaFlags::empty();
+const AT_ONCE: VmaFlags = VmaFlags::LOCKED;
+const ON_FAULT: VmaFlags = VmaFlags::LOCKED_MASK;
 
 /// What cannot be locked, and is passed over in silence.
 const NEVER: VmaFlags = VmaFlags::SPECIAL.union(VmaFlags::HUGETLB);
@@ -42,7 +60,20 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// The same, planned.
     pub fn plan_mlock(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
-        self.plan_lock(start, len, Locked::Yes, patience)
+        self.plan_lock(start, len, AT_ONCE, patience)
+    }
+
+    /// Locks the pages in memory likewise, each when it is first touched: none is brought in. Linux's `mlock2` with `MLOCK_ONFAULT`.
+    ///
+    /// # Errors
+    /// As [`mlock`](Self::mlock), but for what lets nobody in.
+    pub fn mlock_on_fault(&mut self, start: u64, len: u64) -> Result<u64, MlockError> {
+        self.plan_mlock_on_fault(start, len, Patience::Forever).commit()
+    }
+
+    /// The same, planned.
+    pub fn plan_mlock_on_fault(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
+        self.plan_lock(start, len, ON_FAULT, patience)
     }
 
     /// Unlocks all pages that the range touches. Tells 0.
@@ -55,18 +86,24 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// The same, planned.
     pub fn plan_munlock(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
-        self.plan_lock(start, len, Locked::No, patience)
+        self.plan_lock(start, len, UNLOCKED, patience)
     }
 
-    fn plan_lock(&mut self, start: u64, len: u64, locked: Locked, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
+    fn plan_lock(
+        &mut self,
+        start: u64,
+        len: u64,
+        locked: VmaFlags,
+        patience: Patience<'_, L::Interrupt>,
+    ) -> Plan<'_, 'm, P, MlockError, L> {
         let limits = self.mm().limits_now();
-        if locked == Locked::Yes && !limits.may_lock() {
+        if locked != UNLOCKED && !limits.may_lock() {
             return self.nothing(Err(MlockError::MayNotLock));
         }
         // Outward to whole pages; both may come round.
         let whole = len.wrapping_add(start % PAGE_SIZE).wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
         let start = page_floor(start);
-        if locked == Locked::Yes
+        if locked != UNLOCKED
             && let Err(limit) = self.check_mlock(start, whole, &limits)
         {
             return self.nothing(Err(LayoutError::Limit(limit).into()));
@@ -120,11 +157,11 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Err(MlockError::MayNotLock));
         }
         let (asked_pages, limit_pages) = (self.sums().total(), limits.locked_bytes / PAGE_SIZE);
-        if what != LockAll::Future && asked_pages > limit_pages {
+        let (current, future) = what.flags();
+        if current.is_some() && asked_pages > limit_pages {
             return self.nothing(Err(LayoutError::Limit(Limit::Locked { asked_pages, limit_pages }).into()));
         }
-        let words = Words { locks_future: Some(what != LockAll::Current), ..Words::default() };
-        self.plan_all((what != LockAll::Future).then_some(Locked::Yes), words, patience)
+        self.plan_all(current, Words { locks_future: Some(future), ..Words::default() }, patience)
     }
 
     /// Unlocks all, also what will be mapped. Tells 0.
@@ -137,10 +174,10 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// The same, planned.
     pub fn plan_munlockall(&mut self, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
-        self.plan_all(Some(Locked::No), Words { locks_future: Some(false), ..Words::default() }, patience)
+        self.plan_all(Some(UNLOCKED), Words { locks_future: Some(UNLOCKED), ..Words::default() }, patience)
     }
 
-    fn plan_all(&mut self, locked: Option<Locked>, words: Words, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
+    fn plan_all(&mut self, locked: Option<VmaFlags>, words: Words, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
         let limits = self.mm().limits_now();
         self.plan(Span::ALL, patience, |sheet| {
             sheet.words = words;
@@ -152,7 +189,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
 impl<P: Payload> Sheet<'_, P> {
     /// All VMAs, or none.
-    fn lock_all(&mut self, locked: Option<Locked>, limits: &Limits) -> Result<(), ResourceError> {
+    fn lock_all(&mut self, locked: Option<VmaFlags>, limits: &Limits) -> Result<(), ResourceError> {
         let mut at = 0;
         while !self.is_spoiled
             && let Some(locked) = locked
@@ -163,7 +200,7 @@ impl<P: Payload> Sheet<'_, P> {
             let Some(above) = part.last().checked_add(1) else { break };
             at = above;
         }
-        if locked == Some(Locked::Yes) {
+        if locked.is_some_and(|locked| locked != UNLOCKED) {
             for i in 0..self.parts.len() {
                 self.populate(self.parts[i].span)?;
             }
@@ -171,7 +208,7 @@ impl<P: Payload> Sheet<'_, P> {
         Ok(())
     }
 
-    fn lock_range(&mut self, span: Span, locked: Locked, limits: &Limits) -> Result<u64, MlockError> {
+    fn lock_range(&mut self, span: Span, locked: VmaFlags, limits: &Limits) -> Result<u64, MlockError> {
         let mut at = span.start();
         loop {
             let Some(i) = self.lookup(at) else { return Err(MlockError::Gap { at }) };
@@ -182,7 +219,7 @@ impl<P: Payload> Sheet<'_, P> {
             }
             at = part.last() + 1;
         }
-        if locked == Locked::Yes
+        if locked != UNLOCKED
             && let Some(vma) = self.populate(span)?
         {
             return Err(MlockError::Inaccessible { vma });
@@ -191,13 +228,10 @@ impl<P: Payload> Sheet<'_, P> {
     }
 
     /// Pages of one VMA.
-    fn lock_one(&mut self, part: Span, locked: Locked, limits: &Limits) -> Result<(), LayoutError> {
+    fn lock_one(&mut self, part: Span, locked: VmaFlags, limits: &Limits) -> Result<(), LayoutError> {
         let Some(i) = self.lookup(part.start()) else { return Ok(()) };
         let old = self.parts[i].flags();
-        let new = match locked {
-            Locked::Yes => old | VmaFlags::LOCKED,
-            Locked::No => old - VmaFlags::LOCKED,
-        };
+        let new = (old - VmaFlags::LOCKED_MASK) | locked;
         if new == old || old.intersects(NEVER) {
             return Ok(());
         }

@@ -183,9 +183,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if flags.contains(VmaFlags::LOCKED) && !limits.may_lock() {
             return Err(MmapError::MayNotLock);
         }
-        if self.mm().state.locks_future() {
-            flags |= VmaFlags::LOCKED;
-        }
+        flags |= self.mm().state.locks_future();
         self.sums().check_locked(limits, flags, span.pages()).map_err(|limit| MmapError::LockLimit { limit })?;
         // Linux counts offsets in pages, which do not come round; but no file is longer than this.
         if spec.backing != Backing::Anonymous && offset.checked_add(len).is_none_or(|end| end > MAX_FILE_BYTES) {

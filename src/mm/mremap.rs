@@ -343,7 +343,7 @@ impl<P: Payload> Sheet<'_, P> {
             kind.owner = None;
         }
         self.sums.sub(kind.flags, span.pages());
-        kind.flags.remove(VmaFlags::LOCKED);
+        kind.flags.remove(VmaFlags::LOCKED_MASK);
         self.sums.add(kind.flags, span.pages());
         self.replace(i, Part { span, body: Body::New(kind) })?;
         Ok(())

@@ -10,7 +10,7 @@ use crate::lock::{MmLock, RawMmLock};
 use crate::sync::Shared;
 use crate::tree::list::{List, push};
 use crate::tree::prepared::Prepared;
-use crate::vma::{Owner, Patience, Payload, Vma, VmaRecord};
+use crate::vma::{Owner, Patience, Payload, Vma, VmaFlags, VmaRecord};
 use core::fmt;
 use smallvec::SmallVec;
 
@@ -55,7 +55,7 @@ pub struct Plan<'w, 'm, P: Payload, E, L: RawMmLock = MmLock> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Words {
     pub(super) brk: Option<u64>,
-    pub(super) locks_future: Option<bool>,
+    pub(super) locks_future: Option<VmaFlags>,
 }
 
 impl<'m, P: Payload, E, L: RawMmLock> Plan<'_, 'm, P, E, L> {

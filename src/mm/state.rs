@@ -2,13 +2,14 @@
 
 use super::plan::Words;
 use crate::sync::{AtomicU64, Ordering};
+use crate::vma::VmaFlags;
 
 /// Changed under the write guard alone.
 #[derive(Debug, Default)]
 pub(super) struct State {
     brk_start: AtomicU64,
     brk: AtomicU64,
-    /// `mlockall(MCL_FUTURE)`: 1.
+    /// `mlockall(MCL_FUTURE)`: the flags of [`VmaFlags::LOCKED_MASK`] that what is mapped has from then on.
     locks_future: AtomicU64,
 }
 
@@ -22,8 +23,8 @@ impl State {
         self.brk.load(Ordering::Relaxed)
     }
 
-    pub(super) fn locks_future(&self) -> bool {
-        self.locks_future.load(Ordering::Relaxed) != 0
+    pub(super) fn locks_future(&self) -> VmaFlags {
+        VmaFlags::from_bits_retain(self.locks_future.load(Ordering::Relaxed))
     }
 
     /// Where the heap starts, and its break.
@@ -38,7 +39,7 @@ impl State {
             self.brk.store(brk, Ordering::Relaxed);
         }
         if let Some(locks_future) = locks_future {
-            self.locks_future.store(u64::from(locks_future), Ordering::Relaxed);
+            self.locks_future.store(locks_future.bits(), Ordering::Relaxed);
         }
     }
 }

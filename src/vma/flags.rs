@@ -69,9 +69,13 @@ bitflags! {
         const HUGEPAGE = 1 << 25;
         /// Huge pages are not wanted.
         const NOHUGEPAGE = 1 << 26;
+        /// Of what is `LOCKED`: its pages come when they are first touched, and not before.
+        const LOCKONFAULT = 1 << 27;
 
         /// What does not merge (5.7).
         const SPECIAL = Self::IO.bits() | Self::DONTEXPAND.bits() | Self::PFNMAP.bits() | Self::MIXEDMAP.bits();
+        /// How its pages are locked in memory, if they are.
+        const LOCKED_MASK = Self::LOCKED.bits() | Self::LOCKONFAULT.bits();
         /// What can be done to it.
         const ACCESS = Self::READ.bits() | Self::WRITE.bits() | Self::EXEC.bits();
     }

@@ -142,7 +142,7 @@ impl<P> VmaRecord<P> {
     {
         let comes_along = self.owner().is_some() && !self.flags.contains(VmaFlags::WIPEONFORK);
         let owner = comes_along.then_some(Owner { id, inherited: true });
-        Self::new(Kind { flags: self.flags.difference(VmaFlags::LOCKED), owner, ..self.kind() }, u64::MAX)
+        Self::new(Kind { flags: self.flags.difference(VmaFlags::LOCKED_MASK), owner, ..self.kind() }, u64::MAX)
     }
 
     pub(crate) fn owner(&self) -> Option<Owner> {

@@ -6,7 +6,7 @@
 use nix::unistd::Pid;
 
 use super::filter::SYS_MAP_SHADOW_STACK;
-use crate::trace::{Advice, LockAllFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
+use crate::trace::{Advice, LockAllFlags, LockFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
 
 /// A call that was entered.
 #[derive(Debug)]
@@ -71,8 +71,10 @@ impl Call {
                 known(Operation::Madvise { addr, len, advice })
             }
             libc::SYS_mlock => known(Operation::Mlock { addr, len }),
-            // the format does not tell locking on fault from locking at once
-            libc::SYS_mlock2 => perhaps(Operation::Mlock { addr, len }, third > 1),
+            libc::SYS_mlock2 => {
+                let (flags, odd) = LockFlags::from_bits(low(third));
+                perhaps(Operation::Mlock2 { addr, len, flags }, odd != 0)
+            }
             libc::SYS_munlock => known(Operation::Munlock { addr, len }),
             libc::SYS_mlockall => {
                 let (flags, odd) = LockAllFlags::from_bits(low(first));

@@ -73,6 +73,7 @@ impl Space {
             Operation::Brk { .. } => self.apply_brk(result),
             Operation::Madvise { .. }
             | Operation::Mlock { .. }
+            | Operation::Mlock2 { .. }
             | Operation::Munlock { .. }
             | Operation::Mseal { .. }
             | Operation::Mlockall { .. }

@@ -118,6 +118,7 @@ fn property(area: &mut Seen, name: &[u8], value: &str) {
                 let known = match flag {
                     "gd" => AreaFlags::GROWSDOWN,
                     "lo" => AreaFlags::LOCKED,
+                    "lf" => AreaFlags::LOCKONFAULT,
                     "nr" => AreaFlags::NORESERVE,
                     "dc" => AreaFlags::DONTCOPY,
                     "de" => AreaFlags::DONTEXPAND,

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use std::collections::HashMap;
 
 /// What is known of an area, in one word: the permissions in bits 0 to 3, the flags of [`AreaFlags`] from bit 4, the
-/// marks of `madvise` from bit 20, the number of the backing in [`Backings`] from bit 32.
+/// marks of `madvise` in bits 20 to 26, the number of the backing in [`Backings`] from bit 32. `LOCKONFAULT` is bit 27.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(pub(super) u64);
 
@@ -16,7 +16,7 @@ const MARKS_AT: u32 = 20;
 const BACKING_AT: u32 = 32;
 /// The flags that a word has room for. The others are how pages came, what a driver wants, what is promised, and what `madvise` leaves
 /// behind, which has marks of its own here: the exact check knows them (`exact`).
-const KEPT: u32 = 0x3ff & !AreaFlags::FAULTED.bits();
+const KEPT: u32 = 0x3ff & !AreaFlags::FAULTED.bits() | AreaFlags::LOCKONFAULT.bits();
 
 impl Word {
     /// Packs one.

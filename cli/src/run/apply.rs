@@ -3,7 +3,7 @@
 use super::area::Rider;
 use super::model::MmSpace;
 use super::space::{Failure, Refusal};
-use crate::trace::{self, LockAllFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
+use crate::trace::{self, LockAllFlags, LockFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
 use vmaple::{Advice, LayoutError, LockAll, MapRequest, MmapError, MremapFlags, Patience, VmaFlags, VmaSpec};
 
 /// What came of it: an address or 0, or how it failed.
@@ -32,13 +32,12 @@ pub(super) fn apply(space: &mut MmSpace, operation: &Operation) -> Result<Done, 
         Operation::Brk { addr } => Ok(writer.brk(*addr)),
         Operation::Madvise { addr, len, advice } => done!(writer.madvise(*addr, *len, advice_of(*advice)?)),
         Operation::Mlock { addr, len } => done!(writer.mlock(*addr, *len)),
+        Operation::Mlock2 { addr, len, flags } if flags.contains(LockFlags::ONFAULT) => done!(writer.mlock_on_fault(*addr, *len)),
+        Operation::Mlock2 { addr, len, .. } => done!(writer.mlock(*addr, *len)),
         Operation::Munlock { addr, len } => done!(writer.munlock(*addr, *len)),
         Operation::Mseal { addr, len } => done!(writer.mseal(*addr, *len)),
         Operation::Mlockall { flags } => match lock_all_of(*flags) {
             Some(what) => done!(writer.mlockall(what)),
-            None if flags.contains(LockAllFlags::ONFAULT) && *flags != LockAllFlags::ONFAULT => {
-                return Err(Refusal::Unsupported("mlockall onfault"));
-            }
             None => Err(Failure::invalid("neither what is mapped nor what will be")),
         },
         Operation::Munlockall => done!(writer.munlockall()),
@@ -63,11 +62,15 @@ pub(crate) fn remap_flags_of(flags: RemapFlags) -> MremapFlags {
 }
 
 pub(crate) fn lock_all_of(flags: LockAllFlags) -> Option<LockAll> {
-    match flags {
-        LockAllFlags::CURRENT => Some(LockAll::Current),
-        LockAllFlags::FUTURE => Some(LockAll::Future),
-        flags if flags == LockAllFlags::CURRENT.union(LockAllFlags::FUTURE) => Some(LockAll::CurrentAndFuture),
-        _ => None,
+    let has = |flag| flags.contains(flag);
+    match (has(LockAllFlags::CURRENT), has(LockAllFlags::FUTURE), has(LockAllFlags::ONFAULT)) {
+        (true, false, false) => Some(LockAll::Current),
+        (false, true, false) => Some(LockAll::Future),
+        (true, true, false) => Some(LockAll::CurrentAndFuture),
+        (true, false, true) => Some(LockAll::CurrentOnFault),
+        (false, true, true) => Some(LockAll::FutureOnFault),
+        (true, true, true) => Some(LockAll::CurrentAndFutureOnFault),
+        (false, false, _) => None,
     }
 }
 

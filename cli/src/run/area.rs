@@ -20,10 +20,11 @@ impl Payload for Rider {
 }
 
 /// What becomes a flag of the VMA.
-pub(super) const FLAGS: [(AreaFlags, VmaFlags); 18] = [
+pub(super) const FLAGS: [(AreaFlags, VmaFlags); 19] = [
     (AreaFlags::GROWSDOWN, VmaFlags::GROWSDOWN),
     (AreaFlags::GROWSUP, VmaFlags::GROWSUP),
     (AreaFlags::LOCKED, VmaFlags::LOCKED),
+    (AreaFlags::LOCKONFAULT, VmaFlags::LOCKONFAULT),
     (AreaFlags::DONTCOPY, VmaFlags::DONTCOPY),
     (AreaFlags::DONTEXPAND, VmaFlags::DONTEXPAND),
     (AreaFlags::SEALED, VmaFlags::SEALED),

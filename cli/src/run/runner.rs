@@ -272,6 +272,7 @@ fn address_of(operation: &Operation) -> Option<u64> {
         | Operation::Brk { addr }
         | Operation::Madvise { addr, .. }
         | Operation::Mlock { addr, .. }
+        | Operation::Mlock2 { addr, .. }
         | Operation::Munlock { addr, .. }
         | Operation::Mseal { addr, .. } => Some(*addr),
         Operation::Mlockall { .. } | Operation::Munlockall => None,

@@ -4,8 +4,8 @@
 
 use super::fields::{Fields, failure, number};
 use super::{
-    Access, Advice, Area, AreaFlags, Context, Expected, ForkOutcome, Limit, LockAllFlags, MapFlags, Name, Object, Offset, Operation,
-    Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
+    Access, Advice, Area, AreaFlags, Context, Expected, ForkOutcome, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object, Offset,
+    Operation, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
 };
 
 /// What stands around a line.
@@ -144,6 +144,11 @@ fn operation(keyword: &str, fields: &mut Fields<'_>) -> Result<Option<Operation>
             advice: fields.make("an advice like `dontfork`", Advice::from_text)?,
         },
         "mlock" => Operation::Mlock { addr: fields.number(ADDR)?, len: fields.number(LEN)? },
+        "mlock2" => Operation::Mlock2 {
+            addr: fields.number(ADDR)?,
+            len: fields.number(LEN)?,
+            flags: fields.make("`-` or `onfault`", LockFlags::from_text)?,
+        },
         "munlock" => Operation::Munlock { addr: fields.number(ADDR)?, len: fields.number(LEN)? },
         "mseal" => Operation::Mseal { addr: fields.number(ADDR)?, len: fields.number(LEN)? },
         "mlockall" => {

@@ -1,6 +1,6 @@
 //! The system calls of a trace; only data, as in `record`.
 
-use super::{Advice, LockAllFlags, MapFlags, Object, Offset, Prot, RemapFlags};
+use super::{Advice, LockAllFlags, LockFlags, MapFlags, Object, Offset, Prot, RemapFlags};
 
 /// A system call that changes an address space. The arguments are as the program gave them: any of them may be
 /// nonsense that the kernel refused, and sums of them may wrap.
@@ -70,6 +70,15 @@ pub enum Operation {
         addr: u64,
         /// Bytes.
         len: u64,
+    },
+    /// `mlock2`
+    Mlock2 {
+        /// Where.
+        addr: u64,
+        /// Bytes.
+        len: u64,
+        /// How.
+        flags: LockFlags,
     },
     /// `munlock`
     Munlock {

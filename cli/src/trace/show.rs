@@ -168,6 +168,7 @@ impl Display for Operation {
             Self::Brk { addr } => write!(f, "brk {addr:#x}"),
             Self::Madvise { addr, len, advice } => write!(f, "madvise {addr:#x} {len:#x} {advice}"),
             Self::Mlock { addr, len } => write!(f, "mlock {addr:#x} {len:#x}"),
+            Self::Mlock2 { addr, len, flags } => write!(f, "mlock2 {addr:#x} {len:#x} {flags}"),
             Self::Munlock { addr, len } => write!(f, "munlock {addr:#x} {len:#x}"),
             Self::Mseal { addr, len } => write!(f, "mseal {addr:#x} {len:#x}"),
             Self::Mlockall { flags } => write!(f, "mlockall {flags}"),

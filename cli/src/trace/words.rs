@@ -319,6 +319,15 @@ word_set! {
 comma_list!(LockAllFlags: u32);
 
 word_set! {
+    /// The flags of `mlock2`.
+    LockFlags: u32 {
+        /// Only when a page is touched.
+        ONFAULT = 1, "onfault";
+    }
+}
+comma_list!(LockFlags: u32);
+
+word_set! {
     /// What else is known of an area.
     AreaFlags: u32 {
         /// Grows down by faults.
@@ -365,6 +374,8 @@ word_set! {
         HUGETLB = 0x10_0000, "hugetlb";
         /// Some pages without a description.
         MIXEDMAP = 0x20_0000, "mixedmap";
+        /// Locked in memory, each page when it is touched.
+        LOCKONFAULT = 0x80_0000, "lockonfault";
     }
 }
 comma_list!(AreaFlags: u32);

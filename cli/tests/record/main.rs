@@ -119,6 +119,7 @@ fn every_call_is_recorded_with_its_result() {
         &["mremap ", " 0x8000 0x8000 maymove,dontunmap 0x0 = 0x"],
         &["mremap ", " 0x1000 0x1000 maymove,fixed 0x", " = -EFAULT"],
         &["mlock ", " 0x1000 = 0"],
+        &["mlock2 ", " 0x1000 onfault = 0"],
         &["munlock ", " 0x1000 = 0"],
         &["mlockall future = 0"],
         &["munlockall = 0"],

@@ -5,7 +5,7 @@ use super::super::history::huge_page;
 use crate::run::apply::{advice_of, flags_of, lock_all_of, remap_flags_of, request_of};
 use crate::run::model::MmSpace;
 use crate::run::space::Failure;
-use crate::trace::{MapFlags, Object, Operation, Outcome};
+use crate::trace::{LockFlags, MapFlags, Object, Operation, Outcome};
 use vmaple::{MremapFlags, PAGE_SIZE, Patience};
 
 /// What the library would have come to: an address, 0, or how it fails.
@@ -78,6 +78,10 @@ pub(super) fn follow(space: &mut MmSpace, operation: &Operation, recorded: Outco
             Err(_) => return Followed::Unsupported,
         },
         Operation::Mlock { addr, len } => (follow!(recorded, space.mm.write(), plan_mlock(*addr, *len)), Some(*addr)),
+        Operation::Mlock2 { addr, len, flags } if flags.contains(LockFlags::ONFAULT) => {
+            (follow!(recorded, space.mm.write(), plan_mlock_on_fault(*addr, *len)), Some(*addr))
+        }
+        Operation::Mlock2 { addr, len, .. } => (follow!(recorded, space.mm.write(), plan_mlock(*addr, *len)), Some(*addr)),
         Operation::Munlock { addr, len } => (follow!(recorded, space.mm.write(), plan_munlock(*addr, *len)), Some(*addr)),
         Operation::Mseal { addr, len } => (follow!(recorded, space.mm.write(), plan_mseal(*addr, *len)), Some(*addr)),
         Operation::Mlockall { flags } => match lock_all_of(*flags) {

@@ -6,7 +6,9 @@ use super::super::coverage::{Area, Coverage, Edit, Extent};
 use super::super::question::{Difference, Subject, ask};
 use super::super::word::{Backings, Word};
 use super::{Check, Fault, History, Question, Space, Step, Tally, limits};
-use crate::trace::{Access, AreaFlags, Found, Line, Name, Object, Operation, Outcome, Reader, Record, Setting, TraceError, TraceFault};
+use crate::trace::{
+    Access, AreaFlags, Found, Line, LockFlags, Name, Object, Operation, Outcome, Reader, Record, Setting, TraceError, TraceFault,
+};
 use anyhow::{Result, bail};
 use std::collections::{HashMap, HashSet};
 
@@ -154,7 +156,8 @@ impl Builder {
             Operation::Mremap { addr, old_len, new_len, flags, new_addr } => self.mremap(addr, old_len, new_len, flags, new_addr, outcome),
             Operation::Brk { addr: _ } => self.brk(outcome),
             Operation::Madvise { addr, len, advice } => self.madvise(addr, len, advice, outcome),
-            Operation::Mlock { addr, len } => self.mlock(addr, len, outcome),
+            Operation::Mlock { addr, len } => self.mlock(addr, len, LockFlags::EMPTY, outcome),
+            Operation::Mlock2 { addr, len, flags } => self.mlock(addr, len, flags, outcome),
             Operation::Munlock { addr, len } => self.munlock(addr, len, outcome),
             Operation::Mseal { addr, len } => self.mseal(addr, len, outcome),
             Operation::Mlockall { flags } => self.mlockall(flags, outcome),
@@ -367,6 +370,7 @@ fn word_of(operation: &Operation) -> &'static str {
         Operation::Brk { .. } => "brk",
         Operation::Madvise { .. } => "madvise",
         Operation::Mlock { .. } => "mlock",
+        Operation::Mlock2 { .. } => "mlock2",
         Operation::Munlock { .. } => "munlock",
         Operation::Mseal { .. } => "mseal",
         Operation::Mlockall { .. } => "mlockall",

@@ -4,7 +4,7 @@
 use super::super::coverage::Extent;
 use super::super::word::Word;
 use super::builder::{Builder, EVERYWHERE};
-use crate::trace::{Advice, AreaFlags, LockAllFlags, Outcome};
+use crate::trace::{Advice, AreaFlags, LockAllFlags, LockFlags, Outcome};
 use anyhow::Result;
 
 /// What an advice leaves behind on an area.
@@ -36,6 +36,13 @@ fn mark(advice: Advice) -> Mark {
     }
 }
 
+/// How pages are locked in memory, if they are.
+pub(super) const LOCKED_MASK: AreaFlags = AreaFlags::LOCKED.union(AreaFlags::LOCKONFAULT);
+
+fn locked(is_on_fault: bool) -> AreaFlags {
+    if is_on_fault { LOCKED_MASK } else { AreaFlags::LOCKED }
+}
+
 impl Builder {
     pub(super) fn madvise(&mut self, addr: u64, len: u64, advice: Advice, outcome: Outcome) -> Result<()> {
         // holes do not stop it: everything mapped is marked, and then it fails with ENOMEM
@@ -53,12 +60,13 @@ impl Builder {
         }
     }
 
-    pub(super) fn mlock(&mut self, addr: u64, len: u64, outcome: Outcome) -> Result<()> {
-        self.lock(addr, len, outcome, |word| word.set(AreaFlags::LOCKED))
+    pub(super) fn mlock(&mut self, addr: u64, len: u64, flags: LockFlags, outcome: Outcome) -> Result<()> {
+        let locked = locked(flags.contains(LockFlags::ONFAULT));
+        self.lock(addr, len, outcome, |word| word.clear(LOCKED_MASK).set(locked))
     }
 
     pub(super) fn munlock(&mut self, addr: u64, len: u64, outcome: Outcome) -> Result<()> {
-        self.lock(addr, len, outcome, |word| word.clear(AreaFlags::LOCKED))
+        self.lock(addr, len, outcome, |word| word.clear(LOCKED_MASK))
     }
 
     /// Rounds outwards; at a hole it stops, and what lay before stays changed. Special areas are passed over.
@@ -95,9 +103,10 @@ impl Builder {
             return Ok(());
         }
         let future = flags.contains(LockAllFlags::FUTURE);
-        self.states[self.current].default_flags = if future { AreaFlags::LOCKED } else { AreaFlags::EMPTY };
+        let locked = locked(flags.contains(LockAllFlags::ONFAULT));
+        self.states[self.current].default_flags = if future { locked } else { AreaFlags::EMPTY };
         if flags.contains(LockAllFlags::CURRENT) {
-            self.rewrite_ordinary(EVERYWHERE, |word| word.set(AreaFlags::LOCKED))?;
+            self.rewrite_ordinary(EVERYWHERE, |word| word.clear(LOCKED_MASK).set(locked))?;
         }
         Ok(())
     }
@@ -107,7 +116,7 @@ impl Builder {
             return Ok(());
         }
         self.states[self.current].default_flags = AreaFlags::EMPTY;
-        self.rewrite_ordinary(EVERYWHERE, |word| word.clear(AreaFlags::LOCKED))
+        self.rewrite_ordinary(EVERYWHERE, |word| word.clear(LOCKED_MASK))
     }
 
     fn rewrite_ordinary(&mut self, extent: Extent, change: impl Fn(Word) -> Word) -> Result<()> {

@@ -5,6 +5,7 @@ use super::super::coverage::{Area, Edit, Extent};
 use super::super::word::Word;
 use super::builder::{Builder, EVERYWHERE, State};
 use super::limits;
+use super::marks::LOCKED_MASK;
 use crate::trace::{self, AreaFlags, ForkOutcome, Name, Offset};
 use anyhow::{Result, bail};
 
@@ -55,7 +56,7 @@ impl Builder {
         let parent = &self.states[self.current];
         let mut child = State { settings: parent.settings, brk: parent.brk, ..State::default() };
         for area in parent.coverage.areas().filter(|area| !area.word.has(AreaFlags::DONTCOPY)) {
-            child.coverage.apply(&Edit::Insert(Area { word: area.word.clear(AreaFlags::LOCKED), ..area }));
+            child.coverage.apply(&Edit::Insert(Area { word: area.word.clear(LOCKED_MASK), ..area }));
         }
         // a recorded parent goes on alone: its children have traces of their own and are never switched to
         let waiting: usize = self.unborn.values().map(|child| child.coverage.len() + 1).sum();

@@ -8,7 +8,8 @@ use super::BASE;
 use super::chance::Chance;
 use super::step::{Follow, Step};
 use crate::trace::{
-    Access, Advice, Extent, Limit, LockAllFlags, MapFlags, Name, Object, Offset, Operation, Privilege, Prot, RemapFlags, Resource, Setting,
+    Access, Advice, Extent, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object, Offset, Operation, Privilege, Prot, RemapFlags,
+    Resource, Setting,
 };
 use std::ops::Range;
 use vmaple::{PAGE_SIZE, VmaFlags};
@@ -87,15 +88,17 @@ impl<C: Chance> Generator<C> {
             }
             750..785 => {
                 let (addr, len) = self.range(space);
-                Step::Do(Operation::Mlock { addr, len })
+                let flags = if self.one_in(2) { LockFlags::ONFAULT } else { LockFlags::EMPTY };
+                Step::Do(if self.one_in(2) { Operation::Mlock2 { addr, len, flags } } else { Operation::Mlock { addr, len } })
             }
             785..810 => {
                 let (addr, len) = self.range(space);
                 Step::Do(Operation::Munlock { addr, len })
             }
             810..814 => {
-                let both = LockAllFlags::CURRENT.union(LockAllFlags::FUTURE);
-                let flags = *self.of(&[LockAllFlags::CURRENT, LockAllFlags::FUTURE, both, LockAllFlags::ONFAULT, LockAllFlags::EMPTY]);
+                let words = [LockAllFlags::CURRENT, LockAllFlags::FUTURE, LockAllFlags::ONFAULT];
+                let flags =
+                    words.into_iter().fold(LockAllFlags::EMPTY, |flags, word| if self.one_in(2) { flags.union(word) } else { flags });
                 Step::Do(Operation::Mlockall { flags })
             }
             814..818 => Step::Do(Operation::Munlockall),

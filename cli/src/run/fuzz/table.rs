@@ -57,7 +57,7 @@ fn name(step: &Step) -> &'static str {
             Operation::Mremap { .. } => "mremap",
             Operation::Brk { .. } => "brk",
             Operation::Madvise { .. } => "madvise",
-            Operation::Mlock { .. } => "mlock",
+            Operation::Mlock { .. } | Operation::Mlock2 { .. } => "mlock",
             Operation::Munlock { .. } => "munlock",
             Operation::Mseal { .. } => "mseal",
             Operation::Mlockall { .. } => "mlockall",

@@ -61,6 +61,10 @@ impl KernelSpace {
                 self.keep_out(addr, len)?;
                 self.call(libc::SYS_mlock, [addr, len, 0, 0, 0, 0])
             }
+            Operation::Mlock2 { addr, len, flags } => {
+                self.keep_out(addr, len)?;
+                self.call(libc::SYS_mlock2, [addr, len, u64::from(flags.bits()), 0, 0, 0])
+            }
             Operation::Munlock { addr, len } => {
                 self.keep_out(addr, len)?;
                 self.call(libc::SYS_munlock, [addr, len, 0, 0, 0, 0])

@@ -58,7 +58,8 @@ impl KernelSpace {
         }
         if flags.contains(AreaFlags::LOCKED) {
             // that nothing can be brought in is no matter
-            _ = self.call(libc::SYS_mlock, [start, len, 0, 0, 0, 0])?;
+            let flags = if flags.contains(AreaFlags::LOCKONFAULT) { u64::from(libc::MLOCK_ONFAULT) } else { 0 };
+            _ = self.call(libc::SYS_mlock2, [start, len, flags, 0, 0, 0])?;
         }
         if flags.contains(AreaFlags::SEALED) {
             self.arrange("mseal", libc::SYS_mseal, [start, len, 0, 0, 0, 0])?;

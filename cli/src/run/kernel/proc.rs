@@ -37,6 +37,7 @@ const WORDS: [(&str, VmaFlags); 24] = [
     ("ms", VmaFlags::MAYSHARE),
     ("gd", VmaFlags::GROWSDOWN),
     ("lo", VmaFlags::LOCKED),
+    ("lf", VmaFlags::LOCKONFAULT),
     ("sr", VmaFlags::SEQ_READ),
     ("rr", VmaFlags::RAND_READ),
     ("dc", VmaFlags::DONTCOPY),
@@ -50,7 +51,6 @@ const WORDS: [(&str, VmaFlags); 24] = [
     ("nh", VmaFlags::NOHUGEPAGE),
     ("mg", VmaFlags::MERGEABLE),
     ("sl", VmaFlags::SEALED),
-    ("", VmaFlags::empty()),
 ];
 
 impl ProcFiles {

@@ -3,8 +3,8 @@
 use quickcheck::{Arbitrary, Gen};
 
 use crate::trace::{
-    Access, Advice, Area, AreaFlags, Context, Errno, Expected, Extent, ForkOutcome, Found, Limit, LockAllFlags, MapFlags, Name, Object,
-    Offset, Operation, Outcome, Perm, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, VmCounts,
+    Access, Advice, Area, AreaFlags, Context, Errno, Expected, Extent, ForkOutcome, Found, Limit, LockAllFlags, LockFlags, MapFlags, Name,
+    Object, Offset, Operation, Outcome, Perm, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, VmCounts,
 };
 
 /// Records in an order that a trace may have.
@@ -184,6 +184,7 @@ fn operation(g: &mut Gen) -> Operation {
         7 => Operation::Munlock { addr, len },
         8 => Operation::Mseal { addr, len },
         9 => Operation::Mlockall { flags: LockAllFlags::from_bits(u32::arbitrary(g)).0 },
+        10 => Operation::Mlock2 { addr, len, flags: LockFlags::from_bits(u32::arbitrary(g)).0 },
         _ => Operation::Munlockall,
     }
 }

@@ -88,7 +88,10 @@ fn carry_out(writer: &mut MmWriteGuard<'_, Marked>, model: &mut Model, verb: Ver
         Verb::Madvise { at, len, advice } => {
             carry_out!(writer, way, writer.plan_madvise(at, len, advice, never), writer.madvise(at, len, advice))
         }
-        Verb::Mlock { at, len } => carry_out!(writer, way, writer.plan_mlock(at, len, never), writer.mlock(at, len)),
+        Verb::Mlock { at, len, on_fault: false } => carry_out!(writer, way, writer.plan_mlock(at, len, never), writer.mlock(at, len)),
+        Verb::Mlock { at, len, on_fault: true } => {
+            carry_out!(writer, way, writer.plan_mlock_on_fault(at, len, never), writer.mlock_on_fault(at, len))
+        }
         Verb::Munlock { at, len } => carry_out!(writer, way, writer.plan_munlock(at, len, never), writer.munlock(at, len)),
         Verb::Mlockall { what } => carry_out!(writer, way, writer.plan_mlockall(what, never), writer.mlockall(what)),
         Verb::Munlockall => carry_out!(writer, way, writer.plan_munlockall(never), writer.munlockall()),
@@ -102,7 +105,7 @@ fn carry_out(writer: &mut MmWriteGuard<'_, Marked>, model: &mut Model, verb: Ver
         Verb::Mremap { from, old_len, new_len, flags, to } => model.mremap(Remap { from, old_len, new_len, flags, to }),
         Verb::Brk { brk } => model.move_brk(brk),
         Verb::Madvise { at, len, advice } => model.madvise(at, len, advice),
-        Verb::Mlock { at, len } => model.mlock(at, len),
+        Verb::Mlock { at, len, on_fault } => model.mlock(at, len, on_fault),
         Verb::Munlock { at, len } => model.munlock(at, len),
         Verb::Mlockall { what } => model.mlockall(what),
         Verb::Munlockall => Ok(model.munlockall()),
@@ -147,7 +150,7 @@ impl<'m> Story<'m> {
                 self.writer().exit().expect("memory");
                 let before = self.model.clone();
                 self.model.pages = [None; PAGES];
-                (self.model.brk, self.model.locks_future) = (self.model.brk_start, false);
+                (self.model.brk, self.model.locks_future) = (self.model.brk_start, VmaFlags::empty());
                 self.compare(&before);
             }
             Verb::ExpandDown { at } => self.expand(at, |story| story.writer().expand_down_with(at, Patience::Never).is_ok()),
@@ -300,10 +303,10 @@ impl<'m> Story<'m> {
         let seen = see(&writer);
         drop(writer);
         let mut model = self.model.clone();
-        model.locks_future = false;
+        model.locks_future = VmaFlags::empty();
         for (i, seen) in seen.iter().enumerate() {
             let Some(page) = &mut model.pages[i] else { continue };
-            page.flags -= VmaFlags::LOCKED;
+            page.flags -= VmaFlags::LOCKED_MASK;
             let is_to_own = page.owner.take().is_some() && !page.flags.contains(VmaFlags::WIPEONFORK);
             if page.flags.contains(VmaFlags::DONTCOPY) {
                 model.pages[i] = None;

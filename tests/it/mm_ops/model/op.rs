@@ -41,6 +41,7 @@ pub(crate) enum Verb {
     Mlock {
         at: u64,
         len: u64,
+        on_fault: bool,
     },
     Munlock {
         at: u64,
@@ -211,12 +212,15 @@ pub(crate) fn op(bytes: [u8; 6]) -> Op {
         31..42 => Verb::Mremap { from: at, old_len: len, new_len, flags: remap, to: other },
         42..44 => Verb::Brk { brk: other + u64::from(c) },
         44..48 => Verb::Madvise { at, len, advice: one_of(c, &ADVICE) },
-        48..50 => Verb::Mlock { at: at + u64::from(c % 2), len },
+        48..50 => Verb::Mlock { at: at + u64::from(c % 2), len, on_fault: c & 6 == 6 },
         50 => Verb::Munlock { at: at + u64::from(c % 2), len },
         51 => match c % 8 {
             0 => Verb::Mlockall { what: LockAll::Current },
             1 => Verb::Mlockall { what: LockAll::Future },
             2 => Verb::Mlockall { what: LockAll::CurrentAndFuture },
+            3 => Verb::Mlockall { what: LockAll::CurrentOnFault },
+            4 => Verb::Mlockall { what: LockAll::FutureOnFault },
+            5 => Verb::Mlockall { what: LockAll::CurrentAndFutureOnFault },
             _ => Verb::Munlockall,
         },
         52 => Verb::Mseal { at, len: if c < 128 { PAGE_SIZE } else { len } },

@@ -53,7 +53,7 @@ pub(crate) struct Model {
     pub(crate) limits: Limits,
     pub(crate) brk_start: u64,
     pub(crate) brk: u64,
-    pub(crate) locks_future: bool,
+    pub(crate) locks_future: VmaFlags,
     /// Owners that came by a fork.
     pub(crate) inherited: BTreeSet<AnonOwner>,
     pub(crate) tokens: u32,
@@ -74,7 +74,7 @@ impl Model {
             limits,
             brk_start: 0,
             brk: 0,
-            locks_future: false,
+            locks_future: VmaFlags::empty(),
             inherited: BTreeSet::new(),
             tokens: 0,
             written: BTreeSet::new(),
@@ -118,7 +118,7 @@ impl Model {
     /// Pages are brought in: private writable ones are written to. Ends at the first that lets nobody in.
     pub(crate) fn populate(&mut self, range: Range<usize>) -> Result<(), i32> {
         for i in range {
-            let Some(page) = &self.pages[i] else { continue };
+            let Some(page) = self.pages[i].as_ref().filter(|page| !page.flags.contains(VmaFlags::LOCKONFAULT)) else { continue };
             if !page.flags.is_accessible() {
                 return Err(super::ENOMEM);
             }

@@ -213,7 +213,7 @@ impl Model {
     fn leave_behind(&mut self, source: &Range<usize>) {
         let vma = self.vma_of(source.start);
         for page in self.pages[vma.clone()].iter_mut().flatten() {
-            page.flags -= VmaFlags::LOCKED;
+            page.flags -= VmaFlags::LOCKED_MASK;
         }
         if *source == vma {
             self.pages[vma].iter_mut().flatten().for_each(|page| page.owner = None);

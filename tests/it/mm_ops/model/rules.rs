@@ -88,9 +88,7 @@ impl Model {
         if is_promised(flags) {
             flags |= VmaFlags::ACCOUNT;
         }
-        if self.locks_future {
-            flags |= VmaFlags::LOCKED;
-        }
+        flags |= self.locks_future;
         let backing = what.backing();
         for i in pages.clone() {
             let first = match (what.object, backing) {
@@ -246,17 +244,18 @@ impl Model {
         if is_gap { Err(ENOMEM) } else { Ok(0) }
     }
 
-    pub(crate) fn mlock(&mut self, at: u64, len: u64) -> Told {
+    pub(crate) fn mlock(&mut self, at: u64, len: u64, on_fault: bool) -> Told {
         if self.limits.locked_bytes == 0 {
             return Err(EPERM);
         }
-        self.lock_pages(at, len, |flags| flags | VmaFlags::LOCKED)?;
+        let locked = if on_fault { VmaFlags::LOCKED_MASK } else { VmaFlags::LOCKED };
+        self.lock_pages(at, len, |flags| (flags - VmaFlags::LOCKED_MASK) | locked)?;
         let len = whole_wrapping(len.wrapping_add(at % PAGE_SIZE));
         self.populate(Self::pages_of(at - at % PAGE_SIZE, len)).map(|()| 0)
     }
 
     pub(crate) fn munlock(&mut self, at: u64, len: u64) -> Told {
-        self.lock_pages(at, len, |flags| flags - VmaFlags::LOCKED)
+        self.lock_pages(at, len, |flags| flags - VmaFlags::LOCKED_MASK)
     }
 
     fn lock_pages(&mut self, at: u64, len: u64, new: impl Fn(VmaFlags) -> VmaFlags) -> Told {
@@ -289,10 +288,13 @@ impl Model {
         if self.limits.locked_bytes == 0 {
             return Err(EPERM);
         }
-        self.locks_future = what != LockAll::Current;
-        if what != LockAll::Future {
+        let is_on_fault = matches!(what, LockAll::CurrentOnFault | LockAll::FutureOnFault | LockAll::CurrentAndFutureOnFault);
+        let locked = if is_on_fault { VmaFlags::LOCKED_MASK } else { VmaFlags::LOCKED };
+        let is_of_now = matches!(what, LockAll::Current | LockAll::CurrentOnFault);
+        self.locks_future = if is_of_now { VmaFlags::empty() } else { locked };
+        if !matches!(what, LockAll::Future | LockAll::FutureOnFault) {
             for i in 0..PAGES {
-                self.lock_page(i, |flags| flags | VmaFlags::LOCKED);
+                self.lock_page(i, |flags| (flags - VmaFlags::LOCKED_MASK) | locked);
                 _ = self.populate(i..i + 1);
             }
         }
@@ -300,8 +302,8 @@ impl Model {
     }
 
     pub(crate) fn munlockall(&mut self) -> u64 {
-        self.locks_future = false;
-        (0..PAGES).for_each(|i| self.lock_page(i, |flags| flags - VmaFlags::LOCKED));
+        self.locks_future = VmaFlags::empty();
+        (0..PAGES).for_each(|i| self.lock_page(i, |flags| flags - VmaFlags::LOCKED_MASK));
         0
     }
 
@@ -350,10 +352,7 @@ impl Model {
         if to > END || next.is_some_and(|next| next < pages.end + if is_stack(next) { gap + 1 } else { 1 }) {
             return Err(ENOMEM);
         }
-        let mut flags = VmaFlags::READ | VmaFlags::WRITE | MAY | VmaFlags::ACCOUNT;
-        if self.locks_future {
-            flags |= VmaFlags::LOCKED;
-        }
+        let flags = VmaFlags::READ | VmaFlags::WRITE | MAY | VmaFlags::ACCOUNT | self.locks_future;
         // Of what kind the heap is that it goes on with; nothing, at its start.
         let heap = pages.start.checked_sub(1).and_then(|below| self.pages[below]).filter(|_| from > self.brk_start);
         let payload = heap.map_or_else(Marked::default, |page| page.payload);
@@ -363,7 +362,7 @@ impl Model {
             self.pages[i] = Some(page);
         }
         self.seams.extend(heap.map(|_| pages.start));
-        if self.locks_future {
+        if self.locks_future.contains(VmaFlags::LOCKED) {
             _ = self.populate(pages);
         }
         Ok(())
