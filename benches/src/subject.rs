@@ -160,6 +160,9 @@ pub trait Space: Send + Sync + Sized + 'static {
     /// # Panics
     /// If it is refused.
     fn call(&self, call: &Call) -> u64;
+
+    /// Lets go of memory that is only kept for a while (garbage of the filling), before memory is counted.
+    fn settle(&self) {}
 }
 
 /// One that readers can ask beside.

@@ -252,6 +252,19 @@ impl<P, L: RawMmLock> Mm<P, L> {
         self.pages.sums().stats(self.roads.sum())
     }
 
+    /// As [`RangeMap::reclaim`]: recycles what no reader can reach any more, records and payloads of VMAs that are gone included, gives the
+    /// system what is kept for the next operations, and says how many bytes must wait still.
+    ///
+    /// # Concurrency
+    /// Takes the mm lock for writing; never waits for readers without a lock.
+    ///
+    /// # Panics
+    /// As [`write`](Self::write).
+    #[track_caller]
+    pub fn reclaim(&self) -> usize {
+        self.map.reclaim()
+    }
+
     /// Locks for reading, waiting as long as is said.
     #[track_caller]
     pub(crate) fn read_with(&self, patience: Patience<'_, L::Interrupt>) -> Result<MmReadGuard<'_, P, L>, WaitError> {

@@ -36,7 +36,7 @@ impl<V: Value> Loader<V> {
     /// Takes the next entry: it starts above the one before.
     #[inline]
     pub(crate) fn append(&mut self, span: Span, value: V) -> Result<(), Rejected<V, ResourceError>> {
-        if self.entries.len() % FANOUT == 0
+        if self.entries.len().is_multiple_of(FANOUT)
             && let Err(error) = self.next_leaf()
         {
             return Err(Rejected::new(value, error));

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, ThreadId};
-use vmaple::{BudgetPolicy, EditError, Inline, RangeMap, ResourceError, Span};
+use vmaple::{BudgetPolicy, EditError, Inline, Limits, Mm, PAGE_SIZE, RangeMap, ResourceError, Span, VmaFlags, VmaSpec};
 
 const FEW: usize = if cfg!(miri) { 40 } else { 4000 };
 
@@ -449,4 +449,19 @@ fn every_kind_of_value_comes_back_as_it_went_in() {
     assert_eq!(Arc::strong_count(&shared), 3, "cut in two: two clones and ours");
     drop(map);
     assert_eq!(Arc::strong_count(&shared), 1);
+}
+
+/// What an address space holds back goes by `reclaim` too: the payload of a VMA that is gone, and not before its last reader has left.
+#[test]
+fn an_address_space_lets_go_of_what_is_unmapped() {
+    let payload = Arc::new(());
+    let mm: Mm<Arc<()>> = Mm::with(private(), Limits::default());
+    mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ).with_payload(Arc::clone(&payload))).expect("free");
+    let pin = mm.pin();
+    let seen = pin.vma(0x10_0000).expect("mapped");
+    mm.write().munmap(0x10_0000, PAGE_SIZE).expect("mapped");
+    assert!(mm.reclaim() > 0, "the pin holds it back");
+    assert!(Arc::ptr_eq(seen.payload(), &payload) && Arc::strong_count(&payload) == 2);
+    drop(pin);
+    assert_eq!((mm.reclaim(), Arc::strong_count(&payload)), (0, 1));
 }

@@ -83,6 +83,10 @@ impl Space for VmapleSpace {
             }
         }
     }
+
+    fn settle(&self) {
+        self.mm.reclaim();
+    }
 }
 
 impl Resolves for VmapleSpace {

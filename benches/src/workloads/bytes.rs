@@ -63,7 +63,14 @@ fn ascending_scale<I: Index>() -> Scale {
 
 #[allow(clippy::cast_precision_loss, reason = "regions are far below 2^52")]
 fn space_scale<S: Space>() -> Scale {
-    Scale { name: S::NAME, limit: usize::MAX, weigh: |set| kept(|| (), || Box::new(filled::<S>(set))) / set.count() as f64 }
+    let weigh = |set: &RegionSet| kept(|| (), || settled::<S>(set)) / set.count() as f64;
+    Scale { name: S::NAME, limit: usize::MAX, weigh }
+}
+
+fn settled<S: Space>(set: &RegionSet) -> Box<S> {
+    let space = Box::new(filled::<S>(set));
+    space.settle();
+    space
 }
 
 /// On a thread of its own: some subjects keep a thread's old nodes for its next index, and would take nothing.
