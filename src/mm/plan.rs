@@ -2,6 +2,7 @@
 
 use super::accounts::Sums;
 use super::guard::vma_of;
+use super::limits::{MapCountLimit, PartialEffects};
 use super::sheet::{Body, Effect, Effects, Sheet};
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
@@ -159,7 +160,15 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::from(ResourceError::OutOfMemory).into()));
                 return plan;
             }
-            if plan.outcome.is_err() && self.mm().limits_now().policy.partial == super::PartialEffects::Never {
+            let limits = self.mm().limits_now();
+            if plan.outcome.is_err() && limits.policy.partial == PartialEffects::Never {
+                return plan;
+            }
+            // 7.8: whatever the operation or what a failure leaves of it, and after all merges.
+            let (count, most) = (sheet.count, self.mm().map_count().max(limits.max_map_count));
+            if count > most && limits.policy.map_count == MapCountLimit::Exact {
+                let error = LayoutError::TooMany { count, limit: limits.max_map_count };
+                plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| error.into()));
                 return plan;
             }
             self.change(&mut sheet, patience).and_then(|change| {

@@ -39,6 +39,31 @@ fn rule_7_8_the_number_of_vmas_reaches_the_limit_and_no_more() {
 }
 
 /// ```text
+/// limit 4   AAAA BBBB SSSS C     S sealed
+/// mmap       x                   five with what it cuts off
+/// munmap      xx xxxx xx         refused, and leaves no split
+/// ```
+#[test]
+fn rule_7_8_nor_do_splits_go_beyond_it() {
+    for (policy, most) in [(MapCountLimit::AsLinux, [5, 6]), (MapCountLimit::Exact, [3, 4])] {
+        let mm = mm_with(|limits| (limits.max_map_count, limits.policy.map_count) = (4, policy));
+        let mut writer = mm.write();
+        for at in [0, 10, 20] {
+            writer.mmap(&fixed(at, 4, RW)).expect("room");
+        }
+        writer.mseal(page(20), bytes(4)).expect("it is mapped");
+        let told = writer.mmap(&fixed(1, 1, R));
+        assert_eq!((told.is_ok(), mm.map_count()), (policy == MapCountLimit::AsLinux, most[0]), "{told:?}");
+        if policy == MapCountLimit::Exact {
+            writer.mmap(&fixed(30, 1, R)).expect("room");
+        }
+        let told = writer.munmap(page(3), bytes(18));
+        assert!(told.is_err_and(|error| error.errno() == 1), "it is sealed: {told:?}");
+        assert_eq!(mm.map_count(), most[1], "{policy:?}");
+    }
+}
+
+/// ```text
 /// before    ......S     the gap is two pages, 4 and 5
 /// mmap      ..AA        and not above page 3
 /// before    ..----S
