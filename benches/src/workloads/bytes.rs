@@ -63,12 +63,12 @@ fn ascending_scale<I: Index>() -> Scale {
 
 #[allow(clippy::cast_precision_loss, reason = "regions are far below 2^52")]
 fn space_scale<S: Space>() -> Scale {
-    let weigh = |set: &RegionSet| kept(|| (), || settled::<S>(set)) / set.count() as f64;
+    let weigh = |set: &RegionSet| kept(|| (), || Box::new(settled::<S>(set))) / set.count() as f64;
     Scale { name: S::NAME, limit: usize::MAX, weigh }
 }
 
-fn settled<S: Space>(set: &RegionSet) -> Box<S> {
-    let space = Box::new(filled::<S>(set));
+fn settled<S: Space>(set: &RegionSet) -> S {
+    let space = filled::<S>(set);
     space.settle();
     space
 }

@@ -200,8 +200,7 @@ impl<'m> Story<'m> {
             let (stats, limits) = (self.mm.stats(), &self.model.limits);
             assert!(stats.total_pages <= limits.address_space_bytes / PAGE_SIZE, "{stats:?}");
             // More may have been there: a refused `munmap` may leave a split, and asks no limit for it (5.15).
-            let more = usize::from(matches!(verb, Verb::Mmap { .. }) && !self.terms.exact);
-            let most = (limits.max_map_count + more).max(if more == 0 { layout.len() } else { 0 });
+            let most = if matches!(verb, Verb::Mmap { .. }) { limits.max_map_count + 1 } else { limits.max_map_count.max(layout.len()) };
             assert!(self.mm.map_count() <= most, "{} VMAs", self.mm.map_count());
             assert!(stats.locked_pages <= limits.locked_bytes / PAGE_SIZE || matches!(verb, Verb::Mmap { .. }));
         }
@@ -247,6 +246,7 @@ impl<'m> Story<'m> {
         let writer = self.writer();
         let seen = see(&writer);
         assert_eq!(self.mm.brk(), self.model.brk, "the break");
+        assert!(!self.terms.exact || self.mm.map_count() <= self.model.limits.max_map_count, "7.8: {} VMAs", self.mm.map_count());
         self.model.settle(&seen, before, &mut self.objects);
         self.tables.follow(&hooks::told(), before, &self.model);
         self.model.unknown.clear();
