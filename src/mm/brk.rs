@@ -62,7 +62,7 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(flags) => flags,
             Err(error) => return self.nothing(Err(error)),
         };
-        self.plan(span, patience, |sheet| {
+        self.plan(span, &limits, patience, |sheet| {
             match flags {
                 Some(flags) => sheet.grow_heap(span, start, flags, &limits)?,
                 None => sheet.shrink_heap(span, brk, &limits)?,

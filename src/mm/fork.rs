@@ -73,7 +73,8 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// [`LayoutError`]: memory; nothing has changed then.
     pub fn exit(&mut self) -> Result<(), LayoutError> {
         let words = Words { brk: Some(self.mm().state.brk_start()), locks_future: Some(VmaFlags::empty()) };
-        let plan = self.plan::<LayoutError>(Span::ALL, Patience::Forever, |sheet| {
+        let limits = self.mm().limits_now();
+        let plan = self.plan::<LayoutError>(Span::ALL, &limits, Patience::Forever, |sheet| {
             sheet.words = words;
             sheet.take_out(Span::ALL)
         });

@@ -102,7 +102,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Ok(0));
         }
         let span = Span::from_entry(start, end - 1);
-        let plan = self.plan(span, patience, |sheet| {
+        let plan = self.plan(span, &limits, patience, |sheet| {
             let gap = sheet.first_gap(span);
             sheet.advise(span, advice, &limits)?;
             gap.map_or(Ok(0), |at| Err(MadviseError::Gap { at }))

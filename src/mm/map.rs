@@ -69,7 +69,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             return Err(MapCause::Occupied { asked: span, by: by.span() });
         }
         let (count, limit) = (self.mm().map_count(), limits.max_map_count);
-        if count > limit {
+        if limits.may_map(count).is_err() {
             return Err(MapCause::TooMany { count, limit });
         }
         let (sums, pages) = (self.sums(), span.pages());

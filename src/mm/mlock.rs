@@ -116,7 +116,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Ok(0));
         }
         let span = Span::from_entry(start, end - 1);
-        self.plan(span, patience, |sheet| sheet.lock_range(span, locked, &limits))
+        self.plan(span, &limits, patience, |sheet| sheet.lock_range(span, locked, &limits))
     }
 
     /// `RLIMIT_MEMLOCK`; what is locked already is not counted twice.
@@ -179,7 +179,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     fn plan_all(&mut self, locked: Option<VmaFlags>, words: Words, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
         let limits = self.mm().limits_now();
-        self.plan(Span::ALL, patience, |sheet| {
+        self.plan(Span::ALL, &limits, patience, |sheet| {
             sheet.words = words;
             sheet.lock_all(locked, &limits)?;
             Ok(0)

@@ -138,7 +138,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Populate::Now => self.with_neighbours(span),
             Populate::Later => span,
         };
-        self.plan(stretch, patience, |sheet| sheet.map(span, flags, request, &limits))
+        self.plan(stretch, &limits, patience, |sheet| sheet.map(span, flags, request, &limits))
     }
 
     /// The range and the VMAs that touch it.

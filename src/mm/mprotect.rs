@@ -62,7 +62,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         {
             return self.nothing(Err(error));
         }
-        self.plan(span, patience, |sheet| sheet.protect(span, access.intersection(VmaFlags::ACCESS), &limits))
+        self.plan(span, &limits, patience, |sheet| sheet.protect(span, access.intersection(VmaFlags::ACCESS), &limits))
     }
 
     /// The range; none where it is empty.

@@ -111,7 +111,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(prepared) => prepared,
             Err(error) => return self.nothing(Err(error)),
         };
-        self.plan(stretch, patience, |sheet| {
+        self.plan(stretch, &limits, patience, |sheet| {
             if remap.is_move_only() { sheet.move_several(remap, &limits) } else { sheet.remap(remap, target, &limits) }
         })
     }

@@ -30,7 +30,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Ok(0));
         }
         let span = Span::from_entry(start, end - 1);
-        self.plan(span, patience, |sheet| sheet.seal(span, &limits))
+        self.plan(span, &limits, patience, |sheet| sheet.seal(span, &limits))
     }
 }
 

@@ -44,7 +44,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(span) => span,
             Err(error) => return self.nothing(Err(error)),
         };
-        self.plan(span, patience, |sheet| Ok(sheet.unmap(span, &limits).map(|_| 0)?))
+        self.plan(span, &limits, patience, |sheet| Ok(sheet.unmap(span, &limits).map(|_| 0)?))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::accounts::Sums;
 use super::guard::vma_of;
-use super::limits::{MapCountLimit, PartialEffects};
+use super::limits::{Limits, MapCountLimit, PartialEffects};
 use super::sheet::{Body, Effect, Effects, Sheet};
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
@@ -145,6 +145,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     pub(super) fn plan<E: From<LayoutError>>(
         &mut self,
         stretch: Span,
+        limits: &Limits,
         patience: Patience<'_, L::Interrupt>,
         operation: impl FnOnce(&mut Sheet<'_, P>) -> Result<u64, E>,
     ) -> Plan<'_, 'm, P, E, L> {
@@ -160,7 +161,6 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::from(ResourceError::OutOfMemory).into()));
                 return plan;
             }
-            let limits = self.mm().limits_now();
             if plan.outcome.is_err() && limits.policy.partial == PartialEffects::Never {
                 return plan;
             }

@@ -27,9 +27,10 @@ impl<V: Value> Loader<V> {
 
     /// Takes the next entry, if it is one.
     pub(crate) fn push(&mut self, span: Span, value: V) -> Result<(), BuildError<V>> {
-        if let Some(after) = self.after.replace(span).filter(|after| span.start() <= after.last()) {
+        if let Some(after) = self.after.filter(|after| span.start() <= after.last()) {
             return Err(Rejected::new(Some(value), BuildCause::Unsorted { item: span, after }));
         }
+        self.after = Some(span);
         self.append(span, value).map_err(|Rejected { value, cause }| Rejected::new(Some(value), cause))
     }
 

@@ -2,8 +2,8 @@
 
 use crate::vma::{DOWN, RW, layout, map_all, mm_with, page};
 use vmaple::{
-    Advice, GuardGapPolicy, LayoutError, Limits, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError, MremapFlags, PAGE_SIZE,
-    PartialEffects, Shared, VmaFlags, VmaSpec,
+    Advice, GuardGapPolicy, LayoutError, Limits, MapCause, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError, MremapFlags,
+    PAGE_SIZE, PartialEffects, Shared, VmaFlags, VmaSpec,
 };
 
 const R: VmaFlags = VmaFlags::READ;
@@ -31,6 +31,8 @@ fn rule_7_8_the_number_of_vmas_reaches_the_limit_and_no_more() {
         }
         let told = writer.mmap(&fixed(20, 1, RW));
         assert!(matches!(told, Err(MmapError::Layout(LayoutError::TooMany { limit: 4, .. }))), "{policy:?}: {told:?}");
+        let told = writer.map(page(20)..page(21), VmaSpec::anonymous(RW)).map_err(|error| error.cause);
+        assert!(matches!(told, Err(MapCause::TooMany { limit: 4, .. })), "{policy:?}: {told:?}");
         assert_eq!(writer.brk(page(101)), page(100), "the heap would be one more");
         assert_eq!(mm.map_count() as u64, most, "{policy:?}");
         writer.munmap(page(0), bytes(1)).expect("it goes");
