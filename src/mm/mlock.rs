@@ -47,7 +47,7 @@ const AT_ONCE: VmaFlags = VmaFlags::LOCKED;
 const ON_FAULT: VmaFlags = VmaFlags::LOCKED_MASK;
 
 /// What cannot be locked, and is passed over in silence.
-const NEVER: VmaFlags = VmaFlags::SPECIAL.union(VmaFlags::HUGETLB);
+pub(super) const NEVER_LOCKED: VmaFlags = VmaFlags::SPECIAL.union(VmaFlags::HUGETLB);
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Locks all pages in memory that the range touches, and brings them in. Tells 0. VMAs that cannot be locked are passed over.
@@ -232,7 +232,7 @@ impl<P: Payload> Sheet<'_, P> {
         let Some(i) = self.lookup(part.start()) else { return Ok(()) };
         let old = self.parts[i].flags();
         let new = (old - VmaFlags::LOCKED_MASK) | locked;
-        if new == old || old.intersects(NEVER) {
+        if new == old || old.intersects(NEVER_LOCKED) {
             return Ok(());
         }
         self.change(part, split_room(limits), |kind| kind.flags = new)

@@ -2,6 +2,7 @@
 
 use super::MmWriteGuard;
 use super::limits::{GuardGapPolicy, Limits};
+use super::mlock::NEVER_LOCKED;
 use super::place::round_hint;
 use super::plan::Plan;
 use super::sheet::{Room, Sheet, Sides};
@@ -231,7 +232,8 @@ impl<P: Payload> Sheet<'_, P> {
         after.check_commit(limits, flags, span.pages())?;
         self.take_out(span)?;
         let mut spec = request.spec.clone();
-        spec.flags = flags;
+        // 5.26: what is never locked is not locked from the start either, though it was held against the limit.
+        spec.flags = if flags.intersects(NEVER_LOCKED) { flags - VmaFlags::LOCKED_MASK } else { flags };
         if flags.contains(VmaFlags::SHARED) && spec.backing == Backing::Anonymous {
             // 5.8: shared pages have an object, one for each mapping.
             spec.backing = Backing::shared_anonymous();

@@ -83,11 +83,12 @@ impl<P> Neighbour for Part<'_, P> {
 
 impl<P: Payload> Sheet<'_, P> {
     /// The pages of a range are brought in: as if those that are private and writable were written. Tells the first VMA that lets nobody
-    /// in, where it stops. What is locked when it is touched is passed over, by whatever its pages would be brought in.
+    /// in, where it stops. What is locked when it is touched is passed over, by whatever its pages would be brought in, and what has none of its
+    /// own (5.26).
     pub(super) fn populate(&mut self, range: Span) -> Result<Option<Span>, ResourceError> {
         for i in self.within(range) {
             let flags = self.parts[i].flags();
-            if flags.contains(VmaFlags::LOCKONFAULT) {
+            if flags.intersects(VmaFlags::LOCKONFAULT | VmaFlags::IO | VmaFlags::PFNMAP) {
                 continue;
             }
             if !flags.is_accessible() {

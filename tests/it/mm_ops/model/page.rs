@@ -6,6 +6,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use vmaple::{AnonOwner, Backing, Limits, ObjectId, PAGE_SIZE, VmaFlags};
 
+/// What is not brought in with the rest (5.26).
+const PASSED_OVER: VmaFlags = VmaFlags::LOCKONFAULT.union(VmaFlags::IO).union(VmaFlags::PFNMAP);
+
 /// How many pages the address space has.
 pub(crate) const PAGES: usize = 48;
 
@@ -118,7 +121,7 @@ impl Model {
     /// Pages are brought in: private writable ones are written to. Ends at the first that lets nobody in.
     pub(crate) fn populate(&mut self, range: Range<usize>) -> Result<(), i32> {
         for i in range {
-            let Some(page) = self.pages[i].as_ref().filter(|page| !page.flags.contains(VmaFlags::LOCKONFAULT)) else { continue };
+            let Some(page) = self.pages[i].as_ref().filter(|page| !page.flags.intersects(PASSED_OVER)) else { continue };
             if !page.flags.is_accessible() {
                 return Err(super::ENOMEM);
             }

@@ -90,6 +90,8 @@ impl Model {
         }
         flags |= self.locks_future;
         let backing = what.backing();
+        let is_lockable = !flags.intersects(SPECIAL | VmaFlags::HUGETLB);
+        let kept = if is_lockable { flags } else { flags - VmaFlags::LOCKED_MASK };
         for i in pages.clone() {
             let first = match (what.object, backing) {
                 (Some((_, offset)), _) => offset,
@@ -98,7 +100,7 @@ impl Model {
             };
             let offset = first + (i - pages.start) as u64 * PAGE_SIZE;
             let token = self.token();
-            self.pages[i] = Some(Page { flags, backing, offset, owner: None, payload: what.payload, token, joined: false });
+            self.pages[i] = Some(Page { flags: kept, backing, offset, owner: None, payload: what.payload, token, joined: false });
         }
         self.seams.extend([pages.start, pages.end]);
         if populate || flags.contains(VmaFlags::LOCKED) {
