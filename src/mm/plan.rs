@@ -78,9 +78,7 @@ impl<P: Payload, E, L: RawMmLock> Plan<'_, '_, P, E, L> {
     pub(super) fn remember(&mut self, words: Words) {
         self.words = words;
     }
-}
 
-impl<P: Payload, E, L: RawMmLock> Plan<'_, '_, P, E, L> {
     /// Takes what a sheet comes to, but for what the index is to hold.
     fn take(&mut self, sheet: &mut Sheet<'_, P>) -> Result<(), ResourceError> {
         for (_, record) in &sheet.gone {
