@@ -39,7 +39,7 @@ pub use shared::Shared;
 pub(crate) use prim::{AtomicPtr, AtomicU64, Plain, fence, owner_load, owner_load_ptr};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64 as BookkeepingU64, AtomicUsize as BookkeepingUsize};
+use std::sync::atomic::{AtomicBool as BookkeepingBool, AtomicU64 as BookkeepingU64, AtomicUsize as BookkeepingUsize};
 
 /// Keeps what was read alive: the part of an epoch collector that the crate relies on.
 ///
@@ -122,6 +122,47 @@ pub(crate) fn unique_numbers(count: u64) -> u64 {
     static NEXT: BookkeepingU64 = BookkeepingU64::new(0);
     // Relaxed: a number, which carries nothing.
     NEXT.fetch_add(count, Ordering::Relaxed)
+}
+
+/// Something that the machine can do, once that has been noted. On lines of its own: what is read on every road shares them with nobody who
+/// writes.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Ability(BookkeepingBool);
+
+impl Ability {
+    /// Not noted yet.
+    pub(crate) const fn unknown() -> Self {
+        Self(BookkeepingBool::new(false))
+    }
+
+    /// Notes that the machine has it.
+    pub(crate) fn note(&self) {
+        if !self.is_noted() {
+            // Relaxed: nothing is reached through it; who does not see it yet does the same by other means.
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether that was done.
+    #[inline]
+    pub(crate) fn is_noted(&self) -> bool {
+        // Relaxed: as in `note`.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Asks for the cache line at the pointer, where the machine has a way to ask.
+#[inline]
+#[allow(unsafe_code, reason = "the prefetch intrinsic")]
+pub(crate) fn prefetch<T>(at: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch of any address is allowed; SSE is part of x86-64.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = at;
 }
 
 /// A figure that the one writer keeps and anyone may read at any time.

@@ -126,6 +126,7 @@ impl<V: Value> Tree<V> {
     /// An empty index that retires through the collector, and holds back at most `budget_bytes`.
     pub(crate) fn new(collector: Collector, budget_bytes: usize) -> Self {
         const { assert_word::<V>() };
+        search::look_for_vectors();
         Self {
             root: Root { slot: Slot::new(NodePtr::NULL) },
             counters: Counters::default(),

@@ -6,8 +6,8 @@
 #![allow(unsafe_code, reason = "nodes are reached by tagged raw pointers; each function here is a safe step or says what it needs")]
 
 use super::entries::Part;
-use super::search;
-use crate::sync::{AtomicPtr, AtomicU64, Liveness, Ordering, Plain, owner_load, owner_load_ptr, seeded};
+use super::search::{ByGroups, Ranks};
+use crate::sync::{AtomicPtr, AtomicU64, Liveness, Ordering, Plain, owner_load, owner_load_ptr, prefetch, seeded};
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::{MaybeUninit, offset_of};
@@ -95,8 +95,10 @@ pub(super) struct NodePtr<V>(*mut (), PhantomData<*mut V>);
 
 const INNER: usize = 1;
 const LEN_SHIFT: u32 = 1;
-const TAG: usize = 63;
-const _: () = assert!(FANOUT <= (TAG >> LEN_SHIFT) + 1, "the tag has room for len - 1");
+/// No wider than it must be: then the compiler knows that no length is above `FANOUT`.
+const TAG: usize = (FANOUT - 1) << LEN_SHIFT | INNER;
+const _: () =
+    assert!(FANOUT.is_power_of_two() && TAG < align_of::<Leaf<()>>(), "the tag has room for len - 1, and the pointer for the tag");
 
 impl<V> Clone for NodePtr<V> {
     fn clone(&self) -> Self {
@@ -167,7 +169,7 @@ impl<V> NodePtr<V> {
 
     /// Asks for the line of keys at the node.
     pub(super) fn prefetch(self) {
-        search::prefetch(self.0);
+        prefetch(self.0);
     }
 
     /// Steps into the node.
@@ -251,8 +253,14 @@ impl<'g, V> LeafRef<'g, V> {
     /// The index of the first entry that ends at or after the address; `len` if there is none here.
     #[inline]
     pub(super) fn rank(self, address: u64) -> usize {
-        // A padding key counts as none below: the rank may point at padding, which is no entry.
-        search::rank(self.leaf.lasts.get(), address).min(self.len)
+        self.rank_by(ByGroups, address).min(self.len)
+    }
+
+    /// The same, counted in a way that the caller chooses; but `len` or more if there is none here, for a padding key is no entry and counts
+    /// as none below. For `walk.rs`.
+    #[inline]
+    pub(super) fn rank_by(self, way: impl Ranks, address: u64) -> usize {
+        way.rank(self.leaf.lasts.get(), address)
     }
 
     #[inline]
@@ -360,7 +368,13 @@ impl<'g, V> InnerRef<'g, V> {
     /// The index of the child that routes the address: always one of the `len` (T2).
     #[inline]
     pub(super) fn rank(self, address: u64) -> usize {
-        search::rank(self.inner.lasts.get(), address)
+        self.rank_by(ByGroups, address)
+    }
+
+    /// The same, counted in a way that the caller chooses. For `walk.rs`.
+    #[inline]
+    pub(super) fn rank_by(self, way: impl Ranks, address: u64) -> usize {
+        way.rank(self.inner.lasts.get(), address)
     }
 
     #[inline]

@@ -3,35 +3,127 @@
 //! The keys are plain memory that never changes once published, so that they may be read as vectors.
 
 use super::node::FANOUT;
+use crate::sync::Ability;
 
 /// Keys that are compared together at the second step.
 const GROUP: usize = 4;
 const _: () = assert!(FANOUT.is_multiple_of(GROUP), "whole groups");
 
-/// How many keys lie below the address: the index of the first entry that ends at or after it.
-///
-/// Keys are sorted and padded with `u64::MAX`, so a padding key is never below an address and the length is not needed. Two steps
-/// without a branch that a predictor could miss: how many groups lie below the address whole (but for the last group, of which that
-/// need not be known), then how many keys of the group after those.
-#[inline]
-pub(super) fn rank(lasts: &[u64; FANOUT], address: u64) -> usize {
-    let (groups, _) = lasts.as_chunks::<GROUP>();
-    let whole: usize = groups[..groups.len() - 1].iter().map(|group| usize::from(group[GROUP - 1] < address)).sum();
-    let within: usize = groups[whole].iter().map(|&last| usize::from(last < address)).sum();
-    GROUP * whole + within
+/// A way of counting ranks. The outcome is the same with each.
+pub(super) trait Ranks: Copy {
+    /// How many keys lie below the address: the index of the first entry that ends at or after it.
+    ///
+    /// Keys are sorted and padded with `u64::MAX`, so a padding key is never below an address and the length is not needed.
+    fn rank(self, lasts: &[u64; FANOUT], address: u64) -> usize;
 }
 
-/// Asks for the cache line at the pointer, where the machine has a way to ask.
-#[inline]
-#[allow(unsafe_code, reason = "the prefetch intrinsic")]
-pub(super) fn prefetch<T>(at: *const T) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a prefetch of any address is allowed; SSE is part of x86-64.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+/// Two steps without a branch that a predictor could miss: how many groups lie below the address whole (but for the last group, of which
+/// that need not be known), then how many keys of the group after those.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ByGroups;
+
+impl Ranks for ByGroups {
+    #[inline]
+    fn rank(self, lasts: &[u64; FANOUT], address: u64) -> usize {
+        let (groups, _) = lasts.as_chunks::<GROUP>();
+        let whole: usize = groups[..groups.len() - 1].iter().map(|group| usize::from(group[GROUP - 1] < address)).sum();
+        let within: usize = groups[whole].iter().map(|&last| usize::from(last < address)).sum();
+        GROUP * whole + within
     }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = at;
+}
+
+/// All keys at once. There is one only where the machine can: [`by_vectors`] makes it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ByVectors(());
+
+impl Ranks for ByVectors {
+    #[inline]
+    #[allow(unsafe_code, reason = "calls what only some machines have")]
+    fn rank(self, lasts: &[u64; FANOUT], address: u64) -> usize {
+        let Some(keys) = lasts.first_chunk() else { unreachable!("`by_vectors` compares the fan-out") };
+        // SAFETY: there is a `ByVectors`, so the machine was found to have them.
+        unsafe { vector::rank(keys, address) }
+    }
+}
+
+/// Whether the machine has the vectors.
+static HERE: Ability = Ability::unknown();
+
+/// Finds that out; until then no question counts by vectors.
+pub(super) fn look_for_vectors() {
+    if vector::run_here() {
+        HERE.note();
+    }
+}
+
+/// The way by vectors, where the machine has them. To be asked once a question: once a node would cost half of what is won.
+#[inline]
+pub(super) fn by_vectors() -> Option<ByVectors> {
+    (vector::BUILT && FANOUT == vector::KEYS && HERE.is_noted()).then_some(ByVectors(()))
+}
+
+/// By AVX-512.
+#[cfg(all(target_arch = "x86_64", not(any(miri, vmaple_portable))))]
+mod vector {
+    use core::arch::asm;
+
+    pub(super) const BUILT: bool = true;
+    pub(super) const KEYS: usize = 16;
+
+    /// `vpopcntdq` is not used: it tells the machines that have AVX-512 from those that become slow by it.
+    pub(super) fn run_here() -> bool {
+        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq") && is_x86_feature_detected!("popcnt")
+    }
+
+    /// How many keys lie below the address. They are sorted, so those that do come first, and to count them is enough.
+    ///
+    /// In assembler: a function that is compiled for more than the crate is cannot be inlined, and a call would cost what is won. `zmm16`
+    /// and up are unknown to older vector code, which therefore does not have to be told (`vzeroupper`) that they were used.
+    ///
+    /// # Safety
+    /// `run_here` has said so.
+    #[inline]
+    #[allow(unsafe_code, reason = "six instructions that Rust has no inlinable words for")]
+    pub(super) unsafe fn rank(keys: &[u64; KEYS], address: u64) -> usize {
+        let below: usize;
+        // SAFETY: it reads the sixteen keys and no more; the machine has the instructions, by the caller's promise.
+        unsafe {
+            asm!(
+                "vpbroadcastq zmm16, {address}",
+                "vpcmpnleuq k1, zmm16, [{keys}]",
+                "vpcmpnleuq k2, zmm16, [{keys} + 64]",
+                "kunpckbw k1, k2, k1",
+                "kmovw {below:e}, k1",
+                "popcnt {below:e}, {below:e}",
+                address = in(reg) address,
+                keys = in(reg) keys,
+                below = lateout(reg) below,
+                out("xmm16") _,
+                out("k1") _,
+                out("k2") _,
+                options(pure, readonly, nostack),
+            );
+        }
+        below
+    }
+}
+
+/// No vectors: not on this machine, or not in this build.
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, vmaple_portable)))))]
+mod vector {
+    pub(super) const BUILT: bool = false;
+    pub(super) const KEYS: usize = 16;
+
+    pub(super) fn run_here() -> bool {
+        false
+    }
+
+    /// # Safety
+    /// `run_here` has said so: it never does.
+    #[allow(unsafe_code, reason = "the face of the other")]
+    pub(super) unsafe fn rank(_: &[u64; KEYS], _: u64) -> usize {
+        unreachable!("there are no vectors")
+    }
 }
 
 #[cfg(test)]
@@ -39,15 +131,32 @@ mod tests {
     use super::*;
     use quickcheck::{TestResult, quickcheck};
 
+    fn sorted<const N: usize>(keys: &[u64], small: bool) -> [u64; N] {
+        let mut lasts = [u64::MAX; N];
+        for (slot, key) in lasts.iter_mut().zip(keys) {
+            *slot = if small { key % 8 } else { *key };
+        }
+        lasts.sort_unstable();
+        lasts
+    }
+
     quickcheck! {
-        fn rank_counts_the_keys_below(keys: Vec<u64>, address: u64, small: bool) -> TestResult {
-            let mut lasts = [u64::MAX; FANOUT];
+        fn rank_counts_the_keys_below(keys: Vec<u64>, address: u64, small: bool) -> bool {
+            let lasts = sorted(&keys, small);
             let address = if small { address % 8 } else { address };
-            for (slot, key) in lasts.iter_mut().zip(&keys) {
-                *slot = if small { key % 8 } else { *key };
+            ByGroups.rank(&lasts, address) == lasts.partition_point(|&last| last < address)
+        }
+
+        fn vectors_count_the_same(keys: Vec<u64>, address: u64, small: bool) -> TestResult {
+            if !vector::run_here() {
+                return TestResult::discard();
             }
-            lasts.sort_unstable();
-            TestResult::from_bool(rank(&lasts, address) == lasts.partition_point(|&last| last < address))
+            let lasts = sorted(&keys, small);
+            let address = if small { address % 8 } else { address };
+            #[allow(unsafe_code, reason = "what the machine was just found to have")]
+            // SAFETY: it runs here.
+            let rank = unsafe { vector::rank(&lasts, address) };
+            TestResult::from_bool(rank == lasts.partition_point(|&last| last < address))
         }
     }
 }

@@ -6,6 +6,7 @@
 use super::Root;
 use super::iter::Range;
 use super::node::{InnerRef, LeafRef, Node, NodePtr};
+use super::search::{ByGroups, Ranks, by_vectors};
 use crate::addr::Span;
 use crate::error::RangeError;
 use core::fmt;
@@ -13,7 +14,7 @@ use core::ops::{self, RangeBounds};
 use core::ptr;
 
 /// How many descents `lookup_many` keeps in flight: enough to cover the latency of memory, few enough for its line-fill buffers.
-const IN_FLIGHT: usize = 8;
+const IN_FLIGHT: usize = 16;
 
 /// The index as readers see it. Every guard of a map derefs to it.
 ///
@@ -131,6 +132,12 @@ impl<V> View<V> {
     /// The leaf that routes the address; none in an empty tree.
     #[inline]
     pub(super) fn leaf(&self, address: u64) -> Option<LeafRef<'_, V>> {
+        self.leaf_by(ByGroups, address)
+    }
+
+    /// The same, its ranks counted in one way from the root on.
+    #[inline]
+    fn leaf_by(&self, way: impl Ranks, address: u64) -> Option<LeafRef<'_, V>> {
         let mut node = self.root.load();
         if node.is_null() {
             return None;
@@ -138,7 +145,7 @@ impl<V> View<V> {
         loop {
             match self.node(node) {
                 Node::Leaf(leaf) => return Some(leaf),
-                Node::Inner(inner) => node = inner.child(inner.rank(address)),
+                Node::Inner(inner) => node = inner.child(inner.rank_by(way, address)),
             }
         }
     }
@@ -184,8 +191,9 @@ impl<V> View<V> {
     /// assert_eq!(map.pin().lookup(0x2fff).map(|entry| *entry.value()), Some(7));
     /// assert!(map.pin().lookup(0x3000).is_none());
     /// ```
-    #[inline]
+    #[inline(always)]
     #[must_use]
+    #[allow(clippy::inline_always, reason = "both ways of counting ranks make it look long; a call for each question costs a fifth of one")]
     pub fn lookup(&self, address: u64) -> Option<Entry<'_, V>> {
         self.find(address).filter(|entry| entry.start() <= address)
     }
@@ -200,11 +208,20 @@ impl<V> View<V> {
     /// assert_eq!(map.pin().find(0).map(|entry| entry.start()), Some(0x1000));
     /// assert!(map.pin().find(0x3000).is_none());
     /// ```
-    #[inline]
+    #[inline(always)]
     #[must_use]
+    #[allow(clippy::inline_always, reason = "both ways of counting ranks make it look long; a call for each question costs a fifth of one")]
     pub fn find(&self, address: u64) -> Option<Entry<'_, V>> {
-        let leaf = self.leaf(address)?;
-        let i = leaf.rank(address);
+        match by_vectors() {
+            Some(way) => self.find_by(way, address),
+            None => self.find_by(ByGroups, address),
+        }
+    }
+
+    #[inline]
+    fn find_by(&self, way: impl Ranks, address: u64) -> Option<Entry<'_, V>> {
+        let leaf = self.leaf_by(way, address)?;
+        let i = leaf.rank_by(way, address);
         (i < leaf.len()).then(|| entry(leaf, i))
     }
 
@@ -293,6 +310,13 @@ impl<V> View<V> {
     /// If there are not as many answers as addresses.
     pub fn lookup_many<'g>(&'g self, addresses: &[u64], answers: &mut [Option<Entry<'g, V>>]) {
         assert_eq!(addresses.len(), answers.len(), "lookup_many needs one answer for each address");
+        match by_vectors() {
+            Some(way) => self.lookup_many_by(way, addresses, answers),
+            None => self.lookup_many_by(ByGroups, addresses, answers),
+        }
+    }
+
+    fn lookup_many_by<'g>(&'g self, way: impl Ranks, addresses: &[u64], answers: &mut [Option<Entry<'g, V>>]) {
         for (addresses, answers) in addresses.chunks(IN_FLIGHT).zip(answers.chunks_mut(IN_FLIGHT)) {
             let mut nodes = [self.root.load(); IN_FLIGHT];
             if nodes[0].is_null() {
@@ -304,7 +328,7 @@ impl<V> View<V> {
                 let mut moving = false;
                 for (&address, node) in addresses.iter().zip(&mut nodes) {
                     if let Node::Inner(inner) = self.node(*node) {
-                        *node = inner.child(inner.rank(address));
+                        *node = inner.child(inner.rank_by(way, address));
                         node.prefetch();
                         moving = true;
                     }
@@ -315,7 +339,7 @@ impl<V> View<V> {
             }
             for ((&address, node), answer) in addresses.iter().zip(nodes).zip(answers) {
                 let Node::Leaf(leaf) = self.node(node) else { unreachable!("every descent ended at a leaf") };
-                let i = leaf.rank(address);
+                let i = leaf.rank_by(way, address);
                 *answer = (i < leaf.len()).then(|| entry(leaf, i)).filter(|entry| entry.start() <= address);
             }
         }
