@@ -8,6 +8,11 @@ use crate::lock::RawMmLock;
 use crate::sync::Shared;
 use crate::vma::{AnonOwner, Patience, Payload, VmaFlags};
 
+/// A layout of so many VMAs has records that no core's own cache holds: they are what a copy waits for.
+const FAR: usize = 4096;
+/// So many VMAs ahead a record is asked for then: enough to cover the latency of memory.
+const AHEAD: usize = 8;
+
 impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Makes the address space of a child: VMAs with `DONTCOPY` are not in it, nothing is locked in memory, `WIPEONFORK` brings no owner
     /// of private pages along; limits and heap are the same. Private pages have owners that share with the parent's (5.9).
@@ -46,7 +51,11 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     {
         let (limits, mut sums) = (self.mm().limits(), self.sums());
         let AnonOwner(mut owner) = AnonOwner::uniques(self.mm().map_count());
+        let mut ahead = (self.mm().map_count() >= FAR).then(|| self.guard.iter().skip(AHEAD));
         let map = self.guard.dup_with(|entry| -> Result<Option<Record<P>>, LayoutError> {
+            if let Some(later) = ahead.as_mut().and_then(Iterator::next) {
+                later.value().prefetch();
+            }
             let (record, span) = (entry.value(), entry.span());
             self.mark(record, patience)?;
             if record.flags().contains(VmaFlags::DONTCOPY) {

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "it owns what it points to together with others, and counts them")]
 
 use super::prim::AtomicU64;
-use super::{Ordering, fence};
+use super::{Ordering, fence, prefetch};
 use crate::value::Value;
 use core::fmt;
 use core::marker::PhantomData;
@@ -48,6 +48,12 @@ impl<T> Shared<T> {
     fn counted(&self) -> &Counted<T> {
         // SAFETY: it lives as long as its count is above 0, and this one is counted.
         unsafe { self.counted.as_ref() }
+    }
+
+    /// Asks for the cache line where it begins.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(self.counted.as_ptr());
     }
 
     /// Whether both are the same one.
