@@ -1,20 +1,25 @@
 //! A writer with edits that the fuzzer invents, and one or two readers beside it with questions that it invents: every answer must have
 //! been true at one of the versions between which it was given.
 //!
-//! The first byte says how many readers there are, how the map begins, and how the rest is shared out: edits of three bytes, questions of
-//! two. A reader asks its questions over and over until the writer has ended.
+//! The first byte says whose epochs the map goes by, how it begins, and how the rest is shared out: edits of three bytes, questions of
+//! two. A reader asks its questions over and over until the writer has ended, and looks at the answers itself.
+//!
+//! What an execution is worth is how much of both goes on at once. So each thread keeps to a core, and they begin when all are on theirs.
+//! Who waits spins, and then sleeps: on a busy machine he gives way before his slice is over, and has his turn sooner.
 #![no_main]
 
 #[allow(dead_code, reason = "what the integration tests alone use of it")]
 #[path = "../../tests/it/versions.rs"]
 mod versions;
 
+use core_affinity::CoreId;
 use libfuzzer_sys::fuzz_target;
 use std::hint;
-use std::sync::Arc;
+use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
 use versions::{Clock, Edit, Flat, History, Noted, Question, Walked, Way, flat};
 use vmaple::RangeMap;
 
@@ -23,6 +28,15 @@ const SIDE: u64 = 96;
 /// More than this is not asked by one reader: what costs is to check the answers, and another execution tells more than a longer one.
 const MOST_ASKED: usize = 96;
 const MOST_EDITS: usize = 96;
+/// How many looks in vain, at some 50 ns each, say that the other one is not on its core.
+const AT_ONCE: usize = 64;
+/// After how many who waits for the other to begin goes to sleep, and after how many who waits for a message.
+const BEFORE_SLEEP: usize = 256;
+const BEFORE_SLEEP_LONG: usize = 2048;
+/// How often the readers are called at most.
+const MOST_CALLS: usize = 4;
+/// Instead of a call.
+const BEGIN: usize = usize::MAX;
 /// Of how many addresses an iteration is.
 const WALKED: u64 = SIDE / 4;
 
@@ -48,38 +62,118 @@ enum Ask {
     Walk(Way, u64),
 }
 
-fn ask([what, a]: [u8; 2]) -> Ask {
+/// What is asked, and how many turns before: so that the questions are spread over the writer's edits.
+fn ask([what, a]: [u8; 2]) -> (Ask, u8) {
     let a = u64::from(a) % (SIDE + 4);
-    match what % 16 {
+    let ask = match what % 16 {
         0 => Ask::Walk(Way::Up, a),
         1 => Ask::Walk(Way::Down, a),
         what => Ask::One(Question::ALL[usize::from(what % 4)], a),
+    };
+    (ask, what / 16)
+}
+
+/// One more look in vain.
+fn turn(turns: &mut usize) {
+    *turns += 1;
+    if turns.is_multiple_of(BEFORE_SLEEP) { thread::park() } else { hint::spin_loop() }
+}
+
+/// What comes through a channel: awake, as it comes soon; asleep, if not.
+fn take<T>(from: &Receiver<T>) -> Option<T> {
+    for _ in 0..BEFORE_SLEEP_LONG {
+        match from.try_recv() {
+            Err(TryRecvError::Empty) => hint::spin_loop(),
+            taken => return taken.ok(),
+        }
+    }
+    from.recv().ok()
+}
+
+/// Those that this process may use; asked first before any thread is kept to one.
+fn cores() -> &'static [CoreId] {
+    static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
+    CORES.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default())
+}
+
+/// Keeps the calling thread to a core: two that spin on one do not meet, and on a busy machine they are left there.
+fn stay(thread: usize) {
+    if cores().len() > 1 {
+        // Fuzzers side by side begin at different cores.
+        core_affinity::set_for_current(cores()[(process::id() as usize + thread) % cores().len()]);
     }
 }
 
-struct Shared {
+/// One execution.
+struct Play {
     map: RangeMap<u64>,
+    asks: Vec<(Ask, u8)>,
+    /// What the edits come to, known before they are done.
+    history: History,
     clock: Clock,
-    /// How many are not there yet; all begin together, so that they meet.
-    missing: AtomicUsize,
+    writer: Thread,
+    /// Of the writer, to its readers.
+    calls: AtomicUsize,
+    /// How many of all of them.
+    answers: AtomicUsize,
 }
 
-impl Shared {
-    fn begin(&self) {
-        self.missing.fetch_sub(1, Ordering::AcqRel);
-        for turn in 1.. {
-            if self.missing.load(Ordering::Acquire) == 0 {
-                return;
+impl Play {
+    /// Begins when the readers answer a call at once, so that each is on its core; after some calls in any case.
+    fn call(&self, readers: &[Standing]) {
+        let say = |call| {
+            self.calls.store(call, Ordering::Release);
+            readers.iter().for_each(|reader| reader.thread.unpark());
+        };
+        let calls = if readers.len() < cores().len() { MOST_CALLS } else { 1 };
+        for call in 1..=calls {
+            say(call);
+            let mut turns = 0;
+            while self.answers.load(Ordering::Acquire) < call * readers.len() {
+                turn(&mut turns);
             }
-            if turn % 16 == 0 { thread::yield_now() } else { hint::spin_loop() }
+            if turns < AT_ONCE {
+                break;
+            }
+        }
+        say(BEGIN);
+    }
+
+    /// Answers calls until it begins.
+    fn answer(&self) {
+        let (mut answered, mut turns) = (0, 0);
+        loop {
+            match self.calls.load(Ordering::Acquire) {
+                BEGIN => return,
+                call if call == answered => turn(&mut turns),
+                call => {
+                    self.answers.fetch_add(1, Ordering::AcqRel);
+                    self.writer.unpark();
+                    (answered, turns) = (call, 0);
+                }
+            }
         }
     }
 
-    fn read(&self, asks: &[Ask]) -> Told {
-        let (mut notes, mut walks) = (Vec::new(), Vec::new());
+    fn write(&self, edits: &[Edit], readers: &[Standing]) -> Vec<(Edit, bool)> {
+        let mut done = Vec::with_capacity(edits.len());
+        self.call(readers);
+        for (version, &edit) in (1..).zip(edits) {
+            done.push((edit, self.clock.write(version, || edit.apply(&self.map, version as u64))));
+        }
+        self.clock.end();
+        done
+    }
+
+    /// Asks until the writer has ended, and then looks at the answers.
+    fn read(&self, first: usize) {
+        let (mut notes, mut walks) = (Vec::with_capacity(MOST_ASKED), Vec::new());
         let mut reader = self.map.reader();
-        self.begin();
-        for &ask in asks.iter().cycle().take(MOST_ASKED) {
+        self.answer();
+        // The writer may have to wake others first.
+        (0..BEFORE_SLEEP_LONG).take_while(|_| self.clock.during(|| ()).1.until == 0).for_each(|_| hint::spin_loop());
+        for &(ask, turns) in self.asks.iter().cycle().skip(first).take(MOST_ASKED) {
+            (0..turns).for_each(|_| hint::spin_loop());
             match ask {
                 Ask::One(question, address) => {
                     let (told, window) = self.clock.during(|| question.ask(reader.view(), address));
@@ -87,69 +181,80 @@ impl Shared {
                 }
                 Ask::Walk(way, start) => walks.push(Walked::through(&self.clock, reader.view(), (start, start + WALKED), way)),
             }
-            if self.clock.has_ended() && notes.len() + walks.len() >= asks.len() {
+            if self.clock.has_ended() {
                 break;
             }
         }
-        (notes, walks)
+        drop(reader);
+        self.history.check_all(&notes, &walks);
     }
 }
 
-type Told = (Vec<Noted>, Vec<Walked>);
-
 /// A thread that reads for one execution after the other: to start one costs more than what it has to do.
 struct Standing {
-    jobs: Sender<(Arc<Shared>, Vec<Ask>)>,
-    told: Receiver<Told>,
+    plays: Sender<(Arc<Play>, usize)>,
+    done: Receiver<()>,
+    thread: Thread,
 }
 
 impl Standing {
-    fn start() -> Self {
-        let (jobs, taken) = channel::<(Arc<Shared>, Vec<Ask>)>();
-        let (tell, told) = channel();
-        // It ends when the sender of its jobs is gone. A panic in it ends the process, as the fuzzer's hook has it.
-        thread::spawn(move || taken.iter().try_for_each(|(shared, asks)| tell.send(shared.read(&asks))));
-        Self { jobs, told }
+    fn start(number: usize) -> Self {
+        let (plays, taken) = channel::<(Arc<Play>, usize)>();
+        let (tell, done) = channel();
+        // It ends when the sender of its plays is gone. A panic in it ends the process, as the fuzzer's hook has it.
+        let reader = thread::spawn(move || {
+            stay(number);
+            while let Some((play, first)) = take(&taken) {
+                play.read(first);
+                drop(play);
+                if tell.send(()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { plays, done, thread: reader.thread().clone() }
     }
 }
 
 thread_local! {
-    static STANDING: [Standing; 2] = [Standing::start(), Standing::start()];
+    static STANDING: [Standing; 2] = {
+        stay(0);
+        [Standing::start(1), Standing::start(2)]
+    };
 }
 
-fuzz_target!(|bytes: &[u8]| {
+fn play(readers: &[Standing], bytes: &[u8]) {
+    // Two are seldom, as on two cores somebody waits then; by the sum, or the fuzzer, to whom two look new, would come to always take two.
+    let readers = &readers[..1 + usize::from(bytes.iter().copied().fold(0, u8::wrapping_add) % 16 == 0)];
     let Some((&how, bytes)) = bytes.split_first() else { return };
     let (edits, questions) = bytes.split_at(bytes.len() * (1 + usize::from(how >> 2 & 3)) / 6);
     let edits: Vec<Edit> = edits.as_chunks().0.iter().take(MOST_EDITS).copied().map(edit).collect();
-    let asks: Vec<Ask> = questions.as_chunks().0.iter().copied().map(ask).collect();
-    let readers = 1 + usize::from(how & 1);
+    let asks: Vec<(Ask, u8)> = questions.as_chunks().0.iter().copied().map(ask).collect();
+    if edits.is_empty() || asks.is_empty() {
+        return;
+    }
     let first: Vec<Flat> = if how & 2 == 0 { Vec::new() } else { (0..SIDE / 3).map(|i| (3 * i, 3 * i + i % 3, 0)).collect() };
 
     let entries = first.iter().map(|&(start, last, value)| (start..=last, value));
-    let map = RangeMap::builder().private_epochs().build_from(entries).expect("sorted");
-    let shared = Arc::new(Shared { map, clock: Clock::default(), missing: AtomicUsize::new(readers + 1) });
-    let give = |i: usize, reader: &Standing| {
-        let mut asks = asks.clone();
-        let half = asks.len() / 2;
-        asks.rotate_left(i * half);
-        reader.jobs.send((Arc::clone(&shared), asks)).expect("the reader waits for it");
-    };
-    STANDING.with(|standing| standing[..readers].iter().enumerate().for_each(|(i, reader)| give(i, reader)));
-    shared.begin();
-    let done: Vec<(Edit, bool)> = edits
-        .iter()
-        .enumerate()
-        .map(|(before, &edit)| (edit, shared.clock.write(before + 1, || edit.apply(&shared.map, before as u64 + 1))))
-        .collect();
-    shared.clock.end();
-    let told: Vec<Told> =
-        STANDING.with(|standing| standing[..readers].iter().map(|reader| reader.told.recv().expect("the reader ran to its end")).collect());
-
-    let history = History::of(first, &done);
-    let writer = shared.map.write();
-    writer.validate().expect("the invariants hold");
-    assert_eq!(writer.iter().map(flat).collect::<Vec<_>>(), history.end());
-    for (notes, walks) in &told {
-        history.check_all(notes, walks);
+    let builder = if how & 1 == 0 { RangeMap::builder() } else { RangeMap::builder().private_epochs() };
+    let map = builder.build_from(entries).expect("sorted");
+    let history = History::foretold(first, edits.iter().copied());
+    let (calls, answers) = Default::default();
+    let play = Arc::new(Play { map, asks, history, clock: Clock::default(), writer: thread::current(), calls, answers });
+    for (i, reader) in readers.iter().enumerate() {
+        let first = i * play.asks.len() / 2;
+        reader.plays.send((Arc::clone(&play), first)).expect("the reader waits for it");
     }
-});
+    let done = play.write(&edits, readers);
+    // Meanwhile the readers look at their answers.
+    play.history.check_edits(&done);
+    let writer = play.map.write();
+    writer.validate().expect("the invariants hold");
+    assert!(writer.iter().map(flat).eq(play.history.end().iter().copied()), "the map ends as the model does");
+    drop(writer);
+    for reader in readers {
+        take(&reader.done).expect("the reader ran to its end");
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| STANDING.with(|readers| play(readers, bytes)));

@@ -181,8 +181,8 @@ impl Pair {
     }
 
     fn put(&mut self, entry: Flat) {
-        self.model.push(entry);
-        self.model.sort_unstable();
+        let at = self.model.partition_point(|e| e.0 < entry.0);
+        self.model.insert(at, entry);
     }
 
     fn insert(&mut self, (start, last): (u64, u64)) {

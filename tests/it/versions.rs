@@ -1,7 +1,7 @@
 //! Versions: what one writer made of a map, as a list of states, and the answers that readers got beside it, each of which must have
 //! been true at one of the versions between which it was given.
 //!
-//! With one writer the check is exact and cheap: the states are in one order. They are made afterwards from the edits, by the plainest
+//! With one writer the check is exact and cheap: the states are in one order. They are made from the edits alone, by the plainest
 //! model, so that noting costs the writer two stores an edit. Compiled into the integration tests and into the fuzz target.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -238,6 +238,23 @@ impl Walked {
         Self { range, way, told, window }
     }
 
+    /// The parts of the range, first to last, that no entry was told of.
+    fn not_told(&self) -> Vec<(u64, u64)> {
+        let (mut from, last) = self.range;
+        let mut parts = Vec::new();
+        for told in &self.told {
+            if from < told.0 {
+                parts.push((from, last.min(told.0 - 1)));
+            }
+            if told.1 >= last {
+                return parts;
+            }
+            from = from.max(told.1 + 1);
+        }
+        parts.push((from, last));
+        parts
+    }
+
     /// What was told before entry `i`, next to it from below and from above: what is told of an entry is clamped to it.
     fn told_before(&self, i: usize) -> (Option<Flat>, Option<Flat>) {
         let (told, n) = (&self.told, self.told.len());
@@ -255,34 +272,62 @@ impl Walked {
 /// The states that one writer made, by version; version 0 is what it began with.
 #[derive(Debug)]
 pub(crate) struct History {
-    states: Vec<Vec<Flat>>,
+    /// Of all states, one after the other.
+    entries: Vec<Flat>,
+    /// Where in `entries` each state begins, and the last one ends.
+    bounds: Vec<usize>,
+    /// What each edit is to tell its writer.
+    goes: Vec<bool>,
 }
 
 impl History {
-    /// Makes the states of the edits, each with what it told its writer; version `n` puts in the value `n`.
-    pub(crate) fn of(first: Vec<Flat>, edits: &[(Edit, bool)]) -> Self {
-        let mut states = vec![first];
-        for (before, &(edit, went)) in edits.iter().enumerate() {
-            let mut state = states[before].clone();
-            let should = edit.model(&mut state, before as u64 + 1);
-            assert_eq!(went, should, "{edit:?}, in {:?}", states[before]);
-            states.push(state);
+    /// Makes the states of edits that are still to be done; version `n` puts in the value `n`.
+    pub(crate) fn foretold(first: Vec<Flat>, edits: impl IntoIterator<Item = Edit>) -> Self {
+        let (mut state, mut history) = (first, Self { entries: Vec::new(), bounds: vec![0], goes: Vec::new() });
+        history.note(&state);
+        for (value, edit) in (1..).zip(edits) {
+            history.goes.push(edit.model(&mut state, value));
+            history.note(&state);
         }
-        Self { states }
+        history
+    }
+
+    /// Makes the states of the edits, each with what it told its writer.
+    pub(crate) fn of(first: Vec<Flat>, edits: &[(Edit, bool)]) -> Self {
+        let history = Self::foretold(first, edits.iter().map(|&(edit, _)| edit));
+        history.check_edits(edits);
+        history
+    }
+
+    fn note(&mut self, state: &[Flat]) {
+        self.entries.extend_from_slice(state);
+        self.bounds.push(self.entries.len());
     }
 
     /// The last state.
     pub(crate) fn end(&self) -> &[Flat] {
-        self.states.last().expect("the first at least")
+        self.state(self.goes.len())
     }
 
-    fn window(&self, window: Window) -> &[Vec<Flat>] {
-        &self.states[window.since..=window.until]
+    fn state(&self, version: usize) -> &[Flat] {
+        &self.entries[self.bounds[version]..self.bounds[version + 1]]
+    }
+
+    fn window(&self, window: Window) -> impl Iterator<Item = &[Flat]> {
+        (window.since..=window.until).map(|version| self.state(version))
+    }
+
+    /// Fails unless each edit told its writer what it had to.
+    pub(crate) fn check_edits(&self, edits: &[(Edit, bool)]) {
+        assert_eq!(edits.len(), self.goes.len());
+        for (before, (&(edit, went), &goes)) in edits.iter().zip(&self.goes).enumerate() {
+            assert_eq!(went, goes, "{edit:?}, in {:?}", self.state(before));
+        }
     }
 
     /// Whether the answer was true at one of its versions.
     pub(crate) fn explains(&self, note: &Noted) -> bool {
-        self.window(note.window).iter().any(|state| note.question.truth(state, note.address) == note.told)
+        self.window(note.window).any(|state| note.question.truth(state, note.address) == note.told)
     }
 
     /// Fails unless all of them are explained.
@@ -303,7 +348,6 @@ impl History {
     /// Whether the iteration came in order, told nothing but what was there at some moment, and missed no address that was mapped
     /// throughout.
     pub(crate) fn explains_walk(&self, walk: &Walked) -> Result<(), String> {
-        let states = self.window(walk.window);
         if let Some(w) = walk.told.windows(2).find(|w| w[0].1 >= w[1].0) {
             return Err(format!("out of order: {w:?}"));
         }
@@ -313,16 +357,24 @@ impl History {
             let (floor, ceiling) = (below.map_or(0, |below| below.1 + 1), above.map_or(u64::MAX, |above| above.0 - 1));
             let was = |e: Flat| (e.0.max(floor), e.1.min(ceiling), e.2) == told;
             let meets = told.0 <= walk.range.1 && told.1 >= walk.range.0;
-            if !meets || !states.iter().any(|state| Question::Lookup.truth(state, told.0).is_some_and(was)) {
+            if !meets || !self.window(walk.window).any(|state| Question::Lookup.truth(state, told.0).is_some_and(was)) {
                 return Err(format!("{told:?} was there at no moment"));
             }
         }
-        let mapped = |state: &[Flat], address| Question::Lookup.truth(state, address).is_some();
-        match (walk.range.0..=walk.range.1)
-            .find(|&address| !mapped(&walk.told, address) && states.iter().all(|state| mapped(state, address)))
-        {
-            Some(missed) => Err(format!("{missed} was mapped throughout and missed")),
-            None => Ok(()),
+        // What of the range was not told, and of that what is mapped in one state after the other.
+        let mut missed = walk.not_told();
+        for state in self.window(walk.window) {
+            if missed.is_empty() {
+                return Ok(());
+            }
+            missed = missed.iter().flat_map(|&range| mapped_in(state, range)).collect();
         }
+        missed.first().map_or(Ok(()), |missed| Err(format!("{} was mapped throughout and missed", missed.0)))
     }
+}
+
+/// The parts of a range, first to last, that a state maps.
+fn mapped_in(state: &[Flat], (start, last): (u64, u64)) -> impl Iterator<Item = (u64, u64)> {
+    let from = state.partition_point(|e| e.1 < start);
+    state[from..].iter().take_while(move |e| e.0 <= last).map(move |e| (e.0.max(start), e.1.min(last)))
 }
