@@ -280,6 +280,16 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         self.editor.splice_list(range, list).map_err(|(mut list, cause)| Rejected::new(list.take().collect::<Vec<_>>(), cause))
     }
 
+    /// Goes to a range, for what is asked about it and for the edit to come.
+    pub(crate) fn locate(&mut self, span: Span) {
+        self.editor.locate(span);
+    }
+
+    /// Shows the entries in the range that it went to, in order. Nothing was edited since.
+    pub(crate) fn each_located<'e, E>(&'e self, see: impl FnMut(Entry<'e, V>) -> Result<(), E>) -> Result<(), E> {
+        self.editor.each_located(see)
+    }
+
     /// The same in two steps, cutting nothing: see [`Editor::prepare_list`].
     pub(crate) fn prepare(&mut self, span: Span, list: List<V>) -> Result<Prepared<'_, 'm, V>, ResourceError> {
         self.editor.prepare_list(span, list)

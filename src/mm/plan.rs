@@ -11,7 +11,7 @@ use crate::lock::{MmLock, RawMmLock};
 use crate::sync::Shared;
 use crate::tree::list::{List, push};
 use crate::tree::prepared::Prepared;
-use crate::vma::{Owner, Patience, Payload, Vma, VmaFlags, VmaRecord};
+use crate::vma::{Owner, Patience, Payload, VmaFlags, VmaRecord};
 use core::fmt;
 use smallvec::SmallVec;
 
@@ -147,11 +147,13 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         patience: Patience<'_, L::Interrupt>,
         operation: impl FnOnce(&mut Sheet<'_, P>) -> Result<u64, E>,
     ) -> Plan<'_, 'm, P, E, L> {
+        // To what overlaps the stretch or touches it: the edit has its way there then.
+        self.guard.locate(Span::from_entry(stretch.start().saturating_sub(1), stretch.last().saturating_add(1)));
         // Filled where it is made: it is large to move.
         let mut plan = Plan::empty(self.mm(), self.sums(), Ok(0));
         let change = {
             let mut sheet = Sheet::of(self);
-            plan.outcome = match sheet.take_down(self.touching(stretch)) {
+            plan.outcome = match self.guard.each_located(|entry| sheet.take_down(vma_of(entry))) {
                 Ok(()) => operation(&mut sheet),
                 Err(error) => Err(LayoutError::from(error).into()),
             };
@@ -183,12 +185,6 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Err(error) => plan = Plan::empty(plan.mm, plan.sums, Err(error.into())),
         }
         plan
-    }
-
-    /// The VMAs that overlap the stretch or touch it.
-    fn touching(&self, stretch: Span) -> impl Iterator<Item = Vma<'_, P>> {
-        let touched = Span::from_entry(stretch.start().saturating_sub(1), stretch.last().saturating_add(1));
-        self.view().within(touched).map(vma_of)
     }
 
     /// What of a sheet is not as it was. Waits for the readers of what changes before anything does.

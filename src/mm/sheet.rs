@@ -154,12 +154,9 @@ impl<'g, P: Payload> Sheet<'g, P> {
         Self { parts, gone, count, sums, words, effects, owned, is_spoiled: false }
     }
 
-    /// Takes down the VMAs that overlap the stretch or touch it.
-    pub(super) fn take_down(&mut self, vmas: impl Iterator<Item = Vma<'g, P>>) -> Result<(), ResourceError> {
-        for vma in vmas {
-            push(&mut self.parts, Part { span: vma.span(), body: Body::Old(vma.record()) })?;
-        }
-        Ok(())
+    /// Takes the next VMA down.
+    pub(super) fn take_down(&mut self, vma: Vma<'g, P>) -> Result<(), ResourceError> {
+        push(&mut self.parts, Part { span: vma.span(), body: Body::Old(vma.record()) })
     }
 
     /// The first VMA that ends at or after the address.

@@ -118,7 +118,7 @@ impl<'t, V: Value> Editor<'t, V> {
     #[allow(unsafe_code, reason = "the writer's one step into a node")]
     pub(super) fn node(&self, node: NodePtr<V>) -> Node<'t, V> {
         // SAFETY: not null, by the callers. Reachable, or built or unlinked by the edit under way: the writer itself recycles, and only
-        // what edits before this one unlinked. No caller looks at a node of an edit before: each sets the site anew.
+        // what edits before this one unlinked. No caller looks at a node of an edit before: what is published ends the site.
         unsafe { node.get() }
     }
 

@@ -110,7 +110,7 @@ struct Writer<V> {
     limbo: Limbo<V>,
     /// The buffers of the edit under way, kept for the next one.
     draft: Draft<V>,
-    /// Where it is; of no edit after it.
+    /// Where it is, or the next one is going to be.
     site: Site<V>,
 }
 

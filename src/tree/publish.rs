@@ -229,7 +229,8 @@ impl<'t, V: Value> Editor<'t, V> {
             self.retire_nodes();
         }
         self.count();
-        let Writer { draft, limbo, .. } = &mut *self.writer;
+        let Writer { draft, limbo, site, .. } = &mut *self.writer;
+        site.forget();
         for old in draft.removed(retire) {
             limbo.retire_value(old.bits(), self.counters);
         }

@@ -16,6 +16,7 @@
 use super::edit::Editor;
 use super::node::{Child, FANOUT, Item, LeafRef, MIN_FILL, Node, NodePtr, copy_bits};
 use super::publish::{Bias, Change, Children, Draft, Place, Retire};
+use super::walk::{Entry, entry};
 use crate::addr::Span;
 use crate::error::ResourceError;
 use crate::sync::seeded;
@@ -84,18 +85,26 @@ impl<V> Route<V> {
 }
 
 /// Where the edit under way is: a range, and the route of its first address. The writer has one, which each edit sets by `locate`: it is
-/// large to move.
+/// large to move. Until an edit is published the route is good for all addresses of its leaf, so who looks there first has gone the way.
 #[derive(Debug)]
 pub(super) struct Site<V> {
     pub(super) span: Span,
     pub(super) route: Route<V>,
-    /// The key of the route's leaf: the last address that it routes.
+    /// What the route's leaf routes: from `low` to its key, `bound`; nothing where that lies below.
+    low: u64,
     pub(super) bound: u64,
 }
 
 impl<V> Default for Site<V> {
     fn default() -> Self {
-        Self { span: Span::ALL, route: Route { steps: SmallVec::new(), leaf: NodePtr::NULL }, bound: u64::MAX }
+        Self { span: Span::ALL, route: Route { steps: SmallVec::new(), leaf: NodePtr::NULL }, low: u64::MAX, bound: 0 }
+    }
+}
+
+impl<V> Site<V> {
+    /// Its route leads nowhere any more: an edit was published.
+    pub(super) fn forget(&mut self) {
+        (self.low, self.bound) = (u64::MAX, 0);
     }
 }
 
@@ -131,29 +140,48 @@ impl<V> Old<V> {
 }
 
 impl<'t, V: Value> Editor<'t, V> {
-    /// Goes down to the first address of a range: the site of the edit to come.
-    pub(super) fn locate(&mut self, span: Span) {
+    /// Goes down to the first address of a range, where the site is not there yet: the site of the edit to come.
+    pub(crate) fn locate(&mut self, span: Span) {
+        let Site { low, bound, .. } = self.writer.site;
+        if !(low..=bound).contains(&span.start()) {
+            (self.writer.site.low, self.writer.site.bound) = self.descend(span.start());
+        }
         self.writer.site.span = span;
-        self.writer.site.bound = self.descend(span.start());
     }
 
-    /// Goes down the route of an address, the site's from now on; tells the leaf's key.
-    fn descend(&mut self, address: u64) -> u64 {
-        let (mut node, mut bound) = (self.root.slot.owner_load(), u64::MAX);
+    /// Goes down the route of an address, the site's from now on; tells what the leaf routes.
+    fn descend(&mut self, address: u64) -> (u64, u64) {
+        let (mut node, mut low, mut bound) = (self.root.slot.owner_load(), 0, u64::MAX);
         self.writer.site.route.steps.clear();
         while !node.is_null() {
             let Node::Inner(inner) = self.node(node) else { break };
             let index = inner.rank(address);
             self.writer.site.route.steps.push(Step { node, index });
+            low = if index > 0 { inner.last(index - 1) + 1 } else { low };
             (node, bound) = (inner.owner_child(index), inner.last(index));
         }
         self.writer.site.route.leaf = node;
-        bound
+        (low, bound)
+    }
+
+    /// Shows the entries in the site's range, in order.
+    pub(crate) fn each_located<'e, E>(&'e self, mut see: impl FnMut(Entry<'e, V>) -> Result<(), E>) -> Result<(), E> {
+        let Site { span, ref route, bound, .. } = self.writer.site;
+        let Some(leaf) = self.leaf(route.leaf) else { return Ok(()) };
+        for i in leaf.rank(span.start())..leaf.len() {
+            let entry = entry(leaf, i);
+            if entry.start() > span.last() {
+                return Ok(());
+            }
+            see(entry)?;
+        }
+        // No entry sticks out of what a leaf routes: the next begins behind.
+        if bound < span.last() { self.view().within(Span::from_entry(bound + 1, span.last())).try_for_each(see) } else { Ok(()) }
     }
 
     /// The route of the site's last address.
     fn right_route(&mut self) -> Route<V> {
-        let Site { span, ref route, bound } = self.writer.site;
+        let Site { span, ref route, bound, .. } = self.writer.site;
         let left = route.clone();
         if span.last() <= bound {
             return left;

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 impl<'t, V: Value> Editor<'t, V> {
     /// Builds the replacement of one leaf; none where that will not do, and then nothing has happened.
     pub(super) fn swap(&mut self, fresh: &[Item<V>]) -> Result<Option<Change<'t, V>>, ResourceError> {
-        let Site { span, ref route, bound } = self.writer.site;
+        let Site { span, ref route, bound, .. } = self.writer.site;
         let (old, above, depth) = (route.leaf(), route.parent(), route.depth());
         let Some(leaf) = self.leaf(old).filter(|_| span.last() <= bound) else { return Ok(None) };
         let first = leaf.rank(span.start());
