@@ -290,6 +290,11 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         self.editor.each_located(see)
     }
 
+    /// The entries next to the range that it went to, where there is none in it: below and above.
+    pub(crate) fn beside(&self) -> (Option<Entry<'_, V>>, Option<Entry<'_, V>>) {
+        self.editor.beside()
+    }
+
     /// The same in two steps, cutting nothing: see [`Editor::prepare_list`].
     pub(crate) fn prepare(&mut self, span: Span, list: List<V>) -> Result<Prepared<'_, 'm, V>, ResourceError> {
         self.editor.prepare_list(span, list)

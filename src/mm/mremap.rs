@@ -150,7 +150,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 
     /// What of the layout the operation may touch, and where it goes, if its place is searched.
-    fn reach(&self, remap: Remap, limits: &Limits) -> Result<(Span, Option<u64>), MremapError> {
+    fn reach(&mut self, remap: Remap, limits: &Limits) -> Result<(Span, Option<u64>), MremapError> {
         // What is to go may come round: then it is refused in its turn.
         let here = span_of(remap.from, remap.old_len.max(remap.new_len)).or_else(|| span_of(remap.from, remap.new_len));
         let here = here.ok_or(MremapError::Absent { at: remap.from })?;

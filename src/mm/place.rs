@@ -2,6 +2,7 @@
 //! the other base (5.2, 5.4). Guard gaps of stacks are left free.
 
 use super::MmWriteGuard;
+use super::guard::vma_of;
 use super::limits::Limits;
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::lock::RawMmLock;
@@ -29,19 +30,19 @@ pub(super) fn round_hint(hint: u64, limits: &Limits) -> u64 {
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Room for a mapping of so many bytes, in whole pages: at the hint (0: none), or where the search finds it. `huge` says what an
     /// address is best a multiple of.
-    pub(super) fn place(&self, hint: u64, len: u64, huge: u64, limits: &Limits) -> Option<u64> {
+    pub(super) fn place(&mut self, hint: u64, len: u64, huge: u64, limits: &Limits) -> Option<u64> {
         let aligned = (hint == 0 && huge > PAGE_SIZE && len.is_multiple_of(huge)).then(|| self.place_huge(len, huge, limits)).flatten();
         aligned.or_else(|| self.place_plain(hint, len, limits))
     }
 
     /// As Linux aligns: it looks for room that is larger by one huge page, and takes the aligned part of it.
-    fn place_huge(&self, len: u64, huge: u64, limits: &Limits) -> Option<u64> {
+    fn place_huge(&mut self, len: u64, huge: u64, limits: &Limits) -> Option<u64> {
         let at = self.place_plain(0, len.checked_add(huge)?, limits)?;
         let below = at % huge;
         Some(if below == 0 { at + huge } else { at + (huge - below) })
     }
 
-    fn place_plain(&self, hint: u64, len: u64, limits: &Limits) -> Option<u64> {
+    fn place_plain(&mut self, hint: u64, len: u64, limits: &Limits) -> Option<u64> {
         if hint != 0 && self.is_free(hint, len, limits) {
             return Some(hint);
         }
@@ -60,7 +61,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
 
     /// The highest or the lowest room between two addresses, guard gaps left free. A gap that is too small but for the guard gap at its
     /// end costs a look.
-    fn search(&self, low: u64, high: u64, len: u64, direction: Direction, limits: &Limits) -> Option<u64> {
+    fn search(&mut self, low: u64, high: u64, len: u64, direction: Direction, limits: &Limits) -> Option<u64> {
         let (mut low, mut high) = (low, high);
         while high > low && high - low >= len {
             let query = GapQuery::of_size(len).within(low..high).aligned_to(PAGE_SIZE);
@@ -69,14 +70,17 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
                 Direction::Up => self.guard.find_gap(&query.lowest()),
             };
             let found = found.ok()?;
-            let below_stack = self.find(found.last()).map(|next| start_gap(&next, limits)).filter(|&gap| gap <= found.last());
-            let above_stack = self.prev(found.start()).map(|prev| end_gap(&prev, limits)).filter(|&gap| gap >= found.start());
+            self.guard.locate(found);
+            let (prev, next) = self.guard.beside();
+            let (prev, next) = (prev.map(vma_of), next.map(vma_of));
+            let below_stack = next.map(|next| start_gap(&next, limits)).filter(|&gap| gap <= found.last());
+            let above_stack = prev.map(|prev| end_gap(&prev, limits)).filter(|&gap| gap >= found.start());
             match (below_stack, above_stack, direction) {
                 (None, None, _) => return Some(found.start()),
                 (Some(gap), _, Direction::Down) => high = gap,
-                (None, Some(_), Direction::Down) => high = self.prev(found.start())?.start(),
+                (None, Some(_), Direction::Down) => high = prev?.start(),
                 (_, Some(gap), Direction::Up) => low = gap + 1,
-                (Some(_), None, Direction::Up) => low = self.find(found.last())?.last() + 1,
+                (Some(_), None, Direction::Up) => low = next?.last() + 1,
             }
         }
         None

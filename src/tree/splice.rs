@@ -91,7 +91,7 @@ pub(super) struct Site<V> {
     pub(super) span: Span,
     pub(super) route: Route<V>,
     /// What the route's leaf routes: from `low` to its key, `bound`; nothing where that lies below.
-    low: u64,
+    pub(super) low: u64,
     pub(super) bound: u64,
 }
 
