@@ -2,7 +2,7 @@
 
 use super::limits::Limits;
 use super::place::start_gap;
-use super::plan::{Plan, Words};
+use super::plan::{Plan, Words, touched};
 use super::sheet::{Sheet, Sides};
 use super::{Mm, MmWriteGuard};
 use crate::addr::{PAGE_SIZE, Span};
@@ -62,7 +62,7 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(flags) => flags,
             Err(error) => return self.nothing(Err(error)),
         };
-        self.plan(span, &limits, patience, |sheet| {
+        self.plan(touched(span), &limits, patience, |sheet| {
             match flags {
                 Some(flags) => sheet.grow_heap(span, start, flags, &limits)?,
                 None => sheet.shrink_heap(span, brk, &limits)?,

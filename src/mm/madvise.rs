@@ -3,7 +3,7 @@
 use super::MmWriteGuard;
 use super::limits::Limits;
 use super::mmap::split_room;
-use super::plan::Plan;
+use super::plan::{Plan, touched};
 use super::sheet::{Part, Sheet};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MadviseError};
@@ -102,7 +102,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Ok(0));
         }
         let span = Span::from_entry(start, end - 1);
-        let plan = self.plan(span, &limits, patience, |sheet| {
+        let plan = self.plan(touched(span), &limits, patience, |sheet| {
             let gap = sheet.first_gap(span);
             sheet.advise(span, advice, &limits)?;
             gap.map_or(Ok(0), |at| Err(MadviseError::Gap { at }))

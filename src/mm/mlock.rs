@@ -3,7 +3,7 @@
 use super::MmWriteGuard;
 use super::limits::Limits;
 use super::mmap::split_room;
-use super::plan::{Plan, Words};
+use super::plan::{Plan, Words, touched};
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::{LayoutError, Limit, MlockError, ResourceError};
@@ -116,7 +116,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Ok(0));
         }
         let span = Span::from_entry(start, end - 1);
-        self.plan(span, &limits, patience, |sheet| sheet.lock_range(span, locked, &limits))
+        self.plan(touched(span), &limits, patience, |sheet| sheet.lock_range(span, locked, &limits))
     }
 
     /// `RLIMIT_MEMLOCK`; what is locked already is not counted twice.

@@ -4,7 +4,7 @@ use super::MmWriteGuard;
 use super::limits::{GuardGapPolicy, Limits};
 use super::mlock::NEVER_LOCKED;
 use super::place::round_hint;
-use super::plan::Plan;
+use super::plan::{Plan, touched};
 use super::sheet::{Room, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::MmapError;
@@ -139,7 +139,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Populate::Now => self.with_neighbours(span),
             Populate::Later => span,
         };
-        self.plan(stretch, &limits, patience, |sheet| sheet.map(span, flags, request, &limits))
+        self.plan(touched(stretch), &limits, patience, |sheet| sheet.map(span, flags, request, &limits))
     }
 
     /// The range and the VMAs that touch it.

@@ -4,7 +4,7 @@ use super::MmWriteGuard;
 use super::limits::{GuardGapPolicy, Limits};
 use super::mmap::{account_of, split_room};
 use super::place::start_gap;
-use super::plan::Plan;
+use super::plan::{Plan, touched};
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MprotectError};
@@ -62,7 +62,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         {
             return self.nothing(Err(error));
         }
-        self.plan(span, &limits, patience, |sheet| sheet.protect(span, access.intersection(VmaFlags::ACCESS), &limits))
+        self.plan(touched(span), &limits, patience, |sheet| sheet.protect(span, access.intersection(VmaFlags::ACCESS), &limits))
     }
 
     /// The range; none where it is empty.

@@ -3,7 +3,7 @@
 use super::MmWriteGuard;
 use super::limits::Limits;
 use super::munmap;
-use super::plan::Plan;
+use super::plan::{Plan, touched};
 use super::sheet::{Body, Effect, Part, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
@@ -111,7 +111,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(prepared) => prepared,
             Err(error) => return self.nothing(Err(error)),
         };
-        self.plan(stretch, &limits, patience, |sheet| {
+        self.plan(touched(stretch), &limits, patience, |sheet| {
             if remap.is_move_only() { sheet.move_several(remap, &limits) } else { sheet.remap(remap, target, &limits) }
         })
     }

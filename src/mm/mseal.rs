@@ -3,7 +3,7 @@
 use super::MmWriteGuard;
 use super::limits::Limits;
 use super::mmap::split_room;
-use super::plan::Plan;
+use super::plan::{Plan, touched};
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::MsealError;
@@ -30,7 +30,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Ok(0));
         }
         let span = Span::from_entry(start, end - 1);
-        self.plan(span, &limits, patience, |sheet| sheet.seal(span, &limits))
+        self.plan(touched(span), &limits, patience, |sheet| sheet.seal(span, &limits))
     }
 }
 

@@ -147,8 +147,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         patience: Patience<'_, L::Interrupt>,
         operation: impl FnOnce(&mut Sheet<'_, P>) -> Result<u64, E>,
     ) -> Plan<'_, 'm, P, E, L> {
-        // To what overlaps the stretch or touches it: the edit has its way there then.
-        self.guard.locate(Span::from_entry(stretch.start().saturating_sub(1), stretch.last().saturating_add(1)));
+        // The edit has its way there then.
+        self.guard.locate(stretch);
         // Filled where it is made: it is large to move.
         let mut plan = Plan::empty(self.mm(), self.sums(), Ok(0));
         let change = {
@@ -211,6 +211,11 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         }
         Ok(Some(Change { span, list }))
     }
+}
+
+/// A stretch and what touches it: where an operation merges.
+pub(super) fn touched(stretch: Span) -> Span {
+    Span::from_entry(stretch.start().saturating_sub(1), stretch.last().saturating_add(1))
 }
 
 /// What the index is to hold in a stretch.

@@ -1,7 +1,8 @@
 //! A stretch of a layout on paper: an operation takes it down, rewrites it step by step as Linux would, and hands it to `plan.rs`, by
 //! which it becomes the layout with one store, or never.
 //!
-//! The operations' files come in. On the sheet are all VMAs that touch its stretch, whole; what is rewritten must lie in the stretch.
+//! The operations' files come in. On the sheet are all VMAs that overlap its stretch, whole; what is rewritten must lie in the stretch.
+//! Where an operation merges, the stretch reaches over what touches it.
 //! Nothing here changes the address space, and what fails leaves on the sheet what was done before: the effects that Linux leaves behind.
 //! But where memory is short the sheet is spoiled, and never becomes the layout.
 
