@@ -221,16 +221,16 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 impl<P: Payload> Sheet<'_, P> {
     /// 5.6: what is there goes, and the new VMA comes, merged with what touches it.
     fn map(&mut self, span: Span, flags: VmaFlags, request: &MapRequest<P>, limits: &Limits) -> Result<u64, MmapError> {
-        self.cut_free(span, limits)?;
+        let going = self.cut_free(span, limits)?;
         // The limits are on the net pages, whatever those are that go. Where they refuse, all of them stay, cut as they are.
         let (mut after, mut net) = (self.sums, span.pages());
-        for part in &self.parts[self.within(span)] {
+        for part in &self.parts[going.clone()] {
             after.sub(part.flags(), part.span.pages());
             net -= part.span.pages();
         }
         self.sums.check_room(limits, flags, net)?;
         after.check_commit(limits, flags, span.pages())?;
-        self.take_out(span)?;
+        self.take_away(going)?;
         let mut spec = request.spec.clone();
         // 5.26: what is never locked is not locked from the start either, though it was held against the limit.
         spec.flags = if flags.intersects(NEVER_LOCKED) { flags - VmaFlags::LOCKED_MASK } else { flags };

@@ -8,6 +8,7 @@ use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MunmapError};
 use crate::lock::RawMmLock;
 use crate::vma::{Patience, Payload, VmaFlags};
+use core::ops::Range;
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Unmaps the pages of a range: VMAs inside go, those that stick out are split. Tells 0; so also where nothing was mapped.
@@ -67,27 +68,29 @@ pub(super) fn check(start: u64, len: u64, limits: &Limits) -> Result<Span, Munma
 impl<P: Payload> Sheet<'_, P> {
     /// Unmaps a range on the sheet; tells how many pages went.
     pub(super) fn unmap(&mut self, span: Span, limits: &Limits) -> Result<u64, LayoutError> {
-        self.cut_free(span, limits)?;
-        self.take_out(span)
+        let going = self.cut_free(span, limits)?;
+        self.take_away(going)
     }
 
-    /// Cuts what sticks out of a range that is to be unmapped, and sees whether all in it may go.
-    pub(super) fn cut_free(&mut self, span: Span, limits: &Limits) -> Result<(), LayoutError> {
-        let gone = self.within(span);
-        let Some(first) = self.parts[gone.clone()].first() else { return Ok(()) };
+    /// Cuts what sticks out of a range that is to be unmapped, and sees whether all in it may go: tells which go.
+    pub(super) fn cut_free(&mut self, span: Span, limits: &Limits) -> Result<Range<usize>, LayoutError> {
+        let mut going = self.within(span);
+        let Some(first) = self.parts[going.clone()].first() else { return Ok(going) };
         if first.span.start() < span.start() {
             // One becomes two: that needs room. The other splits may exceed the limit for a moment, and then less is there.
             let limit = limits.max_map_count;
             if span.last() < first.span.last() && self.count >= limit {
                 return Err(LayoutError::TooMany { count: self.count, limit });
             }
-            self.check_sealed(gone.start)?;
+            self.check_sealed(going.start)?;
             self.cut(span.start(), Room::Unlimited)?;
+            going = going.start + 1..going.end + 1;
         }
-        for i in self.within(span) {
+        for i in going.clone() {
             self.check_sealed(i)?;
         }
-        self.cut(span.last() + 1, Room::Unlimited)
+        self.cut(span.last() + 1, Room::Unlimited)?;
+        Ok(going)
     }
 
     /// 5.27: what is sealed does not change.

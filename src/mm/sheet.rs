@@ -14,6 +14,7 @@ use crate::error::{LayoutError, ResourceError};
 use crate::lock::RawMmLock;
 use crate::tree::list::push;
 use crate::vma::{Backing, Kind, Owner, Payload, Vma, VmaFlags};
+use core::ops::Range;
 use smallvec::SmallVec;
 
 /// How many VMAs an operation meets as a rule: it asks for no memory then.
@@ -172,7 +173,7 @@ impl<'g, P: Payload> Sheet<'g, P> {
     }
 
     /// The VMAs that have an address in common with the range.
-    pub(super) fn within(&self, range: Span) -> core::ops::Range<usize> {
+    pub(super) fn within(&self, range: Span) -> Range<usize> {
         let first = self.find(range.start());
         let behind = self.parts[first..].iter().take_while(|part| part.span.start() <= range.last()).count();
         first..first + behind
@@ -201,9 +202,13 @@ impl<'g, P: Payload> Sheet<'g, P> {
 
     /// Takes out all VMAs in the range, whose ends cut none. Tells how many pages went.
     pub(super) fn take_out(&mut self, range: Span) -> Result<u64, LayoutError> {
-        let gone = self.within(range);
+        self.take_away(self.within(range))
+    }
+
+    /// The same of VMAs by their places.
+    pub(super) fn take_away(&mut self, going: Range<usize>) -> Result<u64, LayoutError> {
         let mut pages = 0;
-        for i in gone.clone() {
+        for i in going.clone() {
             let part = &self.parts[i];
             self.sums.sub(part.flags(), part.span.pages());
             pages += part.span.pages();
@@ -211,19 +216,19 @@ impl<'g, P: Payload> Sheet<'g, P> {
             let_go(&mut self.gone, part).inspect_err(|_| self.is_spoiled = true)?;
             self.tell(payload, effect)?;
         }
-        self.count -= gone.len();
-        drop(self.parts.drain(gone));
+        self.count -= going.len();
+        drop(self.parts.drain(going));
         Ok(pages)
     }
 
-    /// Puts a VMA where nothing is, as one of its own.
-    fn put(&mut self, span: Span, kind: Kind<P>) -> Result<(), LayoutError> {
+    /// Puts a VMA where nothing is, as one of its own; tells its place.
+    fn put(&mut self, span: Span, kind: Kind<P>) -> Result<usize, ResourceError> {
         self.room(1)?;
         self.sums.add(kind.flags, span.pages());
         let i = self.find(span.start());
         self.parts.insert(i, Part { span, body: Body::New(kind) });
         self.count += 1;
-        Ok(())
+        Ok(i)
     }
 
     /// The VMA that ends where the range begins, if it and pages of this kind may become one.
@@ -253,8 +258,7 @@ impl<'g, P: Payload> Sheet<'g, P> {
                 Owner::agree(prev.owner(), next.owner()) && next.payload().may_vanish()
             })
         });
-        self.put(span, kind)?;
-        let i = self.find(span.start());
+        let i = self.put(span, kind)?;
         if after.is_some() {
             self.merge(i)?;
         }
