@@ -208,6 +208,9 @@ impl<'g, P: Payload> Sheet<'g, P> {
     /// The same of VMAs by their places.
     pub(super) fn take_away(&mut self, going: Range<usize>) -> Result<u64, LayoutError> {
         let mut pages = 0;
+        if going.is_empty() {
+            return Ok(pages);
+        }
         for i in going.clone() {
             let part = &self.parts[i];
             self.sums.sub(part.flags(), part.span.pages());

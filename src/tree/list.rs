@@ -64,7 +64,13 @@ impl<V> List<V> {
         })
     }
 
-    /// The bits of the values, which are the index's now, or the caller's to drop.
+    /// The values are the index's now.
+    pub(super) fn forget(&mut self) {
+        // Bits, which nobody drops here.
+        self.items.clear();
+    }
+
+    /// The bits of the values, which are the caller's to drop.
     pub(super) fn give_up(mut self) -> impl Iterator<Item = MaybeUninit<V>> {
         mem::take(&mut self.items).into_iter().map(|item| copy_bits(&item.value))
     }
@@ -72,7 +78,10 @@ impl<V> List<V> {
 
 impl<V> Drop for List<V> {
     fn drop(&mut self) {
-        self.take().for_each(drop);
+        // As a rule they are the index's by now.
+        if !self.items.is_empty() {
+            self.take().for_each(drop);
+        }
     }
 }
 

@@ -35,8 +35,7 @@ impl<V: Value> Prepared<'_, '_, V> {
     pub(crate) fn publish(&mut self) {
         if let Some(change) = self.change.take() {
             self.editor.publish(change, Retire::Within(self.editor.writer.site.span));
-            // The values are the index's now.
-            drop(core::mem::replace(&mut self.list, List::new()).give_up());
+            self.list.forget();
         }
     }
 }
@@ -60,6 +59,41 @@ mod tests {
     use super::super::Tree;
     use super::*;
     use crate::sync::{Collector, Reclaim};
+    use crate::tree::walk::Entry;
+
+    /// What the site shows, after edits in the very leaf as well, and what a reader sees.
+    #[test]
+    #[allow(unsafe_code, reason = "the door to the writer")]
+    fn a_site_shows_what_a_reader_sees() {
+        let tree: Tree<u64> = Tree::new(Collector::private(), 1 << 20);
+        // SAFETY: nobody else knows the tree.
+        let mut editor = unsafe { tree.edit() };
+        let bounds = |entry: Entry<'_, u64>| (entry.span(), *entry.value());
+        for i in 0..40 {
+            editor.insert(16 * i..16 * i + 8, i).expect("free");
+        }
+        for i in 0..40 {
+            for (start, len) in [(16 * i, 1), (16 * i + 5, 2), (16 * i + 8, 8), (16 * i + 9, 1), (16 * i, 40), (16 * i + 8, 300)] {
+                let span = Span::from_entry(start, start + len - 1);
+                editor.locate(span);
+                let mut shown = Vec::new();
+                let all = editor.each_located::<()>(|entry| {
+                    shown.push(bounds(entry));
+                    Ok(())
+                });
+                let seen: Vec<_> = editor.view().within(span).map(bounds).collect();
+                assert_eq!((all, &shown), (Ok(()), &seen), "{span:?}");
+                if seen.is_empty() {
+                    let (below, above) = editor.beside();
+                    assert_eq!(below.map(bounds), editor.view().prev(start).map(bounds), "below {span:?}");
+                    assert_eq!(above.map(bounds), editor.view().find(start).map(bounds), "above {span:?}");
+                }
+                if let Some((entry, value)) = seen.last() {
+                    editor.replace(*entry, value + 40).expect("memory");
+                }
+            }
+        }
+    }
 
     #[test]
     #[allow(unsafe_code, reason = "the door to the writer")]

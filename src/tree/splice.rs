@@ -104,7 +104,7 @@ impl<V> Default for Site<V> {
 impl<V> Site<V> {
     /// Its route leads nowhere any more: an edit was published.
     pub(super) fn forget(&mut self) {
-        (self.low, self.bound) = (u64::MAX, 0);
+        (self.route.leaf, self.low, self.bound) = (NodePtr::NULL, u64::MAX, 0);
     }
 }
 
