@@ -85,7 +85,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         let limits = self.mm().limits_now();
         let plan = self.plan::<LayoutError>(Span::ALL, &limits, Patience::Forever, |sheet| {
             sheet.words = words;
-            sheet.take_out(Span::ALL)
+            sheet.take_out(0..sheet.parts.len())
         });
         plan.commit().map(|_| ())
     }

@@ -230,7 +230,7 @@ impl<P: Payload> Sheet<'_, P> {
         }
         self.sums.check_room(limits, flags, net)?;
         after.check_commit(limits, flags, span.pages())?;
-        self.take_away(going)?;
+        self.take_out(going)?;
         let mut spec = request.spec.clone();
         // 5.26: what is never locked is not locked from the start either, though it was held against the limit.
         spec.flags = if flags.intersects(NEVER_LOCKED) { flags - VmaFlags::LOCKED_MASK } else { flags };

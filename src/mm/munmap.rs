@@ -69,7 +69,7 @@ impl<P: Payload> Sheet<'_, P> {
     /// Unmaps a range on the sheet; tells how many pages went.
     pub(super) fn unmap(&mut self, span: Span, limits: &Limits) -> Result<u64, LayoutError> {
         let going = self.cut_free(span, limits)?;
-        self.take_away(going)
+        self.take_out(going)
     }
 
     /// Cuts what sticks out of a range that is to be unmapped, and sees whether all in it may go: tells which go.

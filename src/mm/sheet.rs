@@ -200,13 +200,8 @@ impl<'g, P: Payload> Sheet<'g, P> {
         Ok(())
     }
 
-    /// Takes out all VMAs in the range, whose ends cut none. Tells how many pages went.
-    pub(super) fn take_out(&mut self, range: Span) -> Result<u64, LayoutError> {
-        self.take_away(self.within(range))
-    }
-
-    /// The same of VMAs by their places.
-    pub(super) fn take_away(&mut self, going: Range<usize>) -> Result<u64, LayoutError> {
+    /// Takes out the VMAs of these places. Tells how many pages went.
+    pub(super) fn take_out(&mut self, going: Range<usize>) -> Result<u64, LayoutError> {
         let mut pages = 0;
         if going.is_empty() {
             return Ok(pages);
