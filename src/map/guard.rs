@@ -295,7 +295,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         self.editor.beside()
     }
 
-    /// The same in two steps, cutting nothing: see [`Editor::prepare_list`].
+    /// [`splice`](Self::splice) in two steps, cutting nothing: see [`Editor::prepare_list`].
     pub(crate) fn prepare(&mut self, span: Span, list: List<V>) -> Result<Prepared<'_, 'm, V>, ResourceError> {
         self.editor.prepare_list(span, list)
     }

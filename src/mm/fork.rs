@@ -8,7 +8,7 @@ use crate::lock::RawMmLock;
 use crate::sync::Shared;
 use crate::vma::{AnonOwner, Patience, Payload, VmaFlags};
 
-/// A layout of so many VMAs has records that no core's own cache holds: they are what a copy waits for.
+/// A layout of so many VMAs has records that a core's own caches may not hold: they are what a copy waits for.
 const FAR: usize = 4096;
 /// So many VMAs ahead a record is asked for then: enough to cover the latency of memory.
 const AHEAD: usize = 8;

@@ -5,8 +5,8 @@
 
 use super::edit::Editor;
 use super::node::{InnerRef, Node, NodePtr};
-use super::splice::Site;
-use super::walk::{Entry, entry};
+use super::splice::{Site, entry_span};
+use super::walk::Entry;
 use crate::addr::Span;
 use crate::error::{GapError, RangeError};
 use crate::value::Value;
@@ -115,11 +115,13 @@ impl<V: Value> Editor<'_, V> {
     /// The entries next to the site's range, in which there is none: the last below it, and the first above.
     pub(crate) fn beside(&self) -> (Option<Entry<'_, V>>, Option<Entry<'_, V>>) {
         let Site { span, ref route, low, .. } = self.writer.site;
+        debug_assert!(self.writer.site.is_at(span.start()), "nothing was published since `locate`");
         let Some(leaf) = self.leaf(route.leaf()) else { return (None, None) };
+        let entry = |i| Entry::new(entry_span(leaf, i), leaf.value(i));
         let i = leaf.rank(span.start());
-        let below = if i > 0 { Some(entry(leaf, i - 1)) } else { low.checked_sub(1).and_then(|below| self.view().find(below)) };
+        let below = if i > 0 { Some(entry(i - 1)) } else { low.checked_sub(1).and_then(|below| self.view().find(below)) };
         // A leaf ends where it routes to, but for the last of all (T2).
-        (below, (i < leaf.len()).then(|| entry(leaf, i)))
+        (below, (i < leaf.len()).then(|| entry(i)))
     }
 
     /// Inside the root's holes, then in the room above its last entry (below the first, for `highest`).

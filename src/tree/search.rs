@@ -63,14 +63,14 @@ pub(super) fn by_vectors() -> Option<ByVectors> {
 }
 
 /// By AVX-512.
-#[cfg(all(target_arch = "x86_64", not(any(miri, vmaple_portable))))]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(any(miri, vmaple_portable))))]
 mod vector {
     use core::arch::asm;
 
     pub(super) const BUILT: bool = true;
     pub(super) const KEYS: usize = 16;
 
-    /// `vpopcntdq` is not used: it tells the machines that have AVX-512 from those that become slow by it.
+    /// `vpopcntdq` is not used: it tells the machines that have AVX-512 (Ice Lake, Zen 4 and later) from those that become slow by it.
     pub(super) fn run_here() -> bool {
         is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq") && is_x86_feature_detected!("popcnt")
     }
@@ -109,7 +109,7 @@ mod vector {
 }
 
 /// No vectors: not on this machine, or not in this build.
-#[cfg(not(all(target_arch = "x86_64", not(any(miri, vmaple_portable)))))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(miri, vmaple_portable)))))]
 mod vector {
     pub(super) const BUILT: bool = false;
     pub(super) const KEYS: usize = 16;

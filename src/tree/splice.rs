@@ -16,7 +16,7 @@
 use super::edit::Editor;
 use super::node::{Child, FANOUT, Item, LeafRef, MIN_FILL, Node, NodePtr, copy_bits};
 use super::publish::{Bias, Change, Children, Draft, Place, Retire};
-use super::walk::{Entry, entry};
+use super::walk::Entry;
 use crate::addr::Span;
 use crate::error::ResourceError;
 use crate::sync::seeded;
@@ -97,14 +97,26 @@ pub(super) struct Site<V> {
 
 impl<V> Default for Site<V> {
     fn default() -> Self {
-        Self { span: Span::ALL, route: Route { steps: SmallVec::new(), leaf: NodePtr::NULL }, low: u64::MAX, bound: 0 }
+        let (low, bound) = NOWHERE;
+        Self { span: Span::ALL, route: Route { steps: SmallVec::new(), leaf: NodePtr::NULL }, low, bound }
     }
 }
+
+/// What a site routes that is not anywhere.
+const NOWHERE: (u64, u64) = (u64::MAX, 0);
 
 impl<V> Site<V> {
     /// Its route leads nowhere any more: an edit was published.
     pub(super) fn forget(&mut self) {
-        (self.route.leaf, self.low, self.bound) = (NodePtr::NULL, u64::MAX, 0);
+        if !seeded("site_kept") {
+            self.route.leaf = NodePtr::NULL;
+            (self.low, self.bound) = NOWHERE;
+        }
+    }
+
+    /// Whether it is at an address.
+    pub(super) fn is_at(&self, address: u64) -> bool {
+        (self.low..=self.bound).contains(&address)
     }
 }
 
@@ -142,8 +154,7 @@ impl<V> Old<V> {
 impl<'t, V: Value> Editor<'t, V> {
     /// Goes down to the first address of a range, where the site is not there yet: the site of the edit to come.
     pub(crate) fn locate(&mut self, span: Span) {
-        let Site { low, bound, .. } = self.writer.site;
-        if !(low..=bound).contains(&span.start()) {
+        if !self.writer.site.is_at(span.start()) {
             (self.writer.site.low, self.writer.site.bound) = self.descend(span.start());
         }
         self.writer.site.span = span;
@@ -164,12 +175,25 @@ impl<'t, V: Value> Editor<'t, V> {
         (low, bound)
     }
 
+    /// Whether the site, if it is anywhere, is where what it routes leads to from the root.
+    pub(super) fn is_site_good(&self) -> bool {
+        let Site { ref route, low, bound, .. } = self.writer.site;
+        let mut node = self.root.slot.owner_load();
+        let mut leads = |step: &Step<V>| {
+            let Some(inner) = (step.node == node).then(|| self.inner(node)) else { return false };
+            node = inner.owner_child(step.index);
+            inner.rank(low) == step.index && inner.rank(bound) == step.index
+        };
+        (low, bound) == NOWHERE || route.steps.iter().all(&mut leads) && node == route.leaf
+    }
+
     /// Shows the entries in the site's range, in order.
     pub(crate) fn each_located<'e, E>(&'e self, mut see: impl FnMut(Entry<'e, V>) -> Result<(), E>) -> Result<(), E> {
         let Site { span, ref route, bound, .. } = self.writer.site;
+        debug_assert!(self.writer.site.is_at(span.start()), "nothing was published since `locate`");
         let Some(leaf) = self.leaf(route.leaf) else { return Ok(()) };
         for i in leaf.rank(span.start())..leaf.len() {
-            let entry = entry(leaf, i);
+            let entry = Entry::new(entry_span(leaf, i), leaf.value(i));
             if entry.start() > span.last() {
                 return Ok(());
             }
@@ -512,7 +536,7 @@ fn clone_of<V>(value: NonNull<V>, cut: impl FnOnce(&V) -> V) -> std::thread::Res
     catch_unwind(AssertUnwindSafe(|| cut(value)))
 }
 
-fn entry_span<V>(leaf: LeafRef<'_, V>, i: usize) -> Span {
+pub(super) fn entry_span<V>(leaf: LeafRef<'_, V>, i: usize) -> Span {
     Span::from_entry(leaf.owner_start(i), leaf.last(i))
 }
 

@@ -51,6 +51,7 @@ impl<V: Value> Editor<'_, V> {
     /// `RangeMap::validate`.
     pub(crate) fn validate(&self) -> Result<(), Violation> {
         let mut census = Census::default();
+        check(self.is_site_good(), "site", || "the route that the writer keeps is not the way from the root".into())?;
         let root = self.root.slot.owner_load();
         if !root.is_null() {
             self.visit(root, Place { depth: 1, is_right_edge: true }, &mut census)?;
