@@ -9,7 +9,7 @@ say "tests"
 cargo +nightly llvm-cov --branch --no-report -p vmaple --lib --test it --test memory_short -- --skip house::
 say "src/tree and src/map"
 # Only these two, and not the unit tests inside them.
-elsewhere='src/(addr|error|value|sync|lib|lock)|tests/|cargo/registry'
+elsewhere='src/(addr|error|value|sync|lib|lock|vma|mm|fault)|tests/|cargo/registry'
 cargo +nightly llvm-cov report --ignore-filename-regex "$elsewhere"
 mkdir -p "$target/coverage"
 cargo +nightly llvm-cov report --ignore-filename-regex "$elsewhere" --show-missing-lines >"$target/coverage/lines.txt"
