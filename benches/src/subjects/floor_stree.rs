@@ -45,7 +45,7 @@ fn rank_portable(node: &Node, address: u64) -> usize {
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx512f,popcnt")]
 fn rank_avx512(node: &Node, address: u64) -> usize {
     use core::arch::x86_64::{_mm512_cmplt_epu64_mask, _mm512_loadu_si512, _mm512_set1_epi64};
     let address = _mm512_set1_epi64(address.cast_signed());
@@ -102,13 +102,13 @@ impl FloorStree {
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,popcnt")]
     fn lookups_avx512(&self, addresses: &[u64]) -> Tally {
         self.descend_all(addresses, |node, address| rank_avx512(node, address))
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,popcnt")]
     fn lookup_avx512(&self, address: u64) -> Option<Region> {
         self.descend(address, |node, address| rank_avx512(node, address))
     }
@@ -129,7 +129,7 @@ impl FloorStree {
 fn vectors() -> Vectors {
     #[cfg(target_arch = "x86_64")]
     {
-        if std::is_x86_feature_detected!("avx512f") {
+        if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("popcnt") {
             return Vectors::Avx512;
         }
         if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("popcnt") {
