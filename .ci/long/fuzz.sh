@@ -11,7 +11,6 @@ declare -A max_len=([tree_ops]=512 [tree_concurrent]=768 [fault_ops]=512 [mm_ops
 sanitizer=${VMAPLE_FUZZ_SANITIZER:-none}
 runs=${VMAPLE_RUNS:-10000000}
 [ $# -gt 0 ] || set -- tree_ops tree_concurrent fault_ops mm_ops trace_parse scenario_parse
-# A process that is stopped for a minute is no finding; so the limit of time is a long one.
 # Where the fuzzer writes text it learns from what the text is compared with. Elsewhere its bytes are taken for numbers, by their remainders,
 # and to note each comparison took half of the time and more.
 declare -A compares=([trace_parse]=yes [scenario_parse]=yes)
@@ -22,6 +21,7 @@ for fuzz_target in "$@"; do
     apart "fuzz-$sanitizer$flag"
     say "$fuzz_target, $runs executions, sanitizer: $sanitizer"
     mkdir -p "fuzz/corpus/$fuzz_target"
+    # The limit of time is a long one: a process that was stopped for a minute is no finding.
     cargo +nightly fuzz run -s "$sanitizer" $flag "$fuzz_target" "fuzz/corpus/$fuzz_target" "fuzz/seeds/$fuzz_target" -- \
         -max_len="${max_len[$fuzz_target]}" -runs="$runs" -detect_leaks=0 -timeout=300 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1
 done
