@@ -112,9 +112,13 @@ pub struct MapsArgs {
     #[arg(value_name = "PID|FILE")]
     pub source: String,
 
-    /// Addresses to resolve, decimal or 0x-hexadecimal
+    /// Addresses to resolve, hexadecimal with or without `0x`, as everywhere in /proc
     #[arg(value_name = "ADDR", value_parser = address)]
     pub addresses: Vec<u64>,
+
+    /// Print every area, in the kernel's format, instead of a summary
+    #[arg(long)]
+    pub list: bool,
 
     /// Load again every so many seconds and print what changed, until interrupted or until the process ends
     #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = seconds)]
@@ -129,13 +133,10 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// An address, decimal or 0x-hexadecimal.
+/// An address in hexadecimal, with or without `0x`.
 fn address(text: &str) -> Result<u64, String> {
-    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|_| "expected an address of 64 bits, decimal or 0x-hexadecimal".to_owned())
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    crate::procmaps::hexadecimal(digits).ok_or_else(|| "expected an address of 64 bits in hexadecimal".to_owned())
 }
 
 #[cfg(test)]
@@ -151,9 +152,10 @@ mod tests {
     #[test]
     fn addresses_and_seconds_refuse_what_they_do_not_know() {
         assert_eq!(address("0x7f00"), Ok(0x7f00));
-        assert_eq!(address("4096"), Ok(4096));
+        assert_eq!(address("7f00"), Ok(0x7f00));
+        assert_eq!(address("10000000"), Ok(0x1000_0000), "as /proc prints it");
         assert_eq!(address("0xffffffffffffffff"), Ok(u64::MAX));
-        for bad in ["", "0x", "7f00", "-1", "0x10000000000000000", "1 2"] {
+        for bad in ["", "0x", "0x0x1", "-1", "+1", "7g", "0x10000000000000000", "1 2"] {
             assert!(address(bad).is_err(), "{bad:?}");
         }
         assert_eq!(seconds("0.5"), Ok(0.5));

@@ -109,7 +109,8 @@ pub enum MapsError {
     },
 }
 
-/// Reads a whole text, in the order in which it stands.
+/// Reads a whole text, in the order in which it stands. Lines may end with a carriage return before the line feed, and the text may end
+/// with blank lines: editors and terminals leave both behind.
 ///
 /// # Errors
 /// At the first line that is not as the kernel writes it, that is too long, or that lies over the one before it.
@@ -117,6 +118,8 @@ pub fn read(mut input: impl BufRead, file: &str) -> Result<Vec<MapLine>, MapsErr
     let mut areas: Vec<MapLine> = Vec::new();
     let mut bytes = Vec::new();
     let mut number = 0;
+    // The first of the blank lines that were just read: only the end may follow them.
+    let mut blank = None;
     loop {
         bytes.clear();
         let taken = input
@@ -130,6 +133,12 @@ pub fn read(mut input: impl BufRead, file: &str) -> Result<Vec<MapLine>, MapsErr
         number += 1;
         let text = String::from_utf8_lossy(&bytes);
         let text = text.strip_suffix('\n').unwrap_or(&text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        if text.trim_start_matches([' ', '\t']).is_empty() {
+            blank.get_or_insert(number);
+            continue;
+        }
+        let (number, text) = blank.map_or((number, text), |blank| (blank, ""));
         let refuse = |expected| MapsError::Line { file: file.to_owned(), line: number, expected, read: shortened(text) };
         if bytes.len() > LINE_LIMIT {
             return Err(refuse("a line of at most 64 KiB"));
@@ -190,7 +199,7 @@ fn line(text: &str) -> Result<MapLine, &'static str> {
 const PERM: &str = "permissions of four letters like r-xp or rw-s";
 
 /// A number as the kernel writes it: bare digits. `from_str_radix` alone would let a sign in.
-fn hexadecimal(text: &str) -> Option<u64> {
+pub(crate) fn hexadecimal(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }
@@ -245,13 +254,22 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
             ("1000-2000 rw-p 0 0:0 -1", "inode"),
             ("1000-2000 rw-p 0 0:0", "inode"),
             ("", "START-END"),
+            ("   ", "START-END"),
         ];
         for (text, expected) in bad {
-            let whole = format!("0-1000 r--p 0 0:0 0\n{text}\n");
+            let whole = format!("0-1000 r--p 0 0:0 0\n{text}\n2000-3000 r--p 0 0:0 0\n");
             let error = read(whole.as_bytes(), "saved").expect_err(text).to_string();
             assert!(error.starts_with("saved:2: expected "), "{error}");
             assert!(error.contains(expected), "{error}");
-            assert!(error.contains(&format!("read {text:?}")), "{error}");
+            assert!(error.contains(&format!("read {:?}", text.trim())), "{error}");
+        }
+    }
+
+    #[test]
+    fn carriage_returns_and_blank_lines_at_the_end_mean_nothing() {
+        let plain = read(GOOD.as_bytes(), "saved").expect("these lines are good");
+        for text in [GOOD.replace('\n', "\r\n"), format!("{GOOD}\n"), format!("{GOOD}\r\n  \n\n"), GOOD.trim_end().to_owned()] {
+            assert_eq!(read(text.as_bytes(), "saved").expect("the same lines"), plain, "{text:?}");
         }
     }
 

@@ -43,7 +43,7 @@ fn a_saved_map_is_summed_up() {
 
 #[test]
 fn addresses_resolve_to_areas_or_to_nothing() {
-    let (status, out, _) = saved(SAVED, &["0x555555556010", "140737352040447"]);
+    let (status, out, _) = saved(SAVED, &["0x555555556010", "7ffff7dfffff"]);
     assert_eq!(status, Some(0), "{out}");
     assert!(out.contains("0x555555556010 is 0x10 into 555555556000-55555555a000 r-xp"), "{out}");
     assert!(out.contains("(file offset 0x2010)"), "{out}");
@@ -54,6 +54,34 @@ fn addresses_resolve_to_areas_or_to_nothing() {
     let (status, out, _) = saved(SAVED, &["0xffffffffffffffff"]);
     assert_eq!(status, Some(1), "{out}");
     assert!(out.contains("not mapped, and nothing is above it"), "{out}");
+}
+
+// The text that `/proc/PID/maps` has, and that other programs read: names are padded there, and only there.
+#[test]
+fn a_list_has_every_area_as_the_kernel_writes_it() {
+    let (status, out, _) = saved(SAVED, &["--list"]);
+    assert_eq!(status, Some(0));
+    let squeezed = |text: &str| text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    assert_eq!(squeezed(&out), squeezed(SAVED));
+    let (status, out, _) = saved(SAVED, &["--list", "555555556010", "1000"]);
+    assert_eq!(status, Some(1));
+    assert!(out.lines().nth(5).is_some_and(|line| line.starts_with("0x555555556010 is 0x10 into")), "{out}");
+}
+
+#[test]
+fn a_map_that_can_be_read_only_once_is_not_watched() {
+    let mut watcher = Command::new(env!("CARGO_BIN_EXE_vmaple"))
+        .args(["maps", "-", "--watch=0.01"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(watcher.stdin.take());
+    let output = watcher.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("standard input can be read only once"), "{error}");
 }
 
 #[test]

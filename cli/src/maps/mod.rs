@@ -9,7 +9,7 @@ mod watch;
 
 use crate::args::MapsArgs;
 use crate::procmaps::MapLine;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use source::Source;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -25,10 +25,19 @@ type Index = RangeMap<Arc<MapLine>>;
 /// Where the map cannot be read, or the output cannot be written.
 pub fn run(args: &MapsArgs) -> Result<ExitCode> {
     let source = Source::of(&args.source);
+    if args.watch.is_some() && matches!(source, Source::StandardInput) {
+        bail!("--watch loads the map again, and standard input can be read only once: name a process or a file");
+    }
     let lines = source.load()?;
     let index = build(&lines)?;
     let mut out = std::io::stdout().lock();
-    summary::print(&mut out, &source, &lines, &index)?;
+    if args.list {
+        for line in &lines {
+            writeln!(out, "{line}")?;
+        }
+    } else {
+        summary::print(&mut out, &source, &lines, &index)?;
+    }
     let mut answers = resolve::all(&index, &args.addresses);
     for answer in &answers {
         writeln!(out, "{answer}")?;
