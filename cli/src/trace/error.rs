@@ -25,8 +25,11 @@ pub struct TraceError {
 #[non_exhaustive]
 pub enum TraceFault {
     /// The file could not be opened or read on; so ends a compressed file that was cut short.
-    #[error("cannot be read: {0}")]
+    #[error("cannot be read: {0}{hint}", hint = if .0.kind() == io::ErrorKind::UnexpectedEof { " (was the trace cut short?)" } else { "" })]
     Io(#[from] io::Error),
+    /// There is nothing in the file.
+    #[error("the file is empty: a recorder that is killed leaves such a file when it has written nothing yet")]
+    Empty,
     /// Something else was expected than what stands there.
     #[error("read {found}, expected {expected}")]
     Unexpected {

@@ -35,10 +35,13 @@ pub use record::{
     Stamp, VmCounts,
 };
 pub use words::{AreaFlags, LockAllFlags, LockFlags, MapFlags, Prot, RemapFlags};
-pub use write::Writer;
+pub use write::{Ending, Writer};
 
 /// The first line of every trace.
 pub const HEADER: &str = "vmaple-trace 1";
+
+/// What follows it in the first line of a trace that ends with the line `complete`.
+const PROMISE: &str = " until complete";
 
 /// The longest line that is read, without its line feed.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;

@@ -9,8 +9,9 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::fields::Fields;
 use super::line::{self, Place};
-use super::{HEADER, Line, MAX_AREAS, MAX_LINE_BYTES, Record, TraceError, TraceFault};
+use super::{HEADER, Line, MAX_AREAS, MAX_LINE_BYTES, PROMISE, Record, TraceError, TraceFault};
 
 /// Reads a trace record by record; after the first error it is at its end.
 pub struct Reader {
@@ -18,6 +19,8 @@ pub struct Reader {
     input: Box<dyn BufRead>,
     number: u64,
     state: State,
+    /// What the trace says of its own end.
+    whole: Whole,
     place: Place,
     /// Areas of the layout, or of the block, so far.
     areas: u64,
@@ -37,6 +40,17 @@ enum State {
     Over,
 }
 
+/// Whether a trace tells where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    /// Nothing is said: it ends where the file does.
+    Unsaid,
+    /// The first line says that it ends with `complete`.
+    Promised,
+    /// `complete` was read.
+    Complete,
+}
+
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader").field("file", &self.file).field("number", &self.number).finish_non_exhaustive()
@@ -51,9 +65,15 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let name = path.display().to_string();
         let opened = File::open(path).and_then(|file| {
+            let about = file.metadata()?;
             // opening a directory succeeds, only reading it fails
-            if file.metadata()?.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
+            if about.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok((file, about.is_file() && about.len() == 0)) }
         });
+        let opened = match opened {
+            Ok((_, true)) => return Err(TraceError { file: name, line: 0, fault: TraceFault::Empty }),
+            Ok((file, false)) => Ok(file),
+            Err(error) => Err(error),
+        };
         match opened {
             Ok(file) if path.extension().is_some_and(|extension| extension == "gz") => Ok(Self::gzip(name, file)),
             Ok(file) => Ok(Self::new(name, BufReader::new(file))),
@@ -73,6 +93,7 @@ impl Reader {
             input: Box::new(input),
             number: 0,
             state: State::Fresh,
+            whole: Whole::Unsaid,
             place: Place::Outside,
             areas: 0,
             block: 0,
@@ -95,18 +116,40 @@ impl Reader {
                 return Err(TraceFault::ends("file", format!("`{HEADER}`")));
             }
             let first = text(&self.buffer)?;
-            if first.trim_end_matches([' ', '\t']) != HEADER {
-                return Err(TraceFault::unexpected(first, format!("`{HEADER}`")));
-            }
+            self.whole = match first.trim_end_matches([' ', '\t']).strip_prefix(HEADER) {
+                Some("") => Whole::Unsaid,
+                Some(PROMISE) => Whole::Promised,
+                _ => return Err(TraceFault::unexpected(first, format!("`{HEADER}`"))),
+            };
             self.state = State::Open;
         }
         while self.fill()? {
+            if self.is_the_end()? {
+                continue;
+            }
             if let Some((stamp, record)) = line::record(text(&self.buffer)?, self.place)? {
                 self.check(&record)?;
                 return Ok(Some(Line { number: self.number, stamp, record }));
             }
         }
-        if self.place == Place::Outside { Ok(None) } else { Err(TraceFault::ends("file", "`end` of the block")) }
+        match (self.place, self.whole) {
+            (Place::Outside, Whole::Promised) => Err(TraceFault::ends("file", "`complete` (was the trace cut short?)")),
+            (Place::Outside, _) => Ok(None),
+            _ => Err(TraceFault::ends("file", "`end` of the block")),
+        }
+    }
+
+    /// Whether the line is `complete`, or a line behind it that says nothing.
+    fn is_the_end(&mut self) -> Result<bool, TraceFault> {
+        let mut fields = Fields::of(text(&self.buffer)?);
+        match (fields.optional(), self.whole) {
+            (Some(first), Whole::Complete) => return Err(TraceFault::unexpected(first, "nothing after `complete`")),
+            (Some("complete"), Whole::Promised) if self.place == Place::Outside => {}
+            _ => return Ok(false),
+        }
+        fields.done()?;
+        self.whole = Whole::Complete;
+        Ok(true)
     }
 
     /// What a line can only get wrong together with the lines before it.

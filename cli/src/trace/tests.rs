@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use quickcheck::{QuickCheck, TestResult};
 
 use super::{
-    Access, Context, Errno, Extent, Found, HEADER, Line, Name, Object, Offset, Operation, Outcome, Prot, Reader, Record, Stamp, TraceError,
-    TraceFault, Writer,
+    Access, Context, Ending, Errno, Extent, Found, HEADER, Line, Name, Object, Offset, Operation, Outcome, Prot, Reader, Record, Stamp,
+    TraceError, TraceFault, Writer,
 };
 
 /// The output of a writer that is looked at afterwards.
@@ -166,12 +166,61 @@ fn gzip_is_read_and_what_is_cut_short_or_damaged_is_refused() {
     assert!(matches!(error.fault, TraceFault::LineTooLong), "{error}");
 }
 
+// A recording that was cut short anywhere, also between two lines or two blocks, is no recording.
+#[test]
+fn a_trace_that_promises_its_end_is_refused_without_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for name in ["a.trace", "a.trace.gz"] {
+        let path = directory.path().join(name);
+        let mut writer = Writer::create(&path, Ending::Promised).expect("a new file");
+        for line in ["munmap 0x1000 0x1000 = 0", "count 1", "exit"] {
+            writer.comment("said").expect("a line");
+            writer.record(None, &one(line)).expect("a line");
+        }
+        writer.finish().expect("the end");
+        let whole = std::fs::read(&path).expect("the file");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("a file of our own");
+            Reader::open(&path).and_then(|reader| reader.collect::<Result<Vec<_>, _>>()).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(&whole).expect("a good trace").len(), 3, "{name}");
+        for length in 0..whole.len() {
+            let error = read(&whole[..length]).expect_err("cut short");
+            let says_so = error.contains("cut short") || error.contains("the file is empty");
+            assert!(says_so, "{name}, cut after {length} bytes of {}: {error}", whole.len());
+        }
+    }
+}
+
+#[test]
+fn complete_stands_at_the_end() {
+    let read = |text: &str| {
+        let reader = Reader::new("t", Cursor::new(text.to_owned()));
+        reader.collect::<Result<Vec<_>, _>>().map(|lines| lines.len()).map_err(|error| error.to_string())
+    };
+    let promised = format!("{HEADER} until complete");
+    assert_eq!(read(&format!("{promised} \n# a\nexit\nreset\n complete # b\n# c\n\n")), Ok(2));
+    for (text, place, expected) in [
+        (format!("{HEADER}\nexit\ncomplete\n"), "t:3", "a keyword"),
+        (format!("{HEADER} until\nexit\n"), "t:1", "`vmaple-trace 1`"),
+        (format!("{promised}\ncomplete\ncomplete\n"), "t:3", "nothing after `complete`"),
+        (format!("{promised}\ncomplete\nexit\n"), "t:3", "nothing after `complete`"),
+        (format!("{promised}\ncomplete 1\n"), "t:2", "the end of the line"),
+        (format!("{promised}\nmaps\ncomplete\n"), "t:3", "an area"),
+        (format!("{promised}\nmaps\nend\n"), "t:3", "cut short"),
+        (format!("{promised}\n"), "t:1", "cut short"),
+    ] {
+        let error = read(&text).expect_err(&text);
+        assert!(error.starts_with(place) && error.contains(expected), "{text:?}: {error}");
+    }
+}
+
 #[test]
 fn files_are_created_and_opened_by_their_names() {
     let directory = tempfile::tempdir().expect("a directory");
     for name in ["a.trace", "a.trace.gz"] {
         let path = directory.path().join(name);
-        let mut writer = Writer::create(&path).expect("a new file");
+        let mut writer = Writer::create(&path, Ending::Open).expect("a new file");
         writer.comment("one\ntwo").expect("a line");
         writer.record(None, &Record::Exit).expect("a line");
         writer.finish().expect("the end");

@@ -7,11 +7,21 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::{HEADER, Record, Stamp};
+use super::{HEADER, PROMISE, Record, Stamp};
 
 /// Writes a trace record by record. [`Writer::finish`] completes it; a writer that is only dropped may lose its end.
 pub struct Writer {
     output: Output,
+    ending: Ending,
+}
+
+/// How a trace ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With its last record.
+    Open,
+    /// With the line `complete`, which the first line promises: a reader then recognizes a trace that was cut short, also between two lines.
+    Promised,
 }
 
 enum Output {
@@ -30,12 +40,12 @@ impl Writer {
     ///
     /// # Errors
     /// When the file cannot be created or written.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub fn create(path: &Path, ending: Ending) -> io::Result<Self> {
         let file = BufWriter::new(File::create(path)?);
         if path.extension().is_some_and(|extension| extension == "gz") {
-            Self::begin(Output::Gzip(Box::new(GzEncoder::new(Box::new(file), Compression::best()))))
+            Self::begin(Output::Gzip(Box::new(GzEncoder::new(Box::new(file), Compression::best()))), ending)
         } else {
-            Self::begin(Output::Plain(Box::new(file)))
+            Self::begin(Output::Plain(Box::new(file)), ending)
         }
     }
 
@@ -44,12 +54,13 @@ impl Writer {
     /// # Errors
     /// When the output cannot be written.
     pub fn new(output: impl Write + 'static) -> io::Result<Self> {
-        Self::begin(Output::Plain(Box::new(output)))
+        Self::begin(Output::Plain(Box::new(output)), Ending::Open)
     }
 
-    fn begin(output: Output) -> io::Result<Self> {
-        let mut writer = Self { output };
-        writeln!(writer.sink(), "{HEADER}")?;
+    fn begin(output: Output, ending: Ending) -> io::Result<Self> {
+        let mut writer = Self { output, ending };
+        let promise = if ending == Ending::Promised { PROMISE } else { "" };
+        writeln!(writer.sink(), "{HEADER}{promise}")?;
         Ok(writer)
     }
 
@@ -94,7 +105,10 @@ impl Writer {
     ///
     /// # Errors
     /// When the output cannot be written.
-    pub fn finish(self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<()> {
+        if self.ending == Ending::Promised {
+            writeln!(self.sink(), "complete")?;
+        }
         match self.output {
             Output::Plain(mut output) => output.flush(),
             Output::Gzip(output) => output.finish()?.flush(),

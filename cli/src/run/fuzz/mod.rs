@@ -11,7 +11,7 @@ mod table;
 use super::diff::Both;
 use super::space::{Refusal, Space as _};
 use crate::args::FuzzArgs;
-use crate::trace::{Context, ForkOutcome, Found, HEADER, Name, Record, Setting, Writer};
+use crate::trace::{Context, Ending, ForkOutcome, Found, HEADER, Name, Record, Setting, Writer};
 use anyhow::{Context as _, Result};
 use chance::{Bytes, Chance};
 use generate::Generator;
@@ -118,7 +118,7 @@ fn sequence<C: Chance>(mut generator: Generator<C>, table: &mut Table) -> Result
     let mut steps = generator.scene();
     let mut next = 0;
     while next < steps.len() {
-        let (_, seen) = play.take(&steps[next], table).with_context(|| format!("{:?}", steps[next]))?;
+        let (_, seen) = play.take(&steps[next], table).with_context(|| format!("{}", steps[next]))?;
         next += 1;
         if matches!(seen, Seen::Different) {
             steps.truncate(next);
@@ -192,7 +192,7 @@ fn report(args: &FuzzArgs, steps: &[Step], seed: u64, out: &mut dyn Write) -> Re
     };
     std::fs::create_dir_all(&args.out)?;
     let path: PathBuf = args.out.join(format!("kernel-diff-{seed:016x}.vmaple"));
-    let mut writer = Writer::create(&path)?;
+    let mut writer = Writer::create(&path, Ending::Open)?;
     writer.record(None, &Record::Case(format!("the library differs from the kernel in the last record (seed {seed})")))?;
     for record in scene().iter().chain(&records) {
         writer.record(None, record)?;
