@@ -1,7 +1,7 @@
 //! One step of a sequence: only data. `generate` makes them, `fuzz` takes them, `shrink` leaves some out.
 
 use super::super::space::Failure;
-use crate::trace::{Access, Errno, Operation, Outcome, Setting};
+use crate::trace::{Access, Errno, Operation, Outcome, Record, Setting};
 use std::fmt;
 
 /// What is done next.
@@ -18,6 +18,17 @@ pub(super) enum Step {
 pub(super) enum Follow {
     Parent,
     Child,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Set(setting) => Record::Set(*setting).fmt(f),
+            Self::Do(operation) => operation.fmt(f),
+            Self::Touch(addr, access) => write!(f, "fault {addr:#x} {access}"),
+            Self::Fork(_) => f.write_str("fork"),
+        }
+    }
 }
 
 /// What was told, as a trace has it.

@@ -20,15 +20,26 @@ impl KernelSpace {
                 let file = match object {
                     Object::Anon => u64::MAX,
                     Object::Special(_) => return Err(Refusal::Host("the kernel alone maps what is special".to_owned())),
-                    _ if flags.contains(MapFlags::ANONYMOUS) => return Err(Refusal::Host("an object, and none".to_owned())),
+                    // The kernel makes the object.
+                    _ if flags.contains(MapFlags::ANONYMOUS) && flags.is_shared() => u64::MAX,
+                    object if flags.contains(MapFlags::ANONYMOUS) => {
+                        return Err(Refusal::Host(format!("private anonymous memory maps no object, and `{object}` is one")));
+                    }
                     object => self.file_of(object)?,
                 };
                 let offset = match offset {
                     Offset::Default => 0,
                     Offset::Bytes(bytes) => bytes,
                 };
-                let flags = u64::from(flags.bits());
-                self.placed(libc::SYS_mmap, [addr, len, u64::from(prot.bits()), flags, file, offset], len)
+                let bits = u64::from(flags.bits());
+                let done = self.placed(libc::SYS_mmap, [addr, len, u64::from(prot.bits()), bits, file, offset], len)?;
+                if let Ok(start) = done
+                    && file == u64::MAX
+                    && *object != Object::Anon
+                {
+                    self.name_at(start, object)?;
+                }
+                Ok(done)
             }
             Operation::Munmap { addr, len } => {
                 self.keep_out(addr, len)?;

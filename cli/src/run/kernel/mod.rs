@@ -95,6 +95,15 @@ impl KernelSpace {
         Ok(file)
     }
 
+    /// Has the object that the kernel made for the VMA there known by its name in the scenario.
+    fn name_at(&mut self, start: u64, object: &Object) -> Result<(), Refusal> {
+        let seen = self.files.below(start + 1).map_err(|error| lost(&error))?;
+        if let Some(vma) = seen.last().filter(|vma| vma.extent.contains(start)) {
+            self.inodes.borrow_mut().insert(vma.inode, object.clone());
+        }
+        Ok(())
+    }
+
     /// All of the region, with all flags.
     pub(super) fn exact(&self) -> Result<Vec<Exact>, Refusal> {
         let seen = self.files.below(self.end).map_err(|error| lost(&error))?;
