@@ -31,6 +31,10 @@ pub enum Command {
     Run(RunArgs),
     /// Show the memory map of a process, or a saved one
     Maps(MapsArgs),
+    /// Show what of this machine the other commands depend on: settings, privileges, system calls that are refused
+    ///
+    /// The variable `VMAPLE_WITHOUT`, a comma list of the words under `has`, makes all commands behave as on a machine that lacks those.
+    Host,
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 everything held, 1 something differed or was not found, 2 the input could not be read.";

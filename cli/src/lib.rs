@@ -2,10 +2,11 @@
 //! history in the library's index, and shows the map of a process that lives. `main.rs` only comes in here, and so do
 //! tests and fuzz targets.
 //!
-//! One module is one verb of the command line ([`record`], [`replay`], [`run`], [`maps`]); beside them stand what several verbs use: the
+//! One module is one verb of the command line ([`record`], [`replay`], [`run`], [`maps`], [`host`]); beside them stand what several verbs use: the
 //! format of traces, the text of /proc/PID/maps, the look of tables.
 
 pub mod args;
+pub mod host;
 pub mod maps;
 pub mod procmaps;
 pub mod record;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// Where the project's text lies: the rooms of the house, and the files at its door.
-const ROOMS: [&str; 11] = [".", ".ci", ".config", "benches", "cli", "docs", "examples", "fuzz", "src", "tests", "traces"];
+const ROOMS: [&str; 12] = [".", ".ci", ".config", "benches", "cli", "docs", "examples", "fuzz", "host", "src", "tests", "traces"];
 
 /// What tools keep in those rooms.
 const LITTER: [&str; 5] = [".git", "target", "corpus", "artifacts", "coverage"];

@@ -1,0 +1,113 @@
+//! What the kernel tells in files below /proc, /sys and /dev. A file that is missing, unreadable or not understood tells nothing.
+
+use crate::{FolioSize, HugePool, Transparent};
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// How much is read of one's own list of VMAs: the first few.
+const SMAPS_BYTES: u64 = 16 << 10;
+
+/// The files below a root.
+#[derive(Debug)]
+pub(crate) struct Files {
+    root: PathBuf,
+}
+
+impl Files {
+    pub(crate) fn of_the_system() -> Self {
+        Self::below(Path::new("/"))
+    }
+
+    pub(crate) fn below(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// The text of a small file, without blanks around it.
+    pub(crate) fn text(&self, path: &str) -> Option<String> {
+        let text = fs::read_to_string(self.root.join(path)).ok()?;
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    pub(crate) fn number<T: FromStr>(&self, path: &str) -> Option<T> {
+        self.text(path)?.parse().ok()
+    }
+
+    /// The word in brackets: `always [madvise] never`.
+    fn chosen(&self, path: &str) -> Option<String> {
+        let text = self.text(path)?;
+        let (_, rest) = text.split_once('[')?;
+        let (word, _) = rest.split_once(']')?;
+        Some(word.to_owned())
+    }
+
+    /// An amount of /proc/meminfo, which counts in units of 1024 bytes.
+    pub(crate) fn meminfo_bytes(&self, name: &str) -> Option<u64> {
+        let text = self.text("proc/meminfo")?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    }
+
+    pub(crate) fn address_bits(&self) -> Option<u8> {
+        let text = self.text("proc/cpuinfo")?;
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags")?.trim_start().strip_prefix(':'))?;
+        Some(if flags.split_ascii_whitespace().any(|flag| flag == "la57") { 56 } else { 47 })
+    }
+
+    /// The folders `PREFIX-SIZEkB` of a directory, by their sizes in bytes, the smallest first.
+    fn sizes(&self, directory: &str) -> Vec<(u64, String)> {
+        let Ok(entries) = fs::read_dir(self.root.join(directory)) else { return Vec::new() };
+        let size = |name: &str| name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse::<u64>().ok()?.checked_mul(1024);
+        let mut sizes: Vec<(u64, String)> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|name| Some((size(&name)?, format!("{directory}/{name}"))))
+            .collect();
+        sizes.sort_unstable();
+        sizes
+    }
+
+    pub(crate) fn huge_pools(&self) -> Vec<HugePool> {
+        let pool = |(page_bytes, folder): (u64, String)| {
+            let count = |name: &str| self.number::<u64>(&format!("{folder}/{name}")).unwrap_or(0);
+            let (reserved, free) = (count("nr_hugepages"), count("free_hugepages").saturating_sub(count("resv_hugepages")));
+            let surplus = count("nr_overcommit_hugepages").saturating_sub(count("surplus_hugepages"));
+            HugePool { page_bytes, reserved, free, surplus }
+        };
+        self.sizes("sys/kernel/mm/hugepages").into_iter().map(pool).collect()
+    }
+
+    pub(crate) fn transparent(&self) -> Transparent {
+        const FOLDER: &str = "sys/kernel/mm/transparent_hugepage";
+        let size = |(page_bytes, folder): (u64, String)| FolioSize {
+            page_bytes,
+            private: self.chosen(&format!("{folder}/enabled")),
+            shmem: self.chosen(&format!("{folder}/shmem_enabled")),
+        };
+        Transparent {
+            private: self.chosen(&format!("{FOLDER}/enabled")),
+            shmem: self.chosen(&format!("{FOLDER}/shmem_enabled")),
+            page_bytes: self.number(&format!("{FOLDER}/hpage_pmd_size")),
+            sizes: self.sizes(FOLDER).into_iter().map(size).collect(),
+        }
+    }
+
+    pub(crate) fn has_trace_points(&self) -> bool {
+        const EVENT: &str = "events/exceptions/page_fault_user/id";
+        ["sys/kernel/tracing", "sys/kernel/debug/tracing"].iter().any(|folder| self.text(&format!("{folder}/{EVENT}")).is_some())
+    }
+
+    /// Whether VMAs carry the soft-dirty bit: a VMA that was just made has it set.
+    pub(crate) fn has_soft_dirty(&self) -> bool {
+        let mut text = String::new();
+        let read = File::open(self.root.join("proc/self/smaps")).and_then(|file| file.take(SMAPS_BYTES).read_to_string(&mut text));
+        let flags = text.lines().filter_map(|line| line.strip_prefix("VmFlags:"));
+        read.is_ok() && flags.flat_map(str::split_ascii_whitespace).any(|flag| flag == "sd")
+    }
+
+    /// Whether a device can be opened.
+    pub(crate) fn is_usable(&self, path: &str) -> bool {
+        File::open(self.root.join(path)).is_ok()
+    }
+}

@@ -1,0 +1,174 @@
+//! The probe on trees of files that stand for machines, and on this one.
+
+use super::calls::Answers;
+use super::files::Files;
+use super::{Capabilities, Host, HugePool, Need, without};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+/// A directory that goes with the value.
+struct Tree(PathBuf);
+
+impl Tree {
+    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+        let root = std::env::temp_dir().join(format!("vmaple-host-{}-{name}", std::process::id()));
+        fs::create_dir_all(&root).expect("a directory");
+        for (path, text) in files {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().expect("below the root")).expect("a directory");
+            fs::write(path, text).expect("a file");
+        }
+        Self(root)
+    }
+
+    fn host(&self, answers: Answers) -> Host {
+        Host::from(&Files::below(&self.0), answers)
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const SERVER: [(&str, &str); 20] = [
+    ("proc/sys/kernel/osrelease", "6.18.44\n"),
+    ("proc/sys/kernel/randomize_va_space", "2\n"),
+    ("proc/sys/kernel/perf_event_paranoid", "-1\n"),
+    ("proc/sys/kernel/yama/ptrace_scope", "1\n"),
+    ("proc/sys/vm/max_map_count", "1048576\n"),
+    ("proc/sys/vm/mmap_min_addr", "65536\n"),
+    ("proc/sys/vm/overcommit_memory", "2\n"),
+    ("proc/sys/vm/overcommit_ratio", "50\n"),
+    ("proc/sys/vm/overcommit_kbytes", "0\n"),
+    ("proc/sys/vm/legacy_va_layout", "1\n"),
+    ("proc/meminfo", "MemTotal: 100 kB\nCommitLimit:      2000 kB\nHugepagesize:    2048 kB\n"),
+    ("proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu la57 pku\n"),
+    ("proc/self/smaps", "1000-2000 rw-p 0 0:0 0\nVmFlags: rd wr sd \n"),
+    ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "20\n"),
+    ("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "9\n"),
+    ("sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", "2\n"),
+    ("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n"),
+    ("sys/kernel/mm/transparent_hugepage/shmem_enabled", "always within_size advise [never] deny force\n"),
+    ("sys/kernel/mm/transparent_hugepage/hpage_pmd_size", "2097152\n"),
+    ("sys/kernel/mm/transparent_hugepage/hugepages-64kB/shmem_enabled", "always [inherit] within_size advise never\n"),
+];
+
+#[test]
+fn everything_is_read() {
+    let host = Tree::new("server", &SERVER).host(Answers { has_keys: true, ..Answers::default() });
+    assert_eq!(host.release.as_deref(), Some("6.18.44"));
+    assert_eq!((host.protection_keys, host.address_bits), (16, Some(56)));
+    assert_eq!((host.max_map_count, host.mmap_min_addr), (Some(1_048_576), Some(65_536)));
+    assert_eq!((host.overcommit.mode, host.overcommit.limit_bytes), (Some(2), Some(2000 << 10)));
+    assert_eq!(host.huge_pools, [HugePool { page_bytes: 2 << 20, reserved: 20, free: 7, surplus: 0 }]);
+    assert_eq!(host.transparent.private.as_deref(), Some("madvise"));
+    assert_eq!((host.transparent.shmem.as_deref(), host.transparent.page_bytes), (Some("never"), Some(2 << 20)));
+    let [size] = &host.transparent.sizes[..] else { panic!("{:?}", host.transparent) };
+    assert_eq!((size.page_bytes, size.shmem.as_deref(), size.private.as_deref()), (64 << 10, Some("inherit"), None));
+    assert_eq!((host.legacy_va_layout, host.randomize_va_space), (Some(true), Some(2)));
+    assert_eq!((host.perf_event_paranoid, host.ptrace_scope, host.has_soft_dirty), (Some(-1), Some(1), true));
+    let has = |word: &str| host.has(word.parse().expect("a need"));
+    for word in ["keys", "hugetlb", "hugetlb:7", "thp", "aslr", "bottom_up", "la57", "ptrace", "soft_dirty", "mseal", "set_mm"] {
+        assert!(has(word), "{word}");
+    }
+    for word in ["hugetlb:8", "shmem_thp", "overcommit", "root", "cap:ipc_lock", "perf"] {
+        assert!(!has(word), "{word}");
+    }
+}
+
+/// A machine that tells nothing, and one that tells nonsense: no failure, and nothing known.
+#[test]
+fn what_is_not_told_is_unknown() {
+    let garbled: Vec<(&str, &str)> = SERVER.iter().map(|(path, _)| (*path, "[?\n")).collect();
+    for tree in [Tree::new("nothing", &[]), Tree::new("nonsense", &garbled[1..])] {
+        let mut host = tree.host(Answers::default());
+        host.huge_pools.clear();
+        host.transparent.sizes.clear();
+        assert_eq!(host, Host::default());
+        assert!(host.to_string().contains("max_map_count              unknown\n"), "{host}");
+        assert_eq!(host.first_missing([Need::Overcommit, Need::Aslr, Need::Ptrace, Need::Keys]), Some(Need::Keys));
+    }
+}
+
+/// Trace points are for those who may see raw addresses, and who can read where they are described.
+#[test]
+fn watching_faults_needs_leave_and_a_description() {
+    let described = ("sys/kernel/tracing/events/exceptions/page_fault_user/id", "190\n");
+    let level = |level| ("proc/sys/kernel/perf_event_paranoid", level);
+    let with = |capabilities| Answers { capabilities, ..Answers::default() };
+    for (files, capabilities, may) in [
+        (&[described, level("-1")][..], Capabilities::default(), true),
+        (&[described, level("2")], Capabilities::default(), false),
+        (&[described, level("2")], Capabilities::PERFMON, true),
+        (&[level("2")], Capabilities::PERFMON, false),
+        (&[level("2")], Capabilities::SYS_ADMIN, true),
+    ] {
+        let host = Tree::new("faults", files).host(with(capabilities));
+        assert_eq!(host.has(Need::Perf), may, "{files:?} {capabilities}");
+    }
+}
+
+#[test]
+fn a_refused_call_is_lacked() {
+    let refused = BTreeMap::from([(Need::Mseal, libc::ENOSYS), (Need::Keys, libc::EPERM), (Need::Userfaultfd, libc::EPERM)]);
+    let answers = Answers { has_keys: true, refused, ..Answers::default() };
+    let host = Tree::new("refused", &[]).host(answers.clone());
+    assert!(!host.has(Need::Mseal) && !host.has(Need::Keys) && !host.has(Need::Userfaultfd) && host.has(Need::Mbind));
+    assert_eq!(host.protection_keys, 16, "memory for execution alone is protected all the same");
+    assert!(Tree::new("device", &[("dev/userfaultfd", "")]).host(answers).has(Need::Userfaultfd));
+}
+
+#[test]
+fn what_is_hidden_is_lacked() {
+    let answers = Answers { has_keys: true, capabilities: Capabilities::from_bits(u64::MAX), is_root: true, ..Answers::default() };
+    let host = Tree::new("hidden", &SERVER).host(answers);
+    let words = "keys,hugetlb,thp,cap:ipc_lock, mseal,,la57";
+    let hidden = without::parse(words).expect("all are known");
+    let bare = host.clone().without(hidden.clone());
+    assert_eq!(host.first_missing(hidden.clone()), None);
+    for need in hidden {
+        assert!(!bare.has(need), "{need}");
+    }
+    assert_eq!((bare.protection_keys, bare.default_pool().map(|pool| pool.available())), (0, Some(0)));
+    assert!(bare.has(Need::Root) && bare.capabilities.contains(Capabilities::SYS_RAWIO));
+    assert_eq!((bare.address_bits, bare.transparent), (Some(56), host.transparent.clone()), "the system's own stays");
+    let ordinary = host.without(vec![Need::Root]);
+    assert_eq!((ordinary.is_root, ordinary.capabilities), (false, Capabilities::default()));
+}
+
+#[test]
+fn words_are_read_as_they_are_written_and_others_refused() {
+    for need in Need::all().chain([Need::Hugetlb(12), Need::Capability(Capabilities::SYS_RAWIO)]) {
+        assert_eq!(need.to_string().parse(), Ok(need));
+    }
+    for wrong in ["key", "Keys", "cap:", "cap:flying", "cap:ipc_lock,sys_rawio", "hugetlb:0", "hugetlb:", "keys:1", "\u{1b}"] {
+        let unknown = wrong.parse::<Need>().expect_err(wrong);
+        assert!(unknown.to_string().contains("is not one of keys, hugetlb, "), "{unknown}");
+        assert!(without::parse(&format!("keys,{wrong},thp")).is_err() || wrong.contains(','), "{wrong}");
+    }
+    assert_eq!(without::parse(""), Ok(Vec::new()));
+    assert_eq!(Capabilities::from_bits(1 << 14 | 1 << 17 | 1 << 63).to_string(), "ipc_lock,sys_rawio,63");
+    assert_eq!(Capabilities::default().to_string(), "-");
+}
+
+/// On this machine the probe agrees with what the processor's flags and the status of the process say, where they say it.
+#[test]
+fn this_machine_is_probed_once() {
+    let host = Host::as_it_is();
+    assert!(std::ptr::eq(host, Host::as_it_is()) && std::ptr::eq(Host::probe(), Host::probe()));
+    if let Ok(info) = fs::read_to_string("/proc/cpuinfo") {
+        assert_eq!(host.protection_keys == 16, info.split_ascii_whitespace().any(|word| word == "ospke"));
+    }
+    if let Ok(status) = fs::read_to_string("/proc/thread-self/status") {
+        let told = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("a line");
+        assert_eq!(format!("{:016x}", host.capabilities.bits()), told.trim());
+    }
+    if let (Some(lowest), Some(set)) = (host.lowest_address, host.mmap_min_addr) {
+        assert!(lowest >= set, "{lowest:#x} is not below {set:#x}");
+    }
+    let shown = host.to_string();
+    assert!(shown.lines().all(|line| line.len() > 27) && shown.contains("\nhas "), "{shown}");
+}
