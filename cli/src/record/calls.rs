@@ -11,10 +11,9 @@ use nix::unistd::Pid;
 
 use super::RecordError;
 use super::call::{self, Call, Source};
-use super::filter::FOREIGN;
+use super::filter::Verdict;
 use super::layout::{self, Detail};
 use super::space::Reason;
-use super::stop::{self, resume};
 use super::sys::Resume;
 use super::tracer::{SpaceId, Stage, Tracer};
 
@@ -26,16 +25,16 @@ const LOOKS: usize = 8;
 
 impl Tracer {
     /// A thread stopped at the entry of a call of the filter.
-    pub(super) fn entered(&mut self, tid: Pid) -> Result<(), RecordError> {
-        if stop::message(tid).is_some_and(|data| data == i64::from(FOREIGN)) {
+    pub(super) fn entered(&mut self, tid: Pid, verdict: Verdict) -> Result<(), RecordError> {
+        if verdict == Verdict::Foreign {
             self.notes.foreign += 1;
-            return resume(tid, Resume::Run, 0);
+            return self.resume(tid, Resume::Run, 0);
         }
         let Some(space) = self.tasks.get(&tid).and_then(|task| task.space) else {
-            return resume(tid, Resume::Run, 0);
+            return self.resume(tid, Resume::Run, 0);
         };
         let Some(state) = self.spaces.get_mut(&space) else {
-            return resume(tid, Resume::Run, 0);
+            return self.resume(tid, Resume::Run, 0);
         };
         if state.inside.is_empty() && state.waiting.is_empty() {
             return self.enter(tid, space);
@@ -56,7 +55,7 @@ impl Tracer {
         let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
         let Some(mut call) = Call::decode(registers.orig_rax.cast_signed(), arguments) else {
             self.set_stage(tid, Stage::Running);
-            resume(tid, Resume::Run, 0)?;
+            self.resume(tid, Resume::Run, 0)?;
             return self.admit(space);
         };
         match &mut call {
@@ -79,7 +78,7 @@ impl Tracer {
         if let Some(state) = self.spaces.get_mut(&space) {
             state.inside.push((tid, Instant::now()));
         }
-        resume(tid, Resume::ToCallExit, 0)
+        self.resume(tid, Resume::ToCallExit, 0)
     }
 
     /// Keeps the layout of a program that may be about to go, because afterwards it cannot be asked.
@@ -101,7 +100,7 @@ impl Tracer {
         if let Ok(registers) = ptrace::getregs(tid) {
             self.finish_call(tid, registers.rax)?;
         }
-        resume(tid, Resume::Run, 0)?;
+        self.resume(tid, Resume::Run, 0)?;
         self.leave_call(tid)
     }
 

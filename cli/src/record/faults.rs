@@ -1,9 +1,10 @@
 //! Page faults of the traced threads, as the kernel's tracepoints `exceptions:page_fault_user` and `page_fault_kernel` tell them: those of
 //! the program itself, and those of the kernel where it reads or writes the program's memory for it.
 //!
-//! Two rings per processor, inherited by all that the command starts. `tracer` comes in, early to open and then often
+//! Two rings per processor and thread, inherited by all that the command starts. `tracer` comes in, early to open and then often
 //! to drain; nobody else is called.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -72,8 +73,8 @@ struct Fields {
 }
 
 impl Faults {
-    /// Opens the rings for a stopped process and all that it will start.
-    pub(super) fn open(root: Pid) -> io::Result<Self> {
+    /// Opens the rings for the stopped threads of a process, and for all that they will start.
+    pub(super) fn open(threads: &BTreeSet<Pid>) -> io::Result<Self> {
         let folder = Folder::find()?;
         let processors = sysconf(SysconfVar::_NPROCESSORS_CONF)?;
         let processors = processors.and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
@@ -83,11 +84,11 @@ impl Faults {
             let id = id.trim().parse().map_err(|_| unreadable(event, "id", &id))?;
             let format = folder.read(event, "format")?;
             let fields = Fields::parse(&format, context).ok_or_else(|| unreadable(event, "format", &format))?;
-            for processor in 0..processors {
-                match ring(id, root, processor) {
+            for (thread, processor) in threads.iter().flat_map(|thread| (0..processors).map(move |processor| (*thread, processor))) {
+                match ring(id, thread, processor, RING_BYTES / threads.len().next_power_of_two()) {
                     Ok(sampler) => rings.push(Ring { sampler, fields }),
-                    // not running now
-                    Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
+                    // the processor does not run now, or the thread is gone
+                    Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ESRCH)) => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -119,12 +120,12 @@ impl Faults {
     }
 }
 
-fn ring(id: u64, root: Pid, processor: usize) -> io::Result<Sampler> {
-    let mut bytes = RING_BYTES;
+fn ring(id: u64, thread: Pid, processor: usize, bytes: usize) -> io::Result<Sampler> {
+    let mut bytes = bytes.max(SMALLEST_RING_BYTES);
     loop {
         let mut builder = Builder::new(Tracepoint::with_id(id));
         builder
-            .observe_pid(root.as_raw())
+            .observe_pid(thread.as_raw())
             .one_cpu(processor)
             .inherit(true)
             // the tracepoint itself is in the kernel

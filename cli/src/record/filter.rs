@@ -27,7 +27,7 @@ const STOP: u32 = 0x7ff0_0000;
 const ALLOW: u32 = 0x7fff_0000;
 
 /// What a stop carries when the call is numbered by another table than that of 64-bit programs.
-pub(super) const FOREIGN: u16 = 1;
+const FOREIGN: u16 = 1;
 
 /// The calls that change a layout, a limit, or the whole address space; `madvise` has a rule of its own.
 const CALLS: [i64; 22] = [
@@ -54,6 +54,33 @@ const CALLS: [i64; 22] = [
     libc::SYS_execve,
     libc::SYS_execveat,
 ];
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is let through.
+    Allow,
+    /// It stops, since it may change the layout.
+    Stop,
+    /// It stops, and is numbered by another table.
+    Foreign,
+}
+
+/// What the filter said with a stop.
+pub(super) fn told(message: Option<i64>) -> Verdict {
+    if message == Some(i64::from(FOREIGN)) { Verdict::Foreign } else { Verdict::Stop }
+}
+
+/// What the filter says of a call, for those who cannot be given the filter.
+pub(super) fn verdict(arch: u32, number: u64, argument_2: u64) -> Verdict {
+    if arch != ARCH_X86_64 || number >= u64::from(X32_BIT) {
+        return Verdict::Foreign;
+    }
+    let number = number.cast_signed();
+    // the filter looks at the lower half, too
+    let changes = |advice: u64| matches!(advice & 0xffff_ffff, 0..=2 | 10..=19);
+    if CALLS.contains(&number) || (number == libc::SYS_madvise && changes(argument_2)) { Verdict::Stop } else { Verdict::Allow }
+}
 
 fn statement(code: u16, k: u32) -> sock_filter {
     sock_filter { code, jt: 0, jf: 0, k }
@@ -94,7 +121,7 @@ pub(super) fn program() -> BpfProgram {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALLOW, ARCH_X86_64, FOREIGN, STOP, program};
+    use super::{ALLOW, ARCH_X86_64, FOREIGN, STOP, Verdict, program};
     use crate::trace::Advice;
 
     /// What the kernel would do with a call, by a small model of its machine.
@@ -147,5 +174,22 @@ mod tests {
     fn calls_of_other_tables_are_told_apart() {
         assert_eq!(verdict(0x4000_0003, libc::SYS_mmap, 0), STOP | u32::from(FOREIGN), "32-bit");
         assert_eq!(verdict(ARCH_X86_64, libc::SYS_mmap | 0x4000_0000, 0), STOP | u32::from(FOREIGN), "x32");
+    }
+
+    #[test]
+    fn the_recorder_judges_as_the_filter_does() {
+        for (arch, offset) in [(ARCH_X86_64, 0), (ARCH_X86_64, 0x4000_0000), (0x4000_0003, 0)] {
+            for number in 0..1000 {
+                for argument_2 in [0, 2, 3, 9, 10, 19, 20, 102] {
+                    let number = number + offset;
+                    let by_filter = match verdict(arch, number, argument_2) {
+                        ALLOW => Verdict::Allow,
+                        STOP => Verdict::Stop,
+                        _ => Verdict::Foreign,
+                    };
+                    assert_eq!(super::verdict(arch, number.cast_unsigned(), argument_2), by_filter, "{arch:#x} {number} {argument_2}");
+                }
+            }
+        }
     }
 }

@@ -219,6 +219,11 @@ pub(super) fn process_of(tid: Pid) -> Option<Pid> {
     relative(tid, "Tgid:")
 }
 
+/// Who traces a thread.
+pub(super) fn tracer_of(tid: Pid) -> Option<Pid> {
+    relative(tid, "TracerPid:")
+}
+
 /// The process that made the process of a thread.
 pub(super) fn parent_of(tid: Pid) -> Option<Pid> {
     relative(tid, "PPid:")

@@ -9,13 +9,14 @@
 use nix::unistd::Pid;
 
 use super::RecordError;
+use super::attach::Phase;
 use super::call::Call;
 use super::image::Image;
 use super::layout;
-use super::space::{Heritage, Space};
-use super::stop::{self, resume};
+use super::space::{Heritage, Origin, Space};
+use super::stop;
 use super::sys::{self, Resume};
-use super::tracer::{Stage, Task, Tracer};
+use super::tracer::{SpaceId, Stage, Task, Tracer};
 use crate::trace::{ForkOutcome, Name, Record};
 
 /// A thread that stopped before it was announced.
@@ -55,7 +56,7 @@ impl Tracer {
                 self.begin_at(child, unannounced.stop)?;
             }
         }
-        resume(tid, Resume::Run, 0)
+        self.resume(tid, Resume::Run, 0)
     }
 
     /// A thread stopped that nobody has announced.
@@ -117,25 +118,27 @@ impl Tracer {
             return Ok(());
         };
         task.stage = Stage::Running;
-        if task.space.is_none() && tid != self.root {
+        // while threads are gathered it is not known yet whose address space it is in
+        if task.space.is_none() && tid != self.root && self.phase != Phase::Gathering {
             let heritage = self.heritages.remove(&tid).unwrap_or_default();
-            self.begin_space(tid, Some(heritage));
+            self.begin_space(tid, Origin::Forked(heritage));
         }
-        resume(tid, Resume::Run, 0)
+        self.resume(tid, Resume::Run, 0)
     }
 
     /// Begins the trace of an address space that only `tid` lives in.
-    pub(super) fn begin_space(&mut self, tid: Pid, heritage: Option<Heritage>) {
+    pub(super) fn begin_space(&mut self, tid: Pid, origin: Origin) -> SpaceId {
+        let id = self.next_space;
+        self.next_space += 1;
         let Some(task) = self.tasks.get_mut(&tid) else {
-            return;
+            return id;
         };
         let number = self.programs.entry(task.process).and_modify(|number| *number += 1).or_insert(1);
         let image = Image::begin(&self.files, task.process, tid, *number);
-        let id = self.next_space;
-        self.next_space += 1;
         task.space = Some(id);
         let process = task.process;
-        self.spaces.insert(id, Space::begin(image, process, tid, &mut self.objects, heritage));
+        self.spaces.insert(id, Space::begin(image, process, tid, &mut self.objects, origin));
+        id
     }
 
     /// A process runs another program now: all its other threads are gone, and so is its address space.
@@ -170,8 +173,8 @@ impl Tracer {
                 self.admit(old)?;
             }
         }
-        self.begin_space(tid, None);
-        resume(tid, Resume::Run, 0)
+        self.begin_space(tid, Origin::Program);
+        self.resume(tid, Resume::Run, 0)
     }
 }
 

@@ -14,6 +14,7 @@
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("the program reads registers and system calls as they are on x86-64 Linux; the library does not");
 
+mod attach;
 mod call;
 mod calls;
 mod clock;
@@ -32,6 +33,7 @@ mod stop;
 mod sys;
 mod tracer;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -47,11 +49,11 @@ use image::{Ending, Files};
 use launch::Launch;
 use tracer::Tracer;
 
-/// Runs a command and records its memory maps.
+/// Runs a command, or attaches to a process, and records memory maps.
 ///
 /// Writes one trace per program that a process runs, named NAME.PID.N.trace, N counting the programs of that process.
 /// The exit status is that of the command, or 128 and the number of the signal that ended it; 127 if it could not be
-/// started.
+/// started. With --pid it is 0.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RecordArgs {
     /// Directory for the traces; made if it is not there
@@ -66,8 +68,15 @@ pub struct RecordArgs {
     /// Compress the traces
     #[arg(short = 'z', long)]
     pub gzip: bool,
+    /// Attach to this process, with all its threads, and record it from now until it ends or until Ctrl-C
+    ///
+    /// Every system call of the process stops for a moment, so it runs slower while it is recorded. A call that a thread waits in may end
+    /// with EINTR when it is attached to and let go, as with any debugger. The process goes on in any case, also when the recorder is
+    /// killed.
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..), conflicts_with = "command")]
+    pub pid: Option<i32>,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "pid", value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
@@ -91,6 +100,14 @@ pub enum RecordError {
         /// Why.
         error: io::Error,
     },
+    /// A process that runs cannot be attached to.
+    #[error("cannot attach to process {process}: {error}{hint}", hint = permission(error))]
+    Attach {
+        /// Which.
+        process: Pid,
+        /// Why.
+        error: io::Error,
+    },
     /// Something that a recording needs is not allowed or not there.
     #[error("cannot {what}: {error}")]
     Setup {
@@ -109,6 +126,14 @@ pub enum RecordError {
         /// Why.
         errno: Errno,
     },
+}
+
+/// What stands in the way where the system says no more than "not permitted".
+fn permission(error: &io::Error) -> &'static str {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return "";
+    }
+    " (it is traced already, it is another user's, or kernel.yama.ptrace_scope forbids it)"
 }
 
 /// What `record` ends with when the command could not be started, as a shell does.
@@ -130,15 +155,15 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode, RecordError> {
 }
 
 fn record(args: &RecordArgs, mask: &SigSet) -> Result<ExitCode, RecordError> {
+    if let Some(pid) = args.pid {
+        return record_running(args, Pid::from_raw(pid));
+    }
     let mut launch = launch::prepare(&args.command, mask)?;
-    let faults = if args.faults { open_faults(launch.root) } else { None };
-    let clock = Clock::start().map_err(|errno| RecordError::Setup { what: "read the clock", error: errno.into() })?;
-    let root = launch.root;
-    let files = Files { directory: args.output.clone(), suffix: if args.gzip { ".trace.gz" } else { ".trace" } };
-    let mut tracer = Tracer::new(root, clock, files);
-    tracer.snapshots = args.snapshots;
-    tracer.faults = faults;
-    let ended = tracer.run(&mut launch);
+    let mut tracer = tracer(args, launch.root)?;
+    if args.faults {
+        tracer.faults = open_faults(&BTreeSet::from([launch.root]));
+    }
+    let ended = launch.go().and_then(|()| tracer.run());
     // whatever happened, what was seen until then is kept
     tracer.end_spaces();
     if tracer.programs.is_empty() {
@@ -149,8 +174,37 @@ fn record(args: &RecordArgs, mask: &SigSet) -> Result<ExitCode, RecordError> {
     Ok(ExitCode::from(exit_code(tracer.root_status)))
 }
 
-fn open_faults(root: Pid) -> Option<Faults> {
-    match Faults::open(root) {
+/// Records a process that runs already.
+fn record_running(args: &RecordArgs, process: Pid) -> Result<ExitCode, RecordError> {
+    let mut tracer = tracer(args, process)?;
+    tracer.gather(&attach::attach(process)?);
+    let ended = follow_running(args, &mut tracer);
+    tracer.end_spaces();
+    tell(&tracer);
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// From the phase in which threads are gathered to the one in which they are let go, unless the process ends before.
+fn follow_running(args: &RecordArgs, tracer: &mut Tracer) -> Result<(), RecordError> {
+    tracer.run()?;
+    if args.faults {
+        tracer.faults = open_faults(&tracer.tasks.keys().copied().collect());
+    }
+    tracer.follow()?;
+    tracer.run()?;
+    tracer.part()
+}
+
+fn tracer(args: &RecordArgs, root: Pid) -> Result<Tracer, RecordError> {
+    let clock = Clock::start().map_err(|errno| RecordError::Setup { what: "read the clock", error: errno.into() })?;
+    let files = Files { directory: args.output.clone(), suffix: if args.gzip { ".trace.gz" } else { ".trace" } };
+    let mut tracer = Tracer::new(root, clock, files);
+    tracer.snapshots = args.snapshots;
+    Ok(tracer)
+}
+
+fn open_faults(threads: &BTreeSet<Pid>) -> Option<Faults> {
+    match Faults::open(threads) {
         Ok(faults) => Some(faults),
         Err(error) => {
             eprintln!("vmaple: page faults are not recorded: the tracepoint cannot be opened: {error}");

@@ -58,6 +58,17 @@ pub(super) struct Heritage {
     pub(super) brk: Option<u64>,
 }
 
+/// Where an address space comes from whose trace begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    /// A program has just been loaded into it.
+    Program,
+    /// It was copied from a parent's.
+    Forked(Heritage),
+    /// It has been in use for some time.
+    Running,
+}
+
 /// Why a layout is compared with what should be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -69,16 +80,18 @@ pub(super) enum Reason {
 
 impl Space {
     /// Begins the trace of an address space whose threads are all stopped: header and starting layout.
-    pub(super) fn begin(mut image: Image, process: Pid, tid: Pid, objects: &mut Objects, heritage: Option<Heritage>) -> Self {
+    pub(super) fn begin(mut image: Image, process: Pid, tid: Pid, objects: &mut Objects, origin: Origin) -> Self {
         let seen = layout::read(tid, Detail::Flags).unwrap_or_else(|error| {
             image.comment(&format!("the starting layout cannot be read: {error}"));
             Vec::new()
         });
         // what a child has at first it has from its parent
-        let inherited = if heritage.is_some() { AreaFlags::INHERITED } else { AreaFlags::EMPTY };
-        let heritage = match heritage {
-            Some(heritage) => heritage,
-            None => Heritage { mmap_base: mmap_base(&seen), brk: None },
+        let inherited = if matches!(origin, Origin::Forked(_)) { AreaFlags::INHERITED } else { AreaFlags::EMPTY };
+        let heritage = match origin {
+            Origin::Forked(heritage) => heritage,
+            Origin::Program => Heritage { mmap_base: mmap_base(&seen), brk: None },
+            // no file tells the break to the byte; the end of the heap is in the same page
+            Origin::Running => Heritage { mmap_base: mmap_base(&seen), brk: heap_end(&seen).or_else(|| layout::brk_start(tid)) },
         };
         let limits = layout::limits(tid).unwrap_or_default();
         for setting in settings(tid, heritage.mmap_base, &limits) {
@@ -94,7 +107,7 @@ impl Space {
             }));
         }
         if let Some(brk) = heritage.brk {
-            // not a call of the child: it tells where the inherited break is
+            // not a call: it tells where the break is
             image.record(&Record::Operation(Operation::Brk { addr: 0 }, Outcome::Value(brk)));
         }
         Self {
@@ -261,6 +274,11 @@ fn mmap_base(seen: &[Seen]) -> Option<u64> {
     let below = seen.get(..stack)?.iter().rev().find(|area| !area.path.starts_with(b"["))?;
     // a program without a loader has only itself below, at two thirds of all addresses at most
     (below.extent.start >= 0x7000_0000_0000).then_some(below.extent.end)
+}
+
+/// Where the heap ends.
+fn heap_end(seen: &[Seen]) -> Option<u64> {
+    seen.iter().rev().find(|area| area.path == b"[heap]").map(|area| area.extent.end)
 }
 
 fn settings(tid: Pid, mmap_base: Option<u64>, limits: &[(Resource, Limit)]) -> Vec<Setting> {

@@ -14,6 +14,8 @@ use nix::unistd::{ForkResult, Pid};
 pub(super) enum Resume {
     /// Up to the next event.
     Run,
+    /// Up to the next event or the entry of the next system call.
+    ToCall,
     /// Up to the end of the system call it is in.
     ToCallExit,
     /// Not yet: it stays stopped with its group, and events are told.
@@ -24,12 +26,20 @@ pub(super) enum Resume {
 pub(super) fn resume(tid: Pid, how: Resume, signal: i32) -> nix::Result<()> {
     let request = match how {
         Resume::Run => libc::PTRACE_CONT,
-        Resume::ToCallExit => libc::PTRACE_SYSCALL,
+        Resume::ToCall | Resume::ToCallExit => libc::PTRACE_SYSCALL,
         Resume::Listen => libc::PTRACE_LISTEN,
     };
     let (none, signal) = (0_u64, i64::from(signal));
     // SAFETY: these requests read and write no memory of this process; a thread that is not ours is an error.
     let result = unsafe { libc::ptrace(request, tid.as_raw(), none, signal) };
+    Errno::result(result).map(drop)
+}
+
+/// Lets go of a stopped thread for good, and delivers a signal unless that is 0.
+pub(super) fn detach(tid: Pid, signal: i32) -> nix::Result<()> {
+    let (none, signal) = (0_u64, i64::from(signal));
+    // SAFETY: the request reads and writes no memory of this process; a thread that is not ours is an error.
+    let result = unsafe { libc::ptrace(libc::PTRACE_DETACH, tid.as_raw(), none, signal) };
     Errno::result(result).map(drop)
 }
 

@@ -15,16 +15,18 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
+use super::RecordError;
+use super::attach::{Parked, Phase, Watch};
 use super::call::Call;
 use super::clock::Clock;
 use super::faults::Faults;
+use super::filter;
 use super::image::{Files, Report};
 use super::lifecycle::{Stop, Unannounced};
 use super::objects::Objects;
 use super::space::{Heritage, Space};
-use super::stop::{EVENT_CLONE, EVENT_EXEC, EVENT_EXIT, EVENT_FORK, EVENT_SECCOMP, EVENT_STOP, EVENT_VFORK, resume};
+use super::stop::{self, EVENT_CLONE, EVENT_EXEC, EVENT_EXIT, EVENT_FORK, EVENT_SECCOMP, EVENT_STOP, EVENT_VFORK};
 use super::sys::{self, Resume};
-use super::{RecordError, launch::Launch};
 use crate::trace::{Context, Stamp};
 
 /// How often held threads are looked after, at the least.
@@ -57,6 +59,10 @@ pub(super) struct Tracer {
     pub(super) faults: Option<Faults>,
     pub(super) reports: Vec<Report>,
     pub(super) notes: Notes,
+    pub(super) phase: Phase,
+    pub(super) watch: Watch,
+    /// Threads that stay where they stopped, in any phase but [`Phase::Following`].
+    pub(super) parked: HashMap<Pid, Parked>,
 }
 
 /// What must be told in the end.
@@ -115,13 +121,15 @@ impl Tracer {
             faults: None,
             reports: Vec::new(),
             notes: Notes::default(),
+            phase: Phase::Following,
+            watch: Watch::Filter,
+            parked: HashMap::new(),
         }
     }
 
-    /// Runs the command to its end.
-    pub(super) fn run(&mut self, launch: &mut Launch) -> Result<(), RecordError> {
+    /// Follows what is traced to its end, or to the end of a phase in which its threads are stopped.
+    pub(super) fn run(&mut self) -> Result<(), RecordError> {
         let signals = signal_descriptor()?;
-        launch.go()?;
         loop {
             loop {
                 match sys::wait_any() {
@@ -137,13 +145,17 @@ impl Tracer {
             self.drain_faults();
             self.relieve()?;
             self.relieve_witnesses()?;
+            if self.is_phase_over() {
+                return Ok(());
+            }
             self.sleep(&signals)?;
         }
     }
 
     /// Waits for a stop or a signal, but not for long.
-    fn sleep(&self, signals: &SignalFd) -> Result<(), RecordError> {
-        let failed = |errno| RecordError::Trace { what: "wait for", tid: self.root, errno };
+    fn sleep(&mut self, signals: &SignalFd) -> Result<(), RecordError> {
+        let root = self.root;
+        let failed = |errno| RecordError::Trace { what: "wait for", tid: root, errno };
         let mut watched = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let tick_ms = if self.faults.is_some() { FAULT_TICK_MS } else { TICK_MS };
         match poll(&mut watched, PollTimeout::from(tick_ms)) {
@@ -151,10 +163,13 @@ impl Tracer {
             Err(errno) => return Err(failed(errno)),
         }
         while let Some(told) = signals.read_signal().map_err(failed)? {
-            // from the terminal the command has these itself; what was sent to the recorder alone is passed on
-            let number = i32::try_from(told.ssi_signo).unwrap_or(0);
-            if let Ok(signal @ (Signal::SIGTERM | Signal::SIGHUP)) = Signal::try_from(number) {
-                match kill(self.root, signal) {
+            let Ok(signal) = Signal::try_from(i32::try_from(told.ssi_signo).unwrap_or(0)) else { continue };
+            if self.watch == Watch::EveryCall && signal != Signal::SIGCHLD {
+                // the process was there before the recorder, and has nothing to do with its end
+                self.begin_parting()?;
+            } else if let Signal::SIGTERM | Signal::SIGHUP = signal {
+                // from the terminal the command has these itself; what was sent to the recorder alone is passed on
+                match kill(root, signal) {
                     Ok(()) | Err(Errno::ESRCH) => {}
                     Err(errno) => return Err(failed(errno)),
                 }
@@ -182,16 +197,17 @@ impl Tracer {
             return self.newborn(tid);
         }
         match event {
-            EVENT_SECCOMP => self.entered(tid),
+            EVENT_SECCOMP => self.entered(tid, filter::told(stop::message(tid))),
             EVENT_FORK | EVENT_VFORK | EVENT_CLONE => self.announced(tid, event != EVENT_FORK),
             EVENT_EXEC => self.replaced(tid),
             // stopped by a signal together with its group, until it is continued
-            EVENT_STOP if signal != libc::SIGTRAP => resume(tid, Resume::Listen, 0),
-            EVENT_STOP => resume(tid, Resume::Run, 0),
+            EVENT_STOP if signal != libc::SIGTRAP => self.resume(tid, Resume::Listen, 0),
+            EVENT_STOP => self.resume(tid, Resume::Run, 0),
+            _ if signal == libc::SIGTRAP | 0x80 && self.watch == Watch::EveryCall => self.called(tid),
             _ if signal == libc::SIGTRAP | 0x80 => self.ended(tid),
             _ => {
                 let how = if task.call.is_some() { Resume::ToCallExit } else { Resume::Run };
-                resume(tid, how, signal)
+                self.resume(tid, how, signal)
             }
         }
     }

@@ -181,7 +181,7 @@ fn a_trace_that_promises_its_end_is_refused_without_it() {
         let whole = std::fs::read(&path).expect("the file");
         let read = |bytes: &[u8]| {
             std::fs::write(&path, bytes).expect("a file of our own");
-            Reader::open(&path).and_then(|reader| reader.collect::<Result<Vec<_>, _>>()).map_err(|error| error.to_string())
+            Reader::open(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(|error| error.to_string())
         };
         assert_eq!(read(&whole).expect("a good trace").len(), 3, "{name}");
         for length in 0..whole.len() {

@@ -3,6 +3,7 @@
 //! The programs are small and in C, so that they make the calls that are looked for and few others. Where tracing is
 //! not permitted these tests fail: nothing is skipped.
 
+mod attach;
 mod history;
 
 use std::path::{Path, PathBuf};

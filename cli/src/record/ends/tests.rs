@@ -10,6 +10,7 @@ use super::super::call::{Call, Known, Source};
 use super::super::clock::Clock;
 use super::super::image::{Ending, Files};
 use super::super::layout;
+use super::super::space::Origin;
 use super::super::tracer::Tracer;
 use crate::trace::{Operation, Reader};
 
@@ -19,7 +20,7 @@ const KILLED: i32 = libc::SIGKILL;
 fn recording(directory: &tempfile::TempDir) -> Tracer {
     let files = Files { directory: directory.path().to_owned(), suffix: ".trace" };
     let mut tracer = Tracer::new(Pid::this(), Clock::start().expect("a clock"), files);
-    tracer.begin_space(Pid::this(), None);
+    tracer.begin_space(Pid::this(), Origin::Program);
     let operation = Operation::Munmap { addr: 0x1000, len: 0x2000 };
     let call = Call::Known(Known { operation, source: Source::Nothing, odd: false });
     tracer.tasks.get_mut(&Pid::this()).expect("the thread").call = Some(call);

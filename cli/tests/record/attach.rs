@@ -1,0 +1,168 @@
+//! A process that runs already is recorded, and goes on whatever becomes of the recorder.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::program;
+
+/// A program that maps and unmaps when it is asked to.
+struct Served {
+    child: Child,
+    to: ChildStdin,
+    from: ChildStdout,
+}
+
+impl Served {
+    fn start(directory: &TempDir) -> Self {
+        let mut child = Command::new(program("served", directory))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program was built here");
+        let (to, from) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        let mut served = Self { child, to, from };
+        // all threads are there
+        served.work();
+        served
+    }
+
+    /// Sixty or seventy calls; returns when they are done.
+    fn work(&mut self) {
+        self.to.write_all(b"x").expect("it reads");
+        let mut byte = [0];
+        self.from.read_exact(&mut byte).expect("it answers");
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// It still works, and ends as it would have without a recorder.
+    fn ends_well(mut self) {
+        self.work();
+        drop(self.to);
+        assert_eq!(self.child.wait().expect("it ends").code(), Some(7));
+    }
+}
+
+/// A recorder that has attached.
+struct Recorder {
+    child: Child,
+    told: BufReader<ChildStderr>,
+}
+
+impl Recorder {
+    fn attach(process: Pid, options: &[&str], directory: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_vmaple"))
+            .args(["record", "--pid", &process.to_string(), "--snapshots", "1"])
+            .args(options)
+            .arg("-o")
+            .arg(directory)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut told = BufReader::new(child.stderr.take().expect("piped"));
+        let mut line = String::new();
+        while !line.contains("until it ends, or until Ctrl-C") {
+            line.clear();
+            assert_ne!(told.read_line(&mut line).expect("text"), 0, "it did not attach");
+        }
+        Self { child, told }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// Its exit code and what it said.
+    fn ended(mut self) -> (Option<i32>, String) {
+        let mut told = String::new();
+        self.told.read_to_string(&mut told).expect("text");
+        (self.child.wait().expect("it ends").code(), told)
+    }
+}
+
+fn traces(directory: &TempDir) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory.path()).expect("the directory");
+    entries.map(|entry| entry.expect("an entry").path()).collect()
+}
+
+/// The one trace of a recording replays to the kernel's layouts.
+fn replays(directory: &TempDir) -> String {
+    let paths = traces(directory);
+    assert_eq!(paths.len(), 1, "{paths:?}");
+    let output = Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("replay").args(&paths).args(["--seconds", "0"]).output();
+    let output = output.expect("the program starts");
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let text = std::fs::read_to_string(&paths[0]).expect("a plain trace");
+    assert!(text.ends_with("complete\n"));
+    text
+}
+
+fn directories() -> (TempDir, TempDir) {
+    (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"))
+}
+
+#[test]
+fn ctrl_c_lets_the_process_go() {
+    let (built, recorded) = directories();
+    let mut served = Served::start(&built);
+    let recorder = Recorder::attach(served.pid(), &["--faults"], recorded.path());
+    served.work();
+    served.work();
+    kill(recorder.pid(), Signal::SIGINT).expect("it is there");
+    let (code, told) = recorder.ended();
+    assert_eq!(code, Some(0), "{told}");
+    served.ends_well();
+    let text = replays(&recorded);
+    // two times twenty rounds of an mmap, an mprotect and one or two munmaps, and none of before or after
+    let calls = |name: &str| text.lines().filter(|line| line.starts_with('@') && line.contains(name)).count();
+    assert_eq!((calls(" mmap "), calls(" mprotect "), calls(" munmap ")), (40, 40, 60), "{text}");
+}
+
+#[test]
+fn a_recording_ends_with_its_process() {
+    let (built, recorded) = directories();
+    let served = Served::start(&built);
+    let recorder = Recorder::attach(served.pid(), &[], recorded.path());
+    served.ends_well();
+    let (code, told) = recorder.ended();
+    assert_eq!(code, Some(0), "{told}");
+    replays(&recorded);
+}
+
+#[test]
+fn a_recorder_that_is_killed_takes_nothing_with_it() {
+    let (built, recorded) = directories();
+    let mut served = Served::start(&built);
+    let recorder = Recorder::attach(served.pid(), &[], recorded.path());
+    served.work();
+    kill(recorder.pid(), Signal::SIGKILL).expect("it is there");
+    let (code, _) = recorder.ended();
+    assert_eq!(code, None);
+    served.ends_well();
+    // what it left is no whole recording, and is not taken for one
+    let output = Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("replay").args(traces(&recorded)).output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("cut short") || told.contains("the file is empty"), "{told}");
+}
+
+#[test]
+fn what_cannot_be_attached_to_is_said() {
+    let (_, recorded) = directories();
+    let output = Command::new(env!("CARGO_BIN_EXE_vmaple"))
+        .args(["record", "--pid", "1999999999", "-o"])
+        .arg(recorded.path())
+        .output()
+        .expect("the program starts");
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("cannot attach to process 1999999999") && told.contains("not found"), "{told}");
+}
