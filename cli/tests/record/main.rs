@@ -220,7 +220,7 @@ fn a_killed_program_leaves_all_its_calls() {
     let text = std::fs::read_to_string(&paths[0]).expect("the trace");
     let without = text.rfind("\nmaps\n").map_or(text.as_str(), |start| &text[..=start]);
     let cut = recording.directory.path().join("cut.trace");
-    std::fs::write(&cut, format!("{without}# the last layout could not be taken\n")).expect("a trace");
+    std::fs::write(&cut, format!("{without}# the last layout could not be taken\ncomplete\n")).expect("a trace");
     for path in [&paths[0], &cut] {
         let replayed = Command::new(env!("CARGO_BIN_EXE_vmaple")).args(["replay", "--seconds", "0"]).arg(path).output();
         let replayed = replayed.expect("the program runs");
