@@ -80,8 +80,8 @@ pub use fault::{FaultContext, FaultedVma};
 pub use lock::{Interrupt, MmLock, RawMmLock, Speculation};
 pub use map::{BudgetPolicy, Builder, Cursor, PinGuard, RangeMap, ReadGuard, Reader, WriteGuard};
 pub use mm::{
-    Advice, GuardGapPolicy, LayoutPolicy, Limits, LockAll, LockedVma, MapCountLimit, MapRequest, Mm, MmPin, MmReadGuard, MmReader, MmStats,
-    MmWriteGuard, MremapFlags, PartialEffects, Plan, Roads, UpgradePolicy, VmaGuard,
+    Advice, Capabilities, GuardGapPolicy, LayoutPolicy, Limits, LockAll, LockedVma, MapCountLimit, MapRequest, Mm, MmPin, MmReadGuard,
+    MmReader, MmStats, MmWriteGuard, MremapFlags, PartialEffects, Plan, Roads, UpgradePolicy, VmaGuard,
 };
 pub use sync::Shared;
 pub use tree::edit::{Removed, RemovedEntry};

@@ -91,7 +91,7 @@ impl Sums {
     /// `RLIMIT_MEMLOCK`, where the flags say that it is locked.
     pub(crate) fn check_locked(&self, limits: &Limits, flags: VmaFlags, pages: u64) -> Result<(), Limit> {
         let asked = if flags.contains(VmaFlags::LOCKED) { self.locked.saturating_add(pages) } else { 0 };
-        within(asked, pages_of(limits.locked_bytes), |asked_pages, limit_pages| Limit::Locked { asked_pages, limit_pages })
+        within(asked, limits.locked_pages(), |asked_pages, limit_pages| Limit::Locked { asked_pages, limit_pages })
     }
 
     /// What may be promised, where the flags say that it is.

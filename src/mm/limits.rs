@@ -1,5 +1,6 @@
 //! Limits and tunables, one value: read without a lock, replaced whole.
 
+use super::capabilities::Capabilities;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::LayoutError;
 
@@ -85,7 +86,7 @@ pub struct Limits {
     pub address_space_bytes: u64,
     /// `RLIMIT_STACK`, of each stack.
     pub stack_bytes: u64,
-    /// `RLIMIT_MEMLOCK`; unlimited for the privileged.
+    /// `RLIMIT_MEMLOCK`. It does not bind who has [`Capabilities::IPC_LOCK`].
     pub locked_bytes: u64,
     /// `RLIMIT_DATA`.
     pub data_bytes: u64,
@@ -104,6 +105,8 @@ pub struct Limits {
     pub loaded_data_bytes: u64,
     /// Where only huge pages may be.
     pub huge_pages_only: Option<Span>,
+    /// What callers may do beyond the limits; nothing unless set.
+    pub capabilities: Capabilities,
     /// How a fault gets from reading to writing.
     pub upgrade: UpgradePolicy,
     /// Where this may do better than Linux.
@@ -130,6 +133,7 @@ impl Default for Limits {
             mmap_legacy_base: 0x2aaa_aaaa_b000,
             huge_page_bytes: 2 << 20,
             loaded_data_bytes: 0,
+            capabilities: Capabilities::empty(),
             policy: LayoutPolicy::default(),
         }
     }
@@ -140,6 +144,11 @@ impl Limits {
     #[must_use]
     pub fn lowest_address(&self) -> u64 {
         self.mmap_min_addr.max(self.min_addr_floor)
+    }
+
+    /// Whether what is placed at a given address may lie there: the minimum that is built in does not count (5.3).
+    pub(crate) fn may_place_at(&self, at: u64) -> bool {
+        at >= self.mmap_min_addr || self.capabilities.contains(Capabilities::SYS_RAWIO)
     }
 
     /// How many VMAs there may be when one is to be added (5.1, 7.8).
@@ -154,7 +163,12 @@ impl Limits {
 
     /// Whether anything may be locked in memory.
     pub(crate) fn may_lock(&self) -> bool {
-        self.locked_bytes != 0
+        self.locked_bytes != 0 || self.capabilities.contains(Capabilities::IPC_LOCK)
+    }
+
+    /// How many pages may be locked in memory.
+    pub(crate) fn locked_pages(&self) -> u64 {
+        if self.capabilities.contains(Capabilities::IPC_LOCK) { u64::MAX } else { self.locked_bytes / PAGE_SIZE }
     }
 
     /// The guard gap in bytes.

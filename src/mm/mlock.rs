@@ -121,11 +121,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// `RLIMIT_MEMLOCK`; what is locked already is not counted twice.
     fn check_mlock(&self, start: u64, whole: u64, limits: &Limits) -> Result<(), Limit> {
-        if limits.locked_bytes == u64::MAX {
-            // The privileged: also what comes round is not over the limit.
-            return Ok(());
-        }
-        let (pages, limit_pages) = (whole / PAGE_SIZE, limits.locked_bytes / PAGE_SIZE);
+        let (pages, limit_pages) = (whole / PAGE_SIZE, limits.locked_pages());
         let mut asked_pages = self.sums().locked().saturating_add(pages);
         if asked_pages > limit_pages
             && let Some(last) = start.checked_add(whole).and_then(|end| end.checked_sub(1)).filter(|last| *last >= start)
@@ -156,7 +152,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if !limits.may_lock() {
             return self.nothing(Err(MlockError::MayNotLock));
         }
-        let (asked_pages, limit_pages) = (self.sums().total(), limits.locked_bytes / PAGE_SIZE);
+        let (asked_pages, limit_pages) = (self.sums().total(), limits.locked_pages());
         let (current, future) = what.flags();
         if current.is_some() && asked_pages > limit_pages {
             return self.nothing(Err(LayoutError::Limit(Limit::Locked { asked_pages, limit_pages }).into()));

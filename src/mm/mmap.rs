@@ -206,7 +206,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if !at.is_multiple_of(PAGE_SIZE) {
             return Err(MmapError::Unaligned { at });
         }
-        if at < limits.mmap_min_addr {
+        if !limits.may_place_at(at) {
             return Err(MmapError::BelowMinimum { at, minimum: limits.mmap_min_addr });
         }
         if limits.policy.guard_gap == GuardGapPolicy::Enforced

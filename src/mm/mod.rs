@@ -25,6 +25,7 @@
 
 mod accounts;
 mod brk;
+mod capabilities;
 mod fork;
 mod gap;
 mod guard;
@@ -48,6 +49,7 @@ mod sheet;
 mod state;
 mod stats;
 
+pub use capabilities::Capabilities;
 pub use guard::{LockedVma, MmReadGuard, MmWriteGuard};
 pub use limits::{GuardGapPolicy, LayoutPolicy, Limits, MapCountLimit, PartialEffects, UpgradePolicy};
 pub use lock_vma::{MmPin, VmaGuard};

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader};
 
 use nix::unistd::Pid;
 
-use crate::trace::{AreaFlags, Extent, Limit, Perm, Resource, VmCounts};
+use crate::trace::{AreaFlags, Capabilities, Extent, Limit, Perm, Resource, VmCounts};
 
 /// One area as the kernel tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,13 +185,12 @@ fn status_field(pid: Pid, number: usize) -> Option<String> {
     text.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
 }
 
-/// Whether a process may pass limits of locked memory.
-pub(super) fn may_pass_limits(pid: Pid) -> bool {
-    const CAP_IPC_LOCK: u32 = 14;
+/// The capabilities of a process that its address space asks for.
+pub(super) fn capabilities(pid: Pid) -> Capabilities {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let effective = text.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    bits.is_some_and(|bits| bits >> CAP_IPC_LOCK & 1 == 1)
+    Capabilities::from_bits(bits.unwrap_or(0)).0
 }
 
 /// The counters of an address space, in pages.

@@ -14,8 +14,8 @@ use super::image::Image;
 use super::layout::{self, Detail, Seen};
 use super::objects::Objects;
 use crate::trace::{
-    Area, AreaFlags, Expected, Extent, Limit, MapFlags, Object, Offset, Operation, Outcome, Perm, Privilege, Prot, Record, Resource,
-    Setting, Stamp, VmCounts,
+    Area, AreaFlags, Expected, Extent, Limit, MapFlags, Object, Offset, Operation, Outcome, Perm, Prot, Record, Resource, Setting, Stamp,
+    VmCounts,
 };
 
 /// Bytes of a page: that of x86-64, the one machine that is recorded.
@@ -282,7 +282,6 @@ fn heap_end(seen: &[Seen]) -> Option<u64> {
 }
 
 fn settings(tid: Pid, mmap_base: Option<u64>, limits: &[(Resource, Limit)]) -> Vec<Setting> {
-    let privilege = if layout::may_pass_limits(tid) { Privilege::Privileged } else { Privilege::Ordinary };
     let known = [
         Some(Setting::Page(PAGE)),
         Some(Setting::TaskSize(0x7fff_ffff_f000)),
@@ -293,5 +292,5 @@ fn settings(tid: Pid, mmap_base: Option<u64>, limits: &[(Resource, Limit)]) -> V
         layout::kernel_number("/proc/sys/vm/max_map_count").map(Setting::MaxMapCount),
     ];
     let limits = limits.iter().map(|(resource, limit)| Setting::Limit(*resource, *limit));
-    known.into_iter().flatten().chain(limits).chain([Setting::Privileged(privilege)]).collect()
+    known.into_iter().flatten().chain(limits).chain([Setting::Capabilities(layout::capabilities(tid))]).collect()
 }

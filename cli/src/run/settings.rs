@@ -1,8 +1,8 @@
 //! The properties that `set` gives an address space, and the library's limits that follow from them. `model` comes in.
 
 use super::space::Refusal;
-use crate::trace::{Limit, Privilege, Resource, Setting};
-use vmaple::{Limits, PAGE_SIZE};
+use crate::trace::{self, Limit, Resource, Setting};
+use vmaple::{Capabilities, Limits, PAGE_SIZE};
 
 /// Where the heap begins, if it is not said.
 pub(crate) const BRK_START: u64 = 0x5555_5558_0000;
@@ -11,28 +11,19 @@ pub(crate) const BRK_START: u64 = 0x5555_5558_0000;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     limits: Limits,
-    /// As it is set; whether it binds is the privilege's.
-    memlock: u64,
-    privilege: Privilege,
 }
 
 impl Default for Settings {
     /// Linux's on x86-64, which are the library's.
     fn default() -> Self {
-        let limits = Limits::default();
-        Self { memlock: limits.locked_bytes, limits, privilege: Privilege::Ordinary }
+        Self { limits: Limits::default() }
     }
 }
 
 impl Settings {
     /// What binds an operation.
     pub(crate) fn limits(&self) -> Limits {
-        let mut limits = self.limits.clone();
-        limits.locked_bytes = match self.privilege {
-            Privilege::Ordinary => self.memlock,
-            Privilege::Privileged => u64::MAX,
-        };
-        limits
+        self.limits.clone()
     }
 
     /// What binds an area that is put in place as it stands: nothing.
@@ -73,11 +64,17 @@ impl Settings {
                     Resource::Stack => limits.stack_bytes = bytes,
                     Resource::As => limits.address_space_bytes = bytes,
                     Resource::Data => limits.data_bytes = bytes,
-                    Resource::Memlock => self.memlock = bytes,
+                    Resource::Memlock => limits.locked_bytes = bytes,
                 }
             }
-            Setting::Privileged(privilege) => self.privilege = privilege,
+            Setting::Privileged(privilege) => limits.capabilities = capabilities_of(privilege.capabilities()),
+            Setting::Capabilities(capabilities) => limits.capabilities = capabilities_of(capabilities),
         }
         Ok(())
     }
+}
+
+/// The same in the library's words: both have Linux's numbers.
+fn capabilities_of(capabilities: trace::Capabilities) -> Capabilities {
+    Capabilities::from_bits_truncate(capabilities.bits())
 }

@@ -4,8 +4,8 @@
 
 use super::fields::{Fields, failure, number};
 use super::{
-    Access, Advice, Area, AreaFlags, Context, Expected, ForkOutcome, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object, Offset,
-    Operation, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
+    Access, Advice, Area, AreaFlags, Capabilities, Context, Expected, ForkOutcome, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object,
+    Offset, Operation, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
 };
 
 /// What stands around a line.
@@ -182,7 +182,7 @@ fn expected(fields: &mut Fields<'_>, place: Place) -> Result<Expected, TraceFaul
 
 fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
     const NAME: &str = "the name of a setting: page, task_size, mmap_min_addr, mmap_base, brk_start, guard_gap, \
-        max_map_count, limit.stack, limit.as, limit.data, limit.memlock or privileged";
+        max_map_count, limit.stack, limit.as, limit.data, limit.memlock, privileged or capabilities";
     let name = fields.next(NAME)?;
     Ok(match name {
         "page" => Setting::Page(fields.make("the bytes of a page, a power of two", |field| number(field).filter(|n| n.is_power_of_two()))?),
@@ -197,6 +197,7 @@ fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
             1 => Some(Privilege::Privileged),
             _ => None,
         })?),
+        "capabilities" => Setting::Capabilities(fields.make("`-` or capabilities like `ipc_lock,sys_rawio`", Capabilities::from_text)?),
         _ => {
             let resource = match name {
                 "limit.stack" => Resource::Stack,

@@ -34,7 +34,7 @@ pub use record::{
     Access, Area, Context, Expected, Extent, ForkOutcome, Found, Limit, Line, Offset, Outcome, Privilege, Record, Resource, Setting, Side,
     Stamp, VmCounts,
 };
-pub use words::{AreaFlags, LockAllFlags, LockFlags, MapFlags, Prot, RemapFlags};
+pub use words::{AreaFlags, Capabilities, LockAllFlags, LockFlags, MapFlags, Prot, RemapFlags};
 pub use write::{Ending, Writer};
 
 /// The first line of every trace.

@@ -2,7 +2,7 @@
 //!
 //! Only data: the reader fills it, `show` and the writer print it, `record` and `replay` work with it.
 
-use super::{AreaFlags, Errno, Name, Object, Operation, Perm};
+use super::{AreaFlags, Capabilities, Errno, Name, Object, Operation, Perm};
 
 /// One line of a trace that says something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,8 +157,10 @@ pub enum Setting {
     MaxMapCount(u64),
     /// A limit of the process.
     Limit(Resource, Limit),
-    /// Whether limits bind that a privileged caller may pass.
+    /// Whether callers may do all that the capabilities of a trace allow, or nothing of it.
     Privileged(Privilege),
+    /// Which of it they may do.
+    Capabilities(Capabilities),
 }
 
 /// What a limit is about.
@@ -183,13 +185,24 @@ pub enum Limit {
     Unlimited,
 }
 
-/// Whether the limits bind that a privileged caller may pass.
+/// Whether callers may do what others may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Privilege {
-    /// They bind.
+    /// They have no capability.
     Ordinary,
-    /// They do not.
+    /// They have all that a trace has words for.
     Privileged,
+}
+
+impl Privilege {
+    /// The capabilities that it stands for.
+    #[must_use]
+    pub const fn capabilities(self) -> Capabilities {
+        match self {
+            Self::Ordinary => Capabilities::EMPTY,
+            Self::Privileged => Capabilities::ALL,
+        }
+    }
 }
 
 /// One area of a layout.

@@ -122,6 +122,7 @@ impl Display for Setting {
             Self::Limit(Resource::Memlock, limit) => write!(f, "limit.memlock {limit}"),
             Self::Privileged(Privilege::Ordinary) => f.write_str("privileged 0"),
             Self::Privileged(Privilege::Privileged) => f.write_str("privileged 1"),
+            Self::Capabilities(capabilities) => write!(f, "capabilities {capabilities}"),
         }
     }
 }

@@ -328,6 +328,22 @@ word_set! {
 comma_list!(LockFlags: u32);
 
 word_set! {
+    /// What the callers of an address space may do beyond its limits: the capabilities of Linux that an address space asks for.
+    Capabilities: u64 {
+        /// Locks any amount of memory.
+        IPC_LOCK = 0x4000, "ipc_lock";
+        /// Maps below the lowest address.
+        SYS_RAWIO = 0x2_0000, "sys_rawio";
+    }
+}
+comma_list!(Capabilities: u64);
+
+impl Capabilities {
+    /// All that have a word.
+    pub const ALL: Self = Self::IPC_LOCK.union(Self::SYS_RAWIO);
+}
+
+word_set! {
     /// What else is known of an area.
     AreaFlags: u32 {
         /// Grows down by faults.

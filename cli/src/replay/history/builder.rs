@@ -187,7 +187,8 @@ impl Builder {
             | Setting::GuardGap(_)
             | Setting::MaxMapCount(_)
             | Setting::Limit(..)
-            | Setting::Privileged(_) => {}
+            | Setting::Privileged(_)
+            | Setting::Capabilities(_) => {}
         }
     }
 

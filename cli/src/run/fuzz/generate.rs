@@ -2,13 +2,14 @@
 //! do, a few objects mapped at offsets that fit or nearly fit, limits close to what is there. `fuzz` comes in, and shows the layout.
 
 use super::super::exact::Exact;
+use super::super::kernel::KernelSpace;
 use super::super::model::MmSpace;
 use super::super::space::Space as _;
 use super::BASE;
 use super::chance::Chance;
 use super::step::{Follow, Step};
 use crate::trace::{
-    Access, Advice, Extent, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object, Offset, Operation, Privilege, Prot, RemapFlags,
+    Access, Advice, Capabilities, Extent, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object, Offset, Operation, Prot, RemapFlags,
     Resource, Setting,
 };
 use std::ops::Range;
@@ -335,7 +336,16 @@ impl<C: Chance> Generator<C> {
             2..4 => (Resource::Data, counts.data.unwrap_or(0)),
             4..6 => (Resource::Memlock, counts.locked.unwrap_or(0)),
             6..8 => (Resource::Stack, 4),
-            _ => return Setting::Privileged(if self.one_in(2) { Privilege::Privileged } else { Privilege::Ordinary }),
+            _ => {
+                let asked = *self.of(&[
+                    Capabilities::EMPTY,
+                    Capabilities::EMPTY,
+                    Capabilities::IPC_LOCK,
+                    Capabilities::SYS_RAWIO,
+                    Capabilities::ALL,
+                ]);
+                return Setting::Capabilities(Capabilities::from_bits(asked.bits() & KernelSpace::permitted().bits()).0);
+            }
         };
         if unlimited && resource == Resource::Memlock {
             // what an ordinary process may have at most, as a rule

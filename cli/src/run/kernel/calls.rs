@@ -3,7 +3,7 @@
 use super::super::space::{Failure, Refusal, Space as _};
 use super::KernelSpace;
 use super::settings::TASK_SIZE;
-use crate::trace::{LockAllFlags, MapFlags, Object, Offset, Operation, Privilege};
+use crate::trace::{Capabilities, LockAllFlags, MapFlags, Object, Offset, Operation};
 use vmaple::PAGE_SIZE;
 
 /// What came of it.
@@ -116,13 +116,14 @@ impl KernelSpace {
     /// All of the process. What it has beside the region is not to count, neither before nor after: where what is in the region is within
     /// the limit the process has leave to lock the rest, too.
     fn lock_all(&mut self, flags: LockAllFlags) -> Result<Done, Refusal> {
-        let is_allowed = self.bounds.allows_locked(self.vm()?.total.unwrap_or(0)) && self.bounds.privilege == Privilege::Ordinary;
-        if is_allowed {
-            self.set_privilege(Privilege::Privileged)?;
+        let own = self.bounds.capabilities;
+        let is_lent = self.bounds.allows_locked(self.vm()?.total.unwrap_or(0)) && !own.contains(Capabilities::IPC_LOCK);
+        if is_lent {
+            self.set_capabilities(own.union(Capabilities::IPC_LOCK))?;
         }
         let told = self.call(libc::SYS_mlockall, [u64::from(flags.bits()), 0, 0, 0, 0, 0])?;
-        if is_allowed {
-            self.set_privilege(Privilege::Ordinary)?;
+        if is_lent {
+            self.set_capabilities(own)?;
         }
         for extents in self.outside.chunk_by(|one, next| one.end == next.start) {
             let (Some(first), Some(last)) = (extents.first(), extents.last()) else { continue };

@@ -17,7 +17,7 @@ pub(super) use release::name_another;
 
 use super::exact::Exact;
 use super::space::{Answer, Failure, Gap, OnRefusal, Refusal, Space};
-use crate::trace::{Access, Area, Context, Extent, Object, Operation, Setting, VmCounts};
+use crate::trace::{Access, Area, Capabilities, Context, Extent, Object, Operation, Setting, VmCounts};
 use proc::ProcFiles;
 use settings::Bounds;
 use std::cell::RefCell;
@@ -153,7 +153,7 @@ impl KernelSpace {
 impl Space for KernelSpace {
     fn begin() -> Result<Self, Refusal> {
         let host = |error: io::Error| Refusal::Host(format!("no process for the system calls: {error}"));
-        settings::read_privileges().map_err(host)?;
+        settings::read_capabilities().map_err(host)?;
         let worker = Worker::start().map_err(host)?;
         let files = ProcFiles::open(worker.pid()).map_err(host)?;
         let mut space = Self {
@@ -176,7 +176,7 @@ impl Space for KernelSpace {
         space.page_at = space.arrange("the page", libc::SYS_mmap, [0, vmaple::PAGE_SIZE, prot, flags, space.page, 0])?;
         // its stack is as deep as it needs, and what it counts is settled
         space.survey()?;
-        space.set_privilege(crate::trace::Privilege::Ordinary)?;
+        space.set_capabilities(Capabilities::EMPTY)?;
         space.set_limits()?;
         Ok(space)
     }

@@ -3,7 +3,7 @@
 
 use super::super::space::Refusal;
 use super::KernelSpace;
-use crate::trace::{self, Extent, Limit, Privilege, Setting, VmCounts};
+use crate::trace::{self, Capabilities, Extent, Limit, Setting, VmCounts};
 use nix::unistd::Pid;
 use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
@@ -21,31 +21,33 @@ const GUARD_GAP_PAGES: u64 = 256;
 /// The last word of what `PR_SET_MM_MAP` is told: no auxiliary vector of 0 bytes, and -1, no file.
 const NO_FILE_NO_AUXV: u64 = 0xffff_ffff_0000_0000;
 
-/// The number of the capability to lock memory.
-const CAP_IPC_LOCK: u32 = 14;
+/// The choices of capabilities that a scenario has.
+const CHOICES: [Capabilities; 4] = [Capabilities::EMPTY, Capabilities::IPC_LOCK, Capabilities::SYS_RAWIO, Capabilities::ALL];
 
-/// What `capset` is told, once for each privilege, in the form of its version 3. It is there before the first worker is, and so in the same
-/// place in each.
+/// What `capset` is told, in the form of its version 3: once for each choice. It is there before the first worker is, and so it is in the
+/// same place in each.
 struct Sets {
     header: [u32; 2],
-    ordinary: [u32; 6],
-    privileged: [u32; 6],
+    choices: [[u32; 6]; CHOICES.len()],
+    /// What a worker may choose from.
+    permitted: Capabilities,
 }
 
 static SETS: OnceLock<Sets> = OnceLock::new();
 
-/// Reads the capabilities that workers will have.
-pub(super) fn read_privileges() -> io::Result<()> {
+/// Reads the capabilities that workers may have.
+pub(super) fn read_capabilities() -> io::Result<()> {
     let own = rustix::thread::capabilities(None)?;
     let bits = |set: CapabilitySet| (set.bits() & 0xffff_ffff, set.bits() >> 32);
     let half = |word: u64| u32::try_from(word).unwrap_or(0);
-    let data = |effective: CapabilitySet| {
-        let (effective, permitted) = (bits(effective), bits(own.permitted));
+    let set_of = |capabilities: Capabilities| CapabilitySet::from_bits_truncate(capabilities.bits());
+    let (permitted, others) = (own.permitted, own.effective - set_of(Capabilities::ALL));
+    let choices = CHOICES.map(|capabilities| {
+        let (effective, permitted) = (bits(others | set_of(capabilities) & permitted), bits(permitted));
         [half(effective.0), half(permitted.0), 0, half(effective.1), half(permitted.1), 0]
-    };
-    let more = CapabilitySet::IPC_LOCK | CapabilitySet::SYS_RAWIO;
-    let sets = Sets { header: [0x2008_0522, 0], ordinary: data(own.effective - more), privileged: data(own.permitted) };
-    _ = SETS.set(sets);
+    });
+    let permitted = Capabilities::from_bits(permitted.bits()).0;
+    _ = SETS.set(Sets { header: [0x2008_0522, 0], choices, permitted });
     Ok(())
 }
 
@@ -56,7 +58,7 @@ pub(super) struct Bounds {
     data: u64,
     stack: u64,
     memlock: u64,
-    pub(super) privilege: Privilege,
+    pub(super) capabilities: Capabilities,
     pub(super) brk_start: Option<u64>,
     /// What the process has beside the region, in bytes.
     base_total: u64,
@@ -66,8 +68,8 @@ pub(super) struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         let none = u64::MAX;
-        let (stack, memlock, privilege) = (8 << 20, 8 << 20, Privilege::Ordinary);
-        Self { address_space: none, data: none, stack, memlock, privilege, brk_start: None, base_total: 0, base_data: 0 }
+        let (stack, memlock, capabilities) = (8 << 20, 8 << 20, Capabilities::EMPTY);
+        Self { address_space: none, data: none, stack, memlock, capabilities, brk_start: None, base_total: 0, base_data: 0 }
     }
 }
 
@@ -125,7 +127,8 @@ impl KernelSpace {
                 }
                 self.set_limits()
             }
-            Setting::Privileged(privilege) => self.set_privilege(privilege),
+            Setting::Privileged(privilege) => self.set_capabilities(privilege.capabilities()),
+            Setting::Capabilities(capabilities) => self.set_capabilities(capabilities),
         }
     }
 
@@ -184,19 +187,22 @@ impl KernelSpace {
         Ok(())
     }
 
-    /// Gives the process the capabilities of one, or takes them. That it may lock is what they are asked for.
-    pub(super) fn set_privilege(&mut self, privilege: Privilege) -> Result<(), Refusal> {
+    /// The capabilities that a process can have here.
+    pub(in crate::run) fn permitted() -> Capabilities {
+        SETS.get().map_or(Capabilities::EMPTY, |sets| sets.permitted)
+    }
+
+    /// Gives the process these capabilities, and takes the others that a scenario can name.
+    pub(super) fn set_capabilities(&mut self, capabilities: Capabilities) -> Result<(), Refusal> {
         let Some(sets) = SETS.get() else { return Err(Refusal::Host("the capabilities were not read".to_owned())) };
-        let data = match privilege {
-            Privilege::Ordinary => &sets.ordinary,
-            Privilege::Privileged => &sets.privileged,
-        };
-        if privilege == Privilege::Privileged && data[0] & 1 << CAP_IPC_LOCK == 0 {
-            return Err(Refusal::Host("no process has privileges here".to_owned()));
+        if !sets.permitted.contains(capabilities) {
+            return Err(Refusal::Host(format!("no process has the capabilities {capabilities} here, but {}", sets.permitted)));
         }
+        let choice = CHOICES.iter().zip(&sets.choices).find(|(choice, _)| **choice == capabilities).map(|(_, data)| data);
+        let Some(data) = choice else { return Err(Refusal::Host(format!("{capabilities} is no choice of capabilities"))) };
         let [header, data] = [sets.header.as_ptr() as u64, data.as_ptr() as u64];
         self.arrange("capset", libc::SYS_capset, [header, data, 0, 0, 0, 0])?;
-        self.bounds.privilege = privilege;
+        self.bounds.capabilities = capabilities;
         Ok(())
     }
 }

@@ -3,8 +3,9 @@
 use quickcheck::{Arbitrary, Gen};
 
 use crate::trace::{
-    Access, Advice, Area, AreaFlags, Context, Errno, Expected, Extent, ForkOutcome, Found, Limit, LockAllFlags, LockFlags, MapFlags, Name,
-    Object, Offset, Operation, Outcome, Perm, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, VmCounts,
+    Access, Advice, Area, AreaFlags, Capabilities, Context, Errno, Expected, Extent, ForkOutcome, Found, Limit, LockAllFlags, LockFlags,
+    MapFlags, Name, Object, Offset, Operation, Outcome, Perm, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp,
+    VmCounts,
 };
 
 /// Records in an order that a trace may have.
@@ -191,7 +192,7 @@ fn operation(g: &mut Gen) -> Operation {
 
 fn setting(g: &mut Gen) -> Setting {
     let value = number(g);
-    match u8::arbitrary(g) % 9 {
+    match u8::arbitrary(g) % 10 {
         0 => Setting::Page(1 << (value % 64)),
         1 => Setting::TaskSize(value),
         2 => Setting::MmapMinAddr(value),
@@ -200,6 +201,7 @@ fn setting(g: &mut Gen) -> Setting {
         5 => Setting::GuardGap(value),
         6 => Setting::MaxMapCount(value),
         7 => Setting::Privileged(if bool::arbitrary(g) { Privilege::Privileged } else { Privilege::Ordinary }),
+        8 => Setting::Capabilities(Capabilities::from_bits(u64::arbitrary(g)).0),
         _ => {
             let resource = [Resource::Stack, Resource::As, Resource::Data, Resource::Memlock];
             let limit = maybe(g, |_| value).map_or(Limit::Unlimited, Limit::Bytes);

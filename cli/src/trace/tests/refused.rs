@@ -40,6 +40,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("set pages 1", "`pages`", "the name of a setting"),
     ("set page 4095", "`4095`", "a power of two"),
     ("set privileged 2", "`2`", "0 or 1"),
+    ("set capabilities root", "`root`", "capabilities like `ipc_lock,sys_rawio`"),
+    ("set capabilities ipc_lock,ipc_lock", "`ipc_lock,ipc_lock`", "capabilities like `ipc_lock,sys_rawio`"),
     ("set limit.stack -1", "`-1`", "`unlimited`"),
     ("area 2000-1000 rw-p - anon -", "`2000-1000`", "START below END"),
     ("area 2000-2000 rw-p - anon -", "`2000-2000`", "START below END"),
