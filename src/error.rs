@@ -2,11 +2,13 @@
 //! give, and hands ownership back where something was given.
 
 mod fault;
+mod key;
 mod layout;
 mod mm;
 mod splice;
 
 pub use fault::{ExpandError, Fault, Limit, SegvCode, Signal};
+pub use key::{PkeyAllocError, PkeyFreeError};
 pub use layout::{BrkError, LayoutError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError};
 pub use mm::{LockVmaError, MapCause, MapError, WaitError};
 pub use splice::{SpliceCause, SpliceError};
@@ -23,6 +25,7 @@ mod errno {
     pub(super) const EBUSY: i32 = 16;
     pub(super) const EEXIST: i32 = 17;
     pub(super) const EINVAL: i32 = 22;
+    pub(super) const ENOSPC: i32 = 28;
     pub(super) const EDEADLK: i32 = 35;
     pub(super) const EFAULT: i32 = 14;
     pub(super) const EACCES: i32 = 13;

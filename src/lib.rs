@@ -61,6 +61,7 @@ mod shape;
 mod addr;
 mod error;
 mod fault;
+mod key;
 mod lock;
 mod map;
 mod mm;
@@ -73,15 +74,16 @@ pub use addr::{Access, PAGE_SIZE, Span};
 pub use error::{
     BrkError, BuildCause, BuildError, EditError, ExpandError, ExtendError, Fault, GapError, InsertCause, InsertError, Interrupted,
     LayoutError, Limit, LockVmaError, MadviseError, MapCause, MapError, MlockError, MmapError, MprotectError, MremapError, MsealError,
-    MunmapError, RangeError, Rejected, ReplaceError, ResourceError, SegvCode, Signal, SpliceCause, SpliceError, SynchronizeError,
-    WaitError,
+    MunmapError, PkeyAllocError, PkeyFreeError, RangeError, Rejected, ReplaceError, ResourceError, SegvCode, Signal, SpliceCause,
+    SpliceError, SynchronizeError, WaitError,
 };
 pub use fault::{FaultContext, FaultedVma};
+pub use key::{KeyDenial, KeyRights, KeyedAccess, ProtectionKey};
 pub use lock::{Interrupt, MmLock, RawMmLock, Speculation};
 pub use map::{BudgetPolicy, Builder, Cursor, PinGuard, RangeMap, ReadGuard, Reader, WriteGuard};
 pub use mm::{
-    Advice, Capabilities, GuardGapPolicy, LayoutPolicy, Limits, LockAll, LockedVma, MapCountLimit, MapRequest, Mm, MmPin, MmReadGuard,
-    MmReader, MmStats, MmWriteGuard, MremapFlags, PartialEffects, Plan, Roads, UpgradePolicy, VmaGuard,
+    Advice, Capabilities, GuardGapPolicy, KeyChange, LayoutPolicy, Limits, LockAll, LockedVma, MapCountLimit, MapRequest, Mm, MmPin,
+    MmReadGuard, MmReader, MmStats, MmWriteGuard, MremapFlags, PartialEffects, Plan, Roads, UpgradePolicy, VmaGuard,
 };
 pub use sync::Shared;
 pub use tree::edit::{Removed, RemovedEntry};

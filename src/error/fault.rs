@@ -3,6 +3,7 @@
 use super::mm::WaitError;
 use super::{ExtendError, Interrupted, ResourceError, errno};
 use crate::addr::{Access, Span};
+use crate::key::ProtectionKey;
 use core::fmt;
 
 /// A limit that what was asked for would exceed. Units are in the names.
@@ -199,6 +200,7 @@ impl Signal {
         match self {
             Self::Segv(SegvCode::MapErr) => 1,
             Self::Segv(SegvCode::AccErr) => 2,
+            Self::Segv(SegvCode::PkuErr { .. }) => 4,
         }
     }
 }
@@ -211,6 +213,11 @@ pub enum SegvCode {
     MapErr,
     /// `SEGV_ACCERR`: what is mapped there does not allow it.
     AccErr,
+    /// `SEGV_PKUERR`: the thread has no right to the protection key of what is mapped there (8.6).
+    PkuErr {
+        /// The key (`si_pkey`).
+        key: ProtectionKey,
+    },
 }
 
 /// Why a fault found no VMA, or may not use it. Nothing is held.
@@ -231,6 +238,17 @@ pub enum Fault {
         /// The VMA.
         vma: Span,
     },
+    /// The thread has no right to the VMA's protection key (8.6), whatever the VMA itself allows.
+    DeniedByKey {
+        /// The address.
+        at: u64,
+        /// What was to be done.
+        access: Access,
+        /// The VMA.
+        vma: Span,
+        /// Its key.
+        key: ProtectionKey,
+    },
     /// A stack is there that could grow, and it may not: a guard gap, a limit, the lowest address (1.8).
     Growth(ExpandError),
     /// A wait was interrupted: the thread is being killed (1.1, 1.6).
@@ -245,20 +263,21 @@ impl Fault {
     #[must_use]
     pub const fn errno(&self) -> i32 {
         match self {
-            Self::Unmapped { .. } | Self::Denied { .. } => errno::EFAULT,
+            Self::Unmapped { .. } | Self::Denied { .. } | Self::DeniedByKey { .. } => errno::EFAULT,
             Self::Growth(error) => error.errno(),
             Self::Interrupted => errno::EINTR,
             Self::WouldBlock => errno::EAGAIN,
         }
     }
 
-    /// The signal that answers it: `SEGV_ACCERR` for a denied access, `SEGV_MAPERR` where nothing is mapped, whatever kept a stack from
+    /// The signal that answers it: `SEGV_ACCERR` for a denied access, `SEGV_PKUERR` where a key denies it, `SEGV_MAPERR` where nothing is mapped, whatever kept a stack from
     /// growing there. None where nothing was found out: who was interrupted dies of that, and who must not block asks otherwise.
     #[must_use]
     pub const fn signal(&self) -> Option<Signal> {
         match self {
             Self::Unmapped { .. } | Self::Growth(_) => Some(Signal::Segv(SegvCode::MapErr)),
             Self::Denied { .. } => Some(Signal::Segv(SegvCode::AccErr)),
+            Self::DeniedByKey { key, .. } => Some(Signal::Segv(SegvCode::PkuErr { key: *key })),
             Self::Interrupted | Self::WouldBlock => None,
         }
     }
@@ -269,6 +288,9 @@ impl fmt::Display for Fault {
         match self {
             Self::Unmapped { at } => write!(f, "nothing is mapped at {at:#x}"),
             Self::Denied { at, access, vma } => write!(f, "the VMA {vma} does not allow to {access} at {at:#x}"),
+            Self::DeniedByKey { at, access, vma, key } => {
+                write!(f, "the thread may not {access} at {at:#x}: it has no right to the key {key} of the VMA {vma}")
+            }
             Self::Growth(error) => error.fmt(f),
             Self::Interrupted => WaitError::Interrupted.fmt(f),
             Self::WouldBlock => WaitError::WouldBlock.fmt(f),

@@ -236,6 +236,11 @@ operation_error! {
             /// The flags, as bits.
             bits: u64,
         } => EINVAL, "{bits:#x} is no protection";
+        /// The protection key is not allocated, is the execute-only key, or is none (8.4).
+        Key {
+            /// Its number.
+            key: i32,
+        } => EINVAL, "the protection key {key} may not be given: it is not allocated, or is the execute-only key";
         /// Nothing is mapped there.
         Gap {
             /// The first such address.

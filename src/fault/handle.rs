@@ -1,8 +1,9 @@
 //! The whole road of a fault: the VMA's own lock if that is enough, the mm lock if not, and whether the access is allowed.
 
 use super::FaultContext;
-use crate::addr::{Access, Span};
+use crate::addr::Span;
 use crate::error::Fault;
+use crate::key::KeyedAccess;
 use crate::lock::{MmLock, RawMmLock};
 use crate::mm::{LockedVma, Mm, MmReader, Road, VmaGuard};
 use crate::vma::{VmaFlags, VmaRecord};
@@ -53,7 +54,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// Finds the VMA of a fault and sees whether it allows the access: under the VMA's own lock where that can be, else by
     /// [`find_vma_for_fault`](Self::find_vma_for_fault), which grows stacks (1.14).
     ///
-    /// The access is judged when the VMA is locked, never before.
+    /// The access is judged when the VMA is locked, never before: by the VMA's flags, and by the thread's rights to its protection key (8.6).
+    /// An [`Access`](crate::Access) alone is made with the default rights; [`Access::with_rights`](crate::Access::with_rights) says others.
     ///
     /// # Concurrency
     /// Where the VMA is mapped and no writer is at *it*, takes no mm lock and never waits, whatever writers do elsewhere. Otherwise as
@@ -75,20 +77,20 @@ impl<P, L: RawMmLock> Mm<P, L> {
     pub fn handle_fault(
         &self,
         address: u64,
-        access: Access,
+        access: impl Into<KeyedAccess>,
         context: FaultContext<'_, L::Interrupt>,
     ) -> Result<FaultedVma<'_, P, L>, Fault> {
         match self.lock_vma(address) {
-            Ok(vma) => self.judge_locked(vma, address, access),
+            Ok(vma) => self.judge_locked(vma, address, access.into()),
             // Neither busy nor absent is proof.
-            Err(_) => self.handle_fault_slow(address, access, context),
+            Err(_) => self.handle_fault_slow(address, access.into(), context),
         }
     }
 
     #[inline]
-    fn judge_locked<'m>(&self, vma: VmaGuard<'m, P, L>, address: u64, access: Access) -> Result<FaultedVma<'m, P, L>, Fault> {
+    fn judge_locked<'m>(&self, vma: VmaGuard<'m, P, L>, address: u64, access: KeyedAccess) -> Result<FaultedVma<'m, P, L>, Fault> {
         self.note(Road::PerVma);
-        judge(vma.flags(), vma.span(), address, access)?;
+        self.judge(vma.flags(), vma.span(), address, access)?;
         Ok(FaultedVma::PerVma(vma))
     }
 
@@ -96,12 +98,30 @@ impl<P, L: RawMmLock> Mm<P, L> {
     fn handle_fault_slow(
         &self,
         address: u64,
-        access: Access,
+        access: KeyedAccess,
         context: FaultContext<'_, L::Interrupt>,
     ) -> Result<FaultedVma<'_, P, L>, Fault> {
         let vma = self.find_vma_for_fault(address, context)?;
-        judge(vma.flags(), vma.span(), address, access)?;
+        self.judge(vma.flags(), vma.span(), address, access)?;
         Ok(FaultedVma::Mm(vma))
+    }
+
+    /// Whether a VMA that is locked allows the access, and the thread's rights to its key do.
+    #[inline]
+    fn judge(&self, flags: VmaFlags, vma: Span, address: u64, access: KeyedAccess) -> Result<(), Fault> {
+        // Nearly always: key 0, to which all threads have all rights.
+        let is_plain = !flags.intersects(VmaFlags::PKEY_MASK) && access.rights.allow_key_zero();
+        if is_plain && flags.allows(access.access) { Ok(()) } else { self.judge_slow(flags, vma, address, access) }
+    }
+
+    #[inline(never)]
+    fn judge_slow(&self, flags: VmaFlags, vma: Span, address: u64, access: KeyedAccess) -> Result<(), Fault> {
+        let (KeyedAccess { access, rights }, key) = (access, flags.pkey());
+        // The key comes first, as in Linux: that tells which signal it is.
+        if !rights.allows(key, access, self.execute_only_key()) {
+            return Err(Fault::DeniedByKey { at: address, access, vma, key });
+        }
+        if flags.allows(access) { Ok(()) } else { Err(Fault::Denied { at: address, access, vma }) }
     }
 }
 
@@ -117,9 +137,10 @@ impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
     pub fn handle_fault(
         &mut self,
         address: u64,
-        access: Access,
+        access: impl Into<KeyedAccess>,
         context: FaultContext<'_, L::Interrupt>,
     ) -> Result<FaultedVma<'m, P, L>, Fault> {
+        let access = access.into();
         if let Ok(vma) = self.lock_vma(address) {
             return self.mm().judge_locked(vma, address, access);
         }
@@ -127,10 +148,4 @@ impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
         self.rest();
         self.mm().handle_fault_slow(address, access, context)
     }
-}
-
-/// Whether a VMA that is locked allows the access.
-#[inline]
-fn judge(flags: VmaFlags, vma: Span, address: u64, access: Access) -> Result<(), Fault> {
-    if flags.allows(access) { Ok(()) } else { Err(Fault::Denied { at: address, access, vma }) }
 }

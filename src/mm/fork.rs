@@ -1,5 +1,6 @@
 //! The child's address space, and the end of one: Linux's `fork` (5.28) and `exit`.
 
+use super::keys::Keys;
 use super::plan::Words;
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
@@ -15,7 +16,7 @@ const AHEAD: usize = 8;
 
 impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Makes the address space of a child: VMAs with `DONTCOPY` are not in it, nothing is locked in memory, `WIPEONFORK` brings no owner
-    /// of private pages along; limits and heap are the same. Private pages have owners that share with the parent's (5.9).
+    /// of private pages along; limits, heap and protection keys are the same. Private pages have owners that share with the parent's (5.9).
     ///
     /// # Concurrency
     /// Each VMA is write-locked before it is copied (3.13), and waited for.
@@ -73,6 +74,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         child.pages.set(sums);
         let state = &self.mm().state;
         child.state.set_heap(state.brk_start(), state.brk());
+        child.state.set_keys(state.keys());
         Ok(child)
     }
 
@@ -81,10 +83,11 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// # Errors
     /// [`LayoutError`]: memory; nothing has changed then.
     pub fn exit(&mut self) -> Result<(), LayoutError> {
-        let words = Words { brk: Some(self.mm().state.brk_start()), locks_future: Some(VmaFlags::empty()) };
+        let words = Words { brk: Some(self.mm().state.brk_start()), locks_future: Some(VmaFlags::empty()), keys: None };
         let limits = self.mm().limits_now();
         let plan = self.plan::<LayoutError>(Span::ALL, &limits, Patience::Forever, |sheet| {
             sheet.words = words;
+            sheet.keys = Keys::default();
             sheet.take_out(0..sheet.parts.len())
         });
         plan.commit().map(|_| ())

@@ -5,6 +5,7 @@ use super::kept::Kept;
 use super::{Mm, Record};
 use crate::addr::Span;
 use crate::error::{ExpandError, ExtendError, WaitError};
+use crate::key::KeyRights;
 use crate::lock::{MmLock, RawMmLock};
 use crate::map::{ReadGuard, WriteGuard};
 use crate::sync::Shared;
@@ -227,11 +228,40 @@ pub struct MmWriteGuard<'m, P = (), L: RawMmLock = MmLock> {
     pub(super) guard: WriteGuard<'m, Record<P>, L>,
     /// The mm's write sequence in this hold: the number of its marks.
     sequence: u64,
+    /// The calling thread's rights to protection keys.
+    key_rights: KeyRights,
 }
 
 impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     pub(super) fn new(mm: &'m Mm<P, L>, guard: WriteGuard<'m, Record<P>, L>) -> Self {
-        Self { mm, guard, sequence: mm.map.write_sequence() }
+        Self { mm, guard, sequence: mm.map.write_sequence(), key_rights: KeyRights::ALL }
+    }
+
+    /// Says which rights to protection keys the thread has for which operations are made under this guard: what they bring in (`mlock`,
+    /// `MAP_POPULATE`) is read or written with these rights (8.7). Without it they are the default ones.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{KeyDenial, KeyRights, Limits, MapRequest, Mm, RangeMap, VmaFlags, VmaSpec};
+    /// let mut limits = Limits::default();
+    /// limits.protection_keys = 16;
+    /// let mm: Mm = Mm::with(RangeMap::builder(), limits);
+    /// let mut writer = mm.write();
+    /// let at = writer.mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(VmaFlags::READ)))?;
+    /// let key = writer.pkey_alloc(KeyDenial::ACCESS)?;
+    /// writer.pkey_mprotect(at, 0x1000, VmaFlags::READ, key)?;
+    /// writer.set_key_rights(KeyRights::default().with(key, KeyDenial::ACCESS));
+    /// assert_eq!(writer.mlock(at, 0x1000).map_err(|error| error.errno()), Err(12)); // ENOMEM
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_key_rights(&mut self, rights: KeyRights) {
+        self.key_rights = rights;
+    }
+
+    /// Returns the rights that [`set_key_rights`](Self::set_key_rights) gave.
+    #[must_use]
+    pub fn key_rights(&self) -> KeyRights {
+        self.key_rights
     }
 
     questions!();

@@ -3,6 +3,7 @@
 use super::capabilities::Capabilities;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::LayoutError;
+use crate::key::ProtectionKey;
 
 /// Whether a fault that must grow a stack tries to upgrade its read hold before it drops it: a switch for measurements. What comes of
 /// the fault is the same (1.5, 1.6).
@@ -103,6 +104,9 @@ pub struct Limits {
     pub huge_page_bytes: u64,
     /// What of `RLIMIT_DATA` is taken by data that the program was loaded with, for `brk`.
     pub loaded_data_bytes: u64,
+    /// How many protection keys the machine has, at most 16: 16 on x86-64 with `pku` and `ospke` in /proc/cpuinfo. 0 means that it has none
+    /// (8.1).
+    pub protection_keys: u8,
     /// Where only huge pages may be.
     pub huge_pages_only: Option<Span>,
     /// What callers may do beyond the limits; nothing unless set.
@@ -134,6 +138,7 @@ impl Default for Limits {
             huge_page_bytes: 2 << 20,
             loaded_data_bytes: 0,
             capabilities: Capabilities::empty(),
+            protection_keys: 0,
             policy: LayoutPolicy::default(),
         }
     }
@@ -169,6 +174,11 @@ impl Limits {
     /// How many pages may be locked in memory.
     pub(crate) fn locked_pages(&self) -> u64 {
         if self.capabilities.contains(Capabilities::IPC_LOCK) { u64::MAX } else { self.locked_bytes / PAGE_SIZE }
+    }
+
+    /// Whether the machine has this protection key.
+    pub(crate) fn has_key(&self, key: ProtectionKey) -> bool {
+        key.number() < self.protection_keys
     }
 
     /// The guard gap in bytes.

@@ -1,13 +1,16 @@
 //! Mapping: Linux's `mmap` (5.1 to 5.6), in its order.
 
 use super::MmWriteGuard;
-use super::limits::{GuardGapPolicy, Limits};
+use super::keys::Keys;
+use super::limits::{GuardGapPolicy, Limits, PartialEffects};
 use super::mlock::NEVER_LOCKED;
+use super::pkey_mprotect::ExecAlone;
 use super::place::round_hint;
-use super::plan::{Plan, touched};
+use super::plan::{Plan, Words, touched};
 use super::sheet::{Room, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::MmapError;
+use crate::key::ProtectionKey;
 use crate::lock::RawMmLock;
 use crate::vma::{Backing, Patience, Payload, VmaFlags, VmaSpec};
 
@@ -35,6 +38,7 @@ pub struct MapRequest<P = ()> {
     pub(super) spec: VmaSpec<P>,
     pub(super) address: Address,
     pub(super) populate: Populate,
+    pub(super) exec_alone: ExecAlone,
 }
 
 /// Where a mapping is to be.
@@ -59,9 +63,10 @@ impl<P> MapRequest<P> {
     /// So many bytes of that (rounded up to whole pages), anywhere.
     ///
     /// The flags of the specification are those of the VMA: what may be done, `SHARED`, `GROWSDOWN`, `LOCKED`, `NORESERVE`, ... All `MAY`
-    /// flags are added, unless it has some.
+    /// flags are added, unless it has some. The protection key is not the specification's to say: it is 0, or, where `EXEC` alone is
+    /// allowed, the execute-only key (8.2).
     pub const fn of_len(len: u64, spec: VmaSpec<P>) -> Self {
-        Self { len, spec, address: Address::Hint(0), populate: Populate::Later }
+        Self { len, spec, address: Address::Hint(0), populate: Populate::Later, exec_alone: ExecAlone::Unreadable }
     }
 
     /// There, if that is free; else anywhere (5.2).
@@ -87,13 +92,25 @@ impl<P> MapRequest<P> {
         self.populate = Populate::Now;
         self
     }
+
+    /// `EXEC` alone does not give it the execute-only key: what Linux does where more than `PROT_EXEC` is asked for that is no access.
+    pub fn readable(mut self) -> Self {
+        self.exec_alone = ExecAlone::Readable;
+        self
+    }
+}
+
+impl<P> MapRequest<P> {
+    fn asks_for_execute_only(&self) -> bool {
+        self.spec.flags.is_exec_alone() && self.exec_alone == ExecAlone::Unreadable
+    }
 }
 
 /// How long a file can be (`MAX_LFS_FILESIZE`).
 const MAX_FILE_BYTES: u64 = i64::MAX.cast_unsigned();
 
 /// Flags with what Linux adds where a mapping is made.
-fn complete(mut flags: VmaFlags, backing: Backing) -> VmaFlags {
+fn complete(mut flags: VmaFlags, key: ProtectionKey, backing: Backing) -> VmaFlags {
     let may = VmaFlags::MAYREAD | VmaFlags::MAYWRITE | VmaFlags::MAYEXEC;
     if !flags.intersects(may) {
         flags |= may;
@@ -103,7 +120,7 @@ fn complete(mut flags: VmaFlags, backing: Backing) -> VmaFlags {
     } else {
         flags |= VmaFlags::MAYWRITE;
     }
-    flags | account_of(flags, backing)
+    flags.with_pkey(key) | account_of(flags, backing)
 }
 
 /// Private and writable pages are promised, unless it is said that they are not.
@@ -130,16 +147,28 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// The same, planned.
     pub fn plan_mmap(&mut self, request: &MapRequest<P>, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MmapError, L> {
         let limits = self.mm().limits_now();
-        let (span, flags) = match self.check_mmap(request, &limits) {
+        let mut keys = self.mm().state.keys();
+        let (span, flags) = match self.check_mmap(request, &mut keys, &limits) {
             Ok(checked) => checked,
-            Err(error) => return self.nothing(Err(error)),
+            Err(error) => {
+                let mut plan = self.nothing(Err(error));
+                if limits.policy.partial == PartialEffects::AsLinux {
+                    plan.remember(Words { keys: Some(keys), ..Words::default() });
+                }
+                return plan;
+            }
         };
         // What is brought in may be one VMA with those that touch it, and shares the owner of their neighbours then (5.9).
         let stretch = match request.populate {
             Populate::Now => self.with_neighbours(span),
             Populate::Later => span,
         };
-        self.plan(touched(stretch), &limits, patience, |sheet| sheet.map(span, flags, request, &limits))
+        self.plan(touched(stretch), &limits, patience, |sheet| {
+            if request.asks_for_execute_only() {
+                sheet.execute_only_key(&limits);
+            }
+            sheet.map(span, flags, request, &limits)
+        })
     }
 
     /// The range and the VMAs that touch it.
@@ -150,7 +179,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 
     /// 5.1 to 5.5: where it goes, and with which flags.
-    fn check_mmap(&mut self, request: &MapRequest<P>, limits: &Limits) -> Result<(Span, VmaFlags), MmapError> {
+    fn check_mmap(&mut self, request: &MapRequest<P>, keys: &mut Keys, limits: &Limits) -> Result<(Span, VmaFlags), MmapError> {
         let MapRequest { len, spec, address, .. } = request;
         let offset = spec.offset.unwrap_or(0);
         // 5.1
@@ -162,6 +191,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         }
         let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(MmapError::TooLong { len: *len })?;
         limits.may_map(self.mm().map_count())?;
+        // 8.2: the key stays allocated, whatever else is wrong.
+        let key = if request.asks_for_execute_only() { keys.request_execute_only(limits) } else { None };
         if len > limits.task_size {
             return Err(MmapError::TooLong { len });
         }
@@ -180,7 +211,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return Err(MmapError::Occupied { asked: span, by: by.span() });
         }
         // 5.5
-        let mut flags = complete(spec.flags, spec.backing);
+        let mut flags = complete(spec.flags, key.unwrap_or_default(), spec.backing);
         if flags.contains(VmaFlags::LOCKED) && !limits.may_lock() {
             return Err(MmapError::MayNotLock);
         }

@@ -30,6 +30,7 @@ mod fork;
 mod gap;
 mod guard;
 mod kept;
+mod keys;
 mod limits;
 mod lock_next;
 mod lock_vma;
@@ -41,6 +42,9 @@ mod mprotect;
 mod mremap;
 mod mseal;
 mod munmap;
+mod pkey_alloc;
+mod pkey_free;
+mod pkey_mprotect;
 mod place;
 mod plan;
 mod populate;
@@ -57,6 +61,7 @@ pub use madvise::Advice;
 pub use mlock::LockAll;
 pub use mmap::MapRequest;
 pub use mremap::MremapFlags;
+pub use pkey_mprotect::KeyChange;
 pub use plan::Plan;
 pub use reader::MmReader;
 pub use stats::{MmStats, Roads};
@@ -65,6 +70,7 @@ pub(crate) use guard::WriteLockedVma;
 pub(crate) use stats::Road;
 
 use crate::error::{Interrupted, WaitError};
+use crate::key::ProtectionKey;
 use crate::lock::{MmLock, RawMmLock, Speculation};
 use crate::map::{Builder, RangeMap};
 use crate::sync::Shared;
@@ -240,6 +246,15 @@ impl<P, L: RawMmLock> Mm<P, L> {
     #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
     pub(crate) fn start_sequence_at(&self, number: u64) {
         self.map.lock().start_sequence_at(number);
+    }
+
+    /// Returns the execute-only key, which memory with `PROT_EXEC` alone has (8.2); `None` as long as nothing has asked for it.
+    ///
+    /// # Concurrency
+    /// Lock-free. Once there is one it stays the same, until [`exit`](MmWriteGuard::exit).
+    #[must_use]
+    pub fn execute_only_key(&self) -> Option<ProtectionKey> {
+        self.state.keys().execute_only()
     }
 
     /// How many VMAs there are.

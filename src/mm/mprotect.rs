@@ -3,11 +3,13 @@
 use super::MmWriteGuard;
 use super::limits::{GuardGapPolicy, Limits};
 use super::mmap::{account_of, split_room};
+use super::pkey_mprotect::{Change, ExecAlone, KeyChange};
 use super::place::start_gap;
 use super::plan::{Plan, touched};
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MprotectError};
+use crate::key::ProtectionKey;
 use crate::lock::RawMmLock;
 use crate::vma::{Backing, Patience, Payload, VmaFlags};
 
@@ -51,8 +53,20 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         access: VmaFlags,
         patience: Patience<'_, L::Interrupt>,
     ) -> Plan<'_, 'm, P, MprotectError, L> {
+        self.plan_protect(start, len, access, KeyChange::IMPLIED, patience)
+    }
+
+    /// `mprotect` and `pkey_mprotect`.
+    pub(super) fn plan_protect(
+        &mut self,
+        start: u64,
+        len: u64,
+        access: VmaFlags,
+        KeyChange(key): KeyChange,
+        patience: Patience<'_, L::Interrupt>,
+    ) -> Plan<'_, 'm, P, MprotectError, L> {
         let limits = self.mm().limits_now();
-        let span = match self.check_mprotect(start, len, access) {
+        let span = match self.check_mprotect(start, len, access, key, &limits) {
             Ok(Some(span)) => span,
             Ok(None) => return self.nothing(Ok(0)),
             Err(error) => return self.nothing(Err(error)),
@@ -62,11 +76,12 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         {
             return self.nothing(Err(error));
         }
-        self.plan(touched(span), &limits, patience, |sheet| sheet.protect(span, access.intersection(VmaFlags::ACCESS), &limits))
+        let protection = (access.intersection(VmaFlags::ACCESS), key);
+        self.plan(touched(span), &limits, patience, |sheet| sheet.protect(span, protection, &limits))
     }
 
     /// The range; none where it is empty.
-    fn check_mprotect(&self, start: u64, len: u64, access: VmaFlags) -> Result<Option<Span>, MprotectError> {
+    fn check_mprotect(&self, start: u64, len: u64, access: VmaFlags, key: Change, limits: &Limits) -> Result<Option<Span>, MprotectError> {
         let grows = access.intersection(VmaFlags::GROWSDOWN | VmaFlags::GROWSUP);
         if grows == VmaFlags::GROWSDOWN | VmaFlags::GROWSUP {
             return Err(MprotectError::BothWays);
@@ -85,6 +100,14 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         }
         if !PROTECTION.contains(access) {
             return Err(MprotectError::Protection { bits: access.bits() });
+        }
+        // 8.4
+        match key {
+            Change::To(key) if !self.mm().state.keys().is_allocated(key, limits) => {
+                return Err(MprotectError::Key { key: key.number().into() });
+            }
+            Change::Unknown(key) => return Err(MprotectError::Key { key }),
+            Change::To(_) | Change::Implied(_) => {}
         }
         let Some(first) = self.find(start).filter(|first| first.start() < end) else { return Err(MprotectError::Gap { at: start }) };
         if !grows.contains(VmaFlags::GROWSDOWN) && first.start() > start {
@@ -123,12 +146,12 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 }
 
 impl<P: Payload> Sheet<'_, P> {
-    fn protect(&mut self, span: Span, access: VmaFlags, limits: &Limits) -> Result<u64, MprotectError> {
+    fn protect(&mut self, span: Span, protection: (VmaFlags, Change), limits: &Limits) -> Result<u64, MprotectError> {
         let mut at = span.start();
         loop {
             let Some(i) = self.lookup(at) else { return Err(MprotectError::Gap { at }) };
             let part = Span::from_entry(at, self.parts[i].span.last().min(span.last()));
-            self.protect_one(i, part, access, limits)?;
+            self.protect_one(i, part, protection, limits)?;
             if part.last() == span.last() {
                 return Ok(0);
             }
@@ -136,9 +159,12 @@ impl<P: Payload> Sheet<'_, P> {
         }
     }
 
-    fn protect_one(&mut self, i: usize, part: Span, access: VmaFlags, limits: &Limits) -> Result<(), MprotectError> {
+    fn protect_one(&mut self, i: usize, part: Span, protection: (VmaFlags, Change), limits: &Limits) -> Result<(), MprotectError> {
         let old = self.parts[i].flags();
-        let mut new = old.difference(VmaFlags::ACCESS).union(access);
+        let (access, change) = protection;
+        // The execute-only key is allocated here: before it is asked whether this VMA may be changed, and not before there is one.
+        let key = self.key_of(old, access, change, limits);
+        let mut new = old.difference(VmaFlags::ACCESS).union(access).with_pkey(key);
         if let Some(access) = new.beyond_may() {
             return Err(MprotectError::Denied { vma: self.parts[i].span, access });
         }
@@ -171,5 +197,21 @@ impl<P: Payload> Sheet<'_, P> {
             self.populate(part).map_err(LayoutError::from)?;
         }
         Ok(())
+    }
+
+    /// 8.2, 8.3: the protection key of a VMA that had these flags and gets this access.
+    fn key_of(&mut self, old: VmaFlags, access: VmaFlags, change: Change, limits: &Limits) -> ProtectionKey {
+        let exec_alone = match change {
+            _ if limits.protection_keys == 0 => return ProtectionKey::ZERO,
+            Change::To(key) => return key,
+            Change::Implied(exec_alone) if access == VmaFlags::EXEC => exec_alone,
+            _ => ExecAlone::Readable,
+        };
+        if exec_alone == ExecAlone::Unreadable {
+            // Without one that is free the VMA keeps its key.
+            return self.execute_only_key(limits).unwrap_or(old.pkey());
+        }
+        let was_execute_only = old.is_exec_alone() && self.keys.execute_only() == Some(old.pkey());
+        if was_execute_only { ProtectionKey::ZERO } else { old.pkey() }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::accounts::Sums;
 use super::guard::vma_of;
+use super::keys::Keys;
 use super::limits::{Limits, MapCountLimit, PartialEffects};
 use super::sheet::{Body, Effect, Effects, Sheet};
 use super::{Mm, MmWriteGuard, Record};
@@ -57,6 +58,7 @@ pub struct Plan<'w, 'm, P: Payload, E, L: RawMmLock = MmLock> {
 pub(super) struct Words {
     pub(super) brk: Option<u64>,
     pub(super) locks_future: Option<VmaFlags>,
+    pub(super) keys: Option<Keys>,
 }
 
 impl<'m, P: Payload, E, L: RawMmLock> Plan<'_, 'm, P, E, L> {
@@ -88,6 +90,7 @@ impl<P: Payload, E, L: RawMmLock> Plan<'_, '_, P, E, L> {
             push(&mut self.owned, (Record::clone(record), *owner))?;
         }
         (self.sums, self.words) = (sheet.sums, sheet.words);
+        self.words.keys = Some(sheet.keys);
         core::mem::swap(&mut self.effects, &mut sheet.effects);
         Ok(())
     }

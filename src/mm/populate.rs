@@ -3,7 +3,7 @@
 
 use super::sheet::{Body, Part, Sheet};
 use super::{MmReadGuard, MmWriteGuard};
-use crate::addr::Span;
+use crate::addr::{Access, Span};
 use crate::error::ResourceError;
 use crate::lock::RawMmLock;
 use crate::vma::{AnonOwner, Owner, Payload, Vma, VmaFlags};
@@ -82,8 +82,8 @@ impl<P> Neighbour for Part<'_, P> {
 }
 
 impl<P: Payload> Sheet<'_, P> {
-    /// The pages of a range are brought in: as if those that are private and writable were written. Tells the first VMA that lets nobody
-    /// in, where it stops. What is locked when it is touched is passed over, by whatever its pages would be brought in, and what has none of its
+    /// The pages of a range are brought in: as if those that are private and writable were written, and the others read. Tells the first VMA
+    /// that does not let the calling thread in, where it stops. What is locked when it is touched is passed over, by whatever its pages would be brought in, and what has none of its
     /// own (5.26).
     pub(super) fn populate(&mut self, range: Span) -> Result<Option<Span>, ResourceError> {
         for i in self.within(range) {
@@ -91,10 +91,13 @@ impl<P: Payload> Sheet<'_, P> {
             if flags.intersects(VmaFlags::LOCKONFAULT | VmaFlags::IO | VmaFlags::PFNMAP) {
                 continue;
             }
-            if !flags.is_accessible() {
+            let is_written = flags.contains(VmaFlags::WRITE) && !flags.contains(VmaFlags::SHARED);
+            let access = if is_written { Access::Write } else { Access::Read };
+            // 8.7: not only the VMA may refuse.
+            if !flags.is_accessible() || !self.rights.allows(flags.pkey(), access, self.keys.execute_only()) {
                 return Ok(Some(self.parts[i].span));
             }
-            if flags.contains(VmaFlags::WRITE) && !flags.contains(VmaFlags::SHARED) {
+            if is_written {
                 self.own(i)?;
             }
         }

@@ -7,10 +7,13 @@
 //! But where memory is short the sheet is spoiled, and never becomes the layout.
 
 use super::accounts::Sums;
+use super::keys::Keys;
+use super::limits::Limits;
 use super::plan::Words;
 use super::{MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
+use crate::key::{KeyDenial, KeyRights, ProtectionKey};
 use crate::lock::RawMmLock;
 use crate::tree::list::push;
 use crate::vma::{Backing, Kind, Owner, Payload, Vma, VmaFlags};
@@ -138,6 +141,10 @@ pub(super) struct Sheet<'g, P> {
     pub(super) sums: Sums,
     /// What the mm's own words would be.
     pub(super) words: Words,
+    /// The protection keys that it would have.
+    pub(super) keys: Keys,
+    /// The rights of the calling thread, by which pages are brought in.
+    pub(super) rights: KeyRights,
     pub(super) effects: Effects<P>,
     /// VMAs that stay as they are, and get an owner of their private pages.
     pub(super) owned: SmallVec<[(&'g Record<P>, Owner); 1]>,
@@ -152,8 +159,9 @@ impl<'g, P: Payload> Sheet<'g, P> {
     /// An empty one, for a guard's address space.
     pub(super) fn of<L: RawMmLock>(guard: &'g MmWriteGuard<'_, P, L>) -> Self {
         let (count, sums, words) = (guard.mm().map_count(), guard.sums(), Words::default());
+        let (keys, rights) = (guard.mm().state.keys(), guard.key_rights());
         let (parts, gone, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
-        Self { parts, gone, count, sums, words, effects, owned, is_spoiled: false }
+        Self { parts, gone, count, sums, words, keys, rights, effects, owned, is_spoiled: false }
     }
 
     /// Takes the next VMA down.
@@ -312,7 +320,7 @@ impl<'g, P: Payload> Sheet<'g, P> {
         let i = self.find(range.start());
         self.sums.sub(was, range.pages());
         self.sums.add(kind.flags, range.pages());
-        if was.intersection(VmaFlags::ACCESS) != kind.flags.intersection(VmaFlags::ACCESS) {
+        if (was ^ kind.flags).intersects(VmaFlags::ACCESS | VmaFlags::PKEY_MASK) {
             self.tell(kind.payload.clone(), Effect::Protected(range, kind.flags))?;
         }
         self.replace(i, Part { span: range, body: Body::New(kind) })?;
@@ -323,6 +331,13 @@ impl<'g, P: Payload> Sheet<'g, P> {
             self.merge(i - 1)?;
         }
         Ok(())
+    }
+
+    /// 8.2: the execute-only key, where there is one. The calling thread has no right to it from then on.
+    pub(super) fn execute_only_key(&mut self, limits: &Limits) -> Option<ProtectionKey> {
+        let key = self.keys.request_execute_only(limits).filter(|&key| key != ProtectionKey::ZERO)?;
+        self.rights = self.rights.with(key, KeyDenial::ACCESS);
+        Some(key)
     }
 
     /// Notes what the embedder is to be told.

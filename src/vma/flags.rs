@@ -1,7 +1,11 @@
 //! What a VMA allows and is: Linux's names and meaning.
 
 use crate::addr::Access;
+use crate::key::ProtectionKey;
 use bitflags::bitflags;
+
+/// Where the four bits of the protection key begin: the highest ones.
+const PKEY_SHIFT: u32 = 60;
 
 bitflags! {
     /// A VMA's flags. The names and the meaning are Linux's (`VM_READ` and so on); the numbers are this crate's own.
@@ -71,11 +75,21 @@ bitflags! {
         const NOHUGEPAGE = 1 << 26;
         /// Of what is `LOCKED`: its pages come when they are first touched, and not before.
         const LOCKONFAULT = 1 << 27;
+        /// The lowest bit of its protection key (8.1).
+        const PKEY_BIT0 = 1 << PKEY_SHIFT;
+        /// The second bit of its protection key.
+        const PKEY_BIT1 = 1 << (PKEY_SHIFT + 1);
+        /// The third bit of its protection key.
+        const PKEY_BIT2 = 1 << (PKEY_SHIFT + 2);
+        /// The highest bit of its protection key.
+        const PKEY_BIT3 = 1 << (PKEY_SHIFT + 3);
 
         /// What does not merge (5.7).
         const SPECIAL = Self::IO.bits() | Self::DONTEXPAND.bits() | Self::PFNMAP.bits() | Self::MIXEDMAP.bits();
         /// How its pages are locked in memory, if they are.
         const LOCKED_MASK = Self::LOCKED.bits() | Self::LOCKONFAULT.bits();
+        /// Its protection key: [`pkey`](Self::pkey).
+        const PKEY_MASK = 0xf << PKEY_SHIFT;
         /// What can be done to it.
         const ACCESS = Self::READ.bits() | Self::WRITE.bits() | Self::EXEC.bits();
     }
@@ -106,6 +120,32 @@ impl VmaFlags {
         self.contains(Self::EXEC) && !self.contains(Self::WRITE) && !self.is_stack()
     }
 
+    /// Returns its protection key.
+    #[must_use]
+    pub const fn pkey(self) -> ProtectionKey {
+        ProtectionKey::of_low_bits(self.bits() >> PKEY_SHIFT)
+    }
+
+    /// Returns these flags with another protection key.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{ProtectionKey, VmaFlags};
+    /// let key = ProtectionKey::new(5).expect("a key");
+    /// let flags = VmaFlags::READ.with_pkey(key);
+    /// assert_eq!((flags.pkey(), flags - VmaFlags::PKEY_MASK), (key, VmaFlags::READ));
+    /// ```
+    #[must_use]
+    pub const fn with_pkey(self, key: ProtectionKey) -> Self {
+        Self::from_bits_retain(self.difference(Self::PKEY_MASK).bits() | (key.number() as u64) << PKEY_SHIFT)
+    }
+
+    /// Whether it is execute-only memory as far as its permissions tell: executable, and nothing else.
+    #[must_use]
+    pub(crate) const fn is_exec_alone(self) -> bool {
+        self.intersection(Self::ACCESS).bits() == Self::EXEC.bits()
+    }
+
     /// What it allows and its `MAY` flags forbid; the first such, if any.
     #[must_use]
     pub(crate) fn beyond_may(self) -> Option<Access> {
@@ -115,7 +155,8 @@ impl VmaFlags {
     }
 
     /// Whether it may be done. To read, any way in will do, as the processors have it that Linux was written for first: there what can
-    /// be written or executed can be read.
+    /// be written or executed can be read, unless a protection key denies it, which is another question:
+    /// [`KeyRights::allows`](crate::KeyRights::allows).
     #[must_use]
     pub const fn allows(self, access: Access) -> bool {
         match access {

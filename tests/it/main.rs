@@ -14,6 +14,7 @@ mod history;
 // It reads the repository and runs nothing of the library: nothing for Miri.
 #[cfg(not(miri))]
 mod house;
+mod keys;
 mod limits;
 mod lock;
 mod memory;

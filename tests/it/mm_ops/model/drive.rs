@@ -2,6 +2,7 @@
 //! of VMAs, the accounts, the page tables that the hooks keep, and that no VMA changed that somebody has locked.
 
 use super::hooks::{self, Marked, Tables};
+use super::keys::Keys;
 use super::op::{Op, Place, Verb, Way, What};
 use super::page::{Model, PAGES, Page, address};
 use super::remap::Remap;
@@ -10,8 +11,8 @@ use super::told::{Refusal, Told};
 use super::{EAGAIN, ENOMEM, Terms};
 use std::collections::BTreeSet;
 use vmaple::{
-    Access, FaultContext, LayoutError, MapRequest, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, Patience, Plan, RangeMap, Shared, Span, VmaFlags,
-    VmaGuard, VmaRecord, VmaSpec,
+    Access, Fault, FaultContext, KeyChange, KeyDenial, LayoutError, MapRequest, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, Patience, Plan,
+    ProtectionKey, RangeMap, SegvCode, Shared, Signal, Span, VmaFlags, VmaGuard, VmaRecord, VmaSpec,
 };
 
 /// The VMAs as they are, records and all.
@@ -75,6 +76,19 @@ fn carry_out(writer: &mut MmWriteGuard<'_, Marked>, model: &mut Model, verb: Ver
         Verb::Mprotect { at, len, access } => {
             carry_out!(writer, way, writer.plan_mprotect(at, len, access, never), writer.mprotect(at, len, access))
         }
+        Verb::PkeyMprotect { at, len, access, key } => {
+            let key = KeyChange::of_argument(key);
+            carry_out!(writer, way, writer.plan_pkey_mprotect(at, len, access, key, never), writer.pkey_mprotect(at, len, access, key))
+        }
+        Verb::PkeyAlloc { denial } => {
+            let denial = KeyDenial::from_bits_retain(denial);
+            let direct = |key: ProtectionKey| u64::from(key.number());
+            carry_out!(writer, way, writer.plan_pkey_alloc(denial), writer.pkey_alloc(denial).map(direct))
+        }
+        Verb::PkeyFree { key } => {
+            let key = ProtectionKey::new(key).expect("a key");
+            carry_out!(writer, way, writer.plan_pkey_free(key), writer.pkey_free(key))
+        }
         Verb::Mremap { from, old_len, new_len, flags, to } => {
             carry_out!(
                 writer,
@@ -101,7 +115,10 @@ fn carry_out(writer: &mut MmWriteGuard<'_, Marked>, model: &mut Model, verb: Ver
     let expected = match verb {
         Verb::Mmap { at, len, what, place, populate } => model.mmap(at, len, what, place, populate),
         Verb::Munmap { at, len } => model.munmap(at, len),
-        Verb::Mprotect { at, len, access } => model.mprotect(at, len, access),
+        Verb::Mprotect { at, len, access } => model.mprotect(at, len, access, -1),
+        Verb::PkeyMprotect { at, len, access, key } => model.mprotect(at, len, access, key),
+        Verb::PkeyAlloc { denial } => model.keys.alloc(denial),
+        Verb::PkeyFree { key } => model.keys.free(key),
         Verb::Mremap { from, old_len, new_len, flags, to } => model.mremap(Remap { from, old_len, new_len, flags, to }),
         Verb::Brk { brk } => model.move_brk(brk),
         Verb::Madvise { at, len, advice } => model.madvise(at, len, advice),
@@ -131,7 +148,9 @@ impl<'m> Story<'m> {
     }
 
     fn writer(&self) -> MmWriteGuard<'m, Marked> {
-        self.mm.try_write().expect("nobody else is inside")
+        let mut writer = self.mm.try_write().expect("nobody else is inside");
+        writer.set_key_rights(self.model.keys.rights());
+        writer
     }
 
     /// Takes a step; a child, if the story goes on with it.
@@ -151,13 +170,12 @@ impl<'m> Story<'m> {
                 let before = self.model.clone();
                 self.model.pages = [None; PAGES];
                 (self.model.brk, self.model.locks_future) = (self.model.brk_start, VmaFlags::empty());
+                self.model.keys = Keys::new(self.model.limits.protection_keys);
                 self.compare(&before);
             }
             Verb::ExpandDown { at } => self.expand(at, |story| story.writer().expand_down_with(at, Patience::Never).is_ok()),
             Verb::ExpandUp { at } => self.expand(at, |story| story.writer().expand_up_with(at, Patience::Never).is_ok()),
-            Verb::Fault { at } => {
-                self.expand(at, |story| story.mm.handle_fault(at, Access::Read, FaultContext::KernelWithoutFixup).is_ok());
-            }
+            Verb::Fault { at, access } => self.fault(at, access),
             Verb::Own { at } => self.own(at),
             verb if is_open(verb) => {}
             verb => self.operate(verb, op.way),
@@ -215,12 +233,21 @@ impl<'m> Story<'m> {
     fn take_partial(&mut self, verb: Verb, before: &Model) {
         let seen = see(&self.writer());
         let done = std::mem::replace(&mut self.model, before.clone());
+        // The execute-only key is asked for on the way (8.2).
+        if execute_only(self.mm) == done.keys.execute_only {
+            self.model.keys = done.keys.clone();
+        }
         self.model.seams.clear();
         match verb {
             // Nothing is lost; at most there are more bounds.
             Verb::Mmap { .. } | Verb::Munmap { .. } | Verb::Brk { .. } | Verb::Mlockall { .. } | Verb::Munlockall => {}
             // What lies below is done.
-            Verb::Mprotect { .. } | Verb::Madvise { .. } | Verb::Mlock { .. } | Verb::Munlock { .. } | Verb::Mseal { .. } => {
+            Verb::Mprotect { .. }
+            | Verb::PkeyMprotect { .. }
+            | Verb::Madvise { .. }
+            | Verb::Mlock { .. }
+            | Verb::Munlock { .. }
+            | Verb::Mseal { .. } => {
                 let until = (0..PAGES).find(|&i| !done.fits(i, &seen)).unwrap_or(PAGES);
                 self.model.pages[..until].copy_from_slice(&done.pages[..until]);
                 self.model.written = done.written;
@@ -246,6 +273,7 @@ impl<'m> Story<'m> {
         let writer = self.writer();
         let seen = see(&writer);
         assert_eq!(self.mm.brk(), self.model.brk, "the break");
+        assert_eq!(execute_only(self.mm), self.model.keys.execute_only, "the execute-only key");
         assert!(!self.terms.exact || self.mm.map_count() <= self.model.limits.max_map_count, "7.8: {} VMAs", self.mm.map_count());
         self.model.settle(&seen, before, &mut self.objects);
         self.tables.follow(&hooks::told(), before, &self.model);
@@ -276,6 +304,28 @@ impl<'m> Story<'m> {
             self.model.written.extend(owned.into_iter().filter(|&i| seen[i].is_some_and(|page| page.owner.is_some())));
         }
         self.compare(&before);
+    }
+
+    /// 8.6: what is mapped then allows the access, and the thread's rights do, or it is refused.
+    fn fault(&mut self, at: u64, access: Access) {
+        let asked = access.with_rights(self.model.keys.rights());
+        let mut told = None;
+        self.expand(at, |story| {
+            let fault = story.mm.handle_fault(at, asked, FaultContext::KernelWithoutFixup).map(drop);
+            told = Some(fault);
+            fault.is_ok()
+        });
+        let Some(page) = self.model.at(at & !(PAGE_SIZE - 1)).and_then(|i| self.model.pages[i]) else { return };
+        let expected = match (self.model.keys.is_denied(&page, access), page.flags.allows(access)) {
+            (true, _) => Some(Signal::Segv(SegvCode::PkuErr { key: page.flags.pkey() })),
+            (false, true) => None,
+            (false, false) => Some(Signal::Segv(SegvCode::AccErr)),
+        };
+        let is_found = !matches!(told, Some(Err(Fault::WouldBlock)));
+        assert!(
+            !is_found || told.map(|told| told.err().and_then(|fault| fault.signal())) == Some(expected),
+            "{access} at {at:#x}: {told:?}"
+        );
     }
 
     fn own(&mut self, at: u64) {
@@ -327,6 +377,10 @@ impl<'m> Story<'m> {
         assert_eq!(child.brk(), model.brk, "the child's break");
         goes_on.then_some((child, model))
     }
+}
+
+fn execute_only(mm: &Mm<Marked>) -> Option<u8> {
+    mm.execute_only_key().map(ProtectionKey::number)
 }
 
 /// A length that no limit leaves room for is refused by whichever comes first.

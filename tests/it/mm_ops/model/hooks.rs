@@ -69,6 +69,9 @@ fn pages_of(span: Span) -> std::ops::Range<usize> {
     Model::pages_of(span.start(), span.last() - span.start() + 1)
 }
 
+/// What of a VMA's flags is in page tables: what may be done, and the protection key.
+const IN_TABLES: VmaFlags = VmaFlags::ACCESS.union(VmaFlags::PKEY_MASK);
+
 /// The embedder's page tables: which page is where, and what may be done to it. Nothing but the hooks changes an entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables([Option<(u32, VmaFlags)>; PAGES]);
@@ -84,7 +87,7 @@ impl Tables {
         match hook {
             Hook::Unmapped(pages) => self.0[pages_of(pages)].fill(None),
             Hook::Protected(pages, flags) => {
-                self.0[pages_of(pages)].iter_mut().flatten().for_each(|entry| entry.1 = flags & VmaFlags::ACCESS);
+                self.0[pages_of(pages)].iter_mut().flatten().for_each(|entry| entry.1 = flags & IN_TABLES);
             }
             Hook::Moved(from, to) => {
                 assert!(from.start() % PAGE_SIZE == 0 && to.start() % PAGE_SIZE == 0, "whole pages are moved");
@@ -104,12 +107,12 @@ impl Tables {
         }
         let was_there = |token: u32| before.pages.iter().flatten().any(|page| page.token == token);
         for (i, (entry, page)) in self.0.iter_mut().zip(&after.pages).enumerate() {
-            let is_to_be = page.as_ref().filter(|page| was_there(page.token)).map(|page| (page.token, page.flags & VmaFlags::ACCESS));
+            let is_to_be = page.as_ref().filter(|page| was_there(page.token)).map(|page| (page.token, page.flags & IN_TABLES));
             assert!(
                 *entry == is_to_be || after.unknown.contains(&i),
                 "the page tables at page {i}: {entry:?}, and not {is_to_be:?}; the hooks told {hooks:?}"
             );
-            *entry = page.as_ref().map(|page| (page.token, page.flags & VmaFlags::ACCESS));
+            *entry = page.as_ref().map(|page| (page.token, page.flags & IN_TABLES));
         }
     }
 }

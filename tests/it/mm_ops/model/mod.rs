@@ -1,6 +1,6 @@
 //! An address space of a few pages against a model that knows no VMAs: the rules of part 5 of `docs/semantics.md`, said of pages.
 //!
-//! `mm_ops.rs` and the fuzz target of that name come in, with operations. `rules.rs` and `remap.rs` say what an operation makes of pages,
+//! `mm_ops.rs` and the fuzz target of that name come in, with operations. `rules.rs`, `remap.rs` and `keys.rs` say what an operation makes of pages,
 //! `hooks.rs` keeps page tables as an embedder does, `settle.rs` compares, and `drive.rs` runs the library and the model in step.
 
 #![allow(
@@ -14,6 +14,7 @@
 
 mod drive;
 mod hooks;
+mod keys;
 mod op;
 mod page;
 mod remap;
@@ -36,6 +37,7 @@ const EACCES: i32 = 13;
 const EFAULT: i32 = 14;
 const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;
+const ENOSPC: i32 = 28;
 const EOVERFLOW: i32 = 75;
 
 /// Under which limits a sequence runs.
@@ -54,13 +56,20 @@ pub(crate) struct Terms {
     pub(crate) guarded: bool,
     /// A mapping does not go beyond the limit on VMAs (7.8).
     pub(crate) exact: bool,
+    /// How many protection keys the machine has: none, all, or so few that they run out.
+    pub(crate) keys: u8,
 }
 
 impl Terms {
     /// The terms that a byte stands for.
     pub(crate) fn of(bits: u8) -> Self {
         let is = |bit: u8| bits & bit != 0;
-        Self { tight: is(1), whole: is(2), huge: is(4), unlockable: bits & 0x38 == 0x38, guarded: is(0x80), exact: is(0x40) }
+        let keys = match bits & 0x18 {
+            0 => 0,
+            0x10 => 3,
+            _ => 16,
+        };
+        Self { tight: is(1), whole: is(2), huge: is(4), unlockable: bits & 0x38 == 0x38, guarded: is(0x80), exact: is(0x40), keys }
     }
 
     fn limits(self) -> Limits {
@@ -73,6 +82,7 @@ impl Terms {
         limits.stack_guard_gap_pages = 2;
         limits.huge_page_bytes = if self.huge { 4 * page } else { 1 };
         limits.locked_bytes = u64::MAX;
+        limits.protection_keys = self.keys;
         if self.tight {
             limits.max_map_count = 12;
             limits.address_space_bytes = 34 * page;

@@ -2,7 +2,7 @@
 
 use super::hooks::Marked;
 use super::page::{FRESH, PAGES, address};
-use vmaple::{Advice, Backing, LockAll, MremapFlags, ObjectId, PAGE_SIZE, VmaFlags};
+use vmaple::{Access, Advice, Backing, LockAll, MremapFlags, ObjectId, PAGE_SIZE, VmaFlags};
 
 /// One operation. Pages are counted from the first of the address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,18 @@ pub(crate) enum Verb {
         at: u64,
         len: u64,
         access: VmaFlags,
+    },
+    PkeyMprotect {
+        at: u64,
+        len: u64,
+        access: VmaFlags,
+        key: i32,
+    },
+    PkeyAlloc {
+        denial: u32,
+    },
+    PkeyFree {
+        key: u8,
     },
     Mremap {
         from: u64,
@@ -61,9 +73,10 @@ pub(crate) enum Verb {
     ExpandUp {
         at: u64,
     },
-    /// To read; a stack may grow to it.
+    /// A stack may grow to it.
     Fault {
         at: u64,
+        access: Access,
     },
     /// A private page is written to.
     Own {
@@ -133,10 +146,11 @@ const R: VmaFlags = VmaFlags::READ;
 const RW: VmaFlags = R.union(VmaFlags::WRITE);
 const RX: VmaFlags = R.union(VmaFlags::EXEC);
 const NONE: VmaFlags = VmaFlags::empty();
+const X: VmaFlags = VmaFlags::EXEC;
 
 /// Plain memory mostly, so that things are alike and merge.
 fn what(kind: u8, more: u8) -> What {
-    let access = one_of(kind, &[RW, RW, R, RW, RX, NONE, RW, VmaFlags::WRITE]);
+    let access = if kind & 0xc8 == 0xc8 { X } else { one_of(kind, &[RW, RW, R, RW, RX, NONE, RW, VmaFlags::WRITE]) };
     let special = match more {
         120..140 => VmaFlags::GROWSDOWN,
         140..150 => VmaFlags::GROWSUP,
@@ -208,7 +222,12 @@ pub(crate) fn op(bytes: [u8; 6]) -> Op {
     let verb = match verb % 64 {
         0..16 => Verb::Mmap { at, len, what: what(c, d), place, populate: e >= 220 },
         16..23 => Verb::Munmap { at, len },
-        23..31 => Verb::Mprotect { at, len, access: one_of(c, &[RW, R, RW, NONE, RX, RW, R, VmaFlags::SHARED]) | grows },
+        23..31 => {
+            let access = if c >= 216 { X } else { one_of(c, &[RW, R, RW, NONE, RX, RW, R, VmaFlags::SHARED]) } | grows;
+            // Allocated or not, none at all, or no key.
+            let key = one_of(e / 8, &[1, 2, 0, 1, 2, 3, 1, -1, 2, 15, 1, 16, 0, -2, 1, 2]);
+            if e < 112 { Verb::Mprotect { at, len, access } } else { Verb::PkeyMprotect { at, len, access, key } }
+        }
         31..42 => Verb::Mremap { from: at, old_len: len, new_len, flags: remap, to: other },
         42..44 => Verb::Brk { brk: other + u64::from(c) },
         44..48 => Verb::Madvise { at, len, advice: one_of(c, &ADVICE) },
@@ -228,6 +247,8 @@ pub(crate) fn op(bytes: [u8; 6]) -> Op {
         54 => Verb::ExpandUp { at },
         56..59 => Verb::Own { at },
         59 | 60 => Verb::LockVma { at },
+        61 if c >= 192 => Verb::PkeyFree { key: one_of(d, &[1, 2, 1, 3, 2, 0, 16 - 1, 4]) },
+        61 if c >= 96 => Verb::PkeyAlloc { denial: one_of(d, &[0, 0, 1, 2, 0, 3, 0, 4]) },
         61 => Verb::UnlockVmas,
         62 if c < 250 => Verb::Fork { child: c % 4 == 0 },
         62 => Verb::Exit,
@@ -238,7 +259,7 @@ pub(crate) fn op(bytes: [u8; 6]) -> Op {
             Verb::Mremap { from: at, old_len: len, new_len: len, flags, to: other }
         }
         // 55
-        _ => Verb::Fault { at },
+        _ => Verb::Fault { at, access: one_of(c, &[Access::Read, Access::Read, Access::Write, Access::Exec]) },
     };
     Op { verb, way }
 }

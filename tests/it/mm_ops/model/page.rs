@@ -2,9 +2,10 @@
 
 use super::BASE;
 use super::hooks::Marked;
+use super::keys::Keys;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use vmaple::{AnonOwner, Backing, Limits, ObjectId, PAGE_SIZE, VmaFlags};
+use vmaple::{Access, AnonOwner, Backing, Limits, ObjectId, PAGE_SIZE, VmaFlags};
 
 /// What is not brought in with the rest (5.26).
 const PASSED_OVER: VmaFlags = VmaFlags::LOCKONFAULT.union(VmaFlags::IO).union(VmaFlags::PFNMAP);
@@ -57,6 +58,7 @@ pub(crate) struct Model {
     pub(crate) brk_start: u64,
     pub(crate) brk: u64,
     pub(crate) locks_future: VmaFlags,
+    pub(crate) keys: Keys,
     /// Owners that came by a fork.
     pub(crate) inherited: BTreeSet<AnonOwner>,
     pub(crate) tokens: u32,
@@ -74,6 +76,7 @@ impl Model {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             pages: [None; PAGES],
+            keys: Keys::new(limits.protection_keys),
             limits,
             brk_start: 0,
             brk: 0,
@@ -118,11 +121,12 @@ impl Model {
         self.pages[range].iter().flatten().any(|page| page.flags.contains(VmaFlags::SEALED))
     }
 
-    /// Pages are brought in: private writable ones are written to. Ends at the first that lets nobody in.
+    /// Pages are brought in: private writable ones are written to. Ends at the first that does not let the thread in.
     pub(crate) fn populate(&mut self, range: Range<usize>) -> Result<(), i32> {
         for i in range {
             let Some(page) = self.pages[i].as_ref().filter(|page| !page.flags.intersects(PASSED_OVER)) else { continue };
-            if !page.flags.is_accessible() {
+            let access = if page.is_written_where_populated() { Access::Write } else { Access::Read };
+            if !page.flags.is_accessible() || self.keys.is_denied(page, access) {
                 return Err(super::ENOMEM);
             }
             if page.is_written_where_populated() {

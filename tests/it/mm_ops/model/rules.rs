@@ -50,6 +50,7 @@ impl Model {
             return Err(EINVAL);
         }
         let len = whole(len).ok_or(ENOMEM)?;
+        let key = self.new_key(what.flags);
         if len > END {
             return Err(ENOMEM);
         }
@@ -89,6 +90,7 @@ impl Model {
             flags |= VmaFlags::ACCOUNT;
         }
         flags |= self.locks_future;
+        let flags = flags.with_pkey(key);
         let backing = what.backing();
         let is_lockable = !flags.intersects(SPECIAL | VmaFlags::HUGETLB);
         let kept = if is_lockable { flags } else { flags - VmaFlags::LOCKED_MASK };
@@ -143,7 +145,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn mprotect(&mut self, at: u64, len: u64, access: VmaFlags) -> Told {
+    pub(crate) fn mprotect(&mut self, at: u64, len: u64, access: VmaFlags, key: i32) -> Told {
         if !is_aligned(at) {
             return Err(EINVAL);
         }
@@ -159,6 +161,7 @@ impl Model {
         if !VmaFlags::ACCESS.contains(access) {
             return Err(EINVAL);
         }
+        self.keys.check(key)?;
         let Reach { below, pages, above } = reach(at, end);
         let first = pages.clone().find(|&i| self.pages[i].is_some()).ok_or(ENOMEM)?;
         let (mut pages, mut is_gap) = (pages, below);
@@ -184,7 +187,7 @@ impl Model {
         }
         for i in pages {
             let page = self.pages[i].ok_or(ENOMEM)?;
-            self.protect(i, &page, access)?;
+            self.protect(i, &page, access, key)?;
         }
         if above { Err(ENOMEM) } else { Ok(0) }
     }
@@ -198,8 +201,8 @@ impl Model {
         self.limits.policy.guard_gap == GuardGapPolicy::Enforced && above.is_some_and(is_near)
     }
 
-    fn protect(&mut self, i: usize, page: &Page, access: VmaFlags) -> Result<(), i32> {
-        let (old, mut new) = (page.flags, (page.flags - VmaFlags::ACCESS) | access);
+    fn protect(&mut self, i: usize, page: &Page, access: VmaFlags, key: i32) -> Result<(), i32> {
+        let (old, mut new) = (page.flags, self.keyed(page.flags, access, key));
         let may = [(VmaFlags::READ, VmaFlags::MAYREAD), (VmaFlags::WRITE, VmaFlags::MAYWRITE), (VmaFlags::EXEC, VmaFlags::MAYEXEC)];
         if may.iter().any(|&(has, may)| new.contains(has) && !new.contains(may)) {
             return Err(EACCES);

@@ -1,6 +1,9 @@
 //! What an operation told, whichever it was. `drive.rs` comes in.
 
-use vmaple::{BrkError, LayoutError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError};
+use vmaple::{
+    BrkError, LayoutError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError, PkeyAllocError,
+    PkeyFreeError,
+};
 
 /// What an operation told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,18 @@ macro_rules! refusals {
             }
         }
     )* };
+}
+
+impl Refusal for PkeyAllocError {
+    fn sort(self) -> Told {
+        Told::Refused(self.errno())
+    }
+}
+
+impl Refusal for PkeyFreeError {
+    fn sort(self) -> Told {
+        Told::Refused(self.errno())
+    }
 }
 
 refusals! {

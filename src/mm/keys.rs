@@ -1,0 +1,85 @@
+//! The protection keys of an address space: which are allocated, and which one is the execute-only key (8.2, 8.5).
+//!
+//! Operations come in: they work on a copy, which becomes the address space's state when the operation is committed. Like Linux's, the
+//! allocation knows nothing of VMAs: a key that is freed stays with the VMAs that have it.
+
+use super::limits::Limits;
+use crate::key::ProtectionKey;
+
+/// Which keys are allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Keys {
+    /// A bit a key.
+    allocated: u16,
+    execute_only: Option<ProtectionKey>,
+}
+
+impl Default for Keys {
+    /// Key 0 alone.
+    fn default() -> Self {
+        Self { allocated: 1, execute_only: None }
+    }
+}
+
+impl Keys {
+    /// As a word; 0 is the default.
+    pub(super) fn word(self) -> u64 {
+        u64::from(self.allocated ^ 1) | self.execute_only.map_or(0, |key| u64::from(key.number()) + 1) << 16
+    }
+
+    pub(super) fn of_word(word: u64) -> Self {
+        let execute_only = (word >> 16).checked_sub(1).map(ProtectionKey::of_low_bits);
+        Self { allocated: (word & 0xffff) as u16 ^ 1, execute_only }
+    }
+
+    pub(super) fn execute_only(self) -> Option<ProtectionKey> {
+        self.execute_only
+    }
+
+    /// Whether a program may name the key: it is allocated, and not the execute-only key.
+    pub(super) fn is_allocated(self, key: ProtectionKey, limits: &Limits) -> bool {
+        limits.has_key(key) && self.execute_only != Some(key) && self.allocated >> key.number() & 1 == 1
+    }
+
+    /// Allocates the lowest key that is free.
+    pub(super) fn allocate(&mut self, limits: &Limits) -> Option<ProtectionKey> {
+        let number = u8::try_from(self.allocated.trailing_ones()).ok()?;
+        let key = ProtectionKey::new(number).filter(|&key| limits.has_key(key))?;
+        self.allocated |= 1 << number;
+        Some(key)
+    }
+
+    /// Frees a key that a program may name. Returns whether it was one.
+    pub(super) fn free(&mut self, key: ProtectionKey, limits: &Limits) -> bool {
+        let is_allocated = self.is_allocated(key, limits);
+        if is_allocated {
+            self.allocated &= !(1 << key.number());
+        }
+        is_allocated
+    }
+
+    /// The execute-only key, allocated at the first request. `None` where the machine has no keys or none is free.
+    pub(super) fn request_execute_only(&mut self, limits: &Limits) -> Option<ProtectionKey> {
+        if self.execute_only.is_none() {
+            self.execute_only = self.allocate(limits);
+        }
+        self.execute_only.filter(|&key| limits.has_key(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every state comes back from its word, and the state of a new address space is the word 0.
+    #[test]
+    fn a_word_holds_all_of_it() {
+        assert_eq!(Keys::default().word(), 0);
+        for allocated in 0..=u16::MAX {
+            for execute_only in [None, ProtectionKey::new(0), ProtectionKey::new(1), ProtectionKey::new(15)] {
+                let keys = Keys { allocated, execute_only };
+                assert_eq!(Keys::of_word(keys.word()), keys);
+            }
+        }
+    }
+}

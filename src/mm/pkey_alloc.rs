@@ -1,0 +1,51 @@
+//! Allocating a protection key: Linux's `pkey_alloc` (8.5).
+
+use super::MmWriteGuard;
+use super::plan::{Plan, Words};
+use crate::error::PkeyAllocError;
+use crate::key::{KeyDenial, ProtectionKey};
+use crate::lock::RawMmLock;
+use crate::vma::Payload;
+
+impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
+    /// Allocates the lowest protection key that is free, and returns it.
+    ///
+    /// `denial` is what the calling thread is to be denied with the key. Rights belong to threads, which an address space does not know:
+    /// the caller enters it in the thread's [`KeyRights`](crate::KeyRights) on success.
+    ///
+    /// # Errors
+    /// [`PkeyAllocError`]: rule 8.5. Nothing was changed.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{KeyDenial, Limits, MapRequest, Mm, RangeMap, VmaFlags, VmaSpec};
+    /// let mut limits = Limits::default();
+    /// limits.protection_keys = 16;
+    /// let mm: Mm = Mm::with(RangeMap::builder(), limits);
+    /// let mut writer = mm.write();
+    /// let at = writer.mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(VmaFlags::READ)))?;
+    /// let key = writer.pkey_alloc(KeyDenial::empty())?;
+    /// writer.pkey_mprotect(at, 0x1000, VmaFlags::READ, key)?;
+    /// assert_eq!(writer.vma(at).map(|vma| vma.flags().pkey()), Some(key));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pkey_alloc(&mut self, denial: KeyDenial) -> Result<ProtectionKey, PkeyAllocError> {
+        self.plan_pkey_alloc(denial).commit().map(ProtectionKey::of_low_bits)
+    }
+
+    /// Plans [`pkey_alloc`](Self::pkey_alloc) without applying it. The outcome is the key's number.
+    pub fn plan_pkey_alloc(&mut self, denial: KeyDenial) -> Plan<'_, 'm, P, PkeyAllocError, L> {
+        let limits = self.mm().limits_now();
+        if !KeyDenial::all().contains(denial) {
+            return self.nothing(Err(PkeyAllocError::Rights { bits: denial.bits() }));
+        }
+        if limits.protection_keys == 0 {
+            return self.nothing(Err(PkeyAllocError::Unsupported));
+        }
+        let mut keys = self.mm().state.keys();
+        let allocated = keys.allocate(&limits).map(|key| u64::from(key.number())).ok_or(PkeyAllocError::Exhausted);
+        let mut plan = self.nothing(allocated);
+        plan.remember(Words { keys: Some(keys), ..Words::default() });
+        plan
+    }
+}
