@@ -8,6 +8,7 @@ use crate::tree::Editor;
 use crate::tree::build::Loader;
 use crate::tree::edit::Removed;
 use crate::tree::gap::GapQuery;
+use crate::tree::limbo::Charge;
 use crate::tree::list::List;
 use crate::tree::prepared::Prepared;
 use crate::tree::validate::Violation;
@@ -203,7 +204,8 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// O(log n): copies one leaf, and stores to one slot.
     ///
     /// # Errors
-    /// [`InsertError`], with the value: the range holds no address, an entry is in the way, or a resource is short.
+    /// [`InsertError`], with the value: the range holds no address, an entry is in the way, memory is short, or pinned readers would
+    /// hold back more than the [budget](crate::Builder::budget_bytes).
     ///
     /// # Examples
     /// ```
@@ -226,7 +228,8 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// Tells what was removed; those values are dropped when no reader can reach them any more.
     ///
     /// # Errors
-    /// [`ReplaceError`], with the value: the range holds no address, or a resource is short.
+    /// [`ReplaceError`], with the value: the range holds no address, memory is short, or pinned readers would hold back more than the
+    /// [budget](crate::Builder::budget_bytes).
     ///
     /// # Panics
     /// If `V::clone` does; nothing has changed then.
@@ -296,8 +299,8 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     }
 
     /// [`splice`](Self::splice) in two steps, cutting nothing: see [`Editor::prepare_list`].
-    pub(crate) fn prepare(&mut self, span: Span, list: List<V>) -> Result<Prepared<'_, 'm, V>, ResourceError> {
-        self.editor.prepare_list(span, list)
+    pub(crate) fn prepare(&mut self, span: Span, list: List<V>, charge: Charge) -> Result<Prepared<'_, 'm, V>, ResourceError> {
+        self.editor.prepare_list(span, list, charge)
     }
 
     /// Empties a range: entries inside go, entries that stick out keep what sticks out (the value is cloned where one is cut in two).
@@ -305,7 +308,8 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// Tells what was removed; nothing where there was nothing. Those values are dropped when no reader can reach them any more.
     ///
     /// # Errors
-    /// [`EditError`]: the range holds no address, or a resource is short.
+    /// [`EditError`]: the range holds no address, or memory is short. A removal is never refused for the
+    /// [budget](crate::Builder::budget_bytes), so this is never [`ResourceError::OverBudget`].
     ///
     /// # Panics
     /// If `V::clone` does; nothing has changed then.
@@ -319,7 +323,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// Removes the whole entry that contains the address; cuts nothing, so it needs no `Clone`.
     ///
     /// # Errors
-    /// [`ResourceError`].
+    /// [`ResourceError::OutOfMemory`]. A removal is never refused for the [budget](crate::Builder::budget_bytes).
     pub fn remove_entry(&mut self, address: u64) -> Result<Removed<'_, V>, ResourceError> {
         self.editor.remove_entry(address)
     }

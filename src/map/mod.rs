@@ -21,16 +21,17 @@ use crate::value::Value;
 use core::fmt;
 use core::ops::RangeBounds;
 
-/// What a map does when pinned readers keep it from reusing what it removed, and its budget is reached.
+/// What a map does when pinned readers keep it from reusing what it removed, and its [budget](Builder::budget_bytes) is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BudgetPolicy {
-    /// The change that would go over the budget fails with [`ResourceError::OverBudget`](crate::ResourceError::OverBudget), and
-    /// nothing has changed.
+    /// An insertion, a replacement or a growth that would exceed the budget fails with
+    /// [`ResourceError::OverBudget`](crate::ResourceError::OverBudget) and changes nothing. A removal never fails for the budget.
     #[default]
     Fail,
-    /// [`RangeMap::write`] waits, before it takes the lock, until half of the budget is free again. It does not wait where the calling
-    /// thread itself is pinned (that would be for ever), and a single hold of the guard that removes more than is free fails as above.
+    /// [`RangeMap::write`] waits, before it takes the lock, until half of the budget is free again. It does not wait if the calling
+    /// thread itself is pinned, because that wait would never end; [`RangeMap::try_write`] never waits. An edit that exceeds the budget
+    /// within one hold of the guard fails as under [`Fail`](Self::Fail).
     Wait,
 }
 
@@ -51,7 +52,20 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// At most so many bytes of removed nodes and values may wait for readers (64 MiB unless said).
+    /// Bounds the bytes of removed nodes and values that wait for readers. The default is 64 MiB.
+    ///
+    /// * **Insertions, replacements and growth stay within it.** While a reader is pinned, an edit is refused with
+    ///   [`ResourceError::OverBudget`](crate::ResourceError::OverBudget) if what it retires and what already waits would together exceed
+    ///   the budget; nothing changes then. An edit that retires nothing is never refused.
+    /// * **Removals are counted and never refused.** [`remove`](WriteGuard::remove), [`remove_entry`](WriteGuard::remove_entry) and a
+    ///   [`splice`](WriteGuard::splice) without entries may exceed the budget, and so may the operations of an
+    ///   [address space](crate::Mm) that only unmap: `munmap`, `exit`, and `brk` and `mremap` where they shrink. Until readers leave,
+    ///   insertions are refused.
+    /// * **While no reader is pinned, an edit may retire any amount**, because nobody keeps it from being reused. A reader that pins
+    ///   after the edit was admitted holds that amount back until it leaves.
+    ///
+    /// A reader is pinned if it was pinned when the edit began and has not left since; readers of other maps count too if the maps
+    /// share their epochs (see [`private_epochs`](Self::private_epochs)).
     pub fn budget_bytes(mut self, bytes: usize) -> Self {
         self.budget_bytes = bytes;
         self
@@ -389,7 +403,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         self.policy == BudgetPolicy::Wait && self.tree.counters().held_bytes() > self.budget_bytes / 2
     }
 
-    /// Waits until half of the budget is free; not where this very thread is pinned.
+    /// Waits until half of the budget is free; not where this very thread is pinned. What can be had without a wait is not interrupted.
     #[cold]
     fn wait_for_budget<'m>(
         &'m self,
@@ -397,17 +411,19 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         interrupted: impl Fn() -> bool,
     ) -> Result<(), Interrupted> {
         let mut pause = Pause::default();
-        while self.is_over_half() {
+        loop {
             if self.collector.is_pinned() {
-                break;
+                return Ok(());
             }
             WriteGuard::new(self, lock()?).reclaim();
+            if !self.is_over_half() {
+                return Ok(());
+            }
             if interrupted() {
                 return Err(Interrupted);
             }
             pause.next();
         }
-        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Mm, MmWriteGuard};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{BrkError, LayoutError, Limit};
 use crate::lock::RawMmLock;
+use crate::tree::limbo::Charge;
 use crate::vma::{Backing, Kind, Patience, Payload, VmaFlags};
 
 /// What a heap is.
@@ -65,7 +66,10 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
         self.plan(touched(span), &limits, patience, |sheet| {
             match flags {
                 Some(flags) => sheet.grow_heap(span, start, flags, &limits)?,
-                None => sheet.shrink_heap(span, brk, &limits)?,
+                None => {
+                    sheet.charge = Charge::Exempt;
+                    sheet.shrink_heap(span, brk, &limits)?;
+                }
             }
             sheet.words = words;
             Ok(brk)

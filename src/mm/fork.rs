@@ -7,6 +7,7 @@ use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
 use crate::lock::RawMmLock;
 use crate::sync::Shared;
+use crate::tree::limbo::Charge;
 use crate::vma::{AnonOwner, Patience, Payload, VmaFlags};
 
 /// A layout of so many VMAs has records that a core's own caches may not hold: they are what a copy waits for.
@@ -88,6 +89,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         let plan = self.plan::<LayoutError>(Span::ALL, &limits, Patience::Forever, |sheet| {
             sheet.words = words;
             sheet.keys = Keys::default();
+            sheet.charge = Charge::Exempt;
             sheet.take_out(0..sheet.parts.len())
         });
         plan.commit().map(|_| ())

@@ -8,6 +8,7 @@ use super::sheet::{Body, Effect, Part, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
 use crate::lock::RawMmLock;
+use crate::tree::limbo::Charge;
 use crate::vma::{Backing, Patience, Payload, Vma, VmaFlags};
 use bitflags::bitflags;
 
@@ -195,6 +196,7 @@ impl<P: Payload> Sheet<'_, P> {
         if remap.is_expansion() {
             return self.expand(remap, vma, target, limits);
         }
+        self.charge = Charge::Exempt;
         self.shrink(remap, limits)?;
         Ok(remap.from)
     }

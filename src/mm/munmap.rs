@@ -7,6 +7,7 @@ use super::sheet::{Room, Sheet};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MunmapError};
 use crate::lock::RawMmLock;
+use crate::tree::limbo::Charge;
 use crate::vma::{Patience, Payload, VmaFlags};
 use core::ops::Range;
 
@@ -20,7 +21,9 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// A reader without a lock sees all of it or nothing.
     ///
     /// # Errors
-    /// [`MunmapError`]: rule 5.15. Nothing is lost; where a VMA beyond the first is sealed, the first may have been split.
+    /// [`MunmapError`]: rule 5.15. Nothing is lost; where a VMA beyond the first is sealed, the first may have been split. Unmapping needs
+    /// memory where it splits or replaces parts of the index, and so may fail with `ENOMEM`; it is never refused for the
+    /// [budget](crate::Builder::budget_bytes).
     ///
     /// # Examples
     /// ```
@@ -45,7 +48,10 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(span) => span,
             Err(error) => return self.nothing(Err(error)),
         };
-        self.plan(span, &limits, patience, |sheet| Ok(sheet.unmap(span, &limits).map(|_| 0)?))
+        self.plan(span, &limits, patience, |sheet| {
+            sheet.charge = Charge::Exempt;
+            Ok(sheet.unmap(span, &limits).map(|_| 0)?)
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
 use crate::lock::{MmLock, RawMmLock};
 use crate::sync::Shared;
+use crate::tree::limbo::Charge;
 use crate::tree::list::{List, push};
 use crate::tree::prepared::Prepared;
 use crate::vma::{Owner, Patience, Payload, VmaFlags, VmaRecord};
@@ -180,8 +181,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             })
         };
         let prepared = change.and_then(|change| {
-            let Some(Change { span, list }) = change else { return Ok(None) };
-            Ok(Some(self.guard.prepare(span, list)?))
+            let Some(Change { span, list, charge }) = change else { return Ok(None) };
+            Ok(Some(self.guard.prepare(span, list, charge)?))
         });
         match prepared {
             Ok(prepared) => plan.prepared = prepared,
@@ -212,7 +213,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             };
             list.push(part.span, record).map_err(|_| ResourceError::OutOfMemory)?;
         }
-        Ok(Some(Change { span, list }))
+        Ok(Some(Change { span, list, charge: sheet.charge }))
     }
 }
 
@@ -225,4 +226,5 @@ pub(super) fn touched(stretch: Span) -> Span {
 struct Change<P> {
     span: Span,
     list: List<Record<P>>,
+    charge: Charge,
 }

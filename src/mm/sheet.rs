@@ -15,6 +15,7 @@ use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
 use crate::key::{KeyDenial, KeyRights, ProtectionKey};
 use crate::lock::RawMmLock;
+use crate::tree::limbo::Charge;
 use crate::tree::list::push;
 use crate::vma::{Backing, Kind, Owner, Payload, Vma, VmaFlags};
 use core::ops::Range;
@@ -148,6 +149,8 @@ pub(super) struct Sheet<'g, P> {
     pub(super) effects: Effects<P>,
     /// VMAs that stay as they are, and get an owner of their private pages.
     pub(super) owned: SmallVec<[(&'g Record<P>, Owner); 1]>,
+    /// Whether the budget may refuse it: not, where the operation is one that only takes away.
+    pub(super) charge: Charge,
     /// Memory was short for a step, which may be half done: what is on the sheet is worth nothing any more.
     pub(super) is_spoiled: bool,
 }
@@ -161,7 +164,7 @@ impl<'g, P: Payload> Sheet<'g, P> {
         let (count, sums, words) = (guard.mm().map_count(), guard.sums(), Words::default());
         let (keys, rights) = (guard.mm().state.keys(), guard.key_rights());
         let (parts, gone, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
-        Self { parts, gone, count, sums, words, keys, rights, effects, owned, is_spoiled: false }
+        Self { parts, gone, count, sums, words, keys, rights, effects, owned, charge: Charge::Checked, is_spoiled: false }
     }
 
     /// Takes the next VMA down.

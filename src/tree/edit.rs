@@ -4,7 +4,7 @@
 
 use super::Root;
 use super::Writer;
-use super::limbo::TRY_HARD;
+use super::limbo::{Charge, TRY_HARD};
 use super::list::List;
 use super::node::{InnerRef, Item, LeafRef, Node, NodePtr};
 use super::publish::{Draft, Retire};
@@ -215,7 +215,7 @@ impl<'t, V: Value> Editor<'t, V> {
         if self.first_in().is_none() {
             return Ok(Removed { span, olds: &[] });
         }
-        self.splice(&[], Retire::Within(span), V::clone)?;
+        self.splice(&[], Retire::Within(span), Charge::Exempt, V::clone)?;
         Ok(self.removed(span))
     }
 
@@ -229,7 +229,7 @@ impl<'t, V: Value> Editor<'t, V> {
         };
         let cut = |_: &V| unreachable!("a whole entry is removed");
         self.locate(span);
-        self.splice(&[], Retire::Within(span), cut)?;
+        self.splice(&[], Retire::Within(span), Charge::Exempt, cut)?;
         Ok(self.removed(span))
     }
 
@@ -264,8 +264,9 @@ impl<'t, V: Value> Editor<'t, V> {
     /// Puts entries over the site's range; hands them back where it cannot.
     fn put(&mut self, list: List<V>, cut: impl FnOnce(&V) -> V) -> Result<(), (List<V>, ResourceError)> {
         let retire = Retire::Within(self.writer.site.span);
+        let charge = if list.items().is_empty() { Charge::Exempt } else { Charge::Checked };
         // Their bits: until they are in the index or back with their caller the values are in two places.
-        match catch_unwind(AssertUnwindSafe(|| self.splice(list.items(), retire, cut))) {
+        match catch_unwind(AssertUnwindSafe(|| self.splice(list.items(), retire, charge, cut))) {
             Ok(Ok(())) => {
                 drop(list.give_up());
                 Ok(())
@@ -320,7 +321,7 @@ impl<'t, V: Value> Editor<'t, V> {
         let grown = Item { start: asked.start(), last, value: leaf.bits(i) };
         let cut = |_: &V| unreachable!("the one entry in the range is replaced whole");
         self.locate(asked);
-        self.splice(&[grown], Retire::None, cut)?;
+        self.splice(&[grown], Retire::None, Charge::Checked, cut)?;
         Ok(asked)
     }
 

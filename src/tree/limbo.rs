@@ -31,6 +31,16 @@ const MUCH_BYTES: usize = 1 << 20;
 /// How many steps the collector is helped by when it matters: enough for two grace periods.
 pub(crate) const TRY_HARD: usize = 8;
 
+/// What the bytes that an edit retires are to the budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Charge {
+    /// It adds or replaces: it is refused where they would exceed the budget.
+    #[default]
+    Checked,
+    /// It removes: they are counted, and it is never refused for them.
+    Exempt,
+}
+
 /// What was retired between two tickets.
 #[derive(Debug)]
 struct Batch<V> {
@@ -99,19 +109,36 @@ impl<V: Value> Limbo<V> {
         self.open.values.try_reserve(values).map_err(oom)
     }
 
-    /// Whether the edit may add this much. Where nothing is held back, it always may: there is no reader to wait for.
+    /// Whether an edit that adds may retire this much: within the budget, or while no reader is pinned who would hold it back. What retires
+    /// nothing needs no budget.
     pub(super) fn admit(&mut self, needed_bytes: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
         let budget_bytes = self.budget_bytes;
-        let fits = |held: usize| held == 0 || held.saturating_add(needed_bytes) <= budget_bytes;
+        let fits = |held: usize| needed_bytes == 0 || held.saturating_add(needed_bytes) <= budget_bytes;
         if crate::sync::seeded("budget_not_counted") || fits(counters.held_bytes.read()) {
             return Ok(());
         }
         self.step(TRY_HARD, pool, counters);
         let held_bytes = counters.held_bytes.read();
-        if fits(held_bytes) {
+        // That nothing is held back does not mean that nobody is pinned.
+        if fits(held_bytes) || held_bytes == 0 && self.readers_have_left() {
             return Ok(());
         }
         Err(ResourceError::OverBudget { held_bytes, needed_bytes, budget_bytes })
+    }
+
+    /// Whether every reader that was pinned when this was called has left. Nothing waits.
+    fn readers_have_left(&mut self) -> bool {
+        if !self.line.expired() {
+            return false;
+        }
+        self.collector.mark(self.line.draw());
+        for _ in 0..TRY_HARD {
+            if self.line.expired() {
+                return true;
+            }
+            self.collector.advance();
+        }
+        self.line.expired()
     }
 
     /// Takes an unlinked node (T7); room was reserved.

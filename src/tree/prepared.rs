@@ -3,6 +3,7 @@
 //! For who must do something between the two that cannot be undone, and so must know before that the edit will not fail.
 
 use super::edit::Editor;
+use super::limbo::Charge;
 use super::list::List;
 use super::publish::{Change, Retire};
 use crate::addr::Span;
@@ -22,10 +23,10 @@ pub(crate) struct Prepared<'e, 't, V: Value> {
 impl<'t, V: Value> Editor<'t, V> {
     /// Prepares to put the list in place of all that is in the range. No entry sticks out of the range, the list lies within it, and one
     /// of the two is not empty.
-    pub(crate) fn prepare_list(&mut self, span: Span, list: List<V>) -> Result<Prepared<'_, 't, V>, ResourceError> {
+    pub(crate) fn prepare_list(&mut self, span: Span, list: List<V>, charge: Charge) -> Result<Prepared<'_, 't, V>, ResourceError> {
         self.tend();
         self.locate(span);
-        let change = self.prepared(list.items(), Retire::Within(span))?;
+        let change = self.prepared(list.items(), Retire::Within(span), charge)?;
         Ok(Prepared { editor: self, list, change: Some(change) })
     }
 }
@@ -104,14 +105,14 @@ mod tests {
         editor.insert(0..4, 1).expect("free");
         let before = tree.counters().stats();
         let span = Span::from_entry(4, 7);
-        let prepared = editor.prepare_list(span, List::of(span, 2)).expect("memory");
+        let prepared = editor.prepare_list(span, List::of(span, 2), Charge::Checked).expect("memory");
         assert_eq!(format!("{prepared:?}"), "Prepared { span: 0x4..=0x7, .. }");
         drop(prepared);
         let after = tree.counters().stats();
         assert_eq!((after.entries, after.published), (before.entries, before.published));
         // Under Miri free nodes are not kept.
         assert!(cfg!(miri) || after.pool_bytes > before.pool_bytes, "what it had built is kept for the next edit: {after:?}");
-        editor.prepare_list(span, List::of(span, 2)).expect("memory").publish();
+        editor.prepare_list(span, List::of(span, 2), Charge::Checked).expect("memory").publish();
         editor.validate().expect("the invariants hold");
         assert_eq!(editor.view().lookup(6).map(|entry| *entry.value()), Some(2));
     }

@@ -6,7 +6,7 @@
 use super::Writer;
 use super::edit::Editor;
 use super::entries::Entries;
-use super::limbo::{Limbo, trim};
+use super::limbo::{Charge, Limbo, trim};
 use super::list::push;
 use super::node::{Child, Exchange, FANOUT, InnerRef, LeafRef, MIN_FILL, Node, NodePtr, Slot, Summary};
 use super::pool::node_bytes;
@@ -189,11 +189,13 @@ impl<'t, V: Value> Editor<'t, V> {
     }
 
     /// Prepares the retiring of a draft: the last that can fail but for the embedder's clone.
-    pub(super) fn admit(&mut self, retire: Retire) -> Result<(), ResourceError> {
+    pub(super) fn admit(&mut self, retire: Retire, charge: Charge) -> Result<(), ResourceError> {
         let Writer { draft, limbo, pool, .. } = &mut *self.writer;
-        let nodes: usize = draft.replaced.iter().map(|&node| node_bytes(node)).sum();
         let values = draft.removed(retire).count();
-        limbo.admit(nodes + values * Limbo::<V>::VALUE_BYTES, pool, self.counters)?;
+        if charge == Charge::Checked {
+            let nodes: usize = draft.replaced.iter().map(|&node| node_bytes(node)).sum();
+            limbo.admit(nodes + values * Limbo::<V>::VALUE_BYTES, pool, self.counters)?;
+        }
         limbo.reserve(draft.replaced.len(), values)
     }
 

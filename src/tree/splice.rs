@@ -14,6 +14,7 @@
 //! ```
 
 use super::edit::Editor;
+use super::limbo::Charge;
 use super::node::{Child, FANOUT, Item, LeafRef, MIN_FILL, Node, NodePtr, copy_bits};
 use super::publish::{Bias, Change, Children, Draft, Place, Retire};
 use super::walk::Entry;
@@ -232,8 +233,14 @@ impl<'t, V: Value> Editor<'t, V> {
     /// `cut` makes the second value where an entry is cut in two; if it panics, nothing has happened.
     ///
     /// The entries that were in the range, as they were, are then in the writer's draft until its next edit.
-    pub(super) fn splice(&mut self, fresh: &[Item<V>], retire: Retire, cut: impl FnOnce(&V) -> V) -> Result<(), ResourceError> {
-        let change = self.prepared(fresh, retire)?;
+    pub(super) fn splice(
+        &mut self,
+        fresh: &[Item<V>],
+        retire: Retire,
+        charge: Charge,
+        cut: impl FnOnce(&V) -> V,
+    ) -> Result<(), ResourceError> {
+        let change = self.prepared(fresh, retire, charge)?;
         // The embedder's clone comes last of all that can fail, so that none is made in vain.
         if let Some((value, hole)) = self.writer.draft.hole {
             match clone_of(value, cut) {
@@ -249,9 +256,9 @@ impl<'t, V: Value> Editor<'t, V> {
     }
 
     /// The replacement, ready to be published or abandoned; where it cannot be made, it is abandoned.
-    pub(super) fn prepared(&mut self, fresh: &[Item<V>], retire: Retire) -> Result<Change<'t, V>, ResourceError> {
+    pub(super) fn prepared(&mut self, fresh: &[Item<V>], retire: Retire, charge: Charge) -> Result<Change<'t, V>, ResourceError> {
         self.writer.draft.clear();
-        let change = self.prepare(fresh, retire);
+        let change = self.prepare(fresh, retire, charge);
         if change.is_err() {
             self.abandon();
         }
@@ -259,12 +266,12 @@ impl<'t, V: Value> Editor<'t, V> {
     }
 
     /// Builds the replacement, finds the slot for it, and prepares all that publishing it needs.
-    fn prepare(&mut self, fresh: &[Item<V>], retire: Retire) -> Result<Change<'t, V>, ResourceError> {
+    fn prepare(&mut self, fresh: &[Item<V>], retire: Retire, charge: Charge) -> Result<Change<'t, V>, ResourceError> {
         let change = match self.swap(fresh)? {
             Some(change) => change,
             None => self.build(fresh)?,
         };
-        self.admit(retire)?;
+        self.admit(retire, charge)?;
         if self.writer.draft.hole.is_some() {
             // For the values on their way in, should the clone panic.
             self.writer.limbo.reserve_dead(fresh.len())?;

@@ -192,21 +192,25 @@ fn values_past_their_readers_count_against_no_budget() {
 fn a_cut_over_the_budget_clones_nothing() {
     let log: Arc<std::sync::Mutex<Vec<ThreadId>>> = Arc::default();
     let map = private().budget_bytes(2048).build();
-    map.write().insert(0..1 << 20, Box::new(Loud { dropped_on: Arc::clone(&log), drop_panics: false, clone_panics: false })).expect("free");
+    let loud = || Box::new(Loud { dropped_on: Arc::clone(&log), drop_panics: false, clone_panics: false });
+    map.write().insert(0..1 << 20, loud()).expect("free");
     let pin = map.pin();
     let mut writer = map.write();
     let mut cuts = 0;
-    while writer.remove(1000 + cuts..=1000 + cuts).is_ok() {
-        cuts += 2;
-    }
+    let mut back = loop {
+        match writer.replace(1000 + cuts..=1000 + cuts, loud()) {
+            Ok(_) => cuts += 2,
+            Err(error) => break error.value,
+        }
+    };
     for _ in 0..20 {
-        assert!(writer.remove(500_000..=500_000).is_err(), "the pin holds the budget");
+        back = writer.replace(500_000..=500_000, back).map(drop).expect_err("the pin holds the budget").value;
     }
     drop(writer);
     drop(pin);
     let entries = map.len();
-    drop(map);
-    assert_eq!(log.lock().unwrap().len(), entries, "one value an entry, and none made in vain");
+    drop((map, back));
+    assert_eq!(log.lock().unwrap().len(), entries + 1, "one value an entry, the one handed back, and none made in vain");
 }
 
 #[test]

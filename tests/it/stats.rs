@@ -24,9 +24,9 @@ fn reclaim_gives_free_nodes_back_to_the_system() {
 #[test]
 fn a_refused_edit_needs_what_an_allowed_one_holds_back() {
     for (n, range) in [(1, 20..25), (3, 100..130), (21, 150..360)] {
-        let (refused, none) = removes(&range, 1, Box::new);
-        let (allowed, held) = removes(&range, 1 << 20, Box::new);
-        let (plain, nodes) = removes(&range, 1 << 20, |i| i);
+        let (refused, none) = replaces(&range, 1, Box::new);
+        let (allowed, held) = replaces(&range, 1 << 20, Box::new);
+        let (plain, nodes) = replaces(&range, 1 << 20, |i| i);
         assert_eq!((allowed, plain), (Ok(n), Ok(n)));
         assert_eq!(held - nodes, n * (size_of::<Box<u64>>() + size_of::<u64>()), "the values, and what they own");
         let Err(EditError::Resource(ResourceError::OverBudget { needed_bytes, .. })) = refused else { panic!("{refused:?}") };
@@ -34,14 +34,14 @@ fn a_refused_edit_needs_what_an_allowed_one_holds_back() {
     }
 }
 
-/// Removes a range from a map with something held back already; how many entries, and the bytes that are held back more.
-fn removes<V: Value + Clone>(range: &Range<u64>, budget: usize, value: fn(u64) -> V) -> (Result<usize, EditError>, usize) {
+/// Replaces what is in a range of a map with something held back already; how many entries, and the bytes that are held back more.
+fn replaces<V: Value + Clone>(range: &Range<u64>, budget: usize, value: fn(u64) -> V) -> (Result<usize, EditError>, usize) {
     let builder = RangeMap::builder().private_epochs().budget_bytes(budget);
     let map = builder.build_from((0..40).map(|i| (10 * i..10 * i + 5, value(i)))).expect("sorted");
     let _pin = map.pin();
-    map.write().insert(7..8, value(7)).expect("nothing was held back yet");
+    map.write().remove_entry(0).expect("removals are never refused");
     let before = map.stats();
-    let told = map.write().remove(range.clone()).map(|gone| gone.len());
+    let told = map.write().replace(range.clone(), value(7)).map(|gone| gone.len()).map_err(|error| error.cause);
     (told, map.stats().held_bytes - before.held_bytes)
 }
 

@@ -1,0 +1,276 @@
+//! The budget's contract: what adds or replaces stays within it while a reader is pinned; what removes is counted, and never refused.
+
+use quickcheck::{Arbitrary, Gen, QuickCheck};
+use std::sync::Barrier;
+use std::thread;
+use vmaple::{
+    Advice, BudgetPolicy, EditError, Interrupt, Interrupted, Limits, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, Patience,
+    RangeMap, ResourceError, Span, Stats, VmaFlags, VmaSpec,
+};
+
+const MANY: u64 = if cfg!(miri) { 60 } else { 1000 };
+const EAGAIN: i32 = 11;
+
+fn regular(budget_bytes: usize, entries: u64) -> RangeMap<u64> {
+    let builder = RangeMap::builder().private_epochs().budget_bytes(budget_bytes);
+    builder.build_from((0..entries).map(|i| (10 * i..10 * i + 6, i))).expect("sorted")
+}
+
+fn contents(map: &RangeMap<u64>) -> Vec<(Span, u64)> {
+    map.read().iter().map(|entry| (entry.span(), *entry.value())).collect()
+}
+
+#[test]
+fn removals_are_counted_and_never_refused() {
+    let map = regular(10_000, 3 * MANY);
+    let pin = map.pin();
+    let mut held = 0;
+    for i in 0..MANY {
+        // A whole entry by its address, a whole one by its range, and the middle of one, whose value is cloned.
+        assert_eq!(map.write().remove_entry(30 * i).map(|gone| gone.len()), Ok(1), "removal {i}");
+        assert_eq!(map.write().remove(30 * i + 10..30 * i + 20).map(|gone| gone.len()), Ok(1), "removal {i}");
+        assert_eq!(map.write().remove(30 * i + 22..30 * i + 24).map(|gone| gone.len()), Ok(1), "removal {i}");
+        let now = map.stats().held_bytes;
+        assert!(now > held, "what removal {i} retired is not counted");
+        held = now;
+    }
+    assert!(held > 10_000);
+    let all = map.write().splice(.., []).map(|gone| gone.len() as u64).map_err(|error| error.cause);
+    assert_eq!(all, Ok(2 * MANY), "nothing in place of all");
+    assert!(map.is_empty() && pin.iter().next().is_none());
+    drop(pin);
+    assert_eq!(map.reclaim(), 0);
+}
+
+/// Nothing is held back yet, and a reader is pinned: an edit larger than the budget is refused all the same.
+#[test]
+fn one_large_edit_is_refused_under_a_pin() {
+    const LARGE: u64 = if cfg!(miri) { 200 } else { 100_000 };
+    let budget = if cfg!(miri) { 1000 } else { 10_000 };
+    let map = regular(budget, LARGE);
+    let replace = || map.write().replace(0..10 * LARGE, 7).map(|gone| gone.len() as u64).map_err(|error| (error.value, error.cause));
+    let pin = map.pin();
+    let Err((7, EditError::Resource(ResourceError::OverBudget { held_bytes: 0, needed_bytes, budget_bytes }))) = replace() else {
+        panic!("a pinned reader would hold all of it back")
+    };
+    assert!(needed_bytes > budget && budget_bytes == budget);
+    assert_eq!((map.stats().held_bytes, map.len() as u64), (0, LARGE), "nothing has changed");
+    map.write().validate().expect("the invariants hold");
+    let mut reader = map.reader();
+    assert!(reader.lookup(0).is_some());
+    drop(pin);
+    assert!(replace().is_err(), "a `Reader` that has asked and is not at rest is pinned, too");
+    reader.rest();
+    assert_eq!(replace(), Ok(LARGE), "nobody is pinned: there is nothing to bound");
+    assert_eq!((map.len(), map.reclaim()), (1, 0));
+}
+
+/// An edit under each kind of pressure; what it is to bytes.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Insert(u8),
+    Replace(u8, u8),
+    Splice(u8, u8),
+    ExtendUp(u8, u8),
+    Remove(u8, u8),
+    RemoveEntry(u8),
+    Pin,
+    Unpin,
+}
+
+impl Arbitrary for Op {
+    fn arbitrary(g: &mut Gen) -> Self {
+        let (at, len) = (u8::arbitrary(g), u8::arbitrary(g) % 24);
+        match u8::arbitrary(g) % 16 {
+            0..3 => Self::Insert(at),
+            3..6 => Self::Replace(at, len),
+            6..8 => Self::Splice(at, len),
+            8 => Self::ExtendUp(at, len),
+            9..11 => Self::Remove(at, len),
+            11..14 => Self::RemoveEntry(at),
+            14 => Self::Pin,
+            _ => Self::Unpin,
+        }
+    }
+}
+
+impl Op {
+    /// What came of it: done or refused for the budget (or, where it never can be done, neither).
+    fn on(self, map: &RangeMap<u64>) -> Result<(), ResourceError> {
+        let span = |at: u8, len: u8| 10 * u64::from(at)..10 * u64::from(at) + 10 * u64::from(len) + 6;
+        let mut writer = map.write();
+        let edit = match self {
+            Self::Insert(at) => {
+                return writer.insert(span(at, 0), 1).or_else(|error| match error.cause {
+                    vmaple::InsertCause::Resource(error) => Err(error),
+                    _ => Ok(()),
+                });
+            }
+            Self::ExtendUp(at, len) => {
+                return writer.extend_up(span(at, len).start, span(at, len).end).map(drop).or_else(|error| match error {
+                    vmaple::ExtendError::Resource(error) => Err(error),
+                    _ => Ok(()),
+                });
+            }
+            Self::Replace(at, len) => writer.replace(span(at, len), 2).map(drop).map_err(|error| error.cause),
+            Self::Splice(at, len) => {
+                let entries = span(at, len).step_by(10).map(|start| (Span::new(start, start + 2).expect("three addresses"), 3));
+                return writer.splice(span(at, len), entries).map(drop).map_err(|error| match error.cause {
+                    vmaple::SpliceCause::Resource(error) => error,
+                    other => panic!("{other}"),
+                });
+            }
+            Self::Remove(at, len) => writer.remove(span(at, len).start + 2..span(at, len).end).map(drop),
+            Self::RemoveEntry(at) => return writer.remove_entry(span(at, 0).start).map(drop),
+            Self::Pin | Self::Unpin => Ok(()),
+        };
+        edit.map_err(|error| match error {
+            EditError::Resource(error) => error,
+            other => panic!("{other}"),
+        })
+    }
+
+    fn removes(self) -> bool {
+        matches!(self, Self::Remove(..) | Self::RemoveEntry(_))
+    }
+}
+
+/// What the edit retires, by a map without a budget that went through the same, under a pin throughout.
+fn bytes_of(edit: Op, before: &[Op], entries: u64) -> usize {
+    let map = regular(usize::MAX, entries);
+    let _pin = map.pin();
+    for op in before {
+        op.on(&map).expect("no budget");
+    }
+    let held = map.stats().held_bytes;
+    edit.on(&map).expect("no budget");
+    map.stats().held_bytes - held
+}
+
+/// Holds a map against a model that only counts: bytes while somebody is pinned, none while nobody is.
+fn counts(ops: &[Op]) {
+    const BUDGET: usize = 6_000;
+    const ENTRIES: u64 = 200;
+    let map = regular(BUDGET, ENTRIES);
+    let (mut pin, mut held, mut done) = (None, 0, Vec::new());
+    for &op in ops {
+        match op {
+            Op::Pin => pin = pin.or_else(|| Some(map.pin())),
+            Op::Unpin => pin = None,
+            edit => {
+                let before = contents(&map);
+                let told = edit.on(&map);
+                let needed = bytes_of(edit, &done, ENTRIES);
+                let fits = held + needed <= BUDGET || needed == 0 || pin.is_none() || edit.removes();
+                if fits {
+                    assert_eq!(told, Ok(()), "{edit:?} needs {needed} beside {held}");
+                    done.push(edit);
+                    held += needed;
+                } else {
+                    let refused = ResourceError::OverBudget { held_bytes: held, needed_bytes: needed, budget_bytes: BUDGET };
+                    assert_eq!(told, Err(refused), "{edit:?}");
+                    assert!(contents(&map) == before, "{edit:?} was refused, and something changed");
+                }
+            }
+        }
+        if pin.is_none() {
+            held = map.reclaim();
+            assert_eq!(held, 0, "nobody is pinned");
+        }
+        let Stats { held_bytes, .. } = map.stats();
+        assert_eq!(held_bytes, held, "after {op:?}");
+    }
+}
+
+#[test]
+fn any_sequence_agrees_with_plain_counting() {
+    let (tests, size) = if cfg!(miri) { (1, 12) } else { (60, 60) };
+    QuickCheck::new().rng(Gen::new(size)).tests(tests).quickcheck((|ops: Vec<Op>| counts(&ops)) as fn(Vec<Op>));
+}
+
+/// Of the operations of an address space those that only take away are removals.
+#[test]
+fn what_only_unmaps_is_never_refused() {
+    const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
+    let page = |n: u64| 0x10_0000 + n * PAGE_SIZE;
+    let mm: Mm = Mm::with(RangeMap::builder().private_epochs().budget_bytes(1000), Limits::default());
+    let mut writer = mm.write();
+    for i in 0..2 * MANY {
+        let flags = if i % 2 == 0 { RW } else { VmaFlags::READ };
+        writer.mmap(&MapRequest::of_len(4 * PAGE_SIZE, VmaSpec::anonymous(flags)).fixed(page(4 * i))).expect("nobody is pinned");
+    }
+    writer.set_heap(page(8 * MANY + 8), page(8 * MANY + 8));
+    writer.plan_brk(page(8 * MANY + 16), Patience::Never).commit().expect("nobody is pinned");
+    drop(writer);
+    mm.reclaim();
+    let _pin = mm.pin();
+    let refused = |name: &str, told: Result<u64, i32>, mm: &Mm| {
+        assert_eq!(told, Err(EAGAIN), "{name} replaces, and the pin holds back what it retires");
+        mm.write().validate().expect("the invariants hold");
+    };
+    let grow = |name, operation: &dyn Fn(&mut MmWriteGuard<'_>) -> Result<u64, i32>| {
+        let before: Vec<_> = mm.read().vmas().map(|vma| (vma.span(), vma.flags())).collect();
+        // Until the budget is used up.
+        let told = operation(&mut mm.write());
+        refused(name, told, &mm);
+        assert_eq!(mm.read().vmas().map(|vma| (vma.span(), vma.flags())).collect::<Vec<_>>(), before, "{name}");
+    };
+    // At a time a node or two: until no other fits.
+    while mm.write().mprotect(page(1), PAGE_SIZE, VmaFlags::EXEC).is_ok() && mm.write().mprotect(page(1), PAGE_SIZE, RW).is_ok() {}
+    grow("mmap over", &|w| {
+        w.mmap(&MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::EXEC)).fixed(page(9))).map_err(|e| e.errno())
+    });
+    grow("mprotect", &|w| w.mprotect(page(9), PAGE_SIZE, VmaFlags::EXEC).map_err(|e| e.errno()));
+    grow("madvise", &|w| w.madvise(page(9), PAGE_SIZE, Advice::DontFork).map_err(|e| e.errno()));
+    grow("mlock", &|w| w.mlock(page(9), PAGE_SIZE).map_err(|e| e.errno()));
+    grow("a move", &|w| {
+        let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+        w.mremap(page(8), PAGE_SIZE, PAGE_SIZE, flags, page(16 * MANY)).map_err(|e| e.errno())
+    });
+    for i in 0..MANY {
+        // VMAs of four pages: the first page of one, a page in the middle of the next, which splits it.
+        mm.write().munmap(page(8 * i), PAGE_SIZE).expect("removals are never refused");
+        mm.write().munmap(page(8 * i + 5), PAGE_SIZE).expect("removals are never refused");
+    }
+    mm.write().mremap(page(6), 2 * PAGE_SIZE, PAGE_SIZE, MremapFlags::empty(), 0).expect("it shrinks");
+    mm.write().plan_brk(page(8 * MANY + 9), Patience::Never).commit().expect("it shrinks");
+    mm.write().exit().expect("all goes");
+    mm.write().validate().expect("the invariants hold");
+    assert_eq!(mm.map_count(), 0);
+}
+
+/// Under the waiting policy an interrupt ends waits for the budget. Where the readers have left there is nothing to wait for.
+#[test]
+fn what_needs_no_wait_for_the_budget_is_not_interrupted() {
+    let budget = 32 << 10;
+    let builder = RangeMap::builder().private_epochs().budget_bytes(budget).policy(BudgetPolicy::Wait);
+    let map = builder.build_from((0..40u64).map(|i| (10 * i..10 * i + 6, i))).expect("sorted");
+    let interrupt = Interrupt::new();
+    let over_half = || {
+        while map.stats().held_bytes <= budget / 2 {
+            map.write().replace(20..26, 1).expect("below the half");
+        }
+    };
+    interrupt.raise();
+    let pin = map.pin();
+    over_half();
+    drop(pin);
+    map.write_unless(&interrupt).expect("all readers have left").replace(20..26, 2).expect("they have");
+
+    // Pinned by another: there is something to wait for.
+    let (pinned, refused) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            let pin = map.pin();
+            pinned.wait();
+            refused.wait();
+            drop(pin);
+        });
+        pinned.wait();
+        over_half();
+        assert_eq!(map.write_unless(&interrupt).map(drop), Err(Interrupted::new()));
+        assert!(map.try_write().is_some(), "nothing is held");
+        refused.wait();
+    });
+    drop(map.write_unless(&interrupt).expect("they have left again"));
+}
