@@ -7,6 +7,7 @@ use super::model::MmSpace;
 use super::report::Difference;
 use super::space::{Answer, Failure, Gap, OnRefusal, Refusal, Space};
 use crate::trace::{Access, Area, Context, Extent, Operation, Setting, VmCounts};
+use vmaple_host::{Host, Need};
 
 /// Two address spaces that are to be one.
 pub(super) struct Both {
@@ -70,9 +71,12 @@ impl Both {
 impl Space for Both {
     fn begin() -> Result<Self, Refusal> {
         let (kernel, mut library) = (KernelSpace::begin()?, MmSpace::begin()?);
-        // The one property of the whole system that is often set otherwise than by default.
-        library.set(Setting::MmapMinAddr(KernelSpace::mmap_min_addr()))?;
+        library.adopt(Host::probe());
         Ok(Self { kernel, library, found: Vec::new() })
+    }
+
+    fn needs(&mut self, needs: &[Need]) -> Result<(), Refusal> {
+        self.kernel.needs(needs)
     }
 
     fn set(&mut self, setting: Setting) -> Result<(), Refusal> {

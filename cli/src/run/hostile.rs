@@ -79,7 +79,8 @@ fn any_scenario_ends_in_answers_or_in_a_refusal() {
             Err(RunError::Refused { .. }) => refused += 1,
             Err(error) => panic!("{error}\n{text}"),
         }
-        assert_eq!(report.tally().differing, 0, "{}\n{text}", String::from_utf8_lossy(&out));
+        let differing = report.tally().differing;
+        assert_eq!(differing, 0, "{}\n{text}", String::from_utf8_lossy(&out));
     }
     assert!(executed > 200 && refused > 200, "{executed} executed, {refused} refused");
 }

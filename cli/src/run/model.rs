@@ -8,6 +8,7 @@ use super::space::{Answer, Failure, Gap, Refusal, Space};
 use super::{apply, fault};
 use crate::trace::{Access, Area, Context, Extent, Object, Operation, Setting, Side, VmCounts};
 use vmaple::{GapQuery, Mm, ObjectId, PAGE_SIZE, RangeMap};
+use vmaple_host::Host;
 
 /// An address space of the library, with what the library need not know.
 pub(crate) struct MmSpace {
@@ -42,6 +43,12 @@ impl MmSpace {
         let told = act(self);
         self.counted_from = self.counted_from.wrapping_add(self.mm.write_sequence().wrapping_sub(before));
         told
+    }
+
+    /// Takes the properties of the whole system that the machine has.
+    pub(super) fn adopt(&mut self, host: &Host) {
+        self.settings.adopt(host);
+        self.mm.set_limits(self.settings.limits());
     }
 
     /// All VMAs, with all flags.

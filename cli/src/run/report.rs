@@ -1,36 +1,47 @@
 //! What a run says: each difference where it is found, what was asked and not expected, and a summary. The runner comes in.
 
 use crate::trace::Line;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 
 /// How much was asked, and what came of it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) cases: u64,
     pub(super) held: u64,
     pub(super) differing: u64,
     /// Of what differs, the address spaces whose invariants did not hold in the end.
     pub(super) broken: u64,
-    /// Cases that were not executed to their end.
+    /// Cases that were not executed to their end because no process of such a system can have them.
     pub(super) skipped: u64,
+    /// And those that this machine, or this user, lacks something for: what it is, and how many.
+    pub(super) left_out: BTreeMap<String, u64>,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.cases += other.cases;
         self.held += other.held;
         self.differing += other.differing;
         self.broken += other.broken;
         self.skipped += other.skipped;
+        for (need, count) in &other.left_out {
+            *self.left_out.entry(need.clone()).or_default() += count;
+        }
     }
 }
 
 impl Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cases, held, differing, skipped, .. } = self;
+        let Self { cases, held, differing, skipped, left_out, .. } = self;
         let (cases, held) = (counted(*cases, "case"), counted(*held, "assertion"));
-        write!(f, "{cases}, {held} held{}{}", also(*differing, "differ"), also(*skipped, "not for this system"))
+        write!(f, "{cases}, {held} held{}{}", also(*differing, "differ"), also(*skipped, "not for this system"))?;
+        if !left_out.is_empty() {
+            let needs: Vec<String> = left_out.iter().map(|(need, count)| format!("{need} {count}")).collect();
+            write!(f, "{} ({})", also(left_out.values().sum(), "left out"), needs.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -65,8 +76,8 @@ impl<'o> Report<'o> {
         Self { out, file, case: None, tally: Tally::default() }
     }
 
-    pub(super) fn tally(&self) -> Tally {
-        self.tally
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// `case`: the name of what follows.
@@ -116,6 +127,13 @@ impl<'o> Report<'o> {
         self.tally.skipped += 1;
         let case = self.case.as_ref().map(|case| format!("  (case {case})")).unwrap_or_default();
         writeln!(self.out, "{}:{}: {}: the case is left out: {why}{case}", self.file, line.number, asked(line))
+    }
+
+    /// A record that needs what this machine lacks: the rest of the case is left out.
+    pub(super) fn lacks(&mut self, line: &Line, need: &str) -> io::Result<()> {
+        *self.tally.left_out.entry(need.to_owned()).or_default() += 1;
+        let case = self.case.as_ref().map(|case| format!("  (case {case})")).unwrap_or_default();
+        writeln!(self.out, "{}:{}: {}: left out: this machine lacks {need}{case}", self.file, line.number, asked(line))
     }
 
     /// How it all ended.

@@ -58,7 +58,10 @@ pub(super) fn run<S: Space>(mut reader: Reader, report: &mut Report<'_>) -> Resu
         }
         match runner.step(&line, &block).and_then(|()| runner.diverged(&line)) {
             Err(Stop::Refused(refusal)) if S::on_refusal() == OnRefusal::SkipsTheCase => {
-                runner.report.skips(&line, &refusal.to_string())?;
+                match refusal {
+                    Refusal::Lacks(need) => runner.report.lacks(&line, &need)?,
+                    refusal => runner.report.skips(&line, &refusal.to_string())?,
+                }
                 is_left_out = true;
             }
             told => told.map_err(|stop| stopped(stop, line.number, asked(&line)))?,
@@ -150,6 +153,7 @@ impl<S: Space> Runner<'_, '_, S> {
             }
             Record::Case(words) => self.report.case(words),
             Record::Window(extent) => self.window = Some(*extent),
+            Record::Needs(needs) => self.spaces.current()?.needs(needs)?,
             // the reader gives them only inside a block
             Record::Expected(_) | Record::End => {}
         }

@@ -3,6 +3,7 @@
 use super::space::Refusal;
 use crate::trace::{self, Limit, Resource, Setting};
 use vmaple::{Capabilities, Limits, PAGE_SIZE};
+use vmaple_host::Host;
 
 /// Where the heap begins, if it is not said.
 pub(crate) const BRK_START: u64 = 0x5555_5558_0000;
@@ -21,6 +22,16 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The properties of the whole system that a machine may have otherwise than by default; what it does not tell stays.
+    pub(crate) fn adopt(&mut self, host: &Host) {
+        let limits = &mut self.limits;
+        limits.mmap_min_addr = host.mmap_min_addr.unwrap_or(limits.mmap_min_addr);
+        limits.min_addr_floor = host.lowest_address.unwrap_or(limits.min_addr_floor);
+        if let Some(count) = host.max_map_count {
+            limits.max_map_count = usize::try_from(count).unwrap_or(usize::MAX);
+        }
+    }
+
     /// What binds an operation.
     pub(crate) fn limits(&self) -> Limits {
         self.limits.clone()

@@ -5,6 +5,7 @@ use super::report::Difference;
 use crate::trace::{Access, Area, Context, Errno, Extent, Operation, Setting, Side, VmCounts};
 use std::fmt::Display;
 use thiserror::Error;
+use vmaple_host::Need;
 
 /// An address space that scenarios are executed in.
 ///
@@ -12,6 +13,11 @@ use thiserror::Error;
 pub(crate) trait Space: Sized {
     /// Begins an empty one, with all defaults.
     fn begin() -> Result<Self, Refusal>;
+
+    /// `needs`: whether the machine has what the rest of the case needs. Only where the kernel is asked does it matter.
+    fn needs(&mut self, _: &[Need]) -> Result<(), Refusal> {
+        Ok(())
+    }
 
     /// `set`: from here on.
     fn set(&mut self, setting: Setting) -> Result<(), Refusal>;
@@ -122,6 +128,9 @@ pub(crate) enum Refusal {
     /// No process of this system can do it.
     #[error("{0}")]
     Host(String),
+    /// Another machine can do it, or another user: this one lacks what is named.
+    #[error("this needs {0}")]
+    Lacks(String),
     /// No address space has this name.
     #[error("there is no address space `{0}`")]
     NoSpace(String),

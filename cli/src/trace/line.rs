@@ -7,6 +7,7 @@ use super::{
     Access, Advice, Area, AreaFlags, Capabilities, Context, Expected, ForkOutcome, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object,
     Offset, Operation, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
 };
+use vmaple_host::Need;
 
 /// What stands around a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,7 @@ fn outside(keyword: &str, fields: &mut Fields<'_>) -> Result<Option<Record>, Tra
             words => Record::Case(words.to_owned()),
         },
         "window" => Record::Window(fields.extent()?),
+        "needs" => Record::Needs(needs(fields)?),
         _ => return Ok(None),
     }))
 }
@@ -238,6 +240,15 @@ fn vm(fields: &mut Fields<'_>) -> Result<VmCounts, TraceFault> {
             return Ok(counts);
         }
     }
+}
+
+fn needs(fields: &mut Fields<'_>) -> Result<Vec<Need>, TraceFault> {
+    const NEED: &str = "what a case needs of the machine, by a word that `vmaple host` shows, like `keys` or `cap:ipc_lock`";
+    let mut needs = vec![fields.parse(NEED)?];
+    while fields.peek().is_some() {
+        needs.push(fields.parse(NEED)?);
+    }
+    Ok(needs)
 }
 
 fn fork(fields: &mut Fields<'_>) -> Result<ForkOutcome, TraceFault> {

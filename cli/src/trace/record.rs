@@ -3,6 +3,7 @@
 //! Only data: the reader fills it, `show` and the writer print it, `record` and `replay` work with it.
 
 use super::{AreaFlags, Capabilities, Errno, Name, Object, Operation, Perm};
+use vmaple_host::Need;
 
 /// One line of a trace that says something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +137,8 @@ pub enum Record {
     Case(String),
     /// `window`: `maps`, `cover` and `count` are limited to this range from here on.
     Window(Extent),
+    /// `needs`: what the machine must have for the rest of the case to be asked of its kernel.
+    Needs(Vec<Need>),
 }
 
 /// A property of the address space.

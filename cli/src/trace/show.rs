@@ -225,6 +225,10 @@ impl Display for Record {
             Self::Reset => f.write_str("reset"),
             Self::Case(words) => write!(f, "case {words}"),
             Self::Window(extent) => write!(f, "window {extent}"),
+            Self::Needs(needs) => {
+                f.write_str("needs")?;
+                needs.iter().try_for_each(|need| write!(f, " {need}"))
+            }
         }
     }
 }

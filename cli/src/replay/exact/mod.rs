@@ -269,8 +269,8 @@ impl Follower {
                 (self.window, self.children_areas, self.heap_known) = (None, 0, false);
             }
             Record::Window(extent) => self.window = Some(*extent),
-            // the index is asked these
-            Record::Lookup { .. } | Record::Find { .. } | Record::Gap { .. } | Record::Case(_) => {}
+            // the index is asked these, and the kernel is not
+            Record::Lookup { .. } | Record::Find { .. } | Record::Gap { .. } | Record::Case(_) | Record::Needs(_) => {}
         }
         Ok(())
     }

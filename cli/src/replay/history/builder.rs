@@ -132,8 +132,8 @@ impl Builder {
             }
             Record::Expected(expected) => self.block_line(&expected),
             Record::End => self.block_ends(),
-            // these need the exact list of areas
-            Record::Count(_) | Record::Vm(_) | Record::Seq(_) => Ok(()),
+            // these need the exact list of areas, or are for the kernel alone
+            Record::Count(_) | Record::Vm(_) | Record::Seq(_) | Record::Needs(_) => Ok(()),
             Record::Reset => self.reset(),
             Record::Case(words) => {
                 self.case(&words);

@@ -118,8 +118,18 @@ fn sequence<C: Chance>(mut generator: Generator<C>, table: &mut Table) -> Result
     let mut steps = generator.scene();
     let mut next = 0;
     while next < steps.len() {
-        let (_, seen) = play.take(&steps[next], table).with_context(|| format!("{}", steps[next]))?;
-        next += 1;
+        let seen = match play.take(&steps[next], table) {
+            Ok((_, seen)) => {
+                next += 1;
+                seen
+            }
+            // another machine, or another user, can do it
+            Err(Refusal::Lacks(need)) => {
+                table.leave_out(&steps.remove(next), &need);
+                Seen::Same
+            }
+            Err(refusal) => return Err(refusal).with_context(|| steps[next].to_string()),
+        };
         if matches!(seen, Seen::Different) {
             steps.truncate(next);
             return Ok((steps, seen));

@@ -23,20 +23,29 @@ const REFUSALS: [(&str, &[&str]); 14] = [
     ("munmap", &["EINVAL", "ENOMEM", "EPERM"]),
 ];
 
-/// Successes and refusals of each operation.
+/// Successes and refusals of each operation, and what was left out for what it needs.
 #[derive(Debug)]
-pub(super) struct Table(BTreeMap<&'static str, (u64, BTreeMap<String, u64>)>);
+pub(super) struct Table {
+    done: BTreeMap<&'static str, (u64, BTreeMap<String, u64>)>,
+    left_out: BTreeMap<(&'static str, String), u64>,
+}
 
 impl Default for Table {
     fn default() -> Self {
         let row = |refusals: &[&str]| (0, refusals.iter().map(|refused| ((*refused).to_owned(), 0)).collect());
-        Self(REFUSALS.into_iter().map(|(name, refusals)| (name, row(refusals))).collect())
+        let done = REFUSALS.into_iter().map(|(name, refusals)| (name, row(refusals))).collect();
+        Self { done, left_out: BTreeMap::new() }
     }
 }
 
 impl Table {
+    /// A step that this machine, or this user, lacks something for.
+    pub(super) fn leave_out(&mut self, step: &Step, need: &str) {
+        *self.left_out.entry((name(step), need.to_owned())).or_default() += 1;
+    }
+
     pub(super) fn count(&mut self, step: &Step, refused: Option<Refused>) {
-        let (successes, refusals) = self.0.entry(name(step)).or_default();
+        let (successes, refusals) = self.done.entry(name(step)).or_default();
         match refused {
             None => *successes += 1,
             Some(refused) => *refusals.entry(refused.to_string()).or_default() += 1,
@@ -68,12 +77,13 @@ fn name(step: &Step) -> &'static str {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = self.0.iter().map(|(name, (successes, refusals))| {
+        let rows = self.done.iter().map(|(name, (successes, refusals))| {
             let refusals: Vec<String> = refusals.iter().map(|(refused, count)| format!("{refused} {count}")).collect();
             [(*name).to_owned(), successes.to_string(), refusals.join("  ")]
         });
         let mut table = crate::table::plain();
         table.set_header(["operation", "done", "refused"]).add_rows(rows);
-        writeln!(f, "{table}")
+        writeln!(f, "{table}")?;
+        self.left_out.iter().try_for_each(|((name, need), count)| writeln!(f, "left out: {name} needs {need}, {count} times"))
     }
 }

@@ -2,9 +2,10 @@
 //! fewer gets them by a process that has so many already, beside the region, that just that number is left. `settings` comes in.
 
 use super::super::space::Refusal;
-use super::{KernelSpace, lost, settings::TASK_SIZE};
+use super::{KernelSpace, settings::TASK_SIZE};
 use crate::trace::Extent;
 use vmaple::PAGE_SIZE;
+use vmaple_host::Host;
 
 /// The most VMAs that are made to be in the way: beyond it takes too long.
 const MOST: u64 = 1 << 18;
@@ -12,8 +13,7 @@ const MOST: u64 = 1 << 18;
 impl KernelSpace {
     /// Leaves room for so many VMAs in the region.
     pub(super) fn leave_room_for(&mut self, count: u64) -> Result<(), Refusal> {
-        let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").map_err(|error| lost(&error))?;
-        let limit: u64 = text.trim().parse().map_err(|_| Refusal::Host("vm.max_map_count is no number".to_owned()))?;
+        let limit = Host::probe().max_map_count.ok_or_else(|| Refusal::Lacks("vm.max_map_count".to_owned()))?;
         if limit == count {
             return Ok(());
         }

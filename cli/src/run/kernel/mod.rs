@@ -27,6 +27,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 use vmaple::VmaFlags;
+use vmaple_host::{Host, Need};
 use worker::Worker;
 
 /// How long the objects are that scenarios map.
@@ -176,9 +177,15 @@ impl Space for KernelSpace {
         space.page_at = space.arrange("the page", libc::SYS_mmap, [0, vmaple::PAGE_SIZE, prot, flags, space.page, 0])?;
         // its stack is as deep as it needs, and what it counts is settled
         space.survey()?;
+        space.hide_keys()?;
         space.set_capabilities(Capabilities::EMPTY)?;
         space.set_limits()?;
         Ok(space)
+    }
+
+    fn needs(&mut self, needs: &[Need]) -> Result<(), Refusal> {
+        let missing = Host::probe().first_missing(needs.iter().copied());
+        missing.map_or(Ok(()), |need| Err(Refusal::Lacks(need.to_string())))
     }
 
     fn set(&mut self, setting: Setting) -> Result<(), Refusal> {

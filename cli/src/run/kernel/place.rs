@@ -2,7 +2,7 @@
 
 use super::super::space::Refusal;
 use super::KernelSpace;
-use crate::trace::{Access, Area, AreaFlags, Object, Offset, Perm};
+use crate::trace::{Access, Area, AreaFlags, Capabilities, Object, Offset, Perm};
 
 /// What no system call gives an area.
 const DRIVERS: [(AreaFlags, &str); 5] = [
@@ -14,8 +14,20 @@ const DRIVERS: [(AreaFlags, &str); 5] = [
 ];
 
 impl KernelSpace {
-    /// Puts it there, and looks whether it is as it should be: the kernel may have merged it.
+    /// Puts it there, whatever may be mapped.
     pub(super) fn place_area(&mut self, area: &Area) -> Result<(), Refusal> {
+        if area.extent.start >= Self::mmap_min_addr() {
+            return self.put(area);
+        }
+        let own = self.bounds.capabilities;
+        self.set_capabilities(own.union(Capabilities::SYS_RAWIO))?;
+        let put = self.put(area);
+        self.set_capabilities(own)?;
+        put
+    }
+
+    /// Puts it there, and looks whether it is as it should be: the kernel may have merged it.
+    fn put(&mut self, area: &Area) -> Result<(), Refusal> {
         let Area { extent, perm, flags, ref object, offset } = *area;
         if let Some((_, word)) = DRIVERS.into_iter().find(|(flag, _)| flags.contains(*flag)) {
             return Err(Refusal::Host(format!("no system call makes an area {word}")));

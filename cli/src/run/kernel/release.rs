@@ -1,5 +1,7 @@
 //! Which kernel this is: the rules are those of one release, and another may do otherwise. `run` comes in.
 
+use vmaple_host::Host;
+
 /// The release whose rules the library has.
 const RELEASE: &str = "6.18";
 
@@ -11,8 +13,8 @@ fn remark(release: &str) -> Option<String> {
 
 /// Says on the standard error what kernel this is, where it is of another release.
 pub(in crate::run) fn name_another() {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_else(|error| format!("unknown ({error})"));
-    if let Some(remark) = remark(release.trim()) {
+    let release = Host::probe().release.as_deref().unwrap_or("unknown");
+    if let Some(remark) = remark(release) {
         eprintln!("vmaple: {remark}");
     }
 }

@@ -1,8 +1,8 @@
 //! The properties of an address space that a process can have to itself: its limits, its privileges, its heap, and where its searches
 //! begin. What is one for the whole system is refused, unless it is so already; but see `crowd`. `kernel` comes in.
 
-use super::super::space::Refusal;
-use super::KernelSpace;
+use super::super::space::{Refusal, Space as _};
+use super::{KernelSpace, lost};
 use crate::trace::{self, Capabilities, Extent, Limit, Setting, VmCounts};
 use nix::unistd::Pid;
 use rustix::process::Resource;
@@ -10,11 +10,12 @@ use rustix::thread::CapabilitySet;
 use std::io;
 use std::sync::OnceLock;
 use vmaple::PAGE_SIZE;
+use vmaple_host::{Host, Need};
 
 /// Where the addresses of a process end.
 pub(super) const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
-/// The lowest address that may be mapped, as it is built into kernels.
+/// The lowest address that may be mapped, where the machine does not tell.
 const MMAP_MIN_ADDR: u64 = 0x1_0000;
 const GUARD_GAP_PAGES: u64 = 256;
 
@@ -41,7 +42,10 @@ pub(super) fn read_capabilities() -> io::Result<()> {
     let bits = |set: CapabilitySet| (set.bits() & 0xffff_ffff, set.bits() >> 32);
     let half = |word: u64| u32::try_from(word).unwrap_or(0);
     let set_of = |capabilities: Capabilities| CapabilitySet::from_bits_truncate(capabilities.bits());
-    let (permitted, others) = (own.permitted, own.effective - set_of(Capabilities::ALL));
+    // what `VMAPLE_WITHOUT` hides the workers do not have either
+    let hidden = Host::as_it_is().capabilities.difference(Host::probe().capabilities);
+    let hidden = CapabilitySet::from_bits_retain(hidden.bits());
+    let (permitted, others) = (own.permitted - hidden, own.effective - set_of(Capabilities::ALL) - hidden);
     let choices = CHOICES.map(|capabilities| {
         let (effective, permitted) = (bits(others | set_of(capabilities) & permitted), bits(permitted));
         [half(effective.0), half(permitted.0), 0, half(effective.1), half(permitted.1), 0]
@@ -98,8 +102,7 @@ impl Bounds {
 impl KernelSpace {
     /// The lowest address that may be mapped, as it is set here (`vm.mmap_min_addr`).
     pub(in crate::run) fn mmap_min_addr() -> u64 {
-        let text = std::fs::read_to_string("/proc/sys/vm/mmap_min_addr");
-        text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(MMAP_MIN_ADDR)
+        Host::probe().mmap_min_addr.unwrap_or(MMAP_MIN_ADDR)
     }
 
     pub(super) fn set_one(&mut self, setting: Setting) -> Result<(), Refusal> {
@@ -174,7 +177,9 @@ impl KernelSpace {
     fn move_heap(&mut self, start: u64) -> Result<(), Refusal> {
         // What a program was loaded with counts as data for `brk`: as much as the process has beside the region, so that limits agree.
         // The other bounds mean nothing to what is tested: a page each.
-        let (low, page) = (MMAP_MIN_ADDR, MMAP_MIN_ADDR + PAGE_SIZE);
+        let low = Self::mmap_min_addr().max(MMAP_MIN_ADDR).next_multiple_of(PAGE_SIZE);
+        let page = low + PAGE_SIZE;
+        self.needs(&[Need::SetMm])?;
         let words = [low, page, low, low + self.bounds.base_data, start, start, low, low, page, low, page, 0, NO_FILE_NO_AUXV];
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         self.write_page(&bytes)?;
@@ -187,6 +192,15 @@ impl KernelSpace {
         Ok(())
     }
 
+    /// Where `VMAPLE_WITHOUT` hides protection keys, takes them all: memory for execution alone then gets none, as on a machine without.
+    pub(super) fn hide_keys(&self) -> Result<(), Refusal> {
+        let (real, shown) = (Host::as_it_is().protection_keys, Host::probe().protection_keys);
+        if shown == 0 && real > 0 {
+            self.worker.call_each(libc::SYS_pkey_alloc, [0; 3], 0, u64::from(real)).map_err(|error| lost(&error))?;
+        }
+        Ok(())
+    }
+
     /// The capabilities that a process can have here.
     pub(in crate::run) fn permitted() -> Capabilities {
         SETS.get().map_or(Capabilities::EMPTY, |sets| sets.permitted)
@@ -196,7 +210,8 @@ impl KernelSpace {
     pub(super) fn set_capabilities(&mut self, capabilities: Capabilities) -> Result<(), Refusal> {
         let Some(sets) = SETS.get() else { return Err(Refusal::Host("the capabilities were not read".to_owned())) };
         if !sets.permitted.contains(capabilities) {
-            return Err(Refusal::Host(format!("no process has the capabilities {capabilities} here, but {}", sets.permitted)));
+            let missing = vmaple_host::Capabilities::from_bits(capabilities.bits() & !sets.permitted.bits());
+            return Err(Refusal::Lacks(Need::Capability(missing).to_string()));
         }
         let choice = CHOICES.iter().zip(&sets.choices).find(|(choice, _)| **choice == capabilities).map(|(_, data)| data);
         let Some(data) = choice else { return Err(Refusal::Host(format!("{capabilities} is no choice of capabilities"))) };

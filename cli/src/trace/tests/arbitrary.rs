@@ -7,6 +7,7 @@ use crate::trace::{
     MapFlags, Name, Object, Offset, Operation, Outcome, Perm, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp,
     VmCounts,
 };
+use vmaple_host::Need;
 
 /// Records in an order that a trace may have.
 #[derive(Clone, Debug)]
@@ -151,6 +152,10 @@ fn record(g: &mut Gen) -> Record {
         13 => Record::Reset,
         14 => Record::Case("two  words".to_owned()),
         15 => Record::Window(extent(g)),
+        16 => {
+            let all: Vec<Need> = Need::all().chain([Need::Hugetlb(4), Need::Capability(vmaple_host::Capabilities::IPC_LOCK)]).collect();
+            Record::Needs((0..=u8::arbitrary(g) % 3).filter_map(|_| g.choose(&all).copied()).collect())
+        }
         _ => Record::Operation(operation(g), outcome(g)),
     }
 }

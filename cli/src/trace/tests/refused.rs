@@ -64,6 +64,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("seq 1", "`1`", "`+1`"),
     ("case # nothing", "the end of the line", "the name of a case"),
     ("window 5-5", "`5-5`", "a range"),
+    ("needs", "the end of the line", "what a case needs"),
+    ("needs keys kees", "`kees`", "by a word that `vmaple host` shows"),
     ("maps\nmunmap 0 1", "`munmap`", "or `end`"),
     ("maps\n1000-2000 rw-p - anon 0 0", "`0`", "the end of the line"),
     ("maps\n1000-3000\n2000-4000", "`0x2000-0x4000`", "at or above 0x3000"),

@@ -1,0 +1,56 @@
+//! Cases that need what a machine may lack: executed against the library everywhere, and asked of the kernel where it has them.
+
+use std::process::{Command, Output};
+
+const SCENARIO: &str = "vmaple-trace 1\n\
+    case one\ncount 0\nneeds keys cap:ipc_lock\ncount 7\ncount 8\n\
+    reset\ncase two\nneeds mseal\ncount 0\n\
+    reset\ncase three\nset privileged 1\ncount 0\n\
+    reset\ncase four\ncount 0\n";
+
+fn run(mode: &[&str], without: &str) -> (Option<i32>, String) {
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("s.vmaple");
+    std::fs::write(&path, SCENARIO).expect("a temporary file can be written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vmaple"));
+    let output: Output = command.arg("run").args(mode).arg(&path).env("VMAPLE_WITHOUT", without).output().expect("the program starts");
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), told.replace(path.to_str().expect("temporary names are UTF-8"), "s"))
+}
+
+#[test]
+fn the_library_is_asked_whatever_the_machine_has() {
+    for without in ["", "keys,mseal,root"] {
+        let (status, told) = run(&[], without);
+        assert_eq!(status, Some(1), "{told}");
+        assert!(told.ends_with("s: 4 cases, 4 assertions held, 2 differ\n"), "{told}");
+    }
+}
+
+/// What is lacking is named, the rest of the case is left out, and the next one is executed.
+#[test]
+fn the_kernel_is_asked_what_the_machine_has() {
+    for mode in ["--kernel", "--diff"] {
+        let (status, told) = run(&[mode], "keys,mseal,root");
+        assert_eq!(status, Some(0), "{told}");
+        assert!(told.contains("s:4: needs keys cap:ipc_lock: left out: this machine lacks keys  (case one)\n"), "{told}");
+        assert!(told.contains("s:9: needs mseal: left out: this machine lacks mseal  (case two)\n"), "{told}");
+        assert!(told.contains("s:13: set privileged 1: left out: this machine lacks cap:ipc_lock"), "{told}");
+        assert!(told.contains("s: 4 cases, 2 assertions held, 3 left out (cap:ipc_lock,sys_rawio 1, keys 1, mseal 1)\n"), "{told}");
+    }
+}
+
+/// Random operations that a user may not make are left out and counted, and the others are made.
+#[test]
+fn random_operations_go_on_without_capabilities() {
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let out = directory.path().to_str().expect("temporary names are UTF-8");
+    let output = Command::new(env!("CARGO_BIN_EXE_vmaple"))
+        .args(["run", "--fuzz", "--ops", "1500", "--seed", "5", "--out", out])
+        .env("VMAPLE_WITHOUT", "keys,root")
+        .output()
+        .expect("the program starts");
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("left out: mlockall needs cap:ipc_lock, "), "{told}");
+}
