@@ -83,7 +83,8 @@ pub use lock::{Interrupt, MmLock, RawMmLock, Speculation};
 pub use map::{BudgetPolicy, Builder, Cursor, PinGuard, RangeMap, ReadGuard, Reader, WriteGuard};
 pub use mm::{
     Advice, Capabilities, GuardGapPolicy, KeyChange, LayoutPolicy, Limits, LockAll, LockedVma, MapCountLimit, MapRequest, Mm, MmPin,
-    MmReadGuard, MmReader, MmStats, MmWriteGuard, MremapFlags, PartialEffects, Plan, Roads, UpgradePolicy, VmaGuard,
+    MmReadGuard, MmReader, MmStats, MmWriteGuard, MremapFlags, PartialEffects, Plan, Roads, SharedHugePages, SharedHugePolicy,
+    UpgradePolicy, VmaGuard,
 };
 pub use sync::Shared;
 pub use tree::edit::{Removed, RemovedEntry};

@@ -23,6 +23,15 @@ pub enum LayoutError {
         /// Where it would be.
         at: u64,
     },
+    /// The VMA is made of huge pages, and would be split inside one (5.14).
+    HugePage {
+        /// The VMA.
+        vma: Span,
+        /// Where it would be.
+        at: u64,
+        /// How many bytes its pages have.
+        page_bytes: u64,
+    },
     /// The VMA is sealed (5.27).
     Sealed {
         /// The VMA.
@@ -42,7 +51,7 @@ impl LayoutError {
     pub const fn errno(&self) -> i32 {
         match self {
             Self::TooMany { .. } | Self::Limit(_) => errno::ENOMEM,
-            Self::Unsplittable { .. } => errno::EINVAL,
+            Self::Unsplittable { .. } | Self::HugePage { .. } => errno::EINVAL,
             Self::Sealed { .. } => errno::EPERM,
             Self::Wait(error) => error.errno(),
             Self::Resource(error) => error.errno(),
@@ -55,6 +64,9 @@ impl fmt::Display for LayoutError {
         match self {
             Self::TooMany { count, limit } => write!(f, "no room for one VMA more: there are {count}, and the limit is {limit}"),
             Self::Unsplittable { vma, at } => write!(f, "the VMA {vma} may not be split at {at:#x}"),
+            Self::HugePage { vma, at, page_bytes } => {
+                write!(f, "the VMA {vma} consists of pages of {page_bytes:#x} bytes, and cannot be split at {at:#x}, inside one")
+            }
             Self::Sealed { by } => write!(f, "the VMA {by} is sealed"),
             Self::Limit(limit) => limit.fmt(f),
             Self::Wait(error) => error.fmt(f),
@@ -132,11 +144,16 @@ operation_error! {
     MmapError {
         /// Of no bytes (5.1).
         ZeroLength => EINVAL, "a mapping of 0 bytes";
-        /// The fixed address, or the offset in the object, is not at a page's start.
+        /// The fixed address, or the offset in the object, is not at the start of a page, of a huge one where it consists of such.
         Unaligned {
             /// The address, or the offset in bytes.
             at: u64,
         } => EINVAL, "{at:#x} is not at a page's start";
+        /// The system has no huge pages of that size.
+        NoSuchHugePages {
+            /// The size asked for.
+            bytes: u64,
+        } => EINVAL, "there are no huge pages of {bytes:#x} bytes";
         /// In whole pages it is longer than the address space, or than can be said.
         TooLong {
             /// The length asked for, in bytes.
@@ -187,6 +204,8 @@ operation_error! {
             /// The limit.
             limit: Limit,
         } => EAGAIN, "{limit}";
+        /// Memory that may be dropped is private, has no object, does not grow, and is not locked.
+        Droppable => EINVAL, "memory that may be dropped is private, has no object behind it, does not grow, and is not locked";
         /// What grows has no object and is not shared.
         Growing => EINVAL, "a VMA that grows is private and has no object behind it";
     }
@@ -317,6 +336,11 @@ operation_error! {
             /// The VMA.
             vma: Span,
         } => EFAULT, "the VMA {vma} may not be expanded";
+        /// What consists of huge pages does not grow.
+        HugePages {
+            /// The VMA.
+            vma: Span,
+        } => EINVAL, "the VMA {vma} consists of huge pages, and does not grow";
         /// It would lock more in memory than may be.
         LockLimit {
             /// The limit.

@@ -1,9 +1,11 @@
 //! Limits and tunables, one value: read without a lock, replaced whole.
 
 use super::capabilities::Capabilities;
+use super::huge::SharedHugePages;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::LayoutError;
 use crate::key::ProtectionKey;
+use crate::vma::VmaFlags;
 
 /// Whether a fault that must grow a stack tries to upgrade its read hold before it drops it: a switch for measurements. What comes of
 /// the fault is the same (1.5, 1.6).
@@ -99,9 +101,20 @@ pub struct Limits {
     pub mmap_base: u64,
     /// Where the search begins, upward, that comes where the other finds nothing (`mmap_legacy_base`).
     pub mmap_legacy_base: u64,
-    /// Anonymous mappings of a multiple of it, in bytes and a power of two, are placed at a multiple where there is room; none is 1. It
-    /// is no rule of the address space but a policy for speed (5.4).
+    /// Where searched mappings end, unless a hint beyond it asks for more (`DEFAULT_MAP_WINDOW`): below `task_size` on a machine whose page
+    /// tables have five levels.
+    pub map_window: u64,
+    /// Where the search for the low 2 GiB begins, upward ([`MapRequest::in_low_addresses`](crate::MapRequest::in_low_addresses)).
+    pub low_search_base: u64,
+    /// The bytes of a transparent huge page, a power of two; 1 where the system has none. Private anonymous mappings of a multiple of it are
+    /// placed at a multiple where there is room. It is no rule of the address space but a policy for speed (5.4).
     pub huge_page_bytes: u64,
+    /// To what large shared mappings are aligned.
+    pub shared_huge_pages: SharedHugePages,
+    /// The bytes of a page of `HUGETLB` memory where no size is asked for.
+    pub hugetlb_bytes: u64,
+    /// All sizes that pages of `HUGETLB` memory may have, in bytes and added up.
+    pub hugetlb_sizes: u64,
     /// What of `RLIMIT_DATA` is taken by data that the program was loaded with, for `brk`.
     pub loaded_data_bytes: u64,
     /// How many protection keys the machine has, at most 16: 16 on x86-64 with `pku` and `ospke` in /proc/cpuinfo. 0 means that it has none
@@ -135,7 +148,12 @@ impl Default for Limits {
             upgrade: UpgradePolicy::Optimistic,
             mmap_base: 0x7fff_f7ff_f000,
             mmap_legacy_base: 0x2aaa_aaaa_b000,
+            map_window: 0x7fff_ffff_f000,
+            low_search_base: 0x4000_0000,
             huge_page_bytes: 2 << 20,
+            shared_huge_pages: SharedHugePages::default(),
+            hugetlb_bytes: 2 << 20,
+            hugetlb_sizes: 2 << 20 | 1 << 30,
             loaded_data_bytes: 0,
             capabilities: Capabilities::empty(),
             protection_keys: 0,
@@ -179,6 +197,12 @@ impl Limits {
     /// Whether the machine has this protection key.
     pub(crate) fn has_key(&self, key: ProtectionKey) -> bool {
         key.number() < self.protection_keys
+    }
+
+    /// Returns flags that say what size their huge pages have, if they have such.
+    pub(crate) fn sized(&self, flags: VmaFlags) -> VmaFlags {
+        let is_said = !flags.contains(VmaFlags::HUGETLB) || flags.huge_page_bytes().is_some();
+        if is_said { flags } else { flags | VmaFlags::of_huge_pages(self.hugetlb_bytes) }
     }
 
     /// The guard gap in bytes.

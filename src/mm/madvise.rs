@@ -52,7 +52,7 @@ impl Advice {
     fn flags_of<P>(self, part: &Part<'_, P>) -> Option<VmaFlags> {
         let old = part.flags();
         let is_private_anonymous = part.backing() == Backing::Anonymous && !old.contains(VmaFlags::SHARED);
-        let never_merged = VmaFlags::SPECIAL | VmaFlags::HUGETLB | VmaFlags::SHARED | VmaFlags::MAYSHARE;
+        let never_merged = VmaFlags::SPECIAL | VmaFlags::HUGETLB | VmaFlags::DROPPABLE | VmaFlags::SHARED | VmaFlags::MAYSHARE;
         Some(match self {
             Self::Normal => old - (VmaFlags::RAND_READ | VmaFlags::SEQ_READ),
             Self::Random => (old - VmaFlags::SEQ_READ) | VmaFlags::RAND_READ,
@@ -62,9 +62,10 @@ impl Advice {
             Self::DoFork => old - VmaFlags::DONTCOPY,
             Self::WipeOnFork if !is_private_anonymous => return None,
             Self::WipeOnFork => old | VmaFlags::WIPEONFORK,
+            Self::KeepOnFork | Self::DoDump if old.contains(VmaFlags::DROPPABLE) => return None,
             Self::KeepOnFork => old - VmaFlags::WIPEONFORK,
             Self::DontDump => old | VmaFlags::DONTDUMP,
-            Self::DoDump if old.intersects(VmaFlags::SPECIAL) => return None,
+            Self::DoDump if old.intersects(VmaFlags::SPECIAL) && !old.contains(VmaFlags::HUGETLB) => return None,
             Self::DoDump => old - VmaFlags::DONTDUMP,
             // What cannot follow is passed over.
             Self::Mergeable if old.intersects(never_merged) => old,

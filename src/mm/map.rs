@@ -1,7 +1,8 @@
 //! Mapping where nothing is yet.
 
 use super::MmWriteGuard;
-use crate::addr::{PAGE_SIZE, Span};
+use super::huge::page_bytes;
+use crate::addr::Span;
 use crate::error::{MapCause, MapError, ResourceError};
 use crate::lock::RawMmLock;
 use crate::sync::Shared;
@@ -31,6 +32,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             Ok(span) => span,
             Err(cause) => return Err(MapError::new(spec, cause)),
         };
+        let asked = (spec.flags, spec.backing, spec.offset);
+        let spec = self.with_huge_pages(spec);
         let flags = spec.flags;
         // Write-locked before it can be seen (3.10).
         let made = Shared::try_new(VmaRecord::new(spec.into_kind(span.start()), self.sequence()));
@@ -41,18 +44,35 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             }),
             Err(record) => Err((record, MapCause::Resource(ResourceError::OutOfMemory))),
         };
-        inserted.map_err(|(record, cause)| MapError::new(record.into_spec(span.start()), cause))?;
+        inserted.map_err(|(record, cause)| {
+            let mut spec = record.into_spec(span.start());
+            (spec.flags, spec.backing, spec.offset) = asked;
+            MapError::new(spec, cause)
+        })?;
         let mut sums = self.sums();
         sums.add(flags, span.pages());
         self.mm().pages.set(sums);
         Ok(())
     }
 
+    /// What consists of huge pages has flags that say their size, and an object.
+    fn with_huge_pages(&self, mut spec: VmaSpec<P>) -> VmaSpec<P> {
+        if spec.flags.contains(VmaFlags::HUGETLB) {
+            spec.flags = self.mm().limits_now().sized(spec.flags);
+            if spec.backing == Backing::Anonymous {
+                spec.backing = Backing::unnamed();
+                spec.offset = Some(spec.offset.unwrap_or(0));
+            }
+        }
+        spec
+    }
+
     fn check_map(&self, range: impl RangeBounds<u64>, spec: &VmaSpec<P>) -> Result<Span, MapCause> {
         let span = Span::of(range)?;
         let (flags, limits) = (spec.flags, self.mm().limits_now());
+        let page_bytes = page_bytes(limits.sized(flags));
         for at in [span.start(), span.last().wrapping_add(1), spec.offset.unwrap_or(0)] {
-            if at % PAGE_SIZE != 0 {
+            if at % page_bytes != 0 {
                 return Err(MapCause::Unaligned { at });
             }
         }

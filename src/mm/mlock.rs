@@ -47,7 +47,7 @@ const AT_ONCE: VmaFlags = VmaFlags::LOCKED;
 const ON_FAULT: VmaFlags = VmaFlags::LOCKED_MASK;
 
 /// What cannot be locked, and is passed over in silence.
-pub(super) const NEVER_LOCKED: VmaFlags = VmaFlags::SPECIAL.union(VmaFlags::HUGETLB);
+pub(super) const NEVER_LOCKED: VmaFlags = VmaFlags::SPECIAL.union(VmaFlags::HUGETLB).union(VmaFlags::DROPPABLE);
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Locks all pages in memory that the range touches, and brings them in. Tells 0. VMAs that cannot be locked are passed over.

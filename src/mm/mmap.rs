@@ -1,11 +1,12 @@
 //! Mapping: Linux's `mmap` (5.1 to 5.6), in its order.
 
 use super::MmWriteGuard;
+use super::huge::page_bytes;
 use super::keys::Keys;
 use super::limits::{GuardGapPolicy, Limits, PartialEffects};
 use super::mlock::NEVER_LOCKED;
 use super::pkey_mprotect::ExecAlone;
-use super::place::round_hint;
+use super::place::{Alignment, Search, Within, round_hint};
 use super::plan::{Plan, Words, touched};
 use super::sheet::{Room, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
@@ -37,6 +38,7 @@ pub struct MapRequest<P = ()> {
     pub(super) len: u64,
     pub(super) spec: VmaSpec<P>,
     pub(super) address: Address,
+    pub(super) within: Within,
     pub(super) populate: Populate,
     pub(super) exec_alone: ExecAlone,
 }
@@ -65,8 +67,39 @@ impl<P> MapRequest<P> {
     /// The flags of the specification are those of the VMA: what may be done, `SHARED`, `GROWSDOWN`, `LOCKED`, `NORESERVE`, ... All `MAY`
     /// flags are added, unless it has some. The protection key is not the specification's to say: it is 0, or, where `EXEC` alone is
     /// allowed, the execute-only key (8.2).
+    ///
+    /// With `HUGETLB` it is made of huge pages, of the size that the flags say ([`VmaFlags::of_huge_pages`]) or of the system's default
+    /// ([`Limits::hugetlb_bytes`](crate::Limits::hugetlb_bytes)): the length is rounded up to whole ones, the hint, too, and a fixed address
+    /// must be at the start of one. With `DROPPABLE` its pages are not promised, not given to children and not dumped (`MAP_DROPPABLE`).
     pub const fn of_len(len: u64, spec: VmaSpec<P>) -> Self {
-        Self { len, spec, address: Address::Hint(0), populate: Populate::Later, exec_alone: ExecAlone::Unreadable }
+        let (address, within, populate) = (Address::Hint(0), Within::All, Populate::Later);
+        Self { len, spec, address, within, populate, exec_alone: ExecAlone::Unreadable }
+    }
+
+    /// In the low 2 GiB (`MAP_32BIT`): at the hint if it is there and free, else at the lowest room from
+    /// [`Limits::low_search_base`](crate::Limits::low_search_base) on. What is fixed stays where it is.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{MapRequest, Mm, VmaFlags, VmaSpec};
+    /// let mm: Mm = Mm::new();
+    /// let code = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::EXEC);
+    /// let at = mm.write().mmap(&MapRequest::of_len(0x1000, code).in_low_addresses())?;
+    /// assert_eq!(at, 0x4000_0000);
+    /// # Ok::<(), vmaple::MmapError>(())
+    /// ```
+    pub fn in_low_addresses(mut self) -> Self {
+        self.within = Within::Low;
+        self
+    }
+
+    /// Above the low 4 GiB, where there is room below the base (`MAP_ABOVE4G`). A hint that is free and what is fixed stay where they are;
+    /// with [`in_low_addresses`](Self::in_low_addresses) it means nothing.
+    pub fn above_low_addresses(mut self) -> Self {
+        if self.within == Within::All {
+            self.within = Within::AboveLow;
+        }
+        self
     }
 
     /// There, if that is free; else anywhere (5.2).
@@ -120,7 +153,28 @@ fn complete(mut flags: VmaFlags, key: ProtectionKey, backing: Backing) -> VmaFla
     } else {
         flags |= VmaFlags::MAYWRITE;
     }
+    if flags.contains(VmaFlags::HUGETLB) {
+        flags |= VmaFlags::DONTEXPAND;
+    }
+    if flags.contains(VmaFlags::DROPPABLE) {
+        flags |= VmaFlags::NORESERVE | VmaFlags::WIPEONFORK | VmaFlags::DONTDUMP;
+    }
     flags.with_pkey(key) | account_of(flags, backing)
+}
+
+/// To what the address is aligned where it is searched.
+fn alignment_of<P>(spec: &VmaSpec<P>, flags: VmaFlags, limits: &Limits) -> Alignment {
+    if let Some(huge) = flags.huge_page_bytes() {
+        return Alignment::Huge { huge };
+    }
+    if spec.backing != Backing::Anonymous {
+        return Alignment::Pages;
+    }
+    if !flags.contains(VmaFlags::SHARED) {
+        return Alignment::Private { huge: limits.huge_page_bytes };
+    }
+    let huge = limits.shared_huge_pages.anonymous_alignment(limits.huge_page_bytes);
+    huge.map_or(Alignment::Pages, |huge| Alignment::Shared { huge, offset: 0 })
 }
 
 /// Private and writable pages are promised, unless it is said that they are not.
@@ -186,10 +240,17 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if !offset.is_multiple_of(PAGE_SIZE) {
             return Err(MmapError::Unaligned { at: offset });
         }
-        if *len == 0 {
+        let asked = limits.sized(spec.flags);
+        let page = page_bytes(asked);
+        if asked.contains(VmaFlags::HUGETLB) && limits.hugetlb_sizes & page == 0 {
+            return Err(MmapError::NoSuchHugePages { bytes: page });
+        }
+        let whole = len.checked_next_multiple_of(page);
+        // In whole huge pages a length may come round to none.
+        if *len == 0 || whole.is_none() && page > PAGE_SIZE {
             return Err(MmapError::ZeroLength);
         }
-        let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(MmapError::TooLong { len: *len })?;
+        let len = whole.ok_or(MmapError::TooLong { len: *len })?;
         limits.may_map(self.mm().map_count())?;
         // 8.2: the key stays allocated, whatever else is wrong.
         let key = if request.asks_for_execute_only() { keys.request_execute_only(limits) } else { None };
@@ -199,8 +260,11 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         // 5.2 to 5.4
         let start = match *address {
             Address::Hint(hint) => {
-                let huge = if spec.backing == Backing::Anonymous { limits.huge_page_bytes } else { PAGE_SIZE };
-                self.place(round_hint(hint, limits), len, huge, limits).ok_or(MmapError::NoRoom { len })?
+                let search = Search { within: request.within, alignment: alignment_of(spec, asked, limits) };
+                self.place(round_hint(hint, limits), len, search, limits).ok_or(MmapError::NoRoom { len })?
+            }
+            Address::Fixed(at) | Address::FixedNoReplace(at) if !at.is_multiple_of(page) && page > PAGE_SIZE => {
+                return Err(MmapError::Unaligned { at });
             }
             Address::Fixed(at) | Address::FixedNoReplace(at) => self.check_fixed(at, len, limits)?,
         };
@@ -211,17 +275,22 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return Err(MmapError::Occupied { asked: span, by: by.span() });
         }
         // 5.5
-        let mut flags = complete(spec.flags, key.unwrap_or_default(), spec.backing);
+        let mut flags = complete(asked, key.unwrap_or_default(), spec.backing);
         if flags.contains(VmaFlags::LOCKED) && !limits.may_lock() {
             return Err(MmapError::MayNotLock);
         }
         flags |= self.mm().state.locks_future();
         self.sums().check_locked(limits, flags, span.pages()).map_err(|limit| MmapError::LockLimit { limit })?;
         // Linux counts offsets in pages, which do not come round; but no file is longer than this.
-        if spec.backing != Backing::Anonymous && offset.checked_add(len).is_none_or(|end| end > MAX_FILE_BYTES) {
+        let has_object = spec.backing != Backing::Anonymous || flags.contains(VmaFlags::HUGETLB);
+        if has_object && offset.checked_add(len).is_none_or(|end| end > MAX_FILE_BYTES) {
             return Err(MmapError::OffsetOverflow { offset });
         }
-        if flags.is_stack() && (flags.contains(VmaFlags::SHARED) || spec.backing != Backing::Anonymous) {
+        let is_plain = !has_object && !flags.contains(VmaFlags::SHARED);
+        if flags.contains(VmaFlags::DROPPABLE) && (!is_plain || flags.is_stack() || asked.contains(VmaFlags::LOCKED)) {
+            return Err(MmapError::Droppable);
+        }
+        if flags.is_stack() && !is_plain {
             return Err(MmapError::Growing);
         }
         Ok((span, flags))
@@ -263,12 +332,17 @@ impl<P: Payload> Sheet<'_, P> {
         after.check_commit(limits, flags, span.pages())?;
         self.take_out(going)?;
         let mut spec = request.spec.clone();
+        let offset = spec.offset.unwrap_or(0);
+        if flags.contains(VmaFlags::HUGETLB) && !offset.is_multiple_of(page_bytes(flags)) {
+            // It is their object that sees it, when what was there is gone.
+            return Err(MmapError::Unaligned { at: offset });
+        }
         // 5.26: what is never locked is not locked from the start either, though it was held against the limit.
         spec.flags = if flags.intersects(NEVER_LOCKED) { flags - VmaFlags::LOCKED_MASK } else { flags };
-        if flags.contains(VmaFlags::SHARED) && spec.backing == Backing::Anonymous {
-            // 5.8: shared pages have an object, one for each mapping.
-            spec.backing = Backing::shared_anonymous();
-            spec.offset = Some(0);
+        if flags.intersects(VmaFlags::SHARED | VmaFlags::HUGETLB) && spec.backing == Backing::Anonymous {
+            // 5.8: shared pages and huge pages have an object, one for each mapping. Where one begins is said only of huge pages.
+            spec.backing = Backing::unnamed();
+            spec.offset = Some(if flags.contains(VmaFlags::HUGETLB) { offset } else { 0 });
         }
         self.put_merging(span, spec.into_kind(span.start()), Sides::Both)?;
         if request.populate == Populate::Now || flags.contains(VmaFlags::LOCKED) {

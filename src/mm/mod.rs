@@ -29,6 +29,7 @@ mod capabilities;
 mod fork;
 mod gap;
 mod guard;
+mod huge;
 mod kept;
 mod keys;
 mod limits;
@@ -55,6 +56,7 @@ mod stats;
 
 pub use capabilities::Capabilities;
 pub use guard::{LockedVma, MmReadGuard, MmWriteGuard};
+pub use huge::{SharedHugePages, SharedHugePolicy};
 pub use limits::{GuardGapPolicy, LayoutPolicy, Limits, MapCountLimit, PartialEffects, UpgradePolicy};
 pub use lock_vma::{MmPin, VmaGuard};
 pub use madvise::Advice;

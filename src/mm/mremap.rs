@@ -1,8 +1,10 @@
 //! Resizing and moving: Linux's `mremap` (5.17 to 5.23), in its order.
 
 use super::MmWriteGuard;
+use super::huge::page_bytes;
 use super::limits::Limits;
 use super::munmap;
+use super::place::{Alignment, Search, Within};
 use super::plan::{Plan, touched};
 use super::sheet::{Body, Effect, Part, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
@@ -50,6 +52,12 @@ impl Remap {
         self.new_len > self.old_len
     }
 
+    /// The same in whole huge pages, where the VMA consists of such. In Linux's arithmetic: what comes round is no length any more.
+    fn in_pages_of(self, page_bytes: u64) -> Self {
+        let whole = |len: u64| len.wrapping_add(page_bytes - 1) & !(page_bytes - 1);
+        Self { old_len: whole(self.old_len), new_len: whole(self.new_len), ..self }
+    }
+
     /// The source; none of length 0.
     fn source(&self) -> Option<Span> {
         span_of(self.from, self.old_len)
@@ -68,6 +76,9 @@ fn hull(one: Span, other: Span) -> Span {
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Resizes what is mapped from `from` on, or moves it, or both; tells where it is then. `to` is the target with `FIXED`, a hint with
     /// `DONTUNMAP` alone, and else not looked at.
+    ///
+    /// Of memory that consists of huge pages whole ones are meant: lengths are rounded up to them, and both addresses must be at the start of
+    /// one, `to` also where it is not looked at. It never grows.
     ///
     /// A reader without a lock sees a moved VMA at its old place or at its new one, never at both or at none.
     ///
@@ -107,7 +118,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         let limits = self.mm().limits_now();
         let whole = |len: u64| len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
         let remap = Remap { from, old_len: whole(old_len), new_len: whole(new_len), flags, to };
-        let prepared = self.check_remap(remap, &limits).and_then(|()| self.reach(remap, &limits));
+        let prepared = self.check_remap(remap, &limits).and_then(|()| self.reach(self.in_whole_pages(remap), &limits));
         let (stretch, target) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return self.nothing(Err(error)),
@@ -150,6 +161,19 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         Ok(())
     }
 
+    /// As far as it reaches: where it ends inside a huge page it takes all of that.
+    fn in_whole_pages(&self, remap: Remap) -> Remap {
+        let page_bytes_at = |at| self.vma(at).map_or(PAGE_SIZE, |vma| page_bytes(vma.flags()));
+        if !remap.is_move_only() {
+            return remap.in_pages_of(page_bytes_at(remap.from));
+        }
+        // Of several VMAs the last.
+        let Some(end) = remap.source().and_then(|source| source.last().checked_add(1)) else { return remap };
+        let more = end.checked_next_multiple_of(page_bytes_at(end - 1)).map_or(0, |whole| whole - end);
+        let len = remap.old_len.saturating_add(more);
+        Remap { old_len: len, new_len: len, ..remap }
+    }
+
     /// What of the layout the operation may touch, and where it goes, if its place is searched.
     fn reach(&mut self, remap: Remap, limits: &Limits) -> Result<(Span, Option<u64>), MremapError> {
         // What is to go may come round: then it is refused in its turn.
@@ -166,8 +190,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return Ok((here, None));
         }
         let hint = if remap.has_target() { super::place::round_hint(remap.to, limits) } else { 0 };
-        let huge = if vma.backing() == Backing::Anonymous { limits.huge_page_bytes } else { PAGE_SIZE };
-        let target = self.place(hint, remap.new_len, huge, limits);
+        let search = Search { within: Within::All, alignment: alignment_of(&vma, remap.from, limits) };
+        let target = self.place(hint, remap.new_len, search, limits);
         let stretch = target.and_then(|to| span_of(to, remap.new_len)).map_or(here, |to| hull(here, to));
         Ok((stretch, target))
     }
@@ -180,6 +204,15 @@ fn fits_in_place<P: Payload, L: RawMmLock>(vma: &Vma<'_, P>, remap: Remap, guard
     remap.from + remap.old_len == end && new_end <= limits.task_size && guard.find(end).is_none_or(|next| next.start() >= new_end)
 }
 
+/// To what the address is aligned where it is searched. What consists of huge pages is moved to no address but a given one.
+fn alignment_of<P>(vma: &Vma<'_, P>, from: u64, limits: &Limits) -> Alignment {
+    if vma.backing() == Backing::Anonymous {
+        return Alignment::Private { huge: limits.huge_page_bytes };
+    }
+    let huge = limits.shared_huge_pages.object_alignment(limits.huge_page_bytes).filter(|_| vma.backing().is_unnamed());
+    huge.map_or(Alignment::Pages, |huge| Alignment::Shared { huge, offset: vma.offset_of(from) })
+}
+
 /// 5.23: as many VMAs to spare as Linux wants.
 fn check_spare(count: usize, limits: &Limits) -> Result<(), LayoutError> {
     let limit = limits.max_map_count;
@@ -189,7 +222,7 @@ fn check_spare(count: usize, limits: &Limits) -> Result<(), LayoutError> {
 impl<P: Payload> Sheet<'_, P> {
     /// One VMA.
     fn remap(&mut self, remap: Remap, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
-        let vma = self.check_source(remap, limits)?;
+        let (vma, remap) = self.check_source(remap, limits)?;
         if remap.has_target() {
             return self.remap_to(remap, target, limits);
         }
@@ -210,15 +243,24 @@ impl<P: Payload> Sheet<'_, P> {
         Ok(())
     }
 
-    /// What the VMA must be like; which it is.
-    fn check_source(&self, remap: Remap, limits: &Limits) -> Result<usize, MremapError> {
-        let Remap { from, old_len, new_len, flags, .. } = remap;
-        let i = self.lookup(from).ok_or(MremapError::Absent { at: from })?;
+    /// What the VMA must be like; which it is, and what is asked of it, in the pages that it consists of.
+    fn check_source(&self, remap: Remap, limits: &Limits) -> Result<(usize, Remap), MremapError> {
+        let i = self.lookup(remap.from).ok_or(MremapError::Absent { at: remap.from })?;
         let part = &self.parts[i];
-        let (vma, was) = (part.span, part.flags());
+        let (vma, was, page_bytes) = (part.span, part.flags(), page_bytes(part.flags()));
         self.check_sealed(i)?;
+        let remap = remap.in_pages_of(page_bytes);
+        let Remap { from, old_len, new_len, flags, to } = remap;
+        if page_bytes > PAGE_SIZE {
+            if let Some(at) = [from, to].into_iter().find(|at| !at.is_multiple_of(page_bytes)) {
+                return Err(MremapError::Range { at, len: old_len });
+            }
+            if remap.is_expansion() {
+                return Err(MremapError::HugePages { vma });
+            }
+        }
         if !(remap.is_expansion() || remap.has_target()) {
-            return Ok(i);
+            return Ok((i, remap));
         }
         if old_len == 0 && !was.intersects(VmaFlags::SHARED | VmaFlags::MAYSHARE) {
             return Err(MremapError::Private { vma });
@@ -233,7 +275,7 @@ impl<P: Payload> Sheet<'_, P> {
             return Err(MremapError::AcrossEnd { vma });
         }
         if new_len == old_len {
-            return Ok(i);
+            return Ok((i, remap));
         }
         if (part.kind().offset_of(from) / PAGE_SIZE).checked_add(new_len / PAGE_SIZE).is_none() {
             return Err(MremapError::Offset { vma });
@@ -244,7 +286,7 @@ impl<P: Payload> Sheet<'_, P> {
         let more = (new_len - old_len) / PAGE_SIZE;
         self.sums.check_locked(limits, was, more).map_err(|limit| MremapError::LockLimit { limit })?;
         self.sums.check_room(limits, was, more)?;
-        Ok(i)
+        Ok((i, remap))
     }
 
     /// 5.19: where it is, or, if it may move, elsewhere.
@@ -305,8 +347,8 @@ impl<P: Payload> Sheet<'_, P> {
         let target = Span::from_entry(to, to + (new_len - 1));
         let source = remap.source();
         for at in source.iter().flat_map(|source| [Some(source.start()), source.last().checked_add(1)]).flatten() {
-            if vma.start() < at && at <= vma.last() && !self.parts[i].payload().may_split() {
-                return Err(LayoutError::Unsplittable { vma, at }.into());
+            if vma.start() < at && at <= vma.last() {
+                self.parts[i].check_split(at)?;
             }
         }
         self.sums.check_commit(limits, was, new_len / PAGE_SIZE)?;
@@ -367,7 +409,7 @@ impl<P: Payload> Sheet<'_, P> {
             let len = piece.len_less_one() + 1;
             let to = remap.to + (piece.start() - source.start());
             let one = Remap { from: piece.start(), old_len: len, new_len: len, flags: remap.flags, to };
-            self.check_source(one, limits)?;
+            let (_, one) = self.check_source(one, limits)?;
             self.remap_to(one, Some(to), limits)?;
             if piece.last() == source.last() {
                 break;

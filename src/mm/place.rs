@@ -1,5 +1,7 @@
 //! Where a mapping goes whose address is not fixed: the hint if it is free, else the highest room below the base, else the lowest above
 //! the other base (5.2, 5.4). Guard gaps of stacks are left free.
+//!
+//! [`Search`] says what the search is for: within which addresses, and to what it aligns. `mmap` and `mremap` come in with one.
 
 use super::MmWriteGuard;
 use super::guard::vma_of;
@@ -8,6 +10,45 @@ use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::lock::RawMmLock;
 use crate::tree::gap::GapQuery;
 use crate::vma::{Vma, VmaFlags};
+use core::ops::Range;
+
+/// Where the addresses end that mappings in the low ones may have: 2 GiB.
+const LOW_END: u64 = 0x8000_0000;
+/// Where the addresses begin that are above the low ones: 4 GiB.
+const HIGH_START: u64 = 0x1_0000_0000;
+
+/// What room is searched for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Search {
+    pub(super) within: Within,
+    pub(super) alignment: Alignment,
+}
+
+/// Among which addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Within {
+    /// All of them, from the base down.
+    #[default]
+    All,
+    /// The low ones, from the lowest up (`MAP_32BIT`).
+    Low,
+    /// Those above the low ones, where the search goes down (`MAP_ABOVE4G`).
+    AboveLow,
+}
+
+/// To what an address is aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alignment {
+    /// To pages.
+    Pages,
+    /// Private anonymous memory: without a hint, a multiple of a huge page is placed at one, if there is room for that.
+    Private { huge: u64 },
+    /// Shared memory that is as long as a huge page: from such an address on that huge pages fit, if there is room for that. It begins so far
+    /// into its object.
+    Shared { huge: u64, offset: u64 },
+    /// Memory of huge pages, always. The hint is rounded up to one.
+    Huge { huge: u64 },
+}
 
 /// From where on what lies below a VMA must stay free of searched mappings.
 pub(super) fn start_gap<P>(vma: &Vma<'_, P>, limits: &Limits) -> u64 {
@@ -27,42 +68,95 @@ pub(super) fn round_hint(hint: u64, limits: &Limits) -> u64 {
     if hint != 0 && hint < limits.lowest_address() { limits.lowest_address().next_multiple_of(PAGE_SIZE) } else { hint }
 }
 
+/// What one look for room goes by.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// 0: none.
+    hint: u64,
+    len: u64,
+    within: Within,
+    /// What the address is a multiple of.
+    align: u64,
+}
+
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Room for a mapping of so many bytes, in whole pages: at the hint (0: none), or where the search finds it. `huge` says what an
-    /// address is best a multiple of.
-    pub(super) fn place(&mut self, hint: u64, len: u64, huge: u64, limits: &Limits) -> Option<u64> {
-        let aligned = (hint == 0 && huge > PAGE_SIZE && len.is_multiple_of(huge)).then(|| self.place_huge(len, huge, limits)).flatten();
-        aligned.or_else(|| self.place_plain(hint, len, limits))
+    /// Room for a mapping of so many bytes, in whole pages: at the hint (0: none), or where the search finds it.
+    pub(super) fn place(&mut self, hint: u64, len: u64, search: Search, limits: &Limits) -> Option<u64> {
+        let look = Look { hint, len, within: search.within, align: PAGE_SIZE };
+        match search.alignment {
+            Alignment::Private { huge } if hint == 0 && huge > PAGE_SIZE && len.is_multiple_of(huge) => {
+                self.place_private(look, huge, limits).or_else(|| self.look(look, limits))
+            }
+            Alignment::Pages | Alignment::Private { .. } => self.look(look, limits),
+            Alignment::Shared { huge, offset } => {
+                let at = self.look(look, limits)?;
+                Some(self.place_shared(look, at, (huge, offset), limits).unwrap_or(at))
+            }
+            // A hint in the last huge page is none.
+            Alignment::Huge { huge } => {
+                self.look(Look { hint: hint.checked_next_multiple_of(huge).unwrap_or(0), align: huge, ..look }, limits)
+            }
+        }
     }
 
-    /// As Linux aligns: it looks for room that is larger by one huge page, and takes the aligned part of it.
-    fn place_huge(&mut self, len: u64, huge: u64, limits: &Limits) -> Option<u64> {
-        let at = self.place_plain(0, len.checked_add(huge)?, limits)?;
+    /// As Linux aligns private memory: it looks for room that is larger by one huge page, and takes the aligned part of it.
+    fn place_private(&mut self, look: Look, huge: u64, limits: &Limits) -> Option<u64> {
+        let at = self.look(Look { len: look.len.checked_add(huge)?, ..look }, limits)?;
         let below = at % huge;
         Some(if below == 0 { at + huge } else { at + (huge - below) })
     }
 
-    fn place_plain(&mut self, hint: u64, len: u64, limits: &Limits) -> Option<u64> {
-        if hint != 0 && self.is_free(hint, len, limits) {
+    /// As Linux aligns shared memory, which has found a place already: where the hint was not taken, and huge pages would not fit there, it
+    /// looks for more room, and takes the part of it in which they fit.
+    fn place_shared(&mut self, look: Look, at: u64, (huge, offset): (u64, u64), limits: &Limits) -> Option<u64> {
+        let into = offset % huge;
+        let fits_a_page = look.len >= huge && (into == 0 || into + look.len >= huge.saturating_mul(2));
+        if look.hint == at || !fits_a_page || at % huge == into {
+            return None;
+        }
+        let room = self.look(Look { len: look.len.checked_add(huge - PAGE_SIZE)?, ..look }, limits)?;
+        let aligned = room - room % huge + into + if room % huge > into { huge } else { 0 };
+        (aligned <= limits.task_size.checked_sub(look.len)?).then_some(aligned)
+    }
+
+    fn look(&mut self, look: Look, limits: &Limits) -> Option<u64> {
+        let Look { hint, len, within, .. } = look;
+        let (task_size, window) = (limits.task_size, limits.map_window.min(limits.task_size));
+        let low = limits.lowest_address().max(PAGE_SIZE);
+        if within == Within::Low {
+            let end = LOW_END.min(task_size);
+            return if hint != 0 && self.is_free(hint, len, end, limits) {
+                Some(hint)
+            } else {
+                self.search(limits.low_search_base.max(low)..end, look, Direction::Up, limits)
+            };
+        }
+        // A hint beyond the window asks for the addresses there, and a mapping does not go across its end.
+        let is_beyond = hint > window;
+        if hint != 0 && is_beyond == (hint.saturating_add(len) > window) && self.is_free(hint, len, task_size, limits) {
             return Some(hint);
         }
-        let low = limits.lowest_address().max(PAGE_SIZE);
-        self.search(low, limits.mmap_base, len, Direction::Down, limits)
-            .or_else(|| self.search(limits.mmap_legacy_base.max(low), limits.task_size, len, Direction::Up, limits))
+        let more = if is_beyond { task_size - window } else { 0 };
+        let down_to = if within == Within::AboveLow { low.max(HIGH_START) } else { low };
+        let down_from = limits.mmap_base.saturating_add(more).min(task_size);
+        self.search(down_to..down_from, look, Direction::Down, limits).or_else(|| {
+            self.search(limits.mmap_legacy_base.max(low)..if is_beyond { task_size } else { window }, look, Direction::Up, limits)
+        })
     }
 
     /// Whether a searched mapping may be there.
-    fn is_free(&self, at: u64, len: u64, limits: &Limits) -> bool {
-        let Some(end) = at.checked_add(len).filter(|&end| end <= limits.task_size) else { return false };
+    fn is_free(&self, at: u64, len: u64, end: u64, limits: &Limits) -> bool {
+        let Some(end) = at.checked_add(len).filter(|&own| own <= end) else { return false };
         at >= limits.mmap_min_addr
             && self.find(at).is_none_or(|next| end <= start_gap(&next, limits))
             && self.prev(at).is_none_or(|prev| at > end_gap(&prev, limits))
     }
 
     /// The highest or the lowest room between two addresses, guard gaps left free. A gap that is too small but for the guard gap at its
-    /// end costs a look.
-    fn search(&mut self, low: u64, high: u64, len: u64, direction: Direction, limits: &Limits) -> Option<u64> {
-        let (mut low, mut high) = (low, high);
+    /// end costs a look. As in Linux, one that holds the mapping only because it begins at an aligned address already is not seen.
+    fn search(&mut self, range: Range<u64>, look: Look, direction: Direction, limits: &Limits) -> Option<u64> {
+        let (mut low, mut high) = (range.start, range.end);
+        let len = look.len.checked_add(look.align - PAGE_SIZE)?;
         while high > low && high - low >= len {
             let query = GapQuery::of_size(len).within(low..high).aligned_to(PAGE_SIZE);
             let found = match direction {
@@ -73,10 +167,17 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             self.guard.locate(found);
             let (prev, next) = self.guard.beside();
             let (prev, next) = (prev.map(vma_of), next.map(vma_of));
-            let below_stack = next.map(|next| start_gap(&next, limits)).filter(|&gap| gap <= found.last());
-            let above_stack = prev.map(|prev| end_gap(&prev, limits)).filter(|&gap| gap >= found.start());
+            let at = match direction {
+                Direction::Down => (found.last() - (look.len - 1)) / look.align * look.align,
+                Direction::Up => found.start().next_multiple_of(look.align),
+            };
+            // Upward, Linux wants as much room above the aligned address as it looked for.
+            let last = if direction == Direction::Up { at.saturating_add(len - 1) } else { found.last() };
+            let is_stack = |next: &Vma<'_, P>| next.flags().contains(VmaFlags::GROWSDOWN);
+            let below_stack = next.filter(is_stack).map(|next| start_gap(&next, limits)).filter(|&gap| gap <= last);
+            let above_stack = prev.map(|prev| end_gap(&prev, limits)).filter(|&gap| gap >= at);
             match (below_stack, above_stack, direction) {
-                (None, None, _) => return Some(found.start()),
+                (None, None, _) => return Some(at),
                 (Some(gap), _, Direction::Down) => high = gap,
                 (None, Some(_), Direction::Down) => high = prev?.start(),
                 (_, Some(gap), Direction::Up) => low = gap + 1,

@@ -7,6 +7,7 @@
 //! But where memory is short the sheet is spoiled, and never becomes the layout.
 
 use super::accounts::Sums;
+use super::huge::page_bytes;
 use super::keys::Keys;
 use super::limits::Limits;
 use super::plan::Words;
@@ -105,6 +106,18 @@ impl<P: Payload> Part<'_, P> {
         }
     }
 
+    /// 5.14: whether its upper part may begin at an address inside it.
+    pub(super) fn check_split(&self, at: u64) -> Result<(), LayoutError> {
+        let (vma, page_bytes) = (self.span, page_bytes(self.flags()));
+        if !at.is_multiple_of(page_bytes) {
+            return Err(LayoutError::HugePage { vma, at, page_bytes });
+        }
+        if !self.payload().may_split(vma, at) {
+            return Err(LayoutError::Unsplittable { vma, at });
+        }
+        Ok(())
+    }
+
     /// 5.7: whether this one and pages of a kind that touch it are alike but for their owners and their payloads.
     fn is_like(&self, kind: &Kind<P>) -> bool {
         self.flags() == kind.flags
@@ -199,9 +212,7 @@ impl<'g, P: Payload> Sheet<'g, P> {
             return Err(LayoutError::TooMany { count: self.count, limit });
         }
         let part = &self.parts[i];
-        if !part.payload().may_split() {
-            return Err(LayoutError::Unsplittable { vma: part.span, at });
-        }
+        part.check_split(at)?;
         let (low, high) = (Span::from_entry(part.span.start(), at - 1), Span::from_entry(at, part.span.last()));
         let (low, high) = ((low, part.kind_of(low)), (high, part.kind_of(high)));
         self.room(1)?;

@@ -6,6 +6,8 @@ use bitflags::bitflags;
 
 /// Where the four bits of the protection key begin: the highest ones.
 const PKEY_SHIFT: u32 = 60;
+/// Where the six bits of the size of huge pages begin.
+const HUGE_SHIFT: u32 = 54;
 
 bitflags! {
     /// A VMA's flags. The names and the meaning are Linux's (`VM_READ` and so on); the numbers are this crate's own.
@@ -83,6 +85,10 @@ bitflags! {
         const PKEY_BIT2 = 1 << (PKEY_SHIFT + 2);
         /// The highest bit of its protection key.
         const PKEY_BIT3 = 1 << (PKEY_SHIFT + 3);
+        /// The system may drop its pages when memory is short (`MAP_DROPPABLE`).
+        const DROPPABLE = 1 << 28;
+        /// The size of its huge pages: [`huge_page_bytes`](Self::huge_page_bytes).
+        const HUGE_SIZE = 0x3f << HUGE_SHIFT;
 
         /// What does not merge (5.7).
         const SPECIAL = Self::IO.bits() | Self::DONTEXPAND.bits() | Self::PFNMAP.bits() | Self::MIXEDMAP.bits();
@@ -144,6 +150,31 @@ impl VmaFlags {
     #[must_use]
     pub(crate) const fn is_exec_alone(self) -> bool {
         self.intersection(Self::ACCESS).bits() == Self::EXEC.bits()
+    }
+
+    /// Returns the flags of memory that is made of huge pages of so many bytes, a power of two.
+    ///
+    /// `HUGETLB` alone is memory of the system's default size ([`Limits::hugetlb_bytes`](crate::Limits::hugetlb_bytes)). The flags of a
+    /// VMA always say the size.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::VmaFlags;
+    /// let flags = VmaFlags::READ | VmaFlags::of_huge_pages(1 << 30);
+    /// assert_eq!(flags.huge_page_bytes(), Some(1 << 30));
+    /// assert_eq!(VmaFlags::HUGETLB.huge_page_bytes(), None);
+    /// ```
+    #[must_use]
+    pub const fn of_huge_pages(bytes: u64) -> Self {
+        let power = (bytes.trailing_zeros() & 0x3f) as u64;
+        Self::from_bits_retain(Self::HUGETLB.bits() | power << HUGE_SHIFT)
+    }
+
+    /// Returns how many bytes its huge pages have: `None` if it is not made of such, or if the size is the system's default.
+    #[must_use]
+    pub const fn huge_page_bytes(self) -> Option<u64> {
+        let power = self.bits() >> HUGE_SHIFT & 0x3f;
+        if self.contains(Self::HUGETLB) && power != 0 { Some(1 << power) } else { None }
     }
 
     /// What it allows and its `MAY` flags forbid; the first such, if any.

@@ -58,8 +58,34 @@ pub trait Payload: Clone {
         self.clone()
     }
 
-    /// Whether the VMA may be cut (5.14). Where it may not, the operation fails with `EINVAL`.
-    fn may_split(&self) -> bool {
+    /// Whether the VMA of these addresses may be split so that its upper part begins at the address `at` (5.14). Where it may not be, the
+    /// operation fails with `EINVAL`.
+    ///
+    /// # Examples
+    /// Pages of a device that come four at a time:
+    /// ```
+    /// use vmaple::{MapRequest, Mm, PAGE_SIZE, Payload, RangeMap, Limits, Span, VmaFlags, VmaSpec};
+    ///
+    /// #[derive(Clone)]
+    /// struct ByFours;
+    ///
+    /// impl Payload for ByFours {
+    ///     fn merges_with(&self, _next: &Self) -> bool {
+    ///         true
+    ///     }
+    ///     fn may_split(&self, whole: Span, at: u64) -> bool {
+    ///         (at - whole.start()).is_multiple_of(4 * PAGE_SIZE)
+    ///     }
+    /// }
+    ///
+    /// let mm: Mm<ByFours> = Mm::with(RangeMap::builder(), Limits::default());
+    /// let at = mm.write().mmap(&MapRequest::of_len(8 * PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ).with_payload(ByFours)))?;
+    /// assert!(mm.write().munmap(at, PAGE_SIZE).is_err_and(|error| error.errno() == 22)); // EINVAL
+    /// assert!(mm.write().munmap(at, 4 * PAGE_SIZE).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn may_split(&self, whole: Span, at: u64) -> bool {
+        let _ = (whole, at);
         true
     }
 
@@ -124,8 +150,8 @@ impl<T: Payload> Payload for Option<T> {
         self.as_ref().map(|payload| payload.moved(from, to))
     }
 
-    fn may_split(&self) -> bool {
-        self.as_ref().is_none_or(T::may_split)
+    fn may_split(&self, whole: Span, at: u64) -> bool {
+        self.as_ref().is_none_or(|payload| payload.may_split(whole, at))
     }
 
     fn may_vanish(&self) -> bool {

@@ -19,14 +19,20 @@ pub enum Backing {
     /// Nothing: its pages are its own.
     #[default]
     Anonymous,
-    /// An object: the embedder's, or one that a shared anonymous mapping was given, with the top bit of its name set.
+    /// An object: the embedder's, or one that a mapping without a named object was given, of shared memory or of huge pages, with the top
+    /// bit of its name set.
     Object(ObjectId),
 }
 
 impl Backing {
     /// An object that nothing else maps.
-    pub(crate) fn shared_anonymous() -> Self {
+    pub(crate) fn unnamed() -> Self {
         Self::Object(ObjectId(1 << 63 | unique_numbers(1)))
+    }
+
+    /// Whether it is such an object.
+    pub(crate) fn is_unnamed(self) -> bool {
+        matches!(self, Self::Object(ObjectId(name)) if name >> 63 == 1)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::hooks::{self, Marked, Tables};
 use super::keys::Keys;
-use super::op::{Op, Place, Verb, Way, What};
+use super::op::{Op, Place, Verb, Way, What, Within};
 use super::page::{Model, PAGES, Page, address};
 use super::remap::Remap;
 use super::settle::{Seen, is_seen, see};
@@ -49,7 +49,7 @@ macro_rules! carry_out {
     }};
 }
 
-fn request(at: u64, len: u64, what: What, place: Place, populate: bool) -> MapRequest<Marked> {
+fn request((at, len): (u64, u64), what: What, place: Place, within: Within, populate: bool) -> MapRequest<Marked> {
     let spec = match what.object {
         Some((object, offset)) => VmaSpec::of_object(ObjectId(object), offset, what.flags),
         None => VmaSpec::anonymous(what.flags),
@@ -61,6 +61,11 @@ fn request(at: u64, len: u64, what: What, place: Place, populate: bool) -> MapRe
         Place::Fixed => request.fixed(at),
         Place::NoReplace => request.fixed_no_replace(at),
     };
+    let request = match within {
+        Within::All => request,
+        Within::Low => request.in_low_addresses(),
+        Within::AboveLow => request.above_low_addresses(),
+    };
     if populate { request.populated() } else { request }
 }
 
@@ -68,8 +73,8 @@ fn request(at: u64, len: u64, what: What, place: Place, populate: bool) -> MapRe
 fn carry_out(writer: &mut MmWriteGuard<'_, Marked>, model: &mut Model, verb: Verb, way: Way) -> (Told, Result<u64, i32>) {
     let never = Patience::Never;
     let told = match verb {
-        Verb::Mmap { at, len, what, place, populate } => {
-            let asked = request(at, len, what, place, populate);
+        Verb::Mmap { at, len, what, place, within, populate } => {
+            let asked = request((at, len), what, place, within, populate);
             carry_out!(writer, way, writer.plan_mmap(&asked, never), writer.mmap(&asked))
         }
         Verb::Munmap { at, len } => carry_out!(writer, way, writer.plan_munmap(at, len, never), writer.munmap(at, len)),
@@ -113,7 +118,7 @@ fn carry_out(writer: &mut MmWriteGuard<'_, Marked>, model: &mut Model, verb: Ver
         other => unreachable!("{other:?} is no operation with a plan"),
     };
     let expected = match verb {
-        Verb::Mmap { at, len, what, place, populate } => model.mmap(at, len, what, place, populate),
+        Verb::Mmap { at, len, what, place, within, populate } => model.mmap(at, len, what, place, within, populate),
         Verb::Munmap { at, len } => model.munmap(at, len),
         Verb::Mprotect { at, len, access } => model.mprotect(at, len, access, -1),
         Verb::PkeyMprotect { at, len, access, key } => model.mprotect(at, len, access, key),

@@ -44,7 +44,8 @@ impl Payload for Marked {
         *self
     }
 
-    fn may_split(&self) -> bool {
+    fn may_split(&self, whole: Span, at: u64) -> bool {
+        assert!(whole.start() < at && at <= whole.last(), "{at:#x} splits nothing of {whole}");
         *self != Self::WHOLE
     }
 

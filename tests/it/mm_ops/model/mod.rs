@@ -17,6 +17,7 @@ mod hooks;
 mod keys;
 mod op;
 mod page;
+mod place;
 mod remap;
 mod rules;
 mod settle;
@@ -25,7 +26,7 @@ mod told;
 pub(crate) use drive::run;
 pub(crate) use op::{Op, op};
 
-use vmaple::{GuardGapPolicy, Limits, MapCountLimit, PartialEffects};
+use vmaple::{GuardGapPolicy, Limits, MapCountLimit, PartialEffects, SharedHugePolicy};
 
 /// The first address of the address space.
 pub(crate) const BASE: u64 = 0x10_0000;
@@ -80,7 +81,13 @@ impl Terms {
         limits.mmap_base = page::address(page::PAGES - 8);
         limits.mmap_legacy_base = page::address(4);
         limits.stack_guard_gap_pages = 2;
+        limits.low_search_base = page::address(2);
         limits.huge_page_bytes = if self.huge { 4 * page } else { 1 };
+        limits.shared_huge_pages.policy = SharedHugePolicy::Advise;
+        limits.shared_huge_pages.sizes = 8 * page;
+        limits.shared_huge_pages.inheriting_sizes = 4 * page;
+        limits.hugetlb_bytes = 4 * page;
+        limits.hugetlb_sizes = (4 * page) | (8 * page);
         limits.locked_bytes = u64::MAX;
         limits.protection_keys = self.keys;
         if self.tight {

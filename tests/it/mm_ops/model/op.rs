@@ -12,6 +12,7 @@ pub(crate) enum Verb {
         len: u64,
         what: What,
         place: Place,
+        within: Within,
         populate: bool,
     },
     Munmap {
@@ -120,6 +121,16 @@ pub(crate) enum Place {
     NoReplace,
 }
 
+/// Where it is searched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Within {
+    All,
+    /// `MAP_32BIT`
+    Low,
+    /// `MAP_ABOVE4G`
+    AboveLow,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Op {
     pub(crate) verb: Verb,
@@ -131,7 +142,7 @@ impl What {
     pub(crate) fn backing(&self) -> Backing {
         match self.object {
             Some((object, _)) => Backing::Object(ObjectId(object)),
-            None if self.flags.contains(VmaFlags::SHARED) => FRESH,
+            None if self.flags.intersects(VmaFlags::SHARED | VmaFlags::HUGETLB) => FRESH,
             None => Backing::Anonymous,
         }
     }
@@ -164,9 +175,15 @@ fn what(kind: u8, more: u8) -> What {
         210..212 => VmaFlags::MIXEDMAP,
         212..214 => VmaFlags::IO | VmaFlags::READ,
         214..216 => VmaFlags::HUGETLB,
+        100..110 => VmaFlags::of_huge_pages(4 * PAGE_SIZE),
+        110..114 => VmaFlags::of_huge_pages(8 * PAGE_SIZE) | VmaFlags::SHARED,
+        114 => VmaFlags::of_huge_pages(2 * PAGE_SIZE),
+        115..118 => VmaFlags::DROPPABLE,
+        118 => VmaFlags::DROPPABLE | VmaFlags::LOCKED,
+        119 => VmaFlags::DROPPABLE | VmaFlags::GROWSDOWN,
         216..218 => VmaFlags::GROWSDOWN | VmaFlags::SHARED,
         218..220 => VmaFlags::SEALED,
-        // 0 to 120 and what is left.
+        // 0 to 100 and what is left.
         _ => NONE,
     };
     let object = (kind & 0x30 == 0x30).then(|| (u64::from(kind >> 6), u64::from(more % 8) * PAGE_SIZE));
@@ -216,11 +233,16 @@ pub(crate) fn op(bytes: [u8; 6]) -> Op {
     let other = address(usize::from(d) % PAGES) + if d == 255 { 8 } else { 0 };
     let way = one_of(verb >> 6, &[Way::Direct, Way::Planned, Way::Twice, Way::Planned]);
     let place = one_of(e, &[Place::Fixed, Place::Fixed, Place::Anywhere, Place::NoReplace, Place::Near, Place::Fixed]);
+    let within = match e {
+        190..205 => Within::Low,
+        205..210 => Within::AboveLow,
+        _ => Within::All,
+    };
     let grows = one_of(d, &[NONE, NONE, NONE, NONE, NONE, VmaFlags::GROWSDOWN, VmaFlags::GROWSUP, NONE]);
     let remap = MremapFlags::from_bits_retain(one_of(e, &[0, 1, 1, 3, 3, 3, 5, 7, 3, 1, 2, 4, 7, 8]));
     let new_len = if c % 4 == 0 { len } else { u64::from(c / 4 % 12) * PAGE_SIZE };
     let verb = match verb % 64 {
-        0..16 => Verb::Mmap { at, len, what: what(c, d), place, populate: e >= 220 },
+        0..16 => Verb::Mmap { at, len, what: what(c, d), place, within, populate: e >= 220 },
         16..23 => Verb::Munmap { at, len },
         23..31 => {
             let access = if c >= 216 { X } else { one_of(c, &[RW, R, RW, NONE, RX, RW, R, VmaFlags::SHARED]) } | grows;

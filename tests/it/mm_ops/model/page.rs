@@ -145,34 +145,4 @@ impl Model {
             self.seams.extend([i, i + 1]);
         }
     }
-
-    /// Where a mapping goes that nobody gave an address (5.2, 5.4): each place is tried. `huge` is what is best aligned to.
-    pub(crate) fn place(&self, hint: u64, len: u64, huge: u64) -> Option<u64> {
-        let base = self.limits.mmap_base;
-        let all = || (0..PAGES).map(address);
-        let search = |len: u64| {
-            let downward = all().filter(|&at| at + len <= base).rev().find(|&at| self.is_roomy(at, len));
-            downward.or_else(|| all().find(|&at| at >= self.limits.mmap_legacy_base && self.is_roomy(at, len)))
-        };
-        let hint = hint & !(PAGE_SIZE - 1);
-        let hint = if hint == 0 { 0 } else { hint.max(BASE) };
-        if hint == 0 && huge > PAGE_SIZE && len.is_multiple_of(huge) {
-            let aligned = len.checked_add(huge).and_then(search).map(|at| (at + 1).next_multiple_of(huge));
-            return aligned.or_else(|| search(len));
-        }
-        Some(hint).filter(|&hint| hint != 0 && self.is_roomy(hint, len)).or_else(|| search(len))
-    }
-
-    /// Whether a range is free, and out of the guard gaps of stacks.
-    fn is_roomy(&self, at: u64, len: u64) -> bool {
-        let gap = usize::try_from(self.limits.stack_guard_gap_pages).expect("a small gap");
-        let Some(_) = at.checked_add(len).filter(|&end| at >= BASE && end <= address(PAGES)) else { return false };
-        let range = Self::pages_of(at, len);
-        let grows = |page: usize, flag| self.pages[page].is_some_and(|page| page.flags.contains(flag));
-        let above = (range.end..PAGES).find(|&page| self.pages[page].is_some());
-        let below = (0..range.start).rev().find(|&page| self.pages[page].is_some());
-        self.is_free(range.clone())
-            && above.is_none_or(|page| !grows(page, VmaFlags::GROWSDOWN) || page - range.end >= gap)
-            && below.is_none_or(|page| !grows(page, VmaFlags::GROWSUP) || range.start - page > gap)
-    }
 }

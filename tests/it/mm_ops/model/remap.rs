@@ -1,7 +1,9 @@
 //! What `mremap` means for pages (5.17 to 5.23).
 
 use super::hooks::Marked;
+use super::op::Within;
 use super::page::{Model, PAGES, Page, address};
+use super::place::Align;
 use super::rules::{SPECIAL, whole_wrapping};
 use super::{BASE, EFAULT, EINVAL, ENOMEM, EPERM};
 use std::ops::Range;
@@ -66,15 +68,15 @@ impl Model {
             at = self.vma_of(start).end.min(source.end);
             let len = (at - start) as u64 * PAGE_SIZE;
             let one = Remap { from: address(start), old_len: len, new_len: len, to: to + (address(start) - from), ..remap };
-            self.check_source(one)?;
+            let one = self.check_source(one)?;
             self.remap_to(one, one.to)?;
         }
         Ok(to)
     }
 
     fn remap_one(&mut self, remap: Remap) -> Told {
+        let remap = self.check_source(remap)?;
         let Remap { from, old_len, new_len, to, .. } = remap;
-        self.check_source(remap)?;
         if remap.has_target() {
             let to = if remap.is(MremapFlags::FIXED) { Some(to) } else { self.place_for(remap, to) };
             return self.remap_to(remap, to.ok_or(ENOMEM)?);
@@ -107,19 +109,28 @@ impl Model {
     }
 
     fn place_for(&self, remap: Remap, hint: u64) -> Option<u64> {
-        let is_anonymous = self.at(remap.from).and_then(|i| self.pages[i]).is_some_and(|page| page.backing == Backing::Anonymous);
-        self.place(hint, remap.new_len, if is_anonymous { self.limits.huge_page_bytes } else { PAGE_SIZE })
+        let page = self.at(remap.from).and_then(|i| self.pages[i])?;
+        self.place(hint, remap.new_len, Within::All, Align::of_moved(self, page.backing, page.offset))
     }
 
-    fn check_source(&self, remap: Remap) -> Result<(), i32> {
-        let Remap { from, old_len, new_len, .. } = remap;
+    /// What is asked of what is there, in the pages that it consists of, if it may be.
+    fn check_source(&self, mut remap: Remap) -> Result<Remap, i32> {
+        let Remap { from, to, .. } = remap;
         let i = self.at(from).ok_or(EFAULT)?;
         let flags = self.pages[i].map_or(VmaFlags::empty(), |page| page.flags);
         if flags.contains(VmaFlags::SEALED) {
             return Err(EPERM);
         }
+        if let Some(bytes) = flags.huge_page_bytes() {
+            let up = |len: u64| len.wrapping_add(bytes - 1) / bytes * bytes;
+            (remap.old_len, remap.new_len) = (up(remap.old_len), up(remap.new_len));
+            if !from.is_multiple_of(bytes) || !to.is_multiple_of(bytes) || remap.new_len > remap.old_len {
+                return Err(EINVAL);
+            }
+        }
+        let Remap { old_len, new_len, .. } = remap;
         if new_len <= old_len && !remap.has_target() {
-            return Ok(());
+            return Ok(remap);
         }
         let is_unmovable = flags.intersects(VmaFlags::DONTEXPAND | VmaFlags::PFNMAP);
         let is_shared = flags.intersects(VmaFlags::SHARED | VmaFlags::MAYSHARE);
@@ -129,12 +140,16 @@ impl Model {
         if old_len.min(new_len) > address(self.vma_of(i).end) - from || new_len > old_len && is_unmovable {
             return Err(EFAULT);
         }
-        Ok(())
+        Ok(remap)
     }
 
     /// 5.20: the target is emptied first, then what is too long goes, then the rest is moved.
     fn remap_to(&mut self, mut remap: Remap, to: u64) -> Told {
         if remap.is(MremapFlags::FIXED) {
+            // In whole huge pages it may go on beyond the end.
+            if to > address(PAGES) - remap.new_len {
+                return Err(EINVAL);
+            }
             self.unmap(Self::pages_of(to, remap.new_len))?;
             self.stages.push(self.pages);
         }

@@ -2,8 +2,9 @@
 //! what Linux asks: where one has its bounds. Limits on numbers are not here: who compares knows what may fail by them.
 
 use super::hooks::Marked;
-use super::op::{Place, What};
+use super::op::{Place, What, Within};
 use super::page::{Model, PAGES, Page, address};
+use super::place::Align;
 use super::{BASE, EACCES, EEXIST, EINVAL, ENOMEM, EOVERFLOW, EPERM};
 use std::ops::Range;
 use vmaple::{Advice, Backing, GuardGapPolicy, LockAll, PAGE_SIZE, VmaFlags};
@@ -45,19 +46,29 @@ fn reach(start: u64, end: u64) -> Reach {
 }
 
 impl Model {
-    pub(crate) fn mmap(&mut self, at: u64, len: u64, what: What, place: Place, populate: bool) -> Told {
-        if len == 0 {
+    pub(crate) fn mmap(&mut self, at: u64, len: u64, what: What, place: Place, within: Within, populate: bool) -> Told {
+        let mut flags = what.flags;
+        if flags.contains(VmaFlags::HUGETLB) && flags.huge_page_bytes().is_none() {
+            flags |= VmaFlags::of_huge_pages(self.limits.hugetlb_bytes);
+        }
+        let page = flags.huge_page_bytes().unwrap_or(PAGE_SIZE);
+        let is_huge = page > PAGE_SIZE;
+        if is_huge && page != 4 * PAGE_SIZE && page != 8 * PAGE_SIZE {
             return Err(EINVAL);
         }
-        let len = whole(len).ok_or(ENOMEM)?;
+        if len == 0 || is_huge && len.checked_next_multiple_of(page).is_none() {
+            return Err(EINVAL);
+        }
+        let len = len.checked_next_multiple_of(page).ok_or(ENOMEM)?;
         let key = self.new_key(what.flags);
         if len > END {
             return Err(ENOMEM);
         }
-        let huge = if what.object.is_none() { self.limits.huge_page_bytes } else { PAGE_SIZE };
+        let align = Align::of_new(self, flags, what.object.is_some());
         let start = match place {
-            Place::Anywhere => self.place(0, len, huge).ok_or(ENOMEM)?,
-            Place::Near => self.place(at, len, huge).ok_or(ENOMEM)?,
+            Place::Anywhere => self.place(0, len, within, align).ok_or(ENOMEM)?,
+            Place::Near => self.place(at, len, within, align).ok_or(ENOMEM)?,
+            Place::Fixed | Place::NoReplace if is_huge && !at.is_multiple_of(page) => return Err(EINVAL),
             Place::Fixed | Place::NoReplace if at > END - len => return Err(ENOMEM),
             Place::Fixed | Place::NoReplace if !is_aligned(at) => return Err(EINVAL),
             Place::Fixed | Place::NoReplace if at < BASE => return Err(EPERM),
@@ -68,7 +79,6 @@ impl Model {
         if place == Place::NoReplace && !self.is_free(pages.clone()) {
             return Err(EEXIST);
         }
-        let mut flags = what.flags;
         if flags.contains(VmaFlags::LOCKED) && self.limits.locked_bytes == 0 {
             return Err(EPERM);
         }
@@ -76,23 +86,35 @@ impl Model {
         if what.object.is_some_and(|(_, offset)| offset.checked_add(len).is_none_or(|end| end > i64::MAX.cast_unsigned())) {
             return Err(EOVERFLOW);
         }
-        if flags.is_stack() && (flags.contains(VmaFlags::SHARED) || what.object.is_some()) {
+        let has_object = what.object.is_some() || is_huge || flags.contains(VmaFlags::SHARED);
+        if flags.is_stack() && has_object {
             return Err(EINVAL);
         }
-        if self.is_sealed(pages.clone()) {
-            return Err(EPERM);
+        if flags.contains(VmaFlags::DROPPABLE) && (has_object || flags.intersects(VmaFlags::LOCKED | VmaFlags::GROWSDOWN)) {
+            return Err(EINVAL);
+        }
+        self.give_way(pages.clone())?;
+        if is_huge && what.object.is_some_and(|(_, offset)| !offset.is_multiple_of(page)) {
+            self.empty(pages);
+            return Err(EINVAL);
         }
         if !flags.intersects(MAY) {
             flags |= MAY;
         }
         flags |= if flags.contains(VmaFlags::SHARED) { VmaFlags::MAYSHARE } else { VmaFlags::MAYWRITE };
+        if is_huge {
+            flags |= VmaFlags::DONTEXPAND;
+        }
+        if flags.contains(VmaFlags::DROPPABLE) {
+            flags |= VmaFlags::NORESERVE | VmaFlags::WIPEONFORK | VmaFlags::DONTDUMP;
+        }
         if is_promised(flags) {
             flags |= VmaFlags::ACCOUNT;
         }
         flags |= self.locks_future;
         let flags = flags.with_pkey(key);
         let backing = what.backing();
-        let is_lockable = !flags.intersects(SPECIAL | VmaFlags::HUGETLB);
+        let is_lockable = !flags.intersects(SPECIAL | VmaFlags::HUGETLB | VmaFlags::DROPPABLE);
         let kept = if is_lockable { flags } else { flags - VmaFlags::LOCKED_MASK };
         for i in pages.clone() {
             let first = match (what.object, backing) {
@@ -120,13 +142,36 @@ impl Model {
 
     /// Sealed pages stay, and all others with them (5.15, 5.27).
     pub(super) fn unmap(&mut self, pages: Range<usize>) -> Told {
-        if self.is_sealed(pages.clone()) {
-            // Where the first VMA is another than the sealed one it has been cut.
-            self.part(pages.start);
-            return Err(EPERM);
-        }
+        self.give_way(pages.clone())?;
         self.empty(pages);
         Ok(0)
+    }
+
+    /// Nothing keeps these pages: no seal, and no huge page that lies across an end.
+    fn give_way(&mut self, pages: Range<usize>) -> Result<(), i32> {
+        let is_sealed_at = |i: usize| self.pages.get(i).copied().flatten().is_some_and(|page| page.flags.contains(VmaFlags::SEALED));
+        if !is_sealed_at(pages.start) && self.is_in_huge_page(pages.start) {
+            return Err(EINVAL);
+        }
+        let is_sealed = self.is_sealed(pages.clone());
+        if is_sealed || self.is_in_huge_page(pages.end) {
+            // Where the first VMA is another than the sealed one it has been cut.
+            self.part(pages.start);
+            return Err(if is_sealed { EPERM } else { EINVAL });
+        }
+        Ok(())
+    }
+
+    /// 5.14: whether a VMA that begins at page `at` would begin inside a huge page.
+    fn is_in_huge_page(&self, at: usize) -> bool {
+        let page = self.pages.get(at).copied().flatten().filter(|page| page.joined);
+        page.and_then(|page| page.flags.huge_page_bytes()).is_some_and(|bytes| !address(at).is_multiple_of(bytes))
+    }
+
+    /// Whether what is to change of the VMA that page `i` is of, where a range begins to be of it, cannot be cut out of it.
+    fn is_cut(&self, i: usize, range: &Range<usize>) -> bool {
+        let vma = self.vma_of(i);
+        (i == range.start || i == vma.start) && (self.is_in_huge_page(i) || self.is_in_huge_page(vma.end.min(range.end)))
     }
 
     /// Nothing is there any more; what lies above starts there.
@@ -185,9 +230,9 @@ impl Model {
         if access.is_accessible() && shut.any(|i| self.is_guarded(i + 1)) {
             return Err(ENOMEM);
         }
-        for i in pages {
+        for i in pages.clone() {
             let page = self.pages[i].ok_or(ENOMEM)?;
-            self.protect(i, &page, access, key)?;
+            self.protect(i, &page, (access, key), &pages)?;
         }
         if above { Err(ENOMEM) } else { Ok(0) }
     }
@@ -201,7 +246,7 @@ impl Model {
         self.limits.policy.guard_gap == GuardGapPolicy::Enforced && above.is_some_and(is_near)
     }
 
-    fn protect(&mut self, i: usize, page: &Page, access: VmaFlags, key: i32) -> Result<(), i32> {
+    fn protect(&mut self, i: usize, page: &Page, (access, key): (VmaFlags, i32), range: &Range<usize>) -> Result<(), i32> {
         let (old, mut new) = (page.flags, self.keyed(page.flags, access, key));
         let may = [(VmaFlags::READ, VmaFlags::MAYREAD), (VmaFlags::WRITE, VmaFlags::MAYWRITE), (VmaFlags::EXEC, VmaFlags::MAYEXEC)];
         if may.iter().any(|&(has, may)| new.contains(has) && !new.contains(may)) {
@@ -212,6 +257,9 @@ impl Model {
         }
         if new == old {
             return Ok(());
+        }
+        if self.is_cut(i, range) {
+            return Err(EINVAL);
         }
         // What becomes writable is promised from then on; what was never written to is not any more (5.7).
         if is_promised(new) && !old.intersects(VmaFlags::WRITE | VmaFlags::ACCOUNT) {
@@ -234,7 +282,7 @@ impl Model {
         }
         let Reach { below, pages, above } = reach(at, end);
         let mut is_gap = below || above;
-        for i in pages {
+        for i in pages.clone() {
             let Some(page) = self.pages[i] else {
                 is_gap = true;
                 continue;
@@ -244,7 +292,11 @@ impl Model {
             if is_missed && page.flags.contains(VmaFlags::SEALED) && !page.flags.contains(VmaFlags::WRITE) {
                 return Err(EPERM);
             }
-            self.reflag(i, advised(&page, advice).ok_or(EINVAL)?);
+            let new = advised(&page, advice).ok_or(EINVAL)?;
+            if new != page.flags && self.is_cut(i, &pages) {
+                return Err(EINVAL);
+            }
+            self.reflag(i, new);
         }
         if is_gap { Err(ENOMEM) } else { Ok(0) }
     }
@@ -283,7 +335,7 @@ impl Model {
 
     fn lock_page(&mut self, i: usize, new: impl Fn(VmaFlags) -> VmaFlags) {
         if let Some(page) = self.pages[i]
-            && !page.flags.intersects(SPECIAL | VmaFlags::HUGETLB)
+            && !page.flags.intersects(SPECIAL | VmaFlags::HUGETLB | VmaFlags::DROPPABLE)
         {
             self.reflag(i, new(page.flags));
         }
@@ -321,8 +373,11 @@ impl Model {
         if below || above || pages.clone().any(|i| self.pages[i].is_none()) {
             return Err(ENOMEM);
         }
-        for i in pages {
+        for i in pages.clone() {
             let flags = self.pages[i].map_or(VmaFlags::empty(), |page| page.flags);
+            if !flags.contains(VmaFlags::SEALED) && self.is_cut(i, &pages) {
+                return Err(EINVAL);
+            }
             self.reflag(i, flags | VmaFlags::SEALED);
         }
         Ok(0)
@@ -402,10 +457,11 @@ fn advised(page: &Page, advice: Advice) -> Option<VmaFlags> {
         Advice::DontFork => Some(old | VmaFlags::DONTCOPY),
         Advice::DoFork => (!old.contains(VmaFlags::IO)).then_some(old - VmaFlags::DONTCOPY),
         Advice::WipeOnFork => (page.backing == Backing::Anonymous && !is_shared).then_some(old | VmaFlags::WIPEONFORK),
+        Advice::KeepOnFork | Advice::DoDump if old.contains(VmaFlags::DROPPABLE) => None,
         Advice::KeepOnFork => Some(old - VmaFlags::WIPEONFORK),
         Advice::DontDump => Some(old | VmaFlags::DONTDUMP),
-        Advice::DoDump => (!old.intersects(SPECIAL)).then_some(old - VmaFlags::DONTDUMP),
-        Advice::Mergeable if is_shared || old.intersects(SPECIAL | VmaFlags::HUGETLB) => Some(old),
+        Advice::DoDump => (old.contains(VmaFlags::HUGETLB) || !old.intersects(SPECIAL)).then_some(old - VmaFlags::DONTDUMP),
+        Advice::Mergeable if is_shared || old.intersects(SPECIAL | VmaFlags::HUGETLB | VmaFlags::DROPPABLE) => Some(old),
         Advice::Mergeable => Some(old | VmaFlags::MERGEABLE),
         Advice::Unmergeable => Some(old - VmaFlags::MERGEABLE),
         Advice::HugePage => Some((old - huge) | VmaFlags::HUGEPAGE),
