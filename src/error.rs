@@ -4,12 +4,14 @@
 mod fault;
 mod key;
 mod layout;
+mod limits;
 mod mm;
 mod splice;
 
 pub use fault::{ExpandError, Fault, Limit, SegvCode, Signal};
 pub use key::{PkeyAllocError, PkeyFreeError};
 pub use layout::{BrkError, LayoutError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError};
+pub use limits::{HeapError, LimitsError};
 pub use mm::{LockVmaError, MapCause, MapError, WaitError};
 pub use splice::{SpliceCause, SpliceError};
 

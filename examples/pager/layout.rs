@@ -6,8 +6,9 @@
 //! ```
 //! A stack grows through its room: an even guest's ends at the guard gap of its heap, an odd one's is larger than a stack may be.
 
+use std::error::Error;
 use std::ops::Range;
-use vmaple::{Limits, MapError, Mm, ObjectId, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Limits, Mm, ObjectId, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 pub(crate) const GUESTS: u64 = 4;
 pub(crate) const STACK_LIMIT_PAGES: u64 = 384;
@@ -79,11 +80,11 @@ pub(crate) fn slot(start: u64, guest: u64) -> Slot {
 }
 
 /// The address space, but for the window.
-pub(crate) fn address_space(start: u64) -> Result<Mm, MapError<VmaSpec>> {
+pub(crate) fn address_space(start: u64) -> Result<Mm, Box<dyn Error>> {
     let mut limits = Limits::default();
     limits.stack_bytes = STACK_LIMIT_PAGES * PAGE_SIZE;
     limits.stack_guard_gap_pages = GAP_PAGES;
-    let mm = Mm::with(RangeMap::builder(), limits);
+    let mm = Mm::with(RangeMap::builder(), limits)?;
     let mut writer = mm.write();
     writer.map(text(start), VmaSpec::of_object(TEXT, 0, VmaFlags::READ))?;
     writer.map(constants(start), VmaSpec::of_object(CONSTANTS, 0, VmaFlags::READ))?;

@@ -362,6 +362,18 @@ operation_error! {
 operation_error! {
     /// Why the break is where it was: `brk` itself tells the break, whatever happens (5.25).
     BrkError {
+        /// No heap was set ([`set_heap`](crate::MmWriteGuard::set_heap)).
+        NoHeap {
+            /// The break asked for.
+            asked: u64,
+        } => ENOMEM, "no break at {asked:#x}: the address space has no heap";
+        /// The heap would be mapped below the lowest address that may be.
+        BelowMinimum {
+            /// Where it was to be mapped.
+            at: u64,
+            /// The lowest address.
+            minimum: u64,
+        } => EPERM, "no heap at {at:#x}: it is below {minimum:#x}, the lowest address that may be mapped";
         /// Below where the heap starts.
         BelowStart {
             /// The break asked for.

@@ -21,7 +21,8 @@ fn page(n: u64) -> u64 {
 }
 
 fn stack(sequence: u64, policy: UpgradePolicy) -> Mm {
-    let mm = Mm::with(RangeMap::builder().private_epochs(), Limits { upgrade: policy, ..Limits::default() });
+    let mm = Mm::with(RangeMap::builder().private_epochs(), Limits { upgrade: policy, ..Limits::default() })
+        .expect("limits that mean something");
     mm.start_sequence_at(sequence);
     mm.write().map(page(100)..page(101), VmaSpec::anonymous(DOWN)).expect("free");
     mm

@@ -4,9 +4,10 @@ use super::limits::Limits;
 use super::place::start_gap;
 use super::plan::{Plan, Words, touched};
 use super::sheet::{Sheet, Sides};
+use super::state::Heap;
 use super::{Mm, MmWriteGuard};
 use crate::addr::{PAGE_SIZE, Span};
-use crate::error::{BrkError, LayoutError, Limit};
+use crate::error::{BrkError, HeapError, LayoutError, Limit};
 use crate::lock::RawMmLock;
 use crate::tree::limbo::Charge;
 use crate::vma::{Backing, Kind, Patience, Payload, VmaFlags};
@@ -20,7 +21,7 @@ const HEAP: VmaFlags = VmaFlags::READ
     .union(VmaFlags::ACCOUNT);
 
 impl<P, L: RawMmLock> Mm<P, L> {
-    /// The break: the first address beyond the heap.
+    /// The break: the first address beyond the heap; 0 where no heap was set.
     #[must_use]
     pub fn brk(&self) -> u64 {
         self.state.brk()
@@ -38,14 +39,14 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// The heap's payload is the default one, where it is new.
     pub fn plan_brk(&mut self, brk: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, BrkError, L> {
         let limits = self.mm().limits_now();
-        let (start, old) = (self.mm().state.brk_start(), self.mm().state.brk());
+        let Some(Heap { start, brk: old }) = self.mm().state.heap() else { return self.nothing(Err(BrkError::NoHeap { asked: brk })) };
         let words = Words { brk: Some(brk), ..Words::default() };
         if brk < start {
             return self.nothing(Err(BrkError::BelowStart { asked: brk, start }));
         }
         let data = brk.saturating_sub(start).saturating_add(limits.loaded_data_bytes);
         if data > limits.data_bytes {
-            let (asked_pages, limit_pages) = (data / PAGE_SIZE, limits.data_bytes / PAGE_SIZE);
+            let (asked_pages, limit_pages) = (data.div_ceil(PAGE_SIZE), limits.data_bytes / PAGE_SIZE);
             return self.nothing(Err(LayoutError::Limit(Limit::Data { asked_pages, limit_pages }).into()));
         }
         let Some(new_end) = brk.checked_next_multiple_of(PAGE_SIZE) else {
@@ -82,15 +83,30 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if span.last() >= limits.task_size {
             return Err(BrkError::Blocked { asked: brk });
         }
+        if !limits.may_place_at(span.start()) {
+            return Err(BrkError::BelowMinimum { at: span.start(), minimum: limits.mmap_min_addr });
+        }
         self.sums().check_locked(limits, flags, span.pages()).map_err(|limit| BrkError::LockLimit { limit })?;
         // One page more stays free, and the guard gap of a stack.
-        let is_blocked = self.find(span.start()).is_some_and(|next| span.last() + 1 + PAGE_SIZE > start_gap(&next, limits));
+        let is_blocked = self.find(span.start()).is_some_and(|next| (span.last() + 1).saturating_add(PAGE_SIZE) > start_gap(&next, limits));
         if is_blocked { Err(BrkError::Blocked { asked: brk }) } else { Ok(flags) }
     }
 
-    /// Says where the heap starts, and its break: an address space is told when a program is loaded into it.
-    pub fn set_heap(&mut self, start: u64, brk: u64) {
-        self.mm().state.set_heap(start, brk);
+    /// Says where the heap starts, and its break: an address space is told when a program is loaded into it. Without a heap
+    /// [`brk`](Self::brk) is refused.
+    ///
+    /// # Errors
+    /// [`HeapError`]: the break is below the start, or beyond the address space.
+    pub fn set_heap(&mut self, start: u64, brk: u64) -> Result<(), HeapError> {
+        let task_size = self.mm().limits_now().task_size;
+        if brk < start {
+            return Err(HeapError::Reversed { start, brk });
+        }
+        if brk > task_size {
+            return Err(HeapError::BeyondTask { brk, task_size });
+        }
+        self.mm().state.set_heap(Heap { start, brk });
+        Ok(())
     }
 }
 

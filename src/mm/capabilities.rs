@@ -12,9 +12,10 @@ bitflags! {
     /// use vmaple::{Capabilities, Limits, MapRequest, Mm, RangeMap, VmaFlags, VmaSpec};
     /// let mut limits = Limits::default();
     /// limits.capabilities = Capabilities::SYS_RAWIO;
-    /// let mm: Mm = Mm::with(RangeMap::builder(), limits);
+    /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
     /// let lowest = MapRequest::of_len(0x1000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0);
     /// assert_eq!(mm.write().mmap(&lowest), Ok(0));
+    /// # Ok::<(), vmaple::LimitsError>(())
     /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Capabilities: u64 {

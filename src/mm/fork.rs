@@ -73,9 +73,10 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         // The same value until one of the two replaces it: nothing is asked for that could not be had.
         let child = Mm::of(map, limits);
         child.pages.set(sums);
-        let state = &self.mm().state;
-        child.state.set_heap(state.brk_start(), state.brk());
-        child.state.set_keys(state.keys());
+        if let Some(heap) = self.mm().state.heap() {
+            child.state.set_heap(heap);
+        }
+        child.state.set_keys(self.mm().state.keys());
         Ok(child)
     }
 
@@ -84,7 +85,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// # Errors
     /// [`LayoutError`]: memory; nothing has changed then.
     pub fn exit(&mut self) -> Result<(), LayoutError> {
-        let words = Words { brk: Some(self.mm().state.brk_start()), locks_future: Some(VmaFlags::empty()), keys: None };
+        let words = Words { brk: self.mm().state.heap().map(|heap| heap.start), locks_future: Some(VmaFlags::empty()), keys: None };
         let limits = self.mm().limits_now();
         let plan = self.plan::<LayoutError>(Span::ALL, &limits, Patience::Forever, |sheet| {
             sheet.words = words;

@@ -245,7 +245,7 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// use vmaple::{KeyDenial, KeyRights, Limits, MapRequest, Mm, RangeMap, VmaFlags, VmaSpec};
     /// let mut limits = Limits::default();
     /// limits.protection_keys = 16;
-    /// let mm: Mm = Mm::with(RangeMap::builder(), limits);
+    /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
     /// let mut writer = mm.write();
     /// let at = writer.mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(VmaFlags::READ)))?;
     /// let key = writer.pkey_alloc(KeyDenial::ACCESS)?;

@@ -2,8 +2,8 @@
 
 use super::capabilities::Capabilities;
 use super::huge::SharedHugePages;
-use crate::addr::{PAGE_SIZE, Span};
-use crate::error::LayoutError;
+use crate::addr::{PAGE_SIZE, Span, page_floor};
+use crate::error::{LayoutError, LimitsError};
 use crate::key::ProtectionKey;
 use crate::vma::VmaFlags;
 
@@ -66,18 +66,23 @@ pub enum GuardGapPolicy {
 
 /// The limits of an address space, and its tunables. Unlimited is `u64::MAX`.
 ///
+/// They are [validated](Self::validate) when they are set. Whatever passes is safe at any size: a gap or a minimum that reaches beyond all
+/// addresses reaches to the last of them.
+///
 /// # Examples
 /// ```
 /// use vmaple::{Limits, Mm, RangeMap};
 /// let mut limits = Limits::default();
 /// limits.stack_bytes = 1 << 20;
-/// let mm: Mm = Mm::with(RangeMap::builder(), limits);
+/// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
 /// assert_eq!(mm.limits().stack_guard_gap_pages, 256);
+/// # Ok::<(), vmaple::LimitsError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The first address beyond the address space (`TASK_SIZE`).
+    /// The first address beyond the address space (`TASK_SIZE`), in whole pages. The last page of all is never in it: its addresses read
+    /// as an errno.
     pub task_size: u64,
     /// The lowest address that may be mapped, as it is set (`vm.mmap_min_addr`).
     pub mmap_min_addr: u64,
@@ -162,7 +167,38 @@ impl Default for Limits {
     }
 }
 
+/// The highest end of an address space: the last page is in none.
+const MAX_TASK_SIZE: u64 = page_floor(u64::MAX);
+
 impl Limits {
+    /// Checks that each field has a value that means something.
+    ///
+    /// Whoever sets limits need not ask: [`Mm::with`](crate::Mm::with) and [`Mm::set_limits`](crate::Mm::set_limits) do.
+    ///
+    /// # Errors
+    /// [`LimitsError`], which names the first field that has none: a [`task_size`](Self::task_size) that is not in whole pages or includes
+    /// the last page, a [`huge_page_bytes`](Self::huge_page_bytes) that is no power of two, sizes of `HUGETLB`
+    /// memory that are none or less than a page, more than 16 [`protection_keys`](Self::protection_keys).
+    pub fn validate(&self) -> Result<(), LimitsError> {
+        let Self { task_size, huge_page_bytes, hugetlb_bytes, hugetlb_sizes, protection_keys, .. } = *self;
+        if !task_size.is_multiple_of(PAGE_SIZE) || task_size > MAX_TASK_SIZE {
+            return Err(LimitsError::new("task_size", task_size, "be in whole pages, without the last of all"));
+        }
+        if !huge_page_bytes.is_power_of_two() {
+            return Err(LimitsError::new("huge_page_bytes", huge_page_bytes, "be a power of two"));
+        }
+        if !hugetlb_bytes.is_power_of_two() || hugetlb_bytes < PAGE_SIZE {
+            return Err(LimitsError::new("hugetlb_bytes", hugetlb_bytes, "be a power of two, of a page at least"));
+        }
+        if !hugetlb_sizes.is_multiple_of(PAGE_SIZE) {
+            return Err(LimitsError::new("hugetlb_sizes", hugetlb_sizes, "hold sizes of a page at least"));
+        }
+        if protection_keys > 16 {
+            return Err(LimitsError::new("protection_keys", protection_keys.into(), "be at most 16"));
+        }
+        Ok(())
+    }
+
     /// The lowest address that may be mapped (2.2).
     #[must_use]
     pub fn lowest_address(&self) -> u64 {

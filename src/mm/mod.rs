@@ -71,7 +71,7 @@ pub use stats::{MmStats, Roads};
 pub(crate) use guard::WriteLockedVma;
 pub(crate) use stats::Road;
 
-use crate::error::{Interrupted, WaitError};
+use crate::error::{Interrupted, LimitsError, WaitError};
 use crate::key::ProtectionKey;
 use crate::lock::{MmLock, RawMmLock, Speculation};
 use crate::map::{Builder, RangeMap};
@@ -126,15 +126,18 @@ impl Mm {
     /// Makes an empty one, with Linux's default limits.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(RangeMap::builder(), Limits::default())
+        Self::of(RangeMap::builder().build(), Arc::default())
     }
 }
 
 impl<P> Mm<P> {
     /// Makes an empty one: how its map is to be, and its limits.
-    #[must_use]
-    pub fn with(map: Builder, limits: Limits) -> Self {
-        Self::of(map.build(), Arc::new(limits))
+    ///
+    /// # Errors
+    /// [`LimitsError`]: a field of the limits has a value that means nothing ([`Limits::validate`]).
+    pub fn with(map: Builder, limits: Limits) -> Result<Self, LimitsError> {
+        limits.validate()?;
+        Ok(Self::of(map.build(), Arc::new(limits)))
     }
 }
 
@@ -170,8 +173,13 @@ impl<P, L: RawMmLock> Mm<P, L> {
     }
 
     /// Replaces the limits whole. Operations under way go by those that they began with; what exceeds the new ones already stays.
-    pub fn set_limits(&self, limits: Limits) {
+    ///
+    /// # Errors
+    /// [`LimitsError`]: a field has a value that means nothing ([`Limits::validate`]). The limits are those of before then.
+    pub fn set_limits(&self, limits: Limits) -> Result<(), LimitsError> {
+        limits.validate()?;
         self.limits.store(Arc::new(limits));
+        Ok(())
     }
 
     /// Pins the calling thread: what is read through the guard stays readable. It promises nothing about the present.

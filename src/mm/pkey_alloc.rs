@@ -21,7 +21,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// use vmaple::{KeyDenial, Limits, MapRequest, Mm, RangeMap, VmaFlags, VmaSpec};
     /// let mut limits = Limits::default();
     /// limits.protection_keys = 16;
-    /// let mm: Mm = Mm::with(RangeMap::builder(), limits);
+    /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
     /// let mut writer = mm.write();
     /// let at = writer.mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(VmaFlags::READ)))?;
     /// let key = writer.pkey_alloc(KeyDenial::empty())?;

@@ -6,9 +6,13 @@ use super::plan::Words;
 use crate::sync::{AtomicU64, Ordering};
 use crate::vma::VmaFlags;
 
+/// Where no heap starts: no address space reaches as far.
+const NO_HEAP: u64 = u64::MAX;
+
 /// Changed under the write guard alone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
+    /// [`NO_HEAP`] until there is one.
     brk_start: AtomicU64,
     brk: AtomicU64,
     /// `mlockall(MCL_FUTURE)`: the flags of [`VmaFlags::LOCKED_MASK`] that what is mapped has from then on.
@@ -17,10 +21,25 @@ pub(super) struct State {
     keys: AtomicU64,
 }
 
+/// Where the heap starts, and its break: the first address beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Heap {
+    pub(super) start: u64,
+    pub(super) brk: u64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { brk_start: AtomicU64::new(NO_HEAP), brk: AtomicU64::new(0), locks_future: AtomicU64::new(0), keys: AtomicU64::new(0) }
+    }
+}
+
 impl State {
-    pub(super) fn brk_start(&self) -> u64 {
+    /// The heap; `None` where none was set.
+    pub(super) fn heap(&self) -> Option<Heap> {
         // Relaxed, here and below: under the mm lock, which orders it; or a figure.
-        self.brk_start.load(Ordering::Relaxed)
+        let (start, brk) = (self.brk_start.load(Ordering::Relaxed), self.brk.load(Ordering::Relaxed));
+        (start != NO_HEAP).then_some(Heap { start, brk })
     }
 
     pub(super) fn brk(&self) -> u64 {
@@ -39,10 +58,9 @@ impl State {
         self.keys.store(keys.word(), Ordering::Relaxed);
     }
 
-    /// Where the heap starts, and its break.
-    pub(super) fn set_heap(&self, start: u64, brk: u64) {
-        self.brk_start.store(start, Ordering::Relaxed);
-        self.brk.store(brk, Ordering::Relaxed);
+    pub(super) fn set_heap(&self, heap: Heap) {
+        self.brk_start.store(heap.start, Ordering::Relaxed);
+        self.brk.store(heap.brk, Ordering::Relaxed);
     }
 
     pub(super) fn set(&self, words: Words) {

@@ -24,14 +24,14 @@ use std::sync::Arc;
 ///     }
 /// }
 ///
-/// let mm: Mm<Node> = Mm::with(RangeMap::builder(), Limits::default());
+/// let mm: Mm<Node> = Mm::with(RangeMap::builder(), Limits::default())?;
 /// let on = |node| MapRequest::of_len(0x2000, VmaSpec::anonymous(VmaFlags::READ).with_payload(Node(node)));
 /// for node in [1, 1, 2] {
 ///     mm.write().mmap(&on(node))?;
 /// }
 /// // The first two merged; the third is of another node.
 /// assert_eq!(mm.map_count(), 2);
-/// # Ok::<(), vmaple::MmapError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Payload: Clone {
     /// Whether this one, of the lower VMA, and `next`, of the one that touches it from above, may become one. Asked where all else agrees.
@@ -78,7 +78,7 @@ pub trait Payload: Clone {
     ///     }
     /// }
     ///
-    /// let mm: Mm<ByFours> = Mm::with(RangeMap::builder(), Limits::default());
+    /// let mm: Mm<ByFours> = Mm::with(RangeMap::builder(), Limits::default())?;
     /// let at = mm.write().mmap(&MapRequest::of_len(8 * PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ).with_payload(ByFours)))?;
     /// assert!(mm.write().munmap(at, PAGE_SIZE).is_err_and(|error| error.errno() == 22)); // EINVAL
     /// assert!(mm.write().munmap(at, 4 * PAGE_SIZE).is_ok());

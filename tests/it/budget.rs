@@ -193,13 +193,13 @@ fn any_sequence_agrees_with_plain_counting() {
 fn what_only_unmaps_is_never_refused() {
     const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
     let page = |n: u64| 0x10_0000 + n * PAGE_SIZE;
-    let mm: Mm = Mm::with(RangeMap::builder().private_epochs().budget_bytes(1000), Limits::default());
+    let mm: Mm = Mm::with(RangeMap::builder().private_epochs().budget_bytes(1000), Limits::default()).expect("limits that mean something");
     let mut writer = mm.write();
     for i in 0..2 * MANY {
         let flags = if i % 2 == 0 { RW } else { VmaFlags::READ };
         writer.mmap(&MapRequest::of_len(4 * PAGE_SIZE, VmaSpec::anonymous(flags)).fixed(page(4 * i))).expect("nobody is pinned");
     }
-    writer.set_heap(page(8 * MANY + 8), page(8 * MANY + 8));
+    writer.set_heap(page(8 * MANY + 8), page(8 * MANY + 8)).expect("a heap in the address space");
     writer.plan_brk(page(8 * MANY + 16), Patience::Never).commit().expect("nobody is pinned");
     drop(writer);
     mm.reclaim();

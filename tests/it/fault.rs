@@ -23,7 +23,7 @@ impl Drop for RaiseOnDrop<'_> {
 fn never_upgrading(mm: Mm) -> Mm {
     let mut limits = Limits::clone(&mm.limits());
     limits.upgrade = UpgradePolicy::Never;
-    mm.set_limits(limits);
+    mm.set_limits(limits).expect("limits that mean something");
     mm
 }
 

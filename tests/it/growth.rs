@@ -83,7 +83,8 @@ fn rule_2_3_is_asked_before_2_6() {
 /// 2.4, otherwise than Linux: growth down allocates nothing, so memory is not short for it even where no node may be retired.
 #[test]
 fn rule_2_4_growth_down_needs_no_memory() {
-    let mm: Mm = Mm::with(vmaple::RangeMap::builder().private_epochs().budget_bytes(0), Limits::default());
+    let mm: Mm =
+        Mm::with(vmaple::RangeMap::builder().private_epochs().budget_bytes(0), Limits::default()).expect("limits that mean something");
     mm.write().map(page(8)..page(9), VmaSpec::anonymous(DOWN)).expect("an empty map retires nothing");
     let _pin = mm.pin();
     let full = (0..1000).any(|i| mm.write().map(page(20 + 2 * i)..page(21 + 2 * i), VmaSpec::anonymous(RW)).is_err());
@@ -114,7 +115,7 @@ fn rule_2_6_contained_already() {
     let before = mm.stats();
     let mut limits = Limits::default();
     (limits.address_space_bytes, limits.stack_bytes) = (0, 0);
-    mm.set_limits(limits);
+    mm.set_limits(limits).expect("limits that mean something");
     assert_eq!((down(&mm, 4), down(&mm, 8), up(&mm, 21)), (Ok(4), Ok(4), Ok(22)));
     assert_eq!(mm.stats(), before);
 }

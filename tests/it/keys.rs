@@ -28,7 +28,7 @@ fn key(number: u8) -> ProtectionKey {
 fn with_keys(count: u8) -> Mm {
     let mut limits = Limits::default();
     limits.protection_keys = count;
-    Mm::with(RangeMap::builder().private_epochs(), limits)
+    Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something")
 }
 
 fn map(writer: &mut MmWriteGuard<'_>, at: u64, pages: u64, access: VmaFlags) {
@@ -183,7 +183,7 @@ fn all_or_nothing_holds_for_keys() {
     let mm = with_keys(16);
     let mut limits = (*mm.limits()).clone();
     limits.policy.partial = vmaple::PartialEffects::Never;
-    mm.set_limits(limits);
+    mm.set_limits(limits).expect("limits that mean something");
     let mut writer = mm.write();
     map(&mut writer, 0, 1, R);
     let request = MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(X)).fixed_no_replace(page(0));

@@ -467,8 +467,12 @@ fn a_map_stands_on_the_embedders_lock() {
 /// A lock that brings no way to sleep for the readers of a VMA has one: it polls, for their leaving and for the interrupt.
 #[test]
 fn an_address_space_on_it_polls_for_the_readers_of_a_vma() {
-    let (mm, interrupt) =
-        (Mm::with(RangeMap::builder().private_epochs(), Limits::default()).with_lock(Counting::default()), Interrupt::new());
+    let (mm, interrupt) = (
+        Mm::with(RangeMap::builder().private_epochs(), Limits::default())
+            .expect("limits that mean something")
+            .with_lock(Counting::default()),
+        Interrupt::new(),
+    );
     mm.write().map(0x80_0000..0x80_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
     thread::scope(|threads| {
         let grow = |to: u64| {

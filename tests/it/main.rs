@@ -42,7 +42,7 @@ mod mm_lock {
 
     /// An empty address space over it.
     pub(crate) fn mm<P>(map: vmaple::Builder, limits: vmaple::Limits) -> Mm<P> {
-        Mm::with(map, limits)
+        Mm::with(map, limits).expect("limits that mean something")
     }
 }
 

@@ -459,7 +459,7 @@ fn every_kind_of_value_comes_back_as_it_went_in() {
 #[test]
 fn an_address_space_lets_go_of_what_is_unmapped() {
     let payload = Arc::new(());
-    let mm: Mm<Arc<()>> = Mm::with(private(), Limits::default());
+    let mm: Mm<Arc<()>> = Mm::with(private(), Limits::default()).expect("limits that mean something");
     mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ).with_payload(Arc::clone(&payload))).expect("free");
     let pin = mm.pin();
     let seen = pin.vma(0x10_0000).expect("mapped");

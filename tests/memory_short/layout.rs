@@ -21,14 +21,14 @@ fn filled(partial: PartialEffects) -> Mm {
     let mut limits = Limits::default();
     limits.policy.partial = partial;
     limits.huge_page_bytes = 1;
-    let mm = Mm::with(RangeMap::builder().private_epochs(), limits);
+    let mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
     let mut writer = mm.write();
     for i in 0..VMAS {
         let flags = if i % 2 == 0 { RW } else { VmaFlags::READ };
         let request = MapRequest::of_len(4 * PAGE_SIZE, VmaSpec::anonymous(flags)).fixed(at(i));
         writer.mmap(&request).expect("memory");
     }
-    writer.set_heap(at(VMAS), at(VMAS));
+    writer.set_heap(at(VMAS), at(VMAS)).expect("a heap in the address space");
     drop(writer);
     mm
 }

@@ -177,7 +177,7 @@ fn every_allocation_of_a_growth_may_fail() {
     let page = |n: u64| 0x10_0000 + n * PAGE_SIZE;
     let stack = |way: VmaFlags| VmaSpec::anonymous(VmaFlags::READ | way);
     for nth in 0.. {
-        let mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default());
+        let mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
         let mut writer = mm.write();
         for i in 0..ENTRIES {
             writer

@@ -35,7 +35,7 @@ fn number(address: u64) -> u64 {
 fn stack(policy: UpgradePolicy) -> Arc<Mm> {
     let mut limits = Limits::default();
     (limits.stack_guard_gap_pages, limits.upgrade) = (2, policy);
-    let mm = Mm::with(RangeMap::builder().private_epochs(), limits);
+    let mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
     mm.write().map(page(8)..page(9), VmaSpec::anonymous(DOWN)).expect("it is free");
     Arc::new(mm)
 }

@@ -22,10 +22,10 @@ fn page(n: u64) -> u64 {
 fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Arc<Mm> {
     let mut limits = Limits::default();
     limits.huge_page_bytes = 1;
-    let mm = Mm::with(RangeMap::builder().private_epochs(), limits);
+    let mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
     for &(start, end, flags) in vmas {
         if flags == HEAP {
-            mm.write().set_heap(page(start), page(start));
+            mm.write().set_heap(page(start), page(start)).expect("a heap in the address space");
             assert_eq!(mm.write().brk(page(end)), page(end));
             continue;
         }

@@ -153,7 +153,7 @@ impl<R: Road> Faults for VmapleMm<R> {
         limits.stack_guard_gap_pages = 0;
         limits.upgrade = R::UPGRADE;
         // A reader that the system takes off its core while it is pinned must not fail the writer.
-        let mm = Mm::with(RangeMap::builder().policy(BudgetPolicy::Wait), limits);
+        let mm = Mm::with(RangeMap::builder().policy(BudgetPolicy::Wait), limits).expect("limits that mean something");
         let space = Self { mm, killed: Interrupt::new(), road: PhantomData };
         for &region in regions {
             space.map(region);

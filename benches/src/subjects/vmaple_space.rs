@@ -51,7 +51,7 @@ impl Space for VmapleSpace {
         limits.max_map_count = usize::MAX;
         limits.mmap_base = setup.top;
         // A reader that the system takes off its core while it is pinned must not fail the writer.
-        Self { mm: Mm::with(RangeMap::builder().policy(BudgetPolicy::Wait), limits) }
+        Self { mm: Mm::with(RangeMap::builder().policy(BudgetPolicy::Wait), limits).expect("limits that mean something") }
     }
 
     #[inline]
@@ -78,7 +78,7 @@ impl Space for VmapleSpace {
             }
             Call::Brk(brk) => writer.brk(brk),
             Call::Heap(start) => {
-                writer.set_heap(start, start);
+                writer.set_heap(start, start).expect("a heap in the address space");
                 start
             }
         }

@@ -172,7 +172,10 @@ mod tests {
             })
             .collect();
         assert_eq!(areas.len(), 7);
-        let (mut names, mm) = (Names::default(), Mm::with(vmaple::RangeMap::builder(), super::super::settings::Settings::no_limits()));
+        let (mut names, mm) = (
+            Names::default(),
+            Mm::with(vmaple::RangeMap::builder(), super::super::settings::Settings::no_limits()).expect("limits that mean something"),
+        );
         for area in &areas {
             mm.write().map(area.extent.start..area.extent.end, names.spec_of(area)).expect("free");
         }

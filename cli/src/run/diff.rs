@@ -71,7 +71,7 @@ impl Both {
 impl Space for Both {
     fn begin() -> Result<Self, Refusal> {
         let (kernel, mut library) = (KernelSpace::begin()?, MmSpace::begin()?);
-        library.adopt(Host::probe());
+        library.adopt(Host::probe())?;
         Ok(Self { kernel, library, found: Vec::new() })
     }
 

@@ -30,9 +30,7 @@ impl MmSpace {
     /// Leaves nothing in a range, whatever is there. No write cycle is counted.
     pub(crate) fn clear(&mut self, start: u64, end: u64) -> Result<(), Failure> {
         self.uncounted(|space| {
-            space.mm.set_limits(Settings::no_limits());
-            let cleared = space.mm.write().munmap(start, end.saturating_sub(start));
-            space.mm.set_limits(space.settings.limits());
+            let cleared = space.unbound(|mm| mm.write().munmap(start, end.saturating_sub(start))).map_err(Failure::invalid)?;
             cleared.map(|_| ()).map_err(|error| Failure::new(error.errno(), error))
         })
     }
@@ -46,9 +44,17 @@ impl MmSpace {
     }
 
     /// Takes the properties of the whole system that the machine has.
-    pub(super) fn adopt(&mut self, host: &Host) {
+    pub(super) fn adopt(&mut self, host: &Host) -> Result<(), Refusal> {
         self.settings.adopt(host);
-        self.mm.set_limits(self.settings.limits());
+        self.mm.set_limits(self.settings.limits()).map_err(senseless)
+    }
+
+    /// Something done while no limit binds.
+    fn unbound<T>(&self, act: impl FnOnce(&Mm<Rider>) -> T) -> Result<T, Refusal> {
+        self.mm.set_limits(Settings::no_limits()).map_err(senseless)?;
+        let told = act(&self.mm);
+        self.mm.set_limits(self.settings.limits()).map_err(senseless)?;
+        Ok(told)
     }
 
     /// All VMAs, with all flags.
@@ -81,17 +87,23 @@ impl MmSpace {
 impl Space for MmSpace {
     fn begin() -> Result<Self, Refusal> {
         let settings = Settings::default();
-        let mm = Mm::with(RangeMap::builder(), settings.limits());
-        mm.write().set_heap(BRK_START, BRK_START);
+        let mm = Mm::with(RangeMap::builder(), settings.limits()).map_err(senseless)?;
+        mm.write().set_heap(BRK_START, BRK_START).map_err(senseless)?;
         Ok(Self { counted_from: mm.write_sequence(), mm, settings, names: Names::default(), beyond: Vec::new() })
     }
 
     fn set(&mut self, setting: Setting) -> Result<(), Refusal> {
-        self.settings.set(setting)?;
-        if let Setting::BrkStart(start) = setting {
-            self.uncounted(|space| space.mm.write().set_heap(start, start));
+        let mut settings = self.settings.clone();
+        settings.set(setting)?;
+        let end = settings.task_size();
+        if let Some(vma) = self.mm.read().find(end) {
+            return Err(Refusal::Setting(format!("{} is mapped beyond {end:#x}, where the address space is to end", vma.span())));
         }
-        self.mm.set_limits(self.settings.limits());
+        self.mm.set_limits(settings.limits()).map_err(senseless)?;
+        if let Setting::BrkStart(start) = setting {
+            self.uncounted(|space| space.mm.write().set_heap(start, start)).map_err(senseless)?;
+        }
+        self.settings = settings;
         Ok(())
     }
 
@@ -105,9 +117,7 @@ impl Space for MmSpace {
         }
         self.uncounted(|space| {
             let spec = space.names.spec_of(area);
-            space.mm.set_limits(Settings::no_limits());
-            let placed = space.mm.write().map(extent.start..extent.end, spec);
-            space.mm.set_limits(space.settings.limits());
+            let placed = space.unbound(|mm| mm.write().map(extent.start..extent.end, spec))?;
             placed.map_err(|error| Refusal::Area(error.cause.to_string()))
         })
     }
@@ -186,4 +196,9 @@ impl Space for MmSpace {
     fn verdict(&self) -> Result<(), Failure> {
         self.mm.write().validate().map_err(Failure::invalid)
     }
+}
+
+/// What is set has no sense: limits, or a heap.
+fn senseless(error: impl std::fmt::Display) -> Refusal {
+    Refusal::Setting(error.to_string())
 }

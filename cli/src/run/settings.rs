@@ -40,7 +40,7 @@ impl Settings {
     /// What binds an area that is put in place as it stands: nothing.
     pub(crate) fn no_limits() -> Limits {
         let mut limits = Limits::default();
-        limits.task_size = u64::MAX;
+        limits.task_size = !(PAGE_SIZE - 1);
         (limits.mmap_min_addr, limits.min_addr_floor) = (0, 0);
         (limits.address_space_bytes, limits.stack_bytes, limits.locked_bytes, limits.data_bytes) = (u64::MAX, u64::MAX, u64::MAX, u64::MAX);
         limits.max_map_count = usize::MAX;
@@ -62,7 +62,8 @@ impl Settings {
             Setting::Page(bytes) => {
                 return Err(Refusal::Setting(format!("the library's pages have {PAGE_SIZE} bytes, and the scenario's {bytes}")));
             }
-            Setting::TaskSize(end) => limits.task_size = end,
+            // What lies in the last page is not in whole pages.
+            Setting::TaskSize(end) => limits.task_size = end & !(PAGE_SIZE - 1),
             Setting::MmapMinAddr(addr) => limits.mmap_min_addr = addr,
             Setting::GuardGap(pages) => limits.stack_guard_gap_pages = pages,
             Setting::MaxMapCount(count) => limits.max_map_count = usize::try_from(count).unwrap_or(usize::MAX),

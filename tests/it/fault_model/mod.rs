@@ -364,7 +364,7 @@ impl<'m> Pair<'m> {
             9 => rules.huge = (value < 192).then_some((value % 80, value % 80 + 1 + value % 4)),
             _ => rules.upgrade = [UpgradePolicy::Never, UpgradePolicy::Optimistic][usize::from(value > 127)],
         }
-        self.mm.set_limits(limits_of(rules));
+        self.mm.set_limits(limits_of(rules)).expect("limits that mean something");
     }
 
     fn check(&self) {
@@ -406,7 +406,7 @@ pub(crate) fn replay(ops: &[Op]) {
     let rules = rules();
     let (calm, raised) = (Interrupt::new(), Interrupt::new());
     raised.raise();
-    let mm = Mm::with(RangeMap::builder().private_epochs(), limits_of(&rules));
+    let mm = Mm::with(RangeMap::builder().private_epochs(), limits_of(&rules)).expect("limits that mean something");
     let mut pair = Pair {
         mm: &mm,
         calm: &calm,

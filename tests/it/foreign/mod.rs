@@ -20,7 +20,7 @@ mod mm_lock {
 
     /// An empty address space over it.
     pub(crate) fn mm<P>(map: Builder, limits: Limits) -> Mm<P> {
-        vmaple::Mm::with(map, limits).with_lock(Fifo::default())
+        vmaple::Mm::with(map, limits).expect("limits that mean something").with_lock(Fifo::default())
     }
 }
 
@@ -47,7 +47,7 @@ fn a_child_stands_on_such_a_lock_too() {
 /// whose guard was forgotten.
 #[test]
 fn a_lock_is_put_under_an_address_space_with_a_past() {
-    let past = vmaple::Mm::with(RangeMap::builder().private_epochs(), Limits::default());
+    let past = vmaple::Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
     for n in 0..4 {
         past.write().map(page(4 * n)..page(4 * n + 1), VmaSpec::anonymous(RW)).expect("free");
     }

@@ -119,7 +119,7 @@ fn beside<S: Default>(mm: &Mm, rounds: u64, write: impl Fn(&Mm, u64), read: impl
 fn empty() -> Mm {
     let mut limits = Limits::default();
     limits.locked_bytes = u64::MAX;
-    Mm::with(RangeMap::builder().private_epochs(), limits)
+    Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something")
 }
 
 /// What cannot be taken back: a life is mapped, sealed in part, and ends; then comes the next, with other objects. Readers see lives in
@@ -163,7 +163,7 @@ fn readers_beside_mseal_and_exit() {
 fn readers_beside_every_operation() {
     let mm = empty();
     let mut writer = mm.write();
-    writer.set_heap(page(1), page(1));
+    writer.set_heap(page(1), page(1)).expect("a heap in the address space");
     map(&mut writer, 4, 2, 1, VmaFlags::READ);
     map(&mut writer, 20, 2, 1, VmaFlags::READ);
     map(&mut writer, 12, 4, 2, VmaFlags::READ);

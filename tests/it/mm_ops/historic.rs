@@ -69,7 +69,7 @@ fn fork_write_locks_before_it_copies() {
 fn brk_extends_no_foreign_vma_and_assumes_no_heap() {
     let mm = mm_with(|_| {});
     map(&mm, 0, 2, RW);
-    mm.write().set_heap(page(2), page(2));
+    mm.write().set_heap(page(2), page(2)).expect("a heap in the address space");
     assert_eq!(mm.write().brk(page(4)), page(4));
     assert_eq!(layout(&mm).iter().map(|vma| (vma.0, vma.1)).collect::<Vec<_>>(), [(0, 2), (2, 4)]);
     mm.write().munmap(page(2), bytes(2)).expect("memory");

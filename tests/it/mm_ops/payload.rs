@@ -69,7 +69,7 @@ fn told() -> Vec<String> {
 
 #[test]
 fn payloads_are_split_merged_and_moved_with_their_spans() {
-    let mm: Mm<Recording> = Mm::with(RangeMap::builder().private_epochs(), Limits::default());
+    let mm: Mm<Recording> = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
     let mut writer = mm.write();
     let bytes = |pages: u64| pages * PAGE_SIZE;
     let request = |at, pages| MapRequest::of_len(bytes(pages), VmaSpec::anonymous(RW).with_payload(Recording("a"))).fixed(page(at));

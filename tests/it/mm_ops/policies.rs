@@ -25,7 +25,7 @@ fn rule_7_8_the_number_of_vmas_reaches_the_limit_and_no_more() {
     for (policy, most) in [(MapCountLimit::AsLinux, 5), (MapCountLimit::Exact, 4)] {
         let mm = mm_with(|limits| (limits.max_map_count, limits.policy.map_count) = (4, policy));
         let mut writer = mm.write();
-        writer.set_heap(page(100), page(100));
+        writer.set_heap(page(100), page(100)).expect("a heap in the address space");
         for i in 0..most {
             writer.mmap(&fixed(2 * i, 1, RW)).expect("room");
         }

@@ -169,8 +169,7 @@ fn brk(space: &mut MmSpace, addr: u64, recorded: Outcome, heap_known: &mut bool)
         && brk != before
     {
         // a child's heap, which its parent has moved the end of
-        writer.set_heap(before.min(brk), brk);
-        return Ok(brk);
+        return writer.set_heap(before.min(brk), brk).map(|()| brk).map_err(|error| Failure::new(error.errno(), error));
     }
     let plan = writer.plan_brk(addr, Patience::Forever);
     let own = Ok(plan.outcome().unwrap_or(before));

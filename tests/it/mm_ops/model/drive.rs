@@ -408,8 +408,8 @@ pub(crate) fn run(terms: u8, ops: &[Op]) {
     let limits = terms.limits();
     let mut model = Model::new(limits.clone());
     (model.brk_start, model.brk) = (address(6) + 0x123, address(6) + 0x123);
-    let mut mm = Mm::with(RangeMap::builder().private_epochs(), limits);
-    mm.write().set_heap(model.brk_start, model.brk);
+    let mut mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
+    mm.write().set_heap(model.brk_start, model.brk).expect("a heap in the address space");
     let mut ops = ops.iter();
     loop {
         let mut story = Story::new(&mm, terms, model);

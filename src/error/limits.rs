@@ -1,0 +1,95 @@
+//! The errors of what is set on an address space: its limits, its heap.
+
+use super::errno;
+use core::fmt;
+
+/// Why limits were refused: one field has a value that means nothing. What was set before is still set.
+///
+/// # Examples
+/// ```
+/// use vmaple::{Limits, Mm};
+/// let mm = Mm::new();
+/// let mut limits = Limits::default();
+/// limits.huge_page_bytes = 5000;
+/// let refused = mm.set_limits(limits).unwrap_err();
+/// assert_eq!((refused.field(), refused.value()), ("huge_page_bytes", 5000));
+/// assert_eq!(refused.to_string(), "`huge_page_bytes` is 0x1388, and must be a power of two");
+/// assert_eq!(*mm.limits(), Limits::default());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitsError {
+    field: &'static str,
+    value: u64,
+    must: &'static str,
+}
+
+impl LimitsError {
+    pub(crate) const fn new(field: &'static str, value: u64, must: &'static str) -> Self {
+        Self { field, value, must }
+    }
+
+    /// The field of [`Limits`](crate::Limits).
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// The value that it was to have.
+    #[must_use]
+    pub const fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// The errno: `EINVAL`.
+    #[must_use]
+    pub const fn errno(&self) -> i32 {
+        errno::EINVAL
+    }
+}
+
+impl fmt::Display for LimitsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is {:#x}, and must {}", self.field, self.value, self.must)
+    }
+}
+
+impl core::error::Error for LimitsError {}
+
+/// Why the heap is where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeapError {
+    /// The break is below where the heap starts.
+    Reversed {
+        /// Where the heap was to start.
+        start: u64,
+        /// The break.
+        brk: u64,
+    },
+    /// The break is beyond the address space.
+    BeyondTask {
+        /// The break.
+        brk: u64,
+        /// The first address that is beyond.
+        task_size: u64,
+    },
+}
+
+impl HeapError {
+    /// The errno: `EINVAL`.
+    #[must_use]
+    pub const fn errno(&self) -> i32 {
+        errno::EINVAL
+    }
+}
+
+impl fmt::Display for HeapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reversed { start, brk } => write!(f, "the break {brk:#x} is below {start:#x}, where the heap starts"),
+            Self::BeyondTask { brk, task_size } => write!(f, "the break {brk:#x} is beyond {task_size:#x}, where the address space ends"),
+        }
+    }
+}
+
+impl core::error::Error for HeapError {}
