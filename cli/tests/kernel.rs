@@ -82,7 +82,7 @@ fn what_the_system_has_for_all_is_named() {
 fn the_number_of_vmas_is_limited_for_one_process() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
     let path = directory.path().join("s.vmaple");
-    let of_the_system = || std::fs::read_to_string("/proc/sys/vm/max_map_count").expect("a limit");
+    let of_the_system = || std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     let before = of_the_system();
     let text = "vmaple-trace 1\n\
         case one\nset mmap_base 0x2000000\nset max_map_count 3\nmmap 0 0x3000 rw private,anonymous anon - = 0x1ffd000\n\

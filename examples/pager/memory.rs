@@ -20,6 +20,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::{NonNull, with_exposed_provenance_mut};
 use std::sync::atomic::AtomicU64;
 use vmaple::{Access, PAGE_SIZE};
+use vmaple_host::{Host, Need};
 
 /// What is in a page.
 pub(crate) type Page = [u8; PAGE_BYTES];
@@ -205,6 +206,9 @@ impl Memory {
 
 /// A userfaultfd that also tells of faults inside system calls: by the system call, or else by the device.
 fn open() -> Result<OwnedFd, Missing> {
+    if Host::probe().hides(Need::Userfaultfd) {
+        return Err(Missing(format!("userfaultfd: hidden by {}", vmaple_host::WITHOUT)));
+    }
     let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
     // SAFETY: it takes flags and makes a descriptor.
     let called = unsafe { libc::syscall(libc::SYS_userfaultfd, flags) };

@@ -182,7 +182,7 @@ impl Host {
     /// Whether it has what is needed.
     #[must_use]
     pub fn has(&self, need: Need) -> bool {
-        if self.without.contains(&need) || self.refused.contains_key(&need) {
+        if self.hides(need) || self.refused.contains_key(&need) {
             return false;
         }
         let is_set = |bit| self.personality.is_some_and(|personality| personality & bit != 0);
@@ -206,6 +206,12 @@ impl Host {
             Need::Capability(capability) => self.capabilities.contains(capability),
             Need::Userfaultfd | Need::Mseal | Need::Mbind | Need::MemfdSecret | Need::AnonNames | Need::SetMm => true,
         }
+    }
+
+    /// Whether [`WITHOUT`] hides this.
+    #[must_use]
+    pub fn hides(&self, need: Need) -> bool {
+        self.without.contains(&need)
     }
 
     /// Of these needs the first that it does not have.

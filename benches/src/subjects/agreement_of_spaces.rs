@@ -48,6 +48,8 @@ fn make(space: &impl Space, calls: &[Call]) {
 
 #[test]
 fn histories_come_to_the_same_in_all() {
+    // a recorded Java reserves more memory than there is
+    vmaple_host::test_needs!("set_mm", "overcommit");
     let histories = histories();
     let (ours, model) = (VmapleSpace::new(&histories.setup), LockedSpace::new(&histories.setup));
     for history in &histories.all {
@@ -91,6 +93,7 @@ fn steps<S: Space>(space: &S, set: &RegionSet, layout_of: impl Fn(&S) -> Vmas) -
 
 #[test]
 fn workloads_come_to_the_same_in_all() {
+    vmaple_host::test_needs!("set_mm");
     let set = RegionSet::of(40);
     let setup = Setup::of(&set);
     let kernel = in_the_kernel(&setup, |kernel| steps(kernel, &set, |kernel| kernel.layout(HEAP..setup.top)));

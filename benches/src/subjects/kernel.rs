@@ -9,6 +9,7 @@ use libc::{c_long, c_ulong};
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
+use vmaple_host::{Host, Need};
 
 /// Where the addresses of a process end.
 const END: u64 = 0x7fff_ffff_f000;
@@ -31,11 +32,14 @@ pub fn enter() {
     call(libc::SYS_getppid, [0; 6]);
 }
 
-/// How many VMAs a process may have, but for some of its own.
+/// How many VMAs a process may have, but for some of its own; none where it may not move its heap out of their way.
 #[must_use]
 pub fn room_for_vmas() -> usize {
-    let text = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
-    text.trim().parse().unwrap_or(65_530_usize).saturating_sub(1_000)
+    if !Host::probe().has(Need::SetMm) {
+        return 0;
+    }
+    let most = Host::probe().max_map_count.unwrap_or(65_530);
+    usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(1_000)
 }
 
 #[inline]

@@ -14,7 +14,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Why the kernel is not in rows of many VMAs.
-pub(super) const TOO_MANY: &[(&str, &str)] = &[("kernel-calls", "above vm.max_map_count: a process may not have so many VMAs")];
+pub(super) const TOO_MANY: &[(&str, &str)] =
+    &[("kernel-calls", "above vm.max_map_count: a process may not have so many VMAs; and where it may not move its heap")];
 
 /// A bench on an address space that has the regions of a set.
 pub(super) trait OfSet: Bench {

@@ -2,9 +2,8 @@
 //!
 //! `calls` comes in with the result, while the caller and all who could interfere are stopped.
 
-use std::fs;
-
 use nix::unistd::Pid;
+use vmaple_host::Host;
 
 use super::call::{Known, Source};
 use super::layout::{self, Detail};
@@ -175,10 +174,7 @@ fn huge_page(flags: MapFlags) -> u64 {
     if told != 0 {
         return 1 << told;
     }
-    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let default = info.lines().find_map(|line| line.strip_prefix("Hugepagesize:"));
-    let kib = default.and_then(|size| size.split_ascii_whitespace().next()).and_then(|size| size.parse::<u64>().ok());
-    kib.map_or(PAGE, |kib| kib.max(4) * 1024)
+    Host::as_it_is().default_huge_page_bytes.unwrap_or(PAGE)
 }
 
 fn round_up(address: u64) -> u64 {

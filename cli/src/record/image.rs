@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
+use vmaple_host::Host;
 
 use crate::trace::{self, Access, Context, Extent, Found, Operation, Outcome, Record, Stamp, Writer};
 
@@ -72,12 +73,12 @@ impl Image {
             Ok(writer) => image.writer = Some(writer),
             Err(error) => image.fail(&error),
         }
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let kernel = Host::as_it_is().release.as_deref().unwrap_or("of an unknown release");
         image.comment(&format!(
             "recorded by vmaple {} on Linux {} {}\nprocess {process}, program {number}: {}",
             env!("CARGO_PKG_VERSION"),
             // what follows the number tells of a machine, not of the rules of a layout
-            kernel.trim().split('-').next().unwrap_or_default(),
+            kernel.split('-').next().unwrap_or_default(),
             std::env::consts::ARCH,
             command_line(tid),
         ));

@@ -208,11 +208,6 @@ fn parse_counts(status: &str) -> VmCounts {
     VmCounts { total: pages("VmSize:"), locked: pages("VmLck:"), data: pages("VmData:"), stack: pages("VmStk:"), exec }
 }
 
-/// A number that the kernel shows in a file of its own.
-pub(super) fn kernel_number(path: &str) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
 /// The process that a thread belongs to.
 pub(super) fn process_of(tid: Pid) -> Option<Pid> {
     relative(tid, "Tgid:")

@@ -42,6 +42,7 @@ use std::process::ExitCode;
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
+use vmaple_host::{Host, Need};
 
 use clock::Clock;
 use faults::Faults;
@@ -149,7 +150,11 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode, RecordError> {
     let setup = |what| move |errno: Errno| RecordError::Setup { what, error: errno.into() };
     let mask = SigSet::thread_get_mask().map_err(setup("read the signal mask"))?;
     tracer::blocked_signals().thread_block().map_err(setup("block signals"))?;
-    let ended = record(args, &mask);
+    let ended = if Host::probe().hides(Need::Ptrace) {
+        Err(RecordError::Setup { what: "trace the command with ptrace", error: io::ErrorKind::Unsupported.into() })
+    } else {
+        record(args, &mask)
+    };
     mask.thread_set_mask().map_err(setup("restore the signal mask"))?;
     ended
 }
@@ -204,6 +209,10 @@ fn tracer(args: &RecordArgs, root: Pid) -> Result<Tracer, RecordError> {
 }
 
 fn open_faults(threads: &BTreeSet<Pid>) -> Option<Faults> {
+    if Host::probe().hides(Need::Perf) {
+        eprintln!("vmaple: page faults are not recorded: {} hides the tracepoint", vmaple_host::WITHOUT);
+        return None;
+    }
     match Faults::open(threads) {
         Ok(faults) => Some(faults),
         Err(error) => {

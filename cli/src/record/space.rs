@@ -7,6 +7,7 @@ use std::io;
 use std::time::Instant;
 
 use nix::unistd::Pid;
+use vmaple_host::Host;
 
 use super::coverage::{Coverage, Difference};
 use super::ends::Witness;
@@ -14,8 +15,8 @@ use super::image::Image;
 use super::layout::{self, Detail, Seen};
 use super::objects::Objects;
 use crate::trace::{
-    Area, AreaFlags, Expected, Extent, Limit, MapFlags, Object, Offset, Operation, Outcome, Perm, Prot, Record, Resource, Setting, Stamp,
-    VmCounts,
+    Area, AreaFlags, Expected, Extent, Limit, MapFlags, Object, Offset, Operation, Outcome, Overcommit, Perm, Prot, Record, Resource,
+    Setting, Stamp, VmCounts,
 };
 
 /// Bytes of a page: that of x86-64, the one machine that is recorded.
@@ -282,14 +283,17 @@ fn heap_end(seen: &[Seen]) -> Option<u64> {
 }
 
 fn settings(tid: Pid, mmap_base: Option<u64>, limits: &[(Resource, Limit)]) -> Vec<Setting> {
+    // a recording is of the machine as it is: the kernel hides nothing from the recorded process
+    let host = Host::as_it_is();
     let known = [
         Some(Setting::Page(PAGE)),
         Some(Setting::TaskSize(0x7fff_ffff_f000)),
-        layout::kernel_number("/proc/sys/vm/mmap_min_addr").map(Setting::MmapMinAddr),
+        host.mmap_min_addr.map(Setting::MmapMinAddr),
         mmap_base.map(Setting::MmapBase),
         layout::brk_start(tid).map(Setting::BrkStart),
         Some(Setting::GuardGap(256)),
-        layout::kernel_number("/proc/sys/vm/max_map_count").map(Setting::MaxMapCount),
+        host.max_map_count.map(Setting::MaxMapCount),
+        host.overcommit.mode.and_then(|mode| Overcommit::from_number(mode.into())).map(Setting::Overcommit),
     ];
     let limits = limits.iter().map(|(resource, limit)| Setting::Limit(*resource, *limit));
     known.into_iter().flatten().chain(limits).chain([Setting::Capabilities(layout::capabilities(tid))]).collect()

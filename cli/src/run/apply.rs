@@ -171,6 +171,9 @@ pub(crate) fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFl
             has |= flag;
         }
     }
+    if !space.settings.allows_noreserve(flags) {
+        has.remove(VmaFlags::NORESERVE);
+    }
     if flags.is_shared() {
         has |= VmaFlags::SHARED;
     }

@@ -1,7 +1,7 @@
 //! The properties that `set` gives an address space, and the library's limits that follow from them. `model` comes in.
 
 use super::space::Refusal;
-use crate::trace::{self, Limit, Resource, Setting};
+use crate::trace::{self, Limit, MapFlags, Overcommit, Resource, Setting};
 use vmaple::{Capabilities, Limits, PAGE_SIZE};
 use vmaple_host::Host;
 
@@ -12,12 +12,13 @@ pub(crate) const BRK_START: u64 = 0x5555_5558_0000;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     limits: Limits,
+    overcommit: Overcommit,
 }
 
 impl Default for Settings {
     /// Linux's on x86-64, which are the library's.
     fn default() -> Self {
-        Self { limits: Limits::default() }
+        Self { limits: Limits::default(), overcommit: Overcommit::default() }
     }
 }
 
@@ -30,6 +31,7 @@ impl Settings {
         if let Some(count) = host.max_map_count {
             limits.max_map_count = usize::try_from(count).unwrap_or(usize::MAX);
         }
+        self.overcommit = host.overcommit.mode.and_then(|mode| Overcommit::from_number(mode.into())).unwrap_or_default();
     }
 
     /// What binds an operation.
@@ -52,6 +54,11 @@ impl Settings {
         self.limits.task_size
     }
 
+    /// Whether a mapping may be without a promise of memory, if it asks for that: huge pages always may.
+    pub(crate) fn allows_noreserve(&self, flags: MapFlags) -> bool {
+        self.overcommit != Overcommit::Never || flags.contains(MapFlags::HUGETLB)
+    }
+
     /// `set`.
     pub(crate) fn set(&mut self, setting: Setting) -> Result<(), Refusal> {
         let limits = &mut self.limits;
@@ -66,6 +73,7 @@ impl Settings {
             Setting::TaskSize(end) => limits.task_size = end & !(PAGE_SIZE - 1),
             Setting::MmapMinAddr(addr) => limits.mmap_min_addr = addr,
             Setting::GuardGap(pages) => limits.stack_guard_gap_pages = pages,
+            Setting::Overcommit(mode) => self.overcommit = mode,
             Setting::MaxMapCount(count) => limits.max_map_count = usize::try_from(count).unwrap_or(usize::MAX),
             Setting::Limit(resource, limit) => {
                 let bytes = match limit {

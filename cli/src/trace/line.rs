@@ -5,7 +5,7 @@
 use super::fields::{Fields, failure, number};
 use super::{
     Access, Advice, Area, AreaFlags, Capabilities, Context, Expected, ForkOutcome, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object,
-    Offset, Operation, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
+    Offset, Operation, Overcommit, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
 };
 use vmaple_host::Need;
 
@@ -184,7 +184,7 @@ fn expected(fields: &mut Fields<'_>, place: Place) -> Result<Expected, TraceFaul
 
 fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
     const NAME: &str = "the name of a setting: page, task_size, mmap_min_addr, mmap_base, brk_start, guard_gap, \
-        max_map_count, limit.stack, limit.as, limit.data, limit.memlock, privileged or capabilities";
+        max_map_count, overcommit, limit.stack, limit.as, limit.data, limit.memlock, privileged or capabilities";
     let name = fields.next(NAME)?;
     Ok(match name {
         "page" => Setting::Page(fields.make("the bytes of a page, a power of two", |field| number(field).filter(|n| n.is_power_of_two()))?),
@@ -194,6 +194,7 @@ fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
         "brk_start" => Setting::BrkStart(fields.number(ADDR)?),
         "guard_gap" => Setting::GuardGap(fields.number("a number of pages")?),
         "max_map_count" => Setting::MaxMapCount(fields.number("a number of areas")?),
+        "overcommit" => Setting::Overcommit(fields.make("0, 1 or 2", |field| number(field).and_then(Overcommit::from_number))?),
         "privileged" => Setting::Privileged(fields.make("0 or 1", |field| match number(field)? {
             0 => Some(Privilege::Ordinary),
             1 => Some(Privilege::Privileged),

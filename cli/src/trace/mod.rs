@@ -31,8 +31,8 @@ pub use operation::Operation;
 pub use parse::Reader;
 pub use perm::Perm;
 pub use record::{
-    Access, Area, Context, Expected, Extent, ForkOutcome, Found, Limit, Line, Offset, Outcome, Privilege, Record, Resource, Setting, Side,
-    Stamp, VmCounts,
+    Access, Area, Context, Expected, Extent, ForkOutcome, Found, Limit, Line, Offset, Outcome, Overcommit, Privilege, Record, Resource,
+    Setting, Side, Stamp, VmCounts,
 };
 pub use words::{AreaFlags, Capabilities, LockAllFlags, LockFlags, MapFlags, Prot, RemapFlags};
 pub use write::{Ending, Writer};

@@ -158,12 +158,44 @@ pub enum Setting {
     GuardGap(u64),
     /// The most areas.
     MaxMapCount(u64),
+    /// Whether more memory is promised than there is.
+    Overcommit(Overcommit),
     /// A limit of the process.
     Limit(Resource, Limit),
     /// Whether callers may do all that the capabilities of a trace allow, or nothing of it.
     Privileged(Privilege),
     /// Which of it they may do.
     Capabilities(Capabilities),
+}
+
+/// Whether more memory is promised than there is, as `vm.overcommit_memory` has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Overcommit {
+    /// `0`: up to what looks reasonable.
+    #[default]
+    Heuristic,
+    /// `1`: always.
+    Always,
+    /// `2`: never. A program cannot ask for memory that is not promised then: `noreserve` means nothing.
+    Never,
+}
+
+impl Overcommit {
+    /// The mode of this number.
+    #[must_use]
+    pub fn from_number(number: u64) -> Option<Self> {
+        [Self::Heuristic, Self::Always, Self::Never].into_iter().find(|mode| mode.number() == number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        match self {
+            Self::Heuristic => 0,
+            Self::Always => 1,
+            Self::Never => 2,
+        }
+    }
 }
 
 /// What a limit is about.

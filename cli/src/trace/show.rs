@@ -116,6 +116,7 @@ impl Display for Setting {
             Self::BrkStart(addr) => write!(f, "brk_start {addr:#x}"),
             Self::GuardGap(pages) => write!(f, "guard_gap {pages}"),
             Self::MaxMapCount(count) => write!(f, "max_map_count {count}"),
+            Self::Overcommit(mode) => write!(f, "overcommit {}", mode.number()),
             Self::Limit(Resource::Stack, limit) => write!(f, "limit.stack {limit}"),
             Self::Limit(Resource::As, limit) => write!(f, "limit.as {limit}"),
             Self::Limit(Resource::Data, limit) => write!(f, "limit.data {limit}"),

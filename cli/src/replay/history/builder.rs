@@ -7,7 +7,8 @@ use super::super::question::{Difference, Subject, ask};
 use super::super::word::{Backings, Word};
 use super::{Check, Fault, History, Question, Space, Step, Tally, limits};
 use crate::trace::{
-    Access, AreaFlags, Found, Line, LockFlags, Name, Object, Operation, Outcome, Reader, Record, Setting, TraceError, TraceFault,
+    Access, AreaFlags, Found, Line, LockFlags, Name, Object, Operation, Outcome, Overcommit, Reader, Record, Setting, TraceError,
+    TraceFault,
 };
 use anyhow::{Result, bail};
 use std::collections::{HashMap, HashSet};
@@ -31,11 +32,13 @@ pub(super) struct State {
 pub(super) struct Settings {
     pub(super) page: u64,
     pub(super) brk_start: u64,
+    /// Whether a program may have memory that is not promised.
+    pub(super) overcommit: Overcommit,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { page: 4096, brk_start: 0x5555_5558_0000 }
+        Self { page: 4096, brk_start: 0x5555_5558_0000, overcommit: Overcommit::default() }
     }
 }
 
@@ -180,6 +183,7 @@ impl Builder {
         match setting {
             Setting::Page(bytes) => settings.page = bytes,
             Setting::BrkStart(address) => settings.brk_start = address,
+            Setting::Overcommit(mode) => settings.overcommit = mode,
             // these choose places and refuse calls: the recording says what was chosen and what was refused
             Setting::TaskSize(_)
             | Setting::MmapMinAddr(_)

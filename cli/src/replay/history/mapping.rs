@@ -3,7 +3,7 @@
 use super::super::coverage::Area;
 use super::super::word::Word;
 use super::builder::Builder;
-use crate::trace::{AreaFlags, MapFlags, Object, Offset, Outcome, Perm, Prot};
+use crate::trace::{AreaFlags, MapFlags, Object, Offset, Outcome, Overcommit, Perm, Prot};
 use anyhow::{Result, bail};
 
 /// What a huge page is where the flags do not say.
@@ -45,7 +45,9 @@ impl Builder {
         let word = Word::new(perm(prot, flags), self.states[self.current].default_flags, backing);
         let word = if flags.contains(MapFlags::GROWSDOWN) { word.set(AreaFlags::GROWSDOWN) } else { word };
         let word = if flags.contains(MapFlags::LOCKED) { word.set(AreaFlags::LOCKED) } else { word };
-        let word = if flags.contains(MapFlags::NORESERVE) { word.set(AreaFlags::NORESERVE) } else { word };
+        let is_unpromised = flags.contains(MapFlags::NORESERVE)
+            && (flags.contains(MapFlags::HUGETLB) || self.states[self.current].settings.overcommit != Overcommit::Never);
+        let word = if is_unpromised { word.set(AreaFlags::NORESERVE) } else { word };
         self.lay(Area { start: extent.start, last: extent.last, word })
     }
 

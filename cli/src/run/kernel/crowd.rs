@@ -28,9 +28,9 @@ impl KernelSpace {
             None => self.find_place(2 * limit * PAGE_SIZE)?,
         };
         // One VMA again, or for the first time; where something fills the gaps it takes the place of that.
-        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
         let len = crowd.end - crowd.start;
-        self.arrange("room for VMAs", libc::SYS_mmap, [crowd.start, len, 0, u64::from(flags.cast_unsigned()), u64::MAX, 0])?;
+        self.arrange("room for VMAs", libc::SYS_mmap, [crowd.start, len, 0, u64::from(flags.cast_unsigned()), self.page, 0])?;
         self.crowd = Some(crowd);
         self.survey()?;
         let have = self.outside.len() as u64;

@@ -3,6 +3,7 @@
 use super::super::space::Refusal;
 use super::KernelSpace;
 use crate::trace::{Access, Area, AreaFlags, Capabilities, Object, Offset, Perm};
+use vmaple_host::Need;
 
 /// What no system call gives an area.
 const DRIVERS: [(AreaFlags, &str); 5] = [
@@ -34,6 +35,9 @@ impl KernelSpace {
         }
         if extent.end > self.end {
             return Err(Refusal::Host(format!("{extent} reaches beyond {:#x}, where the process has its own", self.end)));
+        }
+        if flags.contains(AreaFlags::NORESERVE) && Self::never_overcommits() {
+            return Err(Refusal::Lacks(Need::Overcommit.to_string()));
         }
         let (file, offset) = match (object, offset) {
             (Object::Special(_), _) => return Err(Refusal::Host("the kernel alone maps what is special".to_owned())),

@@ -3,7 +3,7 @@
 
 use super::super::space::{Refusal, Space as _};
 use super::{KernelSpace, lost};
-use crate::trace::{self, Capabilities, Extent, Limit, Setting, VmCounts};
+use crate::trace::{self, Capabilities, Extent, Limit, Overcommit, Setting, VmCounts};
 use nix::unistd::Pid;
 use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
@@ -105,6 +105,11 @@ impl KernelSpace {
         Host::probe().mmap_min_addr.unwrap_or(MMAP_MIN_ADDR)
     }
 
+    /// Whether nothing is mapped here without a promise of memory.
+    pub(super) fn never_overcommits() -> bool {
+        Host::probe().overcommit.mode == Some(2)
+    }
+
     pub(super) fn set_one(&mut self, setting: Setting) -> Result<(), Refusal> {
         let of_the_system = |what: &str, is: u64| Err(Refusal::Host(format!("{what} is one for the whole system, and {is} here")));
         match setting {
@@ -114,6 +119,10 @@ impl KernelSpace {
             Setting::MmapMinAddr(addr) if addr == Self::mmap_min_addr() => Ok(()),
             Setting::MmapMinAddr(_) => of_the_system("the lowest address", Self::mmap_min_addr()),
             Setting::GuardGap(_) => of_the_system("the guard gap", GUARD_GAP_PAGES),
+            // 0 and 1 differ in what is refused alone
+            Setting::Overcommit(mode) if (mode == Overcommit::Never) == Self::never_overcommits() => Ok(()),
+            Setting::Overcommit(Overcommit::Never) => Err(Refusal::Lacks("vm.overcommit_memory 2".to_owned())),
+            Setting::Overcommit(_) => Err(Refusal::Lacks(Need::Overcommit.to_string())),
             Setting::MaxMapCount(count) => self.leave_room_for(count),
             Setting::MmapBase(base) => self.fill_from(base),
             Setting::BrkStart(start) => self.move_heap(start),
@@ -163,10 +172,11 @@ impl KernelSpace {
         if TASK_SIZE > at {
             gaps.push((at, TASK_SIZE - at));
         }
-        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+        // Of a file, so that no area of the scenario merges with it; private and without access, so that no memory is promised.
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
         for (at, len) in gaps {
             let flags = u64::from(flags.cast_unsigned());
-            self.arrange("a mapping that fills a gap", libc::SYS_mmap, [at, len, 0, flags, u64::MAX, 0])?;
+            self.arrange("a mapping that fills a gap", libc::SYS_mmap, [at, len, 0, flags, self.page, 0])?;
             self.filled.push(Extent { start: at, end: at + len });
         }
         self.survey()?;

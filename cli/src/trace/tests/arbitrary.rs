@@ -4,8 +4,8 @@ use quickcheck::{Arbitrary, Gen};
 
 use crate::trace::{
     Access, Advice, Area, AreaFlags, Capabilities, Context, Errno, Expected, Extent, ForkOutcome, Found, Limit, LockAllFlags, LockFlags,
-    MapFlags, Name, Object, Offset, Operation, Outcome, Perm, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp,
-    VmCounts,
+    MapFlags, Name, Object, Offset, Operation, Outcome, Overcommit, Perm, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side,
+    Stamp, VmCounts,
 };
 use vmaple_host::Need;
 
@@ -197,7 +197,7 @@ fn operation(g: &mut Gen) -> Operation {
 
 fn setting(g: &mut Gen) -> Setting {
     let value = number(g);
-    match u8::arbitrary(g) % 10 {
+    match u8::arbitrary(g) % 11 {
         0 => Setting::Page(1 << (value % 64)),
         1 => Setting::TaskSize(value),
         2 => Setting::MmapMinAddr(value),
@@ -206,6 +206,7 @@ fn setting(g: &mut Gen) -> Setting {
         5 => Setting::GuardGap(value),
         6 => Setting::MaxMapCount(value),
         7 => Setting::Privileged(if bool::arbitrary(g) { Privilege::Privileged } else { Privilege::Ordinary }),
+        9 => Setting::Overcommit(Overcommit::from_number(value % 3).unwrap_or_default()),
         8 => Setting::Capabilities(Capabilities::from_bits(u64::arbitrary(g)).0),
         _ => {
             let resource = [Resource::Stack, Resource::As, Resource::Data, Resource::Memlock];

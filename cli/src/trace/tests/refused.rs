@@ -64,6 +64,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("seq 1", "`1`", "`+1`"),
     ("case # nothing", "the end of the line", "the name of a case"),
     ("window 5-5", "`5-5`", "a range"),
+    ("set overcommit 3", "`3`", "0, 1 or 2"),
     ("needs", "the end of the line", "what a case needs"),
     ("needs keys kees", "`kees`", "by a word that `vmaple host` shows"),
     ("maps\nmunmap 0 1", "`munmap`", "or `end`"),
