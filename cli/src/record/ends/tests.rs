@@ -27,7 +27,7 @@ fn recording(directory: &tempfile::TempDir) -> Tracer {
     tracer
 }
 
-/// The one trace that was written, after it was read to its end.
+/// The one trace that was written, after it was read to its end, without its last line, which says that it is whole.
 fn text(tracer: &Tracer) -> String {
     let [report] = tracer.reports.as_slice() else {
         panic!("one trace: {:?}", tracer.reports);
@@ -35,7 +35,8 @@ fn text(tracer: &Tracer) -> String {
     for line in Reader::open(&report.path).expect("a trace") {
         line.expect("a good line");
     }
-    std::fs::read_to_string(&report.path).expect("the trace")
+    let text = std::fs::read_to_string(&report.path).expect("the trace");
+    text.strip_suffix("complete\n").expect("a whole trace").to_owned()
 }
 
 #[test]
