@@ -40,9 +40,9 @@
 //! | map, unmap, grow | [`Mm::write`] | the mm lock for writing |
 //!
 //! # Features
-//! * `parking` (default): who waits for a lock sleeps, by `parking_lot_core`. Without it such a waiter spins, in growing
-//!   turns, and then yields between looks. The same guarantees, orders of waiting and interrupts; for short holds, or where that dependency
-//!   cannot be, and for threads of one priority: a yield gives way to no lower one.
+//! * `parking` (default): a thread that waits for a lock sleeps, by std's mutexes and condition variables. Without it such a thread spins,
+//!   in growing turns, and then yields between looks, with the same guarantees, orders of waiting and interrupts. That is for short holds
+//!   and for threads of one priority: a yield gives way to no lower one.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 // The integration tests' oracle, sequences and shapes are compiled here once more, at fan-out 4: `FANOUT` is small in unit tests.
@@ -80,7 +80,7 @@ pub use error::{
 pub use fault::{FaultContext, FaultedVma};
 pub use key::{KeyDenial, KeyRights, KeyedAccess, ProtectionKey};
 pub use lock::{Interrupt, MmLock, RawMmLock, Speculation};
-pub use map::{BudgetPolicy, Builder, Cursor, PinGuard, RangeMap, ReadGuard, Reader, WriteGuard};
+pub use map::{BudgetPolicy, Builder, Cursor, PinGuard, RangeMap, ReadGuard, Reader, Unspliced, WriteGuard};
 pub use mm::{
     Advice, Capabilities, GuardGapPolicy, KeyChange, LayoutPolicy, Limits, LockAll, LockedVma, MapCountLimit, MapRequest, Mm, MmPin,
     MmReadGuard, MmReader, MmStats, MmWriteGuard, MremapFlags, PartialEffects, Plan, Roads, SharedHugePages, SharedHugePolicy,

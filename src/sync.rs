@@ -1,12 +1,12 @@
 //! The shim (L0): everything that a model checker must see comes from here.
 //!
-//! This file and its children are the only importers of the atomics of `core`, of loom, of shuttle, of
-//! crossbeam-epoch and of `parking_lot_core`. The rest of the crate names `crate::sync` and is compiled unchanged for the machine and for the checkers:
+//! This file and its children are the only importers of the atomics of `core`, of loom, of shuttle and of
+//! crossbeam-epoch. The rest of the crate names `crate::sync` and is compiled unchanged for the machine and for the checkers:
 //!
 //! | build | atomics and cells | collector | sleep |
 //! |---|---|---|---|
-//! | plain | `core` | [`Epoch`](epoch::Epoch), over crossbeam-epoch | `parking_lot_core` |
-//! | `--cfg vmaple_model` | `core` | `Model`, which frees as early as any epoch scheme may | `parking_lot_core` |
+//! | plain | `core` | [`Epoch`](epoch::Epoch), over crossbeam-epoch | std's condition variables |
+//! | `--cfg vmaple_model` | `core` | `Model`, which frees as early as any epoch scheme may | std's |
 //! | `--cfg vmaple_loom` | loom | `Model` | loom's condition variable |
 //! | `--cfg vmaple_shuttle` | shuttle | `Model` | shuttle's |
 //!
@@ -20,6 +20,7 @@
 mod epoch;
 #[cfg(any(vmaple_loom, vmaple_shuttle, vmaple_model))]
 mod model;
+mod newest;
 mod park;
 mod pause;
 mod shared;
@@ -32,6 +33,7 @@ pub(crate) use epoch::Epoch as Collector;
 pub(crate) use model::{Liveness, Model as Collector};
 
 pub(crate) use core::sync::atomic::Ordering;
+pub(crate) use newest::Newest;
 pub(crate) use park::{Flag, Key, Mutex, Park, Parking};
 pub(crate) use pause::{Pause, Spin};
 pub use shared::Shared;

@@ -4,10 +4,6 @@ need "cargo clippy --version" "rustup component add clippy"
 
 say "lints"
 cargo clippy -p vmaple --all-targets --no-default-features --locked -- -D warnings
-if cargo tree -p vmaple --no-default-features --edges normal | grep parking_lot; then
-    echo "$step: parking_lot is a dependency still" >&2
-    exit 1
-fi
 
 say "the lock, the VMA, the fault path, what waits for them"
 cargo test -p vmaple --no-default-features --lib -- sync:: lock:: vma:: fault::

@@ -51,6 +51,7 @@ finds site_kept sequences plain --lib filling_and_emptying
 finds budget_not_counted memory plain --test it at_the_budget
 finds budget_not_counted budget plain --test it one_large_edit
 finds repin_without_fence loom loom a_kept_reader_repins
+finds newest_looked_at_once loom loom limits_replaced
 finds upgrade_ignores_readers loom loom two_upgrades
 finds upgrade_ignores_readers shuttle shuttle two_upgrades
 finds upgrade_ignores_readers lock plain --test it an_upgrade_is_for

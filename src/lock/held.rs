@@ -26,6 +26,13 @@ mod noted {
         static INNER: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
     }
 
+    /// Puts a hold into a list. Where memory is short it is not noted, and a wait for oneself is not noticed.
+    fn note<T>(holds: &mut Vec<T>, hold: T) {
+        if holds.try_reserve(1).is_ok() {
+            holds.push(hold);
+        }
+    }
+
     /// A lock's number. Not its address: a guard that was forgotten must not be charged to a later lock at the same place.
     #[derive(Debug)]
     pub(in super::super) struct Held(u64);
@@ -43,7 +50,7 @@ mod noted {
         /// The calling thread has taken the lock.
         pub(in super::super) fn note(&self, mode: Mode) {
             // A thread that is ending has no list any more, and nothing to wait for.
-            _ = HOLDS.try_with(|holds| holds.borrow_mut().push((self.0, mode)));
+            _ = HOLDS.try_with(|holds| note(&mut holds.borrow_mut(), (self.0, mode)));
         }
 
         /// It has released it.
@@ -58,7 +65,7 @@ mod noted {
 
         /// The calling thread has taken a lock that comes after this one.
         pub(in super::super) fn note_inner(&self) {
-            _ = INNER.try_with(|inner| inner.borrow_mut().push(self.0));
+            _ = INNER.try_with(|inner| note(&mut inner.borrow_mut(), self.0));
         }
 
         /// It has released it.

@@ -1,6 +1,6 @@
 //! Who waits for the mm lock, in order of arrival. `mm_lock` comes in, with the queue's mutex locked.
 //!
-//! A waiter is a node on its own thread's stack, so that waiting allocates nothing. It stays in its list until it is granted the lock or
+//! A waiter is a node on its own thread's stack, so that waiting needs no memory. It stays in its list until it is granted the lock or
 //! removes itself; both need the mutex. The links are plain cells, reached under the mutex alone; the one word that is looked at without
 //! it is the `granted` flag.
 

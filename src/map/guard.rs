@@ -1,6 +1,6 @@
 //! The lock's guards: what may be asked of a layout that stands still, and what may be done to it.
 
-use super::RangeMap;
+use super::{RangeMap, Unspliced};
 use crate::addr::Span;
 use crate::error::{EditError, ExtendError, GapError, InsertError, Rejected, ReplaceError, ResourceError, SpliceError};
 use crate::lock::{MmLock, RawMmLock, ReadHold, WriteHold};
@@ -194,7 +194,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     fn settle(&mut self) {
         self.editor.tend();
         if self.editor.has_dead() {
-            self.carried.add(self.editor.take_dead());
+            self.editor.hand_out_dead(&mut self.carried.values);
         }
     }
 
@@ -250,7 +250,9 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// O(log n + k), with k the entries in the range and the new ones: over a wide range it copies all that stays in between.
     ///
     /// # Errors
-    /// [`SpliceError`], with the entries: a range holds no address, they are not in order or not inside the range, or a resource is short.
+    /// [`SpliceError`], with the entries: a range holds no address, they are not in order or not inside the range, memory is short, or
+    /// pinned readers would hold back more than the [budget](crate::Builder::budget_bytes). A splice without entries is a removal, which
+    /// is never refused for the budget. The entries come back as an [iterator](Unspliced), so that handing them back needs no memory.
     ///
     /// # Panics
     /// If `V::clone` does; nothing has changed then.
@@ -266,9 +268,9 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// writer.insert(12..16, 'B').unwrap();
     /// writer.splice(0..12, [(Span::new(4, 7).unwrap(), 'A')])?;
     /// assert_eq!(writer.iter().map(|entry| (entry.start(), *entry.value())).collect::<Vec<_>>(), [(4, 'A'), (12, 'B')]);
-    /// # Ok::<(), vmaple::SpliceError<Vec<(Span, char)>>>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn splice<I>(&mut self, range: impl RangeBounds<u64>, entries: I) -> Result<Removed<'_, V>, SpliceError<Vec<(Span, V)>>>
+    pub fn splice<I>(&mut self, range: impl RangeBounds<u64>, entries: I) -> Result<Removed<'_, V>, SpliceError<Unspliced<V, I::IntoIter>>>
     where
         I: IntoIterator<Item = (Span, V)>,
         V: Clone,
@@ -277,10 +279,10 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         let mut entries = entries.into_iter();
         while let Some((span, value)) = entries.next() {
             if let Err((value, cause)) = list.push(span, value) {
-                return Err(Rejected::new(list.take().chain([(span, value)]).chain(entries).collect::<Vec<_>>(), cause));
+                return Err(Rejected::new(Unspliced::stopped_at(list, (span, value), entries), cause));
             }
         }
-        self.editor.splice_list(range, list).map_err(|(mut list, cause)| Rejected::new(list.take().collect::<Vec<_>>(), cause))
+        self.editor.splice_list(range, list).map_err(|(list, cause)| Rejected::new(Unspliced::all_taken(list), cause))
     }
 
     /// Goes to a range, for what is asked about it and for the edit to come.
@@ -437,15 +439,6 @@ struct Dead<'m, V: Value, L: RawMmLock> {
 impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
     fn none(map: &'m RangeMap<V, L>) -> Self {
         Self { values: Vec::new(), map }
-    }
-
-    /// Adds to them. Mostly there are none yet, and nothing is copied.
-    fn add(&mut self, values: Vec<MaybeUninit<V>>) {
-        if self.values.is_empty() {
-            self.values = values;
-        } else {
-            self.values.extend(values);
-        }
     }
 }
 

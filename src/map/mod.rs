@@ -6,9 +6,11 @@
 
 mod guard;
 mod pin;
+mod unspliced;
 
 pub use guard::{ReadGuard, WriteGuard};
 pub use pin::{Cursor, PinGuard, Reader};
+pub use unspliced::Unspliced;
 
 use crate::addr::Span;
 use crate::error::{BuildError, Interrupted, Rejected, SynchronizeError};

@@ -51,7 +51,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     where
         L: Default,
     {
-        let (limits, mut sums) = (self.mm().limits(), self.sums());
+        let (limits, mut sums) = (self.mm().limits_now(), self.sums());
         let AnonOwner(mut owner) = AnonOwner::uniques(self.mm().map_count());
         let mut ahead = (self.mm().map_count() >= FAR).then(|| self.guard.iter().skip(AHEAD));
         let map = self.guard.dup_with(|entry| -> Result<Option<Record<P>>, LayoutError> {

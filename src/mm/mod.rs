@@ -75,14 +75,12 @@ use crate::error::{Interrupted, LimitsError, WaitError};
 use crate::key::ProtectionKey;
 use crate::lock::{MmLock, RawMmLock, Speculation};
 use crate::map::{Builder, RangeMap};
-use crate::sync::Shared;
+use crate::sync::{Newest, Shared};
 use crate::vma::{Patience, VmaRecord};
 use accounts::Accounts;
-use arc_swap::{ArcSwap, Guard};
 use core::fmt;
 use state::State;
 use stats::RoadCounters;
-use std::sync::Arc;
 
 /// What the index holds.
 type Record<P> = Shared<VmaRecord<P>>;
@@ -116,7 +114,7 @@ type Record<P> = Shared<VmaRecord<P>>;
 /// ```
 pub struct Mm<P = (), L: RawMmLock = MmLock> {
     map: RangeMap<Record<P>, L>,
-    limits: ArcSwap<Limits>,
+    limits: Newest<Limits>,
     pages: Accounts,
     roads: RoadCounters,
     state: State,
@@ -126,7 +124,7 @@ impl Mm {
     /// Makes an empty one, with Linux's default limits.
     #[must_use]
     pub fn new() -> Self {
-        Self::of(RangeMap::builder().build(), Arc::default())
+        Self::of(RangeMap::builder().build(), Limits::default())
     }
 }
 
@@ -137,7 +135,7 @@ impl<P> Mm<P> {
     /// [`LimitsError`]: a field of the limits has a value that means nothing ([`Limits::validate`]).
     pub fn with(map: Builder, limits: Limits) -> Result<Self, LimitsError> {
         limits.validate()?;
-        Ok(Self::of(map.build(), Arc::new(limits)))
+        Ok(Self::of(map.build(), limits))
     }
 }
 
@@ -159,26 +157,30 @@ impl<P, L: RawMmLock> Mm<P, L> {
         Mm { map: map.with_lock(lock), limits, pages, roads, state }
     }
 
-    fn of(map: RangeMap<Record<P>, L>, limits: Arc<Limits>) -> Self {
-        Self { map, limits: ArcSwap::new(limits), pages: Accounts::default(), roads: RoadCounters::default(), state: State::default() }
+    fn of(map: RangeMap<Record<P>, L>, limits: Limits) -> Self {
+        Self { map, limits: Newest::new(limits), pages: Accounts::default(), roads: RoadCounters::default(), state: State::default() }
     }
 
-    /// The limits as they are now: one value, whole.
+    /// Returns a copy of the limits as they are now: one value, whole.
     ///
     /// # Concurrency
-    /// Lock-free.
+    /// Lock-free: starts anew only if the limits were replaced meanwhile. Allocates nothing.
     #[must_use]
-    pub fn limits(&self) -> Arc<Limits> {
-        self.limits.load_full()
+    pub fn limits(&self) -> Limits {
+        self.limits.load()
     }
 
     /// Replaces the limits whole. Operations under way go by those that they began with; what exceeds the new ones already stays.
+    ///
+    /// # Concurrency
+    /// Waits for threads that are copying the limits before the present ones, so for some instructions of theirs. Allocates nothing. Not for
+    /// signal handlers.
     ///
     /// # Errors
     /// [`LimitsError`]: a field has a value that means nothing ([`Limits::validate`]). The limits are those of before then.
     pub fn set_limits(&self, limits: Limits) -> Result<(), LimitsError> {
         limits.validate()?;
-        self.limits.store(Arc::new(limits));
+        self.limits.replace(limits);
         Ok(())
     }
 
@@ -313,7 +315,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     }
 
     /// The limits, for one operation.
-    pub(crate) fn limits_now(&self) -> Guard<Arc<Limits>> {
+    pub(crate) fn limits_now(&self) -> Limits {
         self.limits.load()
     }
 

@@ -1,8 +1,15 @@
 //! Sleeping until woken: what a lock's slow path needs of the system.
 //!
 //! The lock comes in. A thread sleeps under a [`Key`] while [`Flag`]s are down; to raise one of them wakes the key. On the machine
-//! that is `parking_lot_core`, or, without the feature `parking`, a spin on the flags (`spinning`); in models a mutex and a condition
-//! variable of the checker, so that the lock above runs as it is and the checker sees each step of it.
+//! the key leads to one of a fixed number of rooms, each with a mutex and a condition variable of std; without the feature `parking`
+//! a thread spins on the flags instead (`spinning`). In models there is one room, with a mutex and a condition variable of the checker, so
+//! that the lock above runs as it is and the checker sees each step of it.
+//!
+//! Why no wake is lost: a flag is raised under the room's mutex, and who sleeps looks at it under that mutex, which the wait gives up in
+//! one step with falling asleep. So the raise comes before the look, which finds it; or the sleeper is counted, and the bell rings after.
+//!
+//! Sleeping needs no memory: a lot that grows with the threads that sleep in it could not be had where memory is short, which is when a
+//! thread may have to wait for the first time.
 
 use super::prim::AtomicU64;
 use core::time::Duration;
@@ -80,34 +87,67 @@ pub(super) fn any_up(flags: [Option<&Flag>; 2]) -> bool {
 }
 
 #[cfg(all(feature = "parking", not(any(vmaple_loom, vmaple_shuttle))))]
-#[allow(unsafe_code, reason = "parking_lot_core trusts its callers with the key and with what they do under its lock")]
 mod machine {
     use super::{Flag, Key, Park, any_up};
     use core::time::Duration;
-    use parking_lot_core::{DEFAULT_PARK_TOKEN, DEFAULT_UNPARK_TOKEN, FilterOp};
-    use std::sync::PoisonError;
+    use std::sync::{Condvar, PoisonError};
     use std::time::Instant;
 
-    /// Sleeps by `parking_lot_core`.
+    /// A power of two. Keys that share a room wake each other, and sleep on.
+    const ROOMS: usize = 256;
+
+    /// Where threads sleep whose keys lead here. On a line of its own.
+    #[derive(Debug)]
+    #[repr(align(64))]
+    struct Room {
+        /// How many sleep here. Flags that are slept on here are raised while it is locked.
+        sleepers: Mutex<usize>,
+        bell: Condvar,
+    }
+
+    /// They are never given back, so a wake touches nothing that may be gone.
+    static LOT: [Room; ROOMS] = [const { Room { sleepers: Mutex::new(0), bell: Condvar::new() } }; ROOMS];
+
+    fn room_of(key: Key) -> &'static Room {
+        // Keys are addresses of words: the upper bits of a product spread them.
+        let spread = (key.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - ROOMS.ilog2());
+        &LOT[usize::try_from(spread).unwrap_or_default() % ROOMS]
+    }
+
+    /// Sleeps by std's condition variables, which need no memory where they are futexes.
     #[derive(Debug)]
     pub(crate) struct Parking;
 
     impl Park for Parking {
         fn sleep(key: Key, flags: [Option<&Flag>; 2], limit: Option<Duration>) {
             let deadline = limit.map(|limit| Instant::now() + limit);
-            // SAFETY: the key is the address of what the crate owns, so nobody else parks under it; what is called under the lot's lock
-            // loads atomics, and neither unwinds nor parks.
-            _ = unsafe { parking_lot_core::park(key.0, || !any_up(flags), || {}, |_, _| {}, DEFAULT_PARK_TOKEN, deadline) };
+            let room = room_of(key);
+            let mut sleepers = room.sleepers.lock();
+            *sleepers += 1;
+            while !any_up(flags) {
+                sleepers = match deadline {
+                    None => room.bell.wait(sleepers).unwrap_or_else(PoisonError::into_inner),
+                    Some(deadline) => {
+                        let left = deadline.saturating_duration_since(Instant::now());
+                        if left.is_zero() {
+                            break;
+                        }
+                        room.bell.wait_timeout(sleepers, left).unwrap_or_else(PoisonError::into_inner).0
+                    }
+                };
+            }
+            *sleepers -= 1;
         }
 
         fn wake(key: Key, flag: &Flag) {
-            let raise = |_| {
-                flag.raise();
-                DEFAULT_UNPARK_TOKEN
-            };
-            // SAFETY: the key is the address of what the crate owns, and does so until the flag is up; what is called under the lot's lock
-            // stores to an atomic, and neither unwinds nor parks.
-            unsafe { parking_lot_core::unpark_filter(key.0, |_| FilterOp::Unpark, raise) };
+            let room = room_of(key);
+            let sleepers = room.sleepers.lock();
+            flag.raise();
+            let is_slept_in = *sleepers > 0;
+            drop(sleepers);
+            if is_slept_in {
+                room.bell.notify_all();
+            }
         }
     }
 

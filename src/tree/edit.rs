@@ -167,9 +167,10 @@ impl<'t, V: Value> Editor<'t, V> {
         self.writer.limbo.has_dead()
     }
 
-    /// The values to drop once the writer's lock is released.
-    pub(crate) fn take_dead(&mut self) -> Vec<MaybeUninit<V>> {
-        self.writer.limbo.take_dead()
+    /// Adds the values to drop once the writer's lock is released to those that are there already; the next writer does, where memory is
+    /// short.
+    pub(crate) fn hand_out_dead(&mut self, to: &mut Vec<MaybeUninit<V>>) {
+        self.writer.limbo.hand_out_dead(to);
     }
 
     /// `RangeMap::insert`.

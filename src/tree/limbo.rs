@@ -220,9 +220,14 @@ impl<V: Value> Limbo<V> {
         !self.dead.is_empty()
     }
 
-    /// Hands out the values that are to be dropped, after the unlock.
-    pub(super) fn take_dead(&mut self) -> Vec<MaybeUninit<V>> {
-        mem::take(&mut self.dead)
+    /// Hands out the values that are to be dropped, after the unlock. Mostly there are none there yet, and nothing is copied. Where memory
+    /// is short they stay here for the next to ask.
+    pub(super) fn hand_out_dead(&mut self, to: &mut Vec<MaybeUninit<V>>) {
+        if to.is_empty() {
+            *to = mem::take(&mut self.dead);
+        } else if to.try_reserve(self.dead.len()).is_ok() {
+            to.append(&mut self.dead);
+        }
     }
 
     /// Makes room for a value that may have to be dropped without ever having been in the index.

@@ -64,6 +64,11 @@ impl<V> List<V> {
         })
     }
 
+    /// Hands them out one by one, from the first on. Allocates nothing.
+    pub(crate) fn into_entries(mut self) -> ListEntries<V> {
+        ListEntries { items: mem::take(&mut self.items).into_iter() }
+    }
+
     /// The values are the index's now.
     pub(super) fn forget(&mut self) {
         // Bits, which nobody drops here.
@@ -82,6 +87,33 @@ impl<V> Drop for List<V> {
         if !self.items.is_empty() {
             self.take().for_each(drop);
         }
+    }
+}
+
+/// The entries of a list on their way out. Dropped, it drops the values of those that are left.
+pub(crate) struct ListEntries<V> {
+    items: smallvec::IntoIter<[Item<V>; 3]>,
+}
+
+impl<V> Iterator for ListEntries<V> {
+    type Item = (Span, V);
+
+    fn next(&mut self) -> Option<(Span, V)> {
+        let item = self.items.next()?;
+        #[allow(unsafe_code, reason = "hands a value back")]
+        // SAFETY: `push` initialized it, and it has just left the list.
+        let value = unsafe { item.value.assume_init() };
+        Some((Span::from_entry(item.start, item.last), value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.items.size_hint()
+    }
+}
+
+impl<V> Drop for ListEntries<V> {
+    fn drop(&mut self) {
+        self.for_each(drop);
     }
 }
 

@@ -181,7 +181,7 @@ fn rule_8_2_the_key_stays_allocated_when_the_operation_fails() {
 #[test]
 fn all_or_nothing_holds_for_keys() {
     let mm = with_keys(16);
-    let mut limits = (*mm.limits()).clone();
+    let mut limits = mm.limits();
     limits.policy.partial = vmaple::PartialEffects::Never;
     mm.set_limits(limits).expect("limits that mean something");
     let mut writer = mm.write();

@@ -226,10 +226,10 @@ impl Pair {
             fresh.iter().map(|&(s, l, n)| (Span::new(s, l).expect("a range"), Token::boxed(n, &self.census))).collect()
         };
         if let [first, .., last] = fresh[..] {
-            let numbers = |error: vmaple::SpliceError<Vec<(Span, Box<Token>)>>| error.value.iter().map(|v| v.1.number).collect::<Vec<_>>();
-            let back = numbers(writer.splice(range.0..=range.1, tokens(&[last, first])).expect_err("not in order"));
+            let numbers = |back: vmaple::Unspliced<_, std::vec::IntoIter<(Span, Box<Token>)>>| back.map(|v| v.1.number).collect::<Vec<_>>();
+            let back = numbers(writer.splice(range.0..=range.1, tokens(&[last, first])).expect_err("not in order").value);
             assert_eq!(back, [last.2, first.2], "all are handed back");
-            let back = numbers(writer.splice(range.0..=first.1, tokens(&fresh)).expect_err("not inside"));
+            let back = numbers(writer.splice(range.0..=first.1, tokens(&fresh)).expect_err("not inside").value);
             assert_eq!(back.len(), fresh.len(), "all are handed back");
         }
         let removed = writer.splice(range.0..=range.1, tokens(&fresh)).expect("memory");

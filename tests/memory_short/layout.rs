@@ -1,6 +1,6 @@
 //! The operations of the address space: every allocation of each fails in turn. The allocator is the binary's own; `main.rs` has it.
 
-use super::UNTIL_FAILURE;
+use super::allocator::{each_failure, short};
 use vmaple::{
     Advice, AnonOwner, Backing, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, PartialEffects, RangeMap, Span,
     VmaFlags, VmaSpec,
@@ -58,25 +58,24 @@ fn fail_each(name: &str, errno: i32, operation: impl Fn(&mut MmWriteGuard<'_>) -
         let whole = filled(partial);
         let told = operation(&mut whole.write());
         let done = rows(&whole.write());
-        for nth in 0.. {
+        each_failure(|shortage, nth| {
             let mm = filled(partial);
             let mut writer = mm.write();
             let (before, brk) = (rows(&writer), mm.brk());
-            UNTIL_FAILURE.set(Some(nth));
-            let failed = operation(&mut writer);
-            let reached = UNTIL_FAILURE.replace(None).is_none();
+            let (failed, reached) = short(shortage, nth, || operation(&mut writer));
             let after = rows(&writer);
             if !reached {
-                assert_eq!((failed, after), (told, done), "{name}: nothing failed");
+                assert_eq!((failed, &after), (told, &done), "{name}: nothing failed");
                 assert!(nth > 0, "{name} allocates nothing: the test tests nothing");
-                break;
+                return false;
             }
             assert_eq!(failed, Err(errno), "{name}: allocation {nth} failed");
             assert_eq!(after, before, "{name}: allocation {nth} failed and something changed");
             assert_eq!(mm.brk(), brk, "{name}: allocation {nth} failed and the break moved");
             assert_eq!(operation(&mut writer), told, "{name}: a second try after allocation {nth} failed");
             assert_eq!(rows(&writer), done, "{name}: a second try after allocation {nth} failed");
-        }
+            true
+        });
     }
 }
 
@@ -125,21 +124,17 @@ fn every_allocation_of_mremap_may_fail() {
 /// There is no child then, and the parent is as it was; a second try makes one.
 #[test]
 fn every_allocation_of_a_fork_may_fail() {
-    for nth in 0.. {
+    each_failure(|shortage, nth| {
         let mm = filled(PartialEffects::AsLinux);
         let mut writer = mm.write();
         assert!(writer.own(at(2)).is_some_and(|owner: AnonOwner| owner.0 > 0), "a VMA with an owner is among them");
         let before = rows(&writer);
-        UNTIL_FAILURE.set(Some(nth));
-        let child = writer.fork();
-        let reached = UNTIL_FAILURE.replace(None).is_none();
+        let (child, reached) = short(shortage, nth, || writer.fork());
         assert_eq!(rows(&writer), before, "allocation {nth}: the parent changed");
         assert_eq!(child.as_ref().err().map(vmaple::LayoutError::errno), reached.then_some(ENOMEM), "allocation {nth}");
         let child = child.or_else(|_| writer.fork()).expect("a second try succeeds");
         assert_eq!(rows(&child.write()), before, "the child");
-        if !reached {
-            assert!(nth > 0, "it allocates nothing: the test tests nothing");
-            return;
-        }
-    }
+        assert!(reached || nth > 0, "it allocates nothing: the test tests nothing");
+        reached
+    });
 }

@@ -1,73 +1,15 @@
-//! Every allocation of every edit fails in turn: an error, nothing changed, and a second try succeeds.
+//! Every allocation of every operation fails in turn, alone or with all that come after it: an error, nothing changed, no abort, and a second
+//! try succeeds.
 //!
 //! A binary of its own, since its allocator is one that fails when told to.
 
+mod allocator;
 mod layout;
+mod threads;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use allocator::{each_failure, live_bytes, short};
 use std::fmt::Debug;
 use vmaple::{ExpandError, Limits, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec, WriteGuard};
-
-thread_local! {
-    /// How many allocations of this thread succeed before one fails; nothing fails while there is none.
-    static UNTIL_FAILURE: Cell<Option<usize>> = const { Cell::new(None) };
-    /// Bytes that this thread allocated, less those that it gave back.
-    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
-}
-
-struct Failing;
-
-impl Failing {
-    fn fails() -> bool {
-        UNTIL_FAILURE.with(|left| match left.get() {
-            Some(0) => {
-                left.set(None);
-                true
-            }
-            Some(n) => {
-                left.set(Some(n - 1));
-                false
-            }
-            None => false,
-        })
-    }
-
-    fn count(taken: usize, given_back: usize) {
-        LIVE_BYTES.set(LIVE_BYTES.get().wrapping_add_unsigned(taken).wrapping_sub_unsigned(given_back));
-    }
-}
-
-#[allow(unsafe_code, reason = "an allocator")]
-// SAFETY: the system's allocator, or null, which every caller must expect.
-unsafe impl GlobalAlloc for Failing {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if Self::fails() {
-            return std::ptr::null_mut();
-        }
-        Self::count(layout.size(), 0);
-        // SAFETY: as this function's caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        Self::count(0, layout.size());
-        // SAFETY: as this function's caller promised.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if Self::fails() {
-            return std::ptr::null_mut();
-        }
-        Self::count(size, layout.size());
-        // SAFETY: as this function's caller promised.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Failing = Failing;
 
 const ENTRIES: u64 = if cfg!(miri) { 40 } else { 700 };
 
@@ -78,31 +20,34 @@ fn filled() -> RangeMap<Box<u64>> {
     RangeMap::builder().private_epochs().build_from((0..ENTRIES).map(|i| (i * 10..i * 10 + 5, Box::new(i)))).expect("memory")
 }
 
+fn filled_with_numbers() -> RangeMap<u64> {
+    RangeMap::builder().private_epochs().build_from((0..ENTRIES).map(|i| (i * 10..i * 10 + 5, i))).expect("memory")
+}
+
 fn contents(map: &RangeMap<Box<u64>>) -> Vec<(u64, u64, u64)> {
     map.read().iter().map(|e| (e.start(), e.last(), **e.value())).collect()
 }
 
 /// Runs an edit with its first allocation failing, then with its second, and so on until it gets through.
 fn fail_each<T, E: Debug>(name: &str, edit: impl Fn(&mut WriteGuard<'_, Box<u64>>) -> Result<T, E>) {
-    for nth in 0.. {
+    each_failure(|shortage, nth| {
         let map = filled();
         let before = contents(&map);
         let mut writer = map.write();
-        UNTIL_FAILURE.set(Some(nth));
-        let failed = edit(&mut writer).is_err();
-        let reached = UNTIL_FAILURE.replace(None).is_none();
+        let (failed, reached) = short(shortage, nth, || edit(&mut writer).is_err());
         writer.validate().expect("the invariants hold");
         drop(writer);
         if !reached {
             assert!(!failed, "{name}: nothing failed, and it failed");
             assert!(nth > 0, "{name} allocates nothing: the test tests nothing");
-            return;
+            return false;
         }
         assert!(failed, "{name}: allocation {nth} failed unnoticed");
         assert_eq!(contents(&map), before, "{name}: allocation {nth} failed and something changed");
         drop(edit(&mut map.write()).expect("a second try succeeds"));
         map.write().validate().expect("the invariants hold");
-    }
+        true
+    });
 }
 
 #[test]
@@ -128,47 +73,48 @@ fn every_allocation_of_every_edit_may_fail() {
 /// Clones are the embedder's: `Box` aborts where its clone has no memory. So what may clone is tried with values that need none.
 #[test]
 fn every_allocation_of_an_edit_that_cuts_may_fail() {
-    for nth in 0.. {
-        let map = RangeMap::builder().private_epochs().build_from((0..ENTRIES).map(|i| (i * 10..i * 10 + 5, i))).expect("memory");
+    each_failure(|shortage, nth| {
+        let map = filled_with_numbers();
         let list = |map: &RangeMap<u64>| map.read().iter().map(|e| (e.start(), e.last(), *e.value())).collect::<Vec<_>>();
         let before = list(&map);
         let mut writer = map.write();
-        UNTIL_FAILURE.set(Some(nth));
-        let failed = writer.replace(22..23, 7).is_err() || writer.replace(301..end_of(ENTRIES / 2), 8).is_err();
-        let reached = UNTIL_FAILURE.replace(None).is_none();
+        let (failed, reached) =
+            short(shortage, nth, || writer.replace(22..23, 7).is_err() || writer.replace(301..end_of(ENTRIES / 2), 8).is_err());
         writer.validate().expect("the invariants hold");
         drop(writer);
         assert_eq!(failed, reached, "allocation {nth}");
         if !reached {
             assert!(nth > 0, "nothing was allocated: the test tests nothing");
-            return;
+            return false;
         }
         let after = list(&map);
         assert!(after == before || after.len() == before.len() + 2, "the first replace whole or not at all");
-    }
+        true
+    });
 }
 
+/// What does not go in comes back, all of it and in order, and that needs no memory either.
 #[test]
 fn every_allocation_of_a_splice_of_hundreds_may_fail() {
-    for nth in 0.. {
-        let map = RangeMap::builder().private_epochs().build_from((0..ENTRIES).map(|i| (i * 10..i * 10 + 5, i))).expect("memory");
+    each_failure(|shortage, nth| {
+        let map = filled_with_numbers();
         // From the middle of a parent on.
         let first = ENTRIES / 5 * 10;
         let range = first..first + MANY;
         let fresh = range.clone().map(|at| (Span::new(at, at).expect("one address"), at));
         let mut writer = map.write();
         let before = writer.iter().count();
-        UNTIL_FAILURE.set(Some(nth));
-        let failed = writer.splice(range, fresh).is_err();
-        let reached = UNTIL_FAILURE.replace(None).is_none();
+        let (told, reached) = short(shortage, nth, || writer.splice(range.clone(), fresh.clone()).map(drop));
         writer.validate().expect("the invariants hold");
-        assert_eq!(failed, reached, "allocation {nth}");
-        if !reached {
+        assert_eq!(told.is_err(), reached, "allocation {nth}");
+        let Err(refused) = told else {
             assert!(nth > 14, "as many nodes as that");
-            return;
-        }
+            return false;
+        };
+        assert!(refused.value.eq(fresh), "allocation {nth} failed and not all came back");
         assert_eq!(writer.iter().count(), before, "allocation {nth} failed and something changed");
-    }
+        true
+    });
 }
 
 /// 2.4: growth up allocates, and lacks memory or is done; growth down allocates nothing.
@@ -176,7 +122,7 @@ fn every_allocation_of_a_splice_of_hundreds_may_fail() {
 fn every_allocation_of_a_growth_may_fail() {
     let page = |n: u64| 0x10_0000 + n * PAGE_SIZE;
     let stack = |way: VmaFlags| VmaSpec::anonymous(VmaFlags::READ | way);
-    for nth in 0.. {
+    each_failure(|shortage, nth| {
         let mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
         let mut writer = mm.write();
         for i in 0..ENTRIES {
@@ -186,19 +132,18 @@ fn every_allocation_of_a_growth_may_fail() {
         }
         drop(writer);
         let mut writer = mm.write();
-        UNTIL_FAILURE.set(Some(nth));
-        let down = writer.expand_down(page(600 * 15 - 20));
-        let up = writer.expand_up(page(600 * 14 + 20));
-        let reached = UNTIL_FAILURE.replace(None).is_none();
+        let ((down, up), reached) =
+            short(shortage, nth, || (writer.expand_down(page(600 * 15 - 20)), writer.expand_up(page(600 * 14 + 20))));
         writer.validate().expect("the invariants and the accounts hold");
         assert_eq!(down.map(|span| span.pages()), Ok(21));
         if !reached {
             assert!(nth > 0 && up.is_ok(), "nothing was allocated: the test tests nothing");
-            return;
+            return false;
         }
         assert!(matches!(up, Err(ExpandError::Resource(_))), "{up:?}");
         assert_eq!(writer.expand_up(page(600 * 14 + 20)).map(|span| span.pages()), Ok(21));
-    }
+        true
+    });
 }
 
 fn end_of(entries: u64) -> u64 {
@@ -207,26 +152,23 @@ fn end_of(entries: u64) -> u64 {
 
 #[test]
 fn every_allocation_of_a_build_and_a_dup_may_fail() {
-    for nth in 0.. {
+    each_failure(|shortage, nth| {
         let entries: Vec<_> = (0..ENTRIES).map(|i| (i * 10..i * 10 + 5, i)).collect();
-        UNTIL_FAILURE.set(Some(nth));
-        let built = RangeMap::<()>::builder().build_from(entries);
-        let reached = UNTIL_FAILURE.replace(None).is_none();
+        let (built, reached) = short(shortage, nth, || RangeMap::<()>::builder().build_from(entries));
         assert_eq!(built.is_err(), reached, "allocation {nth}");
-        let Ok(map) = built else { continue };
-        for nth in 0.. {
-            let reading = map.read();
-            UNTIL_FAILURE.set(Some(nth));
-            let copy = reading.dup();
-            let reached = UNTIL_FAILURE.replace(None).is_none();
-            assert_eq!(copy.is_err(), reached, "allocation {nth} of dup");
-            if let Ok(copy) = copy {
-                assert_eq!(copy.len(), map.len());
-                copy.write().validate().expect("the invariants hold");
-                return;
-            }
+        reached
+    });
+    let map = filled_with_numbers();
+    each_failure(|shortage, nth| {
+        let reading = map.read();
+        let (copy, reached) = short(shortage, nth, || reading.dup());
+        assert_eq!(copy.is_err(), reached, "allocation {nth} of dup");
+        if let Ok(copy) = copy {
+            assert_eq!(copy.len(), map.len());
+            copy.write().validate().expect("the invariants hold");
         }
-    }
+        reached
+    });
 }
 
 /// What a failed edit had built goes back.
@@ -242,9 +184,9 @@ fn edits_that_fail_keep_no_memory() {
     // Until the budget is used up, and what is kept for the next edits is there.
     let enough = (0..ENTRIES).filter(|&n| fails(n)).count();
     assert!(enough > 100, "the reader holds back more than the budget allows");
-    let before = LIVE_BYTES.get();
+    let before = live_bytes();
     assert!((0..ENTRIES).all(fails));
-    assert_eq!(LIVE_BYTES.get(), before);
+    assert_eq!(live_bytes(), before);
     drop(pin);
 }
 
@@ -252,7 +194,7 @@ fn edits_that_fail_keep_no_memory() {
 #[test]
 #[cfg_attr(miri, ignore = "thousands of edits")]
 fn large_lists_are_given_back() {
-    let map = RangeMap::builder().private_epochs().build_from((0..ENTRIES).map(|i| (i * 10..i * 10 + 5, i))).expect("memory");
+    let map = filled_with_numbers();
     let replace = |n: u64| _ = map.write().replace(n % ENTRIES * 10..n % ENTRIES * 10 + 5, n).expect("the budget is large");
     let away = |edits: u64| {
         let pin = map.pin();
@@ -261,8 +203,8 @@ fn large_lists_are_given_back() {
     };
     away(1);
     map.reclaim();
-    let least = LIVE_BYTES.get();
-    let more = || LIVE_BYTES.get() - least;
+    let least = live_bytes();
+    let more = || live_bytes() - least;
     for edits in [3_000, 20_000] {
         away(edits);
         map.reclaim();
@@ -299,9 +241,9 @@ fn a_map_that_goes_keeps_no_memory() {
     };
     for come_and_go in [&some_wait as &dyn Fn(), &some_are_kept] {
         come_and_go();
-        let before = LIVE_BYTES.get();
+        let before = live_bytes();
         (0..20).for_each(|_| come_and_go());
-        let more = LIVE_BYTES.get() - before;
+        let more = live_bytes() - before;
         assert!(more < 20 << 10, "{more} bytes of 20 maps");
     }
 }

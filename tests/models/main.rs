@@ -11,6 +11,7 @@
 
 mod fault;
 mod layout;
+mod limits;
 mod lock;
 mod scenarios;
 

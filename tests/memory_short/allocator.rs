@@ -1,0 +1,102 @@
+//! The binary's allocator: the system's, but that allocations of a thread fail when it has said so.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// How long memory is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// One allocation fails.
+    Once,
+    /// It fails, and so do all after it.
+    Lasting,
+}
+
+/// Tries with each allocation failing, alone and with all after it, until it tells that none failed.
+pub(crate) fn each_failure(mut is_reached: impl FnMut(Shortage, usize) -> bool) {
+    for shortage in [Shortage::Once, Shortage::Lasting] {
+        (0..).find(|&nth| !is_reached(shortage, nth));
+    }
+}
+
+thread_local! {
+    /// How many allocations of this thread succeed before one fails; nothing fails while there is none.
+    static UNTIL_FAILURE: Cell<Option<usize>> = const { Cell::new(None) };
+    static LASTS: Cell<bool> = const { Cell::new(false) };
+    /// Allocations of this thread that failed.
+    static FAILED: Cell<usize> = const { Cell::new(0) };
+    /// Bytes that this thread allocated, less those that it gave back.
+    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
+}
+
+/// Runs with the allocation of this number failing; tells whether it came to that.
+pub(crate) fn short<T>(shortage: Shortage, nth: usize, run: impl FnOnce() -> T) -> (T, bool) {
+    LASTS.set(shortage == Shortage::Lasting);
+    FAILED.set(0);
+    UNTIL_FAILURE.set(Some(nth));
+    let told = run();
+    UNTIL_FAILURE.set(None);
+    (told, FAILED.get() > 0)
+}
+
+/// Bytes that this thread allocated, less those that it gave back.
+pub(crate) fn live_bytes() -> isize {
+    LIVE_BYTES.get()
+}
+
+struct Failing;
+
+impl Failing {
+    fn fails() -> bool {
+        let fails = match UNTIL_FAILURE.get() {
+            None => false,
+            Some(0) => {
+                if !LASTS.get() {
+                    UNTIL_FAILURE.set(None);
+                }
+                true
+            }
+            Some(n) => {
+                UNTIL_FAILURE.set(Some(n - 1));
+                false
+            }
+        };
+        FAILED.set(FAILED.get() + usize::from(fails));
+        fails
+    }
+
+    fn count(taken: usize, given_back: usize) {
+        LIVE_BYTES.set(LIVE_BYTES.get().wrapping_add_unsigned(taken).wrapping_sub_unsigned(given_back));
+    }
+}
+
+#[allow(unsafe_code, reason = "an allocator")]
+// SAFETY: the system's allocator, or null, which every caller must expect.
+unsafe impl GlobalAlloc for Failing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if Self::fails() {
+            return std::ptr::null_mut();
+        }
+        Self::count(layout.size(), 0);
+        // SAFETY: as this function's caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        Self::count(0, layout.size());
+        // SAFETY: as this function's caller promised.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if Self::fails() {
+            return std::ptr::null_mut();
+        }
+        Self::count(size, layout.size());
+        // SAFETY: as this function's caller promised.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Failing = Failing;

@@ -1,0 +1,95 @@
+//! What a thread does for the first time: no thread has anything to allocate before it may work, look or wait.
+
+use super::allocator::{Shortage, short};
+use std::sync::Barrier;
+use std::thread;
+use vmaple::{Interrupt, Limits, MapRequest, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+
+fn map() -> RangeMap<u64> {
+    RangeMap::builder().private_epochs().build_from((0..40u64).map(|i| (10 * i..10 * i + 5, i))).expect("memory")
+}
+
+/// Runs on a thread of its own, all of whose allocations fail.
+fn on_a_fresh_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|threads| threads.spawn(|| short(Shortage::Lasting, 0, run).0).join().expect("no panic"))
+}
+
+#[test]
+fn limits_are_read_and_replaced_without_memory() {
+    let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+    let mut fewer = Limits::default();
+    fewer.max_map_count = 7;
+    on_a_fresh_thread(|| mm.set_limits(fewer.clone())).expect("they mean something");
+    assert_eq!(on_a_fresh_thread(|| mm.limits().max_map_count), 7);
+    // All operations ask them; this one is refused by them before it needs memory.
+    fewer.address_space_bytes = 0;
+    mm.set_limits(fewer).expect("they mean something");
+    let request = MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ));
+    let refused = on_a_fresh_thread(|| mm.write().mmap(&request).map_err(|error| error.errno()));
+    assert_eq!(refused, Err(12));
+    on_a_fresh_thread(move || drop(mm));
+}
+
+/// A way to take the lock; whether it was taken.
+type Wait = fn(&RangeMap<u64>, &Interrupt) -> bool;
+
+/// The first wait of a thread, for each mode of the lock, with an interrupt and without, until it is let in or interrupted.
+#[test]
+fn a_first_wait_needs_no_memory() {
+    const WRITES: [Wait; 2] = [
+        |map, _| map.write().lookup(3).is_some(),
+        |map, interrupt| map.write_unless(interrupt).is_ok_and(|writer| writer.lookup(3).is_some()),
+    ];
+    const READS: [Wait; 2] = [
+        |map, _| map.read().lookup(3).is_some(),
+        |map, interrupt| map.read_unless(interrupt).is_ok_and(|reader| reader.lookup(3).is_some()),
+    ];
+    let (map, interrupt) = (&map(), &Interrupt::new());
+    thread::scope(|threads| {
+        let reader = map.read();
+        let spawn = |wait: Wait| threads.spawn(move || short(Shortage::Lasting, 0, || wait(map, interrupt)).0);
+        let writers = WRITES.map(spawn);
+        // While a writer waits no reader comes in: these wait, too.
+        while map.try_read().is_some() {
+            thread::yield_now();
+        }
+        let readers = READS.map(spawn);
+        for _ in 0..100 {
+            thread::yield_now();
+        }
+        drop(reader);
+        for waited in writers.into_iter().chain(readers) {
+            assert!(waited.join().expect("no panic"), "it was let in");
+        }
+    });
+    let inside = map.write();
+    thread::scope(|threads| {
+        let waits = threads.spawn(|| short(Shortage::Lasting, 0, || map.read_unless(interrupt).is_err()).0);
+        short(Shortage::Lasting, 0, || interrupt.raise());
+        assert!(waits.join().expect("no panic"), "interrupted");
+    });
+    drop(inside);
+}
+
+/// A writer's first wait for who reads a VMA, and the reader's waking of it.
+#[test]
+fn a_first_wait_for_a_vma_needs_no_memory() {
+    let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+    let stack = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN);
+    mm.write().map(0x20_0000..0x20_1000, stack).expect("memory");
+    let held = Barrier::new(2);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            let vma = mm.lock_vma(0x20_0000).expect("nobody writes");
+            held.wait();
+            // Until the writer waits: from then on the VMA cannot be locked.
+            while mm.lock_vma(0x20_0000).is_ok() {
+                thread::yield_now();
+            }
+            short(Shortage::Lasting, 0, || drop(vma));
+        });
+        held.wait();
+        let grown = on_a_fresh_thread(|| mm.write().expand_down(0x1f_f000).map(|span| span.start()));
+        assert_eq!(grown, Ok(0x1f_f000));
+    });
+}

@@ -1,0 +1,34 @@
+//! The limits, read without a lock beside a thread that replaces them: two places, of which one is shown (`src/sync/newest.rs`).
+//!
+//! To loom each place is a cell of its own: it reports a copy that is made while the place is written.
+
+use super::{explore, thread};
+use std::sync::Arc;
+use vmaple::{Limits, Mm, RangeMap};
+
+fn numbered(number: u64) -> Limits {
+    let mut limits = Limits::default();
+    (limits.data_bytes, limits.commit_bytes) = (number << 20, number << 20);
+    limits
+}
+
+fn number(limits: &Limits) -> u64 {
+    assert_eq!(limits.data_bytes, limits.commit_bytes, "half of one value, half of another");
+    limits.data_bytes >> 20
+}
+
+/// Two replacements: the second writes where a reader may be that began before the first.
+#[test]
+fn limits_replaced_twice_beside_a_reader() {
+    explore([1, 2, 3], || {
+        let mm: Arc<Mm> = Arc::new(Mm::with(RangeMap::builder(), numbered(1)).expect("limits that mean something"));
+        let reader = {
+            let mm = Arc::clone(&mm);
+            thread::spawn(move || number(&mm.limits()))
+        };
+        mm.set_limits(numbered(2)).expect("limits that mean something");
+        mm.set_limits(numbered(3)).expect("limits that mean something");
+        assert_eq!(number(&mm.limits()), 3, "one's own replacement is seen");
+        vec![reader.join().expect("no panic in a model")]
+    });
+}
