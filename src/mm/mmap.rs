@@ -324,7 +324,8 @@ impl<P: Payload> Sheet<'_, P> {
         let going = self.cut_free(span, limits)?;
         // The limits are on the net pages, whatever those are that go. Where they refuse, all of them stay, cut as they are.
         let (mut after, mut net) = (self.sums, span.pages());
-        for part in &self.parts[going.clone()] {
+        for i in going.clone() {
+            let part = &self.parts[i];
             after.sub(part.flags(), part.span.pages());
             net -= part.span.pages();
         }

@@ -33,6 +33,8 @@ mod huge;
 mod kept;
 mod keys;
 mod limits;
+#[cfg(all(test, not(any(miri, vmaple_loom, vmaple_shuttle))))]
+mod linear;
 mod lock_next;
 mod lock_vma;
 mod madvise;
@@ -50,6 +52,7 @@ mod place;
 mod plan;
 mod populate;
 mod reader;
+mod row;
 mod sheet;
 mod state;
 mod stats;

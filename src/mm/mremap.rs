@@ -301,7 +301,7 @@ impl<P: Payload> Sheet<'_, P> {
             self.sums.check_commit(limits, kind.flags, more.pages())?;
             let locked = kind.flags.contains(VmaFlags::LOCKED);
             // What does not even merge with more of itself does not grow where it is.
-            if self.mergeable_before(more, &kind).is_none() {
+            if self.mergeable_before(i + 1, more, &kind).is_none() {
                 return Err(MremapError::InTheWay { vma });
             }
             self.put_merging(more, kind, Sides::Both)?;

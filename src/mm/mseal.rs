@@ -55,7 +55,8 @@ impl<P: Payload> Sheet<'_, P> {
     /// The first address of a range that is not mapped.
     pub(super) fn first_gap(&self, span: Span) -> Option<u64> {
         let mut at = span.start();
-        for part in &self.parts[self.within(span)] {
+        for i in self.within(span) {
+            let part = &self.parts[i];
             if part.span.start() > at {
                 return Some(at);
             }

@@ -81,7 +81,10 @@ impl<P: Payload> Sheet<'_, P> {
     /// Cuts what sticks out of a range that is to be unmapped, and sees whether all in it may go: tells which go.
     pub(super) fn cut_free(&mut self, span: Span, limits: &Limits) -> Result<Range<usize>, LayoutError> {
         let mut going = self.within(span);
-        let Some(first) = self.parts[going.clone()].first() else { return Ok(going) };
+        if going.is_empty() {
+            return Ok(going);
+        }
+        let first = &self.parts[going.start];
         if first.span.start() < span.start() {
             // One becomes two: that needs room. The other splits may exceed the limit for a moment, and then less is there.
             let limit = limits.max_map_count;
@@ -89,13 +92,16 @@ impl<P: Payload> Sheet<'_, P> {
                 return Err(LayoutError::TooMany { count: self.count, limit });
             }
             self.check_sealed(going.start)?;
-            self.cut(span.start(), Room::Unlimited)?;
+            self.cut(going.start, span.start(), Room::Unlimited)?;
             going = going.start + 1..going.end + 1;
         }
+        let top = going.end - 1;
         for i in going.clone() {
             self.check_sealed(i)?;
         }
-        self.cut(span.last() + 1, Room::Unlimited)?;
+        if self.parts[top].span.last() > span.last() {
+            self.cut(top, span.last() + 1, Room::Unlimited)?;
+        }
         Ok(going)
     }
 

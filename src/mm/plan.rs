@@ -193,16 +193,12 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// What of a sheet is not as it was. Waits for the readers of what changes before anything does.
     fn change(&self, sheet: &mut Sheet<'_, P>, patience: Patience<'_, L::Interrupt>) -> Result<Option<Change<P>>, LayoutError> {
-        let news = sheet.parts.iter().filter(|part| part.record().is_none()).map(|part| part.span);
-        let changed = sheet.gone.iter().map(|(span, _)| *span).chain(news);
-        let Some(span) = changed.reduce(|one, other| Span::from_entry(one.start().min(other.start()), one.last().max(other.last()))) else {
-            return Ok(None);
-        };
+        let Some(span) = sheet.changed() else { return Ok(None) };
         // In their order: where one is not waited out, those before it are marked, and no others.
         sheet.gone.sort_unstable_by_key(|(span, _)| span.start());
         sheet.gone.iter().try_for_each(|(_, record)| self.mark(record, patience))?;
         let mut list = List::new();
-        for part in &sheet.parts[sheet.within(span)] {
+        for part in sheet.parts.iter().filter(|part| part.span.overlaps(span)) {
             let record = match &part.body {
                 // What stays between two changes keeps its record.
                 Body::Old(record) | Body::Owned(record, _) => Record::clone(record),

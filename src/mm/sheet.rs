@@ -11,6 +11,7 @@ use super::huge::page_bytes;
 use super::keys::Keys;
 use super::limits::Limits;
 use super::plan::Words;
+use super::row::Row;
 use super::{MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
@@ -21,9 +22,6 @@ use crate::tree::list::push;
 use crate::vma::{Backing, Kind, Owner, Payload, Vma, VmaFlags};
 use core::ops::Range;
 use smallvec::SmallVec;
-
-/// How many VMAs an operation meets as a rule: it asks for no memory then.
-const FEW: usize = 6;
 
 /// What is told to the embedder's payloads when the layout is as the sheet says.
 #[derive(Debug)]
@@ -146,7 +144,7 @@ pub(super) enum Room {
 /// The sheet. It borrows the guard under which it was taken down: nothing on it is counted.
 #[derive(Debug)]
 pub(super) struct Sheet<'g, P> {
-    pub(super) parts: SmallVec<[Part<'g, P>; FEW]>,
+    pub(super) parts: Row<Part<'g, P>>,
     /// The VMAs that are not on the sheet any more as they were.
     pub(super) gone: SmallVec<[(Span, &'g Record<P>); 4]>,
     /// How many VMAs the address space would have.
@@ -176,36 +174,37 @@ impl<'g, P: Payload> Sheet<'g, P> {
     pub(super) fn of<L: RawMmLock>(guard: &'g MmWriteGuard<'_, P, L>) -> Self {
         let (count, sums, words) = (guard.mm().map_count(), guard.sums(), Words::default());
         let (keys, rights) = (guard.mm().state.keys(), guard.key_rights());
-        let (parts, gone, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
+        let (parts, gone, effects, owned) = (Row::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
         Self { parts, gone, count, sums, words, keys, rights, effects, owned, charge: Charge::Checked, is_spoiled: false }
     }
 
     /// Takes the next VMA down.
     pub(super) fn take_down(&mut self, vma: Vma<'g, P>) -> Result<(), ResourceError> {
-        push(&mut self.parts, Part { span: vma.span(), body: Body::Old(vma.record()) })
+        self.parts.push(Part { span: vma.span(), body: Body::Old(vma.record()) })
     }
 
     /// The first VMA that ends at or after the address.
+    #[inline]
     pub(super) fn find(&self, at: u64) -> usize {
         self.parts.partition_point(|part| part.span.last() < at)
     }
 
     /// The VMA that contains the address.
+    #[inline]
     pub(super) fn lookup(&self, at: u64) -> Option<usize> {
         let i = self.find(at);
         self.parts.get(i).filter(|part| part.span.start() <= at).map(|_| i)
     }
 
     /// The VMAs that have an address in common with the range.
+    #[inline]
     pub(super) fn within(&self, range: Span) -> Range<usize> {
-        let first = self.find(range.start());
-        let behind = self.parts[first..].iter().take_while(|part| part.span.start() <= range.last()).count();
-        first..first + behind
+        self.parts.between(|part| part.span.last() < range.start(), |part| part.span.start() > range.last())
     }
 
-    /// Cuts the VMA that has addresses on both sides of `at`, if there is one: the upper part starts there.
-    pub(super) fn cut(&mut self, at: u64, room: Room) -> Result<(), LayoutError> {
-        let Some(i) = self.lookup(at).filter(|&i| self.parts[i].span.start() < at) else { return Ok(()) };
+    /// Cuts the VMA of a place at an address inside it: the upper part, which has the next place, starts there.
+    #[inline(never)]
+    pub(super) fn cut(&mut self, i: usize, at: u64, room: Room) -> Result<(), LayoutError> {
         if let Room::Limited(limit) = room
             && self.count >= limit
         {
@@ -215,9 +214,8 @@ impl<'g, P: Payload> Sheet<'g, P> {
         part.check_split(at)?;
         let (low, high) = (Span::from_entry(part.span.start(), at - 1), Span::from_entry(at, part.span.last()));
         let (low, high) = ((low, part.kind_of(low)), (high, part.kind_of(high)));
-        self.room(1)?;
         self.replace(i, Part { span: low.0, body: Body::New(low.1) })?;
-        self.parts.insert(i + 1, Part { span: high.0, body: Body::New(high.1) });
+        self.insert(i + 1, Part { span: high.0, body: Body::New(high.1) })?;
         self.count += 1;
         Ok(())
     }
@@ -237,40 +235,33 @@ impl<'g, P: Payload> Sheet<'g, P> {
             self.tell(payload, effect)?;
         }
         self.count -= going.len();
-        drop(self.parts.drain(going));
+        self.parts.remove_range(going).inspect_err(|_| self.is_spoiled = true)?;
         Ok(pages)
     }
 
-    /// Puts a VMA where nothing is, as one of its own; tells its place.
-    fn put(&mut self, span: Span, kind: Kind<P>) -> Result<usize, ResourceError> {
-        self.room(1)?;
-        self.sums.add(kind.flags, span.pages());
-        let i = self.find(span.start());
-        self.parts.insert(i, Part { span, body: Body::New(kind) });
-        self.count += 1;
-        Ok(i)
+    /// The place below, if its VMA ends where the range begins and may become one with pages of this kind. The place is that of the first
+    /// VMA that is not below the range.
+    pub(super) fn mergeable_before(&self, place: usize, span: Span, kind: &Kind<P>) -> Option<usize> {
+        let below = place.checked_sub(1)?;
+        let prev = &self.parts[below];
+        let touches = span.start().checked_sub(1) == Some(prev.span.last());
+        let is_like = touches && prev.is_like(kind) && prev.payload().merges_with(&kind.payload);
+        (is_like && Owner::takes_in(prev.owner(), kind.owner)).then_some(below)
     }
 
-    /// The VMA that ends where the range begins, if it and pages of this kind may become one.
-    pub(super) fn mergeable_before(&self, span: Span, kind: &Kind<P>) -> Option<usize> {
-        let i = self.lookup(span.start().checked_sub(1)?)?;
-        let prev = &self.parts[i];
-        let is_like = prev.is_like(kind) && prev.payload().merges_with(&kind.payload);
-        (prev.span.last() < span.start() && is_like && Owner::takes_in(prev.owner(), kind.owner)).then_some(i)
-    }
-
-    /// The VMA that begins where the range ends, likewise.
-    fn mergeable_after(&self, span: Span, kind: &Kind<P>) -> Option<usize> {
-        let i = self.lookup(span.last().checked_add(1)?)?;
-        let next = &self.parts[i];
-        let is_like = next.is_like(kind) && kind.payload.merges_with(next.payload());
-        (next.span.start() > span.last() && is_like && Owner::takes_in(next.owner(), kind.owner)).then_some(i)
+    /// The place, if its VMA begins where the range ends, likewise. The place is that of the first VMA above the range.
+    fn mergeable_after(&self, place: usize, span: Span, kind: &Kind<P>) -> Option<usize> {
+        let next = self.parts.get(place)?;
+        let touches = span.last().checked_add(1) == Some(next.span.start());
+        let is_like = touches && next.is_like(kind) && kind.payload.merges_with(next.payload());
+        (is_like && Owner::takes_in(next.owner(), kind.owner)).then_some(place)
     }
 
     /// 5.10: puts a new VMA where nothing is, merged with what touches it: with both sides the lower one survives.
     pub(super) fn put_merging(&mut self, span: Span, kind: Kind<P>, sides: Sides) -> Result<(), LayoutError> {
-        let before = self.mergeable_before(span, &kind).filter(|_| sides != Sides::None);
-        let after = self.mergeable_after(span, &kind).filter(|_| sides == Sides::Both);
+        let i = self.find(span.start());
+        let before = if sides == Sides::None { None } else { self.mergeable_before(i, span, &kind) };
+        let after = if sides == Sides::Both { self.mergeable_after(i, span, &kind) } else { None };
         // The lower one is there first. Together the two must agree, and the upper one vanishes: it must be one that may (5.9, 5.12).
         let after = after.filter(|&after| {
             before.is_none_or(|before| {
@@ -278,7 +269,9 @@ impl<'g, P: Payload> Sheet<'g, P> {
                 Owner::agree(prev.owner(), next.owner()) && next.payload().may_vanish()
             })
         });
-        let i = self.put(span, kind)?;
+        self.sums.add(kind.flags, span.pages());
+        self.insert(i, Part { span, body: Body::New(kind) })?;
+        self.count += 1;
         if after.is_some() {
             self.merge(i)?;
         }
@@ -290,7 +283,7 @@ impl<'g, P: Payload> Sheet<'g, P> {
 
     /// Makes one of a VMA and the next.
     fn merge(&mut self, i: usize) -> Result<(), ResourceError> {
-        let next = self.parts.remove(i + 1);
+        let next = self.parts.remove(i + 1).inspect_err(|_| self.is_spoiled = true)?;
         let part = &self.parts[i];
         let kind = part.kind().merged(&next.kind());
         let merged = Part { span: Span::from_entry(part.span.start(), next.span.last()), body: Body::New(kind) };
@@ -308,14 +301,14 @@ impl<'g, P: Payload> Sheet<'g, P> {
     /// 5.11: makes pages of one VMA another kind. It merges with what touches them, where they are at an end of the VMA; else the VMA is
     /// split, which needs room.
     pub(super) fn change(&mut self, range: Span, room: Room, change: impl FnOnce(&mut Kind<P>)) -> Result<(), LayoutError> {
-        let Some(i) = self.lookup(range.start()) else { unreachable!("pages of a VMA are changed") };
+        let Some(mut i) = self.lookup(range.start()) else { unreachable!("pages of a VMA are changed") };
         let whole = self.parts[i].span;
         let was = self.parts[i].flags();
         let mut kind = self.parts[i].kind_of(range);
         change(&mut kind);
         let (is_low, is_high) = (whole.start() == range.start(), whole.last() == range.last());
-        let mut before = self.mergeable_before(range, &kind).filter(|_| is_low);
-        let mut after = self.mergeable_after(range, &kind).filter(|_| is_high);
+        let mut before = if is_low { self.mergeable_before(i, range, &kind) } else { None };
+        let mut after = if is_high { self.mergeable_after(i + 1, range, &kind) } else { None };
         if is_low && is_high && !self.parts[i].payload().may_vanish() {
             // 5.12: it would vanish.
             (before, after) = (None, None);
@@ -327,11 +320,13 @@ impl<'g, P: Payload> Sheet<'g, P> {
             }
         }
         // Where the pages join a neighbour the boundary moves: that is no split.
-        self.cut(range.start(), if after.is_some() { Room::Unlimited } else { room })?;
-        if let Some(behind) = range.last().checked_add(1) {
-            self.cut(behind, if before.is_some() { Room::Unlimited } else { room })?;
+        if !is_low {
+            self.cut(i, range.start(), if after.is_some() { Room::Unlimited } else { room })?;
+            i += 1;
         }
-        let i = self.find(range.start());
+        if !is_high {
+            self.cut(i, range.last() + 1, if before.is_some() { Room::Unlimited } else { room })?;
+        }
         self.sums.sub(was, range.pages());
         self.sums.add(kind.flags, range.pages());
         if (was ^ kind.flags).intersects(VmaFlags::ACCESS | VmaFlags::PKEY_MASK) {
@@ -354,6 +349,18 @@ impl<'g, P: Payload> Sheet<'g, P> {
         Some(key)
     }
 
+    /// From the first address that changes to the last.
+    #[inline]
+    pub(super) fn changed(&self) -> Option<Span> {
+        let mut changed: Option<Span> = None;
+        let mut include = |span: Span| {
+            changed = Some(changed.map_or(span, |hull| Span::from_entry(hull.start().min(span.start()), hull.last().max(span.last()))));
+        };
+        self.gone.iter().for_each(|(span, _)| include(*span));
+        self.parts.iter().filter(|part| part.record().is_none()).for_each(|part| include(part.span));
+        changed
+    }
+
     /// Notes what the embedder is to be told.
     pub(super) fn tell(&mut self, payload: P, effect: Effect) -> Result<(), ResourceError> {
         push(&mut self.effects, (payload, effect)).inspect_err(|_| self.is_spoiled = true)
@@ -364,11 +371,8 @@ impl<'g, P: Payload> Sheet<'g, P> {
         push(&mut self.owned, (record, owner)).inspect_err(|_| self.is_spoiled = true)
     }
 
-    fn room(&mut self, parts: usize) -> Result<(), ResourceError> {
-        self.parts.try_reserve(parts).map_err(|_| {
-            self.is_spoiled = true;
-            ResourceError::OutOfMemory
-        })
+    fn insert(&mut self, i: usize, part: Part<'g, P>) -> Result<(), ResourceError> {
+        self.parts.insert(i, part).inspect_err(|_| self.is_spoiled = true)
     }
 }
 

@@ -36,6 +36,7 @@ unsafe impl<T> Value for Shared<T> {
 
 impl<T> Shared<T> {
     /// Makes one; hands the value back where memory is short.
+    #[inline]
     pub(crate) fn try_new(value: T) -> Result<Self, T> {
         // SAFETY: not of size 0, for the count is in it.
         let memory = unsafe { alloc(Layout::new::<Counted<T>>()) };

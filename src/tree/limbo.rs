@@ -80,6 +80,15 @@ pub(super) fn trim<T>(list: &mut Vec<T>) {
     }
 }
 
+/// Makes room for so many more, which there is as a rule.
+#[inline]
+fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), ResourceError> {
+    if list.capacity() - list.len() < more {
+        list.try_reserve(more).map_err(|_| ResourceError::OutOfMemory)?;
+    }
+    Ok(())
+}
+
 /// What waits.
 #[derive(Debug)]
 pub(super) struct Limbo<V> {
@@ -103,10 +112,10 @@ impl<V: Value> Limbo<V> {
     }
 
     /// Makes room for what an edit will retire, so that retiring cannot fail; the last thing that can fail before the edit is published.
+    #[inline]
     pub(super) fn reserve(&mut self, nodes: usize, values: usize) -> Result<(), ResourceError> {
-        let oom = |_| ResourceError::OutOfMemory;
-        self.open.nodes.try_reserve(nodes).map_err(oom)?;
-        self.open.values.try_reserve(values).map_err(oom)
+        reserve(&mut self.open.nodes, nodes)?;
+        reserve(&mut self.open.values, values)
     }
 
     /// Whether an edit that adds may retire this much: within the budget, or while no reader is pinned who would hold it back. What retires

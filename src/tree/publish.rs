@@ -74,13 +74,22 @@ pub(super) enum Place<'t, V> {
 impl<V: Value> Draft<V> {
     /// Forgets the edit before.
     pub(super) fn clear(&mut self) {
-        self.entries.clear();
-        self.built.clear();
-        self.replaced.clear();
-        self.olds.clear();
-        trim(&mut self.built);
-        trim(&mut self.replaced);
-        trim(&mut self.olds);
+        // What an edit left empty was trimmed after the edit before: an edit inside one leaf has no entries here.
+        if !self.entries.is_empty() {
+            self.entries.clear();
+        }
+        if !self.built.is_empty() {
+            self.built.clear();
+            trim(&mut self.built);
+        }
+        if !self.replaced.is_empty() {
+            self.replaced.clear();
+            trim(&mut self.replaced);
+        }
+        if !self.olds.is_empty() {
+            self.olds.clear();
+            trim(&mut self.olds);
+        }
         self.hole = None;
         self.news = 0;
     }

@@ -1,0 +1,111 @@
+//! What an operation over n VMAs moves on its sheet grows as n: tests of every operation, which count and do not time.
+//!
+//! The counter is the row's (`row.rs`). A plain vector would move n² items in each operation that merges or moves n VMAs.
+
+use super::row::tests::moved_by;
+use super::{Advice, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags};
+use crate::map::RangeMap;
+use crate::vma::{Patience, VmaFlags, VmaSpec};
+
+const R: VmaFlags = VmaFlags::READ;
+const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
+const PAGE: u64 = 0x1000;
+const AT: u64 = 0x1000_0000;
+
+/// VMAs of two pages, with so many pages between two; every other one is writable.
+fn layout(count: u64, gap_pages: u64) -> Mm {
+    let limits = Limits { max_map_count: usize::MAX, locked_bytes: u64::MAX, ..Limits::default() };
+    let mm: Mm = Mm::with(RangeMap::<()>::builder().private_epochs(), limits);
+    let mut writer = mm.write();
+    for i in 0..count {
+        let flags = if i % 2 == 0 { RW } else { R };
+        let at = AT + i * (2 + gap_pages) * PAGE;
+        writer.mmap(&MapRequest::of_len(2 * PAGE, VmaSpec::anonymous(flags)).fixed(at)).expect("free");
+    }
+    drop(writer);
+    mm
+}
+
+/// An operation over n VMAs, and the pages between two of them.
+struct Case {
+    name: &'static str,
+    gap_pages: u64,
+    /// Given the address space, and the length of all that is mapped in it.
+    run: fn(&mut MmWriteGuard<'_, ()>, u64),
+}
+
+const CASES: &[Case] = &[
+    Case { name: "mprotect that merges", gap_pages: 0, run: |mm, len| _ = mm.mprotect(AT, len, RW).expect("mapped") },
+    Case { name: "mprotect that changes", gap_pages: 1, run: |mm, len| _ = mm.mprotect(AT, len, RW).expect_err("gaps") },
+    Case { name: "mprotect that changes all", gap_pages: 0, run: |mm, len| _ = mm.mprotect(AT, len, VmaFlags::EXEC).expect("mapped") },
+    Case { name: "a plan that is dropped", gap_pages: 0, run: |mm, len| drop(mm.plan_mprotect(AT, len, RW, Patience::Forever)) },
+    Case { name: "madvise", gap_pages: 1, run: |mm, len| _ = mm.madvise(AT, len, Advice::DontFork).expect_err("gaps") },
+    Case { name: "mlock", gap_pages: 0, run: |mm, len| _ = mm.mlock(AT, len).expect("mapped") },
+    Case { name: "mlockall", gap_pages: 1, run: |mm, _| _ = mm.mlockall(LockAll::Current).expect("privileged") },
+    Case { name: "mseal", gap_pages: 0, run: |mm, len| _ = mm.mseal(AT, len).expect("mapped") },
+    Case { name: "munmap", gap_pages: 0, run: |mm, len| _ = mm.munmap(AT + PAGE, len - 2 * PAGE).expect("mapped") },
+    Case {
+        name: "mmap over all",
+        gap_pages: 0,
+        run: |mm, len| {
+            mm.mmap(&MapRequest::of_len(len - 2 * PAGE, VmaSpec::anonymous(RW)).fixed(AT + PAGE)).expect("room");
+        },
+    },
+    Case {
+        name: "mremap of several upward",
+        gap_pages: 1,
+        run: |mm, len| _ = mm.mremap(AT, len, len, MremapFlags::MAYMOVE | MremapFlags::FIXED, AT + len).expect("mapped"),
+    },
+    Case {
+        name: "mremap of several downward, over others",
+        gap_pages: 0,
+        run: |mm, len| {
+            let half = len / 2;
+            mm.mremap(AT + half, half, half, MremapFlags::MAYMOVE | MremapFlags::FIXED, AT).expect("mapped");
+        },
+    },
+    Case {
+        name: "mremap that shrinks",
+        gap_pages: 1,
+        run: |mm, len| _ = mm.mremap(AT, len, PAGE, MremapFlags::empty(), 0).expect("mapped"),
+    },
+    Case {
+        name: "brk over all",
+        gap_pages: 0,
+        run: |mm, len| {
+            mm.set_heap(AT, AT + len);
+            assert_eq!(mm.brk(AT + PAGE), AT + PAGE);
+        },
+    },
+    Case { name: "exit", gap_pages: 0, run: |mm, _| mm.exit().expect("memory") },
+];
+
+#[test]
+fn no_operation_moves_more_than_a_few_parts_for_each_vma() {
+    for Case { name, gap_pages, run } in CASES {
+        let moved = [250, 1000].map(|count| {
+            let mm = layout(count, *gap_pages);
+            let len = count * (2 + gap_pages) * PAGE;
+            moved_by(|| run(&mut mm.write(), len)).0
+        });
+        println!("{name}: {moved:?}");
+        assert!(moved[1] <= 8 * 1000, "{name} moves {} parts of 1,000 VMAs", moved[1]);
+        assert!(moved[1] <= 5 * moved[0] + 250, "{name} moves {moved:?} parts of 250 and 1,000 VMAs");
+    }
+}
+
+/// An operation on a few VMAs takes down these, however many there are.
+#[test]
+fn a_small_operation_moves_nothing_of_a_large_layout() {
+    let mm = layout(1000, 0);
+    for i in (0..1000).step_by(97) {
+        let at = AT + i * 2 * PAGE;
+        let (moved, ()) = moved_by(|| {
+            let mut writer = mm.write();
+            writer.mprotect(at + PAGE, PAGE, VmaFlags::EXEC).expect("mapped");
+            writer.munmap(at + PAGE, PAGE).expect("mapped");
+            writer.madvise(at, PAGE, Advice::DontDump).expect("mapped");
+        });
+        assert!(moved <= 16, "{moved}");
+    }
+}
