@@ -71,6 +71,9 @@ pub(crate) trait Reclaim: Clone {
     fn mark(&self, ticket: Ticket);
     /// Helps a grace period along; one call does a bounded amount of work and may achieve nothing.
     fn advance(&self);
+    /// Whether there seems to be memory for what [`mark`](Self::mark) and [`advance`](Self::advance) need: a writer that can as well do it
+    /// later asks before. Neither of them can fail, where crossbeam has to allocate.
+    fn has_memory(&self) -> bool;
 }
 
 /// The right to say, once, that a grace period is over. All that a deferred call ever owns (it may run on a reader's thread).

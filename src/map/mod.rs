@@ -226,7 +226,30 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         PinGuard::new(&self.tree, &self.collector)
     }
 
-    /// Registers a reader of the calling thread. Allocates, once.
+    /// Registers the calling thread with the map's epochs, in advance.
+    ///
+    /// A thread's first pin of a map, or of the maps that share their epochs, allocates some KiB, and so does its first [`Reader`]; the
+    /// process aborts if that fails, since neither can be refused. After this call neither the thread's pins nor its first reader
+    /// allocate, and so neither do lookups and faults. Among maps with [private epochs](Builder::private_epochs) a thread remembers the
+    /// eight that it asked last.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::RangeMap;
+    /// let map: RangeMap<u64> = RangeMap::new();
+    /// std::thread::scope(|threads| {
+    ///     threads.spawn(|| {
+    ///         map.register_thread(); // while there is memory
+    ///         assert!(map.pin().lookup(7).is_none());
+    ///     });
+    /// });
+    /// ```
+    pub fn register_thread(&self) {
+        drop(self.pin());
+        drop(self.reader());
+    }
+
+    /// Registers a reader of the calling thread. Allocates, once: see [`register_thread`](Self::register_thread).
     pub fn reader(&self) -> Reader<'_, V> {
         Reader::new(&self.tree, &self.collector)
     }
@@ -381,7 +404,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     ///
     /// # Concurrency
     /// Blocks by polling, with growing pauses of at most a millisecond. Takes no lock. A `Reader` that was left pinned and idle is
-    /// waited for: let it [`rest`](Reader::rest).
+    /// waited for: let it [`rest`](Reader::rest). Where memory is short (some KiB are needed) that is waited for, too.
     ///
     /// # Errors
     /// [`SynchronizeError`] instead of a deadlock, if the calling thread holds a pin, or a `Reader` that is not at rest.
@@ -389,11 +412,16 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         if self.collector.is_pinned() {
             return Err(SynchronizeError);
         }
+        let mut pause = Pause::default();
+        while !self.collector.has_memory() {
+            pause.next();
+        }
         let mut line = TicketLine::new();
         self.collector.mark(line.draw());
-        let mut pause = Pause::default();
         while !line.expired() {
-            self.collector.advance();
+            if self.collector.has_memory() {
+                self.collector.advance();
+            }
             pause.next();
         }
         Ok(())

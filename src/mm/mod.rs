@@ -192,6 +192,11 @@ impl<P, L: RawMmLock> Mm<P, L> {
         MmPin::new(self, self.map.pin())
     }
 
+    /// Registers the calling thread with the address space's epochs, in advance: see [`RangeMap::register_thread`].
+    pub fn register_thread(&self) {
+        self.map.register_thread();
+    }
+
     /// A kept handle for a thread that faults again and again.
     pub fn reader(&self) -> MmReader<'_, P, L> {
         MmReader::new(self, self.map.reader())

@@ -38,6 +38,9 @@ static SHARED: OnceLock<cb::Collector> = OnceLock::new();
 /// How many handles of ended sessions a thread keeps for the next ones.
 const KEPT: usize = 4;
 
+/// More than crossbeam allocates at once: a registration is 2,304 bytes, a bag 2,080.
+const LARGEST: usize = 4096;
+
 /// What the sessions of a thread with one collector have in common.
 #[derive(Debug, Default)]
 struct Desk {
@@ -61,10 +64,19 @@ impl Local {
     fn new(collector: &cb::Collector) -> Self {
         Self { handle: collector.register(), desk: Rc::default(), _collector: collector.clone() }
     }
+
+    fn is_pinned(&self) -> bool {
+        self.handle.is_pinned() || self.desk.awake.get() > 0
+    }
 }
 
 thread_local! {
-    static LOCAL: Local = Local::new(Epoch::Shared.collector());
+    static LOCAL: Local = {
+        IS_REGISTERED.set(true);
+        Local::new(Epoch::Shared.collector())
+    };
+    /// Whether there is one: a thread that only asks whether it is pinned needs none.
+    static IS_REGISTERED: Cell<bool> = const { Cell::new(false) };
     static PRIVATE: RefCell<Vec<Local>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -177,10 +189,13 @@ impl Reclaim for Epoch {
     }
 
     fn is_pinned(&self) -> bool {
-        let is_pinned = |local: &Local| local.handle.is_pinned() || local.desk.awake.get() > 0;
+        let is_of = |local: &Local, collector: &cb::Collector| local.handle.collector() == collector;
         match self {
-            Self::Shared => LOCAL.try_with(is_pinned),
-            Self::Private(collector) => PRIVATE.try_with(|locals| with_private(collector, locals, is_pinned)),
+            Self::Shared if !IS_REGISTERED.get() => Ok(false),
+            Self::Shared => LOCAL.try_with(Local::is_pinned),
+            Self::Private(collector) => {
+                PRIVATE.try_with(|locals| locals.borrow().iter().any(|local| is_of(local, collector) && local.is_pinned()))
+            }
         }
         // While the thread exits its registration is gone, and with it the knowledge; better an error than a wait for oneself.
         .unwrap_or(true)
@@ -194,5 +209,11 @@ impl Reclaim for Epoch {
 
     fn advance(&self) {
         self.pin().flush();
+    }
+
+    /// What crossbeam allocates, it cannot do without: the registration of a thread, and a bag for each sealed batch. So as much as either
+    /// takes is asked for, and given back at once.
+    fn has_memory(&self) -> bool {
+        Vec::<u8>::new().try_reserve_exact(LARGEST).is_ok()
     }
 }

@@ -148,4 +148,8 @@ impl Reclaim for Model {
     }
 
     fn advance(&self) {}
+
+    fn has_memory(&self) -> bool {
+        true
+    }
 }

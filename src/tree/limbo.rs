@@ -137,7 +137,7 @@ impl<V: Value> Limbo<V> {
 
     /// Whether every reader that was pinned when this was called has left. Nothing waits.
     fn readers_have_left(&mut self) -> bool {
-        if !self.line.expired() {
+        if !self.line.expired() || !self.collector.has_memory() {
             return false;
         }
         self.collector.mark(self.line.draw());
@@ -186,8 +186,11 @@ impl<V: Value> Limbo<V> {
         !self.open.values.is_empty() || !self.closed.values.is_empty()
     }
 
-    /// Moves along by at most so many steps of the collector.
+    /// Moves along by at most so many steps of the collector. Where memory is short it does not: what waits goes on waiting.
     pub(super) fn step(&mut self, most: usize, pool: &mut Pool<V>, counters: &Counters) {
+        if !self.collector.has_memory() {
+            return;
+        }
         self.since_step_bytes = 0;
         for _ in 0..most {
             if !self.line.expired() {

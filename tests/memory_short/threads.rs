@@ -3,7 +3,9 @@
 use super::allocator::{Shortage, short};
 use std::sync::Barrier;
 use std::thread;
-use vmaple::{Interrupt, Limits, MapRequest, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{
+    Access, BudgetPolicy, FaultContext, GapQuery, Interrupt, Limits, MapRequest, Mm, PAGE_SIZE, RangeMap, ResourceError, VmaFlags, VmaSpec,
+};
 
 fn map() -> RangeMap<u64> {
     RangeMap::builder().private_epochs().build_from((0..40u64).map(|i| (10 * i..10 * i + 5, i))).expect("memory")
@@ -92,4 +94,72 @@ fn a_first_wait_for_a_vma_needs_no_memory() {
         let grown = on_a_fresh_thread(|| mm.write().expand_down(0x1f_f000).map(|span| span.start()));
         assert_eq!(grown, Ok(0x1f_f000));
     });
+}
+
+/// A writer on a thread that the collector does not know yet, beside a reader that holds back what it removes: it is done or it lacks
+/// memory. Nothing is recycled meanwhile, and everything afterwards.
+#[test]
+fn a_writer_short_of_memory_leaves_the_collector_alone() {
+    let builder = RangeMap::builder().private_epochs().budget_bytes(4000).policy(BudgetPolicy::Wait);
+    let map = builder.build_from((0..400u64).map(|i| (10 * i..10 * i + 5, Box::new(i)))).expect("memory");
+    let pin = map.pin();
+    for i in 0..100 {
+        map.write().remove_entry(10 * i).expect("memory");
+    }
+    on_a_fresh_thread(|| {
+        let mut removed = 100;
+        for i in 100..400 {
+            // The waiting policy would wait for the pin.
+            let mut writer = map.try_write().expect("nobody is inside");
+            match writer.remove_entry(10 * i).map(|gone| gone.len()) {
+                Ok(gone) => removed += gone,
+                Err(error) => assert_eq!(error, ResourceError::OutOfMemory),
+            }
+        }
+        assert!(map.reclaim() > 0 && map.len() == 400 - removed);
+        let gap = map.try_write().expect("nobody is inside").find_gap(&GapQuery::of_size(5).within(0..10));
+        assert_eq!(gap.map(|gap| gap.start()), Ok(0));
+    });
+    map.try_write().expect("nobody is inside").validate().expect("the invariants hold");
+    drop(pin);
+    // Over half of the budget waits: the next writer looks whether it may come back, which needs memory, too.
+    assert_eq!(map.reclaim(), 0);
+}
+
+/// A thread that has registered looks, reads and faults without memory, by every road; growth down included.
+#[test]
+fn a_registered_thread_looks_and_faults_without_memory() {
+    let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+    for i in 0..40 {
+        let start = 0x100_0000 + i * 0x10_0000;
+        let stack = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN);
+        mm.write().map(start..start + PAGE_SIZE, stack).expect("memory");
+    }
+    let calm = &Interrupt::new();
+    thread::scope(|threads| {
+        let faults = threads.spawn(|| {
+            mm.register_thread();
+            short(Shortage::Lasting, 0, || {
+                let mut found = 0;
+                for round in 0..300u64 {
+                    let at = 0x100_0000 + round % 40 * 0x10_0000;
+                    found += usize::from(mm.pin().vma(at).is_some());
+                    found += usize::from(mm.handle_fault(at, Access::Read, FaultContext::User(calm)).is_ok());
+                    found += usize::from(mm.read().vma(at).is_some());
+                }
+                let mut reader = mm.reader();
+                for round in 0..40u64 {
+                    let at = 0x100_0000 + round * 0x10_0000;
+                    // The VMA's lock, then a growth, then the mm lock where nothing is.
+                    found += usize::from(reader.handle_fault(at, Access::Read, FaultContext::User(calm)).is_ok());
+                    found += usize::from(reader.handle_fault(at - PAGE_SIZE, Access::Read, FaultContext::User(calm)).is_ok());
+                    found += usize::from(reader.handle_fault(0x1000_0000, Access::Read, FaultContext::User(calm)).is_err());
+                }
+                found
+            })
+            .0
+        });
+        assert_eq!(faults.join().expect("no panic"), 3 * 300 + 3 * 40);
+    });
+    mm.write().validate().expect("the invariants hold");
 }
