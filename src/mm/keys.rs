@@ -4,7 +4,9 @@
 //! allocation knows nothing of VMAs: a key that is freed stays with the VMAs that have it.
 
 use super::limits::Limits;
+use super::{Mm, MmWriteGuard};
 use crate::key::ProtectionKey;
+use crate::lock::RawMmLock;
 
 /// Which keys are allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,46 @@ impl Keys {
             self.execute_only = self.allocate(limits);
         }
         self.execute_only.filter(|&key| limits.has_key(key))
+    }
+}
+
+impl<P, L: RawMmLock> Mm<P, L> {
+    /// Returns the execute-only key, which memory with `PROT_EXEC` alone has (8.2); `None` as long as nothing has requested it.
+    ///
+    /// # Concurrency
+    /// Lock-free. Once there is one it stays the same, until [`exit`](MmWriteGuard::exit).
+    #[must_use]
+    pub fn execute_only_key(&self) -> Option<ProtectionKey> {
+        self.state.keys().execute_only()
+    }
+
+    /// Returns which protection keys are allocated: a bit for each, the execute-only key among them.
+    ///
+    /// # Concurrency
+    /// Lock-free.
+    #[must_use]
+    pub fn allocated_keys(&self) -> u16 {
+        self.state.keys().allocated
+    }
+}
+
+impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Says which protection keys are allocated, a bit for each, and which of them is the execute-only key: for an address space that is
+    /// taken over from elsewhere. One that is made or forked here knows it.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{KeyDenial, Limits, Mm, ProtectionKey, RangeMap};
+    /// let mut limits = Limits::default();
+    /// limits.protection_keys = 16;
+    /// let mm: Mm = Mm::with(RangeMap::builder(), limits);
+    /// mm.write().set_protection_keys(0b1011, ProtectionKey::new(3));
+    /// assert_eq!(mm.write().pkey_alloc(KeyDenial::empty())?.number(), 2);
+    /// # Ok::<(), vmaple::PkeyAllocError>(())
+    /// ```
+    pub fn set_protection_keys(&mut self, allocated: u16, execute_only: Option<ProtectionKey>) {
+        let allocated = allocated | execute_only.map_or(0, |key| 1 << key.number());
+        self.mm().state.set_keys(Keys { allocated, execute_only });
     }
 }
 

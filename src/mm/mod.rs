@@ -75,7 +75,6 @@ pub(crate) use guard::WriteLockedVma;
 pub(crate) use stats::Road;
 
 use crate::error::{Interrupted, LimitsError, WaitError};
-use crate::key::ProtectionKey;
 use crate::lock::{MmLock, RawMmLock, Speculation};
 use crate::map::{Builder, RangeMap};
 use crate::sync::{Newest, Shared};
@@ -266,15 +265,6 @@ impl<P, L: RawMmLock> Mm<P, L> {
     #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
     pub(crate) fn start_sequence_at(&self, number: u64) {
         self.map.lock().start_sequence_at(number);
-    }
-
-    /// Returns the execute-only key, which memory with `PROT_EXEC` alone has (8.2); `None` as long as nothing has asked for it.
-    ///
-    /// # Concurrency
-    /// Lock-free. Once there is one it stays the same, until [`exit`](MmWriteGuard::exit).
-    #[must_use]
-    pub fn execute_only_key(&self) -> Option<ProtectionKey> {
-        self.state.keys().execute_only()
     }
 
     /// How many VMAs there are.

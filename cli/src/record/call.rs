@@ -54,10 +54,16 @@ impl Call {
         match number {
             libc::SYS_mmap => Some(Self::Known(mmap(addr, len, third, fourth, descriptor(fifth), sixth))),
             libc::SYS_munmap => known(Operation::Munmap { addr, len }),
-            libc::SYS_mprotect | libc::SYS_pkey_mprotect => {
+            libc::SYS_mprotect => {
                 let (prot, odd) = Prot::from_bits(low(third));
                 perhaps(Operation::Mprotect { addr, len, prot }, odd != 0)
             }
+            libc::SYS_pkey_mprotect => {
+                let (prot, odd) = Prot::from_bits(low(third));
+                perhaps(Operation::PkeyMprotect { addr, len, prot, key: descriptor(fourth) }, odd != 0)
+            }
+            libc::SYS_pkey_alloc => known(Operation::PkeyAlloc { flags: first, rights: second }),
+            libc::SYS_pkey_free => known(Operation::PkeyFree { key: descriptor(first) }),
             libc::SYS_mremap => {
                 let (flags, odd) = RemapFlags::from_bits(low(fourth));
                 // the kernel reads the fifth argument only with these flags
@@ -98,8 +104,9 @@ impl Call {
 }
 
 fn mmap(addr: u64, len: u64, prot: u64, flags: u64, descriptor: i32, offset: u64) -> Known {
-    // what has no word in these is ignored by the kernel, except with `shared_validate`
-    let (prot, _) = Prot::from_bits(low(prot));
+    // what has no word in these is ignored by the kernel, except with `shared_validate`; but it tells `PROT_EXEC` alone from more than that
+    let (prot, more) = Prot::from_bits(low(prot));
+    let prot = if more != 0 && prot == Prot::EXEC { prot.union(Prot::SEM) } else { prot };
     let (flags, odd) = MapFlags::from_bits(low(flags));
     let source = if !flags.contains(MapFlags::ANONYMOUS) {
         Source::Descriptor(descriptor)
@@ -148,10 +155,14 @@ mod tests {
         for (number, arguments, text, source) in [
             (libc::SYS_mmap, [0, 4096, 3, 0x22, minus_one, 0], "mmap 0x0 0x1000 rw private,anonymous anon -", Source::Nothing),
             (libc::SYS_mmap, [0x1000, 10, 5, 0x12, 7, 0x2000], "mmap 0x1000 0xa rx private,fixed anon 0x2000", Source::Descriptor(7)),
+            (libc::SYS_mmap, [0, 1, 0x44, 0x22, 0, 0], "mmap 0x0 0x1 x,sem private,anonymous anon -", Source::Nothing),
             (libc::SYS_mmap, [0, 1, 0, 0x21, 0, 0], "mmap 0x0 0x1 none shared,anonymous anon 0", Source::Layout),
             (libc::SYS_mremap, [0x1000, 1, 2, 1, 0xdead, 0], "mremap 0x1000 0x1 0x2 maymove", Source::Nothing),
             (libc::SYS_mremap, [0x1000, 1, 2, 3, 0x5000, 0], "mremap 0x1000 0x1 0x2 maymove,fixed 0x5000", Source::Nothing),
-            (libc::SYS_pkey_mprotect, [0x1000, 1, 1, 3, 0, 0], "mprotect 0x1000 0x1 r", Source::Nothing),
+            (libc::SYS_pkey_mprotect, [0x1000, 1, 1, 3, 0, 0], "pkey_mprotect 0x1000 0x1 r 3", Source::Nothing),
+            (libc::SYS_pkey_mprotect, [0x1000, 1, 4, minus_one, 0, 0], "pkey_mprotect 0x1000 0x1 x -1", Source::Nothing),
+            (libc::SYS_pkey_alloc, [0, 3, 0, 0, 0, 0], "pkey_alloc 0x0 0x3", Source::Nothing),
+            (libc::SYS_pkey_free, [7, 0, 0, 0, 0, 0], "pkey_free 7", Source::Nothing),
             (libc::SYS_madvise, [0x1000, 1, 10, 0, 0, 0], "madvise 0x1000 0x1 dontfork", Source::Nothing),
         ] {
             assert_eq!(shown(number, arguments), (text.to_owned(), false, source));

@@ -9,7 +9,7 @@ use super::call::{Known, Source};
 use super::layout::{self, Detail};
 use super::objects::{self, Objects};
 use super::space::{PAGE, Reason, Space};
-use crate::trace::{Errno, Extent, MapFlags, Operation, Outcome, Perm, Prot, RemapFlags, Stamp};
+use crate::trace::{Errno, Extent, MapFlags, Operation, Outcome, Perm, Prot, Record, RemapFlags, Stamp};
 
 impl Space {
     /// Writes a call and follows what it did.
@@ -30,7 +30,12 @@ impl Space {
         }
         name_object(&mut operation, source, tid, result, objects);
         let look = match result {
-            Ok(value) => self.apply(&operation, value),
+            Ok(value) => {
+                if let Some(setting) = self.keys.follow(&operation, value) {
+                    self.image.record(&Record::Set(setting));
+                }
+                self.apply(&operation, value)
+            }
             Err(_) => may_leave_traces(&operation),
         };
         self.image.operation(Some(stamp), operation, outcome);
@@ -57,7 +62,7 @@ impl Space {
                     self.coverage.unmap(extent);
                 }
             }
-            Operation::Mprotect { addr, len, prot } => {
+            Operation::Mprotect { addr, len, prot } | Operation::PkeyMprotect { addr, len, prot, .. } => {
                 if prot.contains(Prot::GROWSDOWN) || prot.contains(Prot::GROWSUP) {
                     // it reached to the end of an area, and only the layout tells which
                     return Look::Needed;
@@ -76,7 +81,9 @@ impl Space {
             | Operation::Munlock { .. }
             | Operation::Mseal { .. }
             | Operation::Mlockall { .. }
-            | Operation::Munlockall => {}
+            | Operation::Munlockall
+            | Operation::PkeyAlloc { .. }
+            | Operation::PkeyFree { .. } => {}
         }
         Look::Unneeded
     }
@@ -137,7 +144,7 @@ enum Look {
 /// Whether a call that failed may have changed something before it did.
 fn may_leave_traces(operation: &Operation) -> Look {
     match operation {
-        Operation::Mprotect { .. } | Operation::Munmap { .. } | Operation::Mremap { .. } => Look::Needed,
+        Operation::Mprotect { .. } | Operation::PkeyMprotect { .. } | Operation::Munmap { .. } | Operation::Mremap { .. } => Look::Needed,
         Operation::Mmap { flags, .. } if flags.contains(MapFlags::FIXED) => Look::Needed,
         _ => Look::Unneeded,
     }

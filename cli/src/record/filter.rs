@@ -30,11 +30,13 @@ const ALLOW: u32 = 0x7fff_0000;
 const FOREIGN: u16 = 1;
 
 /// The calls that change a layout, a limit, or the whole address space; `madvise` has a rule of its own.
-const CALLS: [i64; 22] = [
+const CALLS: [i64; 24] = [
     libc::SYS_mmap,
     libc::SYS_munmap,
     libc::SYS_mprotect,
     libc::SYS_pkey_mprotect,
+    libc::SYS_pkey_alloc,
+    libc::SYS_pkey_free,
     libc::SYS_mremap,
     libc::SYS_brk,
     libc::SYS_mlock,

@@ -113,6 +113,7 @@ fn property(area: &mut Seen, name: &[u8], value: &str) {
         b"Anonymous" | b"Swap" if value.split_ascii_whitespace().next().is_some_and(|size| size != "0") => {
             area.flags = area.flags.union(AreaFlags::FAULTED);
         }
+        b"ProtectionKey" => area.flags = area.flags.union(super::keys::flag(value)),
         b"VmFlags" => {
             for flag in value.split_ascii_whitespace() {
                 let known = match flag {
@@ -237,7 +238,7 @@ mod tests {
     #[test]
     fn areas_and_their_flags_are_read() {
         let text = b"00400000-00402000 r-xp 00001000 fe:0a 1234                     /a b\\012c (deleted)\n\
-            Size:                  8 kB\nAnonymous:             4 kB\nVmFlags: rd ex mr mw me sl \n\
+            Size:                  8 kB\nAnonymous:             4 kB\nProtectionKey:        12\nVmFlags: rd ex mr mw me sl \n\
             7ffde17aa000-7ffde17cb000 rw-s 00000000 00:00 0                          [stack]\n\
             Anonymous:             0 kB\nVmFlags: rd wr gd ac lo nr dc de io pf \n\
             7ffde17cc000-7ffde17cd000 ---p 00000000 00:00 0 \n";
@@ -247,7 +248,7 @@ mod tests {
         assert_eq!((areas[0].perm, areas[0].offset), (Perm::READ.union(Perm::EXEC), 0x1000));
         assert_eq!((areas[0].file.major, areas[0].file.minor, areas[0].file.inode), (0xfe, 10, 1234));
         assert_eq!(areas[0].path, b"/a b\nc (deleted)");
-        assert_eq!(areas[0].flags, AreaFlags::FAULTED.union(AreaFlags::SEALED));
+        assert_eq!(areas[0].flags, AreaFlags::FAULTED.union(AreaFlags::SEALED).union(AreaFlags::of_pkey(12)));
         assert_eq!(areas[1].path, b"[stack]");
         assert_eq!(areas[1].flags.to_string(), "growsdown,locked,noreserve,dontcopy,dontexpand,io,pfnmap,account");
         assert_eq!((areas[2].perm, areas[2].path.len()), (Perm::NONE, 0));

@@ -24,6 +24,7 @@ mod ends;
 mod faults;
 mod filter;
 mod image;
+mod keys;
 mod launch;
 mod layout;
 mod lifecycle;

@@ -12,6 +12,7 @@ use vmaple_host::Host;
 use super::coverage::{Coverage, Difference};
 use super::ends::Witness;
 use super::image::Image;
+use super::keys::Keys;
 use super::layout::{self, Detail, Seen};
 use super::objects::Objects;
 use crate::trace::{
@@ -46,6 +47,8 @@ pub(super) struct Space {
     /// The layout when a program was about to be replaced.
     pub(super) last_layout: Option<Vec<Seen>>,
     pub(super) mmap_base: Option<u64>,
+    /// Its protection keys.
+    pub(super) keys: Keys,
     limits: Vec<(Resource, Limit)>,
     /// Areas that grow down: those of the last layout that was read, and what was mapped since.
     pub(super) stacks: Vec<Extent>,
@@ -57,6 +60,7 @@ pub(super) struct Space {
 pub(super) struct Heritage {
     pub(super) mmap_base: Option<u64>,
     pub(super) brk: Option<u64>,
+    pub(super) keys: Option<Keys>,
 }
 
 /// Where an address space comes from whose trace begins.
@@ -90,12 +94,15 @@ impl Space {
         let inherited = if matches!(origin, Origin::Forked(_)) { AreaFlags::INHERITED } else { AreaFlags::EMPTY };
         let heritage = match origin {
             Origin::Forked(heritage) => heritage,
-            Origin::Program => Heritage { mmap_base: mmap_base(&seen), brk: None },
+            Origin::Program => Heritage { mmap_base: mmap_base(&seen), ..Heritage::default() },
             // no file tells the break to the byte; the end of the heap is in the same page
-            Origin::Running => Heritage { mmap_base: mmap_base(&seen), brk: heap_end(&seen).or_else(|| layout::brk_start(tid)) },
+            Origin::Running => {
+                Heritage { mmap_base: mmap_base(&seen), brk: heap_end(&seen).or_else(|| layout::brk_start(tid)), keys: None }
+            }
         };
         let limits = layout::limits(tid).unwrap_or_default();
-        for setting in settings(tid, heritage.mmap_base, &limits) {
+        let keys = heritage.keys.unwrap_or_else(|| Keys::of(&seen));
+        for setting in settings(tid, heritage.mmap_base, &limits).into_iter().chain(keys.settings()) {
             image.record(&Record::Set(setting));
         }
         for area in &seen {
@@ -122,6 +129,7 @@ impl Space {
             waiting: VecDeque::new(),
             last_layout: None,
             mmap_base: heritage.mmap_base,
+            keys,
             limits,
             stacks: seen.iter().filter(|area| area.flags.contains(AreaFlags::GROWSDOWN)).map(|area| area.extent).collect(),
             calls_since_snapshot: 0,

@@ -7,12 +7,14 @@ use anyhow::{Result, bail};
 use std::collections::HashMap;
 
 /// What is known of an area, in one word: the permissions in bits 0 to 3, the flags of [`AreaFlags`] from bit 4, the
-/// marks of `madvise` in bits 20 to 26, the number of the backing in [`Backings`] from bit 32. `LOCKONFAULT` is bit 27.
+/// marks of `madvise` in bits 20 to 26, the protection key in bits 28 to 31, the number of the backing in [`Backings`] from bit 32.
+/// `LOCKONFAULT` is bit 27.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(pub(super) u64);
 
 const FLAGS_AT: u32 = 4;
 const MARKS_AT: u32 = 20;
+const KEY_AT: u32 = 28;
 const BACKING_AT: u32 = 32;
 /// The flags that a word has room for. The others are how pages came, what a driver wants, what is promised, and what `madvise` leaves
 /// behind, which has marks of its own here: the exact check knows them (`exact`).
@@ -21,8 +23,19 @@ const KEPT: u32 = 0x3ff & !AreaFlags::FAULTED.bits() | AreaFlags::LOCKONFAULT.bi
 impl Word {
     /// Packs one.
     pub(super) fn new(perm: Perm, flags: AreaFlags, backing: u32) -> Self {
+        let key = u64::from(flags.pkey()) << KEY_AT;
         let flags = u64::from(flags.bits() & KEPT) << FLAGS_AT;
-        Self(u64::from(perm.bits()) | flags | u64::from(backing) << BACKING_AT)
+        Self(u64::from(perm.bits()) | flags | key | u64::from(backing) << BACKING_AT)
+    }
+
+    /// The protection key.
+    pub(super) fn key(self) -> u8 {
+        (self.0 >> KEY_AT & 15) as u8
+    }
+
+    /// The same with another protection key.
+    pub(super) fn with_key(self, key: u8) -> Self {
+        Self(self.0 & !(15 << KEY_AT) | u64::from(key & 15) << KEY_AT)
     }
 
     /// Read, write, execute, shared.
@@ -157,6 +170,8 @@ mod tests {
         let other = word.with_perm(Perm::WRITE).clear(AreaFlags::LOCKED).set(AreaFlags::SEALED).with_backing(9);
         assert_eq!(other, Word::new(Perm::WRITE, AreaFlags::SEALED, 9));
         assert_eq!(other.with_marks(3, 2).with_marks(3, 0), other);
+        let keyed = Word::new(Perm::WRITE, AreaFlags::SEALED.union(AreaFlags::of_pkey(13)), 9);
+        assert_eq!((keyed.key(), other.with_key(13), keyed.with_key(0)), (13, keyed, other));
     }
 
     // file   0     3     5

@@ -4,7 +4,7 @@ use super::area::Rider;
 use super::model::MmSpace;
 use super::space::{Failure, Refusal};
 use crate::trace::{self, LockAllFlags, LockFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
-use vmaple::{Advice, LayoutError, LockAll, MapRequest, MmapError, MremapFlags, Patience, VmaFlags, VmaSpec};
+use vmaple::{Advice, KeyChange, KeyDenial, LockAll, MapRequest, MmapError, MremapFlags, ProtectionKey, VmaFlags, VmaSpec};
 
 /// What came of it: an address or 0, or how it failed.
 type Done = Result<u64, Failure>;
@@ -18,14 +18,32 @@ macro_rules! done {
 
 /// Does it.
 pub(super) fn apply(space: &mut MmSpace, operation: &Operation) -> Result<Done, Refusal> {
-    let mut writer = space.mm.write();
+    let mut writer = space.writer();
     Ok(match operation {
         Operation::Mmap { addr, len, prot, flags, object, offset } => {
             drop(writer);
             return mmap(space, (*addr, *len), *prot, *flags, object, *offset);
         }
         Operation::Munmap { addr, len } => done!(writer.munmap(*addr, *len)),
-        Operation::Mprotect { addr, len, prot } => done!(writer.mprotect(*addr, *len, flags_of(*prot))),
+        Operation::Mprotect { addr, len, prot } => done!(writer.pkey_mprotect(*addr, *len, flags_of(*prot), key_change_of(*prot, -1))),
+        Operation::PkeyMprotect { addr, len, prot, key } => {
+            done!(writer.pkey_mprotect(*addr, *len, flags_of(*prot), key_change_of(*prot, *key)))
+        }
+        Operation::PkeyAlloc { flags: 0, rights } => {
+            let denial = denial_of(*rights);
+            let told = done!(writer.pkey_alloc(denial));
+            drop(writer);
+            // The calling thread has these rights to it from then on.
+            told.map(|key| {
+                space.rights = space.rights.with(key, denial);
+                key.number().into()
+            })
+        }
+        Operation::PkeyAlloc { .. } => Err(Failure::invalid("no flags are known")),
+        Operation::PkeyFree { key } => match u8::try_from(*key).ok().and_then(ProtectionKey::new) {
+            Some(key) => done!(writer.pkey_free(key)),
+            None => Err(Failure::invalid("there is no such key")),
+        },
         Operation::Mremap { addr, old_len, new_len, flags, new_addr } => {
             done!(writer.mremap(*addr, *old_len, *new_len, remap_flags_of(*flags), new_addr.unwrap_or(0)))
         }
@@ -55,6 +73,17 @@ pub(crate) fn flags_of(prot: Prot) -> VmaFlags {
     .into_iter()
     .filter(|(asked, _)| prot.contains(*asked))
     .fold(VmaFlags::empty(), |flags, (_, flag)| flags | flag)
+}
+
+/// The key that follows from the arguments of `mprotect`, whose key is -1, and `pkey_mprotect`: what asks for more than `PROT_EXEC` that is
+/// no access is not execute-only.
+pub(crate) fn key_change_of(prot: Prot, key: i32) -> KeyChange {
+    if key == -1 && prot.contains(Prot::SEM) { KeyChange::IMPLIED_READABLE } else { KeyChange::of_argument(key) }
+}
+
+/// What `pkey_alloc` is asked to deny.
+pub(crate) fn denial_of(rights: u64) -> KeyDenial {
+    KeyDenial::from_bits_retain(u32::try_from(rights).unwrap_or(u32::MAX))
 }
 
 pub(crate) fn remap_flags_of(flags: RemapFlags) -> MremapFlags {
@@ -109,17 +138,6 @@ fn kind_refused(flags: MapFlags, object: &Object) -> Option<Failure> {
     flags.contains(MapFlags::FIXED_NOREPLACE).then(|| Failure::new(libc::EOPNOTSUPP, "the file knows no such flag"))
 }
 
-/// Whether Linux looks for that only when the kind is known. The number of VMAs it looks at twice: whether there are too many is asked
-/// first, and whether there may be one more when what is there is split.
-fn comes_after_the_kind(error: &MmapError) -> bool {
-    match error {
-        MmapError::Growing => true,
-        MmapError::Layout(LayoutError::TooMany { count, limit }) => count <= limit,
-        MmapError::Layout(error) => matches!(error, LayoutError::Limit(_) | LayoutError::Sealed { .. } | LayoutError::Unsplittable { .. }),
-        _ => false,
-    }
-}
-
 fn mmap(
     space: &mut MmSpace,
     (addr, len): (u64, u64),
@@ -138,7 +156,10 @@ fn mmap(
             return Err(Refusal::Unsupported(word));
         }
     }
-    let request = request_of(space, len, prot, flags, object, offset);
+    // The kind is looked at after the place: what is shared and grows is refused there in any case.
+    let refused = kind_refused(flags, object);
+    let asked = if refused.is_some() { flags.union(MapFlags::SHARED).union(MapFlags::GROWSDOWN) } else { flags };
+    let request = request_of(space, len, prot, asked, object, offset);
     let request = if flags.contains(MapFlags::FIXED_NOREPLACE) {
         request.fixed_no_replace(addr)
     } else if flags.contains(MapFlags::FIXED) {
@@ -146,14 +167,11 @@ fn mmap(
     } else {
         request.near(addr)
     };
-    let mut writer = space.mm.write();
-    let plan = writer.plan_mmap(&request, Patience::Forever);
-    if let Some(refused) = kind_refused(flags, object) {
-        // The kind is looked at after the place.
-        let earlier = plan.outcome().err().filter(|error| !comes_after_the_kind(error));
-        return Ok(Err(earlier.map_or(refused, |error| Failure::new(error.errno(), error))));
-    }
-    Ok(done!(plan.commit()))
+    let mut writer = space.writer();
+    Ok(match (writer.mmap(&request), refused) {
+        (Err(MmapError::Growing), Some(refused)) => Err(refused),
+        (told, _) => done!(told),
+    })
 }
 
 /// What a program asks to be mapped, but for the place.
@@ -188,5 +206,7 @@ pub(crate) fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFl
         }
     };
     let request = MapRequest::of_len(len, spec.with_payload(Rider::default()));
+    // Whatever else is asked for, it is not execute-only memory then.
+    let request = if prot == Prot::EXEC { request } else { request.readable() };
     if flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK) { request.populated() } else { request }
 }

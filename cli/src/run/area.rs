@@ -2,7 +2,7 @@
 
 use crate::trace::{Area, AreaFlags, Extent, Object, Offset, Perm};
 use std::collections::HashMap;
-use vmaple::{AnonOwner, Backing, ObjectId, Payload, Span, Vma, VmaFlags, VmaSpec};
+use vmaple::{AnonOwner, Backing, ObjectId, Payload, ProtectionKey, Span, Vma, VmaFlags, VmaSpec};
 
 /// What the library has no word for: it rides along as the payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Names {
     pub(crate) fn area_of(&self, vma: Vma<'_, Rider>) -> Area {
         let (extent, has) = (extent_of(vma.span()), vma.flags());
         let perm = PERMS.into_iter().filter(|(_, flag)| has.contains(*flag)).fold(Perm::NONE, |perm, (bit, _)| perm.union(bit));
-        let mut flags = vma.payload().0;
+        let mut flags = vma.payload().0.union(AreaFlags::of_pkey(has.pkey().number()));
         for (word, _) in FLAGS.into_iter().filter(|(_, flag)| has.contains(*flag)) {
             flags = flags.union(word);
         }
@@ -126,6 +126,7 @@ fn flags_of(area: &Area) -> VmaFlags {
     let allowed = PERMS.into_iter().filter(|(bit, _)| area.perm.contains(*bit)).map(|(_, flag)| flag);
     let mut flags = said.chain(allowed).fold(VmaFlags::empty(), VmaFlags::union);
     flags |= VmaFlags::MAYREAD | VmaFlags::MAYWRITE | VmaFlags::MAYEXEC;
+    flags = flags.with_pkey(ProtectionKey::new(area.flags.pkey()).unwrap_or_default());
     if area.perm.contains(Perm::SHARED) {
         flags |= VmaFlags::MAYSHARE;
     } else if area.flags.is_promised(area.perm) || area.flags.contains(AreaFlags::ACCOUNT) {

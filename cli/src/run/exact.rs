@@ -31,7 +31,8 @@ impl Exact {
             [(VmaFlags::READ, Perm::READ), (VmaFlags::WRITE, Perm::WRITE), (VmaFlags::EXEC, Perm::EXEC), (VmaFlags::SHARED, Perm::SHARED)];
         let perm = perms.into_iter().filter(|(flag, _)| self.flags.contains(*flag)).fold(Perm::NONE, |perm, (_, bit)| perm.union(bit));
         let words = FLAGS.into_iter().filter(|(_, flag)| self.flags.contains(*flag));
-        let mut flags = words.fold(AreaFlags::EMPTY, |flags, (word, _)| flags.union(word));
+        let key = AreaFlags::of_pkey(self.flags.pkey().number());
+        let mut flags = words.fold(key, |flags, (word, _)| flags.union(word));
         if self.flags.contains(VmaFlags::ACCOUNT) && !flags.is_promised(perm) {
             flags = flags.union(AreaFlags::ACCOUNT);
         }
@@ -49,9 +50,12 @@ impl fmt::Display for Exact {
         let Area { extent, perm, .. } = self.area();
         write!(f, "{:08x}-{:08x} {perm} ", extent.start, extent.end)?;
         let mut between = "";
-        for (name, _) in self.flags.difference(VmaFlags::ACCESS | VmaFlags::SHARED).iter_names() {
+        for (name, _) in self.flags.difference(VmaFlags::ACCESS | VmaFlags::SHARED | VmaFlags::PKEY_MASK).iter_names() {
             write!(f, "{between}{}", name.to_ascii_lowercase())?;
             between = ",";
+        }
+        if self.flags.intersects(VmaFlags::PKEY_MASK) {
+            write!(f, "{between}pkey:{}", self.flags.pkey())?;
         }
         match &self.object {
             Some((object, offset)) => write!(f, " {object} {offset:#x}"),

@@ -3,13 +3,13 @@
 use super::area::{Rider, extent_of};
 use super::space::Answer;
 use crate::trace::{Access, Context, Extent};
-use vmaple::{ExpandError, Fault, FaultContext, Interrupt, Mm, Span, VmaFlags};
+use vmaple::{ExpandError, Fault, FaultContext, Interrupt, KeyRights, Mm, Span, VmaFlags};
 
 /// Handles a fault: the area that serves it.
 ///
 /// Where the area before the address grows up, the machine is one whose handler asks for that first (1.11, 1.13); on every other it is
 /// the helper (1.1 to 1.10) and the road before it (1.14).
-pub(super) fn handle(mm: &Mm<Rider>, addr: u64, access: Access, context: Context) -> Answer {
+pub(super) fn handle(mm: &Mm<Rider>, addr: u64, access: Access, rights: KeyRights, context: Context) -> Answer {
     let killed = Interrupt::new();
     let context = match context {
         Context::User => FaultContext::User(&killed),
@@ -23,11 +23,14 @@ pub(super) fn handle(mm: &Mm<Rider>, addr: u64, access: Access, context: Context
     };
     let told = if has_upward_stack_below(mm, addr) {
         mm.read().expand_stack(addr, context).and_then(|vma| {
-            let denied = Fault::Denied { at: addr, access, vma: vma.span() };
-            if vma.flags().allows(access) { Ok(vma.span()) } else { Err(denied) }
+            let (flags, key) = (vma.flags(), vma.flags().pkey());
+            if !rights.allows(key, access, mm.execute_only_key()) {
+                return Err(Fault::DeniedByKey { at: addr, access, vma: vma.span(), key });
+            }
+            if flags.allows(access) { Ok(vma.span()) } else { Err(Fault::Denied { at: addr, access, vma: vma.span() }) }
         })
     } else {
-        mm.handle_fault(addr, access, context).map(|vma| vma.span())
+        mm.handle_fault(addr, access.with_rights(rights), context).map(|vma| vma.span())
     };
     if told.is_ok() && access == vmaple::Access::Write {
         // What is written in a private mapping is its own from then on.

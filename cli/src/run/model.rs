@@ -7,7 +7,7 @@ use super::settings::{BRK_START, Settings};
 use super::space::{Answer, Failure, Gap, Refusal, Space};
 use super::{apply, fault};
 use crate::trace::{Access, Area, Context, Extent, Object, Operation, Setting, Side, VmCounts};
-use vmaple::{GapQuery, Mm, ObjectId, PAGE_SIZE, RangeMap};
+use vmaple::{GapQuery, KeyRights, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, ProtectionKey, RangeMap};
 use vmaple_host::Host;
 
 /// An address space of the library, with what the library need not know.
@@ -15,6 +15,8 @@ pub(crate) struct MmSpace {
     pub(crate) mm: Mm<Rider>,
     pub(crate) settings: Settings,
     pub(crate) names: Names,
+    /// What the program may do with which protection keys.
+    pub(crate) rights: KeyRights,
     /// What the kernel put beyond the end of the address space: in the layout, and nothing that the rules are asked about.
     beyond: Vec<Area>,
     /// The write sequence from which cycles are counted.
@@ -25,6 +27,13 @@ impl MmSpace {
     /// The library's name for an object of the scenario.
     pub(crate) fn number_of(&mut self, object: &Object) -> ObjectId {
         self.names.number_of(object)
+    }
+
+    /// The write guard, for a system call of the program.
+    pub(crate) fn writer(&self) -> MmWriteGuard<'_, Rider> {
+        let mut writer = self.mm.write();
+        writer.set_key_rights(self.rights);
+        writer
     }
 
     /// Leaves nothing in a range, whatever is there. No write cycle is counted.
@@ -89,7 +98,8 @@ impl Space for MmSpace {
         let settings = Settings::default();
         let mm = Mm::with(RangeMap::builder(), settings.limits()).map_err(senseless)?;
         mm.write().set_heap(BRK_START, BRK_START).map_err(senseless)?;
-        Ok(Self { counted_from: mm.write_sequence(), mm, settings, names: Names::default(), beyond: Vec::new() })
+        let (names, rights) = (Names::default(), KeyRights::ALL);
+        Ok(Self { counted_from: mm.write_sequence(), mm, settings, names, rights, beyond: Vec::new() })
     }
 
     fn set(&mut self, setting: Setting) -> Result<(), Refusal> {
@@ -103,6 +113,14 @@ impl Space for MmSpace {
         if let Setting::BrkStart(start) = setting {
             self.uncounted(|space| space.mm.write().set_heap(start, start)).map_err(senseless)?;
         }
+        self.uncounted(|MmSpace { mm, .. }| {
+            let (allocated, execute_only) = (mm.allocated_keys(), mm.execute_only_key());
+            match setting {
+                Setting::PkeysAllocated(keys) => mm.write().set_protection_keys(keys, execute_only),
+                Setting::PkeyExecuteOnly(key) => mm.write().set_protection_keys(allocated, key.and_then(ProtectionKey::new)),
+                _ => {}
+            }
+        });
         self.settings = settings;
         Ok(())
     }
@@ -127,7 +145,7 @@ impl Space for MmSpace {
     }
 
     fn fault(&mut self, addr: u64, access: Access, context: Context) -> Result<Answer, Refusal> {
-        Ok(fault::handle(&self.mm, addr, access, context))
+        Ok(fault::handle(&self.mm, addr, access, self.rights, context))
     }
 
     fn grow(&mut self, to: Extent) -> Result<Answer, Refusal> {
@@ -190,7 +208,7 @@ impl Space for MmSpace {
             Err(error) => return Ok(Err(Failure::new(error.errno(), error))),
         };
         let (settings, names, beyond) = (self.settings.clone(), self.names.clone(), self.beyond.clone());
-        Ok(Ok(Self { counted_from: child.write_sequence(), mm: child, settings, names, beyond }))
+        Ok(Ok(Self { counted_from: child.write_sequence(), mm: child, settings, names, rights: self.rights, beyond }))
     }
 
     fn verdict(&self) -> Result<(), Failure> {

@@ -272,6 +272,7 @@ fn address_of(operation: &Operation) -> Option<u64> {
         Operation::Mmap { addr, .. }
         | Operation::Munmap { addr, .. }
         | Operation::Mprotect { addr, .. }
+        | Operation::PkeyMprotect { addr, .. }
         | Operation::Mremap { addr, .. }
         | Operation::Brk { addr }
         | Operation::Madvise { addr, .. }
@@ -279,7 +280,7 @@ fn address_of(operation: &Operation) -> Option<u64> {
         | Operation::Mlock2 { addr, .. }
         | Operation::Munlock { addr, .. }
         | Operation::Mseal { addr, .. } => Some(*addr),
-        Operation::Mlockall { .. } | Operation::Munlockall => None,
+        Operation::Mlockall { .. } | Operation::Munlockall | Operation::PkeyAlloc { .. } | Operation::PkeyFree { .. } => None,
     }
 }
 

@@ -87,6 +87,9 @@ impl Settings {
                     Resource::Memlock => limits.locked_bytes = bytes,
                 }
             }
+            Setting::Pkeys(count) => limits.protection_keys = count,
+            // The allocation is the space's own.
+            Setting::PkeysAllocated(_) | Setting::PkeyExecuteOnly(_) => {}
             Setting::Privileged(privilege) => limits.capabilities = capabilities_of(privilege.capabilities()),
             Setting::Capabilities(capabilities) => limits.capabilities = capabilities_of(capabilities),
         }

@@ -123,6 +123,13 @@ pub(super) fn number(text: &str) -> Option<u64> {
     }
 }
 
+/// A decimal number that may be negative.
+pub(super) fn signed(text: &str) -> Option<i32> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let number = number(digits).and_then(|number| i64::try_from(number).ok())?;
+    i32::try_from(sign * number).ok()
+}
+
 /// A range START-END: hexadecimal with or without `0x`, as in /proc/PID/maps.
 fn extent(text: &str) -> Option<Extent> {
     let (start, end) = text.split_once('-')?;

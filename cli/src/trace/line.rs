@@ -2,7 +2,7 @@
 //!
 //! `parse` comes in with the text of a line and with whether it stands in a block; `fields` is called.
 
-use super::fields::{Fields, failure, number};
+use super::fields::{Fields, failure, number, signed};
 use super::{
     Access, Advice, Area, AreaFlags, Capabilities, Context, Expected, ForkOutcome, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object,
     Offset, Operation, Overcommit, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
@@ -27,6 +27,7 @@ const AREA_FLAGS: &str = "`-` or flags of an area like `growsdown,locked`";
 const OBJECT: &str = "`anon`, `shm:NAME`, `file:NAME` or `special:NAME`";
 const OFFSET: &str = "an offset in bytes, or `-`";
 const PROT: &str = "`none`, or letters of `rwx`";
+const KEY: &str = "a protection key, or -1";
 const KEYWORD: &str = "a keyword of the trace format, version 1";
 
 /// Reads one line; none if it is blank or a comment.
@@ -129,6 +130,16 @@ fn operation(keyword: &str, fields: &mut Fields<'_>) -> Result<Option<Operation>
         "mprotect" => {
             Operation::Mprotect { addr: fields.number(ADDR)?, len: fields.number(LEN)?, prot: fields.make(PROT, Prot::from_text)? }
         }
+        "pkey_mprotect" => Operation::PkeyMprotect {
+            addr: fields.number(ADDR)?,
+            len: fields.number(LEN)?,
+            prot: fields.make(PROT, Prot::from_text)?,
+            key: fields.make(KEY, signed)?,
+        },
+        "pkey_alloc" => {
+            Operation::PkeyAlloc { flags: fields.number("the flags of pkey_alloc")?, rights: fields.number("rights to a protection key")? }
+        }
+        "pkey_free" => Operation::PkeyFree { key: fields.make(KEY, signed)? },
         "mremap" => Operation::Mremap {
             addr: fields.number(ADDR)?,
             old_len: fields.number("the old length in bytes")?,
@@ -184,7 +195,8 @@ fn expected(fields: &mut Fields<'_>, place: Place) -> Result<Expected, TraceFaul
 
 fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
     const NAME: &str = "the name of a setting: page, task_size, mmap_min_addr, mmap_base, brk_start, guard_gap, \
-        max_map_count, overcommit, limit.stack, limit.as, limit.data, limit.memlock, privileged or capabilities";
+        max_map_count, overcommit, limit.stack, limit.as, limit.data, limit.memlock, pkeys, pkeys.allocated, pkeys.execute_only, \
+        privileged or capabilities";
     let name = fields.next(NAME)?;
     Ok(match name {
         "page" => Setting::Page(fields.make("the bytes of a page, a power of two", |field| number(field).filter(|n| n.is_power_of_two()))?),
@@ -195,6 +207,17 @@ fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
         "guard_gap" => Setting::GuardGap(fields.number("a number of pages")?),
         "max_map_count" => Setting::MaxMapCount(fields.number("a number of areas")?),
         "overcommit" => Setting::Overcommit(fields.make("0, 1 or 2", |field| number(field).and_then(Overcommit::from_number))?),
+        "pkeys" => {
+            let most = |field| number(field).and_then(|count| u8::try_from(count).ok()).filter(|count| *count <= 16);
+            Setting::Pkeys(fields.make("a number of protection keys, at most 16", most)?)
+        }
+        "pkeys.allocated" => {
+            Setting::PkeysAllocated(fields.make("a bit for each of 16 protection keys", |field| number(field)?.try_into().ok())?)
+        }
+        "pkeys.execute_only" => Setting::PkeyExecuteOnly(fields.make("a protection key below 16, or `none`", |field| match field {
+            "none" => Some(None),
+            key => number(key).and_then(|key| u8::try_from(key).ok()).filter(|key| *key < 16).map(Some),
+        })?),
         "privileged" => Setting::Privileged(fields.make("0 or 1", |field| match number(field)? {
             0 => Some(Privilege::Ordinary),
             1 => Some(Privilege::Privileged),

@@ -37,6 +37,29 @@ pub enum Operation {
         /// What may be done with it from now on.
         prot: Prot,
     },
+    /// `pkey_mprotect`
+    PkeyMprotect {
+        /// Where.
+        addr: u64,
+        /// Bytes.
+        len: u64,
+        /// What may be done with it from now on.
+        prot: Prot,
+        /// The protection key, or -1.
+        key: i32,
+    },
+    /// `pkey_alloc`; its outcome is the key.
+    PkeyAlloc {
+        /// Nothing yet.
+        flags: u64,
+        /// What is denied to the thread: 1 is every access, 2 is writing.
+        rights: u64,
+    },
+    /// `pkey_free`
+    PkeyFree {
+        /// The protection key.
+        key: i32,
+    },
     /// `mremap`
     Mremap {
         /// Where.

@@ -162,6 +162,12 @@ pub enum Setting {
     Overcommit(Overcommit),
     /// A limit of the process.
     Limit(Resource, Limit),
+    /// How many protection keys the machine has.
+    Pkeys(u8),
+    /// Which of them are allocated: a bit for each, key 0 among them.
+    PkeysAllocated(u16),
+    /// Which of them is the execute-only key, if any.
+    PkeyExecuteOnly(Option<u8>),
     /// Whether callers may do all that the capabilities of a trace allow, or nothing of it.
     Privileged(Privilege),
     /// Which of it they may do.

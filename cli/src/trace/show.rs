@@ -121,6 +121,10 @@ impl Display for Setting {
             Self::Limit(Resource::As, limit) => write!(f, "limit.as {limit}"),
             Self::Limit(Resource::Data, limit) => write!(f, "limit.data {limit}"),
             Self::Limit(Resource::Memlock, limit) => write!(f, "limit.memlock {limit}"),
+            Self::Pkeys(count) => write!(f, "pkeys {count}"),
+            Self::PkeysAllocated(keys) => write!(f, "pkeys.allocated {keys:#x}"),
+            Self::PkeyExecuteOnly(Some(key)) => write!(f, "pkeys.execute_only {key}"),
+            Self::PkeyExecuteOnly(None) => f.write_str("pkeys.execute_only none"),
             Self::Privileged(Privilege::Ordinary) => f.write_str("privileged 0"),
             Self::Privileged(Privilege::Privileged) => f.write_str("privileged 1"),
             Self::Capabilities(capabilities) => write!(f, "capabilities {capabilities}"),
@@ -163,6 +167,9 @@ impl Display for Operation {
             }
             Self::Munmap { addr, len } => write!(f, "munmap {addr:#x} {len:#x}"),
             Self::Mprotect { addr, len, prot } => write!(f, "mprotect {addr:#x} {len:#x} {prot}"),
+            Self::PkeyMprotect { addr, len, prot, key } => write!(f, "pkey_mprotect {addr:#x} {len:#x} {prot} {key}"),
+            Self::PkeyAlloc { flags, rights } => write!(f, "pkey_alloc {flags:#x} {rights:#x}"),
+            Self::PkeyFree { key } => write!(f, "pkey_free {key}"),
             Self::Mremap { addr, old_len, new_len, flags, new_addr } => {
                 write!(f, "mremap {addr:#x} {old_len:#x} {new_len:#x} {flags}")?;
                 new_addr.map_or(Ok(()), |new_addr| write!(f, " {new_addr:#x}"))
@@ -198,6 +205,8 @@ impl Display for Record {
         match self {
             Self::Set(setting) => write!(f, "set {setting}"),
             Self::Area(area) => write!(f, "area {area}"),
+            // a number, and no address
+            Self::Operation(operation @ Operation::PkeyAlloc { .. }, Outcome::Value(key)) => write!(f, "{operation} = {key}"),
             Self::Operation(operation, outcome) => write!(f, "{operation} = {outcome}"),
             Self::Fork(outcome) => write!(f, "fork = {outcome}"),
             Self::As(name) => write!(f, "as {name}"),

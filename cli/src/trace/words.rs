@@ -394,9 +394,58 @@ word_set! {
         LOCKONFAULT = 0x80_0000, "lockonfault";
     }
 }
-comma_list!(AreaFlags: u32);
+
+/// A protection key in the text of an area's flags.
+const PKEY: &str = "pkey:";
 
 impl AreaFlags {
+    /// The bits that hold the number of a protection key.
+    const PKEY_SHIFT: u32 = 28;
+    /// Its protection key.
+    pub const PKEY: Self = Self(0xf << Self::PKEY_SHIFT);
+
+    /// The set of these bits, and the bits that have no word.
+    #[must_use]
+    pub fn from_bits(bits: u32) -> (Self, u32) {
+        let known = Self::WORDS.iter().fold(Self::PKEY.0, |known, (bit, _)| known | bit);
+        (Self(bits & known), bits & !known)
+    }
+
+    /// The flags of an area that has this protection key, below 16, and no other flag.
+    #[must_use]
+    pub const fn of_pkey(key: u8) -> Self {
+        Self((key as u32) << Self::PKEY_SHIFT)
+    }
+
+    /// The number of its protection key.
+    #[must_use]
+    pub const fn pkey(self) -> u8 {
+        (self.0 >> Self::PKEY_SHIFT) as u8
+    }
+
+    /// Reads `-` or a comma list; each word at most once, and a protection key that is not 0.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        if text == "-" {
+            return Some(Self::EMPTY);
+        }
+        let mut set = Self::EMPTY;
+        for word in text.split(',') {
+            let (bits, field) = match word.strip_prefix(PKEY) {
+                Some(key) => {
+                    let is_canonical = !key.starts_with(['0', '+']);
+                    let key = key.parse().ok().filter(|key| *key < 16_u8 && is_canonical)?;
+                    (Self::of_pkey(key).0, Self::PKEY.0)
+                }
+                None => Self::WORDS.iter().find(|(_, known)| *known == word).map(|&(bit, _)| (bit, bit))?,
+            };
+            if set.0 & field != 0 {
+                return None;
+            }
+            set.0 |= bits;
+        }
+        Some(set)
+    }
+
     /// What is in `self` and not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
@@ -413,5 +462,13 @@ impl AreaFlags {
     #[must_use]
     pub const fn is_promised(self, perm: Perm) -> bool {
         perm.contains(Perm::WRITE) && !perm.contains(Perm::SHARED) && self.0 & (Self::NORESERVE.0 | Self::HUGETLB.0) == 0
+    }
+}
+
+impl fmt::Display for AreaFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = Self::WORDS.iter().filter(|(bit, _)| self.0 & bit != 0).map(|(_, word)| *word);
+        let key = (self.pkey() != 0).then(|| format!("{PKEY}{}", self.pkey()));
+        write_list(f, words.chain(key.as_deref()))
     }
 }

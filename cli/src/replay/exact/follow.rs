@@ -2,11 +2,11 @@
 //! it in the kernel. A mapping goes where the recording says; where the library would have put it is told apart. `exact` comes in.
 
 use super::super::history::huge_page;
-use crate::run::apply::{advice_of, flags_of, lock_all_of, remap_flags_of, request_of};
+use crate::run::apply::{advice_of, denial_of, flags_of, key_change_of, lock_all_of, remap_flags_of, request_of};
 use crate::run::model::MmSpace;
 use crate::run::space::Failure;
-use crate::trace::{LockFlags, MapFlags, Object, Operation, Outcome};
-use vmaple::{MremapFlags, PAGE_SIZE, Patience};
+use crate::trace::{LockFlags, MapFlags, Object, Operation, Outcome, Prot};
+use vmaple::{MremapFlags, PAGE_SIZE, Patience, ProtectionKey};
 
 /// What the library would have come to: an address, 0, or how it fails.
 type Told = Result<u64, Failure>;
@@ -31,18 +31,25 @@ pub(super) enum Followed {
     Differs { expected: String, found: String, at: Option<u64> },
 }
 
-/// Plans an operation, and does it if it comes to what is recorded; tells what it comes to.
-macro_rules! follow {
-    ($recorded:expr, $writer:expr, $operation:ident($($argument:expr),*)) => {{
-        #[allow(unused_mut, reason = "a guard that is lent needs none")]
-        let mut writer = $writer;
-        let plan = writer.$operation($($argument,)* Patience::Forever);
+/// Carries a plan out if it comes to what is recorded; tells what it comes to.
+macro_rules! settle {
+    ($recorded:expr, $plan:expr) => {{
+        let plan = $plan;
         let own: Told = plan.outcome().map_err(|error| Failure::new(error.errno(), error));
         if is_alike($recorded, &own) {
             // what it tells is what the plan told
             _ = plan.commit();
         }
         own
+    }};
+}
+
+/// Plans an operation, and does it if it comes to what is recorded; tells what it comes to.
+macro_rules! follow {
+    ($recorded:expr, $writer:expr, $operation:ident($($argument:expr),*)) => {{
+        #[allow(unused_mut, reason = "a guard that is lent needs none")]
+        let mut writer = $writer;
+        settle!($recorded, writer.$operation($($argument,)* Patience::Forever))
     }};
 }
 
@@ -69,26 +76,27 @@ pub(super) fn follow(space: &mut MmSpace, operation: &Operation, recorded: Outco
         }
         Operation::Mremap { addr, .. } => (mremap(space, operation, recorded, &mut place), Some(*addr)),
         Operation::Brk { addr } => (brk(space, *addr, recorded, heap_known), Some(*addr)),
-        Operation::Munmap { addr, len } => (follow!(recorded, space.mm.write(), plan_munmap(*addr, *len)), Some(*addr)),
-        Operation::Mprotect { addr, len, prot } => {
-            (follow!(recorded, space.mm.write(), plan_mprotect(*addr, *len, flags_of(*prot))), Some(*addr))
-        }
+        Operation::Munmap { addr, len } => (follow!(recorded, space.writer(), plan_munmap(*addr, *len)), Some(*addr)),
+        Operation::Mprotect { addr, len, prot } => (protect(space, recorded, (*addr, *len), *prot, -1), Some(*addr)),
+        Operation::PkeyMprotect { addr, len, prot, key } => (protect(space, recorded, (*addr, *len), *prot, *key), Some(*addr)),
+        Operation::PkeyAlloc { flags, rights } => (pkey_alloc(space, recorded, *flags, *rights), None),
+        Operation::PkeyFree { key } => (pkey_free(space, recorded, *key), None),
         Operation::Madvise { addr, len, advice } => match advice_of(*advice) {
-            Ok(advice) => (follow!(recorded, space.mm.write(), plan_madvise(*addr, *len, advice)), Some(*addr)),
+            Ok(advice) => (follow!(recorded, space.writer(), plan_madvise(*addr, *len, advice)), Some(*addr)),
             Err(_) => return Followed::Unsupported,
         },
-        Operation::Mlock { addr, len } => (follow!(recorded, space.mm.write(), plan_mlock(*addr, *len)), Some(*addr)),
+        Operation::Mlock { addr, len } => (follow!(recorded, space.writer(), plan_mlock(*addr, *len)), Some(*addr)),
         Operation::Mlock2 { addr, len, flags } if flags.contains(LockFlags::ONFAULT) => {
-            (follow!(recorded, space.mm.write(), plan_mlock_on_fault(*addr, *len)), Some(*addr))
+            (follow!(recorded, space.writer(), plan_mlock_on_fault(*addr, *len)), Some(*addr))
         }
-        Operation::Mlock2 { addr, len, .. } => (follow!(recorded, space.mm.write(), plan_mlock(*addr, *len)), Some(*addr)),
-        Operation::Munlock { addr, len } => (follow!(recorded, space.mm.write(), plan_munlock(*addr, *len)), Some(*addr)),
-        Operation::Mseal { addr, len } => (follow!(recorded, space.mm.write(), plan_mseal(*addr, *len)), Some(*addr)),
+        Operation::Mlock2 { addr, len, .. } => (follow!(recorded, space.writer(), plan_mlock(*addr, *len)), Some(*addr)),
+        Operation::Munlock { addr, len } => (follow!(recorded, space.writer(), plan_munlock(*addr, *len)), Some(*addr)),
+        Operation::Mseal { addr, len } => (follow!(recorded, space.writer(), plan_mseal(*addr, *len)), Some(*addr)),
         Operation::Mlockall { flags } => match lock_all_of(*flags) {
-            Some(what) => (follow!(recorded, space.mm.write(), plan_mlockall(what)), None),
+            Some(what) => (follow!(recorded, space.writer(), plan_mlockall(what)), None),
             None => return Followed::Unsupported,
         },
-        Operation::Munlockall => (follow!(recorded, space.mm.write(), plan_munlockall()), None),
+        Operation::Munlockall => (follow!(recorded, space.writer(), plan_munlockall()), None),
     };
     match recorded {
         Outcome::Unchecked => Followed::Unchecked,
@@ -123,7 +131,7 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
     let page = if flags.contains(MapFlags::HUGETLB) { huge_page(*flags) } else { PAGE_SIZE };
     let len = len.checked_next_multiple_of(page).unwrap_or(*len);
     let request = request_of(space, len, *prot, *flags, object, *offset);
-    let mut writer = space.mm.write();
+    let mut writer = space.writer();
     if flags.contains(MapFlags::FIXED_NOREPLACE) {
         return follow!(recorded, &mut writer, plan_mmap(&request.fixed_no_replace(*addr)));
     }
@@ -137,12 +145,31 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
     told
 }
 
+fn protect(space: &MmSpace, recorded: Outcome, (addr, len): (u64, u64), prot: Prot, key: i32) -> Told {
+    let (access, key) = (flags_of(prot), key_change_of(prot, key));
+    follow!(recorded, space.writer(), plan_pkey_mprotect(addr, len, access, key))
+}
+
+fn pkey_alloc(space: &MmSpace, recorded: Outcome, flags: u64, rights: u64) -> Told {
+    if flags != 0 {
+        return Err(Failure::invalid("no flags are known"));
+    }
+    let mut writer = space.writer();
+    settle!(recorded, writer.plan_pkey_alloc(denial_of(rights)))
+}
+
+fn pkey_free(space: &MmSpace, recorded: Outcome, key: i32) -> Told {
+    let Some(key) = u8::try_from(key).ok().and_then(ProtectionKey::new) else { return Err(Failure::invalid("there is no such key")) };
+    let mut writer = space.writer();
+    settle!(recorded, writer.plan_pkey_free(key))
+}
+
 fn mremap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &mut Option<Place>) -> Told {
     let &Operation::Mremap { addr, old_len, new_len, flags, new_addr } = operation else {
         return Err(Failure::invalid("no remapping"));
     };
     let flags = remap_flags_of(flags);
-    let mut writer = space.mm.write();
+    let mut writer = space.writer();
     let to = new_addr.unwrap_or(0);
     let own = follow!(recorded, &mut writer, plan_mremap(addr, old_len, new_len, flags, to));
     let Outcome::Value(at) = recorded else { return own };
@@ -161,7 +188,7 @@ fn mremap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: 
 
 /// The break as it is afterwards, also where it could not be moved.
 fn brk(space: &mut MmSpace, addr: u64, recorded: Outcome, heap_known: &mut bool) -> Told {
-    let mut writer = space.mm.write();
+    let mut writer = space.writer();
     let before = writer.mm().brk();
     if let Outcome::Value(brk) = recorded
         && !std::mem::replace(heap_known, true)

@@ -5,6 +5,7 @@
 use super::super::coverage::{Area, Coverage, Edit, Extent};
 use super::super::question::{Difference, Subject, ask};
 use super::super::word::{Backings, Word};
+use super::keys::Keys;
 use super::{Check, Fault, History, Question, Space, Step, Tally, limits};
 use crate::trace::{
     Access, AreaFlags, Found, Line, LockFlags, Name, Object, Operation, Outcome, Overcommit, Reader, Record, Setting, TraceError,
@@ -25,6 +26,7 @@ pub(super) struct State {
     pub(super) heap: Option<u64>,
     /// What every new area gets beside its own flags: `mlockall` of what will be mapped.
     pub(super) default_flags: AreaFlags,
+    pub(super) keys: Keys,
 }
 
 /// The settings of an address space that change where something is mapped.
@@ -155,7 +157,16 @@ impl Builder {
         match *operation {
             Operation::Mmap { addr, len, prot, flags, ref object, offset } => self.mmap(addr, len, prot, flags, object, offset, outcome),
             Operation::Munmap { addr, len } => self.munmap(addr, len, outcome),
-            Operation::Mprotect { addr, len, prot } => self.mprotect(addr, len, prot, outcome),
+            Operation::Mprotect { addr, len, prot } => self.mprotect(addr, len, prot, -1, outcome),
+            Operation::PkeyMprotect { addr, len, prot, key } => self.mprotect(addr, len, prot, key, outcome),
+            Operation::PkeyAlloc { .. } => {
+                self.pkey_alloc(outcome);
+                Ok(())
+            }
+            Operation::PkeyFree { key } => {
+                self.pkey_free(key, outcome);
+                Ok(())
+            }
             Operation::Mremap { addr, old_len, new_len, flags, new_addr } => self.mremap(addr, old_len, new_len, flags, new_addr, outcome),
             Operation::Brk { addr: _ } => self.brk(outcome),
             Operation::Madvise { addr, len, advice } => self.madvise(addr, len, advice, outcome),
@@ -184,6 +195,7 @@ impl Builder {
             Setting::Page(bytes) => settings.page = bytes,
             Setting::BrkStart(address) => settings.brk_start = address,
             Setting::Overcommit(mode) => settings.overcommit = mode,
+            Setting::Pkeys(_) | Setting::PkeysAllocated(_) | Setting::PkeyExecuteOnly(_) => self.keys().set(setting),
             // these choose places and refuse calls: the recording says what was chosen and what was refused
             Setting::TaskSize(_)
             | Setting::MmapMinAddr(_)
@@ -371,6 +383,9 @@ fn word_of(operation: &Operation) -> &'static str {
         Operation::Mmap { .. } => "mmap",
         Operation::Munmap { .. } => "munmap",
         Operation::Mprotect { .. } => "mprotect",
+        Operation::PkeyMprotect { .. } => "pkey_mprotect",
+        Operation::PkeyAlloc { .. } => "pkey_alloc",
+        Operation::PkeyFree { .. } => "pkey_free",
         Operation::Mremap { .. } => "mremap",
         Operation::Brk { .. } => "brk",
         Operation::Madvise { .. } => "madvise",

@@ -43,6 +43,7 @@ impl Builder {
         };
         let backing = self.history.backings.number(object, start, offset)?;
         let word = Word::new(perm(prot, flags), self.states[self.current].default_flags, backing);
+        let word = word.with_key(self.keys().of_new(prot));
         let word = if flags.contains(MapFlags::GROWSDOWN) { word.set(AreaFlags::GROWSDOWN) } else { word };
         let word = if flags.contains(MapFlags::LOCKED) { word.set(AreaFlags::LOCKED) } else { word };
         let is_unpromised = flags.contains(MapFlags::NORESERVE)

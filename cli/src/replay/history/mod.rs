@@ -9,6 +9,7 @@
 mod block;
 mod brk;
 mod builder;
+mod keys;
 mod mapping;
 mod marks;
 mod protect;

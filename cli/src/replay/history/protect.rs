@@ -18,7 +18,8 @@ pub(super) fn letters(prot: Prot) -> Perm {
 }
 
 impl Builder {
-    pub(super) fn mprotect(&mut self, addr: u64, len: u64, prot: Prot, outcome: Outcome) -> Result<()> {
+    /// `mprotect`, whose key is -1, and `pkey_mprotect`.
+    pub(super) fn mprotect(&mut self, addr: u64, len: u64, prot: Prot, key: i32, outcome: Outcome) -> Result<()> {
         let extent = match outcome {
             Outcome::Failed(_) => self.extent(addr, len).unwrap_or_default(),
             Outcome::Value(_) | Outcome::Unchecked => self.extent(addr, len)?,
@@ -39,7 +40,13 @@ impl Builder {
             Outcome::Failed(errno) => self.reached(extent, prot, errno.name()),
         };
         match reached {
-            Some(reached) => self.rewrite(reached, |word| with_letters(word, prot)),
+            Some(reached) => {
+                let rekey = self.rekey(prot, key);
+                self.rewrite(reached, |word| {
+                    let was_exec_alone = word.perm().bits() & 7 == Perm::EXEC.bits();
+                    with_letters(word, prot).with_key(rekey(was_exec_alone, word.key()))
+                })
+            }
             None => Ok(()),
         }
     }

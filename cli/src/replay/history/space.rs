@@ -54,7 +54,7 @@ impl Builder {
         self.counted("fork")?;
         let ForkOutcome::Child(name) = outcome else { return Ok(()) };
         let parent = &self.states[self.current];
-        let mut child = State { settings: parent.settings, brk: parent.brk, ..State::default() };
+        let mut child = State { settings: parent.settings, brk: parent.brk, keys: parent.keys, ..State::default() };
         for area in parent.coverage.areas().filter(|area| !area.word.has(AreaFlags::DONTCOPY)) {
             child.coverage.apply(&Edit::Insert(Area { word: area.word.clear(LOCKED_MASK), ..area }));
         }

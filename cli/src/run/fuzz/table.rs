@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What can come of each operation here, beside success: a run that is long enough has all of it, and what it has not is shown as a 0.
-const REFUSALS: [(&str, &[&str]); 14] = [
+const REFUSALS: [(&str, &[&str]); 17] = [
     ("brk", &["break kept"]),
     ("fault r", &["no access"]),
     ("fault w", &["no access"]),
@@ -16,6 +16,9 @@ const REFUSALS: [(&str, &[&str]); 14] = [
     ("mlockall", &["EINVAL", "ENOMEM", "EPERM"]),
     ("mmap", &["EAGAIN", "EEXIST", "EINVAL", "ENOMEM", "EOPNOTSUPP", "EOVERFLOW", "EPERM"]),
     ("mprotect", &["EINVAL", "ENOMEM", "EPERM"]),
+    ("pkey_alloc", &["EINVAL", "ENOSPC"]),
+    ("pkey_free", &["EINVAL"]),
+    ("pkey_mprotect", &["EINVAL", "ENOMEM", "EPERM"]),
     ("mremap", &["EAGAIN", "EFAULT", "EINVAL", "ENOMEM", "EPERM"]),
     ("mseal", &["EINVAL", "ENOMEM"]),
     ("munlock", &["EINVAL", "ENOMEM"]),
@@ -63,6 +66,9 @@ fn name(step: &Step) -> &'static str {
             Operation::Mmap { .. } => "mmap",
             Operation::Munmap { .. } => "munmap",
             Operation::Mprotect { .. } => "mprotect",
+            Operation::PkeyMprotect { .. } => "pkey_mprotect",
+            Operation::PkeyAlloc { .. } => "pkey_alloc",
+            Operation::PkeyFree { .. } => "pkey_free",
             Operation::Mremap { .. } => "mremap",
             Operation::Brk { .. } => "brk",
             Operation::Madvise { .. } => "madvise",

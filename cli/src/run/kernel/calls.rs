@@ -17,6 +17,7 @@ impl KernelSpace {
                 if flags.contains(MapFlags::FIXED) || flags.contains(MapFlags::FIXED_NOREPLACE) {
                     self.keep_out(addr, len)?;
                 }
+                self.keep_key_zero(prot)?;
                 let file = match object {
                     Object::Anon => u64::MAX,
                     Object::Special(_) => return Err(Refusal::Host("the kernel alone maps what is special".to_owned())),
@@ -47,8 +48,16 @@ impl KernelSpace {
             }
             Operation::Mprotect { addr, len, prot } => {
                 self.keep_out(addr, len)?;
+                self.keep_key_zero(prot)?;
                 self.call(libc::SYS_mprotect, [addr, len, u64::from(prot.bits()), 0, 0, 0])
             }
+            Operation::PkeyMprotect { addr, len, prot, key } => {
+                self.keep_out(addr, len)?;
+                self.keep_key_zero(prot)?;
+                self.pkey_mprotect(addr, len, prot, key)
+            }
+            Operation::PkeyAlloc { flags, rights } => self.pkey_alloc(flags, rights),
+            Operation::PkeyFree { key } => self.pkey_free(key),
             Operation::Mremap { addr, old_len, new_len, flags, new_addr } => {
                 self.keep_out(addr, old_len)?;
                 let to = new_addr.unwrap_or(0);

@@ -7,6 +7,7 @@
 
 mod calls;
 mod crowd;
+mod keys;
 mod place;
 mod proc;
 mod release;
@@ -47,6 +48,7 @@ pub(super) struct KernelSpace {
     /// What it counts there.
     base: VmCounts,
     bounds: Bounds,
+    keys: keys::Keys,
     /// The worker's file for each object, and the object of each inode.
     objects: HashMap<Object, u64>,
     inodes: Rc<RefCell<HashMap<u64, Object>>>,
@@ -166,6 +168,7 @@ impl Space for KernelSpace {
             crowd: None,
             base: VmCounts::default(),
             bounds: Bounds::default(),
+            keys: keys::Keys::default(),
             objects: HashMap::new(),
             inodes: Rc::default(),
             page: 0,
@@ -256,10 +259,10 @@ impl Space for KernelSpace {
             return Err(Refusal::Host("more processes than lines to them".to_owned()));
         };
         let files = ProcFiles::open(worker.pid()).map_err(|error| lost(&error))?;
-        let Self { end, ref outside, ref filled, crowd, base, ref bounds, ref objects, ref inodes, page, page_at, .. } = *self;
-        let (outside, filled, bounds) = (outside.clone(), filled.clone(), bounds.clone());
+        let Self { end, ref outside, ref filled, crowd, base, ref bounds, ref keys, ref objects, ref inodes, page, page_at, .. } = *self;
+        let (outside, filled, bounds, keys) = (outside.clone(), filled.clone(), bounds.clone(), keys.clone());
         let (objects, inodes) = (objects.clone(), Rc::clone(inodes));
-        Ok(Ok(Self { worker, files, end, outside, filled, crowd, base, bounds, objects, inodes, page, page_at }))
+        Ok(Ok(Self { worker, files, end, outside, filled, crowd, base, bounds, keys, objects, inodes, page, page_at }))
     }
 
     fn verdict(&self) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use super::super::space::Refusal;
 use super::KernelSpace;
-use crate::trace::{Access, Area, AreaFlags, Capabilities, Object, Offset, Perm};
+use crate::trace::{Access, Area, AreaFlags, Capabilities, Object, Offset, Perm, Prot};
 use vmaple_host::Need;
 
 /// What no system call gives an area.
@@ -60,6 +60,8 @@ impl KernelSpace {
             (true, libc::MAP_FIXED_NOREPLACE),
         ];
         let kind = kinds.into_iter().filter(|(is_so, _)| *is_so).fold(0, |kind, (_, bit)| kind | bit.cast_unsigned());
+        // More than `PROT_EXEC` alone, so that it gets no key but the one that it is to have.
+        let prot = if prot == libc::PROT_EXEC.cast_unsigned() { prot | Prot::SEM.bits() } else { prot };
         let is_faulted = flags.contains(AreaFlags::FAULTED);
         let first_prot = if is_faulted { prot | libc::PROT_WRITE.cast_unsigned() } else { prot };
         self.arrange("the area", libc::SYS_mmap, [start, len, u64::from(first_prot), u64::from(kind), file, offset])?;
@@ -68,6 +70,9 @@ impl KernelSpace {
         }
         if first_prot != prot {
             self.arrange("mprotect", libc::SYS_mprotect, [start, len, u64::from(prot), 0, 0, 0])?;
+        }
+        if flags.pkey() != 0 {
+            self.place_key(extent, perm, flags, prot & !Prot::SEM.bits())?;
         }
         if flags.contains(AreaFlags::DONTCOPY) {
             self.arrange("madvise", libc::SYS_madvise, [start, len, libc::MADV_DONTFORK.cast_unsigned().into(), 0, 0, 0])?;

@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use vmaple::{PAGE_SIZE, VmaFlags};
+use vmaple::{PAGE_SIZE, ProtectionKey, VmaFlags};
 
 /// The files of one process.
 #[derive(Debug)]
@@ -76,7 +76,11 @@ impl ProcFiles {
             if let Some(words) = line.strip_prefix("VmFlags:") {
                 let known = |word: &str| WORDS.iter().find(|(known, _)| *known == word).map(|(_, flag)| *flag);
                 if let Some(last) = vmas.last_mut() {
-                    last.flags = words.split_ascii_whitespace().filter_map(known).fold(VmaFlags::empty(), VmaFlags::union);
+                    last.flags = words.split_ascii_whitespace().filter_map(known).fold(last.flags, VmaFlags::union);
+                }
+            } else if let Some(key) = line.strip_prefix("ProtectionKey:") {
+                if let Some((last, key)) = vmas.last_mut().zip(key.trim().parse().ok().and_then(ProtectionKey::new)) {
+                    last.flags = last.flags.with_pkey(key);
                 }
             } else if !line.as_bytes().first().is_some_and(u8::is_ascii_uppercase)
                 && let Some(seen) = head(line)

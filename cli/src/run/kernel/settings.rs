@@ -2,7 +2,7 @@
 //! begin. What is one for the whole system is refused, unless it is so already; but see `crowd`. `kernel` comes in.
 
 use super::super::space::{Refusal, Space as _};
-use super::{KernelSpace, lost};
+use super::KernelSpace;
 use crate::trace::{self, Capabilities, Extent, Limit, Overcommit, Setting, VmCounts};
 use nix::unistd::Pid;
 use rustix::process::Resource;
@@ -124,6 +124,10 @@ impl KernelSpace {
             Setting::Overcommit(Overcommit::Never) => Err(Refusal::Lacks("vm.overcommit_memory 2".to_owned())),
             Setting::Overcommit(_) => Err(Refusal::Lacks(Need::Overcommit.to_string())),
             Setting::MaxMapCount(count) => self.leave_room_for(count),
+            Setting::Pkeys(count) => self.set_keys(count),
+            Setting::PkeysAllocated(_) | Setting::PkeyExecuteOnly(_) => {
+                Err(Refusal::Host("a process allocates its protection keys itself".to_owned()))
+            }
             Setting::MmapBase(base) => self.fill_from(base),
             Setting::BrkStart(start) => self.move_heap(start),
             Setting::Limit(resource, limit) => {
@@ -199,15 +203,6 @@ impl KernelSpace {
             return Err(Refusal::Host("the heap is not where it was moved to".to_owned()));
         }
         self.bounds.brk_start = Some(start);
-        Ok(())
-    }
-
-    /// Where `VMAPLE_WITHOUT` hides protection keys, takes them all: memory for execution alone then gets none, as on a machine without.
-    pub(super) fn hide_keys(&self) -> Result<(), Refusal> {
-        let (real, shown) = (Host::as_it_is().protection_keys, Host::probe().protection_keys);
-        if shown == 0 && real > 0 {
-            self.worker.call_each(libc::SYS_pkey_alloc, [0; 3], 0, u64::from(real)).map_err(|error| lost(&error))?;
-        }
         Ok(())
     }
 

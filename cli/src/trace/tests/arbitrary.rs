@@ -162,7 +162,7 @@ fn record(g: &mut Gen) -> Record {
 
 fn operation(g: &mut Gen) -> Operation {
     let (addr, len) = (number(g), number(g));
-    match u8::arbitrary(g) % 11 {
+    match u8::arbitrary(g) % 14 {
         0 => Operation::Mmap {
             addr,
             len,
@@ -191,13 +191,16 @@ fn operation(g: &mut Gen) -> Operation {
         8 => Operation::Mseal { addr, len },
         9 => Operation::Mlockall { flags: LockAllFlags::from_bits(u32::arbitrary(g)).0 },
         10 => Operation::Mlock2 { addr, len, flags: LockFlags::from_bits(u32::arbitrary(g)).0 },
+        11 => Operation::PkeyMprotect { addr, len, prot: prot(g), key: i32::arbitrary(g) },
+        12 => Operation::PkeyAlloc { flags: number(g), rights: number(g) },
+        13 => Operation::PkeyFree { key: i32::arbitrary(g) },
         _ => Operation::Munlockall,
     }
 }
 
 fn setting(g: &mut Gen) -> Setting {
     let value = number(g);
-    match u8::arbitrary(g) % 11 {
+    match u8::arbitrary(g) % 14 {
         0 => Setting::Page(1 << (value % 64)),
         1 => Setting::TaskSize(value),
         2 => Setting::MmapMinAddr(value),
@@ -207,6 +210,9 @@ fn setting(g: &mut Gen) -> Setting {
         6 => Setting::MaxMapCount(value),
         7 => Setting::Privileged(if bool::arbitrary(g) { Privilege::Privileged } else { Privilege::Ordinary }),
         9 => Setting::Overcommit(Overcommit::from_number(value % 3).unwrap_or_default()),
+        10 => Setting::Pkeys(u8::arbitrary(g) % 17),
+        11 => Setting::PkeysAllocated(u16::arbitrary(g)),
+        12 => Setting::PkeyExecuteOnly(maybe(g, |g| u8::arbitrary(g) % 16)),
         8 => Setting::Capabilities(Capabilities::from_bits(u64::arbitrary(g)).0),
         _ => {
             let resource = [Resource::Stack, Resource::As, Resource::Data, Resource::Memlock];
