@@ -1,7 +1,8 @@
 //! The errors of the operations on a layout: one enum an operation, each with Linux's errno for it.
 
+use super::errno::{self, EACCES, EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM, EOVERFLOW, EPERM};
 use super::fault::Limit;
-use super::{ResourceError, WaitError, errno};
+use super::{ResourceError, WaitError};
 use crate::addr::{Access, Span};
 use core::fmt;
 
@@ -98,7 +99,7 @@ impl From<ResourceError> for LayoutError {
 /// One operation's enum: its own ways to fail with the errno and the message of each, and those of any.
 macro_rules! operation_error {
     ($(#[$about:meta])* $name:ident {
-        $($(#[$doc:meta])* $variant:ident $({ $($(#[$field_doc:meta])* $field:ident: $of:ty,)+ })? => $errno:ident, $told:literal;)*
+        $($(#[$doc:meta])* $variant:ident $({ $($(#[$field_doc:meta])* $field:ident: $of:ty,)+ })? => $errno:expr, $told:literal;)*
     }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,9 +113,10 @@ macro_rules! operation_error {
         impl $name {
             /// The errno.
             #[must_use]
+            #[allow(unused_variables, reason = "few have an errno that their fields say")]
             pub const fn errno(&self) -> i32 {
                 match self {
-                    $(Self::$variant $({ $($field: _,)+ })? => errno::$errno,)*
+                    $(Self::$variant $({ $($field,)+ })? => $errno,)*
                     Self::Layout(error) => error.errno(),
                 }
             }
@@ -166,11 +168,18 @@ operation_error! {
         } => EOVERFLOW, "from offset {offset:#x} on, the offsets would come round";
         /// The fixed range ends beyond the address space (5.3).
         BeyondTask {
-            /// The range asked for.
-            asked: Span,
+            /// Where it was to start.
+            at: u64,
+            /// The length asked for, in bytes.
+            len: u64,
             /// The first address that is beyond.
             task_size: u64,
-        } => ENOMEM, "{asked} ends beyond {task_size:#x}, where the address space ends";
+        } => ENOMEM, "{len:#x} bytes at {at:#x} end beyond {task_size:#x}, where the address space ends";
+        /// The fixed address is in the last page: Linux takes it for an error of its own, and returns it as such (5.3).
+        ReadsAsErrno {
+            /// The address.
+            at: u64,
+        } => (at.wrapping_neg() & 0xfff) as i32, "{at:#x} is in the last page, whose addresses read as an errno";
         /// The fixed range starts below the lowest address that may be mapped.
         BelowMinimum {
             /// Where it was to start.
@@ -341,6 +350,13 @@ operation_error! {
             /// The VMA.
             vma: Span,
         } => EINVAL, "the VMA {vma} consists of huge pages, and does not grow";
+        /// It would be below the lowest address that may be mapped. What was at a fixed target is unmapped, and the source shrunk.
+        BelowMinimum {
+            /// Where it was to be.
+            at: u64,
+            /// The lowest address.
+            minimum: u64,
+        } => EPERM, "not moved to {at:#x}: it is below {minimum:#x}, the lowest address that may be mapped";
         /// It would lock more in memory than may be.
         LockLimit {
             /// The limit.

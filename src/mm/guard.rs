@@ -9,7 +9,6 @@ use crate::key::KeyRights;
 use crate::lock::{MmLock, RawMmLock};
 use crate::map::{ReadGuard, WriteGuard};
 use crate::sync::Shared;
-use crate::tree::validate::Violation;
 use crate::tree::walk::{Entry, View};
 use crate::vma::{Patience, Vma, VmaFlags, VmaRecord};
 use core::fmt;
@@ -280,20 +279,6 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Becomes a read guard, with no moment in between. The write locks on VMAs end with it (3.1).
     pub fn downgrade(self) -> MmReadGuard<'m, P, L> {
         MmReadGuard::new(self.mm, self.guard.downgrade())
-    }
-
-    /// Checks the index's invariants, and that the accounts are the sums of what is mapped.
-    ///
-    /// # Errors
-    /// [`Violation`]: this crate has a bug.
-    ///
-    /// # Panics
-    /// If an account is wrong: this crate has a bug.
-    pub fn validate(&self) -> Result<(), Violation> {
-        let mut sums = Sums::default();
-        self.vmas().for_each(|vma| sums.add(vma.flags(), vma.span().pages()));
-        assert_eq!(self.sums(), sums, "the accounts are not the sums of what is mapped");
-        self.guard.validate()
     }
 
     pub(super) fn sequence(&self) -> u64 {

@@ -32,7 +32,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             Ok(span) => span,
             Err(cause) => return Err(MapError::new(spec, cause)),
         };
-        let asked = (spec.flags, spec.backing, spec.offset);
+        let asked = (spec.flags, spec.backing, spec.offset, spec.owner);
         let spec = self.with_huge_pages(spec);
         let flags = spec.flags;
         // Write-locked before it can be seen (3.10).
@@ -46,7 +46,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         };
         inserted.map_err(|(record, cause)| {
             let mut spec = record.into_spec(span.start());
-            (spec.flags, spec.backing, spec.offset) = asked;
+            (spec.flags, spec.backing, spec.offset, spec.owner) = asked;
             MapError::new(spec, cause)
         })?;
         let mut sums = self.sums();
@@ -82,8 +82,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         if span.last() >= limits.task_size {
             return Err(MapCause::BeyondTask { asked: span, task_size: limits.task_size });
         }
-        if span.start() < limits.lowest_address() {
-            return Err(MapCause::BelowMinimum { at: span.start(), minimum: limits.lowest_address() });
+        if !limits.may_place_at(span.start()) {
+            return Err(MapCause::BelowMinimum { at: span.start(), minimum: limits.mmap_min_addr });
         }
         if let Some(by) = self.find(span.start()).filter(|vma| vma.start() <= span.last()) {
             return Err(MapCause::Occupied { asked: span, by: by.span() });

@@ -102,7 +102,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         }
         // Outward to whole pages; both may come round.
         let whole = len.wrapping_add(start % PAGE_SIZE).wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
-        let start = page_floor(start);
+        let (asked, start) = (start, page_floor(start));
         if locked != UNLOCKED
             && let Err(limit) = self.check_mlock(start, whole, &limits)
         {
@@ -110,7 +110,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         }
         let end = start.wrapping_add(whole);
         if end < start {
-            return self.nothing(Err(MlockError::Wraps { at: start, len }));
+            return self.nothing(Err(MlockError::Wraps { at: asked, len }));
         }
         if end == start {
             return self.nothing(Ok(0));

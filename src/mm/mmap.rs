@@ -9,7 +9,7 @@ use super::pkey_mprotect::ExecAlone;
 use super::place::{Alignment, Search, Within, round_hint};
 use super::plan::{Plan, Words, touched};
 use super::sheet::{Room, Sheet, Sides};
-use crate::addr::{PAGE_SIZE, Span};
+use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::MmapError;
 use crate::key::ProtectionKey;
 use crate::lock::RawMmLock;
@@ -250,23 +250,24 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if *len == 0 || whole.is_none() && page > PAGE_SIZE {
             return Err(MmapError::ZeroLength);
         }
-        let len = whole.ok_or(MmapError::TooLong { len: *len })?;
+        let asked_len = *len;
+        let len = whole.ok_or(MmapError::TooLong { len: asked_len })?;
         limits.may_map(self.mm().map_count())?;
         // 8.2: the key stays allocated, whatever else is wrong.
         let key = if request.asks_for_execute_only() { keys.request_execute_only(limits) } else { None };
         if len > limits.task_size {
-            return Err(MmapError::TooLong { len });
+            return Err(MmapError::TooLong { len: asked_len });
         }
         // 5.2 to 5.4
         let start = match *address {
             Address::Hint(hint) => {
                 let search = Search { within: request.within, alignment: alignment_of(spec, asked, limits) };
-                self.place(round_hint(hint, limits), len, search, limits).ok_or(MmapError::NoRoom { len })?
+                self.place(round_hint(hint, limits), len, search, limits).ok_or(MmapError::NoRoom { len: asked_len })?
             }
             Address::Fixed(at) | Address::FixedNoReplace(at) if !at.is_multiple_of(page) && page > PAGE_SIZE => {
                 return Err(MmapError::Unaligned { at });
             }
-            Address::Fixed(at) | Address::FixedNoReplace(at) => self.check_fixed(at, len, limits)?,
+            Address::Fixed(at) | Address::FixedNoReplace(at) => self.check_fixed(at, (asked_len, len), limits)?,
         };
         let span = Span::from_entry(start, start + (len - 1));
         if let Address::FixedNoReplace(_) = address
@@ -297,11 +298,13 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 
     /// 5.3.
-    fn check_fixed(&self, at: u64, len: u64, limits: &Limits) -> Result<u64, MmapError> {
+    fn check_fixed(&self, at: u64, (asked_len, len): (u64, u64), limits: &Limits) -> Result<u64, MmapError> {
         let task_size = limits.task_size;
-        let span = Span::from_entry(at, at.saturating_add(len - 1));
+        if at > page_floor(u64::MAX) {
+            return Err(MmapError::ReadsAsErrno { at });
+        }
         if at > task_size - len {
-            return Err(MmapError::BeyondTask { asked: span, task_size });
+            return Err(MmapError::BeyondTask { at, len: asked_len, task_size });
         }
         if !at.is_multiple_of(PAGE_SIZE) {
             return Err(MmapError::Unaligned { at });
@@ -310,6 +313,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return Err(MmapError::BelowMinimum { at, minimum: limits.mmap_min_addr });
         }
         if limits.policy.guard_gap == GuardGapPolicy::Enforced
+            && let span = Span::from_entry(at, at + (len - 1))
             && let Some(by) = self.stack_above(span, limits)
         {
             return Err(MmapError::GuardGap { asked: span, by });

@@ -56,6 +56,7 @@ mod row;
 mod sheet;
 mod state;
 mod stats;
+mod validate;
 
 pub use capabilities::Capabilities;
 pub use guard::{LockedVma, MmReadGuard, MmWriteGuard};

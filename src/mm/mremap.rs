@@ -36,6 +36,14 @@ struct Remap {
     flags: MremapFlags,
     /// The target, or a hint, where the flags say that there is one.
     to: u64,
+    asked: Asked,
+}
+
+/// The lengths as they were given, for messages: in whole pages they may come round.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    old_len: u64,
+    new_len: u64,
 }
 
 impl Remap {
@@ -117,7 +125,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     ) -> Plan<'_, 'm, P, MremapError, L> {
         let limits = self.mm().limits_now();
         let whole = |len: u64| len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
-        let remap = Remap { from, old_len: whole(old_len), new_len: whole(new_len), flags, to };
+        let asked = Asked { old_len, new_len };
+        let remap = Remap { from, old_len: whole(old_len), new_len: whole(new_len), flags, to, asked };
         let prepared = self.check_remap(remap, &limits).and_then(|()| self.reach(self.in_whole_pages(remap), &limits));
         let (stretch, target) = match prepared {
             Ok(prepared) => prepared,
@@ -136,16 +145,16 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return Err(MremapError::Contradiction);
         }
         if !from.is_multiple_of(PAGE_SIZE) {
-            return Err(MremapError::Range { at: from, len: remap.old_len });
+            return Err(MremapError::Range { at: from, len: remap.asked.old_len });
         }
         if new_len == 0 || new_len > task_size {
-            return Err(MremapError::Range { at: from, len: new_len });
+            return Err(MremapError::Range { at: from, len: remap.asked.new_len });
         }
         if !remap.has_target() {
             return Ok(());
         }
         if to > task_size - new_len || !to.is_multiple_of(PAGE_SIZE) {
-            return Err(MremapError::Range { at: to, len: new_len });
+            return Err(MremapError::Range { at: to, len: remap.asked.new_len });
         }
         let resizes = remap.old_len != new_len;
         if !flags.contains(MremapFlags::MAYMOVE) || flags.contains(MremapFlags::DONTUNMAP) && resizes {
@@ -153,7 +162,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         }
         // Of no length it overlaps what it is inside of. In Linux's arithmetic, which may come round.
         if from.wrapping_add(remap.old_len) > to && to + new_len > from {
-            let source = remap.source().unwrap_or(Span::from_entry(from, from));
+            let last = from.saturating_add(remap.old_len.saturating_sub(1));
+            let source = Span::from_entry(from, last);
             return Err(MremapError::Overlap { from: source, to: Span::from_entry(to, to + (new_len - 1)) });
         }
         // 5.23
@@ -189,7 +199,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if !remap.has_target() && (fits_in_place(&vma, remap, self, limits) || !remap.flags.contains(MremapFlags::MAYMOVE)) {
             return Ok((here, None));
         }
-        let hint = if remap.has_target() { super::place::round_hint(remap.to, limits) } else { 0 };
+        // Unlike that of `mmap`, it is not raised to the lowest address.
+        let hint = if remap.has_target() { remap.to } else { 0 };
         let search = Search { within: Within::All, alignment: alignment_of(&vma, remap.from, limits) };
         let target = self.place(hint, remap.new_len, search, limits);
         let stretch = target.and_then(|to| span_of(to, remap.new_len)).map_or(here, |to| hull(here, to));
@@ -197,11 +208,17 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 }
 
+/// Where the range is to end, if it ends where the VMA does now and may grow there as far as the address space goes (5.19). Linux asks as
+/// for a mapping that begins where the VMA does.
+fn end_in_place(vma: Span, remap: Remap, limits: &Limits) -> Option<u64> {
+    let (old_end, new_end) = (remap.from.checked_add(remap.old_len)?, remap.from.checked_add(remap.new_len)?);
+    (old_end == vma.last() + 1 && new_end <= limits.task_size && limits.may_place_at(vma.start())).then_some(new_end)
+}
+
 /// 5.19: the tail is free, and the range ends where the VMA does.
 fn fits_in_place<P: Payload, L: RawMmLock>(vma: &Vma<'_, P>, remap: Remap, guard: &MmWriteGuard<'_, P, L>, limits: &Limits) -> bool {
-    let end = vma.last() + 1;
-    let Some(new_end) = remap.from.checked_add(remap.new_len) else { return false };
-    remap.from + remap.old_len == end && new_end <= limits.task_size && guard.find(end).is_none_or(|next| next.start() >= new_end)
+    let is_free = |new_end| guard.find(vma.last() + 1).is_none_or(|next| next.start() >= new_end);
+    end_in_place(vma.span(), remap, limits).is_some_and(is_free)
 }
 
 /// To what the address is aligned where it is searched. What consists of huge pages is moved to no address but a given one.
@@ -237,8 +254,9 @@ impl<P: Payload> Sheet<'_, P> {
     /// 5.18: what lies beyond the new length goes, whosever it is.
     fn shrink(&mut self, remap: Remap, limits: &Limits) -> Result<(), MremapError> {
         let Some(gone @ 1..) = remap.old_len.checked_sub(remap.new_len) else { return Ok(()) };
-        let at = remap.from + remap.new_len;
-        let tail = munmap::check(at, gone, limits).map_err(|_| MremapError::Range { at, len: gone })?;
+        let asked = MremapError::Range { at: remap.from, len: remap.asked.old_len };
+        let at = remap.from.checked_add(remap.new_len).ok_or(asked)?;
+        let tail = munmap::check(at, gone, limits).map_err(|_| asked)?;
         self.unmap(tail, limits)?;
         Ok(())
     }
@@ -250,10 +268,10 @@ impl<P: Payload> Sheet<'_, P> {
         let (vma, was, page_bytes) = (part.span, part.flags(), page_bytes(part.flags()));
         self.check_sealed(i)?;
         let remap = remap.in_pages_of(page_bytes);
-        let Remap { from, old_len, new_len, flags, to } = remap;
+        let Remap { from, old_len, new_len, flags, to, asked } = remap;
         if page_bytes > PAGE_SIZE {
             if let Some(at) = [from, to].into_iter().find(|at| !at.is_multiple_of(page_bytes)) {
-                return Err(MremapError::Range { at, len: old_len });
+                return Err(MremapError::Range { at, len: asked.old_len });
             }
             if remap.is_expansion() {
                 return Err(MremapError::HugePages { vma });
@@ -292,10 +310,8 @@ impl<P: Payload> Sheet<'_, P> {
     /// 5.19: where it is, or, if it may move, elsewhere.
     fn expand(&mut self, remap: Remap, i: usize, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
         let vma = self.parts[i].span;
-        let new_end = remap.from + remap.new_len;
-        let is_at_end = remap.from + remap.old_len == vma.last() + 1;
-        let is_free = self.parts.get(i + 1).is_none_or(|next| next.span.start() >= new_end);
-        if is_at_end && is_free && new_end <= limits.task_size {
+        let is_free = |&new_end: &u64| self.parts.get(i + 1).is_none_or(|next| next.span.start() >= new_end);
+        if let Some(new_end) = end_in_place(vma, remap, limits).filter(is_free) {
             let more = Span::from_entry(vma.last() + 1, new_end - 1);
             let kind = self.parts[i].kind();
             self.sums.check_commit(limits, kind.flags, more.pages())?;
@@ -313,7 +329,7 @@ impl<P: Payload> Sheet<'_, P> {
         if !remap.flags.contains(MremapFlags::MAYMOVE) {
             return Err(MremapError::InTheWay { vma });
         }
-        let to = target.ok_or(MremapError::NoRoom { len: remap.new_len })?;
+        let to = target.ok_or(MremapError::NoRoom { len: remap.asked.new_len })?;
         self.move_one(remap, to, limits)
     }
 
@@ -322,7 +338,7 @@ impl<P: Payload> Sheet<'_, P> {
         if remap.flags.contains(MremapFlags::FIXED) {
             let span = munmap::check(remap.to, remap.new_len, limits).map_err(|error| match error {
                 MunmapError::Layout(error) => error.into(),
-                _ => MremapError::Range { at: remap.to, len: remap.new_len },
+                _ => MremapError::Range { at: remap.to, len: remap.asked.new_len },
             })?;
             self.unmap(span, limits)?;
             self.lookup(remap.from).ok_or(MremapError::Absent { at: remap.from })?;
@@ -334,7 +350,11 @@ impl<P: Payload> Sheet<'_, P> {
         {
             self.sums.check_room(limits, self.parts[i].flags(), remap.old_len / PAGE_SIZE)?;
         }
-        let to = target.ok_or(MremapError::NoRoom { len: remap.new_len })?;
+        let to = target.ok_or(MremapError::NoRoom { len: remap.asked.new_len })?;
+        // Not before: the target is empty then.
+        if !limits.may_place_at(to) {
+            return Err(MremapError::BelowMinimum { at: to, minimum: limits.mmap_min_addr });
+        }
         self.move_one(remap, to, limits)
     }
 
@@ -408,7 +428,7 @@ impl<P: Payload> Sheet<'_, P> {
             let piece = Span::from_entry(part.start().max(at), part.last().min(source.last()));
             let len = piece.len_less_one() + 1;
             let to = remap.to + (piece.start() - source.start());
-            let one = Remap { from: piece.start(), old_len: len, new_len: len, flags: remap.flags, to };
+            let one = Remap { from: piece.start(), old_len: len, new_len: len, to, ..remap };
             let (_, one) = self.check_source(one, limits)?;
             self.remap_to(one, Some(to), limits)?;
             if piece.last() == source.last() {

@@ -65,7 +65,9 @@ fn end_gap<P>(vma: &Vma<'_, P>, limits: &Limits) -> u64 {
 /// The hint as Linux takes it: from its page's start on, and not below what may be mapped.
 pub(super) fn round_hint(hint: u64, limits: &Limits) -> u64 {
     let hint = page_floor(hint);
-    if hint != 0 && hint < limits.lowest_address() { limits.lowest_address().next_multiple_of(PAGE_SIZE) } else { hint }
+    let lowest = limits.lowest_address();
+    // Where the lowest address is in the last page there is room for nothing.
+    if hint != 0 && hint < lowest { lowest.checked_next_multiple_of(PAGE_SIZE).unwrap_or(page_floor(lowest)) } else { hint }
 }
 
 /// What one look for room goes by.
@@ -110,7 +112,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// looks for more room, and takes the part of it in which they fit.
     fn place_shared(&mut self, look: Look, at: u64, (huge, offset): (u64, u64), limits: &Limits) -> Option<u64> {
         let into = offset % huge;
-        let fits_a_page = look.len >= huge && (into == 0 || into + look.len >= huge.saturating_mul(2));
+        let fits_a_page = look.len >= huge && (into == 0 || into.saturating_add(look.len) >= huge.saturating_mul(2));
         if look.hint == at || !fits_a_page || at % huge == into {
             return None;
         }
@@ -147,9 +149,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Whether a searched mapping may be there.
     fn is_free(&self, at: u64, len: u64, end: u64, limits: &Limits) -> bool {
         let Some(end) = at.checked_add(len).filter(|&own| own <= end) else { return false };
-        at >= limits.mmap_min_addr
-            && self.find(at).is_none_or(|next| end <= start_gap(&next, limits))
-            && self.prev(at).is_none_or(|prev| at > end_gap(&prev, limits))
+        self.find(at).is_none_or(|next| end <= start_gap(&next, limits)) && self.prev(at).is_none_or(|prev| at > end_gap(&prev, limits))
     }
 
     /// The highest or the lowest room between two addresses, guard gaps left free. A gap that is too small but for the guard gap at its
@@ -180,8 +180,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
                 (None, None, _) => return Some(at),
                 (Some(gap), _, Direction::Down) => high = gap,
                 (None, Some(_), Direction::Down) => high = prev?.start(),
-                (_, Some(gap), Direction::Up) => low = gap + 1,
-                (Some(_), None, Direction::Up) => low = next?.last() + 1,
+                (_, Some(gap), Direction::Up) => low = gap.checked_add(1)?,
+                (Some(_), None, Direction::Up) => low = next?.last().checked_add(1)?,
             }
         }
         None

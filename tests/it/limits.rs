@@ -1,8 +1,11 @@
 //! What binds an address space: the limits, who they do not bind, and where nothing may be mapped. Numbers are those of
 //! `docs/semantics.md`.
 
-use crate::vma::{RW, mm_with, page};
-use vmaple::{BrkError, Capabilities, HeapError, Limits, LockAll, MapRequest, PAGE_SIZE, Patience, RangeMap, VmaFlags, VmaSpec};
+use crate::vma::{RW, map_all, mm_with, page};
+use vmaple::{
+    Advice, AnonOwner, BrkError, Capabilities, HeapError, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, ObjectId, PAGE_SIZE,
+    Patience, RangeMap, VmaFlags, VmaSpec,
+};
 
 /// Each limit on locked memory, with and without the capability to pass it (5.5, 5.17, 5.25, 5.26).
 #[test]
@@ -78,4 +81,183 @@ fn a_heap_is_set_before_its_break_is_moved() {
     assert_eq!(writer.brk(0x10_2000), 0x10_2000);
     writer.exit().expect("memory");
     assert_eq!(mm.brk(), 0x10_0000);
+}
+
+/// What is placed at a given address is at or above the lowest one, whoever places it how; the privileged go down to 0. A move is refused when
+/// its target is empty already (5.3, 5.20).
+#[test]
+fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
+    let (at, fixed) = (page(0), MremapFlags::MAYMOVE | MremapFlags::FIXED);
+    for (capabilities, is_privileged) in [(Capabilities::empty(), false), (Capabilities::IPC_LOCK, false), (Capabilities::SYS_RAWIO, true)]
+    {
+        type Places = fn(&mut MmWriteGuard<'_>, u64) -> Result<u64, i32>;
+        let ways: [(&str, Places); 5] = [
+            ("mmap", |writer, to| {
+                writer.mmap(&MapRequest::of_len(0x2000, VmaSpec::anonymous(RW)).fixed(to)).map_err(|error| error.errno())
+            }),
+            ("mmap, not replacing", |writer, to| {
+                writer.mmap(&MapRequest::of_len(0x2000, VmaSpec::anonymous(RW)).fixed_no_replace(to)).map_err(|error| error.errno())
+            }),
+            ("map", |writer, to| writer.map(to..to + 0x2000, VmaSpec::anonymous(RW)).map(|()| to).map_err(|error| error.cause.errno())),
+            ("brk", |writer, to| {
+                writer.set_heap(to, to).expect("a heap in the address space");
+                writer.plan_brk(to + 0x2000, Patience::Forever).commit().map(|brk| brk - 0x2000).map_err(|error| error.errno())
+            }),
+            ("mremap with a hint", |writer, to| {
+                let hint = MremapFlags::MAYMOVE | MremapFlags::DONTUNMAP;
+                writer.mremap(page(0), 0x2000, 0x2000, hint, to).map_err(|error| error.errno())
+            }),
+        ];
+        for (way, places) in ways {
+            for to in [0_u64, 0x1000, 0xf000, 0x1_0000] {
+                let mm = mm_with(|limits| (limits.mmap_min_addr, limits.capabilities) = (0x1_0000, capabilities));
+                map_all(&mm, &[(0, 2, RW)]);
+                let told = places(&mut mm.write(), to);
+                let is_no_hint = way == "mremap with a hint" && to == 0;
+                let expected = if to >= 0x1_0000 || is_privileged { Ok(to) } else { Err(1) };
+                let is_right = if is_no_hint { told.is_ok_and(|at| at > page(0)) } else { told == expected };
+                assert!(is_right, "{way} to {to:#x} with {capabilities:?}: {told:?}");
+                mm.write().validate().expect("the invariants hold");
+            }
+        }
+        for (old_len, new_len, flags) in [(0x1000, 0x1000, fixed), (0x2000, 0x1000, fixed), (0x1000, 0x2000, fixed)] {
+            let mm =
+                mm_with(|limits| (limits.mmap_min_addr, limits.min_addr_floor, limits.capabilities) = (0x1_0000, 0, Capabilities::all()));
+            map_all(&mm, &[(0, 2, RW)]);
+            let mut writer = mm.write();
+            writer.mmap(&MapRequest::of_len(0x4000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0)).expect("privileged");
+            let mut limits = Limits::clone(&mm.limits());
+            limits.capabilities = capabilities;
+            mm.set_limits(limits).expect("limits that mean something");
+            let told = writer.mremap(at, old_len, new_len, flags, 0);
+            assert_eq!(told.map_err(|error| error.errno()), if is_privileged { Ok(0) } else { Err(1) });
+            assert_eq!(writer.vma(0).is_some(), is_privileged, "the target goes first");
+            assert!(writer.vma(0x3000).is_some(), "what is beyond the target stays");
+        }
+    }
+}
+
+/// What begins below the lowest address was mapped by the privileged. It grows in place for them alone (5.19).
+#[test]
+fn what_lies_below_the_lowest_address_grows_in_place_for_the_privileged() {
+    for (capabilities, told) in [(Capabilities::SYS_RAWIO, Ok(0)), (Capabilities::empty(), Err(12))] {
+        let mm = mm_with(|limits| limits.capabilities = Capabilities::SYS_RAWIO);
+        let mut writer = mm.write();
+        writer.mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(RW)).fixed(0)).expect("privileged");
+        let mut limits = Limits::clone(&mm.limits());
+        limits.capabilities = capabilities;
+        mm.set_limits(limits).expect("limits that mean something");
+        assert_eq!(writer.mremap(0, 0x1000, 0x2000, MremapFlags::empty(), 0).map_err(|error| error.errno()), told);
+        let len = if told.is_ok() { 0x2000 } else { 0x1000 };
+        let at = writer.mremap(0, len, 0x3000, MremapFlags::MAYMOVE, 0).expect("there is room");
+        assert_eq!(at == 0, told.is_ok());
+        writer.munmap(0, 0x3000).expect("who unmaps it is no matter");
+    }
+}
+
+/// A search ends where the address space does, for all that its bases are above; what is beyond the end is no layout (5.4, 5.29).
+#[test]
+fn nothing_is_placed_beyond_the_address_space() {
+    for end in [0x1_0000_0000, 0x10_0000, 0x1_2000, 0x1_1000, 0x1_0000, 0x1000, 0] {
+        let mm = mm_with(|limits| limits.task_size = end);
+        let mut writer = mm.write();
+        let told = writer.mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(RW)));
+        if end > 0x1_0000 {
+            assert_eq!(told, Ok(end - 0x1000));
+            let moved = writer.mremap(end - 0x1000, 0x1000, 0x2000, MremapFlags::MAYMOVE, 0);
+            let room = end.checked_sub(0x3000).filter(|at| *at >= 0x1_0000);
+            assert_eq!(moved.ok(), room, "{end:#x}");
+        } else {
+            assert!(told.is_err_and(|error| error.errno() == 12), "{end:#x}: {told:?}");
+        }
+        writer.validate().expect("the invariants hold");
+        writer.set_heap(0, end).expect("a heap in the address space");
+        assert_eq!(writer.brk(end.saturating_add(1)), end);
+    }
+    let mm = mm_with(|_| {});
+    map_all(&mm, &[(0, 2, RW)]);
+    let mut limits = Limits::default();
+    limits.task_size = page(1);
+    mm.set_limits(limits).expect("limits that mean something");
+    let found = mm.write().validate().expect_err("it ends beyond");
+    assert!(found.rule == "5.29" && found.found.contains("beyond"), "{found}");
+}
+
+/// What could not be mapped comes back as it was given.
+#[test]
+fn what_is_not_mapped_comes_back_as_it_was() {
+    let specs = [
+        VmaSpec::anonymous(RW),
+        VmaSpec::anonymous(RW).at_offset(0x7000),
+        VmaSpec::anonymous(RW).owned_by(AnonOwner(7)),
+        VmaSpec::anonymous(RW).inherited_by(AnonOwner((1 << 62) - 1)),
+        VmaSpec::anonymous(VmaFlags::READ | VmaFlags::HUGETLB | VmaFlags::SHARED),
+        VmaSpec::of_object(ObjectId(3), 0x5000, VmaFlags::READ),
+    ];
+    for spec in specs {
+        // A budget of nothing, which a pinned reader uses up, and what the rules refuse.
+        let mm: Mm = Mm::with(RangeMap::builder().private_epochs().budget_bytes(0), Limits::default()).expect("limits that mean something");
+        let pin = mm.pin();
+        let mut writer = mm.write();
+        let (mut at, mut refused) = (page(0) >> 30 << 30, None);
+        while refused.is_none() {
+            refused = writer.map(at..at + (4 << 20), spec.clone()).err();
+            at += 8 << 20;
+        }
+        let refused = refused.expect("it was refused");
+        assert_eq!(refused.value, spec, "{}", refused.cause);
+        drop(pin);
+        let at = writer.vmas().next().expect("one is mapped").start();
+        for range in [0..4 << 20, at..at + (4 << 20), 7..9, u64::MAX - 1..u64::MAX] {
+            assert_eq!(writer.map(range, spec.clone()).expect_err("refused").value, spec);
+        }
+    }
+}
+
+/// An error says what was asked, also where that comes round in whole pages.
+#[test]
+fn errors_say_what_was_asked() {
+    let mm = mm_with(|_| {});
+    map_all(&mm, &[(0, 2, RW)]);
+    let mut writer = mm.write();
+    let (at, all) = (page(0), format!("{:#x} bytes", u64::MAX));
+    let says = |told: String, words: &str| assert!(told.contains(words), "`{told}` does not say `{words}`");
+    let fixed = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+    says(writer.mremap(at, 0x1000, u64::MAX, MremapFlags::MAYMOVE, 0).expect_err("refused").to_string(), &all);
+    says(writer.mremap(at + 1, u64::MAX, 0x1000, MremapFlags::MAYMOVE, 0).expect_err("refused").to_string(), &all);
+    says(
+        writer.mremap(at, 0xffff_0000_0000_0001, 0x1000, MremapFlags::MAYMOVE, 0).expect_err("refused").to_string(),
+        "0xffff000000000001 bytes",
+    );
+    says(writer.mremap(at, 0x1000, 0x1001, fixed, u64::MAX).expect_err("refused").to_string(), "0x1001 bytes");
+    says(writer.mremap(at, 0x1000, 0, fixed, page(8)).expect_err("refused").to_string(), "0x0 bytes");
+    let request = |len| MapRequest::of_len(len, VmaSpec::anonymous(RW));
+    for len in [u64::MAX, 0x7fff_ffff_ffff_0001] {
+        says(writer.mmap(&request(len)).expect_err("refused").to_string(), &format!("{len:#x} bytes"));
+    }
+    says(
+        writer.mmap(&request(0x1001).fixed(0xffff_ffff_ffff_f000)).expect_err("refused").to_string(),
+        "0x1001 bytes at 0xfffffffffffff000",
+    );
+    says(writer.munmap(at, u64::MAX).expect_err("refused").to_string(), &all);
+    says(writer.mprotect(at, 0xffff_ffff_ffff_0001, RW).expect_err("refused").to_string(), "0xffffffffffff0001 bytes");
+    says(writer.munlock(at + 1, 0xffff_ffff_ffff_0001).expect_err("refused").to_string(), &format!("from {:#x}", at + 1));
+    says(writer.madvise(at, u64::MAX, Advice::Normal).expect_err("refused").to_string(), &all);
+    says(writer.mseal(at, u64::MAX).expect_err("refused").to_string(), &all);
+}
+
+/// A fixed address in the last page reads as an errno (5.3).
+#[test]
+fn an_address_in_the_last_page_reads_as_an_errno() {
+    let mm = mm_with(|limits| limits.task_size = 0xffff_ffff_ffff_f000);
+    let mut writer = mm.write();
+    let mut map = |at: u64, len| writer.mmap(&MapRequest::of_len(len, VmaSpec::anonymous(RW)).fixed(at)).map_err(|error| error.errno());
+    for errno in 1..=4095 {
+        let at = u64::MAX - (errno as u64 - 1);
+        assert_eq!(map(at, 0x1000), Err(errno));
+        assert_eq!(map(at, u64::MAX), Err(12), "the length is looked at before");
+    }
+    assert_eq!(map(0xffff_ffff_ffff_f000, 0x1000), Err(12));
+    assert_eq!(map(0xffff_ffff_ffff_e000, 0x1000), Ok(0xffff_ffff_ffff_e000));
+    writer.validate().expect("the invariants hold");
 }

@@ -103,7 +103,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// The failure that an error of the library is.
     pub(crate) fn new(errno: i32, why: impl Display) -> Self {
-        let known = u64::try_from(errno).ok().and_then(Errno::from_number);
+        let known = u64::try_from(errno).ok().and_then(Errno::from_any_number);
         Self { errno: known.unwrap_or(Errno::INVALID), why: why.to_string() }
     }
 

@@ -15,31 +15,48 @@ const NAMES: &str = "EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHI
     EISNAM EREMOTEIO EDQUOT ENOMEDIUM EMEDIUMTYPE ECANCELED ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED EOWNERDEAD \
     ENOTRECOVERABLE ERFKILL EHWPOISON";
 
-/// The number of an error that has a name, as Linux counts them.
+/// The highest number of an error: what is above, below zero, is an address.
+const LAST: u16 = 4095;
+
+/// The number of an error, as Linux counts them. One without a name is written as its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Errno(u8);
+pub struct Errno(u16);
 
 impl Errno {
     /// `EINVAL`: an argument makes no sense.
     pub const INVALID: Self = Self(22);
 
+    /// `ENOMEM`: no memory, or no room.
+    pub const NO_MEMORY: Self = Self(12);
+
     /// The error of that number, if it has a name.
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
-        let errno = Self(u8::try_from(number).ok()?);
-        (errno.name() != "-").then_some(errno)
+        Self::from_any_number(number).filter(|errno| errno.name() != "-")
+    }
+
+    /// The error of that number, with a name or without: a fixed address in the last page reads as any of them.
+    #[must_use]
+    pub fn from_any_number(number: u64) -> Option<Self> {
+        u16::try_from(number).ok().filter(|number| (1..=LAST).contains(number)).map(Self)
+    }
+
+    /// What is written: the name or, without one, the number, both without a sign.
+    pub(super) fn from_text(text: &str) -> Option<Self> {
+        let number = || text.parse().ok().and_then(Self::from_any_number).filter(|errno| errno.to_string() == text);
+        Self::from_name(text).or_else(number)
     }
 
     /// The error of that name, in capitals and without a sign.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let index = NAMES.split(' ').position(|known| known == name && known != "-")?;
-        u8::try_from(index + 1).ok().map(Self)
+        u16::try_from(index + 1).ok().map(Self)
     }
 
     /// The number, positive.
     #[must_use]
-    pub fn number(self) -> u8 {
+    pub fn number(self) -> u16 {
         self.0
     }
 
@@ -53,7 +70,10 @@ impl Errno {
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        match self.name() {
+            "-" => self.0.fmt(f),
+            name => f.write_str(name),
+        }
     }
 }
 
@@ -87,6 +107,17 @@ mod tests {
         }
         for name in ["", "-", "enomem", "ENOMEM ", "EPERM ENOENT"] {
             assert_eq!(Errno::from_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_number_is_read_as_it_is_written() {
+        for number in 1..=4095 {
+            let errno = Errno::from_any_number(number).expect("an error");
+            assert_eq!(Errno::from_text(&errno.to_string()), Some(errno));
+        }
+        for text in ["0", "4096", "041", "+41", "22", "41 ", ""] {
+            assert_eq!(Errno::from_text(text), None, "{text}");
         }
     }
 }

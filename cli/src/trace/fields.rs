@@ -143,5 +143,5 @@ fn hexadecimal(digits: &str) -> Option<u64> {
 
 /// A negative error like `-ENOMEM`.
 pub(super) fn failure(text: &str) -> Option<Errno> {
-    text.strip_prefix('-').and_then(Errno::from_name)
+    text.strip_prefix('-').and_then(Errno::from_text)
 }

@@ -2,9 +2,21 @@
 
 use super::super::space::{Failure, Refusal, Space as _};
 use super::KernelSpace;
-use super::settings::TASK_SIZE;
-use crate::trace::{Capabilities, LockAllFlags, MapFlags, Object, Offset, Operation};
-use vmaple::PAGE_SIZE;
+use super::settings::{GUARD_GAP_PAGES, MMAP_MIN_ADDR, TASK_SIZE};
+use crate::trace::{Capabilities, Errno, LockAllFlags, MapFlags, Object, Offset, Operation};
+use vmaple::{PAGE_SIZE, VmaFlags};
+
+/// The addresses in which the kernel searches, upward, when it has found nothing below its base: a third of all is below them.
+const FALLBACK_BYTES: u64 = TASK_SIZE - TASK_SIZE / 3;
+
+/// Where a call puts what it maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Where it is told to, or nowhere.
+    Given,
+    /// Where the kernel finds room.
+    Searched,
+}
 
 /// What came of it.
 type Done = Result<u64, Failure>;
@@ -33,7 +45,11 @@ impl KernelSpace {
                     Offset::Bytes(bytes) => bytes,
                 };
                 let bits = u64::from(flags.bits());
-                let done = self.placed(libc::SYS_mmap, [addr, len, u64::from(prot.bits()), bits, file, offset], len)?;
+                // Among the low addresses it searches elsewhere.
+                let is_given =
+                    [MapFlags::FIXED, MapFlags::FIXED_NOREPLACE, MapFlags::LOW_32BIT].into_iter().any(|flag| flags.contains(flag));
+                let place = if is_given { Place::Given } else { Place::Searched };
+                let done = self.placed(libc::SYS_mmap, [addr, len, u64::from(prot.bits()), bits, file, offset], len, place)?;
                 if let Ok(start) = done
                     && file == u64::MAX
                     && *object != Object::Anon
@@ -64,7 +80,9 @@ impl KernelSpace {
                 if flags.contains(crate::trace::RemapFlags::FIXED) {
                     self.keep_out(to, new_len)?;
                 }
-                self.placed(libc::SYS_mremap, [addr, old_len, new_len, u64::from(flags.bits()), to, 0], new_len)
+                let may_search = flags.contains(crate::trace::RemapFlags::MAYMOVE) && !flags.contains(crate::trace::RemapFlags::FIXED);
+                let place = if may_search { Place::Searched } else { Place::Given };
+                self.placed(libc::SYS_mremap, [addr, old_len, new_len, u64::from(flags.bits()), to, 0], new_len, place)
             }
             Operation::Brk { addr } => {
                 if self.bounds.brk_start.is_none() {
@@ -98,9 +116,15 @@ impl KernelSpace {
         }
     }
 
-    /// One that tells an address, which must be in the region; else it is undone.
-    fn placed(&mut self, number: libc::c_long, arguments: [u64; 6], len: u64) -> Result<Done, Refusal> {
+    /// One that tells an address, which must be in the region; else it is undone. Where nothing is free in the region the kernel's search
+    /// would go on above, which is filled so that it ends below: that it finds nothing there says nothing.
+    fn placed(&mut self, number: libc::c_long, arguments: [u64; 6], len: u64, place: Place) -> Result<Done, Refusal> {
         let told = self.call(number, arguments)?;
+        let is_at_its_end = place == Place::Searched && len <= FALLBACK_BYTES && !self.filled.is_empty();
+        if is_at_its_end && told.as_ref().is_err_and(|failure| failure.errno == Errno::NO_MEMORY) && !self.has_room(len)? {
+            let end = self.end;
+            return Err(Refusal::Host(format!("{len:#x} bytes are free nowhere below {end:#x}, and above it the process has its own")));
+        }
         if let Ok(at) = told
             && at >= self.end
         {
@@ -109,6 +133,19 @@ impl KernelSpace {
             return Err(Refusal::Host(format!("the kernel placed it at {at:#x}, beside what the process needs: {base}")));
         }
         Ok(told)
+    }
+
+    /// Whether a search finds room in the region.
+    fn has_room(&self, len: u64) -> Result<bool, Refusal> {
+        let mut free = MMAP_MIN_ADDR;
+        for vma in self.exact()? {
+            let gap = if vma.flags.contains(VmaFlags::GROWSDOWN) { GUARD_GAP_PAGES * PAGE_SIZE } else { 0 };
+            if vma.extent.start.saturating_sub(gap).saturating_sub(free) >= len {
+                return Ok(true);
+            }
+            free = free.max(vma.extent.end);
+        }
+        Ok(self.end.saturating_sub(free) >= len)
     }
 
     /// Refuses a range that could reach what the process needs. What comes round or ends beyond all addresses is the kernel's to refuse.

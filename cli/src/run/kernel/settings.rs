@@ -16,8 +16,8 @@ use vmaple_host::{Host, Need};
 pub(super) const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
 /// The lowest address that may be mapped, where the machine does not tell.
-const MMAP_MIN_ADDR: u64 = 0x1_0000;
-const GUARD_GAP_PAGES: u64 = 256;
+pub(super) const MMAP_MIN_ADDR: u64 = 0x1_0000;
+pub(super) const GUARD_GAP_PAGES: u64 = 256;
 
 /// The last word of what `PR_SET_MM_MAP` is told: no auxiliary vector of 0 bytes, and -1, no file.
 const NO_FILE_NO_AUXV: u64 = 0xffff_ffff_0000_0000;

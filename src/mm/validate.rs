@@ -1,0 +1,45 @@
+//! What is always true of a layout (5.29), checked for whoever asks.
+
+use super::MmWriteGuard;
+use super::accounts::Sums;
+use super::huge::page_bytes;
+use crate::lock::RawMmLock;
+use crate::tree::validate::Violation;
+use crate::vma::{Backing, Vma, VmaFlags};
+
+fn check(holds: bool, found: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { rule: "5.29", found: found() }) }
+}
+
+impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Checks what is always true, after a failed operation too: the index's invariants; that VMAs are in whole pages, inside the address
+    /// space, and in the index by their records; that what grows is private and has no object; that the accounts and the number of VMAs are
+    /// those of what is mapped (5.29).
+    ///
+    /// # Errors
+    /// [`Violation`]: this crate has a bug, or `task_size` was lowered below what was mapped.
+    pub fn validate(&self) -> Result<(), Violation> {
+        self.guard.validate()?;
+        let (mut sums, mut count) = (Sums::default(), 0);
+        for vma in self.vmas() {
+            self.validate_vma(vma)?;
+            sums.add(vma.flags(), vma.span().pages());
+            count += 1;
+        }
+        check(self.sums() == sums, || format!("the accounts are {:?}, and what is mapped comes to {sums:?}", self.sums()))?;
+        check(self.mm().map_count() == count, || format!("{count} VMAs are mapped, and {} are counted", self.mm().map_count()))?;
+        let heap = self.mm().state.heap();
+        check(heap.is_none_or(|heap| heap.start <= heap.brk), || format!("the break is below the start of the heap: {heap:?}"))
+    }
+
+    fn validate_vma(&self, vma: Vma<'_, P>) -> Result<(), Violation> {
+        let (span, flags, task_size) = (vma.span(), vma.flags(), self.mm().limits_now().task_size);
+        check(span.last() < task_size, || format!("{span} ends beyond {task_size:#x}, where the address space ends"))?;
+        let page = page_bytes(flags);
+        let is_whole = |at: u64| at.is_multiple_of(page);
+        check(is_whole(span.start()) && is_whole(span.last() + 1), || format!("{span} is not in whole pages of {page:#x} bytes"))?;
+        let is_plain = !flags.contains(VmaFlags::SHARED) && vma.backing() == Backing::Anonymous;
+        check(is_plain || !flags.is_stack(), || format!("{span} grows, and is shared or has an object"))?;
+        check(vma.is_attached(), || format!("the record of {span} says that it is not mapped"))
+    }
+}
