@@ -15,7 +15,7 @@ const AT: u64 = 0x1000_0000;
 /// VMAs of two pages, with so many pages between two; every other one is writable.
 fn layout(count: u64, gap_pages: u64) -> Mm {
     let limits = Limits { max_map_count: usize::MAX, locked_bytes: u64::MAX, ..Limits::default() };
-    let mm: Mm = Mm::with(RangeMap::<()>::builder().private_epochs(), limits);
+    let mm: Mm = Mm::with(RangeMap::<()>::builder().private_epochs(), limits).expect("limits that mean something");
     let mut writer = mm.write();
     for i in 0..count {
         let flags = if i % 2 == 0 { RW } else { R };
