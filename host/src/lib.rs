@@ -201,6 +201,10 @@ impl Host {
                 Some(2) => self.capabilities.contains(Capabilities::SYS_PTRACE),
                 Some(_) => false,
             },
+            Need::Attach => {
+                self.has(Need::Ptrace)
+                    && (matches!(self.ptrace_scope, None | Some(0)) || self.capabilities.contains(Capabilities::SYS_PTRACE))
+            }
             Need::SoftDirty => self.has_soft_dirty,
             Need::Root => self.is_root,
             Need::Capability(capability) => self.capabilities.contains(capability),

@@ -28,6 +28,8 @@ pub enum Need {
     Perf,
     /// `ptrace`: children can be traced.
     Ptrace,
+    /// `attach`: a process of the same user can be traced that is no child.
+    Attach,
     /// `userfaultfd`: page faults can be served by a program, those of system calls included.
     Userfaultfd,
     /// `mseal`: the system call.
@@ -49,7 +51,7 @@ pub enum Need {
 }
 
 /// The words without an argument.
-const WORDS: [(&str, Need); 18] = [
+const WORDS: [(&str, Need); 19] = [
     ("keys", Need::Keys),
     ("hugetlb", Need::Hugetlb(1)),
     ("thp", Need::Thp),
@@ -60,6 +62,7 @@ const WORDS: [(&str, Need); 18] = [
     ("la57", Need::La57),
     ("perf", Need::Perf),
     ("ptrace", Need::Ptrace),
+    ("attach", Need::Attach),
     ("userfaultfd", Need::Userfaultfd),
     ("mseal", Need::Mseal),
     ("mbind", Need::Mbind),

@@ -74,7 +74,7 @@ fn everything_is_read() {
     for word in ["keys", "hugetlb", "hugetlb:7", "thp", "aslr", "bottom_up", "la57", "ptrace", "soft_dirty", "mseal", "set_mm"] {
         assert!(has(word), "{word}");
     }
-    for word in ["hugetlb:8", "shmem_thp", "overcommit", "root", "cap:ipc_lock", "perf"] {
+    for word in ["attach", "hugetlb:8", "shmem_thp", "overcommit", "root", "cap:ipc_lock", "perf"] {
         assert!(!has(word), "{word}");
     }
 }

@@ -31,7 +31,8 @@ impl Host {
                 | Need::AnonNames
                 | Need::SetMm
                 | Need::Perf
-                | Need::Ptrace => {
+                | Need::Ptrace
+                | Need::Attach => {
                     self.refused.entry(*need).or_insert(libc::ENOSYS);
                 }
                 // of the whole system: what needs it is left out, and it stays as it is

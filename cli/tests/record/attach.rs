@@ -111,6 +111,7 @@ fn directories() -> (TempDir, TempDir) {
 
 #[test]
 fn ctrl_c_lets_the_process_go() {
+    vmaple_host::test_needs!("attach");
     let (built, recorded) = directories();
     let mut served = Served::start(&built);
     let recorder = Recorder::attach(served.pid(), &["--faults"], recorded.path());
@@ -128,6 +129,7 @@ fn ctrl_c_lets_the_process_go() {
 
 #[test]
 fn a_recording_ends_with_its_process() {
+    vmaple_host::test_needs!("attach");
     let (built, recorded) = directories();
     let served = Served::start(&built);
     let recorder = Recorder::attach(served.pid(), &[], recorded.path());
@@ -139,6 +141,7 @@ fn a_recording_ends_with_its_process() {
 
 #[test]
 fn a_recorder_that_is_killed_takes_nothing_with_it() {
+    vmaple_host::test_needs!("attach");
     let (built, recorded) = directories();
     let mut served = Served::start(&built);
     let recorder = Recorder::attach(served.pid(), &[], recorded.path());
@@ -156,6 +159,7 @@ fn a_recorder_that_is_killed_takes_nothing_with_it() {
 
 #[test]
 fn what_cannot_be_attached_to_is_said() {
+    vmaple_host::test_needs!("attach");
     let (_, recorded) = directories();
     let output = Command::new(env!("CARGO_BIN_EXE_vmaple"))
         .args(["record", "--pid", "1999999999", "-o"])
