@@ -270,6 +270,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// assert_eq!(writer.iter().map(|entry| (entry.start(), *entry.value())).collect::<Vec<_>>(), [(4, 'A'), (12, 'B')]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[allow(clippy::result_large_err, reason = "what is handed back is where it was: to box it would need memory")]
     pub fn splice<I>(&mut self, range: impl RangeBounds<u64>, entries: I) -> Result<Removed<'_, V>, SpliceError<Unspliced<V, I::IntoIter>>>
     where
         I: IntoIterator<Item = (Span, V)>,

@@ -65,12 +65,11 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Err(error) => return self.nothing(Err(error)),
         };
         self.plan(touched(span), &limits, patience, |sheet| {
-            match flags {
-                Some(flags) => sheet.grow_heap(span, start, flags, &limits)?,
-                None => {
-                    sheet.charge = Charge::Exempt;
-                    sheet.shrink_heap(span, brk, &limits)?;
-                }
+            if let Some(flags) = flags {
+                sheet.grow_heap(span, start, flags, &limits)?;
+            } else {
+                sheet.charge = Charge::Exempt;
+                sheet.shrink_heap(span, brk, &limits)?;
             }
             sheet.words = words;
             Ok(brk)

@@ -73,7 +73,7 @@ const CASES: &[Case] = &[
         name: "brk over all",
         gap_pages: 0,
         run: |mm, len| {
-            mm.set_heap(AT, AT + len);
+            mm.set_heap(AT, AT + len).expect("a heap that means something");
             assert_eq!(mm.brk(AT + PAGE), AT + PAGE);
         },
     },

@@ -15,7 +15,10 @@ pub(crate) enum Shortage {
 /// Tries with each allocation failing, alone and with all after it, until it tells that none failed.
 pub(crate) fn each_failure(mut is_reached: impl FnMut(Shortage, usize) -> bool) {
     for shortage in [Shortage::Once, Shortage::Lasting] {
-        (0..).find(|&nth| !is_reached(shortage, nth));
+        let mut nth = 0;
+        while is_reached(shortage, nth) {
+            nth += 1;
+        }
     }
 }
 
