@@ -26,6 +26,7 @@ impl Settings {
     /// The properties of the whole system that a machine may have otherwise than by default; what it does not tell stays.
     pub(crate) fn adopt(&mut self, host: &Host) {
         let limits = &mut self.limits;
+        limits.protection_keys = host.protection_keys;
         limits.mmap_min_addr = host.mmap_min_addr.unwrap_or(limits.mmap_min_addr);
         limits.min_addr_floor = host.lowest_address.unwrap_or(limits.min_addr_floor);
         if let Some(count) = host.max_map_count {

@@ -14,6 +14,7 @@ use crate::trace::{
 };
 use std::ops::Range;
 use vmaple::{PAGE_SIZE, VmaFlags};
+use vmaple_host::Host;
 
 /// The first page of all.
 const LOW: u64 = 0x100_0000;
@@ -75,7 +76,8 @@ impl<C: Chance> Generator<C> {
                 let (addr, len) = self.range(space);
                 Step::Do(Operation::Munmap { addr, len })
             }
-            300..450 => {
+            300..345 => self.key_operation(space),
+            345..450 => {
                 let (addr, len) = self.range(space);
                 let grows = self.one_in(16).then(|| *self.of(&[Prot::GROWSDOWN, Prot::GROWSDOWN, Prot::GROWSUP]));
                 let prot = grows.map_or(self.prot(), |grows| self.prot().union(grows));
@@ -118,6 +120,27 @@ impl<C: Chance> Generator<C> {
             }
             _ => self.mmap(space),
         }
+    }
+
+    /// What is done with protection keys. Where the machine has none there is nothing but refusals.
+    fn key_operation(&mut self, space: &MmSpace) -> Step {
+        if Host::probe().protection_keys == 0 {
+            return self.mmap(space);
+        }
+        let allocated: Vec<i32> = (0..16).filter(|key| space.mm.allocated_keys() >> key & 1 == 1).collect();
+        let is_first = allocated.len() == 1;
+        let known = *self.of(&allocated);
+        let key = if self.one_in(5) { *self.of(&[-1, 1, 2, 9, 15, 16, -2]) } else { known };
+        Step::Do(match self.chance.below(16) {
+            0..3 => Operation::PkeyAlloc { flags: u64::from(self.one_in(30)), rights: *self.of(&[0, 0, 0, 1, 2, 3, 4]) },
+            _ if is_first => Operation::PkeyAlloc { flags: 0, rights: self.chance.below(4) },
+            // Key 0 is not freed: the process that makes the calls has it.
+            3..6 if key != 0 => Operation::PkeyFree { key },
+            _ => {
+                let (addr, len) = self.range(space);
+                Operation::PkeyMprotect { addr, len, prot: self.prot(), key }
+            }
+        })
     }
 
     fn one_in(&mut self, n: u64) -> bool {
@@ -185,7 +208,21 @@ impl<C: Chance> Generator<C> {
 
     fn prot(&mut self) -> Prot {
         let (r, w, x) = (Prot::READ, Prot::WRITE, Prot::EXEC);
-        *self.of(&[r.union(w), r.union(w), r.union(w), r.union(w), r, r, Prot::EMPTY, Prot::EMPTY, r.union(x), r.union(w).union(x), w, x])
+        *self.of(&[
+            r.union(w),
+            r.union(w),
+            r.union(w),
+            r.union(w),
+            r,
+            r,
+            Prot::EMPTY,
+            Prot::EMPTY,
+            r.union(x),
+            r.union(w).union(x),
+            w,
+            x,
+            x.union(Prot::SEM),
+        ])
     }
 
     fn advice(&mut self) -> Advice {

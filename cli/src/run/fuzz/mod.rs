@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use step::{Refused, Step};
 use table::Table;
+use vmaple_host::Host;
 
 /// How many operations one process lives for.
 const SEQUENCE: usize = 96;
@@ -45,8 +46,9 @@ impl Play {
     /// The scene of each sequence.
     fn begin() -> Result<Self, Refusal> {
         let mut current = Both::begin()?;
-        current.set(Setting::MmapBase(BASE))?;
-        current.set(Setting::BrkStart(generate::HEAP))?;
+        for setting in scene() {
+            current.set(setting)?;
+        }
         Ok(Self { current, others: Vec::new() })
     }
 
@@ -153,13 +155,13 @@ pub fn in_step(bytes: &[u8]) -> Result<Option<String>> {
     let Some(records) = shrink::shortest(&steps)? else {
         return Ok(Some(format!("# the sequence differed once, and not when it was done again:\n# {steps:?}")));
     };
-    let lines = scene().into_iter().chain(records).map(|record| format!("{record}\n"));
+    let lines = scene().into_iter().map(Record::Set).chain(records).map(|record| format!("{record}\n"));
     Ok(Some(format!("{HEADER}\n{}", lines.collect::<String>())))
 }
 
-/// What the records of a sequence stand on.
-fn scene() -> [Record; 2] {
-    [Record::Set(Setting::MmapBase(BASE)), Record::Set(Setting::BrkStart(generate::HEAP))]
+/// What the records of a sequence stand on: the protection keys that the machine has, too.
+fn scene() -> [Setting; 3] {
+    [Setting::Pkeys(Host::probe().protection_keys), Setting::MmapBase(BASE), Setting::BrkStart(generate::HEAP)]
 }
 
 /// Runs it. The status is 1 where a difference was found.
@@ -204,7 +206,7 @@ fn report(args: &FuzzArgs, steps: &[Step], seed: u64, out: &mut dyn Write) -> Re
     let path: PathBuf = args.out.join(format!("kernel-diff-{seed:016x}.vmaple"));
     let mut writer = Writer::create(&path, Ending::Open)?;
     writer.record(None, &Record::Case(format!("the library differs from the kernel in the last record (seed {seed})")))?;
-    for record in scene().iter().chain(&records) {
+    for record in scene().map(Record::Set).iter().chain(&records) {
         writer.record(None, record)?;
     }
     writer.finish()?;

@@ -1,5 +1,5 @@
-//! The protection keys of a worker. It is one of a machine without keys until a scenario says otherwise: all keys are allocated then, so
-//! that memory with `PROT_EXEC` alone gets none, and can be read. `kernel` comes in.
+//! The protection keys of a worker. A scenario that is to have none (`set pkeys 0`) has them all allocated: memory with `PROT_EXEC` alone
+//! gets none then, and can be read, as on a machine without keys. `kernel` comes in.
 
 use super::super::space::{Failure, Refusal};
 use super::KernelSpace;
