@@ -38,6 +38,13 @@ pub enum LayoutError {
         /// The VMA.
         by: Span,
     },
+    /// Accessible pages would be in the guard gap of a stack; only where the policy says so (7.9). Nothing was changed.
+    GuardGap {
+        /// Pages that would be.
+        asked: Span,
+        /// The stack.
+        by: Span,
+    },
     /// A limit on what is mapped.
     Limit(Limit),
     /// Readers of a VMA were waited for, and the wait ended early.
@@ -51,7 +58,7 @@ impl LayoutError {
     #[must_use]
     pub const fn errno(&self) -> i32 {
         match self {
-            Self::TooMany { .. } | Self::Limit(_) => errno::ENOMEM,
+            Self::TooMany { .. } | Self::GuardGap { .. } | Self::Limit(_) => errno::ENOMEM,
             Self::Unsplittable { .. } | Self::HugePage { .. } => errno::EINVAL,
             Self::Sealed { .. } => errno::EPERM,
             Self::Wait(error) => error.errno(),
@@ -69,6 +76,7 @@ impl fmt::Display for LayoutError {
                 write!(f, "the VMA {vma} consists of pages of {page_bytes:#x} bytes, and cannot be split at {at:#x}, inside one")
             }
             Self::Sealed { by } => write!(f, "the VMA {by} is sealed"),
+            Self::GuardGap { asked, by } => write!(f, "{asked} would be in the guard gap of the stack {by}"),
             Self::Limit(limit) => limit.fmt(f),
             Self::Wait(error) => error.fmt(f),
             Self::Resource(error) => error.fmt(f),
@@ -199,13 +207,6 @@ operation_error! {
             /// The first VMA in it.
             by: Span,
         } => EEXIST, "nothing mapped at {asked}: the VMA {by} is in the way";
-        /// A fixed mapping in the guard gap of a stack; only where the policy says so (7.9).
-        GuardGap {
-            /// The range asked for.
-            asked: Span,
-            /// The stack.
-            by: Span,
-        } => ENOMEM, "{asked} is in the guard gap of the stack {by}";
         /// Nothing may be locked in memory.
         MayNotLock => EPERM, "nothing may be locked in memory";
         /// It would lock more in memory than may be (5.5).
@@ -286,13 +287,6 @@ operation_error! {
             /// What may not be done to it.
             access: Access,
         } => EACCES, "nobody may {access} the VMA {vma}";
-        /// A VMA in the guard gap of a stack would become accessible; only where the policy says so (7.9).
-        GuardGap {
-            /// The VMA.
-            vma: Span,
-            /// The stack.
-            by: Span,
-        } => ENOMEM, "{vma} is in the guard gap of the stack {by}";
     }
 }
 

@@ -106,6 +106,13 @@ pub enum MapCause {
         /// The first VMA in it.
         by: Span,
     },
+    /// Accessible pages would be in the guard gap of a stack; only where the policy says so (7.9).
+    GuardGap {
+        /// Pages that would be.
+        asked: Span,
+        /// The stack.
+        by: Span,
+    },
     /// There are as many VMAs as there may be.
     TooMany {
         /// How many there are.
@@ -128,7 +135,7 @@ impl MapCause {
             Self::BelowMinimum { .. } => errno::EPERM,
             Self::Occupied { .. } => errno::EEXIST,
             Self::Limit(Limit::Locked { .. }) => errno::EAGAIN,
-            Self::BeyondTask { .. } | Self::TooMany { .. } | Self::Limit(_) => errno::ENOMEM,
+            Self::BeyondTask { .. } | Self::GuardGap { .. } | Self::TooMany { .. } | Self::Limit(_) => errno::ENOMEM,
             Self::Resource(error) => error.errno(),
         }
     }
@@ -143,6 +150,7 @@ impl fmt::Display for MapCause {
             Self::BeyondTask { asked, task_size } => write!(f, "{asked} ends beyond {task_size:#x}, where the address space ends"),
             Self::BelowMinimum { at, minimum } => write!(f, "{at:#x} is below {minimum:#x}, the lowest address that may be mapped"),
             Self::Occupied { asked, by } => write!(f, "nothing mapped at {asked}: the VMA {by} is in the way"),
+            Self::GuardGap { asked, by } => write!(f, "{asked} would be in the guard gap of the stack {by}"),
             Self::TooMany { count, limit } => write!(f, "there are {count} VMAs, and the limit is {limit}"),
             Self::Limit(limit) => limit.fmt(f),
             Self::Resource(error) => error.fmt(f),

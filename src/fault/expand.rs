@@ -3,7 +3,7 @@
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::{ExpandError, Limit};
 use crate::lock::RawMmLock;
-use crate::mm::{Limits, MmWriteGuard};
+use crate::mm::{GuardGapPolicy, Limits, MmWriteGuard};
 use crate::vma::{Patience, VmaFlags, VmaRecord};
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
@@ -74,6 +74,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
                 return Err(ExpandError::GuardGap { asked: grown, by: by.span(), gap_bytes: limits.stack_guard_gap_bytes() });
             }
         }
+        self.check_guard_gaps(grown, record.flags(), limits)?;
         // 2.4
         if record.anon_owner().is_none() {
             self.own(span.last());
@@ -133,6 +134,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         {
             return Err(ExpandError::GuardGap { asked: grown, by: by.span(), gap_bytes: limits.stack_guard_gap_bytes() });
         }
+        self.check_guard_gaps(grown, record.flags(), &limits)?;
         // 2.4
         if record.anon_owner().is_none() {
             self.own(span.last());
@@ -148,6 +150,16 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             return Err(ExpandError::Offset { asked: grown });
         }
         self.account_and_grow(&limits, at, &record, span, grown)
+    }
+
+    /// 7.9: nothing accessible comes into a guard gap, its own or another's, whatever lies between.
+    fn check_guard_gaps(&self, grown: Span, flags: VmaFlags, limits: &Limits) -> Result<(), ExpandError> {
+        if limits.policy.guard_gap == GuardGapPolicy::AsLinux {
+            return Ok(());
+        }
+        let Some((pages, stack)) = self.guard_breach_of(grown, flags, limits) else { return Ok(()) };
+        let by = if stack == grown { pages } else { stack };
+        Err(ExpandError::GuardGap { asked: grown, by, gap_bytes: limits.stack_guard_gap_bytes() })
     }
 
     /// 2.8 and 2.9, the same for both directions.

@@ -60,7 +60,7 @@ pub enum GuardGapPolicy {
     /// What Linux does: mappings whose address is searched, and growth.
     #[default]
     AsLinux,
-    /// Fixed mappings, and neighbours that are to become accessible, too.
+    /// Everything accessible: what an operation would bring into a gap is refused, whatever lies between.
     Enforced,
 }
 

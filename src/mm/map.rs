@@ -2,6 +2,7 @@
 
 use super::MmWriteGuard;
 use super::huge::page_bytes;
+use super::limits::GuardGapPolicy;
 use crate::addr::Span;
 use crate::error::{MapCause, MapError, ResourceError};
 use crate::lock::RawMmLock;
@@ -87,6 +88,11 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         }
         if let Some(by) = self.find(span.start()).filter(|vma| vma.start() <= span.last()) {
             return Err(MapCause::Occupied { asked: span, by: by.span() });
+        }
+        if limits.policy.guard_gap == GuardGapPolicy::Enforced
+            && let Some((asked, by)) = self.guard_breach_of(span, flags, &limits)
+        {
+            return Err(MapCause::GuardGap { asked, by });
         }
         let (count, limit) = (self.mm().map_count(), limits.max_map_count);
         if limits.may_map(count).is_err() {

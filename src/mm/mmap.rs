@@ -3,7 +3,7 @@
 use super::MmWriteGuard;
 use super::huge::page_bytes;
 use super::keys::Keys;
-use super::limits::{GuardGapPolicy, Limits, PartialEffects};
+use super::limits::{Limits, PartialEffects};
 use super::mlock::NEVER_LOCKED;
 use super::pkey_mprotect::ExecAlone;
 use super::place::{Alignment, Search, Within, round_hint};
@@ -261,7 +261,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         // 5.2 to 5.4
         let start = match *address {
             Address::Hint(hint) => {
-                let search = Search { within: request.within, alignment: alignment_of(spec, asked, limits) };
+                let search = Search { within: request.within, alignment: alignment_of(spec, asked, limits), flags: asked };
                 self.place(round_hint(hint, limits), len, search, limits).ok_or(MmapError::NoRoom { len: asked_len })?
             }
             Address::Fixed(at) | Address::FixedNoReplace(at) if !at.is_multiple_of(page) && page > PAGE_SIZE => {
@@ -311,12 +311,6 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         }
         if !limits.may_place_at(at) {
             return Err(MmapError::BelowMinimum { at, minimum: limits.mmap_min_addr });
-        }
-        if limits.policy.guard_gap == GuardGapPolicy::Enforced
-            && let span = Span::from_entry(at, at + (len - 1))
-            && let Some(by) = self.stack_above(span, limits)
-        {
-            return Err(MmapError::GuardGap { asked: span, by });
         }
         Ok(at)
     }

@@ -29,6 +29,7 @@ mod capabilities;
 mod fork;
 mod gap;
 mod guard;
+mod guard_gap;
 mod huge;
 mod kept;
 mod keys;

@@ -1,10 +1,9 @@
 //! Changing what may be done: Linux's `mprotect` (5.16), in its order.
 
 use super::MmWriteGuard;
-use super::limits::{GuardGapPolicy, Limits};
+use super::limits::Limits;
 use super::mmap::{account_of, split_room};
 use super::pkey_mprotect::{Change, ExecAlone, KeyChange};
-use super::place::start_gap;
 use super::plan::{Plan, touched};
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span};
@@ -71,11 +70,6 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(None) => return self.nothing(Ok(0)),
             Err(error) => return self.nothing(Err(error)),
         };
-        if limits.policy.guard_gap == GuardGapPolicy::Enforced
-            && let Err(error) = self.check_guards(span, access, &limits)
-        {
-            return self.nothing(Err(error));
-        }
         let protection = (access.intersection(VmaFlags::ACCESS), key);
         self.plan(touched(span), &limits, patience, |sheet| sheet.protect(span, protection, &limits))
     }
@@ -121,27 +115,6 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             VmaFlags::GROWSUP => Span::from_entry(start, first.last()),
             _ => Span::from_entry(start, end - 1),
         }))
-    }
-
-    /// 7.9: no neighbour of a stack becomes accessible that is in its guard gap.
-    fn check_guards(&self, span: Span, access: VmaFlags, limits: &Limits) -> Result<(), MprotectError> {
-        if !access.intersects(VmaFlags::ACCESS) {
-            return Ok(());
-        }
-        let mut at = Some(span.start());
-        while let Some(vma) = at.and_then(|at| self.find(at)).filter(|vma| vma.start() <= span.last()) {
-            let last = vma.last().min(span.last());
-            if let Some(by) = last.checked_add(1).and_then(|above| self.find(above))
-                && by.flags().contains(VmaFlags::GROWSDOWN)
-                && !vma.flags().contains(VmaFlags::GROWSDOWN)
-                && !vma.flags().is_accessible()
-                && start_gap(&by, limits) <= last
-            {
-                return Err(MprotectError::GuardGap { vma: vma.span(), by: by.span() });
-            }
-            at = vma.last().checked_add(1);
-        }
-        Ok(())
     }
 }
 

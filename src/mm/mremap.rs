@@ -201,7 +201,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         }
         // Unlike that of `mmap`, it is not raised to the lowest address.
         let hint = if remap.has_target() { remap.to } else { 0 };
-        let search = Search { within: Within::All, alignment: alignment_of(&vma, remap.from, limits) };
+        let search = Search { within: Within::All, alignment: alignment_of(&vma, remap.from, limits), flags: vma.flags() };
         let target = self.place(hint, remap.new_len, search, limits);
         let stretch = target.and_then(|to| span_of(to, remap.new_len)).map_or(here, |to| hull(here, to));
         Ok((stretch, target))

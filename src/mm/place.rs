@@ -5,7 +5,7 @@
 
 use super::MmWriteGuard;
 use super::guard::vma_of;
-use super::limits::Limits;
+use super::limits::{GuardGapPolicy, Limits};
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::lock::RawMmLock;
 use crate::tree::gap::GapQuery;
@@ -22,6 +22,8 @@ const HIGH_START: u64 = 0x1_0000_0000;
 pub(super) struct Search {
     pub(super) within: Within,
     pub(super) alignment: Alignment,
+    /// What is to be there.
+    pub(super) flags: VmaFlags,
 }
 
 /// Among which addresses.
@@ -79,12 +81,13 @@ struct Look {
     within: Within,
     /// What the address is a multiple of.
     align: u64,
+    flags: VmaFlags,
 }
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Room for a mapping of so many bytes, in whole pages: at the hint (0: none), or where the search finds it.
     pub(super) fn place(&mut self, hint: u64, len: u64, search: Search, limits: &Limits) -> Option<u64> {
-        let look = Look { hint, len, within: search.within, align: PAGE_SIZE };
+        let look = Look { hint, len, within: search.within, align: PAGE_SIZE, flags: search.flags };
         match search.alignment {
             Alignment::Private { huge } if hint == 0 && huge > PAGE_SIZE && len.is_multiple_of(huge) => {
                 self.place_private(look, huge, limits).or_else(|| self.look(look, limits))
@@ -127,7 +130,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         let low = limits.lowest_address().max(PAGE_SIZE);
         if within == Within::Low {
             let end = LOW_END.min(task_size);
-            return if hint != 0 && self.is_free(hint, len, end, limits) {
+            return if hint != 0 && self.is_free(look, end, limits) {
                 Some(hint)
             } else {
                 self.search(limits.low_search_base.max(low)..end, look, Direction::Up, limits)
@@ -135,7 +138,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         }
         // A hint beyond the window asks for the addresses there, and a mapping does not go across its end.
         let is_beyond = hint > window;
-        if hint != 0 && is_beyond == (hint.saturating_add(len) > window) && self.is_free(hint, len, task_size, limits) {
+        if hint != 0 && is_beyond == (hint.saturating_add(len) > window) && self.is_free(look, task_size, limits) {
             return Some(hint);
         }
         let more = if is_beyond { task_size - window } else { 0 };
@@ -146,10 +149,19 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         })
     }
 
-    /// Whether a searched mapping may be there.
-    fn is_free(&self, at: u64, len: u64, end: u64, limits: &Limits) -> bool {
-        let Some(end) = at.checked_add(len).filter(|&own| own <= end) else { return false };
-        self.find(at).is_none_or(|next| end <= start_gap(&next, limits)) && self.prev(at).is_none_or(|prev| at > end_gap(&prev, limits))
+    /// Whether a searched mapping may be at its hint.
+    fn is_free(&self, look: Look, end: u64, limits: &Limits) -> bool {
+        let at = look.hint;
+        let Some(end) = at.checked_add(look.len).filter(|&own| own <= end) else { return false };
+        self.find(at).is_none_or(|next| end <= start_gap(&next, limits))
+            && self.prev(at).is_none_or(|prev| at > end_gap(&prev, limits))
+            && self.kept_out(at, look, limits).is_none()
+    }
+
+    /// Addresses that keep it from there by the policy on guard gaps (7.9).
+    fn kept_out(&self, at: u64, look: Look, limits: &Limits) -> Option<Span> {
+        let is_enforced = limits.policy.guard_gap == GuardGapPolicy::Enforced;
+        is_enforced.then(|| self.guard_zone(Span::from_entry(at, at + (look.len - 1)), look.flags, limits)).flatten()
     }
 
     /// The highest or the lowest room between two addresses, guard gaps left free. A gap that is too small but for the guard gap at its
@@ -177,7 +189,11 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             let below_stack = next.filter(is_stack).map(|next| start_gap(&next, limits)).filter(|&gap| gap <= last);
             let above_stack = prev.map(|prev| end_gap(&prev, limits)).filter(|&gap| gap >= at);
             match (below_stack, above_stack, direction) {
-                (None, None, _) => return Some(at),
+                (None, None, _) => match (self.kept_out(at, look, limits), direction) {
+                    (None, _) => return Some(at),
+                    (Some(zone), Direction::Down) => high = zone.start(),
+                    (Some(zone), Direction::Up) => low = zone.last().checked_add(1)?,
+                },
                 (Some(gap), _, Direction::Down) => high = gap,
                 (None, Some(_), Direction::Down) => high = prev?.start(),
                 (_, Some(gap), Direction::Up) => low = gap.checked_add(1)?,
@@ -185,12 +201,6 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             }
         }
         None
-    }
-
-    /// The stack whose guard gap a range would be in, a fixed one (7.9).
-    pub(super) fn stack_above(&self, span: Span, limits: &Limits) -> Option<Span> {
-        let next = self.find(span.last().checked_add(1)?)?;
-        (next.flags().contains(VmaFlags::GROWSDOWN) && start_gap(&next, limits) <= span.last()).then(|| next.span())
     }
 }
 

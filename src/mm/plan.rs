@@ -3,7 +3,7 @@
 use super::accounts::Sums;
 use super::guard::vma_of;
 use super::keys::Keys;
-use super::limits::{Limits, MapCountLimit, PartialEffects};
+use super::limits::{GuardGapPolicy, Limits, MapCountLimit, PartialEffects};
 use super::sheet::{Body, Effect, Effects, Sheet};
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
@@ -173,6 +173,14 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             if count > most && limits.policy.map_count == MapCountLimit::Exact {
                 let error = LayoutError::TooMany { count, limit: limits.max_map_count };
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| error.into()));
+                return plan;
+            }
+            // 7.9, likewise.
+            if limits.policy.guard_gap == GuardGapPolicy::Enforced
+                && let Some(range) = sheet.changed()
+                && let Some((asked, by)) = self.guard_breach(range, &sheet, limits)
+            {
+                plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::GuardGap { asked, by }.into()));
                 return plan;
             }
             self.change(&mut sheet, patience).and_then(|change| {

@@ -350,10 +350,12 @@ impl<'m> Pair<'m> {
     }
 
     fn limit(&mut self, which: u8, value: u64) {
+        // An address space does not end below what is mapped.
+        let mapped_end = self.plain.vmas.last().map_or(0, |vma| vma.end);
         let rules = &mut self.plain.rules;
         match which % 11 {
             0 => rules.lowest = value % 24,
-            1 => rules.end = u64::from(SIDE) - value % 24,
+            1 => rules.end = (u64::from(SIDE) - value % 24).max(mapped_end),
             2 => rules.gap = value % 8,
             3 => rules.total = value,
             4 => rules.stack = value % 64,

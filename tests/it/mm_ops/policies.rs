@@ -83,7 +83,7 @@ fn rule_7_9_the_guard_gap_keeps_out_what_is_fixed_and_what_becomes_accessible() 
         for (at, pages) in [(4, 1), (5, 1), (2, 3)] {
             let (mm, stack) = (mm(), page(6));
             let told = mm.write().mmap(&fixed(at, pages, RW));
-            is_kept_out(matches!(told, Err(MmapError::GuardGap { by, .. }) if by.start() == stack));
+            is_kept_out(matches!(told, Err(MmapError::Layout(LayoutError::GuardGap { by, .. })) if by.start() == stack));
             is_kept_out(layout(&mm).len() == 1);
         }
         mm().write().mmap(&fixed(2, 2, RW)).expect("that is out of the gap");
@@ -94,7 +94,7 @@ fn rule_7_9_the_guard_gap_keeps_out_what_is_fixed_and_what_becomes_accessible() 
         for (at, pages) in [(5, 1), (4, 2), (2, 4)] {
             let before = layout(&guarded);
             let told = guarded.write().mprotect(page(at), bytes(pages), R);
-            is_kept_out(matches!(told, Err(MprotectError::GuardGap { .. })));
+            is_kept_out(matches!(told, Err(MprotectError::Layout(LayoutError::GuardGap { .. }))));
             is_kept_out(layout(&guarded) == before);
             guarded.write().mprotect(page(at), bytes(pages), NONE).expect("what lets nobody in is no neighbour");
         }
@@ -150,5 +150,72 @@ fn rule_7_10_an_operation_that_fails_has_changed_nothing() {
             assert_eq!(is_as_before, policy == PartialEffects::Never, "{name}, {policy:?}");
             assert!(policy == PartialEffects::AsLinux || mm.stats() == stats, "{name}");
         }
+    }
+}
+
+/// Everything that makes memory accessible, in a gap of two pages. An inaccessible page lies next to the stack, which exempts nothing.
+/// ```text
+/// pages     0123456789
+/// before    ..N.NS....     S grows down, N lets nobody in
+/// ```
+#[test]
+fn rule_7_9_whatever_makes_memory_accessible_is_kept_out_of_the_gap() {
+    type Makes = fn(&mut MmWriteGuard<'_>) -> Result<u64, i32>;
+    let operations: [(&str, Makes); 8] = [
+        ("mmap inside what lets nobody in", |writer| writer.mmap(&fixed(4, 1, R)).map_err(|error| error.errno())),
+        ("mmap in the hole", |writer| writer.mmap(&fixed(3, 1, R)).map_err(|error| error.errno())),
+        ("mmap not replacing", |writer| {
+            let request = MapRequest::of_len(bytes(1), VmaSpec::anonymous(R)).fixed_no_replace(page(3));
+            writer.mmap(&request).map_err(|error| error.errno())
+        }),
+        ("mprotect", |writer| writer.mprotect(page(4), bytes(1), R).map_err(|error| error.errno())),
+        ("map", |writer| writer.map(page(3)..page(4), VmaSpec::anonymous(R)).map(|()| 0).map_err(|error| error.cause.errno())),
+        ("mremap", |writer| {
+            let to = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+            writer.mremap(page(20), bytes(1), bytes(1), to, page(3)).map_err(|error| error.errno())
+        }),
+        ("mremap in place", |writer| {
+            writer.mmap(&fixed(2, 1, R)).expect("out of the gap");
+            writer.mremap(page(2), bytes(1), bytes(2), MremapFlags::empty(), 0).map_err(|error| error.errno())
+        }),
+        ("expand_up", |writer| {
+            writer.mmap(&fixed(2, 1, RW | VmaFlags::GROWSUP)).expect("out of the gap");
+            writer.expand_up(page(3)).map(|_| 0).map_err(|error| error.errno())
+        }),
+    ];
+    for (name, makes) in operations {
+        for policy in [GuardGapPolicy::AsLinux, GuardGapPolicy::Enforced] {
+            let mm = mm_with(|limits| (limits.stack_guard_gap_pages, limits.policy.guard_gap) = (2, policy));
+            map_all(&mm, &[(2, 3, NONE | VmaFlags::MAYREAD), (4, 5, NONE | VmaFlags::MAYREAD), (5, 6, DOWN), (20, 21, RW)]);
+            let told = makes(&mut mm.write());
+            assert_eq!(told.is_err(), policy == GuardGapPolicy::Enforced, "{name}, {policy:?}: {told:?}");
+            assert!(told.is_ok() || told == Err(12), "{name}: {told:?}");
+            mm.write().validate().expect("the invariants hold");
+        }
+    }
+}
+
+/// ```text
+/// pages     0123456789
+/// before    .AN...S      grows to page 5; at page 4 A would be two pages below
+/// before    UN.AA        the gap of U, which grows up, is pages 1 to 3
+/// ```
+#[test]
+fn rule_7_9_a_stack_keeps_its_own_gap_and_both_ways() {
+    for (policy, is_kept_out) in [(GuardGapPolicy::AsLinux, false), (GuardGapPolicy::Enforced, true)] {
+        let mm = mm_with(|limits| (limits.stack_guard_gap_pages, limits.policy.guard_gap) = (3, policy));
+        map_all(&mm, &[(1, 2, RW), (2, 3, NONE), (6, 7, DOWN)]);
+        assert!(mm.write().expand_down(page(5)).is_ok());
+        assert_eq!(mm.write().expand_down(page(4)).is_err(), is_kept_out, "{policy:?}");
+        map_all(&mm, &[(20, 21, VmaFlags::GROWSUP | RW), (21, 22, NONE)]);
+        assert_eq!(mm.write().mmap(&fixed(23, 1, R)).is_err(), is_kept_out, "{policy:?}");
+        assert!(mm.write().mmap(&fixed(24, 1, R)).is_ok());
+        // A heap grows to what lets nobody in, and that to a stack.
+        map_all(&mm, &[(43, 44, NONE), (44, 45, DOWN)]);
+        let mut writer = mm.write();
+        writer.set_heap(page(40), page(40)).expect("a heap in the address space");
+        assert_eq!(writer.brk(page(41)), page(41));
+        assert_eq!(writer.brk(page(42)) == page(41), is_kept_out, "{policy:?}");
+        writer.validate().expect("the invariants hold");
     }
 }

@@ -194,7 +194,12 @@ impl<'m> Story<'m> {
         let layout = layout_of(&writer);
         // Who would wait for himself plans, and is told.
         let way = if way == Way::Direct && !self.locked.is_empty() { Way::Planned } else { way };
-        let (told, expected) = carry_out(&mut writer, &mut self.model, verb, way);
+        let (told, mut expected) = carry_out(&mut writer, &mut self.model, verb, way);
+        if self.model.is_guarded(&before) {
+            // 7.9: refused whole, by its own error if it has one.
+            expected = Err(expected.err().unwrap_or(ENOMEM));
+            self.model = before.clone();
+        }
         let is_unchanged = is_same(&layout, &layout_of(&writer));
         drop(writer);
         match told {

@@ -13,6 +13,7 @@
 )]
 
 mod drive;
+mod gaps;
 mod hooks;
 mod keys;
 mod op;

@@ -48,6 +48,8 @@ struct Wanted {
     len: u64,
     more: u64,
     multiple: u64,
+    /// What is to be there.
+    flags: VmaFlags,
 }
 
 /// From where a search comes.
@@ -69,10 +71,10 @@ impl Direction {
 }
 
 impl Model {
-    pub(crate) fn place(&self, hint: u64, len: u64, within: Within, align: Align) -> Option<u64> {
+    pub(crate) fn place(&self, hint: u64, len: u64, within: Within, align: Align, flags: VmaFlags) -> Option<u64> {
         let hint = hint & !(PAGE_SIZE - 1);
         let hint = if hint == 0 { 0 } else { hint.max(BASE) };
-        let plain = Wanted { len, more: 0, multiple: PAGE_SIZE };
+        let plain = Wanted { len, more: 0, multiple: PAGE_SIZE, flags };
         let at_hint = |hint: u64| Some(hint).filter(|&hint| hint != 0 && self.is_roomy(hint, plain, Up));
         let any = |hint, wanted| at_hint(hint).or_else(|| self.search(wanted, within));
         match align {
@@ -127,5 +129,6 @@ impl Model {
         self.is_free(range)
             && above.is_none_or(|page| !grows(page, VmaFlags::GROWSDOWN) || page >= last + gap)
             && below.is_none_or(|page| !grows(page, VmaFlags::GROWSUP) || first - page > gap)
+            && self.is_out_of_gaps(Self::pages_of(aligned, wanted.len), wanted.flags)
     }
 }

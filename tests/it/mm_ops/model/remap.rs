@@ -110,7 +110,7 @@ impl Model {
 
     fn place_for(&self, remap: Remap, hint: u64) -> Option<u64> {
         let page = self.at(remap.from).and_then(|i| self.pages[i])?;
-        self.place(hint, remap.new_len, Within::All, Align::of_moved(self, page.backing, page.offset))
+        self.place(hint, remap.new_len, Within::All, Align::of_moved(self, page.backing, page.offset), page.flags)
     }
 
     /// What is asked of what is there, in the pages that it consists of, if it may be.

@@ -7,7 +7,7 @@ use super::page::{Model, PAGES, Page, address};
 use super::place::Align;
 use super::{BASE, EACCES, EEXIST, EINVAL, ENOMEM, EOVERFLOW, EPERM};
 use std::ops::Range;
-use vmaple::{Advice, Backing, GuardGapPolicy, LockAll, PAGE_SIZE, VmaFlags};
+use vmaple::{Advice, Backing, LockAll, PAGE_SIZE, VmaFlags};
 
 type Told = Result<u64, i32>;
 
@@ -66,13 +66,12 @@ impl Model {
         }
         let align = Align::of_new(self, flags, what.object.is_some());
         let start = match place {
-            Place::Anywhere => self.place(0, len, within, align).ok_or(ENOMEM)?,
-            Place::Near => self.place(at, len, within, align).ok_or(ENOMEM)?,
+            Place::Anywhere => self.place(0, len, within, align, flags).ok_or(ENOMEM)?,
+            Place::Near => self.place(at, len, within, align, flags).ok_or(ENOMEM)?,
             Place::Fixed | Place::NoReplace if is_huge && !at.is_multiple_of(page) => return Err(EINVAL),
             Place::Fixed | Place::NoReplace if at > END - len => return Err(ENOMEM),
             Place::Fixed | Place::NoReplace if !is_aligned(at) => return Err(EINVAL),
             Place::Fixed | Place::NoReplace if at < BASE => return Err(EPERM),
-            Place::Fixed | Place::NoReplace if self.is_guarded(Self::pages_of(at, len).end) => return Err(ENOMEM),
             Place::Fixed | Place::NoReplace => at,
         };
         let pages = Self::pages_of(start, len);
@@ -223,27 +222,11 @@ impl Model {
         if grows.contains(VmaFlags::GROWSUP) {
             (pages.end, above) = (self.vma_of(first).end, false);
         }
-        // 7.9: the last page of each VMA, as far as it is asked for.
-        let is_last = |&i: &usize| i + 1 == pages.end || self.vma_of(i).end == i + 1;
-        let is_shut = |page: &Page| !page.flags.is_accessible() && !page.flags.contains(VmaFlags::GROWSDOWN);
-        let mut shut = pages.clone().filter(|&i| self.pages[i].as_ref().is_some_and(is_shut)).filter(is_last);
-        if access.is_accessible() && shut.any(|i| self.is_guarded(i + 1)) {
-            return Err(ENOMEM);
-        }
         for i in pages.clone() {
             let page = self.pages[i].ok_or(ENOMEM)?;
             self.protect(i, &page, (access, key), &pages)?;
         }
         if above { Err(ENOMEM) } else { Ok(0) }
-    }
-
-    /// 7.9: whether what ends there is in the guard gap of the stack above it.
-    fn is_guarded(&self, end: usize) -> bool {
-        let above = (end..PAGES).find_map(|i| Some((i, self.pages[i]?.flags)));
-        let is_near = |(start, flags): (usize, VmaFlags)| {
-            flags.contains(VmaFlags::GROWSDOWN) && ((start - end) as u64) < self.limits.stack_guard_gap_pages
-        };
-        self.limits.policy.guard_gap == GuardGapPolicy::Enforced && above.is_some_and(is_near)
     }
 
     fn protect(&mut self, i: usize, page: &Page, (access, key): (VmaFlags, i32), range: &Range<usize>) -> Result<(), i32> {

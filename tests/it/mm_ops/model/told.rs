@@ -24,7 +24,7 @@ pub(crate) trait Refusal: Copy {
 fn layout(error: LayoutError) -> Told {
     match error {
         LayoutError::Wait(_) => Told::Busy,
-        LayoutError::Sealed { .. } | LayoutError::HugePage { .. } => Told::Refused(error.errno()),
+        LayoutError::Sealed { .. } | LayoutError::HugePage { .. } | LayoutError::GuardGap { .. } => Told::Refused(error.errno()),
         LayoutError::TooMany { .. } | LayoutError::Limit(_) | LayoutError::Unsplittable { .. } => Told::Short(error.errno()),
         other => panic!("nothing else is short here: {other}"),
     }

@@ -1,0 +1,280 @@
+//! Guard gaps that are kept free of whatever is accessible (7.9), where Linux keeps only searched mappings and growth out of them.
+//!
+//! A *breach* is a page that is accessible and lies in the guard gap of a stack that does not grow the same way. What an operation is about
+//! to do is compared with what there is: it may leave the breaches that there are, and make no new one. `plan` asks for every operation,
+//! `map` and the growth in `fault` for what they do without a plan, and `place` for where a search may go.
+//!
+//! Both directions of growth are one rule: what grows up is looked at in a mirror.
+
+use super::MmWriteGuard;
+use super::limits::Limits;
+use super::sheet::Sheet;
+use crate::addr::Span;
+use crate::lock::RawMmLock;
+use crate::vma::{Payload, VmaFlags};
+
+/// A VMA, as far as guard gaps ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) span: Span,
+    pub(super) flags: VmaFlags,
+}
+
+/// A layout that can be walked.
+pub(super) trait Layout {
+    /// The first VMA that ends at or after the address.
+    fn at_or_above(&self, at: u64) -> Option<Seen>;
+
+    /// The last VMA that starts at or below the address.
+    fn at_or_below(&self, at: u64) -> Option<Seen>;
+}
+
+impl<P, L: RawMmLock> Layout for MmWriteGuard<'_, P, L> {
+    fn at_or_above(&self, at: u64) -> Option<Seen> {
+        self.find(at).map(|vma| Seen { span: vma.span(), flags: vma.flags() })
+    }
+
+    fn at_or_below(&self, at: u64) -> Option<Seen> {
+        self.vma(at).or_else(|| self.prev(at)).map(|vma| Seen { span: vma.span(), flags: vma.flags() })
+    }
+}
+
+/// The VMAs of a range as they are to be, in order.
+pub(super) trait Edit {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// One of them.
+    fn nth(&self, i: usize) -> Seen;
+}
+
+impl Edit for [Seen] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn nth(&self, i: usize) -> Seen {
+        self[i]
+    }
+}
+
+impl<P: Payload> Edit for Sheet<'_, P> {
+    fn count(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn nth(&self, i: usize) -> Seen {
+        Seen { span: self.parts[i].span, flags: self.parts[i].flags() }
+    }
+}
+
+/// A layout in which a range is another: what lies outside of it is as it was.
+struct Edited<'e, B: ?Sized, E: ?Sized> {
+    base: &'e B,
+    range: Span,
+    edit: &'e E,
+}
+
+impl<B: Layout + ?Sized, E: Edit + ?Sized> Edited<'_, B, E> {
+    /// How many VMAs of the edit end below the address.
+    fn rank(&self, at: u64) -> usize {
+        let (mut low, mut high) = (0, self.edit.count());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.edit.nth(middle).span.last() < at {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+}
+
+impl<B: Layout + ?Sized, E: Edit + ?Sized> Layout for Edited<'_, B, E> {
+    fn at_or_above(&self, at: u64) -> Option<Seen> {
+        let below = || self.base.at_or_above(at).filter(|vma| vma.span.last() < self.range.start());
+        let inside = || {
+            let i = self.rank(at.max(self.range.start()));
+            (i < self.edit.count()).then(|| self.edit.nth(i)).filter(|vma| vma.span.overlaps(self.range))
+        };
+        let above = || self.base.at_or_above(at.max(self.range.last().checked_add(1)?));
+        (at < self.range.start()).then(below).flatten().or_else(|| (at <= self.range.last()).then(inside).flatten()).or_else(above)
+    }
+
+    fn at_or_below(&self, at: u64) -> Option<Seen> {
+        let above = || self.base.at_or_below(at).filter(|vma| vma.span.start() > self.range.last());
+        let inside = || {
+            let at = at.min(self.range.last());
+            let end = self.rank(at);
+            let i = if end < self.edit.count() && self.edit.nth(end).span.start() <= at { end } else { end.checked_sub(1)? };
+            Some(self.edit.nth(i)).filter(|vma| vma.span.overlaps(self.range))
+        };
+        let below = || self.base.at_or_below(at.min(self.range.start().checked_sub(1)?));
+        (at > self.range.last()).then(above).flatten().or_else(|| (at >= self.range.start()).then(inside).flatten()).or_else(below)
+    }
+}
+
+/// A layout upside down: what grows up in it grows down, and the lowest address is the highest.
+struct Mirrored<'l, Y: ?Sized>(&'l Y);
+
+fn mirrored(span: Span) -> Span {
+    Span::from_entry(!span.last(), !span.start())
+}
+
+impl Seen {
+    fn mirrored(self) -> Self {
+        let mut flags = self.flags - VmaFlags::GROWSDOWN - VmaFlags::GROWSUP;
+        flags.set(VmaFlags::GROWSDOWN, self.flags.contains(VmaFlags::GROWSUP));
+        flags.set(VmaFlags::GROWSUP, self.flags.contains(VmaFlags::GROWSDOWN));
+        Self { span: mirrored(self.span), flags }
+    }
+
+    /// Whether it is a stack, as this side of the mirror has them.
+    fn is_stack(self) -> bool {
+        self.flags.contains(VmaFlags::GROWSDOWN)
+    }
+
+    /// Whether it may not be in the gap of one.
+    fn is_kept_out(self) -> bool {
+        self.flags.is_accessible() && !self.is_stack()
+    }
+}
+
+impl<Y: Layout + ?Sized> Layout for Mirrored<'_, Y> {
+    fn at_or_above(&self, at: u64) -> Option<Seen> {
+        self.0.at_or_below(!at).map(Seen::mirrored)
+    }
+
+    fn at_or_below(&self, at: u64) -> Option<Seen> {
+        self.0.at_or_above(!at).map(Seen::mirrored)
+    }
+}
+
+/// A stack, and the lowest address of its gap.
+#[derive(Clone, Copy, Debug)]
+struct Reach {
+    low: u64,
+    stack: Span,
+}
+
+/// The gap that a stack keeps free.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gap {
+    bytes: u64,
+}
+
+impl Gap {
+    pub(super) fn of(limits: &Limits) -> Self {
+        Self { bytes: limits.stack_guard_gap_bytes() }
+    }
+
+    fn reach(self, stack: Span) -> Reach {
+        Reach { low: stack.start().saturating_sub(self.bytes), stack }
+    }
+
+    /// The lowest stack above an address whose gap reaches down to it.
+    fn stack_above(self, layout: &(impl Layout + ?Sized), at: u64) -> Option<Reach> {
+        let mut above = at.checked_add(1);
+        while let Some(vma) = above.and_then(|above| layout.at_or_above(above)) {
+            let reach = self.reach(vma.span);
+            if reach.low > at {
+                return None;
+            }
+            if vma.is_stack() {
+                return Some(reach);
+            }
+            above = vma.span.last().checked_add(1);
+        }
+        None
+    }
+
+    /// The highest VMA below a stack that may not be in its gap, and is.
+    fn intruder(self, layout: &(impl Layout + ?Sized), stack: Span) -> Option<Seen> {
+        let mut below = stack.start().checked_sub(1);
+        while let Some(vma) = below.and_then(|below| layout.at_or_below(below)) {
+            if vma.span.last() < self.reach(stack).low {
+                return None;
+            }
+            if vma.is_kept_out() {
+                return Some(vma);
+            }
+            below = vma.span.start().checked_sub(1);
+        }
+        None
+    }
+
+    /// Pages that an edit of a range brings into the gap of a stack above them, with the stack; none that were in such a gap before.
+    ///
+    /// Both layouts are walked down in step, from one boundary of either to the next. Of the stacks above an address the lowest has the gap
+    /// that reaches furthest down.
+    fn breach_below(self, before: &(impl Layout + ?Sized), after: &(impl Layout + ?Sized), range: Span) -> Option<(Span, Span)> {
+        let mut reaches = [self.stack_above(before, range.last()); 2];
+        let mut at = range.last();
+        loop {
+            let vmas = [before.at_or_below(at), after.at_or_below(at)];
+            let bounds = vmas.map(|vma| match vma {
+                Some(vma) if vma.span.last() < at => vma.span.last() + 1,
+                Some(vma) => vma.span.start(),
+                None => 0,
+            });
+            let low = bounds[0].max(bounds[1]);
+            let here = vmas.map(|vma| vma.filter(|vma| vma.span.last() >= at));
+            let [was, is] = [0, 1].map(|i| {
+                let reach = reaches[i].filter(|reach: &Reach| reach.low <= at && here[i].is_some_and(Seen::is_kept_out))?;
+                Some((Span::from_entry(reach.low.max(low), at), reach.stack))
+            });
+            if let Some(found) = is.filter(|(pages, _)| was.is_none_or(|(old, _)| old.start() > pages.start())) {
+                return Some(found);
+            }
+            for (reach, vma) in reaches.iter_mut().zip(here) {
+                if let Some(stack) = vma.filter(|vma| vma.is_stack() && vma.span.start() == low) {
+                    *reach = Some(self.reach(stack.span));
+                }
+            }
+            at = low.checked_sub(1)?;
+            // Below the range the two are one, and only a gap that reaches further than before can make a difference.
+            let [was, is] = reaches.map(|reach| reach.map(|reach| reach.low));
+            if at < range.start() && is.is_none_or(|is| is > at || was.is_some_and(|was| was <= is)) {
+                return None;
+            }
+        }
+    }
+
+    /// Pages that an edit of a range brings into a guard gap, with the stack.
+    fn breach(self, base: &(impl Layout + ?Sized), range: Span, edit: &(impl Edit + ?Sized)) -> Option<(Span, Span)> {
+        let after = Edited { base, range, edit };
+        self.breach_below(base, &after, range).or_else(|| {
+            let found = self.breach_below(&Mirrored(base), &Mirrored(&after), mirrored(range));
+            found.map(|(pages, stack)| (mirrored(pages), mirrored(stack)))
+        })
+    }
+
+    /// Addresses that nothing may overlap that is placed instead of a VMA that is not there yet, because of a guard gap: its own or another's.
+    fn zone_below(self, layout: &(impl Layout + ?Sized), vma: Seen) -> Option<Span> {
+        if vma.is_stack() {
+            let by = self.intruder(layout, vma.span)?.span;
+            return Some(Span::from_entry(by.start(), by.last().saturating_add(self.bytes)));
+        }
+        let reach = self.stack_above(layout, vma.span.last()).filter(|_| vma.is_kept_out())?;
+        Some(Span::from_entry(reach.low, reach.stack.last()))
+    }
+}
+
+impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Pages that come into the guard gap of a stack where a range is to be as the edit has it, with the stack (7.9).
+    pub(super) fn guard_breach(&self, range: Span, edit: &(impl Edit + ?Sized), limits: &Limits) -> Option<(Span, Span)> {
+        Gap::of(limits).breach(self, range, edit)
+    }
+
+    /// The same for a single VMA that is to fill the range.
+    pub(crate) fn guard_breach_of(&self, span: Span, flags: VmaFlags, limits: &Limits) -> Option<(Span, Span)> {
+        self.guard_breach(span, [Seen { span, flags }].as_slice(), limits)
+    }
+
+    /// Addresses that keep a VMA from a place, because of a guard gap (7.9): with any of them it cannot be.
+    pub(super) fn guard_zone(&self, span: Span, flags: VmaFlags, limits: &Limits) -> Option<Span> {
+        let (gap, vma) = (Gap::of(limits), Seen { span, flags });
+        gap.zone_below(self, vma).or_else(|| gap.zone_below(&Mirrored(self), vma.mirrored()).map(mirrored))
+    }
+}
