@@ -113,7 +113,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 }
 
 /// 5.24: that there is no room, or no memory, is told as "again".
-fn again(error: MadviseError) -> MadviseError {
+pub(super) fn again(error: MadviseError) -> MadviseError {
     match error {
         MadviseError::Layout(cause @ (LayoutError::TooMany { .. } | LayoutError::Resource(_))) => MadviseError::Again { cause },
         other => other,

@@ -46,6 +46,7 @@ mod mprotect;
 mod mremap;
 mod mseal;
 mod munmap;
+mod payloads;
 mod pkey_alloc;
 mod pkey_free;
 mod pkey_mprotect;

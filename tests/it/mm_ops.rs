@@ -4,6 +4,7 @@ mod beside;
 mod historic;
 mod model;
 mod payload;
+mod payload_changes;
 mod policies;
 
 use model::{Op, op, run};

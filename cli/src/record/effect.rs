@@ -83,7 +83,8 @@ impl Space {
             | Operation::Mlockall { .. }
             | Operation::Munlockall
             | Operation::PkeyAlloc { .. }
-            | Operation::PkeyFree { .. } => {}
+            | Operation::PkeyFree { .. }
+            | Operation::Mark { .. } => {}
         }
         Look::Unneeded
     }

@@ -110,6 +110,7 @@ impl Space {
                 extent: area.extent,
                 perm: area.perm,
                 flags: if area.flags.contains(AreaFlags::FAULTED) { area.flags.union(inherited) } else { area.flags },
+                marks: crate::trace::Marks::default(),
                 object: objects.of_area(area),
                 offset: offset(area, &objects.of_area(area)),
             }));

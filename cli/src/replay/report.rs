@@ -188,13 +188,14 @@ impl Report {
             row("explained", *count, format!("differences that the recording does not decide: {cause}"));
         }
         row("differences", exact.unexplained, "without a cause in the recording".to_owned());
-        for (name, count, text) in [
-            ("left out", exact.unsupported, "operations that the library has no word for"),
-            ("outside", exact.outside, "refused for what is no matter of a layout"),
-        ] {
-            if count > 0 {
-                row(name, count, text.to_owned());
-            }
+        if exact.unsupported > 0 {
+            row("left out", exact.unsupported, "operations that the library has no word for".to_owned());
+        }
+        for (cause, count) in &exact.refused {
+            row("refused", *count, format!("operations, for a cause that no layout decides: {cause}"));
+        }
+        for (what, count) in &exact.unrecorded {
+            row("not recorded", *count, what.clone());
         }
         table
     }

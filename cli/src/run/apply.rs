@@ -18,6 +18,7 @@ macro_rules! done {
 
 /// Does it.
 pub(super) fn apply(space: &mut MmSpace, operation: &Operation) -> Result<Done, Refusal> {
+    let tag = mark_of(space, operation);
     let mut writer = space.writer();
     Ok(match operation {
         Operation::Mmap { addr, len, prot, flags, object, offset } => {
@@ -59,7 +60,16 @@ pub(super) fn apply(space: &mut MmSpace, operation: &Operation) -> Result<Done, 
             None => Err(Failure::invalid("neither what is mapped nor what will be")),
         },
         Operation::Munlockall => done!(writer.munlockall()),
+        Operation::Mark { addr, len, kind, .. } => done!(writer.change_payloads(*addr, *len, |rider| rider.marked(*kind, tag))),
     })
+}
+
+/// The number of the word that an operation marks areas with.
+pub(crate) fn mark_of(space: &mut MmSpace, operation: &Operation) -> (u32, bool) {
+    match operation {
+        Operation::Mark { kind, word, .. } => space.names.words.number_of(*kind, word.as_ref()),
+        _ => (0, false),
+    }
 }
 
 pub(crate) fn flags_of(prot: Prot) -> VmaFlags {
@@ -195,6 +205,12 @@ pub(crate) fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFl
     if flags.is_shared() {
         has |= VmaFlags::SHARED;
     }
+    for (word, flag) in super::area::FLAGS {
+        if space.with.flags.contains(word) {
+            has |= flag;
+        }
+    }
+    let tags = space.names.words.tags_of(&space.with.marks);
     let spec = match object {
         Object::Anon => VmaSpec::anonymous(has),
         object => {
@@ -205,7 +221,7 @@ pub(crate) fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFl
             VmaSpec::of_object(space.number_of(object), bytes, has)
         }
     };
-    let request = MapRequest::of_len(len, spec.with_payload(Rider::default()));
+    let request = MapRequest::of_len(len, spec.with_payload(Rider::with_tags(tags)));
     // Whatever else is asked for, it is not execute-only memory then.
     let request = if prot == Prot::EXEC { request } else { request.readable() };
     if flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK) { request.populated() } else { request }

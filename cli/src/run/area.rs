@@ -1,21 +1,43 @@
 //! An area of a scenario as a VMA of the library, and back: nothing of it is lost on the way. `model` comes in.
 
-use crate::trace::{Area, AreaFlags, Extent, Object, Offset, Perm};
+use super::marks::{Tags, Words};
+use crate::trace::{Area, AreaFlags, Extent, MarkKind, Object, Offset, Perm};
 use std::collections::HashMap;
 use vmaple::{AnonOwner, Backing, ObjectId, Payload, ProtectionKey, Span, Vma, VmaFlags, VmaSpec};
 
 /// What the library has no word for: it rides along as the payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rider(AreaFlags);
+pub(crate) struct Rider {
+    flags: AreaFlags,
+    pub(super) tags: Tags,
+}
 
-/// VMAs with a hook do not vanish in a merge (5.12).
-impl Payload for Rider {
-    fn merges_with(&self, _next: &Self) -> bool {
-        true
+impl Rider {
+    /// With these attributes and nothing else.
+    pub(super) fn with_tags(tags: Tags) -> Self {
+        Self { tags, ..Self::default() }
     }
 
+    /// The same with another attribute of one kind; none if it has that already.
+    pub(crate) fn marked(&self, kind: MarkKind, number: (u32, bool)) -> Option<Self> {
+        let tags = self.tags.with(kind, number);
+        (tags != self.tags).then_some(Self { tags, ..*self })
+    }
+}
+
+impl Payload for Rider {
+    /// The policy, the userfaultfd context and the name must be equal, and the open file (5.7).
+    fn merges_with(&self, next: &Self) -> bool {
+        self.tags == next.tags
+    }
+
+    fn moved(&self, _from: Span, _to: Span) -> Self {
+        Self { tags: self.tags.moved(), ..*self }
+    }
+
+    /// VMAs with a hook do not vanish in a merge (5.12).
     fn may_vanish(&self) -> bool {
-        !self.0.contains(AreaFlags::HOOK)
+        !self.flags.contains(AreaFlags::HOOK)
     }
 }
 
@@ -53,6 +75,7 @@ const RIDERS: [AreaFlags; 1] = [AreaFlags::HOOK];
 pub(crate) struct Names {
     objects: Vec<Object>,
     numbers: HashMap<Object, ObjectId>,
+    pub(super) words: Words,
     owners: u64,
 }
 
@@ -70,14 +93,15 @@ impl Names {
             (false, false) => spec,
         };
         let riders = RIDERS.into_iter().filter(|rider| area.flags.contains(*rider));
-        spec.with_payload(Rider(riders.fold(AreaFlags::EMPTY, AreaFlags::union)))
+        let tags = self.words.tags_of(&area.marks);
+        spec.with_payload(Rider { flags: riders.fold(AreaFlags::EMPTY, AreaFlags::union), tags })
     }
 
     /// The area that the VMA is.
     pub(crate) fn area_of(&self, vma: Vma<'_, Rider>) -> Area {
         let (extent, has) = (extent_of(vma.span()), vma.flags());
         let perm = PERMS.into_iter().filter(|(_, flag)| has.contains(*flag)).fold(Perm::NONE, |perm, (bit, _)| perm.union(bit));
-        let mut flags = vma.payload().0.union(AreaFlags::of_pkey(has.pkey().number()));
+        let mut flags = vma.payload().flags.union(AreaFlags::of_pkey(has.pkey().number()));
         for (word, _) in FLAGS.into_iter().filter(|(_, flag)| has.contains(*flag)) {
             flags = flags.union(word);
         }
@@ -92,7 +116,7 @@ impl Names {
         let bytes = vma.offset_of(extent.start);
         let default = start_offset(extent, perm, &object, Offset::Default);
         let offset = if bytes == default { Offset::Default } else { Offset::Bytes(bytes) };
-        Area { extent, perm, flags, object, offset }
+        Area { extent, perm, flags, marks: self.words.marks_of(vma.payload().tags), object, offset }
     }
 
     /// The object that the VMA maps, if it has a name.
@@ -165,14 +189,16 @@ mod tests {
             area 5000-6000 r--p - file:a 0x3000\n\
             area 6000-7000 rw-s - shm:a -\n\
             area 7000-8000 rw-s - anon -\n\
-            area 8000-9000 r-xp - special:vdso -\n";
+            area 8000-9000 r-xp - special:vdso -\n\
+            area 9000-a000 rw-p locked,policy:bind,userfault:1+remap anon -\n\
+            area a000-b000 r--p open:2,name:a%2C%20b file:a 0x1000\n";
         let areas: Vec<Area> = Reader::new("areas", std::io::Cursor::new(text))
             .map(|line| match line {
                 Ok(Line { record: Record::Area(area), .. }) => area,
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(areas.len(), 7);
+        assert_eq!(areas.len(), 9);
         let (mut names, mm) = (
             Names::default(),
             Mm::with(vmaple::RangeMap::builder(), super::super::settings::Settings::no_limits()).expect("limits that mean something"),

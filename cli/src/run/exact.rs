@@ -3,7 +3,7 @@
 
 use super::area::{FLAGS, extent_of};
 use super::space::Failure;
-use crate::trace::{Area, AreaFlags, Extent, Object, Offset, Perm};
+use crate::trace::{Area, AreaFlags, Extent, Marks, Object, Offset, Perm};
 use std::fmt;
 use vmaple::{Payload, Vma, VmaFlags};
 
@@ -41,7 +41,7 @@ impl Exact {
             Some((object, bytes)) => (object.clone(), Offset::Bytes(*bytes)),
             None => (Object::Anon, Offset::Default),
         };
-        Area { extent: self.extent, perm, flags, object, offset }
+        Area { extent: self.extent, perm, flags, marks: Marks::default(), object, offset }
     }
 }
 

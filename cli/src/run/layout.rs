@@ -193,7 +193,7 @@ fn told(lines: &[(char, String)]) -> Vec<String> {
 
 /// An area as a line of a `maps` block.
 fn shown(area: &Area) -> String {
-    let Area { extent, perm, flags, object, offset } = area;
+    let Area { extent, perm, flags, object, offset, .. } = area;
     let line = Expected { extent: *extent, perm: Some(*perm), flags: Some(*flags), object: Some(object.clone()), offset: Some(*offset) };
     line.to_string()
 }

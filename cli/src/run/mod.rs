@@ -15,6 +15,7 @@ mod fault;
 mod fuzz;
 mod kernel;
 pub(crate) mod layout;
+mod marks;
 pub(crate) mod model;
 mod report;
 pub(crate) mod runner;

@@ -6,7 +6,7 @@ use super::exact::Exact;
 use super::settings::{BRK_START, Settings};
 use super::space::{Answer, Failure, Gap, Refusal, Space};
 use super::{apply, fault};
-use crate::trace::{Access, Area, Context, Extent, Object, Operation, Setting, Side, VmCounts};
+use crate::trace::{Access, Area, Context, Extent, Object, Operation, Setting, Side, VmCounts, With};
 use vmaple::{GapQuery, KeyRights, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, ProtectionKey, RangeMap};
 use vmaple_host::Host;
 
@@ -19,6 +19,8 @@ pub(crate) struct MmSpace {
     pub(crate) rights: KeyRights,
     /// What the kernel put beyond the end of the address space: in the layout, and nothing that the rules are asked about.
     beyond: Vec<Area>,
+    /// What the next operation has beside its arguments.
+    pub(super) with: With,
     /// The write sequence from which cycles are counted.
     counted_from: u64,
 }
@@ -99,7 +101,7 @@ impl Space for MmSpace {
         let mm = Mm::with(RangeMap::builder(), settings.limits()).map_err(senseless)?;
         mm.write().set_heap(BRK_START, BRK_START).map_err(senseless)?;
         let (names, rights) = (Names::default(), KeyRights::ALL);
-        Ok(Self { counted_from: mm.write_sequence(), mm, settings, names, rights, beyond: Vec::new() })
+        Ok(Self { counted_from: mm.write_sequence(), mm, settings, names, rights, beyond: Vec::new(), with: With::default() })
     }
 
     fn set(&mut self, setting: Setting) -> Result<(), Refusal> {
@@ -110,8 +112,13 @@ impl Space for MmSpace {
             return Err(Refusal::Setting(format!("{} is mapped beyond {end:#x}, where the address space is to end", vma.span())));
         }
         self.mm.set_limits(settings.limits()).map_err(senseless)?;
-        if let Setting::BrkStart(start) = setting {
-            self.uncounted(|space| space.mm.write().set_heap(start, start)).map_err(senseless)?;
+        let heap = match setting {
+            Setting::BrkStart(start) => Some((start, start)),
+            Setting::Brk(brk) => Some((settings.brk_start(), brk)),
+            _ => None,
+        };
+        if let Some((start, brk)) = heap {
+            self.uncounted(|space| space.mm.write().set_heap(start, brk)).map_err(senseless)?;
         }
         self.uncounted(|MmSpace { mm, .. }| {
             let (allocated, execute_only) = (mm.allocated_keys(), mm.execute_only_key());
@@ -140,8 +147,25 @@ impl Space for MmSpace {
         })
     }
 
+    fn note(&mut self, with: &With) -> Result<(), Refusal> {
+        self.with = with.clone();
+        Ok(())
+    }
+
     fn apply(&mut self, operation: &Operation) -> Result<Result<u64, Failure>, Refusal> {
-        apply::apply(self, operation)
+        let done = apply::apply(self, operation);
+        self.with = With::default();
+        done
+    }
+
+    fn own(&mut self, extent: Extent) -> Result<(), Refusal> {
+        let reader = self.mm.read();
+        let mut at = extent.start;
+        while let Some(vma) = reader.find(at).filter(|vma| vma.start() < extent.end) {
+            reader.own(vma.start());
+            at = vma.last().saturating_add(1);
+        }
+        Ok(())
     }
 
     fn fault(&mut self, addr: u64, access: Access, context: Context) -> Result<Answer, Refusal> {
@@ -208,7 +232,15 @@ impl Space for MmSpace {
             Err(error) => return Ok(Err(Failure::new(error.errno(), error))),
         };
         let (settings, names, beyond) = (self.settings.clone(), self.names.clone(), self.beyond.clone());
-        Ok(Ok(Self { counted_from: child.write_sequence(), mm: child, settings, names, rights: self.rights, beyond }))
+        Ok(Ok(Self {
+            counted_from: child.write_sequence(),
+            mm: child,
+            settings,
+            names,
+            rights: self.rights,
+            beyond,
+            with: With::default(),
+        }))
     }
 
     fn verdict(&self) -> Result<(), Failure> {

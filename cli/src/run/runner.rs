@@ -94,6 +94,8 @@ impl<S: Space> Runner<'_, '_, S> {
         match &line.record {
             Record::Set(setting) => self.spaces.current()?.set(*setting)?,
             Record::Area(area) => self.spaces.current()?.place(area)?,
+            Record::With(with) => self.spaces.current()?.note(with)?,
+            Record::Own(extent) => self.spaces.current()?.own(*extent)?,
             Record::Operation(operation, outcome) => {
                 let found = self.spaces.current()?.apply(operation)?;
                 self.outcome(line, *outcome, &found, address_of(operation))?;
@@ -154,8 +156,8 @@ impl<S: Space> Runner<'_, '_, S> {
             Record::Case(words) => self.report.case(words),
             Record::Window(extent) => self.window = Some(*extent),
             Record::Needs(needs) => self.spaces.current()?.needs(needs)?,
-            // the reader gives them only inside a block
-            Record::Expected(_) | Record::End => {}
+            // the reader gives these only inside a block, and that only a recording has
+            Record::Expected(_) | Record::End | Record::Unrecorded(_) => {}
         }
         Ok(())
     }
@@ -279,7 +281,8 @@ fn address_of(operation: &Operation) -> Option<u64> {
         | Operation::Mlock { addr, .. }
         | Operation::Mlock2 { addr, .. }
         | Operation::Munlock { addr, .. }
-        | Operation::Mseal { addr, .. } => Some(*addr),
+        | Operation::Mseal { addr, .. }
+        | Operation::Mark { addr, .. } => Some(*addr),
         Operation::Mlockall { .. } | Operation::Munlockall | Operation::PkeyAlloc { .. } | Operation::PkeyFree { .. } => None,
     }
 }

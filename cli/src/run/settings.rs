@@ -13,12 +13,13 @@ pub(crate) const BRK_START: u64 = 0x5555_5558_0000;
 pub(crate) struct Settings {
     limits: Limits,
     overcommit: Overcommit,
+    brk_start: u64,
 }
 
 impl Default for Settings {
     /// Linux's on x86-64, which are the library's.
     fn default() -> Self {
-        Self { limits: Limits::default(), overcommit: Overcommit::default() }
+        Self { limits: Limits::default(), overcommit: Overcommit::default(), brk_start: BRK_START }
     }
 }
 
@@ -60,13 +61,21 @@ impl Settings {
         self.overcommit != Overcommit::Never || flags.contains(MapFlags::HUGETLB)
     }
 
+    /// Where the heap begins.
+    pub(crate) fn brk_start(&self) -> u64 {
+        self.brk_start
+    }
+
     /// `set`.
     pub(crate) fn set(&mut self, setting: Setting) -> Result<(), Refusal> {
         let limits = &mut self.limits;
         match setting {
             // The heap is the space's own.
-            Setting::Page(PAGE_SIZE) | Setting::BrkStart(_) => {}
+            Setting::Page(PAGE_SIZE) | Setting::Brk(_) => {}
+            Setting::BrkStart(start) => self.brk_start = start,
+            Setting::LoadedData(bytes) => limits.loaded_data_bytes = bytes,
             Setting::MmapBase(base) => limits.mmap_base = base,
+            Setting::MmapLegacyBase(base) => limits.mmap_legacy_base = base,
             Setting::Page(bytes) => {
                 return Err(Refusal::Setting(format!("the library's pages have {PAGE_SIZE} bytes, and the scenario's {bytes}")));
             }

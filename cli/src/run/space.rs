@@ -2,7 +2,7 @@
 //! is the library's, and another one may be that of a process that makes the system calls.
 
 use super::report::Difference;
-use crate::trace::{Access, Area, Context, Errno, Extent, Operation, Setting, Side, VmCounts};
+use crate::trace::{Access, Area, Context, Errno, Extent, Operation, Setting, Side, VmCounts, With};
 use std::fmt::Display;
 use thiserror::Error;
 use vmaple_host::Need;
@@ -24,6 +24,16 @@ pub(crate) trait Space: Sized {
 
     /// `area`: puts one in place as it stands, whatever the limits. No write cycle is counted for it.
     fn place(&mut self, area: &Area) -> Result<(), Refusal>;
+
+    /// `with`: what the next operation has beside its arguments.
+    fn note(&mut self, with: &With) -> Result<(), Refusal> {
+        Err(Refusal::Host(format!("no process can be told `{with}`")))
+    }
+
+    /// `own`: the private areas there have pages of their own from now on.
+    fn own(&mut self, extent: Extent) -> Result<(), Refusal> {
+        Err(Refusal::Host(format!("nothing but faults gives {extent} pages")))
+    }
 
     /// A system call.
     fn apply(&mut self, operation: &Operation) -> Result<Result<u64, Failure>, Refusal>;

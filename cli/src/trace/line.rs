@@ -3,9 +3,10 @@
 //! `parse` comes in with the text of a line and with whether it stands in a block; `fields` is called.
 
 use super::fields::{Fields, failure, number, signed};
+use super::marks::{With, flags_and_marks};
 use super::{
-    Access, Advice, Area, AreaFlags, Capabilities, Context, Expected, ForkOutcome, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object,
-    Offset, Operation, Overcommit, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
+    Access, Advice, Area, AreaFlags, Capabilities, Context, Expected, ForkOutcome, Limit, LockAllFlags, LockFlags, MapFlags, MarkKind,
+    Name, Object, Offset, Operation, Overcommit, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
 };
 use vmaple_host::Need;
 
@@ -24,6 +25,7 @@ const ADDR: &str = "an address";
 const LEN: &str = "a length in bytes";
 const PERM: &str = "permissions like `rw-p`";
 const AREA_FLAGS: &str = "`-` or flags of an area like `growsdown,locked`";
+const WITH: &str = "flags of an area, marks like `open:2`, or `refused:CAUSE`";
 const OBJECT: &str = "`anon`, `shm:NAME`, `file:NAME` or `special:NAME`";
 const OFFSET: &str = "an offset in bytes, or `-`";
 const PROT: &str = "`none`, or letters of `rwx`";
@@ -70,17 +72,14 @@ fn stamp(fields: &mut Fields<'_>) -> Result<Stamp, TraceFault> {
 fn outside(keyword: &str, fields: &mut Fields<'_>) -> Result<Option<Record>, TraceFault> {
     Ok(Some(match keyword {
         "set" => Record::Set(setting(fields)?),
-        "area" => Record::Area(Area {
-            extent: fields.extent()?,
-            perm: fields.parse(PERM)?,
-            flags: fields.make(AREA_FLAGS, AreaFlags::from_text)?,
-            object: fields.make(OBJECT, Object::from_text)?,
-            offset: fields.make(OFFSET, offset)?,
-        }),
+        "area" => Record::Area(area(fields)?),
+        "with" => Record::With(fields.make(WITH, With::from_text)?),
         "fork" => Record::Fork(fork(fields)?),
         "as" => Record::As(fields.make("the name of an address space", Name::unescape)?),
         "exit" => Record::Exit,
         "grew" => Record::Grew(fields.extent()?),
+        "own" => Record::Own(fields.extent()?),
+        "unrecorded" => Record::Unrecorded(fields.make("a word for what was done", Name::unescape)?),
         "fault" => Record::Fault {
             addr: fields.number(ADDR)?,
             access: fields.make("an access: `r`, `w` or `x`", access)?,
@@ -168,8 +167,23 @@ fn operation(keyword: &str, fields: &mut Fields<'_>) -> Result<Option<Operation>
             Operation::Mlockall { flags: fields.make("`-` or flags of mlockall like `current,future`", LockAllFlags::from_text)? }
         }
         "munlockall" => Operation::Munlockall,
+        "mark" => Operation::Mark {
+            addr: fields.number(ADDR)?,
+            len: fields.number(LEN)?,
+            kind: fields.make("a kind: `open`, `policy`, `userfault` or `name`", MarkKind::from_text)?,
+            word: match fields.next("a word, or `-`")? {
+                "-" => None,
+                word => Some(Name::unescape(word).ok_or_else(|| TraceFault::unexpected(word, "a word, or `-`"))?),
+            },
+        },
         _ => return Ok(None),
     }))
+}
+
+fn area(fields: &mut Fields<'_>) -> Result<Area, TraceFault> {
+    let (extent, perm) = (fields.extent()?, fields.parse(PERM)?);
+    let (flags, marks) = fields.make(AREA_FLAGS, flags_and_marks)?;
+    Ok(Area { extent, perm, flags, marks, object: fields.make(OBJECT, Object::from_text)?, offset: fields.make(OFFSET, offset)? })
 }
 
 fn expected(fields: &mut Fields<'_>, place: Place) -> Result<Expected, TraceFault> {
@@ -194,8 +208,8 @@ fn expected(fields: &mut Fields<'_>, place: Place) -> Result<Expected, TraceFaul
 }
 
 fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
-    const NAME: &str = "the name of a setting: page, task_size, mmap_min_addr, mmap_base, brk_start, guard_gap, \
-        max_map_count, overcommit, limit.stack, limit.as, limit.data, limit.memlock, pkeys, pkeys.allocated, pkeys.execute_only, \
+    const NAME: &str = "the name of a setting: page, task_size, mmap_min_addr, mmap_base, mmap_legacy_base, brk_start, brk, loaded_data, \
+        guard_gap, max_map_count, overcommit, limit.stack, limit.as, limit.data, limit.memlock, pkeys, pkeys.allocated, pkeys.execute_only, \
         privileged or capabilities";
     let name = fields.next(NAME)?;
     Ok(match name {
@@ -203,7 +217,10 @@ fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
         "task_size" => Setting::TaskSize(fields.number(ADDR)?),
         "mmap_min_addr" => Setting::MmapMinAddr(fields.number(ADDR)?),
         "mmap_base" => Setting::MmapBase(fields.number(ADDR)?),
+        "mmap_legacy_base" => Setting::MmapLegacyBase(fields.number(ADDR)?),
         "brk_start" => Setting::BrkStart(fields.number(ADDR)?),
+        "brk" => Setting::Brk(fields.number(ADDR)?),
+        "loaded_data" => Setting::LoadedData(fields.number(LEN)?),
         "guard_gap" => Setting::GuardGap(fields.number("a number of pages")?),
         "max_map_count" => Setting::MaxMapCount(fields.number("a number of areas")?),
         "overcommit" => Setting::Overcommit(fields.make("0, 1 or 2", |field| number(field).and_then(Overcommit::from_number))?),

@@ -1,6 +1,6 @@
 //! The system calls of a trace; only data, as in `record`.
 
-use super::{Advice, LockAllFlags, LockFlags, MapFlags, Object, Offset, Prot, RemapFlags};
+use super::{Advice, LockAllFlags, LockFlags, MapFlags, MarkKind, Name, Object, Offset, Prot, RemapFlags};
 
 /// A system call that changes an address space. The arguments are as the program gave them: any of them may be
 /// nonsense that the kernel refused, and sums of them may wrap.
@@ -124,4 +124,15 @@ pub enum Operation {
     },
     /// `munlockall`
     Munlockall,
+    /// `mark`: a call that changed an attribute of all that is mapped in a range. Holes are passed over.
+    Mark {
+        /// Where.
+        addr: u64,
+        /// Bytes.
+        len: u64,
+        /// Which attribute.
+        kind: MarkKind,
+        /// What it is from now on.
+        word: Option<Name>,
+    },
 }

@@ -2,7 +2,7 @@
 //!
 //! Only data: the reader fills it, `show` and the writer print it, `record` and `replay` work with it.
 
-use super::{AreaFlags, Capabilities, Errno, Name, Object, Operation, Perm};
+use super::{AreaFlags, Capabilities, Errno, Marks, Name, Object, Operation, Perm, With};
 use vmaple_host::Need;
 
 /// One line of a trace that says something.
@@ -67,6 +67,8 @@ pub enum Record {
     Set(Setting),
     /// `area`: one area put in place as it stands.
     Area(Area),
+    /// `with`: what the arguments of the next operation do not tell.
+    With(With),
     /// A system call and how it ended.
     Operation(Operation, Outcome),
     /// `fork`: the address space was copied.
@@ -77,6 +79,10 @@ pub enum Record {
     Exit,
     /// `grew`: a growable area was seen to have grown to this without a call.
     Grew(Extent),
+    /// `own`: private areas in this range have pages of their own that no fault brought.
+    Own(Extent),
+    /// `unrecorded`: something was done that may have changed the layout in a way that is not told; the word names it.
+    Unrecorded(Name),
     /// `fault`: a page fault and the area that serves it.
     Fault {
         /// Where.
@@ -152,8 +158,14 @@ pub enum Setting {
     MmapMinAddr(u64),
     /// Top of the top-down search.
     MmapBase(u64),
+    /// Bottom of the bottom-up search, which comes where the other finds nothing.
+    MmapLegacyBase(u64),
     /// Where the heap begins.
     BrkStart(u64),
+    /// The break, which a call other than `brk` set.
+    Brk(u64),
+    /// Bytes of data that the program was loaded with: they count for `limit.data` where `brk` asks.
+    LoadedData(u64),
     /// Pages kept free below what grows down.
     GuardGap(u64),
     /// The most areas.
@@ -255,6 +267,8 @@ pub struct Area {
     pub perm: Perm,
     /// What else is known.
     pub flags: AreaFlags,
+    /// What keeps it apart from its like.
+    pub marks: Marks,
     /// What it maps.
     pub object: Object,
     /// Where in the object it begins.

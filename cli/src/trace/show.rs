@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use super::marks::write_flags_and_marks;
 use super::{
-    Access, Area, Context, Expected, Extent, ForkOutcome, Found, Limit, Offset, Operation, Outcome, Privilege, Record, Resource, Setting,
-    Side, Stamp, VmCounts,
+    Access, Area, Context, Expected, Extent, ForkOutcome, Found, Limit, Name, Offset, Operation, Outcome, Privilege, Record, Resource,
+    Setting, Side, Stamp, VmCounts,
 };
 
 impl Display for Stamp {
@@ -113,7 +114,10 @@ impl Display for Setting {
             Self::TaskSize(addr) => write!(f, "task_size {addr:#x}"),
             Self::MmapMinAddr(addr) => write!(f, "mmap_min_addr {addr:#x}"),
             Self::MmapBase(addr) => write!(f, "mmap_base {addr:#x}"),
+            Self::MmapLegacyBase(addr) => write!(f, "mmap_legacy_base {addr:#x}"),
             Self::BrkStart(addr) => write!(f, "brk_start {addr:#x}"),
+            Self::Brk(addr) => write!(f, "brk {addr:#x}"),
+            Self::LoadedData(bytes) => write!(f, "loaded_data {bytes}"),
             Self::GuardGap(pages) => write!(f, "guard_gap {pages}"),
             Self::MaxMapCount(count) => write!(f, "max_map_count {count}"),
             Self::Overcommit(mode) => write!(f, "overcommit {}", mode.number()),
@@ -134,7 +138,9 @@ impl Display for Setting {
 
 impl Display for Area {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {} {}", self.extent, self.perm, self.flags, self.object, self.offset)
+        write!(f, "{} {} ", self.extent, self.perm)?;
+        write_flags_and_marks(f, self.flags, &self.marks)?;
+        write!(f, " {} {}", self.object, self.offset)
     }
 }
 
@@ -182,6 +188,15 @@ impl Display for Operation {
             Self::Mseal { addr, len } => write!(f, "mseal {addr:#x} {len:#x}"),
             Self::Mlockall { flags } => write!(f, "mlockall {flags}"),
             Self::Munlockall => f.write_str("munlockall"),
+            Self::Mark { addr, len, kind, word } => {
+                write!(f, "mark {addr:#x} {len:#x} {} ", kind.word())?;
+                match word.as_ref().map(Name::to_string) {
+                    None => f.write_str("-"),
+                    // it would read as none
+                    Some(word) if word == "-" => f.write_str("%2D"),
+                    Some(word) => f.write_str(&word),
+                }
+            }
         }
     }
 }
@@ -205,6 +220,7 @@ impl Display for Record {
         match self {
             Self::Set(setting) => write!(f, "set {setting}"),
             Self::Area(area) => write!(f, "area {area}"),
+            Self::With(with) => write!(f, "with {with}"),
             // a number, and no address
             Self::Operation(operation @ Operation::PkeyAlloc { .. }, Outcome::Value(key)) => write!(f, "{operation} = {key}"),
             Self::Operation(operation, outcome) => write!(f, "{operation} = {outcome}"),
@@ -212,6 +228,8 @@ impl Display for Record {
             Self::As(name) => write!(f, "as {name}"),
             Self::Exit => f.write_str("exit"),
             Self::Grew(extent) => write!(f, "grew {extent}"),
+            Self::Own(extent) => write!(f, "own {extent}"),
+            Self::Unrecorded(what) => write!(f, "unrecorded {what}"),
             Self::Fault { addr, access, context, found } => {
                 write!(f, "fault {addr:#x} {access}")?;
                 if *context != Context::User {

@@ -6,7 +6,7 @@
 
 use super::{Faults, Since};
 use crate::run::area::start_offset;
-use crate::trace::{Area, AreaFlags, Expected, Extent, Object, Perm};
+use crate::trace::{Area, AreaFlags, Expected, Extent, Name, Object, Perm};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub(super) struct Difference {
 }
 
 /// Why a layout differs that the recording does not determine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// There are no page faults in the trace.
     NoFaults,
@@ -33,16 +33,19 @@ pub(super) enum Cause {
     UnseenFault,
     /// An area grew, and it is not known when.
     Growth,
+    /// Something was done that is not recorded.
+    Unrecorded(Name),
 }
 
 impl Cause {
     /// Its key among the counts.
-    pub(super) fn word(self) -> &'static str {
+    pub(super) fn word(&self) -> &'static str {
         match self {
             Self::NoFaults => "owners unknown",
             Self::Race { .. } => "thread race",
             Self::UnseenFault => "fault not recorded",
             Self::Growth => "growth",
+            Self::Unrecorded(_) => "not recorded",
         }
     }
 }
@@ -59,6 +62,7 @@ impl fmt::Display for Cause {
                  after what a call of another did is not recorded"
             ),
             Self::UnseenFault => f.write_str("they differ only in who owns their pages, and one has pages that no recorded fault brought"),
+            Self::Unrecorded(what) => write!(f, "since the layout before something was done that is not recorded: {what}"),
             Self::Growth => f.write_str("an area there has grown since the layout before, and when is not recorded"),
         }
     }
@@ -199,6 +203,9 @@ fn rest(area: &Area) -> String {
 pub(super) fn cause(difference: &Difference, faults: &Faults, since: &Since) -> Option<Cause> {
     let flags = difference.found.iter().map(|area| area.flags).chain(difference.expected.iter().filter_map(|line| line.flags));
     let has_stack = flags.into_iter().any(|flags| flags.contains(AreaFlags::GROWSDOWN));
+    if let Some(what) = &since.unrecorded {
+        return Some(Cause::Unrecorded(what.clone()));
+    }
     if !difference.is_of_owners() {
         return (has_stack && since.growths > 0).then_some(Cause::Growth);
     }

@@ -2,11 +2,11 @@
 //! it in the kernel. A mapping goes where the recording says; where the library would have put it is told apart. `exact` comes in.
 
 use super::super::history::huge_page;
-use crate::run::apply::{advice_of, denial_of, flags_of, key_change_of, lock_all_of, remap_flags_of, request_of};
+use crate::run::apply::{advice_of, denial_of, flags_of, key_change_of, lock_all_of, mark_of, remap_flags_of, request_of};
 use crate::run::model::MmSpace;
 use crate::run::space::Failure;
-use crate::trace::{LockFlags, MapFlags, Object, Operation, Outcome, Prot};
-use vmaple::{MremapFlags, PAGE_SIZE, Patience, ProtectionKey};
+use crate::trace::{Errno, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot};
+use vmaple::{MadviseError, MremapFlags, PAGE_SIZE, Patience, ProtectionKey};
 
 /// What the library would have come to: an address, 0, or how it fails.
 type Told = Result<u64, Failure>;
@@ -23,8 +23,8 @@ pub(super) enum Followed {
     Unchecked,
     /// It came to the same, and was done.
     Alike { place: Option<Place> },
-    /// The kernel refused it for what is no matter of a layout.
-    Outside,
+    /// The kernel refused it for a cause that no layout decides.
+    Refused(String),
     /// The library has no word for it.
     Unsupported,
     /// It came to something else. It was not done.
@@ -63,11 +63,14 @@ fn is_alike(recorded: Outcome, own: &Told) -> bool {
     }
 }
 
-/// Follows one operation.
-pub(super) fn follow(space: &mut MmSpace, operation: &Operation, recorded: Outcome, heap_known: &mut bool) -> Followed {
-    if is_outside(operation, recorded) {
-        return Followed::Outside;
-    }
+/// Follows one operation. `refused` is the cause that the recording tells of a refusal.
+pub(super) fn follow(
+    space: &mut MmSpace,
+    operation: &Operation,
+    recorded: Outcome,
+    refused: Option<&Name>,
+    heap_known: &mut bool,
+) -> Followed {
     let mut place = None;
     let (own, at) = match operation {
         Operation::Mmap { addr, flags, .. } => {
@@ -85,11 +88,10 @@ pub(super) fn follow(space: &mut MmSpace, operation: &Operation, recorded: Outco
             Ok(advice) => (follow!(recorded, space.writer(), plan_madvise(*addr, *len, advice)), Some(*addr)),
             Err(_) => return Followed::Unsupported,
         },
-        Operation::Mlock { addr, len } => (follow!(recorded, space.writer(), plan_mlock(*addr, *len)), Some(*addr)),
         Operation::Mlock2 { addr, len, flags } if flags.contains(LockFlags::ONFAULT) => {
             (follow!(recorded, space.writer(), plan_mlock_on_fault(*addr, *len)), Some(*addr))
         }
-        Operation::Mlock2 { addr, len, .. } => (follow!(recorded, space.writer(), plan_mlock(*addr, *len)), Some(*addr)),
+        Operation::Mlock { addr, len } | Operation::Mlock2 { addr, len, .. } => (lock(space, *addr, *len, recorded), Some(*addr)),
         Operation::Munlock { addr, len } => (follow!(recorded, space.writer(), plan_munlock(*addr, *len)), Some(*addr)),
         Operation::Mseal { addr, len } => (follow!(recorded, space.writer(), plan_mseal(*addr, *len)), Some(*addr)),
         Operation::Mlockall { flags } => match lock_all_of(*flags) {
@@ -97,10 +99,12 @@ pub(super) fn follow(space: &mut MmSpace, operation: &Operation, recorded: Outco
             None => return Followed::Unsupported,
         },
         Operation::Munlockall => (follow!(recorded, space.writer(), plan_munlockall()), None),
+        Operation::Mark { addr, .. } => (mark(space, operation, recorded), Some(*addr)),
     };
     match recorded {
         Outcome::Unchecked => Followed::Unchecked,
         recorded if is_alike(recorded, &own) => Followed::Alike { place },
+        recorded if let Some(cause) = cause_of(operation, recorded, &own, refused) => Followed::Refused(cause),
         recorded => {
             let found =
                 own.map_or_else(|failure| format!("-{}: {}", failure.errno, failure.why), |value| Outcome::Value(value).to_string());
@@ -113,15 +117,55 @@ fn value_of(recorded: Outcome) -> u64 {
     if let Outcome::Value(value) = recorded { value } else { 0 }
 }
 
-/// Whether the kernel refused it for what a layout does not know: a file, its permissions and its file system, or a signal that came.
-fn is_outside(operation: &Operation, recorded: Outcome) -> bool {
-    let Outcome::Failed(errno) = recorded else { return false };
-    match (operation, errno.name()) {
-        (Operation::Mmap { object, .. }, name) if *object != Object::Anon => name != "EEXIST",
-        // a signal; and a file that was opened for less than is asked for now
-        (_, "EINTR") | (Operation::Mprotect { .. }, "EACCES") => true,
-        _ => false,
+/// Why the kernel refused what the library would do, if that is something that no layout decides: what the recording tells, or what the
+/// error says by itself.
+fn cause_of(operation: &Operation, recorded: Outcome, own: &Told, refused: Option<&Name>) -> Option<String> {
+    if let Some(cause) = refused.filter(|_| own.is_ok()) {
+        return Some(cause.to_string());
     }
+    let Outcome::Failed(errno) = recorded else { return None };
+    let cause = match (operation, errno.name()) {
+        (Operation::Mmap { object, .. }, name) if *object != Object::Anon && name != "EEXIST" => "the file",
+        (_, "EINTR") => "a signal",
+        // a file that was opened for less than is asked for, or a security module
+        (_, "EACCES") => "a permission",
+        (_, "ENOSYS") => "not in that kernel",
+        (Operation::Mark { .. }, _) => "not decided by the layout",
+        (Operation::Mlock { .. } | Operation::Mlock2 { .. }, "ENOMEM" | "EAGAIN") if own.is_ok() => "pages that could not be brought in",
+        _ => return None,
+    };
+    Some(cause.to_owned())
+}
+
+/// `mlock`. What the library would do, and the kernel refused for want of memory, was done: it brings the pages in only after that.
+fn lock(space: &mut MmSpace, addr: u64, len: u64, recorded: Outcome) -> Told {
+    let mut writer = space.writer();
+    let plan = writer.plan_mlock(addr, len, Patience::Forever);
+    let own: Told = plan.outcome().map_err(|error| Failure::new(error.errno(), error));
+    let is_without_pages = |errno: Errno| matches!(errno.name(), "ENOMEM" | "EAGAIN") && own.is_ok();
+    if is_alike(recorded, &own) || matches!(recorded, Outcome::Failed(errno) if is_without_pages(errno)) {
+        // what it tells is what the plan told
+        _ = plan.commit();
+    }
+    own
+}
+
+/// A call that changed an attribute. Whether it looked at holes differs from call to call, and the recording tells what it did.
+fn mark(space: &mut MmSpace, operation: &Operation, recorded: Outcome) -> Told {
+    let Operation::Mark { addr, len, kind, .. } = operation else {
+        return Err(Failure::invalid("no mark"));
+    };
+    let number = mark_of(space, operation);
+    let mut writer = space.writer();
+    let plan = writer.plan_change_payloads(*addr, *len, |rider| rider.marked(*kind, number), Patience::Forever);
+    let own: Told = match plan.outcome() {
+        Err(MadviseError::Gap { .. }) => Ok(0),
+        told => told.map_err(|error| Failure::new(error.errno(), error)),
+    };
+    if is_alike(recorded, &own) {
+        _ = plan.commit();
+    }
+    own
 }
 
 fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &mut Option<Place>) -> Told {

@@ -29,7 +29,8 @@ fn area_of(line: &Expected, found: &[Area]) -> Option<Area> {
     // what the line leaves off is as it was found, where it begins with it
     let found = there().find(|area| area.extent.start == extent.start && area.object == *object).map(|area| area.offset);
     let offset = offset.or(found).unwrap_or(Offset::Default);
-    Some(Area { extent: *extent, perm: *perm, flags, object: object.clone(), offset })
+    let marks = there().next().map(|area| area.marks.clone()).unwrap_or_default();
+    Some(Area { extent: *extent, perm: *perm, flags, marks, object: object.clone(), offset })
 }
 
 /// Gives an owner to each VMA that the kernel shows with pages of its own and that has none. Tells how many those were.

@@ -15,7 +15,7 @@ use crate::run::layout::{compare_cover, within};
 use crate::run::model::MmSpace;
 use crate::run::space::{Refusal, Space as _};
 use crate::run::spaces::Spaces;
-use crate::trace::{Access, Expected, Extent, ForkOutcome, Found, Line, Object, Offset, Operation, Record, Stamp};
+use crate::trace::{Access, Expected, Extent, ForkOutcome, Found, Line, Name, Object, Offset, Operation, Record, Stamp, With};
 use compare::Cause;
 use follow::Followed;
 use serde::Serialize;
@@ -43,8 +43,11 @@ pub(super) struct Exact {
     pub(super) counts: u64,
     /// Results of operations that were compared.
     pub(super) results: u64,
-    /// Operations that the kernel refused for what is no matter of a layout: a file's permission, a signal.
+    /// Operations that the kernel refused for a cause that no layout decides, and how many for which.
     pub(super) outside: u64,
+    pub(super) refused: BTreeMap<String, u64>,
+    /// What was done and is not recorded, by name: how often.
+    pub(super) unrecorded: BTreeMap<String, u64>,
     /// Operations that the library has no word for; they are left out.
     pub(super) unsupported: u64,
     /// Mappings whose place the kernel chose.
@@ -101,7 +104,7 @@ impl Exact {
         keep(&mut self.unexplained_told, Told { line, text, around });
     }
 
-    fn explained(&mut self, line: u64, cause: Cause, text: &str, around: Vec<String>) {
+    fn explained(&mut self, line: u64, cause: &Cause, text: &str, around: Vec<String>) {
         *self.explained.entry(cause.word()).or_default() += 1;
         keep(&mut self.explained_told, Told { line, text: format!("{text}; cause: {cause}"), around });
     }
@@ -116,6 +119,13 @@ fn is_aligned_file(record: &Record, at: u64) -> bool {
     *len >= HUGE_PAGE && at.wrapping_sub(*offset).is_multiple_of(HUGE_PAGE)
 }
 
+/// Counts something by its name. A hostile trace may have any number of names: past this they count as one.
+fn count(counts: &mut BTreeMap<String, u64>, name: String) {
+    const NAMES: usize = 64;
+    let name = if counts.len() < NAMES || counts.contains_key(&name) { name } else { "others".to_owned() };
+    *counts.entry(name).or_default() += 1;
+}
+
 fn keep(list: &mut Vec<Told>, told: Told) {
     if list.len() < TOLD {
         list.push(told);
@@ -127,6 +137,8 @@ fn keep(list: &mut Vec<Told>, told: Told) {
 struct Since {
     threads: BTreeSet<u32>,
     growths: u64,
+    /// The first of what is not recorded.
+    unrecorded: Option<Name>,
 }
 
 /// The recorded page faults.
@@ -149,6 +161,8 @@ pub(super) struct Follower {
     faults: Faults,
     /// Whether the heap's end is known.
     heap_known: bool,
+    /// What the recording tells of the next operation.
+    with: With,
     since: Since,
     time: Duration,
     exact: Exact,
@@ -173,6 +187,7 @@ impl Follower {
             children_areas: 0,
             faults: Faults::default(),
             heap_known: false,
+            with: With::default(),
             since: Since::default(),
             time: Duration::ZERO,
             exact: Exact { ended_early, ..Exact::default() },
@@ -210,11 +225,19 @@ impl Follower {
             Record::Area(area) => spaces.current()?.place(area)?,
             Record::Operation(operation, outcome) => {
                 let space = spaces.current()?;
+                let with = std::mem::take(&mut self.with);
+                space.note(&with)?;
                 let began = Instant::now();
-                let followed = follow::follow(space, operation, *outcome, &mut self.heap_known);
+                let followed = follow::follow(space, operation, *outcome, with.refused.as_ref(), &mut self.heap_known);
                 self.time += began.elapsed();
                 self.exact.operations += 1;
                 self.followed(space, line, followed);
+            }
+            Record::With(with) => self.with = with.clone(),
+            Record::Own(extent) => spaces.current()?.own(*extent)?,
+            Record::Unrecorded(what) => {
+                count(&mut self.exact.unrecorded, what.to_string());
+                self.since.unrecorded.get_or_insert_with(|| what.clone());
             }
             Record::Fork(outcome) => self.fork(spaces, outcome)?,
             Record::As(name) => spaces.choose(name)?,
@@ -297,7 +320,10 @@ impl Follower {
         };
         match followed {
             Followed::Unchecked => {}
-            Followed::Outside => self.exact.outside += 1,
+            Followed::Refused(cause) => {
+                self.exact.outside += 1;
+                count(&mut self.exact.refused, cause);
+            }
             Followed::Unsupported => self.exact.unsupported += 1,
             Followed::Alike { place } => {
                 self.exact.results += 1;
@@ -362,7 +388,7 @@ impl Follower {
             let (text, around) = (difference.text(), difference.around(&areas));
             let line = at + 1 + difference.first_line as u64;
             match cause {
-                Some(cause) => self.exact.explained(line, cause, &text, around),
+                Some(cause) => self.exact.explained(line, &cause, &text, around),
                 None => self.exact.unexplained(line, text, around),
             }
         }

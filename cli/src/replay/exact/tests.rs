@@ -74,6 +74,87 @@ fn places_and_results_are_compared() {
     assert_eq!((outside.outside, outside.results, outside.unexplained), (2, 0, 0));
 }
 
+// What a driver gives an area, which file it was opened as, and marks that calls set, keep areas apart.
+#[test]
+fn what_the_arguments_do_not_tell_is_followed() {
+    let half = |with: &str, at: &str, offset: &str| format!("{with}mmap {at} 0x2000 r shared,fixed file:f {offset} = {at}\n");
+    let whole = "maps\n 100000-104000 r--s - file:f 0\nend\n";
+    let apart = |flags: &str| format!("maps\n 100000-102000 r--s - file:f 0\n 102000-104000 r--s {flags} file:f 0x2000\nend\n");
+    let (low, high) = (half("", "0x100000", "0"), |with: &str| half(with, "0x102000", "0x2000"));
+    for (with, layout) in [
+        ("", whole.to_owned()),
+        ("with open:1\n", whole.to_owned()),
+        ("with open:2\n", apart("-")),
+        ("with dontexpand,pfnmap,open:1\n", apart("dontexpand,pfnmap")),
+    ] {
+        assert_eq!(unexplained(&format!("{low}{}{layout}", high(with))), [""; 0], "{with}");
+    }
+    // it is of one operation only
+    let third = half("", "0x104000", "0x4000");
+    let told = format!("{low}{}{third}maps\n 100000-102000 r--s\n 102000-104000 r--s\n 104000-106000 r--s\nend\n", high("with open:2\n"));
+    assert_eq!(unexplained(&told), [""; 0]);
+    // the halves are one where they are of one file, and an area that is there from the start has its marks
+    let area = "area 100000-102000 r--s open:2 file:f 0\n";
+    assert_eq!(unexplained(&format!("{area}{}{whole}", high("with open:2\n"))), [""; 0]);
+    assert_eq!(unexplained(&format!("{area}{}{}", high(""), apart("-"))), [""; 0]);
+}
+
+// before  AAAA
+// mark     PP      then gone, and then on a hole
+// after   APPA     AAAA
+#[test]
+fn marks_split_and_join() {
+    let split = "maps\n 100000-101000 rw-p\n 101000-103000 rw-p\n 103000-104000 rw-p\nend\n";
+    let whole = "maps\n 100000-104000 rw-p\nend\n";
+    for kind in ["policy", "userfault", "name"] {
+        let text = format!("{MAP}mark 0x101000 0x2000 {kind} a%20b = 0\n{split}mark 0x100000 0x200000 {kind} - = 0\n{whole}");
+        assert_eq!(unexplained(&text), [""; 0], "{kind}");
+        let refused = exact(&format!("{MAP}mark 0x101000 0x2000 {kind} x = -EFAULT\n{whole}"));
+        assert_eq!((refused.outside, refused.unexplained), (1, 0));
+    }
+    // a userfaultfd stays behind when pages are moved, unless it is told otherwise
+    for (word, layout) in [("1", "maps\n 100000-102000 rw-p\nend\n"), ("1+remap", "maps\n 100000-101000 rw-p\n 101000-102000 rw-p\nend\n")]
+    {
+        let text = format!(
+            "mmap 0x100000 0x1000 rw private,anonymous,fixed anon - = 0x100000\nmmap 0x200000 0x1000 rw private,anonymous,fixed anon - = 0x200000\n\
+             mark 0x200000 0x1000 userfault {word} = 0\nmremap 0x200000 0x1000 0x1000 maymove,fixed 0x101000 = 0x101000\n{layout}"
+        );
+        assert_eq!(unexplained(&text), [""; 0], "{word}");
+    }
+}
+
+#[test]
+fn refusals_are_counted_by_cause() {
+    let told = exact(&format!(
+        "{MAP}with refused:overcommit\nmmap 0 0x100000000000 rw private,anonymous anon - = -ENOMEM\nmprotect 0x100000 0x1000 x = -EACCES\n\
+         mlock 0x101000 0x1000 = -ENOMEM\nbrk 0 = 0x555555580000\nwith refused:overcommit\nbrk 0x555555590000 = 0x555555580000\n\
+         maps\n 100000-101000 rw-p - anon\n 101000-102000 rw-p locked anon\n 102000-104000 rw-p - anon\nend\n"
+    ));
+    assert_eq!(told.unexplained, 0, "{:?}", told.unexplained_told);
+    let causes: Vec<(&str, u64)> = told.refused.iter().map(|(cause, count)| (cause.as_str(), *count)).collect();
+    assert_eq!(causes, [("a permission", 1), ("overcommit", 2), ("pages that could not be brought in", 1)]);
+    // a cause is no excuse for what the library would refuse for another
+    assert_eq!(unexplained(&format!("{MAP}with refused:overcommit\nmunmap 0x100001 0x1000 = -ENOMEM\n")).len(), 1);
+}
+
+#[test]
+fn what_is_not_recorded_is_named() {
+    let layout = "maps\n 100000-104000 rw-p nohugepage anon\nend\n";
+    assert_eq!(unexplained(&format!("{MAP}{layout}")).len(), 1);
+    let told = exact(&format!("{MAP}unrecorded x32\n{layout}{}", layout.replace("nohugepage", "hugepage")));
+    assert_eq!((told.explained.get("not recorded"), told.unexplained), (Some(&1), 1), "only until the next layout");
+    assert_eq!(told.unrecorded.get("x32"), Some(&1));
+}
+
+// before  AABB     B alike but for an owner
+#[test]
+fn owners_may_come_without_a_fault() {
+    let apart = "maps\n 100000-102000 rw-p nohugepage anon\n 102000-104000 rw-p nohugepage anon\nend\n";
+    let text = format!("{OWNERS}own 0x100000-0x101000\nown 0x102000-0x103000\n{JOINED}{apart}");
+    assert_eq!(unexplained(&text), [""; 0]);
+    assert_eq!(unexplained(&format!("{OWNERS}@1 4 fault 0x100000 r\nown 0x100000-0x101000\n{JOINED}{apart}")).len(), 1);
+}
+
 // before  AABB     B was written to while A could not be
 // call    make both alike
 // after   AABB     in the kernel, by owners; one area without them

@@ -137,8 +137,14 @@ impl Builder {
             }
             Record::Expected(expected) => self.block_line(&expected),
             Record::End => self.block_ends(),
-            // these need the exact list of areas, or are for the kernel alone
-            Record::Count(_) | Record::Vm(_) | Record::Seq(_) | Record::Needs(_) => Ok(()),
+            // these need the exact list of areas, what keeps them apart, and who owns pages, or are for the kernel alone
+            Record::Count(_)
+            | Record::Vm(_)
+            | Record::Seq(_)
+            | Record::With(_)
+            | Record::Own(_)
+            | Record::Unrecorded(_)
+            | Record::Needs(_) => Ok(()),
             Record::Reset => self.reset(),
             Record::Case(words) => {
                 self.case(&words);
@@ -176,6 +182,7 @@ impl Builder {
             Operation::Mseal { addr, len } => self.mseal(addr, len, outcome),
             Operation::Mlockall { flags } => self.mlockall(flags, outcome),
             Operation::Munlockall => self.munlockall(outcome),
+            Operation::Mark { .. } => Ok(()),
         }
     }
 
@@ -196,10 +203,13 @@ impl Builder {
             Setting::BrkStart(address) => settings.brk_start = address,
             Setting::Overcommit(mode) => settings.overcommit = mode,
             Setting::Pkeys(_) | Setting::PkeysAllocated(_) | Setting::PkeyExecuteOnly(_) => self.keys().set(setting),
+            Setting::Brk(address) => self.states[self.current].brk = Some(address),
             // these choose places and refuse calls: the recording says what was chosen and what was refused
             Setting::TaskSize(_)
             | Setting::MmapMinAddr(_)
             | Setting::MmapBase(_)
+            | Setting::MmapLegacyBase(_)
+            | Setting::LoadedData(_)
             | Setting::GuardGap(_)
             | Setting::MaxMapCount(_)
             | Setting::Limit(..)
@@ -395,5 +405,6 @@ fn word_of(operation: &Operation) -> &'static str {
         Operation::Mseal { .. } => "mseal",
         Operation::Mlockall { .. } => "mlockall",
         Operation::Munlockall => "munlockall",
+        Operation::Mark { .. } => "mark",
     }
 }

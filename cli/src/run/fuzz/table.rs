@@ -77,6 +77,7 @@ fn name(step: &Step) -> &'static str {
             Operation::Mseal { .. } => "mseal",
             Operation::Mlockall { .. } => "mlockall",
             Operation::Munlockall => "munlockall",
+            Operation::Mark { .. } => "mark",
         },
     }
 }

@@ -113,6 +113,7 @@ impl KernelSpace {
             }
             Operation::Mlockall { flags } => self.lock_all(flags),
             Operation::Munlockall => self.call(libc::SYS_munlockall, [0; 6]),
+            Operation::Mark { kind, .. } => Err(Refusal::Host(format!("no one call sets the {} of areas", kind.word()))),
         }
     }
 

@@ -29,7 +29,10 @@ impl KernelSpace {
 
     /// Puts it there, and looks whether it is as it should be: the kernel may have merged it.
     fn put(&mut self, area: &Area) -> Result<(), Refusal> {
-        let Area { extent, perm, flags, ref object, offset } = *area;
+        let Area { extent, perm, flags, ref marks, ref object, offset } = *area;
+        if !marks.is_empty() {
+            return Err(Refusal::Host(format!("no system call makes an area with `{marks}`")));
+        }
         if let Some((_, word)) = DRIVERS.into_iter().find(|(flag, _)| flags.contains(*flag)) {
             return Err(Refusal::Host(format!("no system call makes an area {word}")));
         }

@@ -130,6 +130,9 @@ impl KernelSpace {
             }
             Setting::MmapBase(base) => self.fill_from(base),
             Setting::BrkStart(start) => self.move_heap(start),
+            Setting::MmapLegacyBase(_) | Setting::Brk(_) | Setting::LoadedData(_) => {
+                Err(Refusal::Host(format!("`{setting}` is the loader's to say")))
+            }
             Setting::Limit(resource, limit) => {
                 let bytes = match limit {
                     Limit::Bytes(bytes) => bytes,

@@ -4,8 +4,8 @@ use quickcheck::{Arbitrary, Gen};
 
 use crate::trace::{
     Access, Advice, Area, AreaFlags, Capabilities, Context, Errno, Expected, Extent, ForkOutcome, Found, Limit, LockAllFlags, LockFlags,
-    MapFlags, Name, Object, Offset, Operation, Outcome, Overcommit, Perm, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side,
-    Stamp, VmCounts,
+    MapFlags, MarkKind, Marks, Name, Object, Offset, Operation, Outcome, Overcommit, Perm, Privilege, Prot, Record, RemapFlags, Resource,
+    Setting, Side, Stamp, VmCounts, With,
 };
 use vmaple_host::Need;
 
@@ -87,6 +87,18 @@ fn area_flags(g: &mut Gen) -> AreaFlags {
     AreaFlags::from_bits(u32::arbitrary(g)).0
 }
 
+fn kind(g: &mut Gen) -> MarkKind {
+    *g.choose(&MarkKind::ALL).unwrap_or(&MarkKind::Open)
+}
+
+fn marks(g: &mut Gen) -> Marks {
+    let mut marks = Marks::default();
+    for _ in 0..u8::arbitrary(g) % 3 {
+        marks.set(kind(g), maybe(g, name));
+    }
+    marks
+}
+
 fn errno(g: &mut Gen) -> Errno {
     Errno::from_number(u64::from(u8::arbitrary(g)) % 40 + 1).expect("the first forty all have names")
 }
@@ -112,9 +124,16 @@ fn prot(g: &mut Gen) -> Prot {
 }
 
 fn record(g: &mut Gen) -> Record {
-    match u8::arbitrary(g) % 24 {
+    match u8::arbitrary(g) % 29 {
         0 => Record::Set(setting(g)),
-        1 => Record::Area(Area { extent: extent(g), perm: perm(g), flags: area_flags(g), object: object(g), offset: offset(g) }),
+        1 => Record::Area(Area {
+            extent: extent(g),
+            perm: perm(g),
+            flags: area_flags(g),
+            marks: marks(g),
+            object: object(g),
+            offset: offset(g),
+        }),
         2 => Record::Fork(match u8::arbitrary(g) % 3 {
             0 => ForkOutcome::Unchecked,
             1 => ForkOutcome::Child(name(g)),
@@ -156,13 +175,20 @@ fn record(g: &mut Gen) -> Record {
             let all: Vec<Need> = Need::all().chain([Need::Hugetlb(4), Need::Capability(vmaple_host::Capabilities::IPC_LOCK)]).collect();
             Record::Needs((0..=u8::arbitrary(g) % 3).filter_map(|_| g.choose(&all).copied()).collect())
         }
+        17 => {
+            let with = With { flags: area_flags(g), marks: marks(g), refused: maybe(g, name) };
+            // one that says nothing is refused
+            Record::With(if with.is_empty() { With { flags: AreaFlags::IO, ..with } } else { with })
+        }
+        18 => Record::Own(extent(g)),
+        19 => Record::Unrecorded(name(g)),
         _ => Record::Operation(operation(g), outcome(g)),
     }
 }
 
 fn operation(g: &mut Gen) -> Operation {
     let (addr, len) = (number(g), number(g));
-    match u8::arbitrary(g) % 14 {
+    match u8::arbitrary(g) % 16 {
         0 => Operation::Mmap {
             addr,
             len,
@@ -194,13 +220,14 @@ fn operation(g: &mut Gen) -> Operation {
         11 => Operation::PkeyMprotect { addr, len, prot: prot(g), key: i32::arbitrary(g) },
         12 => Operation::PkeyAlloc { flags: number(g), rights: number(g) },
         13 => Operation::PkeyFree { key: i32::arbitrary(g) },
+        14 => Operation::Mark { addr, len, kind: kind(g), word: maybe(g, name) },
         _ => Operation::Munlockall,
     }
 }
 
 fn setting(g: &mut Gen) -> Setting {
     let value = number(g);
-    match u8::arbitrary(g) % 14 {
+    match u8::arbitrary(g) % 18 {
         0 => Setting::Page(1 << (value % 64)),
         1 => Setting::TaskSize(value),
         2 => Setting::MmapMinAddr(value),
@@ -209,11 +236,14 @@ fn setting(g: &mut Gen) -> Setting {
         5 => Setting::GuardGap(value),
         6 => Setting::MaxMapCount(value),
         7 => Setting::Privileged(if bool::arbitrary(g) { Privilege::Privileged } else { Privilege::Ordinary }),
-        9 => Setting::Overcommit(Overcommit::from_number(value % 3).unwrap_or_default()),
-        10 => Setting::Pkeys(u8::arbitrary(g) % 17),
-        11 => Setting::PkeysAllocated(u16::arbitrary(g)),
-        12 => Setting::PkeyExecuteOnly(maybe(g, |g| u8::arbitrary(g) % 16)),
+        12 => Setting::Overcommit(Overcommit::from_number(value % 3).unwrap_or_default()),
+        13 => Setting::Pkeys(u8::arbitrary(g) % 17),
+        14 => Setting::PkeysAllocated(u16::arbitrary(g)),
+        15 => Setting::PkeyExecuteOnly(maybe(g, |g| u8::arbitrary(g) % 16)),
         8 => Setting::Capabilities(Capabilities::from_bits(u64::arbitrary(g)).0),
+        9 => Setting::MmapLegacyBase(value),
+        10 => Setting::Brk(value),
+        11 => Setting::LoadedData(value),
         _ => {
             let resource = [Resource::Stack, Resource::As, Resource::Data, Resource::Memlock];
             let limit = maybe(g, |_| value).map_or(Limit::Unlimited, Limit::Bytes);

@@ -1,0 +1,68 @@
+//! Attributes that keep areas apart (`trace::Marks`) as small numbers that ride along with a VMA, and back. `area` and `model` come in.
+
+use crate::trace::{MarkKind, Marks, Name};
+use std::collections::HashMap;
+
+/// The attributes of a VMA: the number of the word of each kind, 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tags {
+    numbers: [u32; 4],
+    /// The userfaultfd context stays with pages that are moved.
+    is_kept_by_moves: bool,
+}
+
+impl Tags {
+    /// What pages have that are moved.
+    pub(super) fn moved(mut self) -> Self {
+        if !self.is_kept_by_moves {
+            self.numbers[MarkKind::Userfault as usize] = 0;
+        }
+        self
+    }
+
+    /// The same with another attribute of one kind.
+    pub(super) fn with(mut self, kind: MarkKind, (number, is_kept_by_moves): (u32, bool)) -> Self {
+        self.numbers[kind as usize] = number;
+        if kind == MarkKind::Userfault {
+            self.is_kept_by_moves = is_kept_by_moves;
+        }
+        self
+    }
+}
+
+/// The words of an address space and their numbers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Words {
+    words: Vec<Name>,
+    numbers: HashMap<Name, u32>,
+}
+
+impl Words {
+    /// The number of a word, and whether it says that it stays with pages that are moved.
+    pub(super) fn number_of(&mut self, kind: MarkKind, word: Option<&Name>) -> (u32, bool) {
+        // without a mark it is the first open file
+        let Some(word) = word.filter(|word| kind != MarkKind::Open || word.bytes() != b"1") else { return (0, false) };
+        let is_kept_by_moves = word.bytes().ends_with(b"+remap");
+        if let Some(number) = self.numbers.get(word) {
+            return (*number, is_kept_by_moves);
+        }
+        self.words.push(word.clone());
+        // as many words as lines that were read, and those are counted
+        let number = u32::try_from(self.words.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(word.clone(), number);
+        (number, is_kept_by_moves)
+    }
+
+    pub(super) fn tags_of(&mut self, marks: &Marks) -> Tags {
+        marks.iter().fold(Tags::default(), |tags, (kind, word)| tags.with(kind, self.number_of(kind, Some(word))))
+    }
+
+    pub(super) fn marks_of(&self, tags: Tags) -> Marks {
+        let mut marks = Marks::default();
+        for kind in MarkKind::ALL {
+            let number = tags.numbers[kind as usize] as usize;
+            marks.set(kind, number.checked_sub(1).and_then(|at| self.words.get(at)).cloned());
+        }
+        marks
+    }
+}

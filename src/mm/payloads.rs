@@ -1,0 +1,83 @@
+//! Changing what the embedder keeps with VMAs: for attributes that it has and the library has not, such as Linux's memory policies,
+//! userfaultfd contexts and names, which take part in whether VMAs merge (5.7). Splits and merges are those of 5.11.
+
+use super::MmWriteGuard;
+use super::limits::Limits;
+use super::madvise::again;
+use super::mmap::split_room;
+use super::plan::{Plan, touched};
+use super::sheet::Sheet;
+use crate::addr::{PAGE_SIZE, Span};
+use crate::error::MadviseError;
+use crate::lock::RawMmLock;
+use crate::vma::{Patience, Payload};
+
+impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
+    /// Changes the payload of everything that is mapped in a range, and returns 0.
+    ///
+    /// `change` is asked for each VMA in the range, from low to high addresses, and returns the new payload, or `None` to leave the VMA
+    /// as it is: the library cannot compare payloads, so an equal payload splits the VMA too. A VMA that is only partly in the range is split, and each changed part merges with its neighbours where the payloads
+    /// allow it (5.11): the operation does for an attribute of the embedder what `madvise` does for flags. Linux changes memory policies
+    /// (`mbind`), userfaultfd contexts and anonymous names in this way.
+    ///
+    /// # Errors
+    /// [`MadviseError`], as [`madvise`](Self::madvise): rule 5.24. A gap is reported at the end, after everything else was changed.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{Limits, MapRequest, Mm, RangeMap, VmaFlags, VmaSpec};
+    /// // The payload is the memory node that pages come from.
+    /// let mm: Mm<u8> = Mm::with(RangeMap::builder(), Limits::default())?;
+    /// let mut writer = mm.write();
+    /// let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
+    /// let at = writer.mmap(&MapRequest::of_len(0x4000, spec))?;
+    /// writer.change_payloads(at + 0x1000, 0x1000, |_| Some(1))?;
+    /// assert_eq!(mm.map_count(), 3);
+    /// // The parts merge when they are alike again.
+    /// writer.change_payloads(at, 0x4000, |node| (*node == 1).then_some(0))?;
+    /// assert_eq!(mm.map_count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn change_payloads(&mut self, start: u64, len: u64, change: impl FnMut(&P) -> Option<P>) -> Result<u64, MadviseError> {
+        self.plan_change_payloads(start, len, change, Patience::Forever).commit()
+    }
+
+    /// Plans a [`change_payloads`](Self::change_payloads) without applying it. `change` is called while it is planned.
+    pub fn plan_change_payloads(
+        &mut self,
+        start: u64,
+        len: u64,
+        change: impl FnMut(&P) -> Option<P>,
+        patience: Patience<'_, L::Interrupt>,
+    ) -> Plan<'_, 'm, P, MadviseError, L> {
+        let limits = self.mm().limits_now();
+        let whole = len.checked_next_multiple_of(PAGE_SIZE);
+        let Some(end) = whole.and_then(|whole| start.checked_add(whole)).filter(|_| start.is_multiple_of(PAGE_SIZE)) else {
+            return self.nothing(Err(MadviseError::Range { at: start, len }));
+        };
+        if end == start {
+            return self.nothing(Ok(0));
+        }
+        let span = Span::from_entry(start, end - 1);
+        let plan = self.plan(touched(span), &limits, patience, |sheet| {
+            let gap = sheet.first_gap(span);
+            sheet.change_payloads(span, change, &limits)?;
+            gap.map_or(Ok(0), |at| Err(MadviseError::Gap { at }))
+        });
+        plan.map_err(again)
+    }
+}
+
+impl<P: Payload> Sheet<'_, P> {
+    fn change_payloads(&mut self, span: Span, mut change: impl FnMut(&P) -> Option<P>, limits: &Limits) -> Result<(), MadviseError> {
+        let mut at = Some(span.start());
+        while let Some(part) = at.map(|at| self.find(at)).and_then(|i| self.parts.get(i)).filter(|part| part.span.start() <= span.last()) {
+            let range = Span::from_entry(part.span.start().max(span.start()), part.span.last().min(span.last()));
+            if let Some(payload) = change(part.payload()) {
+                self.change(range, split_room(limits), |kind| kind.payload = payload)?;
+            }
+            at = range.last().checked_add(1).filter(|above| *above <= span.last());
+        }
+        Ok(())
+    }
+}
