@@ -21,7 +21,8 @@ impl KernelSpace {
             return Err(Refusal::Host("the number of VMAs is limited before there is one".to_owned()));
         }
         if limit > MOST {
-            return Err(Refusal::Host(format!("there may be {limit} VMAs here, too many to have all but {count} of them made")));
+            // so many to be made in each process would take too long
+            return Err(Refusal::Lacks(format!("vm.max_map_count of {MOST} or less")));
         }
         let crowd = match self.crowd {
             Some(crowd) => crowd,
