@@ -14,7 +14,7 @@ use core::fmt;
 /// let refused = mm.set_limits(limits).unwrap_err();
 /// assert_eq!((refused.field(), refused.value()), ("huge_page_bytes", 5000));
 /// assert_eq!(refused.to_string(), "`huge_page_bytes` is 0x1388, and must be a power of two");
-/// assert_eq!(*mm.limits(), Limits::default());
+/// assert_eq!(mm.limits(), Limits::default());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitsError {

@@ -3,6 +3,7 @@
 #![allow(clippy::duplicate_mod, reason = "`foreign` has the tests of the fault path once more, over another lock")]
 
 mod budget;
+mod extremes;
 mod faces;
 mod fault;
 mod fault_model;
