@@ -6,7 +6,7 @@
 use nix::unistd::Pid;
 
 use super::filter::SYS_MAP_SHADOW_STACK;
-use crate::trace::{Advice, LockAllFlags, LockFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
+use crate::trace::{Advice, LockAllFlags, LockFlags, MapFlags, MarkKind, Name, Object, Offset, Operation, Prot, RemapFlags};
 
 /// A call that was entered.
 #[derive(Debug)]
@@ -15,6 +15,10 @@ pub(super) enum Call {
     Known(Known),
     /// One that changes the layout in a way of its own: the layout afterwards tells what it did.
     Opaque(&'static str),
+    /// `remap_file_pages`: the layout afterwards tells what is mapped in that range.
+    Remapped { addr: u64, len: u64 },
+    /// A change of what the thread may do.
+    Credentials,
     /// `execve`: if it succeeds, another program begins.
     Exec,
     /// A change of limits of that process; 0 is the caller's.
@@ -92,7 +96,13 @@ impl Call {
             libc::SYS_shmdt => Some(Self::Opaque("shmdt")),
             libc::SYS_io_setup => Some(Self::Opaque("io_setup")),
             libc::SYS_io_destroy => Some(Self::Opaque("io_destroy")),
-            libc::SYS_remap_file_pages => Some(Self::Opaque("remap_file_pages")),
+            libc::SYS_remap_file_pages => Some(Self::Remapped { addr, len }),
+            libc::SYS_setuid | libc::SYS_setreuid | libc::SYS_setresuid | libc::SYS_capset => Some(Self::Credentials),
+            // the nodes are in the caller's memory; 0 is the default policy
+            libc::SYS_mbind => {
+                let mode = Name::new(low(third).to_string().as_bytes()).filter(|_| low(third) != 0);
+                known(Operation::Mark { addr, len, kind: MarkKind::Policy, word: mode })
+            }
             SYS_MAP_SHADOW_STACK => Some(Self::Opaque("map_shadow_stack")),
             libc::SYS_execve | libc::SYS_execveat => Some(Self::Exec),
             libc::SYS_setrlimit => Some(Self::Limits(Pid::from_raw(0))),

@@ -4,6 +4,7 @@
 //! first come first served. A call that takes very long may wait for one who is held (the thread that serves
 //! userfaultfd events may); then others are let in beside it, and the trace says so. `tracer` comes in.
 
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use nix::sys::ptrace;
@@ -16,6 +17,7 @@ use super::layout::{self, Detail};
 use super::space::Reason;
 use super::sys::Resume;
 use super::tracer::{SpaceId, Stage, Tracer};
+use crate::trace::Name;
 
 /// How long the others are held for one call.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -28,6 +30,9 @@ impl Tracer {
     pub(super) fn entered(&mut self, tid: Pid, verdict: Verdict) -> Result<(), RecordError> {
         if verdict == Verdict::Foreign {
             self.notes.foreign += 1;
+            if let Some(space) = self.tasks.get(&tid).and_then(|task| self.spaces.get_mut(&task.space?)) {
+                space.leaves_out("a call of a 32-bit program");
+            }
             return self.resume(tid, Resume::Run, 0);
         }
         let Some(space) = self.tasks.get(&tid).and_then(|task| task.space) else {
@@ -60,6 +65,9 @@ impl Tracer {
         };
         match &mut call {
             Call::Known(known) => {
+                if let crate::trace::Operation::Mark { word: Some(mode), .. } = &mut known.operation {
+                    *mode = with_nodes(mode, tid, arguments[3]);
+                }
                 if let Source::Descriptor(descriptor) = known.source
                     && let crate::trace::Operation::Mmap { object, .. } = &mut known.operation
                     && let Some(known_object) = self.objects.of_descriptor(tid, descriptor)
@@ -69,7 +77,7 @@ impl Tracer {
                 }
             }
             Call::Exec => self.before_exec(tid, space),
-            Call::Opaque(_) | Call::Limits(_) => {}
+            Call::Opaque(_) | Call::Remapped { .. } | Call::Credentials | Call::Limits(_) => {}
         }
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.call = Some(call);
@@ -125,6 +133,12 @@ impl Tracer {
                     }
                 }
             }
+            Call::Remapped { addr, len } => {
+                if result.is_ok() {
+                    space.remapped(tid, stamp, (addr, len), &mut self.objects);
+                }
+            }
+            Call::Credentials => space.refresh_capabilities(tid),
             // it failed, or it would have been told otherwise
             Call::Exec => space.last_layout = None,
             Call::Limits(process) => {
@@ -231,4 +245,12 @@ impl Tracer {
             task.stage = stage;
         }
     }
+}
+
+/// A memory policy: its mode, and its nodes, as far as one word holds them.
+fn with_nodes(mode: &Name, tid: Pid, nodes: u64) -> Name {
+    let mut word = [0; 8];
+    let read = std::fs::File::open(format!("/proc/{tid}/mem")).and_then(|memory| memory.read_exact_at(&mut word, nodes));
+    let nodes = if read.is_ok() { u64::from_le_bytes(word) } else { 0 };
+    Name::new(format!("{mode}:{nodes:x}").as_bytes()).unwrap_or_else(|| mode.clone())
 }

@@ -9,7 +9,7 @@ use super::call::{Known, Source};
 use super::layout::{self, Detail};
 use super::objects::{self, Objects};
 use super::space::{PAGE, Reason, Space};
-use crate::trace::{Errno, Extent, MapFlags, Operation, Outcome, Perm, Prot, Record, RemapFlags, Stamp};
+use crate::trace::{AreaFlags, Errno, Extent, MapFlags, Name, Operation, Outcome, Perm, Prot, Record, RemapFlags, Stamp, With};
 
 impl Space {
     /// Writes a call and follows what it did.
@@ -28,7 +28,14 @@ impl Space {
             self.image.comment(&format!("{operation} = {outcome}, with bits that the format has no word for"));
             return;
         }
-        name_object(&mut operation, source, tid, result, objects);
+        let with = With {
+            flags: name_object(&mut operation, source, tid, result, objects),
+            refused: if result == Err(ENOMEM) { want_of_memory(&operation) } else { None },
+            ..With::default()
+        };
+        if !with.is_empty() {
+            self.image.record(&Record::With(with));
+        }
         let look = match result {
             Ok(value) => {
                 if let Some(setting) = self.keys.follow(&operation, value) {
@@ -152,21 +159,23 @@ fn may_leave_traces(operation: &Operation) -> Look {
 }
 
 /// Completes what only the end of the call tells of an `mmap`.
-fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Result<u64, u64>, objects: &mut Objects) {
+fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Result<u64, u64>, objects: &mut Objects) -> AreaFlags {
     let Operation::Mmap { len, flags, object, .. } = operation else {
-        return;
+        return AreaFlags::EMPTY;
     };
     if flags.contains(MapFlags::HUGETLB) && result.is_ok() {
         // the kernel maps whole huge pages, and the trace must not depend on this machine's default size
         *len = len.next_multiple_of(huge_page(*flags));
     }
     if source == Source::Nothing {
-        return;
+        return AreaFlags::EMPTY;
     }
+    let detail = if is_of_driver(tid, source) { Detail::Flags } else { Detail::Plain };
     let seen = result.ok().and_then(|address| {
-        let areas = layout::read(tid, Detail::Plain).ok()?;
+        let areas = layout::read(tid, detail).ok()?;
         areas.into_iter().find(|area| area.extent.contains(address))
     });
+    let given = seen.as_ref().map_or(AreaFlags::EMPTY, |area| area.flags.intersection(GIVEN));
     *object = match seen {
         Some(area) => objects.of_area(&area),
         None => objects::failed(source),
@@ -174,6 +183,45 @@ fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Resu
     if let Source::Descriptor(descriptor) = source {
         objects.learn(tid, descriptor, object);
     }
+    given
+}
+
+/// Flags that drivers give to what maps their objects.
+pub(super) const GIVEN: AreaFlags =
+    AreaFlags::IO.union(AreaFlags::PFNMAP).union(AreaFlags::MIXEDMAP).union(AreaFlags::DONTEXPAND).union(AreaFlags::DONTDUMP);
+
+/// Whether a descriptor is no plain file, so that a driver maps it.
+fn is_of_driver(tid: Pid, source: Source) -> bool {
+    let Source::Descriptor(descriptor) = source else { return false };
+    std::fs::metadata(format!("/proc/{tid}/fd/{descriptor}")).is_ok_and(|data| !data.is_file())
+}
+
+/// The error that says that memory is short.
+const ENOMEM: u64 = 12;
+
+/// The cause of a refusal for want of memory, where it is known: no layout decides it.
+fn want_of_memory(operation: &Operation) -> Option<Name> {
+    let host = Host::as_it_is();
+    let asked = match operation {
+        Operation::Mmap { flags, .. } if flags.contains(MapFlags::HUGETLB) => return Name::new(b"hugepages"),
+        Operation::Mmap { len, .. } | Operation::Mprotect { len, .. } => *len,
+        Operation::Mremap { old_len, new_len, .. } => new_len.saturating_sub(*old_len),
+        _ => return None,
+    };
+    let is_refused = match host.overcommit.mode {
+        // more than there is altogether
+        Some(0) => asked > memory_bytes(),
+        Some(2) => true,
+        _ => false,
+    };
+    is_refused.then(|| Name::new(b"overcommit")).flatten()
+}
+
+/// Memory and swap space of this machine.
+fn memory_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = |title: &str| text.lines().find_map(|line| line.strip_prefix(title)?.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    [kib("MemTotal:"), kib("SwapTotal:")].into_iter().flatten().sum::<u64>().saturating_mul(1024)
 }
 
 /// Bytes of the huge pages that a mapping asks for.

@@ -174,11 +174,12 @@ impl Tracer {
             // its object is not known
             Call::Known(_) => "mmap".to_owned(),
             Call::Opaque(name) => name.to_owned(),
+            Call::Remapped { .. } => "remap_file_pages".to_owned(),
             Call::Exec => {
                 space.forget_kept_layout();
                 return Ok(());
             }
-            Call::Limits(_) => return Ok(()),
+            Call::Limits(_) | Call::Credentials => return Ok(()),
         };
         let others = space.witness.map(|witness| witness.tid).into_iter().chain(space.users.iter().copied());
         let others: Vec<Pid> = others.filter(|other| *other != tid).collect();

@@ -30,7 +30,7 @@ const ALLOW: u32 = 0x7fff_0000;
 const FOREIGN: u16 = 1;
 
 /// The calls that change a layout, a limit, or the whole address space; `madvise` has a rule of its own.
-const CALLS: [i64; 24] = [
+const CALLS: [i64; 29] = [
     libc::SYS_mmap,
     libc::SYS_munmap,
     libc::SYS_mprotect,
@@ -55,6 +55,11 @@ const CALLS: [i64; 24] = [
     libc::SYS_prlimit64,
     libc::SYS_execve,
     libc::SYS_execveat,
+    libc::SYS_setuid,
+    libc::SYS_setreuid,
+    libc::SYS_setresuid,
+    libc::SYS_capset,
+    libc::SYS_mbind,
 ];
 
 /// What becomes of a call.
@@ -80,7 +85,7 @@ pub(super) fn verdict(arch: u32, number: u64, argument_2: u64) -> Verdict {
     }
     let number = number.cast_signed();
     // the filter looks at the lower half, too
-    let changes = |advice: u64| matches!(advice & 0xffff_ffff, 0..=2 | 10..=19);
+    let changes = |advice: u64| matches!(advice & 0xffff_ffff, 0..=2 | 10..=19 | 23 | 102);
     if CALLS.contains(&number) || (number == libc::SYS_madvise && changes(argument_2)) { Verdict::Stop } else { Verdict::Allow }
 }
 
@@ -108,10 +113,12 @@ pub(super) fn program() -> BpfProgram {
         program.push(statement(RETURN, STOP));
     }
     let madvise = u32::try_from(libc::SYS_madvise).unwrap_or(u32::MAX);
-    // advices 0 to 2 and 10 to 19 change flags of areas; the frequent ones, which only drop pages, do not stop
+    // advices 0 to 2 and 10 to 19 change flags of areas, 23 and 102 bring pages; the frequent ones, which only drop pages, do not stop
     program.extend([
-        jump(JUMP_EQUAL, madvise, 0, 5),
+        jump(JUMP_EQUAL, madvise, 0, 7),
         statement(LOAD_WORD, ARGUMENT_2),
+        jump(JUMP_EQUAL, 102, 4, 0),
+        jump(JUMP_EQUAL, 23, 3, 0),
         jump(JUMP_ABOVE, 19, 3, 0),
         jump(JUMP_AT_LEAST, 10, 1, 0),
         jump(JUMP_ABOVE, 2, 1, 0),
@@ -182,7 +189,7 @@ mod tests {
     fn the_recorder_judges_as_the_filter_does() {
         for (arch, offset) in [(ARCH_X86_64, 0), (ARCH_X86_64, 0x4000_0000), (0x4000_0003, 0)] {
             for number in 0..1000 {
-                for argument_2 in [0, 2, 3, 9, 10, 19, 20, 102] {
+                for argument_2 in [0, 2, 3, 9, 10, 19, 20, 22, 23, 24, 101, 102, 103] {
                     let number = number + offset;
                     let by_filter = match verdict(arch, number, argument_2) {
                         ALLOW => Verdict::Allow,

@@ -172,6 +172,12 @@ pub(super) fn brk_start(pid: Pid) -> Option<u64> {
     (start != 0).then_some(start)
 }
 
+/// Bytes of data that the program of a process was loaded with; none if that is not told.
+pub(super) fn loaded_data(pid: Pid) -> Option<u64> {
+    let number = |field| status_field(pid, field)?.parse::<u64>().ok();
+    number(46)?.checked_sub(number(45)?)
+}
+
 /// Whether a thread has ended, told or not.
 pub(super) fn is_dead(tid: Pid) -> bool {
     matches!(status_field(tid, 3).as_deref(), None | Some("Z" | "X"))

@@ -48,6 +48,10 @@ impl Objects {
 
     /// What a mapping of a descriptor will be, asked while its owner is stopped; none if only the layout will tell.
     pub(super) fn of_descriptor(&self, tid: Pid, descriptor: i32) -> Option<Object> {
+        // what a driver adds to a mapping only the layout tells
+        if !fs::metadata(format!("/proc/{tid}/fd/{descriptor}")).ok()?.is_file() {
+            return None;
+        }
         // some file systems show other numbers in a layout than to who asks the file: trust only what was seen there
         let name = self.names.get(&identity(tid, descriptor)?)?;
         // a shared mapping of this is anonymous memory with an identity of its own

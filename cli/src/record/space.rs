@@ -10,14 +10,15 @@ use nix::unistd::Pid;
 use vmaple_host::Host;
 
 use super::coverage::{Coverage, Difference};
+use super::effect::GIVEN;
 use super::ends::Witness;
 use super::image::Image;
 use super::keys::Keys;
 use super::layout::{self, Detail, Seen};
 use super::objects::Objects;
 use crate::trace::{
-    Area, AreaFlags, Expected, Extent, Limit, MapFlags, Object, Offset, Operation, Outcome, Overcommit, Perm, Prot, Record, Resource,
-    Setting, Stamp, VmCounts,
+    Area, AreaFlags, Capabilities, Expected, Extent, Limit, MapFlags, Name, Object, Offset, Operation, Outcome, Overcommit, Perm, Prot,
+    Record, Resource, Setting, Stamp, VmCounts, With,
 };
 
 /// Bytes of a page: that of x86-64, the one machine that is recorded.
@@ -53,6 +54,10 @@ pub(super) struct Space {
     /// Areas that grow down: those of the last layout that was read, and what was mapped since.
     pub(super) stacks: Vec<Extent>,
     pub(super) calls_since_snapshot: u64,
+    /// What the last call was allowed.
+    capabilities: Capabilities,
+    /// That something is not recorded was written since the last layout.
+    has_left_out: bool,
 }
 
 /// What a forked child has from its parent and no file tells.
@@ -134,6 +139,8 @@ impl Space {
             limits,
             stacks: seen.iter().filter(|area| area.flags.contains(AreaFlags::GROWSDOWN)).map(|area| area.extent).collect(),
             calls_since_snapshot: 0,
+            capabilities: layout::capabilities(tid),
+            has_left_out: false,
         }
     }
 
@@ -141,6 +148,40 @@ impl Space {
     pub(super) fn forget_kept_layout(&mut self) {
         if self.users.len() > 1 {
             self.last_layout = None;
+        }
+    }
+
+    /// Writes that something is left out, once before each layout.
+    pub(super) fn leaves_out(&mut self, what: &str) {
+        if !std::mem::replace(&mut self.has_left_out, true)
+            && let Some(what) = Name::new(what.as_bytes())
+        {
+            self.image.record(&Record::Unrecorded(what));
+        }
+    }
+
+    /// Writes what the thread may do, if that is another.
+    pub(super) fn refresh_capabilities(&mut self, tid: Pid) {
+        let now = layout::capabilities(tid);
+        if now != self.capabilities {
+            self.capabilities = now;
+            self.image.record(&Record::Set(Setting::Capabilities(now)));
+        }
+    }
+
+    /// Writes what is mapped in a range, as the mappings that would have done the same.
+    pub(super) fn remapped(&mut self, tid: Pid, stamp: Stamp, (addr, len): (u64, u64), objects: &mut Objects) {
+        self.image.comment("remap_file_pages, told by what it did:");
+        let seen = match self.look(tid, objects, Reason::Call(stamp)) {
+            Ok(seen) => seen,
+            Err(error) => return self.image.comment(&format!("the layout cannot be read: {error}")),
+        };
+        let (start, end) = (addr & !(PAGE - 1), addr.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1));
+        let Some(extent) = Extent::new(start, end) else { return };
+        let changed = Difference { extent, expected: None, found: Some(Perm::NONE) };
+        for operation in explain(&changed, &seen, objects) {
+            let Operation::Mmap { addr, .. } = operation else { continue };
+            self.image.operation(Some(stamp), operation, Outcome::Value(addr));
         }
     }
 
@@ -181,6 +222,12 @@ impl Space {
                     Operation::Mmap { addr, .. } => Outcome::Value(addr),
                     _ => Outcome::Value(0),
                 };
+                if let Operation::Mmap { addr, .. } = operation
+                    && let Some(area) = seen.iter().find(|area| area.extent.contains(addr))
+                    && area.flags.intersection(GIVEN) != AreaFlags::EMPTY
+                {
+                    self.image.record(&Record::With(With { flags: area.flags.intersection(GIVEN), ..With::default() }));
+                }
                 match reason {
                     Reason::Call(stamp) => self.image.operation(Some(stamp), operation, outcome),
                     Reason::Snapshot => self.image.unexplained(operation, outcome),
@@ -216,6 +263,7 @@ impl Space {
 
     /// Writes the exact list of areas.
     pub(super) fn write_maps(&mut self, seen: &[Seen], objects: &mut Objects) {
+        self.has_left_out = false;
         self.image.record(&Record::Maps);
         for area in seen {
             let object = objects.of_area(area);
@@ -300,6 +348,7 @@ fn settings(tid: Pid, mmap_base: Option<u64>, limits: &[(Resource, Limit)]) -> V
         host.mmap_min_addr.map(Setting::MmapMinAddr),
         mmap_base.map(Setting::MmapBase),
         layout::brk_start(tid).map(Setting::BrkStart),
+        layout::loaded_data(tid).map(Setting::LoadedData),
         Some(Setting::GuardGap(256)),
         host.max_map_count.map(Setting::MaxMapCount),
         host.overcommit.mode.and_then(|mode| Overcommit::from_number(mode.into())).map(Setting::Overcommit),

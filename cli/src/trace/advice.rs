@@ -50,10 +50,16 @@ impl Advice {
         self.0
     }
 
-    /// Whether the advice changes the flags of areas and so may split or merge them.
+    /// Whether the advice changes the flags of areas, and so may split or merge them, or gives them pages of their own.
     #[must_use]
     pub fn changes_layout(self) -> bool {
-        matches!(self.0, 0..=2 | 10..=19)
+        matches!(self.0, 0..=2 | 10..=19) || self.gives_owners()
+    }
+
+    /// Whether private areas have pages of their own afterwards that no fault brought: `populate_write`, `guard_install`.
+    #[must_use]
+    pub fn gives_owners(self) -> bool {
+        matches!(self.0, 23 | 102)
     }
 
     pub(crate) fn from_text(text: &str) -> Option<Self> {

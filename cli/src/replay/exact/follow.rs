@@ -4,8 +4,8 @@
 use super::super::history::huge_page;
 use crate::run::apply::{advice_of, denial_of, flags_of, key_change_of, lock_all_of, mark_of, remap_flags_of, request_of};
 use crate::run::model::MmSpace;
-use crate::run::space::Failure;
-use crate::trace::{Errno, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot};
+use crate::run::space::{Failure, Space as _};
+use crate::trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot};
 use vmaple::{MadviseError, MremapFlags, PAGE_SIZE, Patience, ProtectionKey};
 
 /// What the library would have come to: an address, 0, or how it fails.
@@ -84,6 +84,13 @@ pub(super) fn follow(
         Operation::PkeyMprotect { addr, len, prot, key } => (protect(space, recorded, (*addr, *len), *prot, *key), Some(*addr)),
         Operation::PkeyAlloc { flags, rights } => (pkey_alloc(space, recorded, *flags, *rights), None),
         Operation::PkeyFree { key } => (pkey_free(space, recorded, *key), None),
+        Operation::Madvise { addr, len, advice } if advice.gives_owners() => {
+            if let (Outcome::Value(_), Some(extent)) = (recorded, Extent::new(*addr, addr.saturating_add(*len))) {
+                // the library knows of no other effect, and never refuses to tell of owners
+                _ = space.own(extent);
+            }
+            return if matches!(recorded, Outcome::Value(_)) { Followed::Alike { place: None } } else { Followed::Unsupported };
+        }
         Operation::Madvise { addr, len, advice } => match advice_of(*advice) {
             Ok(advice) => (follow!(recorded, space.writer(), plan_madvise(*addr, *len, advice)), Some(*addr)),
             Err(_) => return Followed::Unsupported,
