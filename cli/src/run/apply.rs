@@ -148,6 +148,12 @@ fn kind_refused(flags: MapFlags, object: &Object) -> Option<Failure> {
     flags.contains(MapFlags::FIXED_NOREPLACE).then(|| Failure::new(libc::EOPNOTSUPP, "the file knows no such flag"))
 }
 
+/// The flags of a mapping that the library can be asked for. The kind is looked at after the place: where it is refused, what is shared and
+/// grows is refused at the same point, and what was requested before that stays.
+pub(crate) fn with_kind(flags: MapFlags, object: &Object) -> MapFlags {
+    if kind_refused(flags, object).is_some() { flags.union(MapFlags::SHARED).union(MapFlags::GROWSDOWN) } else { flags }
+}
+
 fn mmap(
     space: &mut MmSpace,
     (addr, len): (u64, u64),
@@ -166,10 +172,8 @@ fn mmap(
             return Err(Refusal::Unsupported(word));
         }
     }
-    // The kind is looked at after the place: what is shared and grows is refused there in any case.
     let refused = kind_refused(flags, object);
-    let asked = if refused.is_some() { flags.union(MapFlags::SHARED).union(MapFlags::GROWSDOWN) } else { flags };
-    let request = request_of(space, len, prot, asked, object, offset);
+    let request = request_of(space, len, prot, with_kind(flags, object), object, offset);
     let request = if flags.contains(MapFlags::FIXED_NOREPLACE) {
         request.fixed_no_replace(addr)
     } else if flags.contains(MapFlags::FIXED) {

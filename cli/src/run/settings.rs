@@ -71,7 +71,7 @@ impl Settings {
         let limits = &mut self.limits;
         match setting {
             // The heap is the space's own.
-            Setting::Page(PAGE_SIZE) | Setting::Brk(_) => {}
+            Setting::Page(PAGE_SIZE) | Setting::Brk(_) | Setting::PkeysAllocated(_) | Setting::PkeyExecuteOnly(_) => {}
             Setting::BrkStart(start) => self.brk_start = start,
             Setting::LoadedData(bytes) => limits.loaded_data_bytes = bytes,
             Setting::MmapBase(base) => limits.mmap_base = base,
@@ -98,8 +98,6 @@ impl Settings {
                 }
             }
             Setting::Pkeys(count) => limits.protection_keys = count,
-            // The allocation is the space's own.
-            Setting::PkeysAllocated(_) | Setting::PkeyExecuteOnly(_) => {}
             Setting::Privileged(privilege) => limits.capabilities = capabilities_of(privilege.capabilities()),
             Setting::Capabilities(capabilities) => limits.capabilities = capabilities_of(capabilities),
         }

@@ -2,7 +2,7 @@
 //! it in the kernel. A mapping goes where the recording says; where the library would have put it is told apart. `exact` comes in.
 
 use super::super::history::huge_page;
-use crate::run::apply::{advice_of, denial_of, flags_of, key_change_of, lock_all_of, mark_of, remap_flags_of, request_of};
+use crate::run::apply::{advice_of, denial_of, flags_of, key_change_of, lock_all_of, mark_of, remap_flags_of, request_of, with_kind};
 use crate::run::model::MmSpace;
 use crate::run::space::{Failure, Space as _};
 use crate::trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot};
@@ -181,7 +181,7 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
     };
     let page = if flags.contains(MapFlags::HUGETLB) { huge_page(*flags) } else { PAGE_SIZE };
     let len = len.checked_next_multiple_of(page).unwrap_or(*len);
-    let request = request_of(space, len, *prot, *flags, object, *offset);
+    let request = request_of(space, len, *prot, with_kind(*flags, object), object, *offset);
     let mut writer = space.writer();
     if flags.contains(MapFlags::FIXED_NOREPLACE) {
         return follow!(recorded, &mut writer, plan_mmap(&request.fixed_no_replace(*addr)));

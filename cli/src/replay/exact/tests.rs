@@ -226,3 +226,20 @@ fn children_in_one_trace_have_layouts_of_their_own() {
     let text = format!("{MAP}fork = c\nmunmap 0x100000 0x4000 = 0\nmaps\nend\nas c\nmaps\n 100000-104000 rw-p - anon -\nend\n");
     assert_eq!(unexplained(&text), [""; 0]);
 }
+
+// Protection keys are followed, in a trace that begins in the middle, too; and a kind of mapping that Linux refuses has requested the
+// execute-only key before that (8.2).
+#[test]
+fn keys_are_followed() {
+    let calls = format!(
+        "set pkeys 16\nset pkeys.allocated 0x3\n{MAP}mmap 0 0x1000 x anonymous anon - = -EINVAL\npkey_alloc 0 0 = 3\n\
+         pkey_mprotect 0x101000 0x1000 rw 3 = 0\nmprotect 0x102000 0x1000 x = 0\nmlock 0x102000 0x1000 = -ENOMEM\npkey_free 3 = 0\n"
+    );
+    let held = "maps\n 100000-101000 rw-p -\n 101000-102000 rw-p pkey:3\n 102000-103000 --xp locked,pkey:2\n 103000-104000 rw-p -\nend\n";
+    let exact = exact(&format!("{calls}{held}"));
+    assert_eq!((exact.equal_layouts, exact.results, exact.unexplained), (1, 7, 0), "{:?}", exact.unexplained_told);
+    for (right, wrong) in [("pkey:3", "pkey:1"), ("locked,pkey:2", "locked"), ("pkey_alloc 0 0 = 3", "pkey_alloc 0 0 = 2")] {
+        let told = unexplained(&format!("{calls}{held}").replace(right, wrong));
+        assert!(!told.is_empty(), "{wrong}: {told:?}");
+    }
+}
