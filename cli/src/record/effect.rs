@@ -30,7 +30,7 @@ impl Space {
         }
         let with = With {
             flags: name_object(&mut operation, source, tid, result, objects),
-            refused: if result == Err(ENOMEM) { want_of_memory(&operation) } else { None },
+            refused: want_of_memory(&operation, result),
             ..With::default()
         };
         if !with.is_empty() {
@@ -200,9 +200,12 @@ fn is_of_driver(tid: Pid, source: Source) -> bool {
 const ENOMEM: u64 = 12;
 
 /// The cause of a refusal for want of memory, where it is known: no layout decides it.
-fn want_of_memory(operation: &Operation) -> Option<Name> {
+fn want_of_memory(operation: &Operation, result: Result<u64, u64>) -> Option<Name> {
     let host = Host::as_it_is();
     let asked = match operation {
+        // it tells no error: the break is where it was
+        Operation::Brk { addr } => result.ok().and_then(|brk| addr.checked_sub(brk)).filter(|more| *more > 0)?,
+        _ if result != Err(ENOMEM) => return None,
         Operation::Mmap { flags, .. } if flags.contains(MapFlags::HUGETLB) => return Name::new(b"hugepages"),
         Operation::Mmap { len, .. } | Operation::Mprotect { len, .. } => *len,
         Operation::Mremap { old_len, new_len, .. } => new_len.saturating_sub(*old_len),

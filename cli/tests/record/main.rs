@@ -5,6 +5,7 @@
 
 mod attach;
 mod history;
+mod unseen;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,0 +1,42 @@
+//! What no argument of a call tells is recorded all the same: replaying such a recording shows no difference.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{program, record};
+
+/// The program's exit status where the system refuses what a case needs.
+const LEFT_OUT: i32 = 77;
+
+#[test]
+fn what_no_argument_tells_is_recorded() {
+    let built = tempfile::tempdir().expect("a directory");
+    let path = program("unseen", &built);
+    let cases = [
+        ("driver", "with dontexpand"),
+        ("memory", "with refused:overcommit"),
+        ("guard", " guard_install = 0"),
+        ("policy", " policy 2:1 = 0"),
+        ("remap", " shared,fixed file:/memfd:x 0x4000 = "),
+        ("credentials", "set capabilities -"),
+    ];
+    for (case, line) in cases {
+        let recording = record(&["--faults", "--snapshots", "1"], &[&path, Path::new(case)]);
+        if recording.code == Some(LEFT_OUT) {
+            eprintln!("left out: {case}: the system refuses it");
+            continue;
+        }
+        if case == "memory" && recording.code == Some(1) {
+            eprintln!("left out: {case}: the system promises any amount of memory");
+            continue;
+        }
+        assert_eq!(recording.code, Some(0), "{case}: {}", recording.told);
+        let paths = recording.paths("unseen");
+        let text = std::fs::read_to_string(&paths[0]).expect("a trace");
+        assert!(text.contains(line), "{case}: no `{line}`");
+        let replayed = Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("replay").arg(&paths[0]).args(["--seconds", "0"]).output();
+        let output = replayed.expect("the program runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{case}: {told}");
+    }
+}
