@@ -142,7 +142,8 @@ fn random_operations_do_not_differ() {
     {
         let row = told.lines().find(|line| line.split_whitespace().next() == Some(operation)).unwrap_or_default();
         let done = row.split_whitespace().nth(1).and_then(|done| done.parse::<u64>().ok());
-        assert!(done > Some(0), "{operation} never succeeded\n{told}");
+        let is_left_out = told.contains(&format!("left out: {operation} needs "));
+        assert!(done > Some(0) || is_left_out, "{operation} never succeeded\n{told}");
         let refused = row.split_whitespace().skip(2).filter_map(|count| count.parse::<u64>().ok()).sum::<u64>();
         let is_never_refused = matches!(operation, "fork" | "munlockall");
         assert_eq!(refused == 0, is_never_refused, "{operation} was refused {refused} times\n{told}");

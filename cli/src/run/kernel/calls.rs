@@ -161,10 +161,12 @@ impl KernelSpace {
     }
 
     /// All of the process. What it has beside the region is not to count, neither before nor after: where what is in the region is within
-    /// the limit the process has leave to lock the rest, too.
+    /// the limit the process has leave to lock the rest, too. What will be mapped is none of the rest.
     fn lock_all(&mut self, flags: LockAllFlags) -> Result<Done, Refusal> {
         let own = self.bounds.capabilities;
-        let is_lent = self.bounds.allows_locked(self.vm()?.total.unwrap_or(0)) && !own.contains(Capabilities::IPC_LOCK);
+        let is_lent = flags.contains(LockAllFlags::CURRENT)
+            && self.bounds.allows_locked(self.vm()?.total.unwrap_or(0))
+            && !own.contains(Capabilities::IPC_LOCK);
         if is_lent {
             self.set_capabilities(own.union(Capabilities::IPC_LOCK))?;
         }
