@@ -33,3 +33,24 @@ cases() {
         { print > file }
     ' tests/scenarios/*.vmaple
 }
+
+# test_executables OPTION...: builds the tests that `cargo test OPTION...` would run, and prints a line for each executable: the directory
+# that it runs in, and its path.
+test_executables() {
+    cargo test --no-run --message-format=json "$@" |
+        sed -n 's/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"overflow_checks":[a-z]*,"test":true}.*"executable":"\([^"]*\)".*/\1 \2/p'
+}
+
+# as_ordinary_user COMMAND...: runs it as a user without privileges. Where such a user cannot read this checkout, as root without
+# capabilities, which is the same for all that the tests ask of the system.
+as_ordinary_user() {
+    local nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+    local bare=(setpriv --bounding-set=-all --inh-caps=-all)
+    if [ "$(id -u)" -ne 0 ]; then
+        "$@"
+    elif "${nobody[@]}" test -r Cargo.toml -a -x "$1"; then
+        "${nobody[@]}" "$@"
+    else
+        "${bare[@]}" "$@"
+    fi
+}
