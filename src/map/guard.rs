@@ -1,11 +1,11 @@
 //! The lock's guards: what may be asked of a layout that stands still, and what may be done to it.
 
+use super::dead::Dead;
 use super::{RangeMap, Unspliced};
 use crate::addr::Span;
 use crate::error::{EditError, ExtendError, GapError, InsertError, Rejected, ReplaceError, ResourceError, SpliceError};
 use crate::lock::{MmLock, RawMmLock, ReadHold, WriteHold};
 use crate::tree::Editor;
-use crate::tree::build::Loader;
 use crate::tree::edit::Removed;
 use crate::tree::gap::GapQuery;
 use crate::tree::limbo::Charge;
@@ -34,15 +34,14 @@ use core::ops::{Deref, DerefMut, RangeBounds};
 /// ```
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct ReadGuard<'m, V: Value, L: RawMmLock = MmLock> {
-    map: &'m RangeMap<V, L>,
     hold: ReadHold<'m, L>,
     /// After the hold: what a write guard left behind when it became this one is dropped when nothing is locked any more.
-    dead: Dead<'m, V, L>,
+    pub(super) dead: Dead<'m, V, L>,
 }
 
 impl<'m, V: Value, L: RawMmLock> ReadGuard<'m, V, L> {
     pub(super) fn new(map: &'m RangeMap<V, L>, hold: ReadHold<'m, L>) -> Self {
-        Self { map, hold, dead: Dead::none(map) }
+        Self { hold, dead: Dead::none(map) }
     }
 
     /// Becomes the write guard, if this is the only guard and no writer waits. The layout stands still from the one to the other: what
@@ -77,33 +76,15 @@ impl<'m, V: Value, L: RawMmLock> ReadGuard<'m, V, L> {
     /// println!("{entry:?}");
     /// ```
     pub fn try_upgrade(self) -> Result<WriteGuard<'m, V, L>, Self> {
-        let Self { map, hold, dead } = self;
+        let Self { hold, dead } = self;
         match hold.try_upgrade() {
             Ok(hold) => {
-                let mut writer = WriteGuard::new(map, hold);
-                writer.carried = dead;
+                let mut writer = WriteGuard::new(dead.map(), hold);
+                writer.dead = dead;
                 Ok(writer)
             }
-            Err(hold) => Err(Self { map, hold, dead }),
+            Err(hold) => Err(Self { hold, dead }),
         }
-    }
-
-    /// Makes a map with the same entries, each value cloned; with the same budget and policy, the same epochs, and a lock of its own.
-    ///
-    /// # Complexity
-    /// O(n), with no search: the copy is built level by level, filled to the brim.
-    ///
-    /// # Errors
-    /// [`ResourceError::OutOfMemory`].
-    ///
-    /// # Panics
-    /// If a value's `Clone` does; this map is as it was, and what was cloned is dropped, here under the lock (as where memory is short).
-    pub fn dup(&self) -> Result<RangeMap<V, L>, ResourceError>
-    where
-        V: Clone,
-        L: Default,
-    {
-        dup(self.map, self)
     }
 }
 
@@ -114,7 +95,7 @@ impl<V: Value, L: RawMmLock> Deref for ReadGuard<'_, V, L> {
         #[allow(unsafe_code, reason = "a read hold is what a view needs")]
         // SAFETY: the read hold keeps writers out as long as the view, which borrows the guard.
         unsafe {
-            self.map.tree.view()
+            self.dead.map().tree.view()
         }
     }
 }
@@ -146,7 +127,7 @@ pub struct WriteGuard<'m, V: Value, L: RawMmLock = MmLock> {
     hold: Option<WriteHold<'m, L>>,
     /// What an earlier write guard left behind, brought here by an upgrade, and in the end what this one leaves behind. A field: dropped
     /// after `drop` has released the lock.
-    carried: Dead<'m, V, L>,
+    pub(super) dead: Dead<'m, V, L>,
 }
 
 impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
@@ -154,7 +135,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         #[allow(unsafe_code, reason = "a write hold is what an editor needs")]
         // SAFETY: the write hold makes this the one writer, until the drop or a downgrade gives it up as its last use of the editor.
         let editor = unsafe { map.tree.edit() };
-        Self { map, editor: Lent(MaybeUninit::new(editor)), hold: Some(hold), carried: Dead::none(map) }
+        Self { map, editor: Lent(MaybeUninit::new(editor)), hold: Some(hold), dead: Dead::none(map) }
     }
 
     /// Becomes a read guard, with no moment in between: no other writer can have been there. Readers that wait are let in beside it,
@@ -185,16 +166,16 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// ```
     pub fn downgrade(mut self) -> ReadGuard<'m, V, L> {
         self.settle();
-        let dead = mem::replace(&mut self.carried, Dead::none(self.map));
+        let dead = mem::replace(&mut self.dead, Dead::none(self.map));
         let Some(hold) = self.hold.take() else { unreachable!("it is taken here and in the drop alone") };
-        ReadGuard { map: self.map, hold: hold.downgrade(), dead }
+        ReadGuard { hold: hold.downgrade(), dead }
     }
 
     /// Ends the work of the editor, with the lock held still; what is to be dropped when it is not joins what is carried.
     fn settle(&mut self) {
         self.editor.tend();
         if self.editor.has_dead() {
-            self.editor.hand_out_dead(&mut self.carried.values);
+            self.editor.hand_out_dead(self.dead.values_mut());
         }
     }
 
@@ -255,7 +236,8 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// is never refused for the budget. The entries come back as an [iterator](Unspliced), so that handing them back needs no memory.
     ///
     /// # Panics
-    /// If `V::clone` does; nothing has changed then.
+    /// If `V::clone` or the iterator does; nothing has changed then, and what the iterator had handed out is dropped after the unlock. The
+    /// iterator itself is the caller's, and is dropped here.
     ///
     /// # Examples
     /// ```
@@ -276,12 +258,12 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         I: IntoIterator<Item = (Span, V)>,
         V: Clone,
     {
-        let mut list = List::new();
         let mut entries = entries.into_iter();
-        while let Some((span, value)) = entries.next() {
-            if let Err((value, cause)) = list.push(span, value) {
-                return Err(Rejected::new(Unspliced::stopped_at(list, (span, value), entries), cause));
-            }
+        let (list, gathered) = self.editor.hold_list_while(List::new(), |list| {
+            entries.by_ref().try_for_each(|(span, value)| list.push(span, value).map_err(|(value, cause)| ((span, value), cause)))
+        });
+        if let Err((refused, cause)) = gathered {
+            return Err(Rejected::new(Unspliced::stopped_at(list, refused, entries), cause));
         }
         self.editor.splice_list(range, list).map_err(|(list, cause)| Rejected::new(Unspliced::all_taken(list), cause))
     }
@@ -302,7 +284,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     }
 
     /// [`splice`](Self::splice) in two steps, cutting nothing: see [`Editor::prepare_list`].
-    pub(crate) fn prepare(&mut self, span: Span, list: List<V>, charge: Charge) -> Result<Prepared<'_, 'm, V>, ResourceError> {
+    pub(crate) fn prepare(&mut self, span: Span, list: List<V>, charge: Charge) -> Result<Prepared<'_, 'm, V>, (List<V>, ResourceError)> {
         self.editor.prepare_list(span, list, charge)
     }
 
@@ -364,32 +346,6 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         self.editor.find_gap(query)
     }
 
-    /// As [`ReadGuard::dup`].
-    ///
-    /// # Errors
-    /// [`ResourceError::OutOfMemory`].
-    ///
-    /// # Panics
-    /// If a value's `Clone` does; this map is as it was, and what was cloned is dropped, here under the lock (as where memory is short).
-    pub fn dup(&self) -> Result<RangeMap<V, L>, ResourceError>
-    where
-        V: Clone,
-        L: Default,
-    {
-        dup(self.map, self)
-    }
-
-    /// The same with a value of the caller's for each entry; where that is none the copy has nothing there.
-    pub(crate) fn dup_with<E: From<ResourceError>>(
-        &self,
-        copy: impl FnMut(Entry<'_, V>) -> Result<Option<V>, E>,
-    ) -> Result<RangeMap<V, L>, E>
-    where
-        L: Default,
-    {
-        dup_with(self.map, self, copy)
-    }
-
     /// Checks the index's invariants, by number, and its counters.
     ///
     /// # Complexity
@@ -407,59 +363,6 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
 
     pub(super) fn release(&mut self) {
         self.editor.release();
-    }
-}
-
-fn dup<V: Value + Clone, L: RawMmLock + Default>(map: &RangeMap<V, L>, view: &View<V>) -> Result<RangeMap<V, L>, ResourceError> {
-    dup_with(map, view, |entry| Ok(Some(entry.value().clone())))
-}
-
-/// The same of those entries that it makes a value for.
-fn dup_with<V: Value, L: RawMmLock + Default, E: From<ResourceError>>(
-    map: &RangeMap<V, L>,
-    view: &View<V>,
-    mut copy: impl FnMut(Entry<'_, V>) -> Result<Option<V>, E>,
-) -> Result<RangeMap<V, L>, E> {
-    let builder = map.like();
-    let mut loader = Loader::new(builder.collector.clone(), builder.budget_bytes);
-    for entry in view {
-        let span = entry.span();
-        if let Some(value) = copy(entry)? {
-            loader.append(span, value).map_err(|error| error.cause)?;
-        }
-    }
-    Ok(RangeMap::with(builder, loader.finish()?, L::default()))
-}
-
-/// Values that no reader can reach any more, to be dropped when nothing is locked: the embedder's code may use the map.
-struct Dead<'m, V: Value, L: RawMmLock> {
-    values: Vec<MaybeUninit<V>>,
-    map: &'m RangeMap<V, L>,
-}
-
-impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
-    fn none(map: &'m RangeMap<V, L>) -> Self {
-        Self { values: Vec::new(), map }
-    }
-}
-
-impl<V: Value, L: RawMmLock> Drop for Dead<'_, V, L> {
-    #[inline]
-    fn drop(&mut self) {
-        if !self.values.is_empty() {
-            self.drop_all();
-        }
-    }
-}
-
-impl<V: Value, L: RawMmLock> Dead<'_, V, L> {
-    #[cold]
-    fn drop_all(&mut self) {
-        for value in self.values.drain(..) {
-            if crate::tree::drop_contained(value) {
-                self.map.tree.counters().drop_panics.bump();
-            }
-        }
     }
 }
 

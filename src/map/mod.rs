@@ -4,6 +4,8 @@
 //! [`WriteGuard`] changes it. A pin is not a lock: it keeps what was read readable, and promises nothing about the present. Which lock
 //! it is, is a parameter of the map and of the lock's two guards alone: pins and readers do not know.
 
+mod dead;
+mod dup;
 mod guard;
 mod pin;
 mod unspliced;
@@ -139,7 +141,9 @@ impl Builder {
 /// A panic under a guard releases it and poisons nothing: there is no half-done state.
 ///
 /// Values are dropped by writers (or [`reclaim`](Self::reclaim), or the map's own drop), after their lock is released, never by
-/// readers; so a value's `Drop` may use the map. A panic in it is contained and counted.
+/// readers; so a value's `Drop` may use the map. A panic in it is contained and counted. The same holds for values on their way in when
+/// the caller's code panics (a range, an iterator, a `Clone`), and for those of a copy that was not finished. A value that an error hands
+/// back is the caller's to drop.
 ///
 /// # Examples
 /// ```
@@ -214,6 +218,11 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
 
     pub(crate) fn like(&self) -> Builder {
         Builder { collector: self.collector.clone(), budget_bytes: self.budget_bytes, policy: self.policy }
+    }
+
+    /// Counts a panic of the embedder's in a drop that was contained.
+    pub(crate) fn note_drop_panic(&self) {
+        self.tree.counters().drop_panics.bump();
     }
 
     /// Pins the calling thread: what is read through the guard stays readable until it is dropped.

@@ -3,7 +3,7 @@
 use super::limits::Limits;
 use super::place::start_gap;
 use super::plan::{Plan, Words, touched};
-use super::sheet::{Sheet, Sides};
+use super::sheet::{Carried, Sheet, Sides};
 use super::state::Heap;
 use super::{Mm, MmWriteGuard};
 use crate::addr::{PAGE_SIZE, Span};
@@ -127,7 +127,10 @@ impl<P: Payload> Sheet<'_, P> {
         self.sums.check_commit(limits, flags, span.pages())?;
         // Only what lies above the heap's start is the heap: what ends right below is not.
         let heap = span.start().checked_sub(1).and_then(|below| self.lookup(below)).filter(|_| span.start() > start);
-        let payload = heap.map_or_else(P::default, |i| self.parts[i].payload().clone());
+        let payload = match heap {
+            Some(i) => self.parts[i].payload(),
+            None => Carried::Kept(self.keep(|_| P::default()).map_err(LayoutError::from)?),
+        };
         let kind = Kind { flags, backing: Backing::Anonymous, linear_offset: 0, owner: None, payload };
         self.put_merging(span, kind, if heap.is_some() { Sides::Below } else { Sides::None })?;
         if flags.contains(VmaFlags::LOCKED) {

@@ -8,7 +8,9 @@ use crate::error::{LayoutError, ResourceError};
 use crate::lock::RawMmLock;
 use crate::sync::Shared;
 use crate::tree::limbo::Charge;
+use crate::tree::walk::Entry;
 use crate::vma::{AnonOwner, Patience, Payload, VmaFlags};
+use core::cell::Cell;
 
 /// A layout of so many VMAs has records that a core's own caches may not hold: they are what a copy waits for.
 const FAR: usize = 4096;
@@ -51,28 +53,50 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     where
         L: Default,
     {
-        let (limits, mut sums) = (self.mm().limits_now(), self.sums());
-        let AnonOwner(mut owner) = AnonOwner::uniques(self.mm().map_count());
-        let mut ahead = (self.mm().map_count() >= FAR).then(|| self.guard.iter().skip(AHEAD));
-        let map = self.guard.dup_with(|entry| -> Result<Option<Record<P>>, LayoutError> {
+        self.fork_with_lock(L::default(), patience)
+    }
+
+    /// As [`fork_with`](Self::fork_with); the child's mm lock is the caller's.
+    ///
+    /// # Errors
+    /// As [`fork`](Self::fork).
+    pub fn fork_with_lock<K: RawMmLock>(&mut self, lock: K, patience: Patience<'_, L::Interrupt>) -> Result<Mm<P, K>, LayoutError> {
+        let (mm, sequence) = (self.mm(), self.sequence());
+        let (limits, sums) = (mm.limits_now(), Cell::new(self.sums()));
+        let AnonOwner(mut owner) = AnonOwner::uniques(mm.map_count());
+        let mut ahead = (mm.map_count() >= FAR).then(|| self.guard.iter().skip(AHEAD));
+        let payloads = &mut self.later.payloads;
+        // For the payload of a record that there is no memory for.
+        payloads.make_room()?;
+        let copy = |entry: Entry<'_, Record<P>>| -> Result<Option<Record<P>>, LayoutError> {
             if let Some(later) = ahead.as_mut().and_then(Iterator::next) {
                 later.value().prefetch();
             }
             let (record, span) = (entry.value(), entry.span());
-            self.mark(record, patience)?;
+            mm.mark(record, sequence, patience)?;
             if record.flags().contains(VmaFlags::DONTCOPY) {
-                sums.sub(record.flags(), span.pages());
+                let mut rest = sums.get();
+                rest.sub(record.flags(), span.pages());
+                sums.set(rest);
                 return Ok(None);
             }
-            let child = Shared::try_new(record.inherited(AnonOwner(owner))).map_err(|_| ResourceError::OutOfMemory)?;
+            let child = Shared::try_new(record.inherited(AnonOwner(owner))).map_err(|record| {
+                payloads.put_back(record.into_payload());
+                ResourceError::OutOfMemory
+            })?;
             owner += 1;
             Ok(Some(child))
-        })?;
-        sums.unlock();
-        sums.check_commit(&limits, VmaFlags::ACCOUNT, 0)?;
+        };
+        let may_finish = || {
+            let mut inherited = sums.get();
+            inherited.unlock();
+            sums.set(inherited);
+            Ok(inherited.check_commit(&limits, VmaFlags::ACCOUNT, 0)?)
+        };
+        let map = self.guard.dup_with(lock, copy, may_finish)?;
         // The same value until one of the two replaces it: nothing is asked for that could not be had.
         let child = Mm::of(map, limits);
-        child.pages.set(sums);
+        child.pages.set(sums.get());
         if let Some(heap) = self.mm().state.heap() {
             child.state.set_heap(heap);
         }

@@ -2,6 +2,7 @@
 
 use super::accounts::Sums;
 use super::kept::Kept;
+use super::later::Later;
 use super::{Mm, Record};
 use crate::addr::Span;
 use crate::error::{ExpandError, ExtendError, WaitError};
@@ -61,11 +62,13 @@ macro_rules! questions {
 pub struct MmReadGuard<'m, P = (), L: RawMmLock = MmLock> {
     mm: &'m Mm<P, L>,
     guard: ReadGuard<'m, Record<P>, L>,
+    /// What a write guard left behind when it became this one. After the guard: dropped when nothing is locked any more.
+    later: Later<'m, P, L>,
 }
 
 impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
     pub(super) fn new(mm: &'m Mm<P, L>, guard: ReadGuard<'m, Record<P>, L>) -> Self {
-        Self { mm, guard }
+        Self { mm, guard, later: Later::none(mm) }
     }
 
     questions!();
@@ -79,10 +82,10 @@ impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
     /// # Errors
     /// The read guard. Drop it, take [`Mm::write`], and find again.
     pub fn try_upgrade(self) -> Result<MmWriteGuard<'m, P, L>, Self> {
-        let Self { mm, guard } = self;
+        let Self { mm, guard, later } = self;
         match guard.try_upgrade() {
-            Ok(guard) => Ok(MmWriteGuard::new(mm, guard)),
-            Err(guard) => Err(Self { mm, guard }),
+            Ok(guard) => Ok(MmWriteGuard { later, ..MmWriteGuard::new(mm, guard) }),
+            Err(guard) => Err(Self { mm, guard, later }),
         }
     }
 
@@ -229,11 +232,13 @@ pub struct MmWriteGuard<'m, P = (), L: RawMmLock = MmLock> {
     sequence: u64,
     /// The calling thread's rights to protection keys.
     key_rights: KeyRights,
+    /// After the guard: dropped when nothing is locked any more.
+    pub(super) later: Later<'m, P, L>,
 }
 
 impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     pub(super) fn new(mm: &'m Mm<P, L>, guard: WriteGuard<'m, Record<P>, L>) -> Self {
-        Self { mm, guard, sequence: mm.map.write_sequence(), key_rights: KeyRights::ALL }
+        Self { mm, guard, sequence: mm.map.write_sequence(), key_rights: KeyRights::ALL, later: Later::none(mm) }
     }
 
     /// Says which rights to protection keys the thread has for which operations are made under this guard: what they bring in (`mlock`,
@@ -277,8 +282,11 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 
     /// Becomes a read guard, with no moment in between. The write locks on VMAs end with it (3.1).
+    ///
+    /// Payloads that are to be dropped are dropped when the read guard is.
     pub fn downgrade(self) -> MmReadGuard<'m, P, L> {
-        MmReadGuard::new(self.mm, self.guard.downgrade())
+        let Self { mm, guard, sequence: _, key_rights: _, later } = self;
+        MmReadGuard { mm, guard: guard.downgrade(), later }
     }
 
     pub(super) fn sequence(&self) -> u64 {
@@ -287,7 +295,7 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// Write-locks a VMA: waits for its readers, as long as is said.
     pub(crate) fn mark(&self, record: &VmaRecord<P>, patience: Patience<'_, L::Interrupt>) -> Result<(), WaitError> {
-        record.lock().mark(self.sequence, self.mm.map.lock(), patience)
+        self.mm.mark(record, self.sequence, patience)
     }
 
     /// The accounts, to reckon with.

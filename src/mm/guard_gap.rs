@@ -6,11 +6,12 @@
 //!
 //! Both directions of growth are one rule: what grows up is looked at in a mirror.
 
-use super::MmWriteGuard;
 use super::limits::Limits;
 use super::sheet::Sheet;
+use super::{MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::lock::RawMmLock;
+use crate::tree::walk::View;
 use crate::vma::{Payload, VmaFlags};
 
 /// A VMA, as far as guard gaps ask.
@@ -29,13 +30,13 @@ pub(super) trait Layout {
     fn at_or_below(&self, at: u64) -> Option<Seen>;
 }
 
-impl<P, L: RawMmLock> Layout for MmWriteGuard<'_, P, L> {
+impl<P> Layout for View<Record<P>> {
     fn at_or_above(&self, at: u64) -> Option<Seen> {
-        self.find(at).map(|vma| Seen { span: vma.span(), flags: vma.flags() })
+        self.find(at).map(|entry| Seen { span: entry.span(), flags: entry.value().flags() })
     }
 
     fn at_or_below(&self, at: u64) -> Option<Seen> {
-        self.vma(at).or_else(|| self.prev(at)).map(|vma| Seen { span: vma.span(), flags: vma.flags() })
+        self.lookup(at).or_else(|| self.prev(at)).map(|entry| Seen { span: entry.span(), flags: entry.value().flags() })
     }
 }
 
@@ -241,8 +242,8 @@ impl Gap {
         }
     }
 
-    /// Pages that an edit of a range brings into a guard gap, with the stack.
-    fn breach(self, base: &(impl Layout + ?Sized), range: Span, edit: &(impl Edit + ?Sized)) -> Option<(Span, Span)> {
+    /// Pages that come into a guard gap where a range is to be as the edit has it, with the stack (7.9).
+    pub(super) fn breach(self, base: &(impl Layout + ?Sized), range: Span, edit: &(impl Edit + ?Sized)) -> Option<(Span, Span)> {
         let after = Edited { base, range, edit };
         self.breach_below(base, &after, range).or_else(|| {
             let found = self.breach_below(&Mirrored(base), &Mirrored(&after), mirrored(range));
@@ -262,19 +263,14 @@ impl Gap {
 }
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Pages that come into the guard gap of a stack where a range is to be as the edit has it, with the stack (7.9).
-    pub(super) fn guard_breach(&self, range: Span, edit: &(impl Edit + ?Sized), limits: &Limits) -> Option<(Span, Span)> {
-        Gap::of(limits).breach(self, range, edit)
-    }
-
-    /// The same for a single VMA that is to fill the range.
+    /// Pages that come into the guard gap of a stack where a single VMA is to fill the range, with the stack (7.9).
     pub(crate) fn guard_breach_of(&self, span: Span, flags: VmaFlags, limits: &Limits) -> Option<(Span, Span)> {
-        self.guard_breach(span, [Seen { span, flags }].as_slice(), limits)
+        Gap::of(limits).breach(self.view(), span, [Seen { span, flags }].as_slice())
     }
 
     /// Addresses that keep a VMA from a place, because of a guard gap (7.9): with any of them it cannot be.
     pub(super) fn guard_zone(&self, span: Span, flags: VmaFlags, limits: &Limits) -> Option<Span> {
         let (gap, vma) = (Gap::of(limits), Seen { span, flags });
-        gap.zone_below(self, vma).or_else(|| gap.zone_below(&Mirrored(self), vma.mirrored()).map(mirrored))
+        gap.zone_below(self.view(), vma).or_else(|| gap.zone_below(&Mirrored(self.view()), vma.mirrored()).map(mirrored))
     }
 }

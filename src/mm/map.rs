@@ -29,7 +29,10 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn map(&mut self, range: impl RangeBounds<u64>, spec: VmaSpec<P>) -> Result<(), MapError<VmaSpec<P>>> {
-        let span = match self.check_map(range, &spec) {
+        let (shape, payload) = (spec.like_with(()), spec.payload);
+        let (payload, asked) = self.later.payloads.hold_while(payload, || Span::of(range));
+        let spec = shape.with_payload(payload);
+        let span = match asked.map_err(MapCause::from).and_then(|span| self.check_map(span, &spec)) {
             Ok(span) => span,
             Err(cause) => return Err(MapError::new(spec, cause)),
         };
@@ -68,8 +71,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         spec
     }
 
-    fn check_map(&self, range: impl RangeBounds<u64>, spec: &VmaSpec<P>) -> Result<Span, MapCause> {
-        let span = Span::of(range)?;
+    fn check_map(&self, span: Span, spec: &VmaSpec<P>) -> Result<Span, MapCause> {
         let (flags, limits) = (spec.flags, self.mm().limits_now());
         let page_bytes = page_bytes(limits.sized(flags));
         for at in [span.start(), span.last().wrapping_add(1), spec.offset.unwrap_or(0)] {

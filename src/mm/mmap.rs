@@ -8,9 +8,9 @@ use super::mlock::NEVER_LOCKED;
 use super::pkey_mprotect::ExecAlone;
 use super::place::{Alignment, Search, Within, round_hint};
 use super::plan::{Plan, Words, touched};
-use super::sheet::{Room, Sheet, Sides};
+use super::sheet::{Carried, Room, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span, page_floor};
-use crate::error::MmapError;
+use crate::error::{LayoutError, MmapError};
 use crate::key::ProtectionKey;
 use crate::lock::RawMmLock;
 use crate::vma::{Backing, Patience, Payload, VmaFlags, VmaSpec};
@@ -330,12 +330,13 @@ impl<P: Payload> Sheet<'_, P> {
         self.sums.check_room(limits, flags, net)?;
         after.check_commit(limits, flags, span.pages())?;
         self.take_out(going)?;
-        let mut spec = request.spec.clone();
-        let offset = spec.offset.unwrap_or(0);
+        let offset = request.spec.offset.unwrap_or(0);
         if flags.contains(VmaFlags::HUGETLB) && !offset.is_multiple_of(page_bytes(flags)) {
             // It is their object that sees it, when what was there is gone.
             return Err(MmapError::Unaligned { at: offset });
         }
+        let payload = self.keep(|_| request.spec.payload.clone()).map_err(LayoutError::from)?;
+        let mut spec = request.spec.like_with(Carried::Kept(payload));
         // 5.26: what is never locked is not locked from the start either, though it was held against the limit.
         spec.flags = if flags.intersects(NEVER_LOCKED) { flags - VmaFlags::LOCKED_MASK } else { flags };
         if flags.intersects(VmaFlags::SHARED | VmaFlags::HUGETLB) && spec.backing == Backing::Anonymous {

@@ -33,6 +33,7 @@ mod guard_gap;
 mod huge;
 mod kept;
 mod keys;
+mod later;
 mod limits;
 #[cfg(all(test, not(any(miri, vmaple_loom, vmaple_shuttle))))]
 mod linear;
@@ -313,6 +314,11 @@ impl<P, L: RawMmLock> Mm<P, L> {
             Patience::Forever => Ok(self.write()),
             Patience::Unless(interrupt) => Ok(self.write_unless(interrupt)?),
         }
+    }
+
+    /// Write-locks a VMA for the write hold of this sequence: waits for its readers, as long as is said.
+    fn mark(&self, record: &VmaRecord<P>, sequence: u64, patience: Patience<'_, L::Interrupt>) -> Result<(), WaitError> {
+        record.lock().mark(sequence, self.map.lock(), patience)
     }
 
     /// The limits, for one operation.

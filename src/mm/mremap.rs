@@ -368,18 +368,18 @@ impl<P: Payload> Sheet<'_, P> {
         let source = remap.source();
         for at in source.iter().flat_map(|source| [Some(source.start()), source.last().checked_add(1)]).flatten() {
             if vma.start() < at && at <= vma.last() {
-                self.parts[i].check_split(at)?;
+                self.check_split(i, at)?;
             }
         }
         self.sums.check_commit(limits, was, new_len / PAGE_SIZE)?;
         let mut kind = self.parts[i].kind();
         let seen = source.unwrap_or(Span::from_entry(from, from));
-        kind.payload = self.parts[i].payload().moved(seen, target);
+        kind.payload = self.derive(kind.payload, |payload| payload.moved(seen, target)).map_err(LayoutError::from)?;
         // 5.22: what was never written to is as if it had been mapped there.
         kind.linear_offset =
             if kind.backing == Backing::Anonymous && kind.owner.is_none() { 0 } else { kind.offset_of(from).wrapping_sub(to) };
         if let Some(source) = source {
-            self.tell(self.parts[i].payload().clone(), Effect::Moved(source, target))?;
+            self.tell(self.parts[i].payload(), Effect::Moved(source, target))?;
         }
         self.put_merging(target, kind, Sides::Both)?;
         if let Some(source) = source {

@@ -6,9 +6,9 @@ use super::limits::Limits;
 use super::madvise::again;
 use super::mmap::split_room;
 use super::plan::{Plan, touched};
-use super::sheet::Sheet;
+use super::sheet::{Carried, Sheet};
 use crate::addr::{PAGE_SIZE, Span};
-use crate::error::MadviseError;
+use crate::error::{LayoutError, MadviseError};
 use crate::lock::RawMmLock;
 use crate::vma::{Patience, Payload};
 
@@ -73,8 +73,9 @@ impl<P: Payload> Sheet<'_, P> {
         let mut at = Some(span.start());
         while let Some(part) = at.map(|at| self.find(at)).and_then(|i| self.parts.get(i)).filter(|part| part.span.start() <= span.last()) {
             let range = Span::from_entry(part.span.start().max(span.start()), part.span.last().min(span.last()));
-            if let Some(payload) = change(part.payload()) {
-                self.change(range, split_room(limits), |kind| kind.payload = payload)?;
+            let payload = part.payload();
+            if let Some(changed) = self.keep_if(|payloads| change(payload.of(payloads))).map_err(LayoutError::from)? {
+                self.change(range, split_room(limits), |kind| kind.payload = Carried::Kept(changed))?;
             }
             at = range.last().checked_add(1).filter(|above| *above <= span.last());
         }

@@ -2,7 +2,9 @@
 
 use super::accounts::Sums;
 use super::guard::vma_of;
+use super::guard_gap::Gap;
 use super::keys::Keys;
+use super::later::Payloads;
 use super::limits::{GuardGapPolicy, Limits, MapCountLimit, PartialEffects};
 use super::sheet::{Body, Effect, Effects, Sheet};
 use super::{Mm, MmWriteGuard, Record};
@@ -13,14 +15,17 @@ use crate::sync::Shared;
 use crate::tree::limbo::Charge;
 use crate::tree::list::{List, push};
 use crate::tree::prepared::Prepared;
-use crate::vma::{Owner, Patience, Payload, VmaFlags, VmaRecord};
+use crate::vma::{Kind, Owner, Patience, Payload, VmaFlags, VmaRecord};
 use core::fmt;
+use core::mem;
 use smallvec::SmallVec;
 
 /// A change of the layout that is planned: nothing can fail any more, and nothing has happened yet.
 ///
 /// For those who follow a real process, or drive a real kernel: plan, do the system call on the host, then [`commit`](Self::commit); or
 /// drop the plan, and nothing has been. The VMAs that it changes are write-locked meanwhile (3.4).
+///
+/// Payloads that the plan made are dropped when the mm lock has been released, whether it is committed or not.
 ///
 /// # Examples
 /// ```
@@ -42,16 +47,36 @@ use smallvec::SmallVec;
 #[must_use = "nothing has changed until it is committed"]
 pub struct Plan<'w, 'm, P: Payload, E, L: RawMmLock = MmLock> {
     mm: &'m Mm<P, L>,
+    edit: Edit<'w, 'm, P>,
+    after: After<P>,
+    outcome: Result<u64, E>,
+}
+
+/// What a plan does to the index.
+struct Edit<'w, 'm, P> {
     /// None where the index does not change.
     prepared: Option<Prepared<'w, 'm, Record<P>>>,
+    payloads: &'w mut Payloads<P>,
+}
+
+impl<P> Drop for Edit<'_, '_, P> {
+    fn drop(&mut self) {
+        // Its records were never seen, and their payloads wait for the unlock as all others do.
+        if let Some(prepared) = self.prepared.take() {
+            self.payloads.put_back_all(prepared.abandon());
+        }
+    }
+}
+
+/// What a plan does when the index has changed.
+struct After<P> {
     /// The records that are in the index no more.
     gone: SmallVec<[Record<P>; 4]>,
     sums: Sums,
-    effects: Effects<P>,
+    effects: Effects,
     owned: SmallVec<[(Record<P>, Owner); 1]>,
     /// What the mm's own words are to be.
     words: Words,
-    outcome: Result<u64, E>,
 }
 
 /// What an operation leaves in the mm beside the layout.
@@ -62,24 +87,11 @@ pub(super) struct Words {
     pub(super) keys: Option<Keys>,
 }
 
-impl<'m, P: Payload, E, L: RawMmLock> Plan<'_, 'm, P, E, L> {
-    /// One that changes nothing.
-    fn empty(mm: &'m Mm<P, L>, sums: Sums, outcome: Result<u64, E>) -> Self {
+impl<P> After<P> {
+    /// Nothing.
+    fn nothing(sums: Sums) -> Self {
         let (gone, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
-        Self { mm, prepared: None, gone, sums, effects, owned, words: Words::default(), outcome }
-    }
-}
-
-impl<P: Payload, E, L: RawMmLock> Plan<'_, '_, P, E, L> {
-    /// The same plan, with its error told in other words.
-    pub(super) fn map_err(mut self, words: impl FnOnce(E) -> E) -> Self {
-        self.outcome = self.outcome.map_err(words);
-        self
-    }
-
-    /// Has the mm remember something else, too.
-    pub(super) fn remember(&mut self, words: Words) {
-        self.words = words;
+        Self { gone, sums, effects, owned, words: Words::default() }
     }
 
     /// Takes what a sheet comes to, but for what the index is to hold.
@@ -92,8 +104,26 @@ impl<P: Payload, E, L: RawMmLock> Plan<'_, '_, P, E, L> {
         }
         (self.sums, self.words) = (sheet.sums, sheet.words);
         self.words.keys = Some(sheet.keys);
-        core::mem::swap(&mut self.effects, &mut sheet.effects);
+        mem::swap(&mut self.effects, &mut sheet.effects);
         Ok(())
+    }
+}
+
+impl<'w, 'm, P: Payload, E, L: RawMmLock> Plan<'w, 'm, P, E, L> {
+    /// One that changes nothing.
+    fn empty(mm: &'m Mm<P, L>, payloads: &'w mut Payloads<P>, outcome: Result<u64, E>) -> Self {
+        Self { mm, edit: Edit { prepared: None, payloads }, after: After::nothing(mm.pages.sums()), outcome }
+    }
+
+    /// The same plan, with its error told in other words.
+    pub(super) fn map_err(mut self, words: impl FnOnce(E) -> E) -> Self {
+        self.outcome = self.outcome.map_err(words);
+        self
+    }
+
+    /// Has the mm remember something else, too.
+    pub(super) fn remember(&mut self, words: Words) {
+        self.after.words = words;
     }
 }
 
@@ -110,36 +140,45 @@ impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
     ///
     /// # Errors
     /// The operation's, as [`outcome`](Self::outcome) told it.
-    pub fn commit(mut self) -> Result<u64, E> {
-        if let Some(prepared) = &mut self.prepared {
+    pub fn commit(self) -> Result<u64, E> {
+        let Self { mm, mut edit, after, outcome } = self;
+        if let Some(mut prepared) = edit.prepared.take() {
             prepared.publish();
-            self.mm.pages.set(self.sums);
+            mm.pages.set(after.sums);
         }
         // In the hold in which they were unlinked, and after it: see the VMA's lock.
-        self.gone.iter().for_each(|record| record.lock().detach());
-        self.owned.iter().for_each(|(record, owner)| _ = record.own(*owner));
-        self.mm.state.set(self.words);
-        for (payload, effect) in &self.effects {
-            match *effect {
+        after.gone.iter().for_each(|record| record.lock().detach());
+        after.owned.iter().for_each(|(record, owner)| _ = record.own(*owner));
+        mm.state.set(after.words);
+        after.tell(edit.payloads);
+        outcome
+    }
+}
+
+impl<P: Payload> After<P> {
+    /// Calls the hooks.
+    fn tell(&self, payloads: &Payloads<P>) {
+        for &(slot, effect) in &self.effects {
+            let payload = payloads.get(slot);
+            match effect {
                 Effect::Unmapped(pages) => payload.unmapped(pages),
                 Effect::Protected(pages, flags) => payload.protected(pages, flags),
                 Effect::Moved(from, to) => payload.pages_moved(from, to),
             }
         }
-        self.outcome
     }
 }
 
 impl<P: Payload, E: fmt::Debug, L: RawMmLock> fmt::Debug for Plan<'_, '_, P, E, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan").field("outcome", &self.outcome).field("change", &self.prepared).finish_non_exhaustive()
+        f.debug_struct("Plan").field("outcome", &self.outcome).field("change", &self.edit.prepared).finish_non_exhaustive()
     }
 }
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// What an operation comes to that could not even begin.
     pub(super) fn nothing<E>(&mut self, outcome: Result<u64, E>) -> Plan<'_, 'm, P, E, L> {
-        Plan::empty(self.mm(), self.sums(), outcome)
+        Plan::empty(self.mm(), &mut self.later.payloads, outcome)
     }
 
     /// Plans an operation: takes the stretch down that it may touch, has it done on the sheet, write-locks what changes, and takes all
@@ -151,73 +190,114 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         patience: Patience<'_, L::Interrupt>,
         operation: impl FnOnce(&mut Sheet<'_, P>) -> Result<u64, E>,
     ) -> Plan<'_, 'm, P, E, L> {
+        let (mm, sequence, rights) = (self.mm(), self.sequence(), self.key_rights());
+        self.later.payloads.begin();
         // The edit has its way there then.
         self.guard.locate(stretch);
         // Filled where it is made: it is large to move.
-        let mut plan = Plan::empty(self.mm(), self.sums(), Ok(0));
+        let mut plan = Plan::empty(mm, &mut self.later.payloads, Ok(0));
         let change = {
-            let mut sheet = Sheet::of(self);
+            let mut sheet = Sheet::of(mm, rights, plan.edit.payloads);
             plan.outcome = match self.guard.each_located(|entry| sheet.take_down(vma_of(entry))) {
                 Ok(()) => operation(&mut sheet),
                 Err(error) => Err(LayoutError::from(error).into()),
             };
+            // 7.8: whatever the operation or what a failure leaves of it, and after all merges.
+            let (count, most) = (sheet.count, mm.map_count().max(limits.max_map_count));
             if sheet.is_spoiled {
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::from(ResourceError::OutOfMemory).into()));
-                return plan;
-            }
-            if plan.outcome.is_err() && limits.policy.partial == PartialEffects::Never {
-                return plan;
-            }
-            // 7.8: whatever the operation or what a failure leaves of it, and after all merges.
-            let (count, most) = (sheet.count, self.mm().map_count().max(limits.max_map_count));
-            if count > most && limits.policy.map_count == MapCountLimit::Exact {
+                Ok(None)
+            } else if plan.outcome.is_err() && limits.policy.partial == PartialEffects::Never {
+                Ok(None)
+            } else if count > most && limits.policy.map_count == MapCountLimit::Exact {
                 let error = LayoutError::TooMany { count, limit: limits.max_map_count };
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| error.into()));
-                return plan;
-            }
-            // 7.9, likewise.
-            if limits.policy.guard_gap == GuardGapPolicy::Enforced
+                Ok(None)
+            } else if limits.policy.guard_gap == GuardGapPolicy::Enforced
                 && let Some(range) = sheet.changed()
-                && let Some((asked, by)) = self.guard_breach(range, &sheet, limits)
+                && let Some((asked, by)) = Gap::of(limits).breach(&*self.guard, range, &sheet)
             {
+                // 7.9, likewise.
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::GuardGap { asked, by }.into()));
-                return plan;
+                Ok(None)
+            } else {
+                plan.after.take(&mut sheet).map_err(LayoutError::from).and_then(|()| sheet.write_down(mm, sequence, patience))
             }
-            self.change(&mut sheet, patience).and_then(|change| {
-                plan.take(&mut sheet)?;
-                Ok(change)
-            })
         };
         let prepared = change.and_then(|change| {
             let Some(Change { span, list, charge }) = change else { return Ok(None) };
-            Ok(Some(self.guard.prepare(span, list, charge)?))
+            let prepared = self.guard.prepare(span, list, charge).map_err(|(list, error)| {
+                plan.edit.payloads.put_back_all(list);
+                error
+            })?;
+            Ok(Some(prepared))
         });
         match prepared {
-            Ok(prepared) => plan.prepared = prepared,
-            Err(error) => plan = Plan::empty(plan.mm, plan.sums, Err(error.into())),
+            Ok(prepared) => plan.edit.prepared = prepared,
+            Err(error) => {
+                (plan.after, plan.outcome) = (After::nothing(mm.pages.sums()), Err(error.into()));
+            }
         }
         plan
     }
+}
 
-    /// What of a sheet is not as it was. Waits for the readers of what changes before anything does.
-    fn change(&self, sheet: &mut Sheet<'_, P>, patience: Patience<'_, L::Interrupt>) -> Result<Option<Change<P>>, LayoutError> {
-        let Some(span) = sheet.changed() else { return Ok(None) };
+impl<P: Payload> Sheet<'_, P> {
+    /// What is not as it was. Waits for the readers of what changes before anything does.
+    fn write_down<L: RawMmLock>(
+        &mut self,
+        mm: &Mm<P, L>,
+        sequence: u64,
+        patience: Patience<'_, L::Interrupt>,
+    ) -> Result<Option<Change<P>>, LayoutError> {
+        let Some(span) = self.changed() else { return Ok(None) };
         // In their order: where one is not waited out, those before it are marked, and no others.
-        sheet.gone.sort_unstable_by_key(|(span, _)| span.start());
-        sheet.gone.iter().try_for_each(|(_, record)| self.mark(record, patience))?;
+        self.gone.sort_unstable_by_key(|(span, _)| span.start());
+        self.gone.iter().try_for_each(|(_, record)| mm.mark(record, sequence, patience))?;
+        self.make_payloads(span)?;
         let mut list = List::new();
-        for part in sheet.parts.iter().filter(|part| part.span.overlaps(span)) {
-            let record = match &part.body {
+        match self.make_records(span, sequence, &mut list) {
+            Ok(()) => Ok(Some(Change { span, list, charge: self.charge })),
+            Err(error) => {
+                self.payloads.put_back_all(list);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Makes the payloads of the records to come: the first record's is the newest.
+    fn make_payloads(&mut self, span: Span) -> Result<(), ResourceError> {
+        let first = self.payloads.len();
+        for part in self.parts.iter().filter(|part| part.span.overlaps(span)) {
+            if let Body::New(Kind { payload, .. }) = part.body {
+                self.payloads.keep_with(|payloads| payload.of(payloads).clone())?;
+            }
+        }
+        self.payloads.reverse_from(first);
+        Ok(())
+    }
+
+    /// Makes the records that are to be in the index. The embedder is not called any more.
+    fn make_records(&mut self, span: Span, sequence: u64, list: &mut List<Record<P>>) -> Result<(), ResourceError> {
+        for part in self.parts.iter().filter(|part| part.span.overlaps(span)) {
+            let record = match part.body {
                 // What stays between two changes keeps its record.
                 Body::Old(record) | Body::Owned(record, _) => Record::clone(record),
                 // Write-locked before it can be seen (3.10).
                 Body::New(kind) => {
-                    Shared::try_new(VmaRecord::new(kind.clone(), self.sequence())).map_err(|_| ResourceError::OutOfMemory)?
+                    let made = Shared::try_new(VmaRecord::new(kind.with(self.payloads.take_newest()), sequence));
+                    made.map_err(|record| {
+                        self.payloads.put_back(record.into_payload());
+                        ResourceError::OutOfMemory
+                    })?
                 }
             };
-            list.push(part.span, record).map_err(|_| ResourceError::OutOfMemory)?;
+            list.push(part.span, record).map_err(|(record, _)| {
+                self.payloads.put_back_record(record);
+                ResourceError::OutOfMemory
+            })?;
         }
-        Ok(Some(Change { span, list, charge: sheet.charge }))
+        Ok(())
     }
 }
 

@@ -9,10 +9,11 @@
 use super::accounts::Sums;
 use super::huge::page_bytes;
 use super::keys::Keys;
+use super::later::{Payloads, Slot};
 use super::limits::Limits;
 use super::plan::Words;
 use super::row::Row;
-use super::{MmWriteGuard, Record};
+use super::{Mm, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
 use crate::key::{KeyDenial, KeyRights, ProtectionKey};
@@ -24,12 +25,44 @@ use core::ops::Range;
 use smallvec::SmallVec;
 
 /// What is told to the embedder's payloads when the layout is as the sheet says.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Effect {
     Unmapped(Span),
     Protected(Span, VmaFlags),
     Moved(Span, Span),
 }
+
+/// The payload of a VMA on the sheet: a record's in the index, or one that the operation made, which is kept elsewhere. So nothing on the
+/// sheet is dropped with it.
+#[derive(Debug)]
+pub(super) enum Carried<'g, P> {
+    OfRecord(&'g Record<P>),
+    Kept(Slot),
+}
+
+impl<P> Clone for Carried<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Carried<'_, P> {}
+
+impl<'g, P> Carried<'g, P> {
+    /// The payload itself, of those that are kept.
+    pub(super) fn of<'a>(self, payloads: &'a Payloads<P>) -> &'a P
+    where
+        'g: 'a,
+    {
+        match self {
+            Self::OfRecord(record) => record.payload(),
+            Self::Kept(slot) => payloads.get(slot),
+        }
+    }
+}
+
+/// What a VMA on the sheet is.
+pub(super) type Draft<'g, P> = Kind<Carried<'g, P>>;
 
 /// A VMA on the sheet.
 #[derive(Debug)]
@@ -46,7 +79,7 @@ pub(super) enum Body<'g, P> {
     /// As it is, and with an owner of its private pages, which the neighbours that come later may take over.
     Owned(&'g Record<P>, Owner),
     /// To be.
-    New(Kind<P>),
+    New(Draft<'g, P>),
 }
 
 impl<'g, P> Part<'g, P> {
@@ -79,10 +112,10 @@ impl<'g, P> Part<'g, P> {
         }
     }
 
-    pub(super) fn payload(&self) -> &P {
-        match &self.body {
-            Body::Old(record) | Body::Owned(record, _) => record.payload(),
-            Body::New(kind) => &kind.payload,
+    pub(super) fn payload(&self) -> Carried<'g, P> {
+        match self.body {
+            Body::Old(record) | Body::Owned(record, _) => Carried::OfRecord(record),
+            Body::New(kind) => kind.payload,
         }
     }
 
@@ -93,42 +126,21 @@ impl<'g, P> Part<'g, P> {
             Body::New(_) => None,
         }
     }
-}
 
-impl<P: Payload> Part<'_, P> {
-    pub(super) fn kind(&self) -> Kind<P> {
-        match &self.body {
-            Body::Old(record) => record.kind(),
-            Body::Owned(record, owner) => Kind { owner: Some(*owner), ..record.kind() },
-            Body::New(kind) => kind.clone(),
+    pub(super) fn kind(&self) -> Draft<'g, P> {
+        match self.body {
+            Body::Old(record) => record.kind_with(Carried::OfRecord(record)),
+            Body::Owned(record, owner) => Kind { owner: Some(owner), ..record.kind_with(Carried::OfRecord(record)) },
+            Body::New(kind) => kind,
         }
-    }
-
-    /// 5.14: whether its upper part may begin at an address inside it.
-    pub(super) fn check_split(&self, at: u64) -> Result<(), LayoutError> {
-        let (vma, page_bytes) = (self.span, page_bytes(self.flags()));
-        if !at.is_multiple_of(page_bytes) {
-            return Err(LayoutError::HugePage { vma, at, page_bytes });
-        }
-        if !self.payload().may_split(vma, at) {
-            return Err(LayoutError::Unsplittable { vma, at });
-        }
-        Ok(())
     }
 
     /// 5.7: whether this one and pages of a kind that touch it are alike but for their owners and their payloads.
-    fn is_like(&self, kind: &Kind<P>) -> bool {
+    fn is_like(&self, kind: &Draft<'g, P>) -> bool {
         self.flags() == kind.flags
             && !kind.flags.intersects(VmaFlags::SPECIAL)
             && self.backing() == kind.backing
             && self.linear_offset() == kind.linear_offset
-    }
-
-    /// What a part of it is.
-    fn kind_of(&self, part: Span) -> Kind<P> {
-        let mut kind = self.kind();
-        kind.payload = self.payload().part(self.span, part);
-        kind
     }
 }
 
@@ -157,7 +169,9 @@ pub(super) struct Sheet<'g, P> {
     pub(super) keys: Keys,
     /// The rights of the calling thread, by which pages are brought in.
     pub(super) rights: KeyRights,
-    pub(super) effects: Effects<P>,
+    pub(super) effects: Effects,
+    /// The payloads that the operation makes.
+    pub(super) payloads: &'g mut Payloads<P>,
     /// VMAs that stay as they are, and get an owner of their private pages.
     pub(super) owned: SmallVec<[(&'g Record<P>, Owner); 1]>,
     /// Whether the budget may refuse it: not, where the operation is one that only takes away.
@@ -167,15 +181,53 @@ pub(super) struct Sheet<'g, P> {
 }
 
 /// What is to be told, and to whom.
-pub(super) type Effects<P> = SmallVec<[(P, Effect); 2]>;
+pub(super) type Effects = SmallVec<[(Slot, Effect); 2]>;
 
 impl<'g, P: Payload> Sheet<'g, P> {
-    /// An empty one, for a guard's address space.
-    pub(super) fn of<L: RawMmLock>(guard: &'g MmWriteGuard<'_, P, L>) -> Self {
-        let (count, sums, words) = (guard.mm().map_count(), guard.sums(), Words::default());
-        let (keys, rights) = (guard.mm().state.keys(), guard.key_rights());
+    /// An empty one, for an address space that is locked for writing.
+    pub(super) fn of<L: RawMmLock>(mm: &Mm<P, L>, rights: KeyRights, payloads: &'g mut Payloads<P>) -> Self {
+        let (count, sums, words, keys) = (mm.map_count(), mm.pages.sums(), Words::default(), mm.state.keys());
         let (parts, gone, effects, owned) = (Row::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
-        Self { parts, gone, count, sums, words, keys, rights, effects, owned, charge: Charge::Checked, is_spoiled: false }
+        Self { parts, gone, count, sums, words, keys, rights, effects, payloads, owned, charge: Charge::Checked, is_spoiled: false }
+    }
+
+    /// The payload itself.
+    pub(super) fn payload(&self, carried: Carried<'g, P>) -> &P {
+        carried.of(self.payloads)
+    }
+
+    /// Makes another payload of that of a VMA.
+    pub(super) fn derive(&mut self, from: Carried<'g, P>, derive: impl FnOnce(&P) -> P) -> Result<Carried<'g, P>, ResourceError> {
+        self.keep(|payloads| derive(from.of(payloads))).map(Carried::Kept)
+    }
+
+    /// Keeps a payload that the operation makes.
+    pub(super) fn keep(&mut self, make: impl FnOnce(&Payloads<P>) -> P) -> Result<Slot, ResourceError> {
+        self.payloads.keep_with(make).inspect_err(|_| self.is_spoiled = true)
+    }
+
+    /// The same where the embedder makes one.
+    pub(super) fn keep_if(&mut self, make: impl FnOnce(&Payloads<P>) -> Option<P>) -> Result<Option<Slot>, ResourceError> {
+        self.payloads.keep_if(make).inspect_err(|_| self.is_spoiled = true)
+    }
+
+    /// 5.14: whether the upper part of a VMA may begin at an address inside it.
+    pub(super) fn check_split(&self, i: usize, at: u64) -> Result<(), LayoutError> {
+        let part = &self.parts[i];
+        let (vma, page_bytes) = (part.span, page_bytes(part.flags()));
+        if !at.is_multiple_of(page_bytes) {
+            return Err(LayoutError::HugePage { vma, at, page_bytes });
+        }
+        if !self.payload(part.payload()).may_split(vma, at) {
+            return Err(LayoutError::Unsplittable { vma, at });
+        }
+        Ok(())
+    }
+
+    /// What a part of a VMA is.
+    fn kind_of(&mut self, i: usize, part: Span) -> Result<Draft<'g, P>, ResourceError> {
+        let (whole, kind) = (self.parts[i].span, self.parts[i].kind());
+        Ok(Kind { payload: self.derive(kind.payload, |payload| payload.part(whole, part))?, ..kind })
     }
 
     /// Takes the next VMA down.
@@ -211,9 +263,9 @@ impl<'g, P: Payload> Sheet<'g, P> {
             return Err(LayoutError::TooMany { count: self.count, limit });
         }
         let part = &self.parts[i];
-        part.check_split(at)?;
+        self.check_split(i, at)?;
         let (low, high) = (Span::from_entry(part.span.start(), at - 1), Span::from_entry(at, part.span.last()));
-        let (low, high) = ((low, part.kind_of(low)), (high, part.kind_of(high)));
+        let (low, high) = ((low, self.kind_of(i, low)?), (high, self.kind_of(i, high)?));
         self.replace(i, Part { span: low.0, body: Body::New(low.1) })?;
         self.insert(i + 1, Part { span: high.0, body: Body::New(high.1) })?;
         self.count += 1;
@@ -230,7 +282,7 @@ impl<'g, P: Payload> Sheet<'g, P> {
             let part = &self.parts[i];
             self.sums.sub(part.flags(), part.span.pages());
             pages += part.span.pages();
-            let (payload, effect) = (part.payload().clone(), Effect::Unmapped(part.span));
+            let (payload, effect) = (part.payload(), Effect::Unmapped(part.span));
             let_go(&mut self.gone, part).inspect_err(|_| self.is_spoiled = true)?;
             self.tell(payload, effect)?;
         }
@@ -241,24 +293,24 @@ impl<'g, P: Payload> Sheet<'g, P> {
 
     /// The place below, if its VMA ends where the range begins and may become one with pages of this kind. The place is that of the first
     /// VMA that is not below the range.
-    pub(super) fn mergeable_before(&self, place: usize, span: Span, kind: &Kind<P>) -> Option<usize> {
+    pub(super) fn mergeable_before(&self, place: usize, span: Span, kind: &Draft<'g, P>) -> Option<usize> {
         let below = place.checked_sub(1)?;
         let prev = &self.parts[below];
         let touches = span.start().checked_sub(1) == Some(prev.span.last());
-        let is_like = touches && prev.is_like(kind) && prev.payload().merges_with(&kind.payload);
+        let is_like = touches && prev.is_like(kind) && self.payload(prev.payload()).merges_with(self.payload(kind.payload));
         (is_like && Owner::takes_in(prev.owner(), kind.owner)).then_some(below)
     }
 
     /// The place, if its VMA begins where the range ends, likewise. The place is that of the first VMA above the range.
-    fn mergeable_after(&self, place: usize, span: Span, kind: &Kind<P>) -> Option<usize> {
+    fn mergeable_after(&self, place: usize, span: Span, kind: &Draft<'g, P>) -> Option<usize> {
         let next = self.parts.get(place)?;
         let touches = span.last().checked_add(1) == Some(next.span.start());
-        let is_like = touches && next.is_like(kind) && kind.payload.merges_with(next.payload());
+        let is_like = touches && next.is_like(kind) && self.payload(kind.payload).merges_with(self.payload(next.payload()));
         (is_like && Owner::takes_in(next.owner(), kind.owner)).then_some(place)
     }
 
     /// 5.10: puts a new VMA where nothing is, merged with what touches it: with both sides the lower one survives.
-    pub(super) fn put_merging(&mut self, span: Span, kind: Kind<P>, sides: Sides) -> Result<(), LayoutError> {
+    pub(super) fn put_merging(&mut self, span: Span, kind: Draft<'g, P>, sides: Sides) -> Result<(), LayoutError> {
         let i = self.find(span.start());
         let before = if sides == Sides::None { None } else { self.mergeable_before(i, span, &kind) };
         let after = if sides == Sides::Both { self.mergeable_after(i, span, &kind) } else { None };
@@ -266,7 +318,7 @@ impl<'g, P: Payload> Sheet<'g, P> {
         let after = after.filter(|&after| {
             before.is_none_or(|before| {
                 let (prev, next) = (&self.parts[before], &self.parts[after]);
-                Owner::agree(prev.owner(), next.owner()) && next.payload().may_vanish()
+                Owner::agree(prev.owner(), next.owner()) && self.payload(next.payload()).may_vanish()
             })
         });
         self.sums.add(kind.flags, span.pages());
@@ -284,9 +336,11 @@ impl<'g, P: Payload> Sheet<'g, P> {
     /// Makes one of a VMA and the next.
     fn merge(&mut self, i: usize) -> Result<(), ResourceError> {
         let next = self.parts.remove(i + 1).inspect_err(|_| self.is_spoiled = true)?;
-        let part = &self.parts[i];
-        let kind = part.kind().merged(&next.kind());
-        let merged = Part { span: Span::from_entry(part.span.start(), next.span.last()), body: Body::New(kind) };
+        let (kind, over) = (self.parts[i].kind(), next.kind());
+        let span = Span::from_entry(self.parts[i].span.start(), next.span.last());
+        // The owner is the one there is.
+        let payload = self.keep(|payloads| kind.payload.of(payloads).merged(over.payload.of(payloads))).map(Carried::Kept)?;
+        let merged = Part { span, body: Body::New(Kind { owner: kind.owner.or(over.owner), payload, ..kind }) };
         self.count -= 1;
         self.replace(i, merged)?;
         let_go(&mut self.gone, &next).inspect_err(|_| self.is_spoiled = true)
@@ -300,22 +354,22 @@ impl<'g, P: Payload> Sheet<'g, P> {
 
     /// 5.11: makes pages of one VMA another kind. It merges with what touches them, where they are at an end of the VMA; else the VMA is
     /// split, which needs room.
-    pub(super) fn change(&mut self, range: Span, room: Room, change: impl FnOnce(&mut Kind<P>)) -> Result<(), LayoutError> {
+    pub(super) fn change(&mut self, range: Span, room: Room, change: impl FnOnce(&mut Draft<'g, P>)) -> Result<(), LayoutError> {
         let Some(mut i) = self.lookup(range.start()) else { unreachable!("pages of a VMA are changed") };
         let whole = self.parts[i].span;
         let was = self.parts[i].flags();
-        let mut kind = self.parts[i].kind_of(range);
+        let mut kind = self.kind_of(i, range)?;
         change(&mut kind);
         let (is_low, is_high) = (whole.start() == range.start(), whole.last() == range.last());
         let mut before = if is_low { self.mergeable_before(i, range, &kind) } else { None };
         let mut after = if is_high { self.mergeable_after(i + 1, range, &kind) } else { None };
-        if is_low && is_high && !self.parts[i].payload().may_vanish() {
+        if is_low && is_high && !self.payload(self.parts[i].payload()).may_vanish() {
             // 5.12: it would vanish.
             (before, after) = (None, None);
         }
         if let Some((before, next)) = before.zip(after) {
             let (prev, next) = (&self.parts[before], &self.parts[next]);
-            if !Owner::agree(prev.owner(), next.owner()) || !next.payload().may_vanish() {
+            if !Owner::agree(prev.owner(), next.owner()) || !self.payload(next.payload()).may_vanish() {
                 after = None;
             }
         }
@@ -330,7 +384,7 @@ impl<'g, P: Payload> Sheet<'g, P> {
         self.sums.sub(was, range.pages());
         self.sums.add(kind.flags, range.pages());
         if (was ^ kind.flags).intersects(VmaFlags::ACCESS | VmaFlags::PKEY_MASK) {
-            self.tell(kind.payload.clone(), Effect::Protected(range, kind.flags))?;
+            self.tell(kind.payload, Effect::Protected(range, kind.flags))?;
         }
         self.replace(i, Part { span: range, body: Body::New(kind) })?;
         if after.is_some() {
@@ -362,8 +416,9 @@ impl<'g, P: Payload> Sheet<'g, P> {
     }
 
     /// Notes what the embedder is to be told.
-    pub(super) fn tell(&mut self, payload: P, effect: Effect) -> Result<(), ResourceError> {
-        push(&mut self.effects, (payload, effect)).inspect_err(|_| self.is_spoiled = true)
+    pub(super) fn tell(&mut self, payload: Carried<'g, P>, effect: Effect) -> Result<(), ResourceError> {
+        let slot = self.keep(|payloads| payload.of(payloads).clone())?;
+        push(&mut self.effects, (slot, effect)).inspect_err(|_| self.is_spoiled = true)
     }
 
     /// Notes that a VMA that stays as it is gets an owner.

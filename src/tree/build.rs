@@ -18,11 +18,17 @@ pub(crate) struct Loader<V: Value> {
     /// The nodes of each level that have no parent yet, leaves first; at most `FANOUT` each.
     levels: Vec<Vec<Child<V>>>,
     after: Option<Span>,
+    /// The value of an entry that there was no memory for.
+    refused: Option<MaybeUninit<V>>,
 }
+
+#[allow(unsafe_code, reason = "raw pointers to nodes")]
+// SAFETY: the nodes are the loader's alone, and go with it; so do the values, which another thread may drop (V: Send).
+unsafe impl<V: Value + Send> Send for Loader<V> {}
 
 impl<V: Value> Loader<V> {
     pub(crate) fn new(collector: Collector, budget_bytes: usize) -> Self {
-        Self { tree: Tree::new(collector, budget_bytes), entries: Entries::default(), levels: Vec::new(), after: None }
+        Self { tree: Tree::new(collector, budget_bytes), entries: Entries::default(), levels: Vec::new(), after: None, refused: None }
     }
 
     /// Takes the next entry, if it is one.
@@ -44,6 +50,15 @@ impl<V: Value> Loader<V> {
         }
         self.entries.push(Item { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
         Ok(())
+    }
+
+    /// As [`append`](Self::append), but what does not go in is dropped with the rest.
+    #[inline]
+    pub(crate) fn append_or_keep(&mut self, span: Span, value: V) -> Result<(), ResourceError> {
+        self.append(span, value).map_err(|Rejected { value, cause }| {
+            self.refused = Some(MaybeUninit::new(value));
+            cause
+        })
     }
 
     /// Makes room for the entries of a leaf, where there are none or those of a whole one.
@@ -107,7 +122,7 @@ impl<V: Value> Loader<V> {
     }
 
     /// Closes all levels and hands the tree out.
-    pub(crate) fn finish(mut self) -> Result<Tree<V>, ResourceError> {
+    pub(crate) fn finish(&mut self) -> Result<Tree<V>, ResourceError> {
         self.close_all()?;
         let empty = Tree::new(self.tree.writer.get_mut().limbo.collector(), 0);
         Ok(mem::replace(&mut self.tree, empty))
@@ -137,6 +152,6 @@ impl<V: Value> Drop for Loader<V> {
         for child in self.levels.drain(..).flatten() {
             Pool::drop_subtree(child.node);
         }
-        self.entries.take_values().for_each(|value| _ = drop_contained(value));
+        self.entries.take_values().chain(self.refused.take()).for_each(|value| _ = drop_contained(value));
     }
 }

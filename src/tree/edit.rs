@@ -173,10 +173,22 @@ impl<'t, V: Value> Editor<'t, V> {
         self.writer.limbo.hand_out_dead(to);
     }
 
+    /// Runs code of the embedder's beside a value that is to be dropped after the unlock if that code unwinds.
+    #[inline]
+    fn hold_value_while<T>(&mut self, value: V, run: impl FnOnce() -> T) -> (V, T) {
+        self.writer.limbo.hold_while(value, |limbo, value| limbo.bury_unseen(MaybeUninit::new(value)), |_| run())
+    }
+
+    /// The same beside the values of a list.
+    pub(crate) fn hold_list_while<T>(&mut self, list: List<V>, run: impl FnOnce(&mut List<V>) -> T) -> (List<V>, T) {
+        self.writer.limbo.hold_while(list, |limbo, list| list.give_up().for_each(|value| limbo.bury_unseen(value)), run)
+    }
+
     /// `RangeMap::insert`.
     pub(crate) fn insert(&mut self, range: impl RangeBounds<u64>, value: V) -> Result<(), InsertError<V>> {
         self.tend();
-        let asked = match Span::of(range) {
+        let (value, asked) = self.hold_value_while(value, || Span::of(range));
+        let asked = match asked {
             Ok(span) => span,
             Err(error) => return Err(Rejected::new(value, EditError::Range(error))),
         };
@@ -194,7 +206,8 @@ impl<'t, V: Value> Editor<'t, V> {
         V: Clone,
     {
         self.tend();
-        let span = match Span::of(range) {
+        let (value, span) = self.hold_value_while(value, || Span::of(range));
+        let span = match span {
             Ok(span) => span,
             Err(error) => return Err(Rejected::new(value, error)),
         };
@@ -245,7 +258,8 @@ impl<'t, V: Value> Editor<'t, V> {
         V: Clone,
     {
         self.tend();
-        let span = match Span::of(range) {
+        let (list, span) = self.hold_list_while(list, |_| Span::of(range));
+        let span = match span {
             Ok(span) => span,
             Err(error) => return Err((list, error.into())),
         };

@@ -89,6 +89,22 @@ fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), ResourceError> {
     Ok(())
 }
 
+/// Values of the caller's, beside code that may unwind.
+struct Hands<'l, V: Value, T> {
+    held: Option<T>,
+    limbo: &'l mut Limbo<V>,
+    bury: fn(&mut Limbo<V>, T),
+}
+
+impl<V: Value, T> Drop for Hands<'_, V, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            (self.bury)(self.limbo, held);
+        }
+    }
+}
+
 /// What waits.
 #[derive(Debug)]
 pub(super) struct Limbo<V> {
@@ -247,9 +263,21 @@ impl<V: Value> Limbo<V> {
         self.dead.try_reserve(values).map_err(|_| ResourceError::OutOfMemory)
     }
 
-    /// Takes such a value; room was reserved.
+    /// Takes such a value. Where no room was reserved, and there is none, it is leaked: its drop is the embedder's code, which may not run
+    /// here.
     pub(super) fn bury_unseen(&mut self, value: MaybeUninit<V>) {
-        self.dead.push(value);
+        if self.dead.try_reserve(1).is_ok() {
+            self.dead.push(value);
+        }
+    }
+
+    /// Runs code of the embedder's while the caller has values in its hands, which are buried if that code unwinds.
+    #[inline]
+    pub(super) fn hold_while<T, U>(&mut self, held: T, bury: fn(&mut Self, T), run: impl FnOnce(&mut T) -> U) -> (T, U) {
+        let mut hands = Hands { held: Some(held), limbo: self, bury };
+        let told = hands.held.as_mut().map(run);
+        let Some(both) = hands.held.take().zip(told) else { unreachable!("they are taken here and in the drop alone") };
+        both
     }
 
     /// The collector that the tree retires through.

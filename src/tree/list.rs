@@ -3,13 +3,14 @@
 //! [`edit`](super::edit) takes them; above, whoever gathers them. Nobody is called.
 
 use super::node::{Item, copy_bits};
+use super::pool::drop_contained;
 use crate::addr::Span;
 use crate::error::{ResourceError, SpliceCause};
 use core::fmt;
 use core::mem::{self, MaybeUninit};
 use smallvec::SmallVec;
 
-/// The entries, in order. Dropped, it drops their values.
+/// The entries, in order. Dropped, it drops their values, each whatever the others do.
 pub(crate) struct List<V> {
     items: SmallVec<[Item<V>; 3]>,
 }
@@ -85,7 +86,7 @@ impl<V> Drop for List<V> {
     fn drop(&mut self) {
         // As a rule they are the index's by now.
         if !self.items.is_empty() {
-            self.take().for_each(drop);
+            self.take().for_each(|(_, value)| _ = drop_contained(MaybeUninit::new(value)));
         }
     }
 }

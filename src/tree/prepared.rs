@@ -10,6 +10,7 @@ use crate::addr::Span;
 use crate::error::ResourceError;
 use crate::value::Value;
 use core::fmt;
+use core::mem;
 
 /// An edit that needs no memory any more. Dropped, it has never been.
 #[must_use = "nothing has changed until it is published"]
@@ -23,11 +24,21 @@ pub(crate) struct Prepared<'e, 't, V: Value> {
 impl<'t, V: Value> Editor<'t, V> {
     /// Prepares to put the list in place of all that is in the range. No entry sticks out of the range, the list lies within it, and one
     /// of the two is not empty.
-    pub(crate) fn prepare_list(&mut self, span: Span, list: List<V>, charge: Charge) -> Result<Prepared<'_, 't, V>, ResourceError> {
+    ///
+    /// # Errors
+    /// Memory, or the budget; and the list.
+    pub(crate) fn prepare_list(
+        &mut self,
+        span: Span,
+        list: List<V>,
+        charge: Charge,
+    ) -> Result<Prepared<'_, 't, V>, (List<V>, ResourceError)> {
         self.tend();
         self.locate(span);
-        let change = self.prepared(list.items(), Retire::Within(span), charge)?;
-        Ok(Prepared { editor: self, list, change: Some(change) })
+        match self.prepared(list.items(), Retire::Within(span), charge) {
+            Ok(change) => Ok(Prepared { editor: self, list, change: Some(change) }),
+            Err(error) => Err((list, error)),
+        }
     }
 }
 
@@ -38,6 +49,13 @@ impl<V: Value> Prepared<'_, '_, V> {
             self.editor.publish(change, Retire::Within(self.editor.writer.site.span));
             self.list.forget();
         }
+    }
+}
+
+impl<V: Value> Prepared<'_, '_, V> {
+    /// Has never been; hands the list back. (Dropped, it drops the list's values in place.)
+    pub(crate) fn abandon(mut self) -> List<V> {
+        mem::replace(&mut self.list, List::new())
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a VMA is but for its bounds and its lock, and when two that touch are one: part 5 of `docs/semantics.md`, 5.7 to 5.9.
 
 use super::flags::VmaFlags;
-use super::payload::Payload;
 use super::record::Backing;
 use crate::sync::unique_numbers;
 
@@ -59,7 +58,7 @@ impl Owner {
 }
 
 /// What a VMA is but for its bounds and its lock.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind<P> {
     pub(crate) flags: VmaFlags,
     pub(crate) backing: Backing,
@@ -70,16 +69,14 @@ pub(crate) struct Kind<P> {
 }
 
 impl<P> Kind<P> {
+    /// The same with another payload.
+    pub(crate) fn with<Q>(self, payload: Q) -> Kind<Q> {
+        let Self { flags, backing, linear_offset, owner, payload: _ } = self;
+        Kind { flags, backing, linear_offset, owner, payload }
+    }
+
     /// The offset in what backs it, in bytes, of one of its addresses.
     pub(crate) fn offset_of(&self, address: u64) -> u64 {
         address.wrapping_add(self.linear_offset)
-    }
-}
-
-impl<P: Payload> Kind<P> {
-    /// What the two are as one. The owner is the one there is.
-    pub(crate) fn merged(&self, next: &Self) -> Self {
-        let Self { flags, backing, linear_offset, owner, ref payload } = *self;
-        Self { flags, backing, linear_offset, owner: owner.or(next.owner), payload: payload.merged(&next.payload) }
     }
 }

@@ -10,6 +10,15 @@ use std::sync::Arc;
 /// happened then, and a panic leaves all as it was. When the new layout is in the index, the hooks tell who keeps page tables what became
 /// of pages, under the write guard still.
 ///
+/// # Dropping
+/// No payload is dropped while the mm lock is held, so its `Drop` may use the address space. A payload of a VMA that was unmapped is dropped
+/// by a later writer, when no reader can reach it any more. Copies that an operation made while it planned are dropped when its guard has
+/// released the lock, whether the operation was committed, refused or abandoned, or unwound; after a
+/// [`downgrade`](crate::MmWriteGuard::downgrade), when the read guard has. A panic in such a drop is contained.
+///
+/// A payload that the caller owns is the caller's to drop: that of a [`MapRequest`](crate::MapRequest), or of a specification that a
+/// [`MapError`](crate::MapError) hands back. In `mm.write().mmap(&MapRequest::of_len(..))` the request is dropped before the guard.
+///
 /// # Examples
 /// ```
 /// use vmaple::{Mm, MapRequest, Limits, Payload, RangeMap, VmaFlags, VmaSpec};

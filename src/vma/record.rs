@@ -94,6 +94,12 @@ impl<P> VmaSpec<P> {
         self
     }
 
+    /// The same with another payload, for a copy.
+    pub(crate) fn like_with<Q>(&self, payload: Q) -> VmaSpec<Q> {
+        let &Self { flags, backing, offset, owner, payload: _ } = self;
+        VmaSpec { flags, backing, offset, owner, payload }
+    }
+
     /// What the embedder keeps with it. Cloned where the VMA is split.
     pub fn with_payload<Q>(self, payload: Q) -> VmaSpec<Q> {
         let Self { flags, backing, offset, owner, payload: _ } = self;
@@ -130,13 +136,15 @@ impl<P> VmaRecord<P> {
         VmaSpec { flags, backing, offset, owner, payload }
     }
 
-    /// What it is, its payload cloned.
-    pub(crate) fn kind(&self) -> Kind<P>
-    where
-        P: Clone,
-    {
-        let &Self { lock: _, owner: _, flags, linear_offset, backing, ref payload } = self;
-        Kind { flags, backing, linear_offset, owner: self.owner(), payload: payload.clone() }
+    /// What it is, with another payload.
+    pub(crate) fn kind_with<Q>(&self, payload: Q) -> Kind<Q> {
+        let &Self { lock: _, owner: _, flags, linear_offset, backing, payload: _ } = self;
+        Kind { flags, backing, linear_offset, owner: self.owner(), payload }
+    }
+
+    /// Its payload, for a record that was never published.
+    pub(crate) fn into_payload(self) -> P {
+        self.payload
     }
 
     /// What a child has of it (5.28), its payload cloned: nothing is locked in memory, and private pages that come along have this owner. In
@@ -148,7 +156,7 @@ impl<P> VmaRecord<P> {
     {
         let comes_along = self.owner().is_some() && !self.flags.contains(VmaFlags::WIPEONFORK);
         let owner = comes_along.then_some(Owner { id, inherited: true });
-        Self::new(Kind { flags: self.flags.difference(VmaFlags::LOCKED_MASK), owner, ..self.kind() }, u64::MAX)
+        Self::new(Kind { flags: self.flags.difference(VmaFlags::LOCKED_MASK), owner, ..self.kind_with(self.payload.clone()) }, u64::MAX)
     }
 
     pub(crate) fn owner(&self) -> Option<Owner> {

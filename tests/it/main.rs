@@ -32,6 +32,7 @@ mod sequences;
 #[cfg(not(miri))]
 mod shape;
 mod stats;
+mod unlocked;
 mod versions;
 mod vma;
 

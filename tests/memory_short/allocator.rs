@@ -42,6 +42,14 @@ pub(crate) fn short<T>(shortage: Shortage, nth: usize, run: impl FnOnce() -> T) 
     (told, FAILED.get() > 0)
 }
 
+/// Runs with no allocation failing, in the midst of others that may.
+pub(crate) fn plenty<T>(run: impl FnOnce() -> T) -> T {
+    let until = UNTIL_FAILURE.take();
+    let told = run();
+    UNTIL_FAILURE.set(until);
+    told
+}
+
 /// Bytes that this thread allocated, less those that it gave back.
 pub(crate) fn live_bytes() -> isize {
     LIVE_BYTES.get()

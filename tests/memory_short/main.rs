@@ -5,6 +5,7 @@
 
 mod allocator;
 mod layout;
+mod payloads;
 mod threads;
 
 use allocator::{each_failure, live_bytes, short};

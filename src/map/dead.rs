@@ -1,0 +1,110 @@
+//! What a guard leaves to be dropped when nothing is locked: a value's drop is the embedder's code, and may use the map.
+//!
+//! `guard.rs` and `dup.rs` come in. A guard has this as a field after its hold.
+
+use super::RangeMap;
+use crate::error::ResourceError;
+use crate::lock::RawMmLock;
+use crate::tree::build::Loader;
+use crate::tree::{Tree, drop_contained};
+use crate::value::Value;
+use core::fmt;
+use core::mem::{self, MaybeUninit};
+use std::sync::{Mutex, PoisonError};
+
+/// Values that no reader can reach, and copies of the map that were not finished.
+pub(super) struct Dead<'m, V: Value, L: RawMmLock> {
+    values: Vec<MaybeUninit<V>>,
+    halves: Halves<V>,
+    map: &'m RangeMap<V, L>,
+}
+
+/// Copies that were not finished. Several threads may copy the map under one guard. (Small: a guard is moved often.)
+type Halves<V> = Mutex<Option<Box<[Half<V>; 1]>>>;
+
+/// One of them, and those before it.
+struct Half<V: Value> {
+    _loader: Loader<V>,
+    _before: Option<Box<[Self; 1]>>,
+}
+
+impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
+    pub(super) fn none(map: &'m RangeMap<V, L>) -> Self {
+        Self { values: Vec::new(), halves: Mutex::new(None), map }
+    }
+
+    pub(super) fn map(&self) -> &'m RangeMap<V, L> {
+        self.map
+    }
+
+    pub(super) fn values_mut(&mut self) -> &mut Vec<MaybeUninit<V>> {
+        &mut self.values
+    }
+
+    /// Begins a copy that is left here unless it is finished.
+    pub(super) fn copying(&self, loader: Loader<V>) -> Result<Copying<'_, V>, ResourceError> {
+        let mut room = Vec::new();
+        room.try_reserve_exact(1).map_err(|_| ResourceError::OutOfMemory)?;
+        Ok(Copying { loader: Some(loader), room, halves: &self.halves })
+    }
+}
+
+impl<V: Value, L: RawMmLock> Drop for Dead<'_, V, L> {
+    #[inline]
+    fn drop(&mut self) {
+        // The halves are dropped as fields are, and contain what their values do.
+        if !self.values.is_empty() {
+            self.drop_all();
+        }
+    }
+}
+
+impl<V: Value, L: RawMmLock> Dead<'_, V, L> {
+    #[cold]
+    fn drop_all(&mut self) {
+        for value in self.values.drain(..) {
+            if drop_contained(value) {
+                self.map.note_drop_panic();
+            }
+        }
+    }
+}
+
+/// A copy of the map under construction.
+pub(super) struct Copying<'d, V: Value> {
+    /// None when it is finished.
+    loader: Option<Loader<V>>,
+    /// Where it goes if it is not: nothing can fail then.
+    room: Vec<Half<V>>,
+    halves: &'d Halves<V>,
+}
+
+impl<V: Value> Copying<'_, V> {
+    pub(super) fn loader(&mut self) -> &mut Loader<V> {
+        let Some(loader) = &mut self.loader else { unreachable!("it is there until the copy is finished") };
+        loader
+    }
+
+    /// Hands the copy out.
+    pub(super) fn finish(mut self) -> Result<Tree<V>, ResourceError> {
+        let tree = self.loader().finish()?;
+        self.loader = None;
+        Ok(tree)
+    }
+}
+
+impl<V: Value> Drop for Copying<'_, V> {
+    fn drop(&mut self) {
+        let Some(loader) = self.loader.take() else { return };
+        let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
+        self.room.push(Half { _loader: loader, _before: halves.take() });
+        // There is one, and room for no other: it stays where it is.
+        *halves = <Box<[Half<V>; 1]>>::try_from(mem::take(&mut self.room)).ok();
+    }
+}
+
+impl<V: Value, L: RawMmLock> fmt::Debug for Dead<'_, V, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dead").field("values", &self.values.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,85 @@
+//! Copies of a map.
+
+use super::dead::Dead;
+use super::{RangeMap, ReadGuard, WriteGuard};
+use crate::error::ResourceError;
+use crate::lock::RawMmLock;
+use crate::tree::build::Loader;
+use crate::tree::walk::{Entry, View};
+use crate::value::Value;
+
+/// The copies that either guard makes.
+macro_rules! copies {
+    () => {
+        /// Makes a map with the same entries, each value cloned; with the same budget and policy, the same epochs, and a lock of its own.
+        ///
+        /// The epochs are the same ones also where they are private: readers of either map hold back what both remove.
+        ///
+        /// # Complexity
+        /// O(n), with no search: the copy is built level by level, filled to the brim.
+        ///
+        /// # Errors
+        /// [`ResourceError::OutOfMemory`].
+        ///
+        /// # Panics
+        /// If a value's `Clone` does; this map is as it was. What was cloned by then is dropped when this guard has released the lock, as
+        /// where memory is short.
+        pub fn dup(&self) -> Result<RangeMap<V, L>, ResourceError>
+        where
+            V: Clone,
+            L: Default,
+        {
+            self.dup_with_lock(L::default())
+        }
+
+        /// As [`dup`](Self::dup), over a lock of the caller's.
+        ///
+        /// # Errors
+        /// As [`dup`](Self::dup).
+        pub fn dup_with_lock<K: RawMmLock>(&self, lock: K) -> Result<RangeMap<V, K>, ResourceError>
+        where
+            V: Clone,
+        {
+            dup_with(&self.dead, self, lock, |entry| Ok(Some(entry.value().clone())), || Ok(()))
+        }
+    };
+}
+
+impl<V: Value, L: RawMmLock> ReadGuard<'_, V, L> {
+    copies!();
+}
+
+impl<V: Value, L: RawMmLock> WriteGuard<'_, V, L> {
+    copies!();
+
+    /// The same with a value of the caller's for each entry; where that is none the copy has nothing there. Asks at the end whether there is
+    /// to be a copy.
+    pub(crate) fn dup_with<K: RawMmLock, E: From<ResourceError>>(
+        &self,
+        lock: K,
+        copy: impl FnMut(Entry<'_, V>) -> Result<Option<V>, E>,
+        may_finish: impl FnOnce() -> Result<(), E>,
+    ) -> Result<RangeMap<V, K>, E> {
+        dup_with(&self.dead, self, lock, copy, may_finish)
+    }
+}
+
+fn dup_with<V: Value, L: RawMmLock, K: RawMmLock, E: From<ResourceError>>(
+    dead: &Dead<'_, V, L>,
+    view: &View<V>,
+    lock: K,
+    mut copy: impl FnMut(Entry<'_, V>) -> Result<Option<V>, E>,
+    may_finish: impl FnOnce() -> Result<(), E>,
+) -> Result<RangeMap<V, K>, E> {
+    let builder = dead.map().like();
+    // Also where the caller's code unwinds, nothing of the copy is dropped under the lock.
+    let mut copying = dead.copying(Loader::new(builder.collector.clone(), builder.budget_bytes))?;
+    for entry in view {
+        let span = entry.span();
+        if let Some(value) = copy(entry)? {
+            copying.loader().append_or_keep(span, value)?;
+        }
+    }
+    may_finish()?;
+    Ok(RangeMap::with(builder, copying.finish()?, lock))
+}

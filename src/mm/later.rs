@@ -1,0 +1,158 @@
+//! Payloads that belong to nothing in the index: copies that an operation made while it planned, and those of records that were never
+//! published.
+//!
+//! `sheet.rs` and `plan.rs` come in. A payload's `Drop` is the embedder's code and may lock the mm, so none runs while the mm lock is held:
+//! whatever an operation makes stays here until its guard has released the lock, however the operation ends.
+
+use super::{Mm, Record};
+use crate::error::ResourceError;
+use crate::lock::RawMmLock;
+use crate::sync::Shared;
+use crate::tree::drop_contained;
+use crate::tree::list::List;
+use core::fmt;
+use core::mem::{self, MaybeUninit};
+
+/// The payloads, oldest first.
+pub(super) struct Payloads<P> {
+    kept: Vec<P>,
+}
+
+/// The place of one of them. It is good until the next operation begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot(usize);
+
+impl<P> Payloads<P> {
+    /// An operation begins. Payloads whose drop does nothing need not be kept any longer.
+    pub(super) fn begin(&mut self) {
+        if !mem::needs_drop::<P>() {
+            self.kept.clear();
+        }
+    }
+
+    /// Keeps what is made. It is only made where there is room for it.
+    pub(super) fn keep_with(&mut self, make: impl FnOnce(&Self) -> P) -> Result<Slot, ResourceError> {
+        self.make_room()?;
+        let made = make(self);
+        Ok(self.push(made))
+    }
+
+    /// The same where something is made.
+    pub(super) fn keep_if(&mut self, make: impl FnOnce(&Self) -> Option<P>) -> Result<Option<Slot>, ResourceError> {
+        self.make_room()?;
+        let made = make(self);
+        Ok(made.map(|made| self.push(made)))
+    }
+
+    fn push(&mut self, payload: P) -> Slot {
+        self.kept.push(payload);
+        Slot(self.kept.len() - 1)
+    }
+
+    /// Makes room for one that is [put back](Self::put_back).
+    pub(super) fn make_room(&mut self) -> Result<(), ResourceError> {
+        self.kept.try_reserve(1).map_err(|_| ResourceError::OutOfMemory)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Turns round the order of those from a place on.
+    pub(super) fn reverse_from(&mut self, first: usize) {
+        self.kept[first..].reverse();
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> &P {
+        &self.kept[slot.0]
+    }
+
+    /// Takes the newest one out, for a record that is to be published.
+    pub(super) fn take_newest(&mut self) -> P {
+        let Some(payload) = self.kept.pop() else { unreachable!("as many were kept as records are made") };
+        payload
+    }
+
+    /// Takes a payload that no record needs. There is room for it: it came from here since the operation began, or room was made.
+    pub(super) fn put_back(&mut self, payload: P) {
+        self.kept.push(payload);
+    }
+
+    /// Takes that of a record that is not published after all; one that is in the index keeps its own.
+    pub(super) fn put_back_record(&mut self, record: Record<P>) {
+        if let Some(record) = Shared::into_inner(record) {
+            self.put_back(record.into_payload());
+        }
+    }
+
+    /// Takes those of all records of a list.
+    pub(super) fn put_back_all(&mut self, mut list: List<Record<P>>) {
+        list.take().for_each(|(_, record)| self.put_back_record(record));
+    }
+
+    /// Runs code of the embedder's while the caller has a payload in its hands. If that code unwinds the payload is kept, or leaked where
+    /// there is no memory to keep it.
+    pub(super) fn hold_while<T>(&mut self, payload: P, run: impl FnOnce() -> T) -> (P, T) {
+        let mut held = InHands { payload: Some(payload), payloads: self };
+        let told = run();
+        let Some(payload) = held.payload.take() else { unreachable!("it is taken here and in the drop alone") };
+        (payload, told)
+    }
+}
+
+/// A payload of the caller's, beside code that may unwind.
+struct InHands<'p, P> {
+    payload: Option<P>,
+    payloads: &'p mut Payloads<P>,
+}
+
+impl<P> Drop for InHands<'_, P> {
+    fn drop(&mut self) {
+        let Some(payload) = self.payload.take() else { return };
+        if self.payloads.kept.try_reserve(1).is_ok() {
+            self.payloads.kept.push(payload);
+        } else {
+            mem::forget(payload);
+        }
+    }
+}
+
+/// The payloads of a guard. A field after the guard of the lock, so that it is dropped when nothing is locked.
+pub(super) struct Later<'m, P, L: RawMmLock> {
+    pub(super) payloads: Payloads<P>,
+    mm: &'m Mm<P, L>,
+}
+
+impl<'m, P, L: RawMmLock> Later<'m, P, L> {
+    pub(super) fn none(mm: &'m Mm<P, L>) -> Self {
+        Self { payloads: Payloads { kept: Vec::new() }, mm }
+    }
+}
+
+impl<P, L: RawMmLock> Drop for Later<'_, P, L> {
+    #[inline]
+    fn drop(&mut self) {
+        if mem::needs_drop::<P>() && !self.payloads.kept.is_empty() {
+            self.drop_all();
+        }
+    }
+}
+
+impl<P, L: RawMmLock> Later<'_, P, L> {
+    /// Drops each of them, whatever the others do.
+    #[cold]
+    fn drop_all(&mut self) {
+        for payload in self.payloads.kept.drain(..) {
+            if drop_contained(MaybeUninit::new(payload)) {
+                self.mm.map.note_drop_panic();
+            }
+        }
+    }
+}
+
+impl<P> fmt::Debug for Payloads<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payloads").field("kept", &self.kept.len()).finish()
+    }
+}

@@ -1,0 +1,330 @@
+//! The operations of an address space, each committed, abandoned, refused half-way, and with each call of the embedder's code panicking.
+
+use super::is_tried;
+use super::watch::{UNSPLITTABLE, Watch, Watched};
+use crate::vma::{DOWN, RW, UP, page};
+use std::mem::ManuallyDrop;
+use std::ops::{Bound, RangeBounds};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::{Rc, Weak};
+use vmaple::{
+    Advice, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, PartialEffects, Patience, RangeMap, VmaFlags, VmaSpec,
+};
+
+type Space = Mm<Watched>;
+type Writer<'m> = MmWriteGuard<'m, Watched>;
+
+/// What becomes of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Committed,
+    Abandoned,
+}
+
+/// How the guard ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Unlock,
+    Downgrade,
+    /// The read guard that it became is upgraded again, and does more.
+    DowngradeAndUpgrade,
+}
+
+/// An operation on pages, of a kind of payload where it makes one.
+struct Operation {
+    name: &'static str,
+    /// Whether it waits for the readers of VMAs whatever it is asked.
+    waits: bool,
+    run: fn(&mut Writer<'_>, &Rc<Watch>, [u64; 3], Fate, Patience<'_>),
+}
+
+fn bytes(pages: u64) -> u64 {
+    pages * PAGE_SIZE
+}
+
+fn spec(watch: &Rc<Watch>, flags: VmaFlags, kind: u64) -> VmaSpec<Watched> {
+    VmaSpec::anonymous(flags).with_payload(watch.value(u8::try_from(kind % 2).expect("small")))
+}
+
+/// Two pages or more of what is asked for, at a page.
+fn request(watch: &Rc<Watch>, [at, len, kind]: [u64; 3]) -> MapRequest<Watched> {
+    MapRequest::of_len(bytes(len), spec(watch, RW, kind)).fixed(page(at))
+}
+
+/// A range whose bounds are code of the embedder's, which panics.
+struct Bounds<'w>(u64, u64, &'w Watch);
+
+impl RangeBounds<u64> for Bounds<'_> {
+    fn start_bound(&self) -> Bound<&u64> {
+        self.2.call();
+        Bound::Included(&self.0)
+    }
+
+    fn end_bound(&self) -> Bound<&u64> {
+        self.2.call();
+        Bound::Excluded(&self.1)
+    }
+}
+
+macro_rules! operations {
+    ($($name:literal: |$w:ident, $watch:ident, $a:ident, $b:ident, $c:ident, $patience:ident| $plan:expr;)*) => {
+        [$(Operation {
+            name: $name,
+            waits: false,
+            run: |$w, $watch, [$a, $b, $c], fate, $patience| {
+                let _ = ($watch, $a, $b, $c, $patience);
+                let plan = $plan;
+                match fate {
+                    Fate::Committed => _ = plan.commit(),
+                    Fate::Abandoned => drop(plan),
+                }
+            },
+        }),*]
+    };
+}
+
+/// Those that are planned. `a` is a page, `b` a number of pages, `c` another page or a choice.
+fn planned() -> impl Iterator<Item = Operation> {
+    let planned = operations! {
+        "mmap": |w, watch, a, b, c, patience| {
+            // It is the caller's, and not looked at.
+            let request = ManuallyDrop::new(request(watch, [a, b, c]));
+            watch.dropped.set(watch.dropped.get() + 1);
+            w.plan_mmap(&request, patience)
+        };
+        "munmap": |w, watch, a, b, c, patience| w.plan_munmap(page(a), bytes(b), patience);
+        "mprotect": |w, watch, a, b, c, patience| {
+            w.plan_mprotect(page(a), bytes(b), if c % 2 == 0 { RW } else { VmaFlags::READ }, patience)
+        };
+        "mremap": |w, watch, a, b, c, patience| w.plan_mremap(page(a), bytes(b), bytes(b + c % 2), MremapFlags::MAYMOVE, 0, patience);
+        "mremap to": |w, watch, a, b, c, patience| {
+            w.plan_mremap(page(a), bytes(b), bytes(b), MremapFlags::MAYMOVE | MremapFlags::FIXED, page(c), patience)
+        };
+        "mremap that leaves": |w, watch, a, b, c, patience| {
+            let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED | MremapFlags::DONTUNMAP;
+            w.plan_mremap(page(a), bytes(b), bytes(b), flags, page(c), patience)
+        };
+        "madvise": |w, watch, a, b, c, patience| {
+            w.plan_madvise(page(a), bytes(b), if c % 2 == 0 { Advice::DontFork } else { Advice::DoFork }, patience)
+        };
+        "change_payloads": |w, watch, a, b, c, patience| {
+            let change = |was: &Watched| {
+                watch.call();
+                (was.kind != u8::try_from(c % 2).expect("small")).then(|| watch.value(u8::try_from(c % 2).expect("small")))
+            };
+            w.plan_change_payloads(page(a), bytes(b), change, patience)
+        };
+        "mlock": |w, watch, a, b, c, patience| {
+            if c % 2 == 0 { w.plan_mlock(page(a), bytes(b), patience) } else { w.plan_munlock(page(a), bytes(b), patience) }
+        };
+        "mlockall": |w, watch, a, b, c, patience| {
+            if c % 2 == 0 { w.plan_mlockall(LockAll::CurrentAndFuture, patience) } else { w.plan_munlockall(patience) }
+        };
+        "mseal": |w, watch, a, b, c, patience| w.plan_mseal(page(a), bytes(b), patience);
+    };
+    planned.into_iter()
+}
+
+/// The others: done, or not.
+fn direct() -> impl Iterator<Item = Operation> {
+    fn operation(name: &'static str, run: fn(&mut Writer<'_>, &Rc<Watch>, [u64; 3], Fate, Patience<'_>)) -> Operation {
+        Operation { name, waits: name == "exit", run }
+    }
+    [
+        operation("map", |w, watch, [a, b, c], _, _| {
+            let refused = w.map(Bounds(page(a), page(a + b), watch), spec(watch, RW, c)).err();
+            // What comes back is the caller's.
+            watch.dropped.set(watch.dropped.get() + usize::from(refused.is_some()));
+            std::mem::forget(refused);
+        }),
+        operation("expand_down", |w, _, [a, ..], _, patience| _ = w.expand_down_with(page(a), patience)),
+        operation("expand_up", |w, _, [a, ..], _, patience| _ = w.expand_up_with(page(a), patience)),
+        operation("own", |w, _, [a, ..], _, _| _ = w.own(page(a))),
+        operation("fork", |w, watch, _, _, patience| {
+            // The child is the caller's, and no longer watched.
+            let Ok(child) = w.fork_with(patience) else { return };
+            watch.dropped.set(watch.dropped.get() + child.map_count());
+            std::mem::forget(child);
+        }),
+        operation("exit", |w, _, _, _, _| _ = w.exit()),
+    ]
+    .into_iter()
+}
+
+/// Runs of pages of VMAs: flags, length, kind of payload; some touch, and some of those are alike.
+fn filled(watch: &Rc<Watch>, change: impl FnOnce(&mut Limits)) -> Rc<Space> {
+    let mut limits = Limits::default();
+    limits.stack_guard_gap_pages = 2;
+    limits.locked_bytes = u64::MAX;
+    change(&mut limits);
+    let mm = Rc::new(Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits"));
+    let seen: Weak<Space> = Rc::downgrade(&mm);
+    watch.over(move || seen.upgrade().is_none_or(|mm| mm.try_write().is_some()));
+    let vmas = [
+        (2, RW, 3, 0),
+        (5, RW, 2, 1),
+        (7, VmaFlags::READ, 3, 1),
+        (12, RW, 4, UNSPLITTABLE),
+        (16, RW | VmaFlags::SHARED, 2, 0),
+        (18, RW, 4, 0),
+        (30, DOWN, 3, 0),
+        (34, UP, 3, 1),
+        (50, RW, 8, 0),
+    ];
+    for (at, flags, pages, kind) in vmas {
+        let request = MapRequest::of_len(bytes(pages), VmaSpec::anonymous(flags).with_payload(watch.value(kind))).fixed(page(at));
+        mm.write().mmap(&request).expect("it is free");
+    }
+    mm.write().own(page(50));
+    mm
+}
+
+/// One way to run an operation.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    fate: Fate,
+    end: End,
+    /// Somebody reads the VMA at page 5, and nobody waits for him.
+    is_busy: bool,
+    /// Limits that are soon reached.
+    is_tight: bool,
+    partial: PartialEffects,
+}
+
+fn ways() -> Vec<Way> {
+    let mut ways = Vec::new();
+    for fate in [Fate::Committed, Fate::Abandoned] {
+        for end in [End::Unlock, End::Downgrade, End::DowngradeAndUpgrade] {
+            for (is_busy, is_tight) in [(false, false), (true, false), (false, true)] {
+                for partial in [PartialEffects::AsLinux, PartialEffects::Never] {
+                    ways.push(Way { fate, end, is_busy, is_tight, partial });
+                }
+            }
+        }
+    }
+    ways
+}
+
+/// Runs an operation once; whether it came to the call that was to panic.
+fn run_once(operation: &Operation, pages: [u64; 3], way: Way, panic_at: usize, drops_panic: bool) -> bool {
+    if operation.waits && way.is_busy {
+        return false; // for this very thread
+    }
+    let watch = Watch::new();
+    let mm = filled(&watch, |limits| limits.policy.partial = way.partial);
+    if way.is_tight {
+        let mut limits = mm.limits();
+        limits.max_map_count = mm.map_count() + 1;
+        limits.commit_bytes = bytes(30);
+        mm.set_limits(limits).expect("limits");
+    }
+    let said = format!("{} of {pages:?}, {way:?}, call {panic_at} panicking, drops panic: {drops_panic}", operation.name);
+    let reader = way.is_busy.then(|| mm.lock_vma(page(5)).expect("mapped"));
+    watch.panic_at(panic_at, drops_panic);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut writer = mm.write();
+        (operation.run)(&mut writer, &watch, pages, way.fate, Patience::Never);
+        if way.end == End::Unlock {
+            return;
+        }
+        let reader = writer.downgrade();
+        if way.end == End::DowngradeAndUpgrade {
+            let mut writer = reader.try_upgrade().unwrap_or_else(|_| unreachable!("nobody else is inside"));
+            (operation.run)(&mut writer, &watch, [50, 3, 60], way.fate, Patience::Never);
+            drop(writer.downgrade());
+        }
+    }));
+    let has_panicked = watch.has_panicked();
+    drop(reader);
+    assert_eq!(watch.under_the_lock.get(), 0, "{said}: dropped under the lock");
+    assert!(outcome.is_ok() || has_panicked && panic_at > 0, "{said}: a panic of the library's own");
+    mm.try_write().expect("the lock is free").validate().expect("the invariants hold");
+    mm.reclaim();
+    assert_eq!(watch.under_the_lock.get(), 0, "{said}: dropped under the lock, afterwards");
+    drop(mm);
+    assert_eq!(watch.made.get(), watch.dropped.get(), "{said}: made, and dropped");
+    has_panicked
+}
+
+/// Pages that the operations meet: inside a VMA, over several, over a gap.
+const PLACES: [[u64; 3]; 6] = [[3, 1, 60], [2, 6, 61], [6, 5, 70], [13, 2, 61], [17, 20, 70], [48, 12, 80]];
+
+#[test]
+fn no_payload_is_dropped_under_the_lock() {
+    let mut nth = 0;
+    for operation in planned().chain(direct()) {
+        for way in ways() {
+            for pages in PLACES {
+                nth += 1;
+                if is_tried(nth) {
+                    run_once(&operation, pages, way, 0, false);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_payload_is_dropped_under_the_lock_whoever_panics() {
+    let (mut nth, mut most) = (0, 0);
+    for operation in planned().chain(direct()) {
+        let is_short = |way: &Way| way.end == End::Unlock && way.is_tight == (way.partial == PartialEffects::AsLinux);
+        for way in ways().into_iter().filter(is_short) {
+            for pages in PLACES {
+                for drops in [false, true] {
+                    nth += 1;
+                    if !is_tried(nth) {
+                        continue;
+                    }
+                    let mut calls = 1;
+                    while run_once(&operation, pages, way, calls, drops) {
+                        calls += 1;
+                    }
+                    most = most.max(calls);
+                }
+            }
+        }
+    }
+    assert!(most > 20, "the operations call the embedder: {most}");
+}
+
+/// Several operations under one guard, at random, each with its fate.
+#[test]
+fn no_payload_is_dropped_under_the_lock_in_any_sequence() {
+    let mut seed = 1_u64;
+    let mut next = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let operations: Vec<_> = planned().chain(direct()).collect();
+    let ways = ways();
+    for round in 0..if cfg!(miri) { 4 } else { 2000 } {
+        let watch = Watch::new();
+        let way = ways[usize::try_from(next(ways.len() as u64)).expect("small")];
+        let mm = filled(&watch, |limits| limits.policy.partial = way.partial);
+        watch.panic_at(usize::try_from(next(60)).expect("small"), next(2) == 0);
+        let mut named = Vec::new();
+        for _ in 0..=next(4) {
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let mut writer = mm.write();
+                for _ in 0..=next(4) {
+                    let operation = &operations[usize::try_from(next(operations.len() as u64)).expect("small")];
+                    let pages = [next(64), next(12) + 1, next(90)];
+                    let fate = if next(3) == 0 { Fate::Abandoned } else { Fate::Committed };
+                    named.push((operation.name, pages, fate));
+                    (operation.run)(&mut writer, &watch, pages, fate, Patience::Forever);
+                }
+                if next(2) == 0 {
+                    drop(writer.downgrade());
+                }
+            }));
+            // An unwinding operation leaves its guard to the unwinding.
+            drop(outcome);
+        }
+        assert_eq!(watch.under_the_lock.get(), 0, "round {round}: {named:?}");
+        watch.panic_at(0, false);
+        mm.try_write().expect("the lock is free").validate().expect("the invariants hold");
+        drop(mm);
+        assert_eq!(watch.made.get(), watch.dropped.get(), "round {round}: made, and dropped: {named:?}");
+    }
+}

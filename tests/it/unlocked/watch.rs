@@ -1,0 +1,137 @@
+//! A value that looks, when it is dropped, whether the lock is free.
+
+use std::cell::Cell;
+use std::fmt;
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::sync::OnceLock;
+use vmaple::{Payload, Span, VmaFlags};
+
+/// Counts what becomes of values, and panics at one of the calls of the embedder's code.
+pub(crate) struct Watch {
+    /// Whether the lock is free, by taking it for writing.
+    is_free: OnceLock<Box<dyn Fn() -> bool>>,
+    pub(crate) made: Cell<usize>,
+    pub(crate) dropped: Cell<usize>,
+    /// Drops while the lock was held.
+    pub(crate) under_the_lock: Cell<usize>,
+    /// Calls until the one that panics; none does at 0.
+    until: Cell<usize>,
+    /// Whether drops are among the calls that panic.
+    drops_panic: Cell<bool>,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Rc<Self> {
+        let (is_free, made, dropped, under_the_lock, until, drops_panic) = Default::default();
+        Rc::new(Self { is_free, made, dropped, under_the_lock, until, drops_panic })
+    }
+
+    /// Says how to see whether the lock is free. Before that, it is.
+    pub(crate) fn over(&self, is_free: impl Fn() -> bool + 'static) {
+        assert!(self.is_free.set(Box::new(is_free)).is_ok(), "once");
+    }
+
+    /// Sets the call that panics; with `drops`, a call of a drop may be that.
+    pub(crate) fn panic_at(&self, nth: usize, drops: bool) {
+        self.until.set(nth);
+        self.drops_panic.set(drops);
+    }
+
+    /// Whether the call that was to panic has come. None panics any more.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.until.replace(0) == 0
+    }
+
+    pub(crate) fn value(self: &Rc<Self>, kind: u8) -> Watched {
+        self.made.set(self.made.get() + 1);
+        Watched { kind, watch: Rc::clone(self) }
+    }
+
+    /// A call of the embedder's code; without the panic's hook, for there are many.
+    pub(crate) fn call(&self) {
+        match self.until.get() {
+            0 => {}
+            1 => {
+                self.until.set(0);
+                resume_unwind(Box::new("the embedder panics"));
+            }
+            n => self.until.set(n - 1),
+        }
+    }
+}
+
+pub(crate) struct Watched {
+    pub(crate) kind: u8,
+    watch: Rc<Watch>,
+}
+
+impl Clone for Watched {
+    fn clone(&self) -> Self {
+        self.watch.call();
+        self.watch.value(self.kind)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let Watch { is_free, dropped, under_the_lock, drops_panic, .. } = &*self.watch;
+        dropped.set(dropped.get() + 1);
+        if is_free.get().is_some_and(|is_free| !is_free()) {
+            under_the_lock.set(under_the_lock.get() + 1);
+        }
+        if drops_panic.get() {
+            self.watch.call();
+        }
+    }
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Watched({})", self.kind)
+    }
+}
+
+impl Payload for Watched {
+    fn merges_with(&self, next: &Self) -> bool {
+        self.watch.call();
+        self.kind == next.kind
+    }
+
+    fn merged(&self, _: &Self) -> Self {
+        self.clone()
+    }
+
+    fn part(&self, _: Span, _: Span) -> Self {
+        self.clone()
+    }
+
+    fn moved(&self, _: Span, _: Span) -> Self {
+        self.clone()
+    }
+
+    fn may_split(&self, _: Span, _: u64) -> bool {
+        self.watch.call();
+        self.kind != UNSPLITTABLE
+    }
+
+    fn may_vanish(&self) -> bool {
+        self.watch.call();
+        true
+    }
+
+    fn unmapped(&self, _: Span) {
+        self.watch.call();
+    }
+
+    fn protected(&self, _: Span, _: VmaFlags) {
+        self.watch.call();
+    }
+
+    fn pages_moved(&self, _: Span, _: Span) {
+        self.watch.call();
+    }
+}
+
+/// The payload of a VMA that may not be cut.
+pub(crate) const UNSPLITTABLE: u8 = 9;
