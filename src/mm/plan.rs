@@ -19,6 +19,7 @@ use crate::vma::{Kind, Owner, Patience, Payload, VmaFlags, VmaRecord};
 use core::fmt;
 use core::mem;
 use smallvec::SmallVec;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// A change of the layout that is planned: nothing can fail any more, and nothing has happened yet.
 ///
@@ -140,6 +141,10 @@ impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
     ///
     /// # Errors
     /// The operation's, as [`outcome`](Self::outcome) told it.
+    ///
+    /// # Panics
+    /// If a payload's hook does. The layout has changed then, and every hook was called: the first panic goes on after the last of them. What
+    /// later ones panic with is leaked, because dropping it may panic again.
     pub fn commit(self) -> Result<u64, E> {
         let Self { mm, mut edit, after, outcome } = self;
         if let Some(mut prepared) = edit.prepared.take() {
@@ -156,15 +161,25 @@ impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
 }
 
 impl<P: Payload> After<P> {
-    /// Calls the hooks.
+    /// Calls every hook, whatever the others do.
     fn tell(&self, payloads: &Payloads<P>) {
+        let mut panicked = None;
         for &(slot, effect) in &self.effects {
             let payload = payloads.get(slot);
-            match effect {
+            let told = catch_unwind(AssertUnwindSafe(|| match effect {
                 Effect::Unmapped(pages) => payload.unmapped(pages),
                 Effect::Protected(pages, flags) => payload.protected(pages, flags),
                 Effect::Moved(from, to) => payload.pages_moved(from, to),
+            }));
+            let Err(with) = told else { continue };
+            match panicked {
+                None => panicked = Some(with),
+                // Its drop is the embedder's code, and may panic in its turn.
+                Some(_) => mem::forget(with),
             }
+        }
+        if let Some(with) = panicked {
+            resume_unwind(with);
         }
     }
 }

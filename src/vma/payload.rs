@@ -19,6 +19,10 @@ use std::sync::Arc;
 /// A payload that the caller owns is the caller's to drop: that of a [`MapRequest`](crate::MapRequest), or of a specification that a
 /// [`MapError`](crate::MapError) hands back. In `mm.write().mmap(&MapRequest::of_len(..))` the request is dropped before the guard.
 ///
+/// # Panics
+/// A hook that panics does not keep the hooks of other VMAs from being called. The first panic goes on when all were called; what later ones
+/// panic with is leaked.
+///
 /// # Examples
 /// ```
 /// use vmaple::{Mm, MapRequest, Limits, Payload, RangeMap, VmaFlags, VmaSpec};

@@ -13,6 +13,7 @@ mod fault_sequences;
 mod foreign;
 mod growth;
 mod history;
+mod hooks;
 // It reads the repository and runs nothing of the library: nothing for Miri.
 #[cfg(not(miri))]
 mod house;

@@ -1,0 +1,124 @@
+//! Hooks that panic: every hook of an operation is called all the same, the layout has changed, and the first panic goes on.
+
+use crate::vma::{RW, page};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use vmaple::{Limits, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, Payload, RangeMap, Span, VmaFlags, VmaSpec};
+
+thread_local! {
+    /// Which hooks were called, by the number of the VMA.
+    static CALLED: RefCell<Vec<(&'static str, u8)>> = const { RefCell::new(Vec::new()) };
+    /// Panics of which VMA were dropped.
+    static DROPPED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The payload of a VMA by its number, and whether its hooks panic.
+#[derive(Clone, Debug)]
+struct Hooked {
+    number: u8,
+    panics: bool,
+}
+
+/// What a hook panics with: trouble itself, for whoever drops it.
+struct Thrown(u8);
+
+impl Drop for Thrown {
+    fn drop(&mut self) {
+        DROPPED.with_borrow_mut(|dropped| dropped.push(self.0));
+        resume_unwind(Box::new("dropped what a hook panicked with"));
+    }
+}
+
+impl Hooked {
+    fn called(&self, hook: &'static str) {
+        CALLED.with_borrow_mut(|called| called.push((hook, self.number)));
+        if self.panics {
+            resume_unwind(Box::new(Thrown(self.number)));
+        }
+    }
+}
+
+impl Payload for Hooked {
+    fn merges_with(&self, next: &Self) -> bool {
+        self.number == next.number
+    }
+
+    fn unmapped(&self, _: Span) {
+        self.called("unmapped");
+    }
+
+    fn protected(&self, _: Span, _: VmaFlags) {
+        self.called("protected");
+    }
+
+    fn pages_moved(&self, _: Span, _: Span) {
+        self.called("pages_moved");
+    }
+}
+
+const VMAS: u8 = 4;
+
+/// Where a VMA of two pages is.
+fn at(number: u8) -> u64 {
+    page(2 * u64::from(number))
+}
+
+fn of_vmas(count: u64) -> u64 {
+    count * 2 * PAGE_SIZE
+}
+
+type Operation = fn(&mut MmWriteGuard<'_, Option<Hooked>>);
+
+const OPERATIONS: [(&str, &[&str], Operation); 5] = [
+    ("munmap", &["unmapped"], |w| _ = w.munmap(page(0), of_vmas(4)).expect("memory")),
+    ("exit", &["unmapped"], |w| w.exit().expect("memory")),
+    ("mprotect", &["protected"], |w| _ = w.mprotect(page(0), of_vmas(4), VmaFlags::READ).expect("memory")),
+    ("mremap", &["pages_moved", "unmapped"], |w| {
+        let fixed = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+        w.mremap(page(0), of_vmas(4), of_vmas(4), fixed, page(100)).expect("memory");
+    }),
+    ("mmap over them", &["unmapped"], |w| {
+        let request = MapRequest::of_len(of_vmas(4), VmaSpec::anonymous(RW).with_payload(None)).fixed(page(0));
+        w.mmap(&request).expect("memory");
+    }),
+];
+
+fn filled(panicking: u32) -> Mm<Option<Hooked>> {
+    let mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits");
+    for number in 0..VMAS {
+        let payload = Hooked { number, panics: panicking >> number & 1 == 1 };
+        let request = MapRequest::of_len(of_vmas(1), VmaSpec::anonymous(RW).with_payload(Some(payload))).fixed(at(number));
+        mm.write().mmap(&request).expect("it is free");
+    }
+    mm
+}
+
+fn layout(mm: &Mm<Option<Hooked>>) -> Vec<(Span, VmaFlags)> {
+    let writer = mm.try_write().expect("the lock is free");
+    writer.validate().expect("the invariants hold");
+    writer.vmas().map(|vma| (vma.span(), vma.flags())).collect()
+}
+
+/// Each set of VMAs whose hooks panic, in each operation.
+#[test]
+fn every_hook_is_called_whichever_panic() {
+    for (name, hooks, operation) in OPERATIONS {
+        let quiet = filled(0);
+        operation(&mut quiet.write());
+        let (after, all) = (layout(&quiet), CALLED.take());
+        assert_eq!(all.len(), hooks.len() * usize::from(VMAS), "{name}: {all:?}");
+        assert!(all.iter().all(|(hook, _)| hooks.contains(hook)), "{name}: {all:?}");
+        for panicking in 1..1_u32 << VMAS {
+            let mm = filled(panicking);
+            let outcome = catch_unwind(AssertUnwindSafe(|| operation(&mut mm.write())));
+            let Err(with) = outcome else { panic!("{name}: no hook of {panicking:#b} panicked") };
+            let Ok(thrown) = with.downcast::<Thrown>() else { panic!("{name}: another panic than a hook's") };
+            let first = all.iter().map(|(_, number)| *number).find(|number| panicking >> number & 1 == 1);
+            assert_eq!(Some(thrown.0), first, "{name}, {panicking:#b}: the first panic goes on");
+            std::mem::forget(thrown);
+            assert_eq!(CALLED.take(), all, "{name}, {panicking:#b}");
+            assert_eq!(DROPPED.take(), [], "{name}: what hooks panic with is the embedder's");
+            assert_eq!(layout(&mm), after, "{name}, {panicking:#b}");
+        }
+    }
+}
