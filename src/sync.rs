@@ -170,36 +170,54 @@ pub(crate) fn prefetch<T>(at: *const T) {
     let _ = at;
 }
 
-/// A figure that the one writer keeps and anyone may read at any time.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(BookkeepingUsize);
+macro_rules! figure {
+    ($(#[$doc:meta])* $name:ident, $atomic:ident, $number:ty) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub(crate) struct $name($atomic);
+
+        impl $name {
+            /// Reads it.
+            #[inline]
+            pub(crate) fn read(&self) -> $number {
+                // Relaxed: a statistic; nothing is reached through it.
+                self.0.load(Ordering::Relaxed)
+            }
+
+            /// Adds to it; the writer only (no read-modify-write, so that a write costs no locked instruction).
+            #[inline]
+            pub(crate) fn add(&self, n: $number) {
+                self.0.store(self.read().wrapping_add(n), Ordering::Relaxed);
+            }
+
+            /// Sets it; the writer only.
+            #[inline]
+            pub(crate) fn set(&self, n: $number) {
+                self.0.store(n, Ordering::Relaxed);
+            }
+        }
+    };
+}
+
+figure! {
+    /// A figure that the one writer keeps and anyone may read at any time: of what is in memory, which a word counts.
+    Counter, BookkeepingUsize, usize
+}
+
+figure! {
+    /// A figure of what a word may be too small for where it has 32 bits: pages of an address space, and what happened since the start.
+    Tally, BookkeepingU64, u64
+}
 
 impl Counter {
-    /// Reads it.
-    #[inline]
-    pub(crate) fn read(&self) -> usize {
-        // Relaxed: a statistic; nothing is reached through it.
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Sets it; the writer only.
-    #[inline]
-    pub(crate) fn set(&self, n: usize) {
-        self.0.store(n, Ordering::Relaxed);
-    }
-
-    /// Adds to it; the writer only (no read-modify-write, so that a write costs no locked instruction).
-    #[inline]
-    pub(crate) fn add(&self, n: usize) {
-        self.0.store(self.read().wrapping_add(n), Ordering::Relaxed);
-    }
-
     /// Subtracts from it; the writer only.
     #[inline]
     pub(crate) fn sub(&self, n: usize) {
         self.0.store(self.read().wrapping_sub(n), Ordering::Relaxed);
     }
+}
 
+impl Tally {
     /// Adds one; any thread.
     pub(crate) fn bump(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use super::limits::Limits;
 use super::stats::{MmStats, Roads};
 use crate::addr::PAGE_SIZE;
 use crate::error::Limit;
-use crate::sync::Counter;
+use crate::sync::Tally;
 use crate::vma::VmaFlags;
 
 /// The sums, as plain numbers: an operation reckons with them, and they are the mm's when it is done. In pages.
@@ -20,7 +20,7 @@ pub(crate) struct Sums {
 
 /// The sums of an address space. Changed under the write guard alone, read by anyone.
 #[derive(Debug, Default)]
-pub(super) struct Accounts([Counter; 6]);
+pub(super) struct Accounts([Tally; 6]);
 
 /// Of a number of bytes, the whole pages.
 fn pages_of(bytes: u64) -> u64 {
@@ -122,26 +122,20 @@ impl Sums {
 impl Accounts {
     pub(super) fn sums(&self) -> Sums {
         let [total, stack, data, exec, locked, committed] = &self.0;
-        let read = |counter: &Counter| counter.read() as u64;
         Sums {
-            total: read(total),
-            stack: read(stack),
-            data: read(data),
-            exec: read(exec),
-            locked: read(locked),
-            committed: read(committed),
+            total: total.read(),
+            stack: stack.read(),
+            data: data.read(),
+            exec: exec.read(),
+            locked: locked.read(),
+            committed: committed.read(),
         }
     }
 
     /// Makes these the sums; the writer only.
     pub(super) fn set(&self, sums: Sums) {
-        for (counter, number) in self.0.iter().zip(sums.numbers()) {
-            counter.set(count(number));
+        for (account, pages) in self.0.iter().zip(sums.numbers()) {
+            account.set(pages);
         }
     }
-}
-
-/// Pages of mapped ranges: fewer than a word counts, also where a word has 32 bits, for there the addresses have too.
-fn count(pages: u64) -> usize {
-    usize::try_from(pages).unwrap_or(usize::MAX)
 }

@@ -1,6 +1,6 @@
 //! What an address space tells of itself; and the counters of roads, which every fault keeps.
 
-use crate::sync::Counter;
+use crate::sync::Tally;
 
 /// What an address space holds, and what its faults did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(crate) enum Road {
 /// One stripe of counters, on lines of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Stripe([Counter; 6]);
+struct Stripe([Tally; 6]);
 
 /// In stripes, so that threads that fault at once do not write to one line.
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ impl RoadCounters {
     }
 
     pub(super) fn sum(&self) -> Roads {
-        let sum = |road: Road| self.0.iter().map(|stripe| stripe.0[road as usize].read() as u64).sum();
+        let sum = |road: Road| self.0.iter().map(|stripe| stripe.0[road as usize].read()).sum();
         Roads {
             per_vma: sum(Road::PerVma),
             mm_read: sum(Road::MmRead),

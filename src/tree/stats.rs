@@ -1,7 +1,7 @@
 //! The figures of an index: kept by the writer, read by anyone without a lock.
 
 use super::node::NodePtr;
-use crate::sync::Counter;
+use crate::sync::{Counter, Tally};
 
 /// The live counters.
 ///
@@ -17,11 +17,11 @@ pub(crate) struct Counters {
     pub(super) held_bytes: Counter,
     pub(super) held_values: Counter,
     pub(super) pool_bytes: Counter,
-    pub(super) published: Counter,
-    pub(super) extended_in_place: Counter,
-    pub(super) retired_nodes: Counter,
-    pub(super) recycled_nodes: Counter,
-    pub(crate) drop_panics: Counter,
+    pub(super) published: Tally,
+    pub(super) extended_in_place: Tally,
+    pub(super) retired_nodes: Tally,
+    pub(super) recycled_nodes: Tally,
+    pub(crate) drop_panics: Tally,
 }
 
 /// What an index holds and has done, in one moment's figures.
@@ -48,15 +48,15 @@ pub struct Stats {
     /// Bytes of free nodes, kept for the next writes.
     pub pool_bytes: usize,
     /// Splices made visible since the index was made.
-    pub published: usize,
+    pub published: u64,
     /// Entries grown downward in place since then.
-    pub extended_in_place: usize,
+    pub extended_in_place: u64,
     /// Nodes unlinked since then.
-    pub retired_nodes: usize,
+    pub retired_nodes: u64,
     /// Nodes of these that readers have left since, and that were reused or freed.
-    pub recycled_nodes: usize,
+    pub recycled_nodes: u64,
     /// Panics of values' destructors that were contained.
-    pub drop_panics: usize,
+    pub drop_panics: u64,
 }
 
 impl Counters {

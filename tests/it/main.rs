@@ -36,6 +36,7 @@ mod stats;
 mod unlocked;
 mod versions;
 mod vma;
+mod wide;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -28,7 +28,7 @@ fn a_pinned_reader_holds_back_what_stats_say_and_then_nothing() {
         map.write().replace(16..24, i).expect("the budget is large");
     }
     let held = map.stats();
-    assert!(held.retired_nodes >= FEW, "each replace retires a leaf");
+    assert!(held.retired_nodes >= FEW as u64, "each replace retires a leaf");
     assert!(held.held_bytes > FEW * 100, "all of it is counted: {held:?}");
     assert_eq!(held.recycled_nodes, 0, "nothing is reused under the pin");
     assert_eq!(*before, 1, "and what was read is readable still");

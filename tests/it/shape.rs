@@ -18,7 +18,7 @@ fn fanout() -> u64 {
 }
 
 /// How many nodes an edit unlinks.
-fn retires(map: &Map, edit: impl FnOnce(&Map)) -> usize {
+fn retires(map: &Map, edit: impl FnOnce(&Map)) -> u64 {
     let before = map.stats();
     edit(map);
     let after = map.stats();
@@ -120,7 +120,7 @@ fn what_is_left_of_a_parent_joins_the_one_before() {
 fn a_tree_that_shrinks_to_one_leaf_retires_what_it_was() {
     let map = regular(fanout() * 3);
     let (leaves, inners) = nodes(map.stats());
-    assert_eq!(retires(&map, |map| _ = map.write().remove(10..).expect("memory")), leaves + inners);
+    assert_eq!(retires(&map, |map| _ = map.write().remove(10..).expect("memory")), (leaves + inners) as u64);
     assert_eq!((nodes(map.stats()), map.stats().height), ((1, 0), 1));
 }
 

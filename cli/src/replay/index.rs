@@ -36,13 +36,13 @@ pub(super) struct Totals {
     /// Bytes of nodes that are retired and wait for readers.
     pub(super) held_bytes: usize,
     /// Nodes retired since the start.
-    pub(super) retired_nodes: usize,
+    pub(super) retired_nodes: u64,
     /// Nodes that came back from there.
-    pub(super) recycled_nodes: usize,
+    pub(super) recycled_nodes: u64,
     /// Splices that were published.
-    pub(super) published: usize,
+    pub(super) published: u64,
     /// Areas that grew downwards in place.
-    pub(super) extended_in_place: usize,
+    pub(super) extended_in_place: u64,
 }
 
 impl Indexes {

@@ -256,7 +256,7 @@ impl Report {
             fact("beside the writer readers keep", text);
             fact("the writer made", format!("{} rounds of the history", HumanCount(speed.writer.rounds)));
             let (peak, left) = (speed.held_bytes_peak as u64, self.index.waiting_afterwards_bytes as u64);
-            let nodes = HumanCount(self.index.afterwards.retired_nodes as u64);
+            let nodes = HumanCount(self.index.afterwards.retired_nodes);
             fact("retired nodes", format!("{nodes}; at most {} waiting at a time, {} in the end", HumanBytes(peak), HumanBytes(left)));
         }
         let index = &self.index.at_end;

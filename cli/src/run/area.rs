@@ -99,6 +99,8 @@ impl Names {
 
     /// The area that the VMA is.
     pub(crate) fn area_of(&self, vma: Vma<'_, Rider>) -> Area {
+        #[cfg(test)]
+        tests::MADE.set(tests::MADE.get() + 1);
         let (extent, has) = (extent_of(vma.span()), vma.flags());
         let perm = PERMS.into_iter().filter(|(_, flag)| has.contains(*flag)).fold(Perm::NONE, |perm, (bit, _)| perm.union(bit));
         let mut flags = vma.payload().flags.union(AreaFlags::of_pkey(has.pkey().number()));
@@ -174,10 +176,16 @@ pub(super) fn extent_of(span: Span) -> Extent {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::trace::{Line, Reader, Record};
+    use std::cell::Cell;
     use vmaple::Mm;
+
+    thread_local! {
+        /// How many areas this thread has made of VMAs.
+        pub(in crate::run) static MADE: Cell<usize> = const { Cell::new(0) };
+    }
 
     /// Every flag, every permission, every kind of object, offsets default and not: what goes in comes back.
     #[test]

@@ -127,6 +127,14 @@ impl Space for Both {
         self.library.layout()
     }
 
+    fn count(&self, window: Option<Extent>) -> Result<u64, Refusal> {
+        self.library.count(window)
+    }
+
+    fn around(&self, addr: Option<u64>) -> Result<Vec<String>, Refusal> {
+        self.library.around(addr)
+    }
+
     fn vm(&self) -> Result<VmCounts, Refusal> {
         self.library.vm()
     }

@@ -69,12 +69,22 @@ pub(super) fn compare(kernel: &[Exact], library: &[Exact]) -> Vec<String> {
     if kernel == library {
         return Vec::new();
     }
-    let both = kernel.iter().map(|vma| (vma, '-')).filter(|(vma, _)| !library.contains(vma));
-    let mut lines: Vec<(&Exact, char)> =
-        both.chain(library.iter().map(|vma| (vma, '+')).filter(|(vma, _)| !kernel.contains(vma))).collect();
-    lines.extend(kernel.iter().filter(|vma| library.contains(vma)).map(|vma| (vma, ' ')));
-    lines.sort_by_key(|(vma, mark)| (vma.extent, *mark != '-'));
-    lines.iter().map(|(vma, mark)| format!("  {mark} {vma}")).collect()
+    let mut lines = Vec::new();
+    // Both are in order.
+    let (mut kernel, mut library) = (kernel.iter().peekable(), library.iter().peekable());
+    loop {
+        let (mark, vma) = match (kernel.peek(), library.peek()) {
+            (Some(one), Some(other)) if one == other => {
+                library.next();
+                (' ', kernel.next())
+            }
+            (Some(one), Some(other)) if one.extent > other.extent => ('+', library.next()),
+            (Some(_), _) => ('-', kernel.next()),
+            (None, _) => ('+', library.next()),
+        };
+        let Some(vma) = vma else { return lines };
+        lines.push(format!("  {mark} {vma}"));
+    }
 }
 
 /// What an operation told, in a line.

@@ -5,7 +5,7 @@ use crate::trace::{Area, AreaFlags, Expected, Extent, Perm};
 use std::fmt;
 
 /// How many areas are shown on either side of what differs.
-const AROUND: usize = 3;
+pub(super) const AROUND: usize = 3;
 
 /// The areas that have something in the window, as they stand.
 pub(crate) fn within(mut areas: Vec<Area>, window: Option<Extent>) -> Vec<Area> {
@@ -150,22 +150,27 @@ fn clip(extent: Extent, window: Option<Extent>) -> Option<Extent> {
 
 /// The areas around an address, and a mark where it is; with no address, around the first.
 pub(crate) fn around(areas: &[Area], addr: Option<u64>) -> Vec<String> {
+    let Some(addr) = addr else { return first(areas, areas.len()) };
     let mut lines: Vec<(char, String)> = areas.iter().map(|area| (' ', shown(area))).collect();
-    let Some(addr) = addr else {
-        let more = lines.len().saturating_sub(2 * AROUND + 1);
-        lines.truncate(2 * AROUND + 1);
-        let mut lines = told(&lines);
-        if more > 0 {
-            lines.push(format!("    and {more} more"));
-        }
-        return lines;
-    };
     let at = areas.partition_point(|area| area.extent.end <= addr);
     match lines.get_mut(at).filter(|_| areas[at].extent.contains(addr)) {
         Some(line) => line.0 = '>',
         None => lines.insert(at, ('>', format!("{addr:08x}          nothing"))),
     }
     near_marks(&lines)
+}
+
+/// How many areas [`first`] shows.
+pub(super) const FIRST: usize = 2 * AROUND + 1;
+
+/// The first areas of so many, and how many more there are.
+pub(super) fn first(areas: &[Area], count: usize) -> Vec<String> {
+    let shown: Vec<(char, String)> = areas.iter().take(FIRST).map(|area| (' ', shown(area))).collect();
+    let mut lines = told(&shown);
+    if count > shown.len() {
+        lines.push(format!("    and {} more", count - shown.len()));
+    }
+    lines
 }
 
 /// The marked lines, and some on either side; what is left out is told.

@@ -15,6 +15,8 @@ mod fault;
 mod fuzz;
 mod kernel;
 pub(crate) mod layout;
+#[cfg(test)]
+mod linear;
 mod marks;
 pub(crate) mod model;
 mod report;

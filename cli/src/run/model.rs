@@ -3,10 +3,13 @@
 
 use super::area::{Names, Rider, extent_of};
 use super::exact::Exact;
+use super::layout::{AROUND, FIRST, around, first};
 use super::settings::{BRK_START, Settings};
 use super::space::{Answer, Failure, Gap, Refusal, Space};
 use super::{apply, fault};
 use crate::trace::{Access, Area, Context, Extent, Object, Operation, Setting, Side, VmCounts, With};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use vmaple::{GapQuery, KeyRights, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, ProtectionKey, RangeMap};
 use vmaple_host::Host;
 
@@ -17,8 +20,8 @@ pub(crate) struct MmSpace {
     pub(crate) names: Names,
     /// What the program may do with which protection keys.
     pub(crate) rights: KeyRights,
-    /// What the kernel put beyond the end of the address space: in the layout, and nothing that the rules are asked about.
-    beyond: Vec<Area>,
+    /// What the kernel put beyond the end of the address space, by where it ends: in the layout, and nothing that the rules are asked about.
+    beyond: BTreeMap<u64, Area>,
     /// What the next operation has beside its arguments.
     pub(super) with: With,
     /// The write sequence from which cycles are counted.
@@ -82,15 +85,37 @@ impl MmSpace {
         if let Some(at) = [area.extent.start, area.extent.end].into_iter().find(|at| at % PAGE_SIZE != 0) {
             return Err(Refusal::Area(format!("{at:#x} is not at a page's start")));
         }
-        let at = self.beyond.partition_point(|other| other.extent.end <= area.extent.start);
-        self.beyond.insert(at, area.clone());
+        self.beyond.insert(area.extent.end, area.clone());
         Ok(())
+    }
+
+    /// The first area beyond the end that ends above the address.
+    fn first_beyond(&self, addr: u64) -> Option<&Area> {
+        self.beyond.range((Bound::Excluded(addr), Bound::Unbounded)).next().map(|(_, area)| area)
+    }
+
+    /// The areas that have something in the window, unless they are more than so many: then the first of them.
+    fn areas_in(&self, window: Extent, most: usize) -> Vec<Area> {
+        let reader = self.mm.read();
+        let mut from = window.start;
+        let inside = std::iter::from_fn(|| {
+            let vma = reader.find(from).filter(|vma| vma.start() < window.end)?;
+            from = vma.last().saturating_add(1);
+            Some(self.names.area_of(vma))
+        });
+        let mut areas: Vec<Area> = inside.take(most).collect();
+        let beyond = self.beyond.range((Bound::Excluded(window.start), Bound::Unbounded)).map(|(_, area)| area);
+        areas.extend(beyond.take_while(|area| area.extent.start < window.end).take(most).cloned());
+        // the end may have been set anew since
+        areas.sort_by_key(|area| area.extent);
+        areas.truncate(most);
+        areas
     }
 
     /// The first area that ends above the address, with what the kernel put beyond the end.
     fn first_above(&self, addr: u64) -> Option<Extent> {
         let inside = self.mm.pin().find(addr).map(|vma| extent_of(vma.span()));
-        let beyond = self.beyond.iter().map(|area| area.extent).find(|extent| extent.end > addr);
+        let beyond = self.first_beyond(addr).map(|area| area.extent);
         inside.into_iter().chain(beyond).min()
     }
 }
@@ -101,7 +126,7 @@ impl Space for MmSpace {
         let mm = Mm::with(RangeMap::builder(), settings.limits()).map_err(senseless)?;
         mm.write().set_heap(BRK_START, BRK_START).map_err(senseless)?;
         let (names, rights) = (Names::default(), KeyRights::ALL);
-        Ok(Self { counted_from: mm.write_sequence(), mm, settings, names, rights, beyond: Vec::new(), with: With::default() })
+        Ok(Self { counted_from: mm.write_sequence(), mm, settings, names, rights, beyond: BTreeMap::new(), with: With::default() })
     }
 
     fn set(&mut self, setting: Setting) -> Result<(), Refusal> {
@@ -134,7 +159,7 @@ impl Space for MmSpace {
 
     fn place(&mut self, area: &Area) -> Result<(), Refusal> {
         let extent = area.extent;
-        if let Some(by) = self.beyond.iter().find(|by| by.extent.start < extent.end && extent.start < by.extent.end) {
+        if let Some(by) = self.first_beyond(extent.start).filter(|by| by.extent.start < extent.end) {
             return Err(Refusal::Area(format!("{} is in the way", by.extent)));
         }
         if extent.end > self.settings.task_size() {
@@ -179,7 +204,7 @@ impl Space for MmSpace {
     fn lookup(&self, addr: u64) -> Result<Answer, Refusal> {
         // a question of its own: that of the index, not the one that `find` asks
         let inside = self.mm.pin().vma(addr).map(|vma| extent_of(vma.span()));
-        let beyond = self.beyond.iter().map(|area| area.extent).find(|extent| extent.contains(addr));
+        let beyond = self.first_beyond(addr).map(|area| area.extent).filter(|extent| extent.contains(addr));
         Ok(inside.or(beyond).ok_or(None))
     }
 
@@ -202,10 +227,34 @@ impl Space for MmSpace {
     fn layout(&self) -> Result<Vec<Area>, Refusal> {
         let reader = self.mm.read();
         let mut areas: Vec<Area> = reader.vmas().map(|vma| self.names.area_of(vma)).collect();
-        areas.extend_from_slice(&self.beyond);
+        areas.extend(self.beyond.values().cloned());
         // the end may have been set anew since
         areas.sort_by_key(|area| area.extent);
         Ok(areas)
+    }
+
+    fn count(&self, window: Option<Extent>) -> Result<u64, Refusal> {
+        let count = match window {
+            Some(window) => self.areas_in(window, usize::MAX).len(),
+            None => self.mm.map_count() + self.beyond.len(),
+        };
+        Ok(count as u64)
+    }
+
+    fn around(&self, addr: Option<u64>) -> Result<Vec<String>, Refusal> {
+        let Some(addr) = addr else {
+            let areas = self.areas_in(Extent { start: 0, end: u64::MAX }, FIRST);
+            return Ok(first(&areas, self.mm.map_count() + self.beyond.len()));
+        };
+        // One area more than is shown on either side, so that it shows that there are more.
+        let mut low = addr;
+        for _ in 0..=AROUND {
+            let below = self.mm.read().prev(low).map(|vma| vma.start());
+            let beyond = self.beyond.range(..=low).next_back().map(|(_, area)| area.extent.start);
+            low = below.max(beyond).unwrap_or(low);
+        }
+        let areas = self.areas_in(Extent { start: low, end: u64::MAX }, 3 * (AROUND + 1));
+        Ok(around(&areas, Some(addr)))
     }
 
     fn vm(&self) -> Result<VmCounts, Refusal> {

@@ -1,7 +1,7 @@
 //! What compares: reads a scenario record by record, has each executed, and holds what comes of it against what is expected. `run` comes
 //! in, once a file; who executes is not known here.
 
-use super::layout::{around, compare_cover, compare_maps, within};
+use super::layout::{compare_cover, compare_maps, within};
 use super::report::{Difference, Report, asked, counted};
 use super::space::{Answer, Failure, Gap, OnRefusal, Refusal, Space};
 use super::spaces::Spaces;
@@ -137,7 +137,7 @@ impl<S: Space> Runner<'_, '_, S> {
                 self.layout_as_expected(line, (block.len(), found.len()), differing)?;
             }
             Record::Count(count) => {
-                let found = within(self.layout()?, self.window).len() as u64;
+                let found = self.spaces.current()?.count(self.window)?;
                 self.value(line, &count.to_string(), &found.to_string(), None)?;
             }
             Record::Vm(expected) => {
@@ -228,7 +228,7 @@ impl<S: Space> Runner<'_, '_, S> {
             self.report.held();
             return Ok(());
         }
-        let layout = around(&self.layout()?, addr);
+        let layout = self.spaces.current()?.around(addr)?;
         self.report.differs(line, &Difference { expected: expected.to_owned(), found: found.to_owned(), layout })?;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What executes: an address space that does one operation at a time and tells its layout. The runner comes in; `model`
 //! is the library's, and another one may be that of a process that makes the system calls.
 
+use super::layout::{around, within};
 use super::report::Difference;
 use crate::trace::{Access, Area, Context, Errno, Extent, Operation, Setting, Side, VmCounts, With};
 use std::fmt::Display;
@@ -55,6 +56,16 @@ pub(crate) trait Space: Sized {
 
     /// All areas, in order.
     fn layout(&self) -> Result<Vec<Area>, Refusal>;
+
+    /// How many areas there are; with a window, those that have something in it.
+    fn count(&self, window: Option<Extent>) -> Result<u64, Refusal> {
+        Ok(within(self.layout()?, window).len() as u64)
+    }
+
+    /// The lines that show the layout around an address, or its first areas.
+    fn around(&self, addr: Option<u64>) -> Result<Vec<String>, Refusal> {
+        Ok(around(&self.layout()?, addr))
+    }
 
     /// All five counters.
     fn vm(&self) -> Result<VmCounts, Refusal>;

@@ -90,13 +90,12 @@ impl Exact {
         self.unexplained == 0
     }
 
-    /// The areas around an address, where a difference there is still told: to gather them takes as long as there are areas, and a trace
-    /// may differ at every line.
+    /// The areas around an address, where a difference there is still told.
     fn around(&self, space: &MmSpace, at: Option<u64>) -> Vec<String> {
         if self.unexplained_told.len() == TOLD {
             return Vec::new();
         }
-        crate::run::layout::around(&space.layout().unwrap_or_default(), at)
+        space.around(at).unwrap_or_default()
     }
 
     fn unexplained(&mut self, line: u64, text: String, around: Vec<String>) {
@@ -276,7 +275,7 @@ impl Follower {
                 None => {}
             },
             Record::Count(count) => {
-                let found = within(spaces.current()?.layout()?, self.window).len() as u64;
+                let found = spaces.current()?.count(self.window)?;
                 self.value(line, &format!("{count} areas"), &format!("{found} areas"));
             }
             Record::Vm(expected) => {
