@@ -326,7 +326,7 @@ pub(super) mod tests {
             }
             TestResult::passed()
         }
-        QuickCheck::new().quickcheck(agrees as fn(u8, Vec<(u16, u8)>) -> TestResult);
+        QuickCheck::new().tests(if cfg!(miri) { 4 } else { 100 }).quickcheck(agrees as fn(u8, Vec<(u16, u8)>) -> TestResult);
     }
 
     /// The items stay in order, so each place can be searched for.
@@ -352,7 +352,7 @@ pub(super) mod tests {
     /// One sweep, as of `mprotect`, and two side by side, as of a move of several VMAs: upward and downward.
     #[test]
     fn sweeps_move_each_item_a_few_times() {
-        const LEN: usize = 10_000;
+        const LEN: usize = if cfg!(miri) { 1_000 } else { 10_000 };
         let (moved, ()) = moved_by(|| {
             let mut row = row_of(LEN);
             (0..LEN / 2).for_each(|i| _ = row.remove(i).expect("memory"));
