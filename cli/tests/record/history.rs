@@ -143,7 +143,7 @@ impl History {
                 let pages = self.pages.len() as u64 - beyond;
                 assert_eq!(counts.total, Some(pages), "{place}: pages by the calls and by the counter");
             }
-            Record::Set(_) => {}
+            Record::Set(_) | Record::With(_) | Record::Own(_) | Record::Unrecorded(_) => {}
             other => panic!("{place}: recordings have no {other}"),
         }
     }
