@@ -42,7 +42,7 @@ fn a_count_makes_no_list_of_all_areas() {
 
 #[test]
 fn what_differs_is_shown_with_the_areas_around_it_and_no_others() {
-    let asked = "count 7\nlookup 180800 = none\nfind 180800 = none\nfault read 180800 = none\nmunmap 180001 1000 = 0\nvm total=1\n";
+    let asked = "count 7\nlookup 0x180800 = none\nfind 0x180800 = none\nfault 0x180800 r = none\nmunmap 0x180001 0x1000 = 0\nvm total=1\n";
     let (made, report) = made_by(&(areas(200) + &asked.repeat(100)));
     assert!(report.ends_with("scenario: 0 cases, 0 assertions held, 600 differ\n"), "{}", &report[report.len() - 200..]);
     assert!(report.contains("    and 193 more\n"), "{}", &report[..800]);
@@ -61,7 +61,9 @@ fn the_areas_around_an_address_are_those_of_the_whole_layout() {
             _ => None,
         })
         .collect();
-    placed.iter().for_each(|area| space.place(area).expect("room"));
+    for area in &placed {
+        space.place(area).expect("room");
+    }
     let all = space.layout().expect("a layout");
     assert_eq!(all.len(), 22);
     for area in &all {
