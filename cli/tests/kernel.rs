@@ -39,6 +39,8 @@ fn the_kernel_is_asked_all_but_so_many_cases() {
         ("growth_down", 6),
         ("growth_up", 21),
         ("hooks", 3),
+        // What is one for the whole system.
+        ("kinds", 6),
         ("layout", 3),
         // Most of them where `vm.mmap_min_addr` is not one page, or nobody has the capabilities.
         ("limits", 9),

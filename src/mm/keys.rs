@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_word_holds_all_of_it() {
         assert_eq!(Keys::default().word(), 0);
-        for allocated in 0..=u16::MAX {
+        for allocated in (0..=u16::MAX).step_by(if cfg!(miri) { 257 } else { 1 }) {
             for execute_only in [None, ProtectionKey::new(0), ProtectionKey::new(1), ProtectionKey::new(15)] {
                 let keys = Keys { allocated, execute_only };
                 assert_eq!(Keys::of_word(keys.word()), keys);

@@ -193,6 +193,12 @@ impl Limits {
         if !hugetlb_sizes.is_multiple_of(PAGE_SIZE) {
             return Err(LimitsError::new("hugetlb_sizes", hugetlb_sizes, "hold sizes of a page at least"));
         }
+        let SharedHugePages { sizes, inheriting_sizes, .. } = self.shared_huge_pages;
+        for (field, sizes) in [("shared_huge_pages.sizes", sizes), ("shared_huge_pages.inheriting_sizes", inheriting_sizes)] {
+            if !sizes.is_multiple_of(PAGE_SIZE) {
+                return Err(LimitsError::new(field, sizes, "hold sizes of a page at least"));
+            }
+        }
         if protection_keys > 16 {
             return Err(LimitsError::new("protection_keys", protection_keys.into(), "be at most 16"));
         }

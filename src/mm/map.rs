@@ -37,7 +37,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             Err(cause) => return Err(MapError::new(spec, cause)),
         };
         let asked = (spec.flags, spec.backing, spec.offset, spec.owner);
-        let spec = self.with_huge_pages(spec);
+        let spec = self.completed(spec);
         let flags = spec.flags;
         // Write-locked before it can be seen (3.10).
         let made = Shared::try_new(VmaRecord::new(spec.into_kind(span.start()), self.sequence()));
@@ -59,14 +59,16 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         Ok(())
     }
 
-    /// What consists of huge pages has flags that say their size, and an object.
-    fn with_huge_pages(&self, mut spec: VmaSpec<P>) -> VmaSpec<P> {
+    /// What consists of huge pages has flags that say their size, and an object; an object has an offset.
+    fn completed(&self, mut spec: VmaSpec<P>) -> VmaSpec<P> {
         if spec.flags.contains(VmaFlags::HUGETLB) {
             spec.flags = self.mm().limits_now().sized(spec.flags);
             if spec.backing == Backing::Anonymous {
-                spec.backing = Backing::unnamed();
-                spec.offset = Some(spec.offset.unwrap_or(0));
+                spec.backing = Backing::unnamed(spec.flags);
             }
+        }
+        if spec.backing != Backing::Anonymous {
+            spec.offset = Some(spec.offset.unwrap_or(0));
         }
         spec
     }

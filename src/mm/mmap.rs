@@ -167,14 +167,12 @@ fn alignment_of<P>(spec: &VmaSpec<P>, flags: VmaFlags, limits: &Limits) -> Align
     if let Some(huge) = flags.huge_page_bytes() {
         return Alignment::Huge { huge };
     }
-    if spec.backing != Backing::Anonymous {
-        return Alignment::Pages;
+    match (spec.backing, spec.offset) {
+        (Backing::Anonymous, _) if !flags.contains(VmaFlags::SHARED) => Alignment::Private { huge: limits.huge_page_bytes },
+        (Backing::Anonymous, _) | (Backing::SharedMemory(_), None) => Alignment::of_new_shared_memory(limits),
+        (Backing::SharedMemory(_), Some(offset)) => Alignment::of_shared_memory(offset, limits),
+        (Backing::Object(_), _) => Alignment::Pages,
     }
-    if !flags.contains(VmaFlags::SHARED) {
-        return Alignment::Private { huge: limits.huge_page_bytes };
-    }
-    let huge = limits.shared_huge_pages.anonymous_alignment(limits.huge_page_bytes);
-    huge.map_or(Alignment::Pages, |huge| Alignment::Shared { huge, offset: 0 })
 }
 
 /// Private and writable pages are promised, unless it is said that they are not.
@@ -341,8 +339,11 @@ impl<P: Payload> Sheet<'_, P> {
         spec.flags = if flags.intersects(NEVER_LOCKED) { flags - VmaFlags::LOCKED_MASK } else { flags };
         if flags.intersects(VmaFlags::SHARED | VmaFlags::HUGETLB) && spec.backing == Backing::Anonymous {
             // 5.8: shared pages and huge pages have an object, one for each mapping. Where one begins is said only of huge pages.
-            spec.backing = Backing::unnamed();
+            spec.backing = Backing::unnamed(flags);
             spec.offset = Some(if flags.contains(VmaFlags::HUGETLB) { offset } else { 0 });
+        }
+        if spec.backing != Backing::Anonymous {
+            spec.offset = Some(spec.offset.unwrap_or(0));
         }
         self.put_merging(span, spec.into_kind(span.start()), Sides::Both)?;
         if request.populate == Populate::Now || flags.contains(VmaFlags::LOCKED) {

@@ -223,11 +223,11 @@ fn fits_in_place<P: Payload, L: RawMmLock>(vma: &Vma<'_, P>, remap: Remap, guard
 
 /// To what the address is aligned where it is searched. What consists of huge pages is moved to no address but a given one.
 fn alignment_of<P>(vma: &Vma<'_, P>, from: u64, limits: &Limits) -> Alignment {
-    if vma.backing() == Backing::Anonymous {
-        return Alignment::Private { huge: limits.huge_page_bytes };
+    match vma.backing() {
+        Backing::Anonymous => Alignment::Private { huge: limits.huge_page_bytes },
+        Backing::SharedMemory(_) => Alignment::of_shared_memory(vma.offset_of(from), limits),
+        Backing::Object(_) => Alignment::Pages,
     }
-    let huge = limits.shared_huge_pages.object_alignment(limits.huge_page_bytes).filter(|_| vma.backing().is_unnamed());
-    huge.map_or(Alignment::Pages, |huge| Alignment::Shared { huge, offset: vma.offset_of(from) })
 }
 
 /// 5.23: as many VMAs to spare as Linux wants.

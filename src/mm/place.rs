@@ -52,6 +52,20 @@ pub(super) enum Alignment {
     Huge { huge: u64 },
 }
 
+impl Alignment {
+    /// Of shared anonymous memory that is mapped for the first time.
+    pub(super) fn of_new_shared_memory(limits: &Limits) -> Self {
+        let huge = limits.shared_huge_pages.anonymous_alignment(limits.huge_page_bytes);
+        huge.map_or(Self::Pages, |huge| Self::Shared { huge, offset: 0 })
+    }
+
+    /// Of shared memory that exists, from an offset on.
+    pub(super) fn of_shared_memory(offset: u64, limits: &Limits) -> Self {
+        let huge = limits.shared_huge_pages.object_alignment(limits.huge_page_bytes);
+        huge.map_or(Self::Pages, |huge| Self::Shared { huge, offset })
+    }
+}
+
 /// From where on what lies below a VMA must stay free of searched mappings.
 pub(super) fn start_gap<P>(vma: &Vma<'_, P>, limits: &Limits) -> u64 {
     let gap = if vma.flags().contains(VmaFlags::GROWSDOWN) { limits.stack_guard_gap_bytes() } else { 0 };
@@ -120,7 +134,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             return None;
         }
         let room = self.look(Look { len: look.len.checked_add(huge - PAGE_SIZE)?, ..look }, limits)?;
-        let aligned = room - room % huge + into + if room % huge > into { huge } else { 0 };
+        let aligned = (room - room % huge + into).checked_add(if room % huge > into { huge } else { 0 })?;
         (aligned <= limits.task_size.checked_sub(look.len)?).then_some(aligned)
     }
 

@@ -87,6 +87,8 @@ bitflags! {
         const PKEY_BIT3 = 1 << (PKEY_SHIFT + 3);
         /// The system may drop its pages when memory is short (`MAP_DROPPABLE`).
         const DROPPABLE = 1 << 28;
+        /// What is written to it reaches persistent memory before the write ends (`MAP_SYNC`).
+        const SYNC = 1 << 29;
         /// The size of its huge pages: [`huge_page_bytes`](Self::huge_page_bytes).
         const HUGE_SIZE = 0x3f << HUGE_SHIFT;
 

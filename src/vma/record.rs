@@ -19,20 +19,19 @@ pub enum Backing {
     /// Nothing: its pages are its own.
     #[default]
     Anonymous,
-    /// An object: the embedder's, or one that a mapping without a named object was given, of shared memory or of huge pages, with the top
-    /// bit of its name set.
+    /// An object: the embedder's, or one that a private mapping of huge pages was given, with the top bit of its name set.
     Object(ObjectId),
+    /// The same, of shared memory: its mappings are placed as the system's setting for huge pages of shared memory says
+    /// ([`Limits::shared_huge_pages`](crate::Limits::shared_huge_pages)). What a shared anonymous mapping is given has the top bit of its
+    /// name set.
+    SharedMemory(ObjectId),
 }
 
 impl Backing {
-    /// An object that nothing else maps.
-    pub(crate) fn unnamed() -> Self {
-        Self::Object(ObjectId(1 << 63 | unique_numbers(1)))
-    }
-
-    /// Whether it is such an object.
-    pub(crate) fn is_unnamed(self) -> bool {
-        matches!(self, Self::Object(ObjectId(name)) if name >> 63 == 1)
+    /// An object that nothing else maps, for a mapping with these flags.
+    pub(crate) fn unnamed(flags: VmaFlags) -> Self {
+        let object = ObjectId(1 << 63 | unique_numbers(1));
+        if flags.contains(VmaFlags::SHARED) { Self::SharedMemory(object) } else { Self::Object(object) }
     }
 }
 
@@ -60,6 +59,27 @@ impl VmaSpec {
     /// Pages of its own. Their offsets are their addresses.
     pub const fn anonymous(flags: VmaFlags) -> Self {
         Self { flags, backing: Backing::Anonymous, offset: None, owner: None, payload: () }
+    }
+
+    /// Shared pages of their own, as anonymous memory has them, with the embedder's name for the object that is made for them: its offsets
+    /// begin at 0. What maps the same object later on is [`of_shared_memory`](Self::of_shared_memory).
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{Backing, MapRequest, Mm, ObjectId, VmaFlags, VmaSpec};
+    /// let mm: Mm = Mm::new();
+    /// let at = mm.write().mmap(&MapRequest::of_len(0x1000, VmaSpec::shared_anonymous(ObjectId(5), VmaFlags::READ)))?;
+    /// assert_eq!(mm.read().vma(at).map(|vma| vma.backing()), Some(Backing::SharedMemory(ObjectId(5))));
+    /// # Ok::<(), vmaple::MmapError>(())
+    /// ```
+    pub const fn shared_anonymous(object: ObjectId, flags: VmaFlags) -> Self {
+        let flags = flags.union(VmaFlags::SHARED);
+        Self { flags, backing: Backing::SharedMemory(object), offset: None, owner: None, payload: () }
+    }
+
+    /// Pages of an object of shared memory, from an offset in bytes: of a file that is in memory alone.
+    pub const fn of_shared_memory(object: ObjectId, offset: u64, flags: VmaFlags) -> Self {
+        Self { flags, backing: Backing::SharedMemory(object), offset: Some(offset), owner: None, payload: () }
     }
 
     /// Pages of an object, from an offset in bytes.

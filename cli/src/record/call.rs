@@ -125,7 +125,9 @@ fn mmap(addr: u64, len: u64, prot: u64, flags: u64, descriptor: i32, offset: u64
     } else {
         Source::Nothing
     };
-    let offset = if source == Source::Nothing { Offset::Default } else { Offset::Bytes(offset) };
+    // what has huge pages has a file, which is anonymous
+    let has_offset = source != Source::Nothing || flags.contains(MapFlags::HUGETLB) && offset != 0;
+    let offset = if has_offset { Offset::Bytes(offset) } else { Offset::Default };
     let odd = odd != 0 && flags.contains(MapFlags::SHARED_VALIDATE);
     Known { operation: Operation::Mmap { addr, len, prot, flags, object: Object::Anon, offset }, source, odd }
 }
@@ -167,6 +169,7 @@ mod tests {
             (libc::SYS_mmap, [0x1000, 10, 5, 0x12, 7, 0x2000], "mmap 0x1000 0xa rx private,fixed anon 0x2000", Source::Descriptor(7)),
             (libc::SYS_mmap, [0, 1, 0x44, 0x22, 0, 0], "mmap 0x0 0x1 x,sem private,anonymous anon -", Source::Nothing),
             (libc::SYS_mmap, [0, 1, 0, 0x21, 0, 0], "mmap 0x0 0x1 none shared,anonymous anon 0", Source::Layout),
+            (libc::SYS_mmap, [0, 1, 0, 0x4_0022, 0, 0x1000], "mmap 0x0 0x1 none private,anonymous,hugetlb anon 0x1000", Source::Nothing),
             (libc::SYS_mremap, [0x1000, 1, 2, 1, 0xdead, 0], "mremap 0x1000 0x1 0x2 maymove", Source::Nothing),
             (libc::SYS_mremap, [0x1000, 1, 2, 3, 0x5000, 0], "mremap 0x1000 0x1 0x2 maymove,fixed 0x5000", Source::Nothing),
             (libc::SYS_pkey_mprotect, [0x1000, 1, 1, 3, 0, 0], "pkey_mprotect 0x1000 0x1 r 3", Source::Nothing),

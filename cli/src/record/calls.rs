@@ -14,10 +14,11 @@ use super::RecordError;
 use super::call::{self, Call, Source};
 use super::filter::Verdict;
 use super::layout::{self, Detail};
+use super::objects;
 use super::space::Reason;
 use super::sys::Resume;
 use super::tracer::{SpaceId, Stage, Tracer};
-use crate::trace::Name;
+use crate::trace::{MapFlags, Name, Operation};
 
 /// How long the others are held for one call.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -65,11 +66,18 @@ impl Tracer {
         };
         match &mut call {
             Call::Known(known) => {
-                if let crate::trace::Operation::Mark { word: Some(mode), .. } = &mut known.operation {
+                if let Operation::Mark { word: Some(mode), .. } = &mut known.operation {
                     *mode = with_nodes(mode, tid, arguments[3]);
                 }
                 if let Source::Descriptor(descriptor) = known.source
-                    && let crate::trace::Operation::Mmap { object, .. } = &mut known.operation
+                    && let Operation::Mmap { flags, .. } = &mut known.operation
+                    && let Some(bytes) = objects::huge_page(tid, descriptor)
+                {
+                    // the file decides, whatever the call says
+                    *flags = flags.without_huge_pages().union(MapFlags::of_huge_pages(bytes));
+                }
+                if let Source::Descriptor(descriptor) = known.source
+                    && let Operation::Mmap { object, .. } = &mut known.operation
                     && let Some(known_object) = self.objects.of_descriptor(tid, descriptor)
                 {
                     *object = known_object;

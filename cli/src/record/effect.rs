@@ -36,12 +36,13 @@ impl Space {
         if !with.is_empty() {
             self.image.record(&Record::With(with));
         }
+        let effect = self.in_whole_pages(tid, &operation, result);
         let look = match result {
             Ok(value) => {
                 if let Some(setting) = self.keys.follow(&operation, value) {
                     self.image.record(&Record::Set(setting));
                 }
-                self.apply(&operation, value)
+                self.apply(effect.as_ref().unwrap_or(&operation), value)
             }
             Err(_) => may_leave_traces(&operation),
         };
@@ -53,10 +54,21 @@ impl Space {
         }
     }
 
+    /// What a move or a change of length meant that may have been one of huge pages: whole ones, of the area that it ends with.
+    fn in_whole_pages(&self, tid: Pid, operation: &Operation, result: Result<u64, u64>) -> Option<Operation> {
+        let Operation::Mremap { addr, old_len, new_len, flags, new_addr } = *operation else { return None };
+        let last = result.ok()?.checked_add(round_up(new_len))?.checked_sub(1).filter(|_| self.has_huge_pages)?;
+        let areas = layout::read(tid, Detail::Flags).ok()?;
+        let page = areas.iter().find(|area| area.extent.contains(last))?.flags.huge_page_bytes()?;
+        let whole = |len: u64| Some(addr.checked_add(len)?.checked_next_multiple_of(page)? - addr);
+        Some(Operation::Mremap { addr, old_len: whole(old_len)?, new_len: whole(new_len)?, flags, new_addr })
+    }
+
     /// Follows a call that succeeded.
     fn apply(&mut self, operation: &Operation, result: u64) -> Look {
         match operation {
             Operation::Mmap { len, prot, flags, .. } => {
+                self.has_huge_pages |= flags.contains(MapFlags::HUGETLB);
                 if let Some(extent) = pages(result, *len) {
                     self.coverage.map(extent, perm(*prot, *flags));
                     if flags.contains(MapFlags::GROWSDOWN) {
@@ -229,11 +241,7 @@ fn memory_bytes() -> u64 {
 
 /// Bytes of the huge pages that a mapping asks for.
 fn huge_page(flags: MapFlags) -> u64 {
-    let told = flags.bits() >> 26;
-    if told != 0 {
-        return 1 << told;
-    }
-    Host::as_it_is().default_huge_page_bytes.unwrap_or(PAGE)
+    flags.huge_page_bytes().or(Host::as_it_is().default_huge_page_bytes).unwrap_or(PAGE)
 }
 
 fn round_up(address: u64) -> u64 {

@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader};
 
 use nix::unistd::Pid;
 
+use super::space::PAGE;
 use crate::trace::{AreaFlags, Capabilities, Extent, Limit, Perm, Resource, VmCounts};
 
 /// One area as the kernel tells it.
@@ -113,6 +114,13 @@ fn property(area: &mut Seen, name: &[u8], value: &str) {
         b"Anonymous" | b"Swap" if value.split_ascii_whitespace().next().is_some_and(|size| size != "0") => {
             area.flags = area.flags.union(AreaFlags::FAULTED);
         }
+        // of what it consists, where that is huge pages
+        b"KernelPageSize" => {
+            let kib = value.split_ascii_whitespace().next().and_then(|kib| kib.parse::<u64>().ok());
+            if let Some(bytes) = kib.and_then(|kib| kib.checked_mul(1024)).filter(|bytes| *bytes > PAGE && bytes.is_power_of_two()) {
+                area.flags = area.flags.union(AreaFlags::of_huge_pages(bytes));
+            }
+        }
         b"ProtectionKey" => area.flags = area.flags.union(super::keys::flag(value)),
         b"VmFlags" => {
             for flag in value.split_ascii_whitespace() {
@@ -136,6 +144,8 @@ fn property(area: &mut Seen, name: &[u8], value: &str) {
                     "wf" => AreaFlags::WIPEONFORK,
                     "ht" => AreaFlags::HUGETLB,
                     "mm" => AreaFlags::MIXEDMAP,
+                    "dp" => AreaFlags::DROPPABLE,
+                    "sf" => AreaFlags::SYNC,
                     _ => AreaFlags::EMPTY,
                 };
                 area.flags = area.flags.union(known);
@@ -247,9 +257,11 @@ mod tests {
             Size:                  8 kB\nAnonymous:             4 kB\nProtectionKey:        12\nVmFlags: rd ex mr mw me sl \n\
             7ffde17aa000-7ffde17cb000 rw-s 00000000 00:00 0                          [stack]\n\
             Anonymous:             0 kB\nVmFlags: rd wr gd ac lo nr dc de io pf \n\
-            7ffde17cc000-7ffde17cd000 ---p 00000000 00:00 0 \n";
+            7ffde17cc000-7ffde17cd000 ---p 00000000 00:00 0 \n\
+            7fffc0000000-800000000000 rw-p 00000000 00:0f 9 /anon_hugepage (deleted)\nKernelPageSize:  1048576 kB\nVmFlags: rd wr de ht \n";
         let areas = parse(&text[..]).expect("a good layout");
-        assert_eq!(areas.len(), 3);
+        assert_eq!(areas.len(), 4);
+        assert_eq!(areas[3].flags.to_string(), "dontexpand,hugetlb,huge_1gb");
         assert_eq!(areas[0].extent, Extent { start: 0x40_0000, end: 0x40_2000 });
         assert_eq!((areas[0].perm, areas[0].offset), (Perm::READ.union(Perm::EXEC), 0x1000));
         assert_eq!((areas[0].file.major, areas[0].file.minor, areas[0].file.inode), (0xfe, 10, 1234));

@@ -93,6 +93,13 @@ impl Objects {
     }
 }
 
+/// Bytes of the huge pages that the file of a descriptor consists of, if it does.
+pub(super) fn huge_page(tid: Pid, descriptor: i32) -> Option<u64> {
+    let told = nix::sys::statfs::statfs(format!("/proc/{tid}/fd/{descriptor}").as_str()).ok()?;
+    let is_huge = told.filesystem_type() == nix::sys::statfs::HUGETLBFS_MAGIC;
+    u64::try_from(told.block_size()).ok().filter(|bytes| is_huge && bytes.is_power_of_two())
+}
+
 fn identity(tid: Pid, descriptor: i32) -> Option<FileId> {
     let data = fs::metadata(format!("/proc/{tid}/fd/{descriptor}")).ok()?;
     Some(FileId { major: major(data.dev()), minor: minor(data.dev()), inode: data.ino() })

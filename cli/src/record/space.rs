@@ -16,6 +16,7 @@ use super::image::Image;
 use super::keys::Keys;
 use super::layout::{self, Detail, Seen};
 use super::objects::Objects;
+use crate::run::placement::unusual;
 use crate::trace::{
     Area, AreaFlags, Capabilities, Expected, Extent, Limit, MapFlags, Name, Object, Offset, Operation, Outcome, Overcommit, Perm, Prot,
     Record, Resource, Setting, Stamp, VmCounts, With,
@@ -51,6 +52,8 @@ pub(super) struct Space {
     /// Its protection keys.
     pub(super) keys: Keys,
     limits: Vec<(Resource, Limit)>,
+    /// Whether memory of huge pages was seen in it.
+    pub(super) has_huge_pages: bool,
     /// Areas that grow down: those of the last layout that was read, and what was mapped since.
     pub(super) stacks: Vec<Extent>,
     pub(super) calls_since_snapshot: u64,
@@ -137,6 +140,7 @@ impl Space {
             mmap_base: heritage.mmap_base,
             keys,
             limits,
+            has_huge_pages: seen.iter().any(|area| area.flags.contains(AreaFlags::HUGETLB)),
             stacks: seen.iter().filter(|area| area.flags.contains(AreaFlags::GROWSDOWN)).map(|area| area.extent).collect(),
             calls_since_snapshot: 0,
             capabilities: layout::capabilities(tid),
@@ -201,6 +205,7 @@ impl Space {
     /// Reads the layout and writes what it shows beyond the calls.
     pub(super) fn look(&mut self, tid: Pid, objects: &mut Objects, reason: Reason) -> io::Result<Vec<Seen>> {
         let seen = layout::read(tid, Detail::Flags)?;
+        self.has_huge_pages |= seen.iter().any(|area| area.flags.contains(AreaFlags::HUGETLB));
         self.settle(&seen, objects, reason);
         Ok(seen)
     }
@@ -304,7 +309,9 @@ fn explain(difference: &Difference, seen: &[Seen], objects: &mut Objects) -> Vec
                         Offset::Bytes(bytes) => Offset::Bytes(bytes.wrapping_add(addr - area.extent.start)),
                     };
                     let len = area.extent.end.min(end) - addr;
-                    Operation::Mmap { addr, len, prot: prot(area.perm), flags: flags(area.perm, &object), object, offset }
+                    let pages = area.flags.huge_page_bytes().map_or(MapFlags::EMPTY, MapFlags::of_huge_pages);
+                    let flags = flags(area.perm, &object).union(pages);
+                    Operation::Mmap { addr, len, prot: prot(area.perm), flags, object, offset }
                 })
                 .collect()
         }
@@ -354,5 +361,6 @@ fn settings(tid: Pid, mmap_base: Option<u64>, limits: &[(Resource, Limit)]) -> V
         host.overcommit.mode.and_then(|mode| Overcommit::from_number(mode.into())).map(Setting::Overcommit),
     ];
     let limits = limits.iter().map(|(resource, limit)| Setting::Limit(*resource, *limit));
-    known.into_iter().flatten().chain(limits).chain([Setting::Capabilities(layout::capabilities(tid))]).collect()
+    let placements = unusual(host).into_iter().map(Setting::Placement);
+    known.into_iter().flatten().chain(placements).chain(limits).chain([Setting::Capabilities(layout::capabilities(tid))]).collect()
 }

@@ -7,25 +7,39 @@ use anyhow::{Result, bail};
 use std::collections::HashMap;
 
 /// What is known of an area, in one word: the permissions in bits 0 to 3, the flags of [`AreaFlags`] from bit 4, the
-/// marks of `madvise` in bits 20 to 26, the protection key in bits 28 to 31, the number of the backing in [`Backings`] from bit 32.
+/// power of two that its huge pages have in bits 14 to 18, whether the kernel may drop its pages in bit 19, the marks of `madvise` in bits 20 to 26, the protection key in bits 28 to 31, the number of the backing in [`Backings`] from bit 32.
 /// `LOCKONFAULT` is bit 27.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word(pub(super) u64);
 
 const FLAGS_AT: u32 = 4;
+const HUGE_AT: u32 = 14;
+const DROPPABLE_AT: u32 = 19;
 const MARKS_AT: u32 = 20;
 const KEY_AT: u32 = 28;
 const BACKING_AT: u32 = 32;
 /// The flags that a word has room for. The others are how pages came, what a driver wants, what is promised, and what `madvise` leaves
 /// behind, which has marks of its own here: the exact check knows them (`exact`).
-const KEPT: u32 = 0x3ff & !AreaFlags::FAULTED.bits() | AreaFlags::LOCKONFAULT.bits();
+const KEPT: u64 = 0x3ff & !AreaFlags::FAULTED.bits() | AreaFlags::LOCKONFAULT.bits();
 
 impl Word {
     /// Packs one.
     pub(super) fn new(perm: Perm, flags: AreaFlags, backing: u32) -> Self {
         let key = u64::from(flags.pkey()) << KEY_AT;
-        let flags = u64::from(flags.bits() & KEPT) << FLAGS_AT;
-        Self(u64::from(perm.bits()) | flags | key | u64::from(backing) << BACKING_AT)
+        let flags_kept = (flags.bits() & KEPT) << FLAGS_AT;
+        Self(u64::from(perm.bits()) | flags_kept | key | u64::from(backing) << BACKING_AT).with_huge_pages(flags.huge_page_bytes())
+    }
+
+    /// Bytes of the huge pages that it consists of.
+    pub(super) fn huge_page(self) -> Option<u64> {
+        let power = self.0 >> HUGE_AT & 31;
+        (power != 0).then(|| 1 << power)
+    }
+
+    /// The same of huge pages of so many bytes, below 2^32; of what has none they are larger.
+    pub(super) fn with_huge_pages(self, bytes: Option<u64>) -> Self {
+        let power = bytes.map_or(0, |bytes| u64::from(bytes.trailing_zeros().min(31)));
+        Self(self.0 & !(31 << HUGE_AT) | power << HUGE_AT)
     }
 
     /// The protection key.
@@ -50,18 +64,28 @@ impl Word {
 
     /// Whether all of these flags are set.
     pub(super) fn has(self, flags: AreaFlags) -> bool {
-        let wanted = u64::from(flags.bits()) << FLAGS_AT;
+        let wanted = flags.bits() << FLAGS_AT;
         self.0 & wanted == wanted
     }
 
     /// The same with these flags set.
     pub(super) fn set(self, flags: AreaFlags) -> Self {
-        Self(self.0 | u64::from(flags.bits() & KEPT) << FLAGS_AT)
+        Self(self.0 | (flags.bits() & KEPT) << FLAGS_AT)
     }
 
     /// The same without these flags.
     pub(super) fn clear(self, flags: AreaFlags) -> Self {
-        Self(self.0 & !(u64::from(flags.bits() & KEPT) << FLAGS_AT))
+        Self(self.0 & !((flags.bits() & KEPT) << FLAGS_AT))
+    }
+
+    /// The same of memory that the kernel may drop: a child has it empty, and no dump has it.
+    pub(super) fn droppable(self) -> Self {
+        Self(self.0 | 1 << DROPPABLE_AT).with_marks(0b110_0000, 0b110_0000)
+    }
+
+    /// Whether its pages are never locked in memory.
+    pub(super) fn is_never_locked(self) -> bool {
+        self.stays_alone() || self.0 >> DROPPABLE_AT & 1 == 1
     }
 
     /// The same with the marks in `mask` replaced by `marks`.
@@ -81,8 +105,8 @@ impl Word {
 
     /// Whether areas of this kind never become one with a neighbour.
     pub(super) fn stays_alone(self) -> bool {
-        const ALONE: u32 = AreaFlags::IO.bits() | AreaFlags::PFNMAP.bits() | AreaFlags::DONTEXPAND.bits();
-        self.0 >> FLAGS_AT & u64::from(ALONE) != 0
+        const ALONE: u64 = AreaFlags::IO.bits() | AreaFlags::PFNMAP.bits() | AreaFlags::DONTEXPAND.bits();
+        self.0 >> FLAGS_AT & ALONE != 0 || self.huge_page().is_some()
     }
 }
 
@@ -171,6 +195,9 @@ mod tests {
         assert_eq!(other, Word::new(Perm::WRITE, AreaFlags::SEALED, 9));
         assert_eq!(other.with_marks(3, 2).with_marks(3, 0), other);
         let keyed = Word::new(Perm::WRITE, AreaFlags::SEALED.union(AreaFlags::of_pkey(13)), 9);
+        let huge = Word::new(Perm::WRITE, AreaFlags::SEALED.union(AreaFlags::of_huge_pages(1 << 30)), 9);
+        assert_eq!((huge.huge_page(), other.with_huge_pages(Some(1 << 30)), huge.with_huge_pages(None)), (Some(1 << 30), huge, other));
+        assert!(huge.stays_alone() && !other.stays_alone() && other.huge_page().is_none());
         assert_eq!((keyed.key(), other.with_key(13), keyed.with_key(0)), (13, keyed, other));
     }
 

@@ -4,7 +4,9 @@ use super::area::Rider;
 use super::model::MmSpace;
 use super::space::{Failure, Refusal};
 use crate::trace::{self, LockAllFlags, LockFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
-use vmaple::{Advice, KeyChange, KeyDenial, LockAll, MapRequest, MmapError, MremapFlags, ProtectionKey, VmaFlags, VmaSpec};
+use vmaple::{
+    Advice, KeyChange, KeyDenial, LockAll, MapRequest, MmapError, MremapFlags, PAGE_SIZE, Patience, ProtectionKey, VmaFlags, VmaSpec,
+};
 
 /// What came of it: an address or 0, or how it failed.
 type Done = Result<u64, Failure>;
@@ -23,7 +25,7 @@ pub(super) fn apply(space: &mut MmSpace, operation: &Operation) -> Result<Done, 
     Ok(match operation {
         Operation::Mmap { addr, len, prot, flags, object, offset } => {
             drop(writer);
-            return mmap(space, (*addr, *len), *prot, *flags, object, *offset);
+            return Ok(mmap(space, (*addr, *len), *prot, *flags, object, *offset));
         }
         Operation::Munmap { addr, len } => done!(writer.munmap(*addr, *len)),
         Operation::Mprotect { addr, len, prot } => done!(writer.pkey_mprotect(*addr, *len, flags_of(*prot), key_change_of(*prot, -1))),
@@ -141,11 +143,13 @@ fn kind_refused(flags: MapFlags, object: &Object) -> Option<Failure> {
     if !flags.contains(MapFlags::SHARED_VALIDATE) {
         return None;
     }
-    if *object == Object::Anon {
+    // Huge pages have a file always.
+    if *object == Object::Anon && !flags.contains(MapFlags::HUGETLB) {
         return Some(Failure::invalid("what maps no file validates no flags"));
     }
-    // Of the flags that came with it, this one is not among the old ones.
-    flags.contains(MapFlags::FIXED_NOREPLACE).then(|| Failure::new(libc::EOPNOTSUPP, "the file knows no such flag"))
+    // Of the flags that came with it, these are not among the old ones.
+    let is_unknown = flags.contains(MapFlags::FIXED_NOREPLACE) || flags.contains(MapFlags::SYNC);
+    is_unknown.then(|| Failure::new(libc::EOPNOTSUPP, "the file knows no such flag"))
 }
 
 /// The flags of a mapping that the library can be asked for. The kind is looked at after the place: where it is refused, what is shared and
@@ -154,48 +158,57 @@ pub(crate) fn with_kind(flags: MapFlags, object: &Object) -> MapFlags {
     if kind_refused(flags, object).is_some() { flags.union(MapFlags::SHARED).union(MapFlags::GROWSDOWN) } else { flags }
 }
 
-fn mmap(
+fn mmap(space: &mut MmSpace, (addr, len): (u64, u64), prot: Prot, flags: MapFlags, object: &Object, offset: Offset) -> Done {
+    if let Offset::Bytes(bytes) = offset
+        && bytes % PAGE_SIZE != 0
+    {
+        return Err(Failure::invalid("the offset is not at a page's start"));
+    }
+    let refused = kind_refused(flags, object);
+    let request = request_at(space, (addr, len), prot, with_kind(flags, object), object, offset);
+    let mut writer = space.writer();
+    match (writer.mmap(&request), refused) {
+        (Err(MmapError::Growing), Some(refused)) => Err(refused),
+        (told, _) => done!(told),
+    }
+}
+
+/// Where a mapping would be placed now; `None` if nowhere.
+pub(super) fn place_of(space: &mut MmSpace, operation: &Operation) -> Option<u64> {
+    let Operation::Mmap { addr, len, prot, flags, object, offset } = operation else { return None };
+    let request = request_at(space, (*addr, *len), *prot, *flags, object, *offset);
+    space.writer().plan_mmap(&request, Patience::Forever).outcome().ok()
+}
+
+/// What a program asks to be mapped.
+fn request_at(
     space: &mut MmSpace,
     (addr, len): (u64, u64),
     prot: Prot,
     flags: MapFlags,
     object: &Object,
     offset: Offset,
-) -> Result<Done, Refusal> {
-    for (unsupported, word) in [
-        (MapFlags::HUGETLB, "mmap hugetlb"),
-        (MapFlags::DROPPABLE, "mmap droppable"),
-        (MapFlags::LOW_32BIT, "mmap 32bit"),
-        (MapFlags::ABOVE4G, "mmap above4g"),
-    ] {
-        if flags.contains(unsupported) {
-            return Err(Refusal::Unsupported(word));
-        }
-    }
-    let refused = kind_refused(flags, object);
-    let request = request_of(space, len, prot, with_kind(flags, object), object, offset);
-    let request = if flags.contains(MapFlags::FIXED_NOREPLACE) {
+) -> MapRequest<Rider> {
+    let request = request_of(space, len, prot, flags, object, offset);
+    if flags.contains(MapFlags::FIXED_NOREPLACE) {
         request.fixed_no_replace(addr)
     } else if flags.contains(MapFlags::FIXED) {
         request.fixed(addr)
     } else {
         request.near(addr)
-    };
-    let mut writer = space.writer();
-    Ok(match (writer.mmap(&request), refused) {
-        (Err(MmapError::Growing), Some(refused)) => Err(refused),
-        (told, _) => done!(told),
-    })
+    }
 }
 
-/// What a program asks to be mapped, but for the place.
+/// The same, but for the place.
 pub(crate) fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFlags, object: &Object, offset: Offset) -> MapRequest<Rider> {
     let mut has = flags_of(prot).intersection(VmaFlags::READ | VmaFlags::WRITE | VmaFlags::EXEC);
     for (asked, flag) in [
         (MapFlags::GROWSDOWN, VmaFlags::GROWSDOWN),
         (MapFlags::LOCKED, VmaFlags::LOCKED),
         (MapFlags::NORESERVE, VmaFlags::NORESERVE),
-        (MapFlags::HUGETLB, VmaFlags::HUGETLB),
+        (MapFlags::DROPPABLE, VmaFlags::DROPPABLE),
+        // also where nothing comes of it
+        (MapFlags::SYNC, VmaFlags::SYNC),
         // huge pages would make threads' stacks large
         (MapFlags::STACK, VmaFlags::NOHUGEPAGE),
     ] {
@@ -206,6 +219,9 @@ pub(crate) fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFl
     if !space.settings.allows_noreserve(flags) {
         has.remove(VmaFlags::NORESERVE);
     }
+    if flags.contains(MapFlags::HUGETLB) {
+        has |= flags.huge_page_bytes().map_or(VmaFlags::HUGETLB, VmaFlags::of_huge_pages);
+    }
     if flags.is_shared() {
         has |= VmaFlags::SHARED;
     }
@@ -215,18 +231,26 @@ pub(crate) fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFl
         }
     }
     let tags = space.names.words.tags_of(&space.with.marks);
+    let bytes = match offset {
+        Offset::Bytes(bytes) => bytes,
+        Offset::Default => 0,
+    };
     let spec = match object {
+        // An offset means something where there are huge pages, which have an object.
+        Object::Anon if flags.contains(MapFlags::HUGETLB) => VmaSpec::anonymous(has).at_offset(bytes),
         Object::Anon => VmaSpec::anonymous(has),
-        object => {
-            let bytes = match offset {
-                Offset::Bytes(bytes) => bytes,
-                Offset::Default => 0,
-            };
-            VmaSpec::of_object(space.number_of(object), bytes, has)
+        // The object is made for it.
+        object if flags.contains(MapFlags::ANONYMOUS) && flags.is_shared() => {
+            let spec = VmaSpec::shared_anonymous(space.number_of(object), has);
+            if flags.contains(MapFlags::HUGETLB) { spec.at_offset(bytes) } else { spec }
         }
+        object if space.names.is_in_memory(object) => VmaSpec::of_shared_memory(space.number_of(object), bytes, has),
+        object => VmaSpec::of_object(space.number_of(object), bytes, has),
     };
     let request = MapRequest::of_len(len, spec.with_payload(Rider::with_tags(tags)));
     // Whatever else is asked for, it is not execute-only memory then.
     let request = if prot == Prot::EXEC { request } else { request.readable() };
+    let request = if flags.contains(MapFlags::LOW_32BIT) { request.in_low_addresses() } else { request };
+    let request = if flags.contains(MapFlags::ABOVE4G) { request.above_low_addresses() } else { request };
     if flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK) { request.populated() } else { request }
 }

@@ -42,7 +42,7 @@ impl Payload for Rider {
 }
 
 /// What becomes a flag of the VMA.
-pub(super) const FLAGS: [(AreaFlags, VmaFlags); 19] = [
+pub(super) const FLAGS: [(AreaFlags, VmaFlags); 21] = [
     (AreaFlags::GROWSDOWN, VmaFlags::GROWSDOWN),
     (AreaFlags::GROWSUP, VmaFlags::GROWSUP),
     (AreaFlags::LOCKED, VmaFlags::LOCKED),
@@ -62,6 +62,8 @@ pub(super) const FLAGS: [(AreaFlags, VmaFlags); 19] = [
     (AreaFlags::WIPEONFORK, VmaFlags::WIPEONFORK),
     (AreaFlags::HUGETLB, VmaFlags::HUGETLB),
     (AreaFlags::MIXEDMAP, VmaFlags::MIXEDMAP),
+    (AreaFlags::DROPPABLE, VmaFlags::DROPPABLE),
+    (AreaFlags::SYNC, VmaFlags::SYNC),
 ];
 
 const PERMS: [(Perm, VmaFlags); 4] =
@@ -77,14 +79,26 @@ pub(crate) struct Names {
     numbers: HashMap<Object, ObjectId>,
     pub(super) words: Words,
     owners: u64,
+    files: Files,
+}
+
+/// Where the files of an address space are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// On file systems, but for those that `memfd_create` makes.
+    #[default]
+    OnDisk,
+    /// All in memory.
+    InMemory,
 }
 
 impl Names {
     /// The VMA that the area is to be.
     pub(crate) fn spec_of(&mut self, area: &Area) -> VmaSpec<Rider> {
-        let offset = start_offset(area.extent, area.perm, &area.object, area.offset);
+        let offset = start_offset(area.extent, (area.perm, area.flags), &area.object, area.offset);
         let spec = match &area.object {
             Object::Anon => VmaSpec::anonymous(flags_of(area)).at_offset(offset),
+            object if self.is_in_memory(object) => VmaSpec::of_shared_memory(self.number_of(object), offset, flags_of(area)),
             object => VmaSpec::of_object(self.number_of(object), offset, flags_of(area)),
         };
         let spec = match (area.flags.contains(AreaFlags::INHERITED), area.flags.contains(AreaFlags::FAULTED)) {
@@ -103,7 +117,7 @@ impl Names {
         tests::MADE.set(tests::MADE.get() + 1);
         let (extent, has) = (extent_of(vma.span()), vma.flags());
         let perm = PERMS.into_iter().filter(|(_, flag)| has.contains(*flag)).fold(Perm::NONE, |perm, (bit, _)| perm.union(bit));
-        let mut flags = vma.payload().flags.union(AreaFlags::of_pkey(has.pkey().number()));
+        let mut flags = vma.payload().flags.union(AreaFlags::of_pkey(has.pkey().number())).union(of_huge_pages(has));
         for (word, _) in FLAGS.into_iter().filter(|(_, flag)| has.contains(*flag)) {
             flags = flags.union(word);
         }
@@ -116,7 +130,7 @@ impl Names {
         // What the library named itself is shared memory without a name.
         let object = self.object_of(vma).unwrap_or(Object::Anon);
         let bytes = vma.offset_of(extent.start);
-        let default = start_offset(extent, perm, &object, Offset::Default);
+        let default = start_offset(extent, (perm, flags), &object, Offset::Default);
         let offset = if bytes == default { Offset::Default } else { Offset::Bytes(bytes) };
         Area { extent, perm, flags, marks: self.words.marks_of(vma.payload().tags), object, offset }
     }
@@ -124,8 +138,24 @@ impl Names {
     /// The object that the VMA maps, if it has a name.
     pub(super) fn object_of(&self, vma: Vma<'_, Rider>) -> Option<Object> {
         match vma.backing() {
-            Backing::Object(ObjectId(number)) => usize::try_from(number).ok().and_then(|number| self.objects.get(number)).cloned(),
+            Backing::Object(ObjectId(number)) | Backing::SharedMemory(ObjectId(number)) => {
+                usize::try_from(number).ok().and_then(|number| self.objects.get(number)).cloned()
+            }
             _ => None,
+        }
+    }
+
+    /// Says where its files are.
+    pub(super) fn have_files(&mut self, files: Files) {
+        self.files = files;
+    }
+
+    /// Whether an object is shared memory, or a file that is.
+    pub(crate) fn is_in_memory(&self, object: &Object) -> bool {
+        match object {
+            Object::Shm(_) => true,
+            Object::File(name) => self.files == Files::InMemory || name.bytes().starts_with(b"/memfd:"),
+            Object::Anon | Object::Special(_) => false,
         }
     }
 
@@ -146,11 +176,17 @@ impl Names {
     }
 }
 
+/// What tells the pages that a VMA consists of.
+pub(super) fn of_huge_pages(has: VmaFlags) -> AreaFlags {
+    has.huge_page_bytes().map_or(AreaFlags::EMPTY, AreaFlags::of_huge_pages)
+}
+
 /// All flags of the VMA: what the area says, and what it might be given later.
 fn flags_of(area: &Area) -> VmaFlags {
     let said = FLAGS.into_iter().filter(|(word, _)| area.flags.contains(*word)).map(|(_, flag)| flag);
     let allowed = PERMS.into_iter().filter(|(bit, _)| area.perm.contains(*bit)).map(|(_, flag)| flag);
     let mut flags = said.chain(allowed).fold(VmaFlags::empty(), VmaFlags::union);
+    flags |= area.flags.huge_page_bytes().map_or(VmaFlags::empty(), VmaFlags::of_huge_pages);
     flags |= VmaFlags::MAYREAD | VmaFlags::MAYWRITE | VmaFlags::MAYEXEC;
     flags = flags.with_pkey(ProtectionKey::new(area.flags.pkey()).unwrap_or_default());
     if area.perm.contains(Perm::SHARED) {
@@ -161,11 +197,12 @@ fn flags_of(area: &Area) -> VmaFlags {
     flags
 }
 
-/// The offset in bytes at which an area begins: the default is the address itself for private anonymous memory, else 0.
-pub(crate) fn start_offset(extent: Extent, perm: Perm, object: &Object, offset: Offset) -> u64 {
+/// The offset in bytes at which an area begins: the default is the address itself for private anonymous memory of ordinary pages, else 0.
+pub(crate) fn start_offset(extent: Extent, (perm, flags): (Perm, AreaFlags), object: &Object, offset: Offset) -> u64 {
+    let has_no_object = *object == Object::Anon && !perm.contains(Perm::SHARED) && !flags.contains(AreaFlags::HUGETLB);
     match offset {
         Offset::Bytes(bytes) => bytes,
-        Offset::Default if *object == Object::Anon && !perm.contains(Perm::SHARED) => extent.start,
+        Offset::Default if has_no_object => extent.start,
         Offset::Default => 0,
     }
 }
@@ -199,14 +236,19 @@ pub(super) mod tests {
             area 7000-8000 rw-s - anon -\n\
             area 8000-9000 r-xp - special:vdso -\n\
             area 9000-a000 rw-p locked,policy:bind,userfault:1+remap anon -\n\
-            area a000-b000 r--p open:2,name:a%2C%20b file:a 0x1000\n";
+            area a000-b000 r--p open:2,name:a%2C%20b file:a 0x1000\n\
+            area b000-c000 rw-p noreserve,dontdump,wipeonfork,droppable anon -\n\
+            area c000-d000 rw-p sync anon -\n\
+            area 200000-400000 rw-p dontexpand,hugetlb anon -\n\
+            area 400000-800000 r--s dontexpand,hugetlb file:h 0x200000\n\
+            area 40000000-80000000 ---p noreserve,dontexpand,hugetlb,huge_1gb anon -\n";
         let areas: Vec<Area> = Reader::new("areas", std::io::Cursor::new(text))
             .map(|line| match line {
                 Ok(Line { record: Record::Area(area), .. }) => area,
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(areas.len(), 9);
+        assert_eq!(areas.len(), 14);
         let (mut names, mm) = (
             Names::default(),
             Mm::with(vmaple::RangeMap::builder(), super::super::settings::Settings::no_limits()).expect("limits that mean something"),
@@ -217,6 +259,6 @@ pub(super) mod tests {
         let reader = mm.read();
         let back: Vec<Area> = reader.vmas().map(|vma| names.area_of(vma)).collect();
         assert_eq!(back, areas);
-        assert_eq!(names.objects.len(), 3, "two equal names are one object");
+        assert_eq!(names.objects.len(), 4, "two equal names are one object");
     }
 }

@@ -1,8 +1,10 @@
 //! Library and kernel side by side: the kernel does each operation first, then the library, and what they told and what there is then are
 //! compared. The runner comes in, through [`Space`], and takes the differences; `fuzz` does, too.
 
+use super::area::Files;
 use super::exact::{compare, shown};
 use super::kernel::KernelSpace;
+use super::low;
 use super::model::MmSpace;
 use super::report::Difference;
 use super::space::{Answer, Failure, Gap, OnRefusal, Refusal, Space};
@@ -71,6 +73,7 @@ impl Both {
 impl Space for Both {
     fn begin() -> Result<Self, Refusal> {
         let (kernel, mut library) = (KernelSpace::begin()?, MmSpace::begin()?);
+        library.names.have_files(Files::InMemory);
         library.adopt(Host::probe())?;
         Ok(Self { kernel, library, found: Vec::new() })
     }
@@ -92,6 +95,7 @@ impl Space for Both {
 
     fn apply(&mut self, operation: &Operation) -> Result<Result<u64, Failure>, Refusal> {
         let kernel = self.kernel.apply(operation)?;
+        low::follow(&mut self.library, operation, kernel.as_ref().ok().copied());
         let library = self.library.apply(operation)?;
         self.compare_outcomes(&kernel, &library)?;
         Ok(library)

@@ -1,7 +1,7 @@
 //! A VMA with all that both sides can tell of it, and two layouts of such held against each other. The library's `model` and the kernel's
 //! `kernel` make them; `diff` and `fuzz` compare.
 
-use super::area::{FLAGS, extent_of};
+use super::area::{FLAGS, extent_of, of_huge_pages};
 use super::space::Failure;
 use crate::trace::{Area, AreaFlags, Extent, Marks, Object, Offset, Perm};
 use std::fmt;
@@ -16,13 +16,19 @@ pub(super) struct Exact {
     pub(super) object: Option<(Object, u64)>,
 }
 
+/// The object of memory whose object has no name, if it matters where in it a VMA begins.
+pub(super) fn nameless(flags: VmaFlags) -> Option<Object> {
+    flags.contains(VmaFlags::HUGETLB).then_some(Object::Anon)
+}
+
 /// The flags that the kernel shows; the others are left out.
 const SHOWN: VmaFlags = VmaFlags::IO.union(VmaFlags::PFNMAP).union(VmaFlags::MIXEDMAP).union(VmaFlags::GROWSUP).complement();
 
 impl Exact {
     pub(super) fn of<P: Payload>(vma: Vma<'_, P>, object: Option<Object>) -> Self {
         let extent = extent_of(vma.span());
-        Self { extent, flags: vma.flags().intersection(SHOWN), object: object.map(|object| (object, vma.offset_of(extent.start))) }
+        let flags = vma.flags().intersection(SHOWN);
+        Self { extent, flags, object: object.or_else(|| nameless(flags)).map(|object| (object, vma.offset_of(extent.start))) }
     }
 
     /// As a scenario shows it: less exactly.
@@ -31,8 +37,8 @@ impl Exact {
             [(VmaFlags::READ, Perm::READ), (VmaFlags::WRITE, Perm::WRITE), (VmaFlags::EXEC, Perm::EXEC), (VmaFlags::SHARED, Perm::SHARED)];
         let perm = perms.into_iter().filter(|(flag, _)| self.flags.contains(*flag)).fold(Perm::NONE, |perm, (_, bit)| perm.union(bit));
         let words = FLAGS.into_iter().filter(|(_, flag)| self.flags.contains(*flag));
-        let key = AreaFlags::of_pkey(self.flags.pkey().number());
-        let mut flags = words.fold(key, |flags, (word, _)| flags.union(word));
+        let kind = AreaFlags::of_pkey(self.flags.pkey().number()).union(of_huge_pages(self.flags));
+        let mut flags = words.fold(kind, |flags, (word, _)| flags.union(word));
         if self.flags.contains(VmaFlags::ACCOUNT) && !flags.is_promised(perm) {
             flags = flags.union(AreaFlags::ACCOUNT);
         }
@@ -50,8 +56,13 @@ impl fmt::Display for Exact {
         let Area { extent, perm, .. } = self.area();
         write!(f, "{:08x}-{:08x} {perm} ", extent.start, extent.end)?;
         let mut between = "";
-        for (name, _) in self.flags.difference(VmaFlags::ACCESS | VmaFlags::SHARED | VmaFlags::PKEY_MASK).iter_names() {
+        let told = VmaFlags::ACCESS | VmaFlags::SHARED | VmaFlags::PKEY_MASK | VmaFlags::HUGE_SIZE;
+        for (name, _) in self.flags.difference(told).iter_names() {
             write!(f, "{between}{}", name.to_ascii_lowercase())?;
+            between = ",";
+        }
+        if let Some(bytes) = self.flags.huge_page_bytes() {
+            write!(f, "{between}huge:{bytes:#x}")?;
             between = ",";
         }
         if self.flags.intersects(VmaFlags::PKEY_MASK) {

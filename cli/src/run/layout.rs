@@ -61,8 +61,8 @@ fn is_as_expected(line: &Expected, area: &Area) -> bool {
     });
     let offset = line.offset.is_none_or(|offset| {
         let object = line.object.as_ref().unwrap_or(&area.object);
-        let perm = line.perm.unwrap_or(area.perm);
-        start_offset(line.extent, perm, object, offset) == start_offset(area.extent, area.perm, &area.object, area.offset)
+        let kind = (line.perm.unwrap_or(area.perm), line.flags.unwrap_or(area.flags));
+        start_offset(line.extent, kind, object, offset) == start_offset(area.extent, (area.perm, area.flags), &area.object, area.offset)
     });
     line.extent == area.extent
         && line.perm.is_none_or(|perm| perm == area.perm)

@@ -17,8 +17,10 @@ mod kernel;
 pub(crate) mod layout;
 #[cfg(test)]
 mod linear;
+pub(crate) mod low;
 mod marks;
 pub(crate) mod model;
+pub(crate) mod placement;
 mod report;
 pub(crate) mod runner;
 pub(crate) mod settings;

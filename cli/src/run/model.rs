@@ -167,8 +167,9 @@ impl Space for MmSpace {
         }
         self.uncounted(|space| {
             let spec = space.names.spec_of(area);
-            let placed = space.unbound(|mm| mm.write().map(extent.start..extent.end, spec))?;
-            placed.map_err(|error| Refusal::Area(error.cause.to_string()))
+            let placed =
+                |mm: &Mm<Rider>| mm.write().map(extent.start..extent.end, spec).map_err(|error| Refusal::Area(error.cause.to_string()));
+            space.unbound(placed)?
         })
     }
 

@@ -1,5 +1,6 @@
 //! The properties that `set` gives an address space, and the library's limits that follow from them. `model` comes in.
 
+use super::placement;
 use super::space::Refusal;
 use crate::trace::{self, Limit, MapFlags, Overcommit, Resource, Setting};
 use vmaple::{Capabilities, Limits, PAGE_SIZE};
@@ -34,6 +35,7 @@ impl Settings {
             limits.max_map_count = usize::try_from(count).unwrap_or(usize::MAX);
         }
         self.overcommit = host.overcommit.mode.and_then(|mode| Overcommit::from_number(mode.into())).unwrap_or_default();
+        placement::adopt(limits, host);
     }
 
     /// What binds an operation.
@@ -100,6 +102,7 @@ impl Settings {
             Setting::Pkeys(count) => limits.protection_keys = count,
             Setting::Privileged(privilege) => limits.capabilities = capabilities_of(privilege.capabilities()),
             Setting::Capabilities(capabilities) => limits.capabilities = capabilities_of(capabilities),
+            Setting::Placement(placement) => placement::set(limits, placement),
         }
         Ok(())
     }

@@ -6,7 +6,8 @@ use super::fields::{Fields, failure, number, signed};
 use super::marks::{With, flags_and_marks};
 use super::{
     Access, Advice, Area, AreaFlags, Capabilities, Context, Expected, ForkOutcome, Limit, LockAllFlags, LockFlags, MapFlags, MarkKind,
-    Name, Object, Offset, Operation, Overcommit, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp, TraceFault, VmCounts,
+    Name, Object, Offset, Operation, Overcommit, Placement, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp,
+    TraceFault, VmCounts,
 };
 use vmaple_host::Need;
 
@@ -242,12 +243,15 @@ fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
         })?),
         "capabilities" => Setting::Capabilities(fields.make("`-` or capabilities like `ipc_lock,sys_rawio`", Capabilities::from_text)?),
         _ => {
+            if let Some(placement) = Placement::read(name, fields)? {
+                return Ok(Setting::Placement(placement));
+            }
             let resource = match name {
                 "limit.stack" => Resource::Stack,
                 "limit.as" => Resource::As,
                 "limit.data" => Resource::Data,
                 "limit.memlock" => Resource::Memlock,
-                _ => return Err(TraceFault::unexpected(name, NAME)),
+                _ => return Err(TraceFault::unexpected(name, format!("{NAME}; {}", Placement::NAMES))),
             };
             let limit = fields.make("a limit in bytes, or `unlimited`", |field| match field {
                 "unlimited" => Some(Limit::Unlimited),

@@ -8,9 +8,11 @@
 //! [`Record::Cover`], then an [`Record::Expected`] per line, then a [`Record::End`].
 
 mod advice;
+mod area_flags;
 mod errno;
 mod error;
 mod fields;
+mod huge;
 mod line;
 mod marks;
 mod object;
@@ -25,8 +27,10 @@ mod words;
 mod write;
 
 pub use advice::Advice;
+pub use area_flags::AreaFlags;
 pub use errno::Errno;
 pub use error::{TraceError, TraceFault};
+pub use huge::{Placement, SharedHuge};
 pub use marks::{MarkKind, Marks, With};
 pub use object::{Name, Object};
 pub use operation::Operation;
@@ -36,7 +40,7 @@ pub use record::{
     Access, Area, Context, Expected, Extent, ForkOutcome, Found, Limit, Line, Offset, Outcome, Overcommit, Privilege, Record, Resource,
     Setting, Side, Stamp, VmCounts,
 };
-pub use words::{AreaFlags, Capabilities, LockAllFlags, LockFlags, MapFlags, Prot, RemapFlags};
+pub use words::{Capabilities, LockAllFlags, LockFlags, MapFlags, Prot, RemapFlags};
 pub use write::{Ending, Writer};
 
 /// The first line of every trace.

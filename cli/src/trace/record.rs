@@ -2,7 +2,7 @@
 //!
 //! Only data: the reader fills it, `show` and the writer print it, `record` and `replay` work with it.
 
-use super::{AreaFlags, Capabilities, Errno, Marks, Name, Object, Operation, Perm, With};
+use super::{AreaFlags, Capabilities, Errno, Marks, Name, Object, Operation, Perm, Placement, With};
 use vmaple_host::Need;
 
 /// One line of a trace that says something.
@@ -184,6 +184,8 @@ pub enum Setting {
     Privileged(Privilege),
     /// Which of it they may do.
     Capabilities(Capabilities),
+    /// Where mappings are placed, and of what pages they are made.
+    Placement(Placement),
 }
 
 /// Whether more memory is promised than there is, as `vm.overcommit_memory` has it.

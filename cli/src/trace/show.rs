@@ -132,6 +132,7 @@ impl Display for Setting {
             Self::Privileged(Privilege::Ordinary) => f.write_str("privileged 0"),
             Self::Privileged(Privilege::Privileged) => f.write_str("privileged 1"),
             Self::Capabilities(capabilities) => write!(f, "capabilities {capabilities}"),
+            Self::Placement(placement) => placement.fmt(f),
         }
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! The recorder makes them from the arguments of system calls and the reader from text; nobody is called.
 
-use super::Perm;
 use std::fmt;
 
 /// Makes a set of bits with a word for each.
@@ -48,6 +47,8 @@ macro_rules! word_set {
     };
 }
 
+pub(super) use word_set;
+
 /// Gives a plain set of bits (every word one bit of its own) its text: `-` or words joined by commas.
 macro_rules! comma_list {
     ($name:ident: $bits:ty) => {
@@ -84,7 +85,7 @@ macro_rules! comma_list {
     };
 }
 
-fn write_list<'a>(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = &'a str>) -> fmt::Result {
+pub(super) fn write_list<'a>(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = &'a str>) -> fmt::Result {
     let mut before = "";
     for word in words {
         write!(f, "{before}{word}")?;
@@ -212,7 +213,7 @@ impl MapFlags {
     const KIND: u32 = 15;
     /// The bits that hold the size of huge pages, as the power of two.
     const HUGE_SHIFT: u32 = 26;
-    const HUGE_SIZES: [(u32, &'static str); 13] = [
+    pub(super) const HUGE_SIZES: [(u32, &'static str); 13] = [
         (14, "huge_16kb"),
         (16, "huge_64kb"),
         (19, "huge_512kb"),
@@ -227,6 +228,25 @@ impl MapFlags {
         (31, "huge_2gb"),
         (34, "huge_16gb"),
     ];
+
+    /// How many bytes the huge pages have that are asked for, if a size is.
+    #[must_use]
+    pub fn huge_page_bytes(self) -> Option<u64> {
+        let power = self.0 >> Self::HUGE_SHIFT;
+        (self.contains(Self::HUGETLB) && power != 0).then(|| 1 << power)
+    }
+
+    /// The same mapping, of ordinary pages.
+    #[must_use]
+    pub const fn without_huge_pages(self) -> Self {
+        Self(self.0 & !(Self::HUGETLB.0 | !0 << Self::HUGE_SHIFT))
+    }
+
+    /// The flags of a mapping of huge pages of so many bytes, a power of two.
+    #[must_use]
+    pub const fn of_huge_pages(bytes: u64) -> Self {
+        Self(Self::HUGETLB.0 | bytes.trailing_zeros() << Self::HUGE_SHIFT)
+    }
 
     /// The flags of these bits, and the bits that have no word.
     #[must_use]
@@ -255,6 +275,12 @@ impl MapFlags {
     #[must_use]
     pub fn is_private(self) -> bool {
         matches!(self.0 & Self::KIND, 2 | 8)
+    }
+
+    /// Whether the kernel may drop its pages.
+    #[must_use]
+    pub fn is_droppable(self) -> bool {
+        self.0 & Self::KIND == Self::DROPPABLE.0
     }
 
     /// Reads `-` or a comma list: one word for the kind at most, and one for the size of huge pages.
@@ -341,134 +367,4 @@ comma_list!(Capabilities: u64);
 impl Capabilities {
     /// All that have a word.
     pub const ALL: Self = Self::IPC_LOCK.union(Self::SYS_RAWIO);
-}
-
-word_set! {
-    /// What else is known of an area.
-    AreaFlags: u32 {
-        /// Grows down by faults.
-        GROWSDOWN = 1, "growsdown";
-        /// Grows up by faults.
-        GROWSUP = 2, "growsup";
-        /// Locked in memory.
-        LOCKED = 4, "locked";
-        /// Not accounted for.
-        NORESERVE = 8, "noreserve";
-        /// Not given to children.
-        DONTCOPY = 0x10, "dontcopy";
-        /// May not be made longer by `mremap`.
-        DONTEXPAND = 0x20, "dontexpand";
-        /// May not be changed any more.
-        SEALED = 0x40, "sealed";
-        /// Has pages of its own.
-        FAULTED = 0x80, "faulted";
-        /// Memory of a device.
-        IO = 0x100, "io";
-        /// Pages without a description.
-        PFNMAP = 0x200, "pfnmap";
-        /// The driver wants to know when it goes.
-        HOOK = 0x400, "hook";
-        /// Its pages are promised, though its permissions do not tell: it could be written to once.
-        ACCOUNT = 0x800, "account";
-        /// Shares its pages with the parent that it was forked from.
-        INHERITED = 0x1000, "inherited";
-        /// Read from low to high.
-        SEQREAD = 0x2000, "seqread";
-        /// Read here and there.
-        RANDREAD = 0x4000, "randread";
-        /// Not in a dump.
-        DONTDUMP = 0x8000, "dontdump";
-        /// Equal pages may be one.
-        MERGEABLE = 0x1_0000, "mergeable";
-        /// Huge pages are wanted.
-        HUGEPAGE = 0x2_0000, "hugepage";
-        /// Huge pages are not wanted.
-        NOHUGEPAGE = 0x4_0000, "nohugepage";
-        /// Empty in a child.
-        WIPEONFORK = 0x8_0000, "wipeonfork";
-        /// Made of huge pages.
-        HUGETLB = 0x10_0000, "hugetlb";
-        /// Some pages without a description.
-        MIXEDMAP = 0x20_0000, "mixedmap";
-        /// Locked in memory, each page when it is touched.
-        LOCKONFAULT = 0x80_0000, "lockonfault";
-    }
-}
-
-/// A protection key in the text of an area's flags.
-const PKEY: &str = "pkey:";
-
-impl AreaFlags {
-    /// The bits that hold the number of a protection key.
-    const PKEY_SHIFT: u32 = 28;
-    /// Its protection key.
-    pub const PKEY: Self = Self(0xf << Self::PKEY_SHIFT);
-
-    /// The set of these bits, and the bits that have no word.
-    #[must_use]
-    pub fn from_bits(bits: u32) -> (Self, u32) {
-        let known = Self::WORDS.iter().fold(Self::PKEY.0, |known, (bit, _)| known | bit);
-        (Self(bits & known), bits & !known)
-    }
-
-    /// The flags of an area that has this protection key, below 16, and no other flag.
-    #[must_use]
-    pub const fn of_pkey(key: u8) -> Self {
-        Self((key as u32) << Self::PKEY_SHIFT)
-    }
-
-    /// The number of its protection key.
-    #[must_use]
-    pub const fn pkey(self) -> u8 {
-        (self.0 >> Self::PKEY_SHIFT) as u8
-    }
-
-    /// Reads `-` or a comma list; each word at most once, and a protection key that is not 0.
-    pub(crate) fn from_text(text: &str) -> Option<Self> {
-        if text == "-" {
-            return Some(Self::EMPTY);
-        }
-        let mut set = Self::EMPTY;
-        for word in text.split(',') {
-            let (bits, field) = match word.strip_prefix(PKEY) {
-                Some(key) => {
-                    let is_canonical = !key.starts_with(['0', '+']);
-                    let key = key.parse().ok().filter(|key| *key < 16_u8 && is_canonical)?;
-                    (Self::of_pkey(key).0, Self::PKEY.0)
-                }
-                None => Self::WORDS.iter().find(|(_, known)| *known == word).map(|&(bit, _)| (bit, bit))?,
-            };
-            if set.0 & field != 0 {
-                return None;
-            }
-            set.0 |= bits;
-        }
-        Some(set)
-    }
-
-    /// What is in `self` and not in `other`.
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    /// What is in both.
-    #[must_use]
-    pub const fn intersection(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    /// Whether the pages of an area like this are promised always: `account` says nothing new then.
-    #[must_use]
-    pub const fn is_promised(self, perm: Perm) -> bool {
-        perm.contains(Perm::WRITE) && !perm.contains(Perm::SHARED) && self.0 & (Self::NORESERVE.0 | Self::HUGETLB.0) == 0
-    }
-}
-
-impl fmt::Display for AreaFlags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = Self::WORDS.iter().filter(|(bit, _)| self.0 & bit != 0).map(|(_, word)| *word);
-        let key = (self.pkey() != 0).then(|| format!("{PKEY}{}", self.pkey()));
-        write_list(f, words.chain(key.as_deref()))
-    }
 }

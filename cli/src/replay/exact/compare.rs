@@ -83,11 +83,12 @@ fn is_alike(line: &Expected, area: &Area) -> bool {
 /// Where in its object a line begins, if that is told.
 fn offset_of(line: &Expected) -> Option<u64> {
     let (perm, object) = (line.perm?, line.object.as_ref()?);
-    line.offset.map(|offset| start_offset(line.extent, perm, object, offset))
+    let flags = line.flags.unwrap_or_default();
+    line.offset.map(|offset| start_offset(line.extent, (perm, flags), object, offset))
 }
 
 fn area_offset(area: &Area) -> u64 {
-    start_offset(area.extent, area.perm, &area.object, area.offset)
+    start_offset(area.extent, (area.perm, area.flags), &area.object, area.offset)
 }
 
 /// Where two lists differ, in the smallest stretches that both have boundaries at.

@@ -1,12 +1,12 @@
 //! Operations as a recording says that they went: the library plans each, says what would come of it, and does it if that is what came of
 //! it in the kernel. A mapping goes where the recording says; where the library would have put it is told apart. `exact` comes in.
 
-use super::super::history::huge_page;
 use crate::run::apply::{advice_of, denial_of, flags_of, key_change_of, lock_all_of, mark_of, remap_flags_of, request_of, with_kind};
+use crate::run::low;
 use crate::run::model::MmSpace;
 use crate::run::space::{Failure, Space as _};
 use crate::trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot};
-use vmaple::{MadviseError, MremapFlags, PAGE_SIZE, Patience, ProtectionKey};
+use vmaple::{MadviseError, MremapFlags, Patience, ProtectionKey};
 
 /// What the library would have come to: an address, 0, or how it fails.
 type Told = Result<u64, Failure>;
@@ -179,9 +179,12 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
     let Operation::Mmap { addr, len, prot, flags, object, offset } = operation else {
         return Err(Failure::invalid("no mapping"));
     };
-    let page = if flags.contains(MapFlags::HUGETLB) { huge_page(*flags) } else { PAGE_SIZE };
-    let len = len.checked_next_multiple_of(page).unwrap_or(*len);
-    let request = request_of(space, len, *prot, with_kind(*flags, object), object, *offset);
+    match recorded {
+        Outcome::Value(at) => low::follow(space, operation, Some(at)),
+        Outcome::Failed(_) => low::follow(space, operation, None),
+        Outcome::Unchecked => {}
+    }
+    let request = request_of(space, *len, *prot, with_kind(*flags, object), object, *offset);
     let mut writer = space.writer();
     if flags.contains(MapFlags::FIXED_NOREPLACE) {
         return follow!(recorded, &mut writer, plan_mmap(&request.fixed_no_replace(*addr)));

@@ -243,3 +243,55 @@ fn keys_are_followed() {
         assert!(!told.is_empty(), "{wrong}: {told:?}");
     }
 }
+
+// Linux begins the search for the low addresses at random: where a mapping is says where it began.
+#[test]
+fn a_place_in_the_low_addresses_is_one_that_the_kernel_may_choose() {
+    let at = |call: &str, at: &str| {
+        let told = exact(&format!("{call} = {at}\n"));
+        assert_eq!((told.placements, told.unexplained), (1, 0), "{:?}", told.unexplained_told);
+        told.placed_alike == 1
+    };
+    let small = "mmap 0 0x4000 rw private,anonymous,32bit anon -";
+    let large = "mmap 0 0x400000 rw private,anonymous,32bit anon -";
+    let huge = "mmap 0 0x400000 rw private,anonymous,32bit,hugetlb anon -";
+    for (call, places) in [
+        (small, [("0x40000000", true), ("0x40f23000", true), ("0x41fff000", true), ("0x42000000", false), ("0x3ffff000", false)]),
+        // aligned, in room that began below
+        (large, [("0x40200000", true), ("0x41000000", true), ("0x42000000", true), ("0x42200000", false), ("0x40f23000", false)]),
+        (huge, [("0x40000000", true), ("0x41200000", true), ("0x42000000", true), ("0x42200000", false), ("0x42400000", false)]),
+    ] {
+        for (place, is_possible) in places {
+            assert_eq!(at(call, place), is_possible, "{call} at {place}");
+        }
+    }
+    // with something in the way the lowest room above it is as likely
+    let beside = "area 40000000-43000000 rw-p - anon -\nmmap 0 0x4000 rw private,anonymous,32bit anon -";
+    assert!(at(beside, "0x43000000") && !at(beside, "0x43001000"));
+}
+
+// before  HHHH
+// after   ..HH....H      as a program did it
+#[test]
+fn huge_pages_are_followed() {
+    let calls = "set mmap_base 0x10000000\nmmap 0 0x600001 rw private,anonymous,hugetlb anon - = 0xf800000\n\
+        munmap 0xf800000 0x1000 = -EINVAL\nmunmap 0xf800000 0x200000 = 0\nmprotect 0xfa00000 0x1000 r = -EINVAL\n\
+        mremap 0xfa00000 0x1000 0x1000 maymove,fixed 0xe000000 = 0xe000000\nmlock 0xfc00000 0x1000 = 0\n";
+    let maps = "vm total=1536 locked=0\nmaps\n 0e000000-0e200000 rw-p dontexpand,hugetlb anon\n 0fc00000-10000000 rw-p dontexpand,hugetlb anon\nend\n";
+    let told = exact(&format!("{calls}{maps}"));
+    assert_eq!((told.unexplained, told.placed_alike, told.equal_layouts), (0, 1, 1), "{:?}", told.unexplained_told);
+    // the size that a mapping has which does not say one is the machine's
+    let large = "set hugetlb 1073741824\nmmap 0x40000000 0x1000 r private,anonymous,fixed,hugetlb anon - = 0x40000000\n\
+        mprotect 0x40000000 0x200000 rw = -EINVAL\nmaps\n 40000000-80000000 r--p dontexpand,hugetlb,huge_1gb anon\nend\n";
+    assert_eq!(unexplained(large), [""; 0]);
+}
+
+// Memory that may be dropped is not locked, not promised, and empty in a child.
+#[test]
+fn memory_that_may_be_dropped_is_followed() {
+    let calls = "mmap 0x100000 0x4000 rw droppable,anonymous,fixed anon - = 0x100000\nmlock 0x100000 0x1000 = 0\n\
+        madvise 0x100000 0x1000 keeponfork = -EINVAL\nmunmap 0x102000 0x1000 = 0\n";
+    let maps = "vm total=3 locked=0\nmaps\n 00100000-00102000 rw-p noreserve,dontdump,wipeonfork,droppable anon\n \
+        00103000-00104000 rw-p noreserve,dontdump,wipeonfork,droppable anon\nend\n";
+    assert_eq!(unexplained(&format!("{calls}{maps}")), [""; 0]);
+}

@@ -8,8 +8,8 @@ use super::super::word::{Backings, Word};
 use super::keys::Keys;
 use super::{Check, Fault, History, Question, Space, Step, Tally, limits};
 use crate::trace::{
-    Access, AreaFlags, Found, Line, LockFlags, Name, Object, Operation, Outcome, Overcommit, Reader, Record, Setting, TraceError,
-    TraceFault,
+    Access, AreaFlags, Found, Line, LockFlags, Name, Object, Operation, Outcome, Overcommit, Placement, Reader, Record, Setting,
+    TraceError, TraceFault,
 };
 use anyhow::{Result, bail};
 use std::collections::{HashMap, HashSet};
@@ -36,11 +36,13 @@ pub(super) struct Settings {
     pub(super) brk_start: u64,
     /// Whether a program may have memory that is not promised.
     pub(super) overcommit: Overcommit,
+    /// Bytes of a huge page where a mapping does not say.
+    pub(super) huge_page: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { page: 4096, brk_start: 0x5555_5558_0000, overcommit: Overcommit::default() }
+        Self { page: 4096, brk_start: 0x5555_5558_0000, overcommit: Overcommit::default(), huge_page: 2 << 20 }
     }
 }
 
@@ -204,6 +206,7 @@ impl Builder {
             Setting::Overcommit(mode) => settings.overcommit = mode,
             Setting::Pkeys(_) | Setting::PkeysAllocated(_) | Setting::PkeyExecuteOnly(_) => self.keys().set(setting),
             Setting::Brk(address) => self.states[self.current].brk = Some(address),
+            Setting::Placement(Placement::Hugetlb(bytes)) => settings.huge_page = bytes,
             // these choose places and refuse calls: the recording says what was chosen and what was refused
             Setting::TaskSize(_)
             | Setting::MmapMinAddr(_)
@@ -214,7 +217,8 @@ impl Builder {
             | Setting::MaxMapCount(_)
             | Setting::Limit(..)
             | Setting::Privileged(_)
-            | Setting::Capabilities(_) => {}
+            | Setting::Capabilities(_)
+            | Setting::Placement(_) => {}
         }
     }
 

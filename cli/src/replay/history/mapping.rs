@@ -6,9 +6,6 @@ use super::builder::Builder;
 use crate::trace::{AreaFlags, MapFlags, Object, Offset, Outcome, Overcommit, Perm, Prot};
 use anyhow::{Result, bail};
 
-/// What a huge page is where the flags do not say.
-const HUGE_PAGE: u64 = 2 << 20;
-
 impl Builder {
     #[allow(clippy::too_many_arguments, reason = "they are the arguments of the call, in its order, and its outcome")]
     pub(super) fn mmap(
@@ -29,8 +26,9 @@ impl Builder {
             Outcome::Unchecked if fixed => addr,
             Outcome::Unchecked => return Err(self.refuse("mmap without an address", "the address that the call returned")),
         };
-        let page = if flags.contains(MapFlags::HUGETLB) { huge_page(flags) } else { self.page() };
-        let extent = match len.checked_next_multiple_of(page) {
+        let settings = self.states[self.current].settings;
+        let huge = flags.contains(MapFlags::HUGETLB).then(|| flags.huge_page_bytes().unwrap_or(settings.huge_page));
+        let extent = match len.checked_next_multiple_of(huge.unwrap_or(self.page())) {
             Some(len) => self.extent(start, len)?,
             None => bail!("read {len:#x} bytes to map, expected a length that can be rounded up to pages"),
         };
@@ -42,12 +40,15 @@ impl Builder {
             Offset::Default => 0,
         };
         let backing = self.history.backings.number(object, start, offset)?;
-        let word = Word::new(perm(prot, flags), self.states[self.current].default_flags, backing);
+        let is_droppable = flags.is_droppable();
+        let locked = if huge.is_some() || is_droppable { AreaFlags::EMPTY } else { self.states[self.current].default_flags };
+        let word = Word::new(perm(prot, flags), locked, backing).with_huge_pages(huge);
+        let word = if is_droppable { word.droppable() } else { word };
         let word = word.with_key(self.keys().of_new(prot));
         let word = if flags.contains(MapFlags::GROWSDOWN) { word.set(AreaFlags::GROWSDOWN) } else { word };
-        let word = if flags.contains(MapFlags::LOCKED) { word.set(AreaFlags::LOCKED) } else { word };
-        let is_unpromised = flags.contains(MapFlags::NORESERVE)
-            && (flags.contains(MapFlags::HUGETLB) || self.states[self.current].settings.overcommit != Overcommit::Never);
+        let word = if flags.contains(MapFlags::LOCKED) && huge.is_none() { word.set(AreaFlags::LOCKED) } else { word };
+        let is_unpromised =
+            flags.contains(MapFlags::NORESERVE) && (huge.is_some() || settings.overcommit != Overcommit::Never) || is_droppable;
         let word = if is_unpromised { word.set(AreaFlags::NORESERVE) } else { word };
         self.lay(Area { start: extent.start, last: extent.last, word })
     }
@@ -61,15 +62,6 @@ impl Builder {
             Some(extent) => self.clear(extent),
             None => Ok(()),
         }
-    }
-}
-
-/// Bytes of the huge pages that a mapping is made of.
-pub(in crate::replay) fn huge_page(flags: MapFlags) -> u64 {
-    // the size of huge pages is a power of two that stands above bit 26
-    match flags.bits() >> 26 {
-        0 => HUGE_PAGE,
-        power => 1 << power.min(40),
     }
 }
 

@@ -121,7 +121,7 @@ impl Builder {
 
     fn rewrite_ordinary(&mut self, extent: Extent, change: impl Fn(Word) -> Word) -> Result<()> {
         let areas: Vec<_> = self.coverage().intersecting(extent).collect();
-        for area in areas.into_iter().filter(|area| !area.word.stays_alone()) {
+        for area in areas.into_iter().filter(|area| !area.word.is_never_locked()) {
             if !self.is_special(area.word) {
                 let part = Extent { start: area.start.max(extent.start), last: area.last.min(extent.last) };
                 self.rewrite(part, &change)?;

@@ -16,8 +16,6 @@ mod protect;
 mod remap;
 mod space;
 
-pub(super) use mapping::huge_page;
-
 use super::coverage::{Area, Edit, Extent};
 use super::question::{Difference, Question};
 use super::word::Backings;

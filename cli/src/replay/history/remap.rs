@@ -28,6 +28,7 @@ impl Builder {
                 None => addr,
             },
         };
+        let (old_len, new_len) = self.in_whole_pages(addr, old_len, new_len, flags);
         let (Some(new), true) = (self.extent(to, new_len)?, to.is_multiple_of(self.page())) else {
             return Err(self.refuse(&format!("{new_len:#x} bytes at {to:#x}"), "a mapping of whole pages"));
         };
@@ -35,6 +36,16 @@ impl Builder {
             (Some(old), true) => self.resize(old, new),
             (old, _) => self.move_to(addr, old, new, flags),
         }
+    }
+
+    /// The lengths in whole huge pages: those of the area that is resized, or of the last one of several.
+    fn in_whole_pages(&self, addr: u64, old_len: u64, new_len: u64, flags: RemapFlags) -> (u64, u64) {
+        let is_move_only = flags.contains(RemapFlags::FIXED) && old_len == new_len;
+        let at = if is_move_only { addr.saturating_add(old_len.saturating_sub(1)) } else { addr };
+        let Some(page) = self.coverage().lookup(at).and_then(|area| area.word.huge_page()) else { return (old_len, new_len) };
+        let end_of = |len: u64| addr.saturating_add(len);
+        let whole = |len: u64| end_of(len).checked_next_multiple_of(page).map_or(len, |end| end - addr);
+        (whole(old_len), whole(new_len))
     }
 
     fn resize(&mut self, old: Extent, new: Extent) -> Result<()> {

@@ -58,6 +58,20 @@ fn huge_pages_round_a_length_up() {
     assert_eq!(finish(text), ["00200000-00400000 rw-p"]);
 }
 
+// before  HHHH
+// mremap  ^        a page of it, and a page into what follows
+// after   ..HH...HH
+#[test]
+fn a_move_of_huge_pages_is_one_of_whole_ones() {
+    let text = "mmap 0x200000 0x800000 rw private,anonymous,fixed,hugetlb anon 0 = 0x200000\n\
+        mremap 0x200000 0x1000 0x1000 maymove,fixed 0x1000000 = 0x1000000\n\
+        mremap 0x400000 0x201000 0x201000 maymove,fixed 0x1200000 = 0x1200000\n\
+        mremap 0x800000 0x200000 0x1ff000 - = 0x800000\n";
+    assert_eq!(finish(text), ["00800000-00a00000 rw-p", "01000000-01200000 rw-p", "01200000-01600000 rw-p"]);
+    let large = "set hugetlb 1073741824\nmmap 0 0x1000 rw private,anonymous,hugetlb anon 0 = 0x40000000\n";
+    assert_eq!(finish(large), ["40000000-80000000 rw-p"]);
+}
+
 #[test]
 fn calls_that_failed_are_skipped() {
     let text = format!(

@@ -16,8 +16,21 @@ use std::ops::Range;
 use vmaple::{PAGE_SIZE, VmaFlags};
 use vmaple_host::Host;
 
-/// The first page of all.
-const LOW: u64 = 0x100_0000;
+/// The first page of all: above the low addresses, among which some are asked for.
+const LOW: u64 = BASE - 0x20_0000;
+
+/// Where whole huge pages are mapped, below all else, and how many there are.
+const HUGE: u64 = LOW - 0x110_0000;
+const HUGE_PLACE: u64 = 5;
+const HUGE_PAGE: u64 = 2 << 20;
+
+/// How many huge pages one process may have mapped, and up to where an object consists of them: with the other processes of a sequence, and
+/// their copies, no more than [`HUGE_POOL`].
+const HUGE_PAGES: u64 = 3;
+const HUGE_OFFSETS: [u64; 4] = [0, 0, HUGE_PAGE, PAGE_SIZE];
+
+/// How many huge pages a system must be able to give.
+pub(super) const HUGE_POOL: u64 = 16;
 
 /// Pages of each of the two places; the upper one begins a guard gap and a bit above the lower one.
 const PLACE: u64 = 36;
@@ -32,6 +45,9 @@ const BARRIER: u64 = BASE - PAGE_SIZE;
 /// The widest range: so that there is room for all below the base. A search that finds none goes above another base, which the process
 /// has not to itself.
 const WIDEST: u64 = 0x12_0000;
+
+/// The widest one from one VMA to another.
+const WIDEST_BETWEEN: u64 = HUGE_PLACE * HUGE_PAGE;
 
 /// Beside where neighbours of the same object would have it; the last ones where no file is so long, and where numbers come round: what is
 /// mapped must be in the object, for what lies beyond it cannot be touched, which the library does not know.
@@ -198,12 +214,19 @@ impl<C: Chance> Generator<C> {
         if self.one_in(3) {
             let end = self.address(space);
             let (start, end) = (start.min(end), start.max(end));
-            if end > start && end - start <= WIDEST {
+            if end > start && end - start <= WIDEST_BETWEEN {
                 return (start, end - start);
             }
         }
         let unaligned = if self.one_in(40) { self.within(1..PAGE_SIZE) } else { 0 };
         (start + unaligned, self.len(start + unaligned))
+    }
+
+    /// Huge pages, whole ones mostly, or nearly.
+    fn huge_range(&mut self) -> (u64, u64) {
+        let odd = if self.one_in(6) { *self.of(&[PAGE_SIZE, HUGE_PAGE - PAGE_SIZE, 1]) } else { 0 };
+        let start = HUGE + self.chance.below(HUGE_PLACE) * HUGE_PAGE + if self.one_in(3) { odd } else { 0 };
+        (start, self.within(1..3) * HUGE_PAGE - odd)
     }
 
     fn prot(&mut self) -> Prot {
@@ -235,14 +258,20 @@ impl<C: Chance> Generator<C> {
     }
 
     fn mmap(&mut self, space: &MmSpace) -> Step {
-        let (mut addr, mut len) = if self.one_in(5) { self.range(space) } else { (self.page(), 0) };
+        let is_large = self.one_in(7);
+        let (mut addr, mut len) = match self.chance.below(5) {
+            _ if is_large => self.huge_range(),
+            0 => self.range(space),
+            _ => (self.page(), 0),
+        };
         if len == 0 {
             len = self.len(addr);
         }
         let mut flags = match self.chance.below(40) {
-            0..29 => MapFlags::PRIVATE,
-            29..38 => MapFlags::SHARED,
-            38 => MapFlags::SHARED_VALIDATE,
+            0..27 => MapFlags::PRIVATE,
+            27..36 => MapFlags::SHARED,
+            36 => MapFlags::SHARED_VALIDATE,
+            37..39 => MapFlags::DROPPABLE,
             _ => MapFlags::EMPTY,
         };
         match self.chance.below(20) {
@@ -258,10 +287,19 @@ impl<C: Chance> Generator<C> {
             (MapFlags::POPULATE, 14),
             (MapFlags::NONBLOCK, 60),
             (MapFlags::STACK, 60),
+            (MapFlags::LOW_32BIT, 30),
+            (MapFlags::ABOVE4G, 30),
+            (MapFlags::DENYWRITE, 60),
+            (MapFlags::EXECUTABLE, 60),
+            (MapFlags::SYNC, 60),
         ] {
             if self.one_in(n) {
                 flags = flags.union(flag);
             }
+        }
+        if self.one_in(if is_large { 2 } else { 60 }) {
+            let sized = [MapFlags::HUGETLB, MapFlags::HUGETLB, MapFlags::of_huge_pages(HUGE_PAGE), MapFlags::of_huge_pages(16 << 20)];
+            flags = flags.union(if self.one_in(3) { *self.of(&sized) } else { MapFlags::HUGETLB });
         }
         if self.one_in(100) {
             (addr, len) = *self.of(&[
@@ -273,7 +311,18 @@ impl<C: Chance> Generator<C> {
                 (LOW, 0x8000_0000_0000),
                 (0xffff_ffff_ffff_f000, PAGE_SIZE),
                 (1, 1),
+                (0x8000_0000_0000, PAGE_SIZE),
+                (0x7fff_ffff_e000, 4 * PAGE_SIZE),
+                (0xffff_ffff_ffe0_0000, PAGE_SIZE),
+                (0x7fff_f000, PAGE_SIZE),
+                (0x7fff_f000, 2 * PAGE_SIZE),
+                (0x6000_0000, HUGE_PAGE),
+                (0x6000_0000, HUGE_PAGE + PAGE_SIZE),
             ]);
+        }
+        let reaches_barrier = addr < BASE && addr.saturating_add(len).saturating_add(HUGE_PAGE) > BARRIER && len < BASE;
+        if flags.contains(MapFlags::HUGETLB) && (reaches_barrier || !Self::has_huge_pages_for(space, len)) {
+            flags = flags.without_huge_pages();
         }
         let object = match self.chance.below(10) {
             0 | 1 => Name::new(b"a").map(Object::File),
@@ -284,12 +333,25 @@ impl<C: Chance> Generator<C> {
             // Where it fits with neighbours of the same object, mostly.
             let linear = (addr & !(PAGE_SIZE - 1)).wrapping_sub(LOW);
             let odd = if self.one_in(8) { *self.of(&ODD_OFFSETS) } else { 0 };
-            (object, Offset::Bytes(if (LOW..BASE).contains(&addr) { linear.wrapping_add(odd) } else { odd }))
+            let offset = match (LOW..BASE).contains(&addr) {
+                _ if flags.contains(MapFlags::HUGETLB) => *self.of(&HUGE_OFFSETS),
+                true => linear.wrapping_add(odd),
+                false => odd,
+            };
+            (object, Offset::Bytes(offset))
         } else {
             flags = flags.union(MapFlags::ANONYMOUS);
-            (Object::Anon, Offset::Default)
+            (Object::Anon, if self.one_in(60) { Offset::Bytes(*self.of(&[PAGE_SIZE, 1, HUGE_PAGE])) } else { Offset::Default })
         };
         Step::Do(Operation::Mmap { addr, len, prot: self.prot(), flags, object, offset })
+    }
+
+    /// Whether there are enough huge pages for one mapping more: the pool of the system is not the library's to know.
+    fn has_huge_pages_for(space: &MmSpace, len: u64) -> bool {
+        let asked = len.div_ceil(HUGE_PAGE);
+        let there: u64 =
+            space.exact().iter().filter(|vma| vma.flags.contains(VmaFlags::HUGETLB)).map(|vma| vma.extent.len_bytes() / HUGE_PAGE).sum();
+        asked == 0 || there.saturating_add(asked) <= HUGE_PAGES || len > 1 << 40
     }
 
     fn mremap(&mut self, space: &MmSpace) -> Step {
@@ -326,6 +388,12 @@ impl<C: Chance> Generator<C> {
         // does not know.
         let source = space.exact().into_iter().find(|vma| vma.extent.contains(addr));
         if new_len > old_len && source.is_some_and(|vma| vma.flags.contains(VmaFlags::SHARED) && vma.object.is_none()) {
+            return self.mmap(space);
+        }
+        // Linux never gives back the huge page that it keeps for a part of a private mapping which is moved away from the rest.
+        let source = Extent { start: addr, end: addr.saturating_add(old_len) };
+        let target = Extent { start: to, end: to.saturating_add(new_len).saturating_add(HUGE_PAGE) };
+        if space.exact().iter().any(|vma| is_kept(vma) && is_torn(vma.extent, source, target)) {
             return self.mmap(space);
         }
         // Linux counts locked pages twice that it moves without unmapping them: its count is wrong from then on.
@@ -395,4 +463,15 @@ impl<C: Chance> Generator<C> {
         let pages = if resource == Resource::Memlock && self.one_in(6) { 0 } else { now + self.within(1..20) };
         Setting::Limit(resource, Limit::Bytes(pages * PAGE_SIZE + odd))
     }
+}
+
+/// Whether the system keeps huge pages for the VMA.
+fn is_kept(vma: &Exact) -> bool {
+    vma.flags.contains(VmaFlags::HUGETLB) && !vma.flags.intersects(VmaFlags::SHARED | VmaFlags::NORESERVE)
+}
+
+/// Whether a move takes a part of a VMA.
+fn is_torn(vma: Extent, source: Extent, target: Extent) -> bool {
+    let overlaps = |other: Extent| vma.start < other.end && other.start < vma.end;
+    overlaps(source) && (source.start > vma.start || source.end < vma.end || overlaps(target))
 }

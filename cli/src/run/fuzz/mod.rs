@@ -27,7 +27,7 @@ use vmaple_host::Host;
 const SEQUENCE: usize = 96;
 
 /// Where searches for room begin: what is above does not take part.
-const BASE: u64 = 0x120_0000;
+const BASE: u64 = 0x1_0810_0000;
 
 /// The sequence under way, and the address spaces of it.
 struct Play {
@@ -61,6 +61,9 @@ impl Play {
                 records.push(Record::Set(*setting));
             }
             Step::Do(operation) => {
+                if let Some(need) = step::need(operation).filter(|need| !Host::probe().has(*need)) {
+                    return Err(Refusal::Lacks(need.to_string()));
+                }
                 let told = self.current.apply(operation)?;
                 table.count(step, step::refused(operation, &told));
                 records.push(Record::Operation(operation.clone(), step::outcome(&told)));

@@ -1,8 +1,10 @@
 //! One step of a sequence: only data. `generate` makes them, `fuzz` takes them, `shrink` leaves some out.
 
 use super::super::space::Failure;
-use crate::trace::{Access, Errno, Operation, Outcome, Record, Setting};
+use super::generate::HUGE_POOL;
+use crate::trace::{Access, Errno, MapFlags, Operation, Outcome, Record, Setting};
 use std::fmt;
+use vmaple_host::Need;
 
 /// What is done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,14 @@ impl fmt::Display for Step {
             Self::Touch(addr, access) => write!(f, "fault {addr:#x} {access}"),
             Self::Fork(_) => f.write_str("fork"),
         }
+    }
+}
+
+/// What the machine must have for an operation to be compared.
+pub(super) fn need(operation: &Operation) -> Option<Need> {
+    match operation {
+        Operation::Mmap { flags, .. } if flags.contains(MapFlags::HUGETLB) => Some(Need::Hugetlb(HUGE_POOL)),
+        _ => None,
     }
 }
 

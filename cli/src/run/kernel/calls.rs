@@ -5,6 +5,7 @@ use super::KernelSpace;
 use super::settings::{GUARD_GAP_PAGES, MMAP_MIN_ADDR, TASK_SIZE};
 use crate::trace::{Capabilities, Errno, LockAllFlags, MapFlags, Object, Offset, Operation};
 use vmaple::{PAGE_SIZE, VmaFlags};
+use vmaple_host::{Host, Need};
 
 /// The addresses in which the kernel searches, upward, when it has found nothing below its base: a third of all is below them.
 const FALLBACK_BYTES: u64 = TASK_SIZE - TASK_SIZE / 3;
@@ -21,13 +22,27 @@ enum Place {
 /// What came of it.
 type Done = Result<u64, Failure>;
 
+/// Bytes of the huge pages that a mapping asks for; `None` if it does not, or the system has none of that size.
+fn huge_page_of(flags: MapFlags) -> Option<u64> {
+    let host = Host::probe();
+    let asked = flags.huge_page_bytes().or(host.default_huge_page_bytes).filter(|_| flags.contains(MapFlags::HUGETLB))?;
+    host.huge_pools.iter().map(|pool| pool.page_bytes).find(|bytes| *bytes == asked)
+}
+
 impl KernelSpace {
     /// Makes it.
     pub(super) fn make(&mut self, operation: &Operation) -> Result<Done, Refusal> {
         match *operation {
             Operation::Mmap { addr, len, prot, flags, ref object, offset } => {
+                let huge = huge_page_of(flags);
+                // as long as it will be
+                let whole = len.checked_next_multiple_of(huge.unwrap_or(PAGE_SIZE)).unwrap_or(len);
+                if huge.is_some() && huge == Host::probe().default_huge_page_bytes {
+                    self.needs(&[Need::Hugetlb(1)])?;
+                }
                 if flags.contains(MapFlags::FIXED) || flags.contains(MapFlags::FIXED_NOREPLACE) {
-                    self.keep_out(addr, len)?;
+                    // from elsewhere than the start of one it is refused
+                    self.keep_out(addr, if addr.is_multiple_of(huge.unwrap_or(1)) { whole } else { len })?;
                 }
                 self.keep_key_zero(prot)?;
                 let file = match object {
@@ -38,7 +53,7 @@ impl KernelSpace {
                     object if flags.contains(MapFlags::ANONYMOUS) => {
                         return Err(Refusal::Host(format!("private anonymous memory maps no object, and `{object}` is one")));
                     }
-                    object => self.file_of(object)?,
+                    object => self.file_of(object, huge)?,
                 };
                 let offset = match offset {
                     Offset::Default => 0,
@@ -49,7 +64,7 @@ impl KernelSpace {
                 let is_given =
                     [MapFlags::FIXED, MapFlags::FIXED_NOREPLACE, MapFlags::LOW_32BIT].into_iter().any(|flag| flags.contains(flag));
                 let place = if is_given { Place::Given } else { Place::Searched };
-                let done = self.placed(libc::SYS_mmap, [addr, len, u64::from(prot.bits()), bits, file, offset], len, place)?;
+                let done = self.placed(libc::SYS_mmap, [addr, len, u64::from(prot.bits()), bits, file, offset], whole, place)?;
                 if let Ok(start) = done
                     && file == u64::MAX
                     && *object != Object::Anon

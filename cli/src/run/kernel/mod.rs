@@ -16,10 +16,10 @@ mod worker;
 
 pub(super) use release::name_another;
 
-use super::exact::Exact;
+use super::exact::{Exact, nameless};
 use super::space::{Answer, Failure, Gap, OnRefusal, Refusal, Space};
 use crate::trace::{Access, Area, Capabilities, Context, Extent, Object, Operation, Setting, VmCounts};
-use proc::ProcFiles;
+use proc::{FileId, ProcFiles};
 use settings::Bounds;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -50,8 +50,8 @@ pub(super) struct KernelSpace {
     bounds: Bounds,
     keys: keys::Keys,
     /// The worker's file for each object, and the object of each inode.
-    objects: HashMap<Object, u64>,
-    inodes: Rc<RefCell<HashMap<u64, Object>>>,
+    objects: HashMap<(Object, Option<u64>), u64>,
+    inodes: Rc<RefCell<HashMap<FileId, Object>>>,
     /// A file of one page, to read from and to write to, and where it is mapped.
     page: u64,
     page_at: u64,
@@ -84,17 +84,19 @@ impl KernelSpace {
         if u64::try_from(done) == Ok(times) { Ok(()) } else { Err(Refusal::Host(format!("{what}: {done} of {times} are allowed here"))) }
     }
 
-    /// The worker's file that an object is.
-    fn file_of(&mut self, object: &Object) -> Result<u64, Refusal> {
-        if let Some(file) = self.objects.get(object) {
+    /// The worker's file that an object is, of huge pages of so many bytes if it consists of such.
+    fn file_of(&mut self, object: &Object, huge: Option<u64>) -> Result<u64, Refusal> {
+        if let Some(file) = self.objects.get(&(object.clone(), huge)) {
             return Ok(*file);
         }
-        let file = self.arrange("memfd_create", libc::SYS_memfd_create, [c"vmaple".as_ptr() as u64, 0, 0, 0, 0, 0])?;
+        let of_huge = huge.map_or(0, |bytes| libc::MFD_HUGETLB | bytes.trailing_zeros() << libc::MFD_HUGE_SHIFT);
+        let file = self.arrange("memfd_create", libc::SYS_memfd_create, [c"vmaple".as_ptr() as u64, of_huge.into(), 0, 0, 0, 0])?;
         self.arrange("ftruncate", libc::SYS_ftruncate, [file, OBJECT_BYTES, 0, 0, 0, 0])?;
         let path = format!("/proc/{}/fd/{file}", self.worker.pid());
-        let inode = nix::sys::stat::stat(path.as_str()).map_err(|error| lost(&error.into()))?.st_ino;
-        self.inodes.borrow_mut().insert(inode, object.clone());
-        self.objects.insert(object.clone(), file);
+        let told = nix::sys::stat::stat(path.as_str()).map_err(|error| lost(&error.into()))?;
+        let device = (nix::sys::stat::major(told.st_dev), nix::sys::stat::minor(told.st_dev));
+        self.inodes.borrow_mut().insert(FileId { device, inode: told.st_ino }, object.clone());
+        self.objects.insert((object.clone(), huge), file);
         Ok(file)
     }
 
@@ -102,7 +104,7 @@ impl KernelSpace {
     fn name_at(&mut self, start: u64, object: &Object) -> Result<(), Refusal> {
         let seen = self.files.below(start + 1).map_err(|error| lost(&error))?;
         if let Some(vma) = seen.last().filter(|vma| vma.extent.contains(start)) {
-            self.inodes.borrow_mut().insert(vma.inode, object.clone());
+            self.inodes.borrow_mut().insert(vma.file, object.clone());
         }
         Ok(())
     }
@@ -114,7 +116,7 @@ impl KernelSpace {
         let exact = |vma: proc::Seen| Exact {
             extent: vma.extent,
             flags: vma.flags,
-            object: inodes.get(&vma.inode).map(|object| (object.clone(), vma.offset)),
+            object: inodes.get(&vma.file).cloned().or_else(|| nameless(vma.flags)).map(|object| (object, vma.offset)),
         };
         Ok(seen.into_iter().map(exact).collect())
     }

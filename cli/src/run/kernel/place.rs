@@ -2,7 +2,7 @@
 
 use super::super::space::Refusal;
 use super::KernelSpace;
-use crate::trace::{Access, Area, AreaFlags, Capabilities, Object, Offset, Perm, Prot};
+use crate::trace::{Access, Area, AreaFlags, Capabilities, MapFlags, Object, Offset, Perm, Prot};
 use vmaple_host::Need;
 
 /// What no system call gives an area.
@@ -33,7 +33,9 @@ impl KernelSpace {
         if !marks.is_empty() {
             return Err(Refusal::Host(format!("no system call makes an area with `{marks}`")));
         }
-        if let Some((_, word)) = DRIVERS.into_iter().find(|(flag, _)| flags.contains(*flag)) {
+        // What consists of huge pages cannot be expanded, and everybody may have that.
+        let drivers = if flags.contains(AreaFlags::HUGETLB) { flags.without(AreaFlags::DONTEXPAND) } else { flags };
+        if let Some((_, word)) = DRIVERS.into_iter().find(|(flag, _)| drivers.contains(*flag)) {
             return Err(Refusal::Host(format!("no system call makes an area {word}")));
         }
         if extent.end > self.end {
@@ -44,19 +46,22 @@ impl KernelSpace {
         }
         let (file, offset) = match (object, offset) {
             (Object::Special(_), _) => return Err(Refusal::Host("the kernel alone maps what is special".to_owned())),
+            (Object::Anon, Offset::Bytes(bytes)) if flags.contains(AreaFlags::HUGETLB) => (u64::MAX, bytes),
             (Object::Anon, Offset::Bytes(bytes)) if bytes != extent.start => {
                 return Err(Refusal::Host("an area without an object was moved to have another offset".to_owned()));
             }
             (Object::Anon, _) => (u64::MAX, 0),
-            (object, Offset::Default) => (self.file_of(object)?, 0),
-            (object, Offset::Bytes(bytes)) => (self.file_of(object)?, bytes),
+            (object, Offset::Default) => (self.file_of(object, flags.huge_page_bytes())?, 0),
+            (object, Offset::Bytes(bytes)) => (self.file_of(object, flags.huge_page_bytes())?, bytes),
         };
         let (start, len) = (extent.start, extent.end - extent.start);
         let prots = [(Perm::READ, libc::PROT_READ), (Perm::WRITE, libc::PROT_WRITE), (Perm::EXEC, libc::PROT_EXEC)];
         let prot = prots.into_iter().filter(|(bit, _)| perm.contains(*bit)).fold(0, |prot, (_, bit)| prot | bit.cast_unsigned());
+        let is_droppable = flags.contains(AreaFlags::DROPPABLE);
         let kinds = [
             (perm.contains(Perm::SHARED), libc::MAP_SHARED),
-            (!perm.contains(Perm::SHARED), libc::MAP_PRIVATE),
+            (!perm.contains(Perm::SHARED) && !is_droppable, libc::MAP_PRIVATE),
+            (is_droppable, libc::MAP_DROPPABLE),
             (*object == Object::Anon, libc::MAP_ANONYMOUS),
             (flags.contains(AreaFlags::GROWSDOWN), libc::MAP_GROWSDOWN),
             (flags.contains(AreaFlags::NORESERVE), libc::MAP_NORESERVE),
@@ -65,6 +70,7 @@ impl KernelSpace {
         let kind = kinds.into_iter().filter(|(is_so, _)| *is_so).fold(0, |kind, (_, bit)| kind | bit.cast_unsigned());
         // More than `PROT_EXEC` alone, so that it gets no key but the one that it is to have.
         let prot = if prot == libc::PROT_EXEC.cast_unsigned() { prot | Prot::SEM.bits() } else { prot };
+        let kind = flags.huge_page_bytes().map_or(kind, |bytes| kind | MapFlags::of_huge_pages(bytes).bits());
         let is_faulted = flags.contains(AreaFlags::FAULTED);
         let first_prot = if is_faulted { prot | libc::PROT_WRITE.cast_unsigned() } else { prot };
         self.arrange("the area", libc::SYS_mmap, [start, len, u64::from(first_prot), u64::from(kind), file, offset])?;

@@ -21,12 +21,19 @@ pub(super) struct ProcFiles {
 pub(super) struct Seen {
     pub(super) extent: Extent,
     pub(super) flags: VmaFlags,
-    pub(super) inode: u64,
+    pub(super) file: FileId,
     pub(super) offset: u64,
 }
 
+/// What tells files apart: the device, major and minor, and the inode on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FileId {
+    pub(super) device: (u64, u64),
+    pub(super) inode: u64,
+}
+
 /// The kernel's words for flags, in its `VmFlags` lines.
-const WORDS: [(&str, VmaFlags); 24] = [
+const WORDS: [(&str, VmaFlags); 26] = [
     ("rd", VmaFlags::READ),
     ("wr", VmaFlags::WRITE),
     ("ex", VmaFlags::EXEC),
@@ -51,6 +58,8 @@ const WORDS: [(&str, VmaFlags); 24] = [
     ("nh", VmaFlags::NOHUGEPAGE),
     ("mg", VmaFlags::MERGEABLE),
     ("sl", VmaFlags::SEALED),
+    ("dp", VmaFlags::DROPPABLE),
+    ("sf", VmaFlags::SYNC),
 ];
 
 impl ProcFiles {
@@ -81,6 +90,11 @@ impl ProcFiles {
             } else if let Some(key) = line.strip_prefix("ProtectionKey:") {
                 if let Some((last, key)) = vmas.last_mut().zip(key.trim().parse().ok().and_then(ProtectionKey::new)) {
                     last.flags = last.flags.with_pkey(key);
+                }
+            } else if let Some(size) = line.strip_prefix("KernelPageSize:") {
+                let bytes = size.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok()).map_or(PAGE_SIZE, |kib| kib * 1024);
+                if let Some(last) = vmas.last_mut().filter(|_| bytes > PAGE_SIZE) {
+                    last.flags |= VmaFlags::of_huge_pages(bytes);
                 }
             } else if !line.as_bytes().first().is_some_and(u8::is_ascii_uppercase)
                 && let Some(seen) = head(line)
@@ -153,6 +167,7 @@ fn head(line: &str) -> Option<Seen> {
     let (start, end) = fields.next()?.split_once('-')?;
     let hex = |text| u64::from_str_radix(text, 16).ok();
     let extent = Extent::new(hex(start)?, hex(end)?)?;
-    let (_, offset, _, inode) = (fields.next()?, hex(fields.next()?)?, fields.next()?, fields.next()?.parse().ok()?);
-    Some(Seen { extent, flags: VmaFlags::empty(), inode, offset })
+    let (_, offset, device, inode) = (fields.next()?, hex(fields.next()?)?, fields.next()?.split_once(':')?, fields.next()?.parse().ok()?);
+    let file = FileId { device: (hex(device.0)?, hex(device.1)?), inode };
+    Some(Seen { extent, flags: VmaFlags::empty(), file, offset })
 }

@@ -1,6 +1,7 @@
 //! The properties of an address space that a process can have to itself: its limits, its privileges, its heap, and where its searches
 //! begin. What is one for the whole system is refused, unless it is so already; but see `crowd`. `kernel` comes in.
 
+use super::super::placement::is_of_the_machine;
 use super::super::space::{Refusal, Space as _};
 use super::KernelSpace;
 use crate::trace::{self, Capabilities, Extent, Limit, Overcommit, Setting, VmCounts};
@@ -148,6 +149,8 @@ impl KernelSpace {
             }
             Setting::Privileged(privilege) => self.set_capabilities(privilege.capabilities()),
             Setting::Capabilities(capabilities) => self.set_capabilities(capabilities),
+            Setting::Placement(placement) if is_of_the_machine(placement, Host::probe()) => Ok(()),
+            Setting::Placement(placement) => Err(Refusal::Host(format!("`{placement}` is one for the whole system, and otherwise here"))),
         }
     }
 

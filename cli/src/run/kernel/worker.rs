@@ -6,12 +6,14 @@
 #![allow(unsafe_code, reason = "fork, and system calls with the arguments that a scenario has")]
 #![allow(clippy::many_single_char_names, reason = "the arguments of a system call have no other names")]
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
+use rustix::process::PidfdFlags;
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
@@ -36,6 +38,8 @@ pub(super) struct Worker {
     /// Lines that no process has yet, with their numbers; shared with its children.
     spare: Rc<RefCell<Vec<(u64, UnixStream)>>>,
     parent: Parent,
+    /// Readable once it has ended, for one whose parent does not wait.
+    end: Option<OwnedFd>,
 }
 
 /// Who waits for the end of a worker.
@@ -65,7 +69,7 @@ impl Worker {
                 let ours = pairs.into_iter().map(|(ours, _)| ours);
                 let mut numbered: Vec<(u64, UnixStream)> = (0..).zip(ours).collect();
                 let (_, first) = numbered.remove(0);
-                Ok(Self { pid: child, line: Some(first), spare: Rc::new(RefCell::new(numbered)), parent: Parent::Here })
+                Ok(Self { pid: child, line: Some(first), spare: Rc::new(RefCell::new(numbered)), parent: Parent::Here, end: None })
             }
         }
     }
@@ -92,7 +96,9 @@ impl Worker {
         let Some((number, line)) = self.spare.borrow_mut().pop() else { return Ok(None) };
         let pid = self.ask([FORK, number, 0, 0, 0, 0, 0, 0])?;
         let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or_else(|| io::Error::other("the worker cannot fork"))?;
-        Ok(Some(Self { pid: Pid::from_raw(pid), line: Some(line), spare: Rc::clone(&self.spare), parent: Parent::Worker }))
+        let own = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?;
+        let end = rustix::process::pidfd_open(own, PidfdFlags::empty()).ok();
+        Ok(Some(Self { pid: Pid::from_raw(pid), line: Some(line), spare: Rc::clone(&self.spare), parent: Parent::Worker, end }))
     }
 
     fn ask(&self, words: [u64; WORDS]) -> io::Result<i64> {
@@ -114,6 +120,9 @@ impl Drop for Worker {
         if self.parent == Parent::Here {
             // it ends with its line; that it had ended before is no matter
             _ = waitpid(self.pid, None);
+        } else if let Some(end) = &self.end {
+            // what it had of the whole system, huge pages, is free then
+            _ = poll(&mut [PollFd::new(end.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
         }
     }
 }

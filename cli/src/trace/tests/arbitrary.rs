@@ -4,8 +4,8 @@ use quickcheck::{Arbitrary, Gen};
 
 use crate::trace::{
     Access, Advice, Area, AreaFlags, Capabilities, Context, Errno, Expected, Extent, ForkOutcome, Found, Limit, LockAllFlags, LockFlags,
-    MapFlags, MarkKind, Marks, Name, Object, Offset, Operation, Outcome, Overcommit, Perm, Privilege, Prot, Record, RemapFlags, Resource,
-    Setting, Side, Stamp, VmCounts, With,
+    MapFlags, MarkKind, Marks, Name, Object, Offset, Operation, Outcome, Overcommit, Perm, Placement, Privilege, Prot, Record, RemapFlags,
+    Resource, Setting, SharedHuge, Side, Stamp, VmCounts, With,
 };
 use vmaple_host::Need;
 
@@ -84,7 +84,7 @@ fn perm(g: &mut Gen) -> Perm {
 }
 
 fn area_flags(g: &mut Gen) -> AreaFlags {
-    AreaFlags::from_bits(u32::arbitrary(g)).0
+    AreaFlags::from_bits(u64::arbitrary(g)).0
 }
 
 fn kind(g: &mut Gen) -> MarkKind {
@@ -244,11 +244,26 @@ fn setting(g: &mut Gen) -> Setting {
         9 => Setting::MmapLegacyBase(value),
         10 => Setting::Brk(value),
         11 => Setting::LoadedData(value),
+        16 => Setting::Placement(placement(g)),
         _ => {
             let resource = [Resource::Stack, Resource::As, Resource::Data, Resource::Memlock];
             let limit = maybe(g, |_| value).map_or(Limit::Unlimited, Limit::Bytes);
             Setting::Limit(*g.choose(&resource).unwrap_or(&Resource::Stack), limit)
         }
+    }
+}
+
+fn placement(g: &mut Gen) -> Placement {
+    let (value, size) = (number(g), 1 << (u8::arbitrary(g) % 64));
+    match u8::arbitrary(g) % 8 {
+        0 => Placement::MapWindow(value),
+        1 => Placement::LowSearchBase(value),
+        2 => Placement::HugePage(size),
+        3 => Placement::SharedHuge(*g.choose(&SharedHuge::ALL).unwrap_or(&SharedHuge::Never)),
+        4 => Placement::SharedSizes(value),
+        5 => Placement::SharedInheriting(value),
+        6 => Placement::Hugetlb(size),
+        _ => Placement::HugetlbSizes(value),
     }
 }
 

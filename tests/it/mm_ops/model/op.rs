@@ -137,10 +137,14 @@ pub(crate) struct Op {
     pub(crate) way: Way,
 }
 
+/// The object that is shared memory.
+pub(crate) const IN_MEMORY: u64 = 1;
+
 impl What {
     /// The backing that its pages have.
     pub(crate) fn backing(&self) -> Backing {
         match self.object {
+            Some((IN_MEMORY, _)) => Backing::SharedMemory(ObjectId(IN_MEMORY)),
             Some((object, _)) => Backing::Object(ObjectId(object)),
             None if self.flags.intersects(VmaFlags::SHARED | VmaFlags::HUGETLB) => FRESH,
             None => Backing::Anonymous,

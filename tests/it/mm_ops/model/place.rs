@@ -1,10 +1,10 @@
 //! Where a mapping goes that nobody gave an address (5.2, 5.4): each place is tried.
 
 use super::BASE;
-use super::op::Within;
+use super::op::{IN_MEMORY, Within};
 use super::page::{Model, PAGES, address};
 use Direction::{Down, Up};
-use vmaple::{Backing, PAGE_SIZE, VmaFlags};
+use vmaple::{Backing, ObjectId, PAGE_SIZE, VmaFlags};
 
 /// What an address is best a multiple of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +20,11 @@ pub(crate) enum Align {
 
 impl Align {
     /// Of a new mapping, without an object of the embedder's or with one.
-    pub(crate) fn of_new(model: &Model, flags: VmaFlags, is_object: bool) -> Self {
-        match (flags.huge_page_bytes(), is_object, flags.contains(VmaFlags::SHARED)) {
+    pub(crate) fn of_new(model: &Model, flags: VmaFlags, object: Option<(u64, u64)>) -> Self {
+        match (flags.huge_page_bytes(), object, flags.contains(VmaFlags::SHARED)) {
             (Some(huge), ..) => Self::Huge(huge),
-            (_, true, _) => Self::Pages,
+            (_, Some((IN_MEMORY, offset)), _) => Self::of_moved(model, Backing::SharedMemory(ObjectId(IN_MEMORY)), offset),
+            (_, Some(_), _) => Self::Pages,
             (_, _, false) => Self::Private(model.limits.huge_page_bytes),
             (_, _, true) if model.limits.huge_page_bytes == 1 => Self::Pages,
             (_, _, true) => Self::Shared(model.limits.shared_huge_pages.sizes, 0),
@@ -34,9 +35,7 @@ impl Align {
     pub(crate) fn of_moved(model: &Model, backing: Backing, offset: u64) -> Self {
         match backing {
             Backing::Anonymous => Self::Private(model.limits.huge_page_bytes),
-            Backing::Object(object) if object.0 >> 63 == 1 && model.limits.huge_page_bytes > 1 => {
-                Self::Shared(model.limits.huge_page_bytes, offset)
-            }
+            Backing::SharedMemory(_) if model.limits.huge_page_bytes > 1 => Self::Shared(model.limits.huge_page_bytes, offset),
             _ => Self::Pages,
         }
     }

@@ -64,7 +64,7 @@ impl Model {
         if len > END {
             return Err(ENOMEM);
         }
-        let align = Align::of_new(self, flags, what.object.is_some());
+        let align = Align::of_new(self, flags, what.object);
         let start = match place {
             Place::Anywhere => self.place(0, len, within, align, flags).ok_or(ENOMEM)?,
             Place::Near => self.place(at, len, within, align, flags).ok_or(ENOMEM)?,

@@ -59,7 +59,10 @@ fn check_accounts(mm: &Mm<Marked>, seen: &Seen) {
 
 fn is_like(known: &Page, seen: &Page) -> bool {
     let is_backed = match (known.backing, seen.backing) {
-        (FRESH, Backing::Object(ObjectId(object))) => object >> 63 == 1,
+        (FRESH, Backing::Object(ObjectId(object)) | Backing::SharedMemory(ObjectId(object))) => {
+            let is_shared = matches!(seen.backing, Backing::SharedMemory(_));
+            object >> 63 == 1 && is_shared == seen.flags.contains(VmaFlags::SHARED)
+        }
         (known, seen) => known == seen,
     };
     (known.flags, known.offset, known.payload) == (seen.flags, seen.offset, seen.payload) && is_backed
@@ -94,7 +97,7 @@ impl Model {
         let mut fresh = BTreeSet::new();
         for (known, seen) in self.pages.iter_mut().zip(seen) {
             let (Some(known), Some(seen)) = (known, seen) else { continue };
-            if let (FRESH, Backing::Object(ObjectId(object))) = (known.backing, seen.backing) {
+            if let (FRESH, Backing::Object(ObjectId(object)) | Backing::SharedMemory(ObjectId(object))) = (known.backing, seen.backing) {
                 fresh.insert(object);
             }
             (known.backing, known.owner, known.joined) = (seen.backing, seen.owner, seen.joined);
