@@ -98,10 +98,10 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// use vmaple::{KeyDenial, Limits, Mm, ProtectionKey, RangeMap};
     /// let mut limits = Limits::default();
     /// limits.protection_keys = 16;
-    /// let mm: Mm = Mm::with(RangeMap::builder(), limits);
+    /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
     /// mm.write().set_protection_keys(0b1011, ProtectionKey::new(3));
     /// assert_eq!(mm.write().pkey_alloc(KeyDenial::empty())?.number(), 2);
-    /// # Ok::<(), vmaple::PkeyAllocError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn set_protection_keys(&mut self, allocated: u16, execute_only: Option<ProtectionKey>) {
         let allocated = allocated | execute_only.map_or(0, |key| 1 << key.number());
