@@ -182,7 +182,7 @@ pub(super) fn brk_start(pid: Pid) -> Option<u64> {
     (start != 0).then_some(start)
 }
 
-/// Bytes of data that the program of a process was loaded with; none if that is not told.
+/// Returns the bytes of data that a process's program was loaded with, or `None` if the kernel does not say.
 pub(super) fn loaded_data(pid: Pid) -> Option<u64> {
     let number = |field| status_field(pid, field)?.parse::<u64>().ok();
     number(46)?.checked_sub(number(45)?)

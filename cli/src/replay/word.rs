@@ -36,7 +36,7 @@ impl Word {
         (power != 0).then(|| 1 << power)
     }
 
-    /// The same of huge pages of so many bytes, below 2^32; of what has none they are larger.
+    /// Returns the word with this size of huge pages, in bytes and below 2^32.
     pub(super) fn with_huge_pages(self, bytes: Option<u64>) -> Self {
         let power = bytes.map_or(0, |bytes| u64::from(bytes.trailing_zeros().min(31)));
         Self(self.0 & !(31 << HUGE_AT) | power << HUGE_AT)
@@ -47,7 +47,7 @@ impl Word {
         (self.0 >> KEY_AT & 15) as u8
     }
 
-    /// The same with another protection key.
+    /// Returns the word with another protection key.
     pub(super) fn with_key(self, key: u8) -> Self {
         Self(self.0 & !(15 << KEY_AT) | u64::from(key & 15) << KEY_AT)
     }
@@ -78,7 +78,7 @@ impl Word {
         Self(self.0 & !((flags.bits() & KEPT) << FLAGS_AT))
     }
 
-    /// The same of memory that the kernel may drop: a child has it empty, and no dump has it.
+    /// Returns the word of memory that the kernel may drop: a child gets it empty, and no dump contains it.
     pub(super) fn droppable(self) -> Self {
         Self(self.0 | 1 << DROPPABLE_AT).with_marks(0b110_0000, 0b110_0000)
     }

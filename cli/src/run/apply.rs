@@ -199,7 +199,7 @@ fn request_at(
     }
 }
 
-/// The same, but for the place.
+/// Returns what a program requests to be mapped, without the place.
 pub(crate) fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFlags, object: &Object, offset: Offset) -> MapRequest<Rider> {
     let mut has = flags_of(prot).intersection(VmaFlags::READ | VmaFlags::WRITE | VmaFlags::EXEC);
     for (asked, flag) in [

@@ -18,7 +18,7 @@ impl Rider {
         Self { tags, ..Self::default() }
     }
 
-    /// The same with another attribute of one kind; none if it has that already.
+    /// Returns a copy with another attribute of one kind, or `None` if it has that attribute already.
     pub(crate) fn marked(&self, kind: MarkKind, number: (u32, bool)) -> Option<Self> {
         let tags = self.tags.with(kind, number);
         (tags != self.tags).then_some(Self { tags, ..*self })

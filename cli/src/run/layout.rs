@@ -163,7 +163,7 @@ pub(crate) fn around(areas: &[Area], addr: Option<u64>) -> Vec<String> {
 /// How many areas [`first`] shows.
 pub(super) const FIRST: usize = 2 * AROUND + 1;
 
-/// The first areas of so many, and how many more there are.
+/// Shows the first areas, and how many more there are.
 pub(super) fn first(areas: &[Area], count: usize) -> Vec<String> {
     let shown: Vec<(char, String)> = areas.iter().take(FIRST).map(|area| (' ', shown(area))).collect();
     let mut lines = told(&shown);

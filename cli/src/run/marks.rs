@@ -20,7 +20,7 @@ impl Tags {
         self
     }
 
-    /// The same with another attribute of one kind.
+    /// Returns a copy with another attribute of one kind.
     pub(super) fn with(mut self, kind: MarkKind, (number, is_kept_by_moves): (u32, bool)) -> Self {
         self.numbers[kind as usize] = number;
         if kind == MarkKind::Userfault {

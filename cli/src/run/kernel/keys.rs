@@ -11,7 +11,7 @@ use vmaple_host::{Host, Need};
 pub(super) struct Keys {
     /// Those that are allocated for the scenario to have none.
     hidden: Vec<u64>,
-    /// Key 0 was freed: whoever gets it next may lose the right to all memory.
+    /// Key 0 was freed: the next program that allocates it may lose the right to all memory.
     is_zero_free: bool,
 }
 

@@ -84,7 +84,7 @@ impl KernelSpace {
         if u64::try_from(done) == Ok(times) { Ok(()) } else { Err(Refusal::Host(format!("{what}: {done} of {times} are allowed here"))) }
     }
 
-    /// The worker's file that an object is, of huge pages of so many bytes if it consists of such.
+    /// Returns the worker's file for an object; `huge` is the size of its pages in bytes if it consists of huge pages.
     fn file_of(&mut self, object: &Object, huge: Option<u64>) -> Result<u64, Refusal> {
         if let Some(file) = self.objects.get(&(object.clone(), huge)) {
             return Ok(*file);
