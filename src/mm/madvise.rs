@@ -94,6 +94,17 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         advice: Advice,
         patience: Patience<'_, L::Interrupt>,
     ) -> Plan<'_, 'm, P, MadviseError, L> {
+        self.plan_all_mapped(start, len, patience, |sheet, span, limits| sheet.advise(span, advice, limits))
+    }
+
+    /// Plans a change of everything that is mapped in a range. A gap is reported at the end (5.24).
+    pub(super) fn plan_all_mapped(
+        &mut self,
+        start: u64,
+        len: u64,
+        patience: Patience<'_, L::Interrupt>,
+        change: impl FnOnce(&mut Sheet<'_, P>, Span, &Limits) -> Result<(), MadviseError>,
+    ) -> Plan<'_, 'm, P, MadviseError, L> {
         let limits = self.mm().limits_now();
         let whole = len.checked_next_multiple_of(PAGE_SIZE);
         let Some(end) = whole.and_then(|whole| start.checked_add(whole)).filter(|_| start.is_multiple_of(PAGE_SIZE)) else {
@@ -105,7 +116,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         let span = Span::from_entry(start, end - 1);
         let plan = self.plan(touched(span), &limits, patience, |sheet| {
             let gap = sheet.first_gap(span);
-            sheet.advise(span, advice, &limits)?;
+            change(sheet, span, &limits)?;
             gap.map_or(Ok(0), |at| Err(MadviseError::Gap { at }))
         });
         plan.map_err(again)
@@ -113,7 +124,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 }
 
 /// 5.24: that there is no room, or no memory, is told as "again".
-pub(super) fn again(error: MadviseError) -> MadviseError {
+fn again(error: MadviseError) -> MadviseError {
     match error {
         MadviseError::Layout(cause @ (LayoutError::TooMany { .. } | LayoutError::Resource(_))) => MadviseError::Again { cause },
         other => other,

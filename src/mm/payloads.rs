@@ -3,11 +3,10 @@
 
 use super::MmWriteGuard;
 use super::limits::Limits;
-use super::madvise::again;
 use super::mmap::split_room;
-use super::plan::{Plan, touched};
+use super::plan::Plan;
 use super::sheet::{Carried, Sheet};
-use crate::addr::{PAGE_SIZE, Span};
+use crate::addr::Span;
 use crate::error::{LayoutError, MadviseError};
 use crate::lock::RawMmLock;
 use crate::vma::{Patience, Payload};
@@ -16,8 +15,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Changes the payload of everything that is mapped in a range, and returns 0.
     ///
     /// `change` is asked for each VMA in the range, from low to high addresses, and returns the new payload, or `None` to leave the VMA
-    /// as it is: the library cannot compare payloads, so an equal payload splits the VMA too. A VMA that is only partly in the range is split, and each changed part merges with its neighbours where the payloads
-    /// allow it (5.11): the operation does for an attribute of the embedder what `madvise` does for flags. Linux changes memory policies
+    /// as it is: the library cannot compare payloads, so an equal payload splits the VMA too. A VMA that is only partly in the range is
+    /// split, and each changed part merges with its neighbours where the payloads allow it (5.11): the operation does for an attribute of the embedder what `madvise` does for flags. Linux changes memory policies
     /// (`mbind`), userfaultfd contexts and anonymous names in this way.
     ///
     /// # Errors
@@ -50,21 +49,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         change: impl FnMut(&P) -> Option<P>,
         patience: Patience<'_, L::Interrupt>,
     ) -> Plan<'_, 'm, P, MadviseError, L> {
-        let limits = self.mm().limits_now();
-        let whole = len.checked_next_multiple_of(PAGE_SIZE);
-        let Some(end) = whole.and_then(|whole| start.checked_add(whole)).filter(|_| start.is_multiple_of(PAGE_SIZE)) else {
-            return self.nothing(Err(MadviseError::Range { at: start, len }));
-        };
-        if end == start {
-            return self.nothing(Ok(0));
-        }
-        let span = Span::from_entry(start, end - 1);
-        let plan = self.plan(touched(span), &limits, patience, |sheet| {
-            let gap = sheet.first_gap(span);
-            sheet.change_payloads(span, change, &limits)?;
-            gap.map_or(Ok(0), |at| Err(MadviseError::Gap { at }))
-        });
-        plan.map_err(again)
+        self.plan_all_mapped(start, len, patience, |sheet, span, limits| sheet.change_payloads(span, change, limits))
     }
 }
 
