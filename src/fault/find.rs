@@ -20,7 +20,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// [`Fault`], with nothing held, and nothing changed. Linux says "none" for all of them.
     ///
     /// # Panics
-    /// In debug builds, where the calling thread would wait for its own hold of the mm lock.
+    /// In debug builds, where the calling thread would wait for its own hold of the mm lock or of the VMA that is to grow.
     ///
     /// # Examples
     /// ```

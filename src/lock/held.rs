@@ -3,9 +3,9 @@
 //! A thread that reads, and reads again while a writer waits, waits for the writer, which waits for its first hold. Only a *wait* is
 //! refused: that the same thread reads twice when nobody waits may be luck, but is no deadlock.
 //!
-//! The same for a lock that comes after this one in the order, of a VMA: who holds it may not wait for this one, whose writer may wait for
-//! him (3.11). In release builds, and in models (their
-//! threads share one thread of the system, and the checkers see deadlocks themselves), there is nothing here.
+//! The lock of a VMA comes after this one in the order. A thread that holds a VMA may not wait for this lock, whose writer may wait for
+//! the VMA; nor, as the writer, for that VMA (3.11). In release builds, and in models (their threads share one thread of the system, and
+//! the checkers see deadlocks themselves), there is nothing here.
 
 #[cfg(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle))))]
 pub(super) use noted::Held;
@@ -16,14 +16,15 @@ pub(super) use nothing::Held;
 #[cfg(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle))))]
 mod noted {
     use super::super::state::Mode;
+    use core::ptr;
     use std::cell::RefCell;
     use std::sync::{Mutex, PoisonError};
 
     thread_local! {
         /// The locks that the thread holds, by number; one as often as it is held.
         static HOLDS: RefCell<Vec<(u64, Mode)>> = const { RefCell::new(Vec::new()) };
-        /// The same for the locks inside them.
-        static INNER: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+        /// The locks of VMAs that it holds: the number of the mm lock that each belongs to, and its own address.
+        static INNER: RefCell<Vec<(u64, usize)>> = const { RefCell::new(Vec::new()) };
     }
 
     /// Puts a hold into a list. Where memory is short it is not noted, and a wait for oneself is not noticed.
@@ -63,19 +64,30 @@ mod noted {
             });
         }
 
+        /// An inner lock, as it is listed. Its address is its name: while it is held, its record stays where it is.
+        fn name_of<T>(&self, inner: &T) -> (u64, usize) {
+            (self.0, ptr::from_ref(inner).addr())
+        }
+
         /// The calling thread has taken a lock that comes after this one.
-        pub(in super::super) fn note_inner(&self) {
-            _ = INNER.try_with(|inner| note(&mut inner.borrow_mut(), self.0));
+        pub(in super::super) fn note_inner<T>(&self, inner: &T) {
+            _ = INNER.try_with(|list| note(&mut list.borrow_mut(), self.name_of(inner)));
         }
 
         /// It has released it.
-        pub(in super::super) fn strike_inner(&self) {
-            _ = INNER.try_with(|inner| {
-                let mut inner = inner.borrow_mut();
-                if let Some(i) = inner.iter().rposition(|hold| *hold == self.0) {
-                    inner.swap_remove(i);
+        pub(in super::super) fn strike_inner<T>(&self, inner: &T) {
+            _ = INNER.try_with(|list| {
+                let mut list = list.borrow_mut();
+                if let Some(i) = list.iter().rposition(|hold| *hold == self.name_of(inner)) {
+                    list.swap_remove(i);
                 }
             });
+        }
+
+        /// Panics if the calling thread, which is about to wait until nobody holds the inner lock, holds it.
+        pub(in super::super) fn refuse_inner<T>(&self, inner: &T) {
+            let is_held = INNER.try_with(|list| list.borrow().contains(&self.name_of(inner))).unwrap_or(false);
+            assert!(!is_held, "deadlock: a thread that holds a VMA waits to change it, which waits for its own hold");
         }
 
         /// Panics if the calling thread, which is about to wait for the lock, holds it, or one inside it.
@@ -87,7 +99,7 @@ mod noted {
                 let (asked, held) = (said(asked), said(held));
                 panic!("deadlock: a thread that holds the mm lock for {held} waits to take it for {asked}, which waits for its own hold");
             }
-            if INNER.try_with(|inner| inner.borrow().contains(&self.0)).unwrap_or(false) {
+            if INNER.try_with(|list| list.borrow().iter().any(|inner| inner.0 == self.0)).unwrap_or(false) {
                 let asked = said(asked);
                 panic!(
                     "lock order: a thread that holds a VMA waits to take the mm lock for {asked}; a writer that has it may wait for the VMA"
@@ -115,9 +127,11 @@ mod nothing {
         #[inline]
         pub(in super::super) fn strike(&self, _: Mode) {}
         #[inline]
-        pub(in super::super) fn note_inner(&self) {}
+        pub(in super::super) fn note_inner<T>(&self, _: &T) {}
         #[inline]
-        pub(in super::super) fn strike_inner(&self) {}
+        pub(in super::super) fn strike_inner<T>(&self, _: &T) {}
+        #[inline]
+        pub(in super::super) fn refuse_inner<T>(&self, _: &T) {}
         #[inline]
         pub(in super::super) fn refuse_self(&self, _: Mode) {}
     }

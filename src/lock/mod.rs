@@ -145,14 +145,20 @@ impl<L: RawMmLock> Lock<L> {
 
     /// The calling thread has taken a lock that comes after this one: until it has released it, it must not wait for this one.
     #[inline]
-    pub(crate) fn note_inner(&self) {
-        self.held.note_inner();
+    pub(crate) fn note_inner<T>(&self, inner: &T) {
+        self.held.note_inner(inner);
     }
 
     /// It has released it.
     #[inline]
-    pub(crate) fn strike_inner(&self) {
-        self.held.strike_inner();
+    pub(crate) fn strike_inner<T>(&self, inner: &T) {
+        self.held.strike_inner(inner);
+    }
+
+    /// The calling thread, which holds this one for writing, is about to wait until nobody holds the inner lock. Panics in debug builds if it
+    /// does so itself.
+    pub(crate) fn refuse_inner<T>(&self, inner: &T) {
+        self.held.refuse_inner(inner);
     }
 
     /// How many write holds have begun and ended, together: odd while one lasts.

@@ -155,8 +155,9 @@ impl<P, L: RawMmLock> fmt::Debug for MmPin<'_, P, L> {
 /// record.
 ///
 /// # Concurrency
-/// A writer that is to change this VMA waits for the guard; others do not. So drop it before waiting for the mm lock: a writer may hold
-/// that and wait for this (3.11). Debug builds panic at such a wait, and so the guard stays with the thread that took it.
+/// A writer that is to change this VMA waits for the guard; others do not. So drop it before waiting for the mm lock, because a writer may
+/// hold that and wait for the guard, and before changing the VMA (3.11). Such a wait never ends. Debug builds panic at it instead, and so
+/// the guard stays with the thread that took it.
 ///
 /// What is locked does not outlive its address space, whoever is the last to leave:
 /// ```compile_fail,E0505
@@ -185,7 +186,7 @@ impl<'m, P, L: RawMmLock> VmaGuard<'m, P, L> {
     /// The VMA was just read-locked, and the hold is the guard's.
     #[allow(unsafe_code, reason = "the VMA's lock keeps the record")]
     unsafe fn entered(mm: &'m Mm<P, L>, found: Entry<'_, Record<P>>) -> Self {
-        mm.map.lock().note_inner();
+        mm.map.lock().note_inner(found.value().lock());
         // SAFETY: K2: the VMA is held for reading until the drop, whose last step ends the hold.
         let record = unsafe { Kept::by_lock(found.value()) };
         Self { mm, span: found.span(), record, _stays: PhantomData }
@@ -214,8 +215,9 @@ impl<P, L: RawMmLock> Deref for VmaGuard<'_, P, L> {
 
 impl<P, L: RawMmLock> Drop for VmaGuard<'_, P, L> {
     fn drop(&mut self) {
-        self.mm.map.lock().strike_inner();
-        self.record.lock().unlock_read(self.mm.map.lock());
+        let (mm, vma) = (self.mm.map.lock(), self.record.lock());
+        mm.strike_inner(vma);
+        vma.unlock_read(mm);
     }
 }
 

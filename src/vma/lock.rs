@@ -40,6 +40,8 @@ const BELOW_MARK: u64 = (1 << MARK_SHIFT) - 1;
 
 /// How long an operation is ready to wait for others.
 ///
+/// A thread that would wait for its own [`VmaGuard`](crate::VmaGuard) waits forever; in debug builds it panics instead.
+///
 /// `I` is what interrupts a wait for the mm lock ([`RawMmLock::Interrupt`]).
 #[derive(Debug)]
 pub enum Patience<'i, I: ?Sized = Interrupt> {
@@ -150,6 +152,9 @@ impl VmaLock {
 
     /// Write-locks for the present hold of the mm lock (3.4): waits until its readers have left, and no more come.
     ///
+    /// # Panics
+    /// In debug builds, where it would wait for a reader that is the calling thread (3.11). It is not marked then, as where it cannot wait.
+    ///
     /// # Errors
     /// [`WaitError`]: it is not marked, and readers come as before.
     #[inline]
@@ -167,6 +172,7 @@ impl VmaLock {
 
     #[cold]
     fn mark_slow<L: RawMmLock>(&self, sequence: u64, mm: &Lock<L>, interrupt: Option<&L::Interrupt>) -> Result<(), WaitError> {
+        mm.refuse_inner(self);
         let drained = mm.wait_until(|| self.mark_or(sequence, DRAINING), interrupt);
         if drained.is_err() {
             // Relaxed: readers may come again; tells them nothing.

@@ -366,11 +366,46 @@ fn rule_3_11_waiting_for_the_mm_lock_is_refused() {
     });
 }
 
+/// 3.11: debug builds refuse to wait for a VMA that the calling thread holds, whichever operation would wait. Nothing has changed then, and
+/// the lock is free.
+#[cfg(debug_assertions)]
+#[test]
+fn rule_3_11_waiting_for_ones_own_vma_is_refused() {
+    let (mm, interrupt) = (mm_of(&[(0, 2, RW | VmaFlags::MAYREAD), (8, 9, DOWN), (20, 21, RW)]), Interrupt::new());
+    let other = mm_of(&[(0, 2, RW), (8, 9, DOWN)]);
+    let before = layout(&mm);
+    let held = [0, 8].map(|n| mm.lock_vma(page(n)).expect("free"));
+    let waits: [&dyn Fn(); 8] = [
+        &|| _ = mm.write().munmap(page(0), PAGE_SIZE),
+        &|| _ = mm.write().mprotect(page(0), PAGE_SIZE, VmaFlags::READ),
+        &|| _ = mm.write().plan_munmap(page(0), PAGE_SIZE, Patience::Unless(&interrupt)).commit(),
+        &|| _ = mm.write().expand_down(page(7)),
+        &|| _ = mm.read().expand_stack(page(7), mm_lock::FaultContext::User(&interrupt)).is_ok(),
+        &|| _ = mm.find_vma_for_fault(page(7), mm_lock::FaultContext::User(&interrupt)).is_ok(),
+        &|| _ = mm.handle_fault(page(7), Access::Read, mm_lock::FaultContext::KernelWithFixup(&interrupt)).is_ok(),
+        &|| _ = mm.write().fork().is_ok(),
+    ];
+    for (i, wait) in waits.iter().enumerate() {
+        let said = panicked(wait);
+        assert_eq!(said, "deadlock: a thread that holds a VMA waits to change it, which waits for its own hold", "wait {i}");
+        assert!(mm.try_write().is_some() && mm.lock_vma(page(0)).is_ok(), "wait {i}: nothing is locked but what was");
+    }
+    let refused = mm.write().plan_munmap(page(0), PAGE_SIZE, Patience::Never).commit();
+    assert_eq!(refused, Err(LayoutError::Wait(WaitError::WouldBlock).into()), "what does not wait may be asked");
+    mm.write().munmap(page(20), PAGE_SIZE).expect("this thread does not hold that one");
+    other.write().munmap(page(0), PAGE_SIZE).expect("nor one of another address space");
+    drop(held);
+    assert_eq!(layout(&mm), before[..2]);
+    mm.write().munmap(page(0), PAGE_SIZE).expect("it holds none any more");
+}
+
 /// What it said when it panicked; nothing, if it did not.
 #[cfg(debug_assertions)]
 fn panicked(run: &dyn Fn()) -> String {
     let told = catch_unwind(AssertUnwindSafe(run));
-    told.err().and_then(|said| said.downcast::<String>().ok()).map_or_else(String::new, |said| *said)
+    let Err(said) = told else { return String::new() };
+    let text = said.downcast_ref::<String>().map(String::as_str).or_else(|| said.downcast_ref::<&str>().copied());
+    text.unwrap_or_default().to_owned()
 }
 
 /// 3.7: from VMA to VMA, each locked by itself; a writer that is at one of them is waited for, as long as is said.
