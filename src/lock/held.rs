@@ -39,8 +39,6 @@ mod noted {
     pub(in super::super) struct Held(u64);
 
     impl Held {
-        pub(in super::super) const NOTED: bool = true;
-
         pub(in super::super) fn new() -> Self {
             static LAST: Mutex<u64> = Mutex::new(0);
             let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,8 +115,6 @@ mod nothing {
     pub(in super::super) struct Held;
 
     impl Held {
-        pub(in super::super) const NOTED: bool = false;
-
         pub(in super::super) fn new() -> Self {
             Self
         }

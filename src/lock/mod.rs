@@ -1,7 +1,8 @@
 //! The mm lock (L1): one writer or many readers of the *layout*. It knows no tree; lockless lookups never come here.
 //!
 //! `map` comes in, through [`Lock`]: any [`RawMmLock`], with what is the same for all of them: guards, the write sequence, and in debug
-//! builds the check that a thread does not wait for itself. The default lock is [`MmLock`], in `mm_lock`: `state` has its transitions,
+//! builds the check that a thread does not wait for itself. That check is for waits alone, so a hold is first tried for without waiting; in
+//! every build, so that a lock is called in the same way in all of them. The default lock is [`MmLock`], in `mm_lock`: `state` has its transitions,
 //! `queue` those who wait, `bell` the writer who waits, inside, for something else.
 //!
 //! | to | the sequence | the lock |
@@ -77,7 +78,7 @@ impl<L: RawMmLock> Lock<L> {
     #[inline]
     #[track_caller]
     pub(crate) fn read(&self) -> ReadHold<'_, L> {
-        if !(Held::NOTED && self.raw.0.try_read()) {
+        if !self.raw.0.try_read() {
             self.held.refuse_self(Mode::Read);
             self.raw.0.read();
         }
@@ -93,7 +94,7 @@ impl<L: RawMmLock> Lock<L> {
     /// The same, unless interrupted.
     #[track_caller]
     pub(crate) fn read_unless(&self, interrupt: &L::Interrupt) -> Result<ReadHold<'_, L>, Interrupted> {
-        if !(Held::NOTED && self.raw.0.try_read()) {
+        if !self.raw.0.try_read() {
             self.held.refuse_self(Mode::Read);
             self.raw.0.read_unless(interrupt)?;
         }
@@ -104,7 +105,7 @@ impl<L: RawMmLock> Lock<L> {
     #[inline]
     #[track_caller]
     pub(crate) fn write(&self) -> WriteHold<'_, L> {
-        if !(Held::NOTED && self.raw.0.try_write()) {
+        if !self.raw.0.try_write() {
             self.held.refuse_self(Mode::Write);
             self.raw.0.write();
         }
@@ -120,7 +121,7 @@ impl<L: RawMmLock> Lock<L> {
     /// The same, unless interrupted.
     #[track_caller]
     pub(crate) fn write_unless(&self, interrupt: &L::Interrupt) -> Result<WriteHold<'_, L>, Interrupted> {
-        if !(Held::NOTED && self.raw.0.try_write()) {
+        if !self.raw.0.try_write() {
             self.held.refuse_self(Mode::Write);
             self.raw.0.write_unless(interrupt)?;
         }

@@ -11,6 +11,9 @@ use crate::sync::Pause;
 ///
 /// The guards, the write sequence and the debug check against waiting for oneself are built on top, once for all locks.
 ///
+/// Whoever takes a hold tries first, and then waits if that failed: `try_read`, then `read` or `read_unless`; `try_write`, then `write` or
+/// `write_unless`. Debug and release builds make the same calls.
+///
 /// # Safety
 /// The map's memory safety rests on these promises:
 /// * **Exclusion.** From the return of a successful write acquisition to `unlock_write` or `downgrade` there is no other hold; from a

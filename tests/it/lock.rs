@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use vmaple::{ExpandError, Interrupt, Interrupted, Limits, Mm, MmLock, Patience, RangeMap, RawMmLock, VmaFlags, VmaSpec, WaitError};
+use vmaple::{Interrupt, Interrupted, RangeMap};
 
-fn map() -> RangeMap<u64> {
+pub(crate) fn map() -> RangeMap<u64> {
     RangeMap::builder().private_epochs().build_from([(10..20u64, 1u64), (30..40, 2)]).expect("sorted")
 }
 
@@ -21,7 +21,7 @@ fn until_a_writer_waits(map: &RangeMap<u64>) {
 }
 
 /// Ends a wait when the test fails, so that it ends.
-struct RaiseOnDrop<'i>(&'i Interrupt);
+pub(crate) struct RaiseOnDrop<'i>(pub(crate) &'i Interrupt);
 
 impl Drop for RaiseOnDrop<'_> {
     fn drop(&mut self) {
@@ -396,106 +396,4 @@ fn many_threads_of_everything() {
     drop(writer);
     assert!(upgraded.load(Ordering::Relaxed) > 0 || cfg!(miri), "some upgraded");
     assert!(map.speculate().is_some());
-}
-
-/// An embedder's lock: the default one, with a count of who came.
-#[derive(Default)]
-struct Counting {
-    lock: MmLock,
-    upgrades: AtomicUsize,
-}
-
-#[allow(unsafe_code, reason = "an unsafe trait")]
-// SAFETY: every promise is the default lock's.
-unsafe impl RawMmLock for Counting {
-    type Interrupt = Interrupt;
-
-    fn read(&self) {
-        self.lock.read();
-    }
-    fn try_read(&self) -> bool {
-        self.lock.try_read()
-    }
-    fn read_unless(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
-        self.lock.read_unless(interrupt)
-    }
-    fn write(&self) {
-        self.lock.write();
-    }
-    fn try_write(&self) -> bool {
-        self.lock.try_write()
-    }
-    fn write_unless(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
-        self.lock.write_unless(interrupt)
-    }
-    fn is_raised(interrupt: &Interrupt) -> bool {
-        MmLock::is_raised(interrupt)
-    }
-    unsafe fn unlock_read(&self) {
-        // SAFETY: by the caller's promise.
-        unsafe { self.lock.unlock_read() }
-    }
-    unsafe fn unlock_write(&self) {
-        // SAFETY: by the caller's promise.
-        unsafe { self.lock.unlock_write() }
-    }
-    unsafe fn downgrade(&self) {
-        // SAFETY: by the caller's promise.
-        unsafe { self.lock.downgrade() }
-    }
-    unsafe fn try_upgrade(&self) -> bool {
-        self.upgrades.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: by the caller's promise.
-        unsafe { self.lock.try_upgrade() }
-    }
-}
-
-#[test]
-fn a_map_stands_on_the_embedders_lock() {
-    let map = map().with_lock(Counting::default());
-    let mut writer = map.read().try_upgrade().unwrap_or_else(|_| panic!("alone"));
-    writer.insert(50..60, 3).expect("free");
-    let reader = writer.downgrade();
-    assert!(map.try_write().is_none());
-    assert_eq!((reader.iter().count(), map.write_sequence()), (3, 2));
-    let copy = reader.dup().expect("memory");
-    drop(reader);
-    let _other: &RangeMap<u64, Counting> = &copy;
-    assert_eq!(copy.write().lookup(55).map(|entry| *entry.value()), Some(3));
-}
-
-/// A lock that brings no way to sleep for the readers of a VMA has one: it polls, for their leaving and for the interrupt.
-#[test]
-fn an_address_space_on_it_polls_for_the_readers_of_a_vma() {
-    let (mm, interrupt) = (
-        Mm::with(RangeMap::builder().private_epochs(), Limits::default())
-            .expect("limits that mean something")
-            .with_lock(Counting::default()),
-        Interrupt::new(),
-    );
-    mm.write().map(0x80_0000..0x80_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
-    thread::scope(|threads| {
-        let grow = |to: u64| {
-            let (mm, interrupt) = (&mm, &interrupt);
-            threads.spawn(move || mm.write().expand_down_with(to, Patience::Unless(interrupt)).map(|span| span.start()))
-        };
-        let _raise = RaiseOnDrop(&interrupt);
-        let held = mm.lock_vma(0x80_0000).expect("free");
-        let grows = grow(0x7f_f000);
-        while mm.lock_vma(0x80_0000).is_ok() {
-            thread::yield_now();
-        }
-        drop(held);
-        assert_eq!(grows.join().expect("no panic"), Ok(0x7f_f000));
-
-        let held = mm.lock_vma(0x80_0000).expect("the hold has ended");
-        let killed = grow(0x7f_e000);
-        while mm.lock_vma(0x80_0000).is_ok() {
-            thread::yield_now();
-        }
-        interrupt.raise_from_signal();
-        assert_eq!(killed.join().expect("no panic"), Err(ExpandError::Wait(WaitError::Interrupted)));
-        assert!(mm.lock_vma(0x80_0000).is_ok(), "beside the first, which is inside still");
-        drop(held);
-    });
 }

@@ -23,6 +23,7 @@ mod lock;
 mod memory;
 mod mm_ops;
 mod oracle;
+mod own_lock;
 // Hundreds of runs, each with two threads: Miri would take minutes. AddressSanitizer sees it.
 #[cfg(not(miri))]
 mod panics;

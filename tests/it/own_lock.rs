@@ -1,0 +1,209 @@
+//! A lock of the embedder's that has state and no default: under a map, under its copies, and under an address space and its child.
+
+use super::lock::{RaiseOnDrop, map};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use vmaple::{ExpandError, Interrupt, Interrupted, Limits, Mm, MmLock, Patience, RangeMap, RawMmLock, VmaFlags, VmaSpec, WaitError};
+
+/// The calls that take a lock, by name, in order.
+#[derive(Clone, Default)]
+struct Calls(Arc<Mutex<Vec<&'static str>>>);
+
+impl Calls {
+    fn note(&self, call: &'static str) {
+        self.0.lock().expect("nobody panics under it").push(call);
+    }
+
+    /// What was called since the last look.
+    fn take(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.0.lock().expect("nobody panics under it"))
+    }
+
+    fn until(&self, call: &str) {
+        while !self.0.lock().expect("nobody panics under it").contains(&call) {
+            thread::yield_now();
+        }
+    }
+}
+
+/// The default lock, and who listens to its calls.
+struct Listening {
+    lock: MmLock,
+    calls: Calls,
+}
+
+impl Listening {
+    fn heard_by(calls: &Calls) -> Self {
+        Self { lock: MmLock::new(), calls: calls.clone() }
+    }
+}
+
+#[allow(unsafe_code, reason = "an unsafe trait")]
+// SAFETY: every promise is the default lock's.
+unsafe impl RawMmLock for Listening {
+    type Interrupt = Interrupt;
+
+    fn read(&self) {
+        self.calls.note("read");
+        self.lock.read();
+    }
+    fn try_read(&self) -> bool {
+        self.calls.note("try_read");
+        self.lock.try_read()
+    }
+    fn read_unless(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
+        self.calls.note("read_unless");
+        self.lock.read_unless(interrupt)
+    }
+    fn write(&self) {
+        self.calls.note("write");
+        self.lock.write();
+    }
+    fn try_write(&self) -> bool {
+        self.calls.note("try_write");
+        self.lock.try_write()
+    }
+    fn write_unless(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
+        self.calls.note("write_unless");
+        self.lock.write_unless(interrupt)
+    }
+    fn is_raised(interrupt: &Interrupt) -> bool {
+        MmLock::is_raised(interrupt)
+    }
+    unsafe fn unlock_read(&self) {
+        // SAFETY: by the caller's promise.
+        unsafe { self.lock.unlock_read() }
+    }
+    unsafe fn unlock_write(&self) {
+        // SAFETY: by the caller's promise.
+        unsafe { self.lock.unlock_write() }
+    }
+    unsafe fn downgrade(&self) {
+        // SAFETY: by the caller's promise.
+        unsafe { self.lock.downgrade() }
+    }
+    unsafe fn try_upgrade(&self) -> bool {
+        self.calls.note("try_upgrade");
+        // SAFETY: by the caller's promise.
+        unsafe { self.lock.try_upgrade() }
+    }
+}
+
+/// The calls are the same in debug and release builds: what can be had without waiting is tried for, and a wait comes after that.
+#[test]
+fn a_hold_is_tried_for_and_then_waited_for() {
+    let (calls, interrupt) = (Calls::default(), Interrupt::new());
+    let map = map().with_lock(Listening::heard_by(&calls));
+    drop(map.read());
+    drop(map.read_unless(&interrupt).expect("free"));
+    assert_eq!(calls.take(), ["try_read", "try_read"]);
+    drop(map.write());
+    drop(map.write_unless(&interrupt).expect("free"));
+    assert_eq!(calls.take(), ["try_write", "try_write"]);
+    assert!(map.try_read().is_some() && map.try_write().is_some());
+    assert_eq!(calls.take(), ["try_read", "try_write"]);
+
+    thread::scope(|threads| {
+        for (wait, tried, waited) in
+            [(0, "try_read", "read"), (1, "try_write", "write"), (2, "try_read", "read_unless"), (3, "try_write", "write_unless")]
+        {
+            let held = map.write();
+            calls.take();
+            let waits = threads.spawn({
+                let (map, interrupt) = (&map, &interrupt);
+                move || match wait {
+                    0 => drop(map.read()),
+                    1 => drop(map.write()),
+                    2 => drop(map.read_unless(interrupt).expect("not interrupted")),
+                    _ => drop(map.write_unless(interrupt).expect("not interrupted")),
+                }
+            });
+            calls.until(waited);
+            drop(held);
+            waits.join().expect("no panic");
+            assert_eq!(calls.take(), [tried, waited]);
+        }
+    });
+}
+
+#[test]
+fn a_map_stands_on_the_embedders_lock() {
+    let (calls, others) = (Calls::default(), Calls::default());
+    let map = map().with_lock(Listening::heard_by(&calls));
+    let mut writer = map.read().try_upgrade().unwrap_or_else(|_| panic!("alone"));
+    writer.insert(50..60, 3).expect("free");
+    let reader = writer.downgrade();
+    assert!(map.try_write().is_none());
+    assert_eq!((reader.iter().count(), map.write_sequence()), (3, 2));
+    let copy: RangeMap<u64, Listening> = reader.dup_with_lock(Listening::heard_by(&others)).expect("memory");
+    drop(reader);
+    assert_eq!(calls.take(), ["try_read", "try_upgrade", "try_write"]);
+    let mut writer = copy.write();
+    assert_eq!(writer.lookup(55).map(|entry| *entry.value()), Some(3));
+    writer.insert(70..80, 4).expect("free");
+    let again: RangeMap<u64> = writer.dup_with_lock(MmLock::new()).expect("memory");
+    assert_eq!((again.len(), map.len(), map.try_write().is_some(), again.try_write().is_some()), (4, 3, true, true));
+    assert!(copy.try_read().is_none(), "its writer is inside still");
+    drop(writer);
+    assert_eq!((calls.take(), others.take()), (vec!["try_write"], vec!["try_write", "try_read"]), "each has its own");
+}
+
+/// A child stands on the lock that it is given, of whatever kind, and not on its parent's.
+#[test]
+fn a_child_stands_on_the_lock_that_it_is_given() {
+    let (calls, others, interrupt) = (Calls::default(), Calls::default(), Interrupt::new());
+    let mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+    let mm = mm.with_lock(Listening::heard_by(&calls));
+    mm.write().map(0x80_0000..0x80_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
+    let mut writer = mm.write();
+    let child: Mm<(), Listening> = writer.fork_with_lock(Listening::heard_by(&others), Patience::Forever).expect("memory");
+    assert_eq!(calls.take(), ["try_write", "try_write"]);
+    assert_eq!(child.write().expand_down(0x7f_f000).map(|span| span.start()), Ok(0x7f_f000), "though its parent is locked");
+    let plain: Mm = child.write().fork_with_lock(MmLock::new(), Patience::Unless(&interrupt)).expect("memory");
+    assert_eq!((calls.take(), others.take()), (vec![], vec!["try_write", "try_write"]));
+    let start = |vma: Option<vmaple::Vma<'_>>| vma.map(|vma| vma.start());
+    let starts = [start(writer.vma(0x80_0000)), start(child.read().vma(0x80_0000)), start(plain.read().vma(0x80_0000))];
+    assert_eq!(starts, [Some(0x80_0000), Some(0x7f_f000), Some(0x7f_f000)]);
+    // 3.13, also for such a child: who reads the parent's VMA is waited for.
+    drop(writer);
+    let held = mm.lock_vma(0x80_0000).expect("free");
+    let refused = mm.write().fork_with_lock(MmLock::new(), Patience::Never).map(|_| ());
+    assert_eq!(refused.map_err(|error| error.errno()), Err(11));
+    drop(held);
+}
+
+/// A lock that brings no way to sleep for the readers of a VMA has one: it polls, for their leaving and for the interrupt.
+#[test]
+fn an_address_space_on_it_polls_for_the_readers_of_a_vma() {
+    let (mm, interrupt) = (
+        Mm::with(RangeMap::builder().private_epochs(), Limits::default())
+            .expect("limits that mean something")
+            .with_lock(Listening::heard_by(&Calls::default())),
+        Interrupt::new(),
+    );
+    mm.write().map(0x80_0000..0x80_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
+    thread::scope(|threads| {
+        let grow = |to: u64| {
+            let (mm, interrupt) = (&mm, &interrupt);
+            threads.spawn(move || mm.write().expand_down_with(to, Patience::Unless(interrupt)).map(|span| span.start()))
+        };
+        let _raise = RaiseOnDrop(&interrupt);
+        let held = mm.lock_vma(0x80_0000).expect("free");
+        let grows = grow(0x7f_f000);
+        while mm.lock_vma(0x80_0000).is_ok() {
+            thread::yield_now();
+        }
+        drop(held);
+        assert_eq!(grows.join().expect("no panic"), Ok(0x7f_f000));
+
+        let held = mm.lock_vma(0x80_0000).expect("the hold has ended");
+        let killed = grow(0x7f_e000);
+        while mm.lock_vma(0x80_0000).is_ok() {
+            thread::yield_now();
+        }
+        interrupt.raise_from_signal();
+        assert_eq!(killed.join().expect("no panic"), Err(ExpandError::Wait(WaitError::Interrupted)));
+        assert!(mm.lock_vma(0x80_0000).is_ok(), "beside the first, which is inside still");
+        drop(held);
+    });
+}
