@@ -26,6 +26,7 @@ mod pause;
 mod shared;
 #[cfg(all(not(feature = "parking"), not(any(vmaple_loom, vmaple_shuttle))))]
 mod spinning;
+mod ticket;
 
 #[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model)))]
 pub(crate) use epoch::Epoch as Collector;
@@ -37,15 +38,16 @@ pub(crate) use newest::Newest;
 pub(crate) use park::{Flag, Key, Mutex, Park, Parking};
 pub(crate) use pause::{Pause, Spin};
 pub use shared::Shared;
+pub(crate) use ticket::TicketLine;
 
 pub(crate) use prim::{AtomicPtr, AtomicU64, Plain, fence, owner_load, owner_load_ptr};
 
-use std::sync::Arc;
+use crate::error::ResourceError;
 use std::sync::atomic::{AtomicBool as BookkeepingBool, AtomicU64 as BookkeepingU64, AtomicUsize as BookkeepingUsize};
 
 /// Keeps what was read alive: the part of an epoch collector that the crate relies on.
 ///
-/// A collector is a cheap handle; clones are the same collector. Its one promise: the ticket given to [`mark`](Self::mark)
+/// A collector is a cheap handle; clones are the same collector. Its one promise: the ticket that [`mark`](Self::mark) draws
 /// expires only when every pin and session that was active then has ended or been refreshed.
 pub(crate) trait Reclaim: Clone {
     /// Keeps memory alive until it is dropped.
@@ -67,59 +69,16 @@ pub(crate) trait Reclaim: Clone {
     fn rest(session: &mut Self::Session);
     /// Whether the calling thread holds a pin, or a session that is not at rest.
     fn is_pinned(&self) -> bool;
-    /// Expires the ticket after a grace period.
-    fn mark(&self, ticket: Ticket);
+    /// Draws a ticket of the line, whose last one has expired, and expires it after a grace period.
+    ///
+    /// # Errors
+    /// [`ResourceError::OutOfMemory`]: no ticket was drawn.
+    fn mark(&self, line: &mut TicketLine) -> Result<(), ResourceError>;
     /// Helps a grace period along; one call does a bounded amount of work and may achieve nothing.
-    fn advance(&self);
-    /// Whether there seems to be memory for what [`mark`](Self::mark) and [`advance`](Self::advance) need: a writer that can as well do it
-    /// later asks before. Neither of them can fail, where crossbeam has to allocate.
-    fn has_memory(&self) -> bool;
-}
-
-/// The right to say, once, that a grace period is over. All that a deferred call ever owns (it may run on a reader's thread).
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    line: Arc<BookkeepingU64>,
-    number: u64,
-}
-
-impl Ticket {
-    /// Says that everything retired before this ticket was drawn is unreachable.
-    pub(crate) fn expire(self) {
-        // Release: what readers did before their pins ended comes before the writer's reuse; pairs with `TicketLine::expired`.
-        // A store is enough, since one ticket of a line is out at a time. (ThreadSanitizer does not see `fetch_max` at all.)
-        self.line.store(self.number, Ordering::Release);
-    }
-}
-
-/// Tickets of one writer, drawn in order. Bookkeeping on plain std atomics: it adds no edge that a checker could mistake for
-/// synchronization of the tree.
-#[derive(Debug)]
-pub(crate) struct TicketLine {
-    /// Made with the first ticket: a map that never retires anything has nothing to allocate for it.
-    line: Option<Arc<BookkeepingU64>>,
-    drawn: u64,
-}
-
-impl TicketLine {
-    /// A line from which no ticket was drawn yet.
-    pub(crate) const fn new() -> Self {
-        Self { line: None, drawn: 0 }
-    }
-
-    /// Draws the next ticket; the one before has expired.
-    pub(crate) fn draw(&mut self) -> Ticket {
-        debug_assert!(self.expired(), "one ticket of a line is out at a time");
-        self.drawn += 1;
-        Ticket { line: Arc::clone(self.line.get_or_insert_default()), number: self.drawn }
-    }
-
-    /// Whether the last ticket drawn has expired (true when none was drawn).
-    #[inline]
-    pub(crate) fn expired(&self) -> bool {
-        // Acquire: pairs with `Ticket::expire`.
-        self.line.as_ref().is_none_or(|line| line.load(Ordering::Acquire) >= self.drawn)
-    }
+    ///
+    /// # Errors
+    /// [`ResourceError::OutOfMemory`]: nothing was done.
+    fn advance(&self) -> Result<(), ResourceError>;
 }
 
 /// The first of so many numbers, one after the other, that no other call tells.

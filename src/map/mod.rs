@@ -65,8 +65,10 @@ impl Builder {
     ///   [`splice`](WriteGuard::splice) without entries may exceed the budget, and so may the operations of an
     ///   [address space](crate::Mm) that only unmap: `munmap`, `exit`, and `brk` and `mremap` where they shrink. Until readers leave,
     ///   insertions are refused.
-    /// * **While no reader is pinned, an edit may retire any amount**, because nobody keeps it from being reused. A reader that pins
-    ///   after the edit was admitted holds that amount back until it leaves.
+    /// * **While no reader is pinned, an edit may retire any amount**, because nobody keeps it from being reused. Whether one is pinned is
+    ///   found out through the collector, which gives up after what four thousand ended threads left in it: an edit may be refused then
+    ///   until [`reclaim`](RangeMap::reclaim) was called. A reader that pins after the edit was admitted holds that amount back until it
+    ///   leaves.
     ///
     /// A reader is pinned if it was pinned when the edit began and has not left since; readers of other maps count too if the maps
     /// share their epochs (see [`private_epochs`](Self::private_epochs)).
@@ -142,8 +144,8 @@ impl Builder {
 ///
 /// Values are dropped by writers (or [`reclaim`](Self::reclaim), or the map's own drop), after their lock is released, never by
 /// readers; so a value's `Drop` may use the map. A panic in it is contained and counted. The same holds for values on their way in when
-/// the caller's code panics (a range, an iterator, a `Clone`), and for those of a copy that was not finished. A value that an error hands
-/// back is the caller's to drop.
+/// the caller's code panics (a range, an iterator, a `Clone`). Those of a copy that was not finished are dropped after the lock is released,
+/// too, and a panic is contained but not counted. A value that an error hands back is the caller's to drop.
 ///
 /// # Examples
 /// ```
@@ -238,9 +240,11 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// Registers the calling thread with the map's epochs, in advance.
     ///
     /// A thread's first pin of a map, or of the maps that share their epochs, allocates some KiB, and so does its first [`Reader`]; the
-    /// process aborts if that fails, since neither can be refused. After this call neither the thread's pins nor its first reader
-    /// allocate, and so neither do lookups and faults. Among maps with [private epochs](Builder::private_epochs) a thread remembers the
-    /// eight that it asked last.
+    /// process aborts if that fails, since neither can be refused. After this call the thread's pins and its first reader need no
+    /// registration, and lookups and faults allocate nothing beyond their pins. Every 128th pin helps the collector along, which may
+    /// allocate 2 KiB (and abort) where much was retired, or many threads ended since.
+    ///
+    /// Among maps with [private epochs](Builder::private_epochs) a thread remembers the eight that it asked last.
     ///
     /// # Examples
     /// ```
@@ -422,15 +426,13 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
             return Err(SynchronizeError);
         }
         let mut pause = Pause::default();
-        while !self.collector.has_memory() {
+        let mut line = TicketLine::new();
+        while self.collector.mark(&mut line).is_err() {
             pause.next();
         }
-        let mut line = TicketLine::new();
-        self.collector.mark(line.draw());
         while !line.expired() {
-            if self.collector.has_memory() {
-                self.collector.advance();
-            }
+            // Where memory is short, another thread may have some, or this one later.
+            _ = self.collector.advance();
             pause.next();
         }
         Ok(())

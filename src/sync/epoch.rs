@@ -9,9 +9,13 @@
 //! * A deferred call sits in a thread's bag until 64 have gathered: `mark` flushes.
 //! * A handle that goes leaves an empty bag in the collector's queue, which a reader that stays pinned keeps there, before whatever is
 //!   marked later: a thread keeps the handles of sessions that ended for its next ones.
-//! * A deferred call may run on whichever thread pins next: it owns a [`Ticket`], nothing else.
+//! * A deferred call may run on whichever thread pins next: it owns a [`Ticket`](super::ticket::Ticket), nothing else.
+//! * What crossbeam allocates it cannot do without, and it aborts: `mark` and `advance`, which a writer can as well do later, ask the
+//!   allocator for as much before each call to it, and give it back at once.
 
-use super::{Reclaim, Ticket};
+use super::{Reclaim, TicketLine};
+use crate::error::ResourceError;
+use core::hint::black_box;
 use crossbeam_epoch as cb;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -38,8 +42,19 @@ static SHARED: OnceLock<cb::Collector> = OnceLock::new();
 /// How many handles of ended sessions a thread keeps for the next ones.
 const KEPT: usize = 4;
 
-/// More than crossbeam allocates at once: a registration is 2,304 bytes, a bag 2,080.
-const LARGEST: usize = 4096;
+/// What crossbeam takes for a bag, in its queue.
+const BAG_BYTES: usize = 2_072;
+
+/// What it takes for the registration of a thread, aligned to 128 bytes.
+const REGISTRATION_BYTES: usize = 2_304 + 128;
+
+/// What one `mark` or `advance` may take of a registered thread: the bag with the ticket, and one that overflows. (A call defers the
+/// freeing of each registration that ended and of each bag that it pops; so one more for each 64 threads that ended since the last.)
+const CALL_BYTES: usize = 2 * (BAG_BYTES + 64);
+
+/// And of one that is not registered: the registration and its place in the thread's list; the collector itself, if the thread is the first
+/// of all, with a first bag; and a bag for each handle of an idle registration that makes room.
+const FIRST_CALL_BYTES: usize = CALL_BYTES + REGISTRATION_BYTES + 2048 + (2 + KEPT) * (BAG_BYTES + 64);
 
 /// What the sessions of a thread with one collector have in common.
 #[derive(Debug, Default)]
@@ -96,6 +111,26 @@ impl Epoch {
             Self::Private(collector) => PRIVATE.try_with(|locals| with_private(collector, locals, &with)),
         };
         found.unwrap_or_else(|_| self.fresh(with))
+    }
+
+    /// Whether the calling thread is registered already.
+    fn knows_thread(&self) -> bool {
+        match self {
+            Self::Shared => IS_REGISTERED.get() && LOCAL.try_with(|_| ()).is_ok(),
+            Self::Private(collector) => {
+                PRIVATE.try_with(|locals| locals.borrow().iter().any(|local| local.handle.collector() == collector)).unwrap_or(false)
+            }
+        }
+    }
+
+    /// Fails unless the allocator has what one `mark` or `advance` may take.
+    fn probe(&self) -> Result<(), ResourceError> {
+        let bytes = if self.knows_thread() { CALL_BYTES } else { FIRST_CALL_BYTES };
+        let mut probe = Vec::<u8>::new();
+        let probed = probe.try_reserve_exact(bytes);
+        // What nobody looks at need not be allocated at all.
+        black_box(probe.as_mut_ptr());
+        probed.map_err(|_| ResourceError::OutOfMemory)
     }
 
     #[cold]
@@ -201,19 +236,19 @@ impl Reclaim for Epoch {
         .unwrap_or(true)
     }
 
-    fn mark(&self, ticket: Ticket) {
+    fn mark(&self, line: &mut TicketLine) -> Result<(), ResourceError> {
+        let ticket = line.draw()?;
+        // A ticket that is dropped has expired.
+        self.probe()?;
         let guard = self.pin();
         guard.defer(move || ticket.expire());
         guard.flush();
+        Ok(())
     }
 
-    fn advance(&self) {
+    fn advance(&self) -> Result<(), ResourceError> {
+        self.probe()?;
         self.pin().flush();
-    }
-
-    /// What crossbeam allocates, it cannot do without: the registration of a thread, and a bag for each sealed batch. So as much as either
-    /// takes is asked for, and given back at once.
-    fn has_memory(&self) -> bool {
-        Vec::<u8>::new().try_reserve_exact(LARGEST).is_ok()
+        Ok(())
     }
 }

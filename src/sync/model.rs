@@ -6,7 +6,8 @@
 //! under it, one between an unlinking and the look at who is pinned. So of the two sides one sees the other.
 
 use super::prim::fence;
-use super::{Reclaim, Ticket, seeded};
+use super::{Reclaim, Ticket, TicketLine, seeded};
+use crate::error::ResourceError;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -135,7 +136,8 @@ impl Reclaim for Model {
         self.book().live.iter().any(|(_, thread)| *thread == current().id())
     }
 
-    fn mark(&self, ticket: Ticket) {
+    fn mark(&self, line: &mut TicketLine) -> Result<(), ResourceError> {
+        let ticket = line.draw()?;
         // SeqCst: pairs with `enter` (O3).
         fence(Ordering::SeqCst);
         let mut book = self.book();
@@ -145,11 +147,10 @@ impl Reclaim for Model {
         } else {
             book.waiting.push((ticket, pins));
         }
+        Ok(())
     }
 
-    fn advance(&self) {}
-
-    fn has_memory(&self) -> bool {
-        true
+    fn advance(&self) -> Result<(), ResourceError> {
+        Ok(())
     }
 }

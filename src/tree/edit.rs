@@ -4,7 +4,7 @@
 
 use super::Root;
 use super::Writer;
-use super::limbo::{Charge, TRY_HARD};
+use super::limbo::{Charge, IN_VAIN, TRY_HARD};
 use super::list::List;
 use super::node::{InnerRef, Item, LeafRef, Node, NodePtr};
 use super::publish::{Draft, Retire};
@@ -18,10 +18,6 @@ use core::fmt;
 use core::mem::MaybeUninit;
 use core::ops::RangeBounds;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
-/// How often in a row `reclaim` tries hard in vain. Each time the collector passes 64 of its bags, and a thread that ended left one: so
-/// those of four thousand threads are no obstacle. A model's collector has no queue, and under Miri there is no time.
-const IN_VAIN: usize = if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) { 1 } else { 64 };
 
 /// The writer at work: the one that may change the index.
 #[derive(Debug)]
@@ -150,7 +146,10 @@ impl<'t, V: Value> Editor<'t, V> {
         let mut in_vain = 0;
         while in_vain < IN_VAIN && !self.writer.limbo.is_empty() {
             let held = self.counters.held_bytes.read();
-            self.writer.limbo.step(TRY_HARD, &mut self.writer.pool, self.counters);
+            // Where memory is short what waits goes on waiting.
+            if self.writer.limbo.step(TRY_HARD, &mut self.writer.pool, self.counters).is_err() {
+                return;
+            }
             in_vain = if self.counters.held_bytes.read() < held { 0 } else { in_vain + 1 };
         }
     }

@@ -29,7 +29,12 @@ pub(super) fn step_bytes(counters: &Counters) -> usize {
 const MUCH_BYTES: usize = 1 << 20;
 
 /// How many steps the collector is helped by when it matters: enough for two grace periods.
-pub(crate) const TRY_HARD: usize = 8;
+pub(super) const TRY_HARD: usize = 8;
+
+/// How often in a row it tries hard in vain where nothing but readers may be in the way. Each time the collector passes 64 of its bags, and
+/// a thread that ended left one: so those of four thousand threads are no obstacle. A model's collector has no queue, and under Miri there
+/// is no time.
+pub(super) const IN_VAIN: usize = if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) { 1 } else { 64 };
 
 /// What the bytes that an edit retires are to the budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,28 +147,34 @@ impl<V: Value> Limbo<V> {
         if crate::sync::seeded("budget_not_counted") || fits(counters.held_bytes.read()) {
             return Ok(());
         }
-        self.step(TRY_HARD, pool, counters);
+        self.step(TRY_HARD, pool, counters)?;
         let held_bytes = counters.held_bytes.read();
         // That nothing is held back does not mean that nobody is pinned.
-        if fits(held_bytes) || held_bytes == 0 && self.readers_have_left() {
+        if fits(held_bytes) || held_bytes == 0 && self.readers_have_left()? {
             return Ok(());
         }
         Err(ResourceError::OverBudget { held_bytes, needed_bytes, budget_bytes })
     }
 
     /// Whether every reader that was pinned when this was called has left. Nothing waits.
-    fn readers_have_left(&mut self) -> bool {
-        if !self.line.expired() || !self.collector.has_memory() {
-            return false;
+    fn readers_have_left(&mut self) -> Result<bool, ResourceError> {
+        // The ticket of an edit that was refused may be out still, with readers who had pinned by then.
+        if !self.ticket_expires()? {
+            return Ok(false);
         }
-        self.collector.mark(self.line.draw());
-        for _ in 0..TRY_HARD {
+        self.collector.mark(&mut self.line)?;
+        self.ticket_expires()
+    }
+
+    /// Helps until the ticket expires, or nothing but readers can be in its way.
+    fn ticket_expires(&mut self) -> Result<bool, ResourceError> {
+        for _ in 0..IN_VAIN * TRY_HARD {
             if self.line.expired() {
-                return true;
+                return Ok(true);
             }
-            self.collector.advance();
+            self.collector.advance()?;
         }
-        self.line.expired()
+        Ok(self.line.expired())
     }
 
     /// Takes an unlinked node (T7); room was reserved.
@@ -191,10 +202,10 @@ impl<V: Value> Limbo<V> {
             return;
         }
         if held >= MUCH_BYTES.min(self.budget_bytes / 4) {
-            self.step(TRY_HARD, pool, counters);
+            _ = self.step(TRY_HARD, pool, counters);
         } else if self.since_step_bytes >= step_bytes(counters) || V::DROP_TELLS && self.has_values() {
             // Nodes can wait until there are some; a value may be a device or a file, and its owner waits for its drop.
-            self.step(1, pool, counters);
+            _ = self.step(1, pool, counters);
         }
     }
 
@@ -202,28 +213,30 @@ impl<V: Value> Limbo<V> {
         !self.open.values.is_empty() || !self.closed.values.is_empty()
     }
 
-    /// Moves along by at most so many steps of the collector. Where memory is short it does not: what waits goes on waiting.
-    pub(super) fn step(&mut self, most: usize, pool: &mut Pool<V>, counters: &Counters) {
-        if !self.collector.has_memory() {
-            return;
-        }
-        self.since_step_bytes = 0;
+    /// Moves along by at most so many steps of the collector.
+    ///
+    /// # Errors
+    /// [`ResourceError::OutOfMemory`]: what waits goes on waiting, and the next write tries again.
+    pub(super) fn step(&mut self, most: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
         for _ in 0..most {
             if !self.line.expired() {
-                self.collector.advance();
+                self.collector.advance()?;
             }
             if self.line.expired() {
                 self.recycle(pool, counters);
                 if self.open.is_empty() {
-                    return;
+                    break;
                 }
+                // First the mark, which may fail: a closed batch without a ticket would be recycled.
+                self.collector.mark(&mut self.line)?;
                 mem::swap(&mut self.open, &mut self.closed);
-                self.collector.mark(self.line.draw());
             }
         }
         if self.line.expired() {
             self.recycle(pool, counters);
         }
+        self.since_step_bytes = 0;
+        Ok(())
     }
 
     /// Empties the closed batch, whose ticket has expired.

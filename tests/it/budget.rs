@@ -65,6 +65,23 @@ fn one_large_edit_is_refused_under_a_pin() {
     assert_eq!((map.len(), map.reclaim()), (1, 0));
 }
 
+/// Threads that asked and ended, beside one that was pinned, left their bags in the collector's queue. Nobody is pinned any more, so a large
+/// edit goes in, and it is the first to find that out.
+#[test]
+#[cfg_attr(miri, ignore = "hundreds of threads")]
+fn a_large_edit_is_not_refused_for_threads_that_ended() {
+    const LARGE: u64 = 2_000;
+    let map = regular(10_000, LARGE);
+    let replace = || map.write().replace(0..10 * LARGE, 7).map(|gone| gone.len() as u64).map_err(|error| error.cause);
+    let pin = map.pin();
+    for _ in 0..300 {
+        thread::scope(|scope| _ = scope.spawn(|| assert!(map.pin().lookup(3).is_some())));
+    }
+    assert!(matches!(replace(), Err(EditError::Resource(ResourceError::OverBudget { held_bytes: 0, .. }))));
+    drop(pin);
+    assert_eq!(replace(), Ok(LARGE));
+}
+
 /// An edit under each kind of pressure; what it is to bytes.
 #[derive(Clone, Copy, Debug)]
 enum Op {

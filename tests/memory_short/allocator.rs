@@ -25,6 +25,8 @@ pub(crate) fn each_failure(mut is_reached: impl FnMut(Shortage, usize) -> bool) 
 thread_local! {
     /// How many allocations of this thread succeed before one fails; nothing fails while there is none.
     static UNTIL_FAILURE: Cell<Option<usize>> = const { Cell::new(None) };
+    /// How many bytes this thread may still allocate; as many as it likes while there is none.
+    static BYTES_LEFT: Cell<Option<usize>> = const { Cell::new(None) };
     static LASTS: Cell<bool> = const { Cell::new(false) };
     /// Allocations of this thread that failed.
     static FAILED: Cell<usize> = const { Cell::new(0) };
@@ -39,6 +41,15 @@ pub(crate) fn short<T>(shortage: Shortage, nth: usize, run: impl FnOnce() -> T) 
     UNTIL_FAILURE.set(Some(nth));
     let told = run();
     UNTIL_FAILURE.set(None);
+    (told, FAILED.get() > 0)
+}
+
+/// Runs while there are so many bytes left; what is given back can be had again. Tells whether an allocation failed.
+pub(crate) fn with_bytes_left<T>(bytes: usize, run: impl FnOnce() -> T) -> (T, bool) {
+    FAILED.set(0);
+    BYTES_LEFT.set(Some(bytes));
+    let told = run();
+    BYTES_LEFT.set(None);
     (told, FAILED.get() > 0)
 }
 
@@ -58,8 +69,20 @@ pub(crate) fn live_bytes() -> isize {
 struct Failing;
 
 impl Failing {
-    fn fails() -> bool {
-        let fails = match UNTIL_FAILURE.get() {
+    /// Whether an allocation that takes these bytes, and gives the others back afterwards, fails.
+    fn fails(taken: usize, given_back: usize) -> bool {
+        let no_bytes = BYTES_LEFT.get().is_some_and(|left| {
+            let after = left.checked_sub(taken);
+            BYTES_LEFT.set(Some(after.map_or(left, |after| after + given_back)));
+            after.is_none()
+        });
+        let fails = no_bytes || Self::is_the_one();
+        FAILED.set(FAILED.get() + usize::from(fails));
+        fails
+    }
+
+    fn is_the_one() -> bool {
+        match UNTIL_FAILURE.get() {
             None => false,
             Some(0) => {
                 if !LASTS.get() {
@@ -71,9 +94,7 @@ impl Failing {
                 UNTIL_FAILURE.set(Some(n - 1));
                 false
             }
-        };
-        FAILED.set(FAILED.get() + usize::from(fails));
-        fails
+        }
     }
 
     fn count(taken: usize, given_back: usize) {
@@ -85,7 +106,7 @@ impl Failing {
 // SAFETY: the system's allocator, or null, which every caller must expect.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if Self::fails() {
+        if Self::fails(layout.size(), 0) {
             return std::ptr::null_mut();
         }
         Self::count(layout.size(), 0);
@@ -95,12 +116,13 @@ unsafe impl GlobalAlloc for Failing {
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         Self::count(0, layout.size());
+        BYTES_LEFT.set(BYTES_LEFT.get().map(|left| left + layout.size()));
         // SAFETY: as this function's caller promised.
         unsafe { System.dealloc(at, layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if Self::fails() {
+        if Self::fails(size, layout.size()) {
             return std::ptr::null_mut();
         }
         Self::count(size, layout.size());

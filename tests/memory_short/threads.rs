@@ -1,7 +1,8 @@
 //! What a thread does for the first time: no thread has anything to allocate before it may work, look or wait.
 
-use super::allocator::{Shortage, short};
+use super::allocator::{Shortage, short, with_bytes_left};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use vmaple::{
     Access, BudgetPolicy, FaultContext, GapQuery, Interrupt, Limits, MapRequest, Mm, PAGE_SIZE, RangeMap, ResourceError, VmaFlags, VmaSpec,
@@ -124,6 +125,82 @@ fn a_writer_short_of_memory_leaves_the_collector_alone() {
     drop(pin);
     // Over half of the budget waits: the next writer looks whether it may come back, which needs memory, too.
     assert_eq!(map.reclaim(), 0);
+}
+
+/// Counts those that live.
+#[derive(Debug)]
+struct Lives<'c>(&'c AtomicUsize);
+
+impl<'c> Lives<'c> {
+    fn new(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Lives<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Writes that remove while the memory ends after so many bytes, for every amount: what crossbeam takes was asked for before, so a write is done
+/// or lacks memory, and nothing aborts. On a thread that is registered, on one that is not, and on one whose registration makes another
+/// collector's go.
+#[test]
+fn a_writer_never_aborts_however_much_memory_is_left() {
+    const STEP: usize = if cfg!(miri) { 4000 } else { 80 };
+    enum Thread {
+        Registered,
+        Fresh,
+        /// It knows as many other collectors as it remembers.
+        Full,
+    }
+    for thread in [Thread::Registered, Thread::Fresh, Thread::Full] {
+        let mut bytes = 0;
+        loop {
+            let lives = &AtomicUsize::new(0);
+            let map =
+                RangeMap::builder().private_epochs().build_from((0..40u64).map(|i| (10 * i..10 * i + 5, Box::new(Lives::new(lives)))));
+            let map = &map.expect("memory");
+            for i in 0..8 {
+                map.write().remove_entry(10 * i).expect("memory");
+            }
+            let (left, failed) = thread::scope(|threads| {
+                let writes = threads.spawn(|| {
+                    let others = [(); 8].map(|()| self::map());
+                    match thread {
+                        Thread::Fresh => {}
+                        Thread::Registered => map.register_thread(),
+                        Thread::Full => others.iter().for_each(RangeMap::register_thread),
+                    }
+                    let removed = with_bytes_left(bytes, || {
+                        let mut removed = 0;
+                        for i in 8..24 {
+                            match map.write().remove_entry(10 * i).map(|gone| gone.len()) {
+                                Ok(gone) => removed += gone,
+                                Err(error) => assert_eq!(error, ResourceError::OutOfMemory),
+                            }
+                            map.reclaim();
+                        }
+                        removed
+                    });
+                    drop(others);
+                    removed
+                });
+                let (removed, failed) = writes.join().expect("no panic");
+                (32 - removed, failed)
+            });
+            map.write().validate().expect("the invariants hold");
+            assert_eq!((map.len(), map.reclaim()), (left, 0), "with {bytes} bytes");
+            assert_eq!(lives.load(Relaxed), left, "with {bytes} bytes: what was removed is dropped, and nothing else");
+            if !failed {
+                break;
+            }
+            bytes += STEP;
+        }
+        assert!(bytes > 4000, "{bytes} bytes: nothing was asked for");
+    }
 }
 
 /// A thread that has registered looks, reads and faults without memory, by every road; growth down included.
