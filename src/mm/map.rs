@@ -11,8 +11,9 @@ use crate::vma::{Backing, VmaFlags, VmaRecord, VmaSpec};
 use core::ops::RangeBounds;
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Maps a range in which there is nothing yet, as a VMA of its own (`MAP_FIXED_NOREPLACE`, without merging). The guard gaps of stacks
-    /// nearby are not looked at, as they are not for a fixed mapping (5.3). The flags are taken as they are, protection key included (8.1).
+    /// Maps a range in which there is nothing yet, as a VMA of its own (`MAP_FIXED_NOREPLACE`, without merging). The flags are taken as they
+    /// are, protection key included (8.1). As for a fixed mapping, the guard gaps of stacks nearby are no obstacle (5.3), except under
+    /// [`GuardGapPolicy::Enforced`] (7.9).
     ///
     /// # Errors
     /// [`MapError`], with the specification: a VMA is in the way (`EEXIST`), the range or the flags make no sense, a limit. Nothing was

@@ -17,6 +17,7 @@
 //! | a record's lock | by itself | |
 //! | the rest of a record | never | without a lock |
 //! | [`Limits`] | replaced whole, at any time | without a lock, once an operation |
+//! | the heap's bounds, `mlockall`'s flags for what is mapped later, the protection keys | the write guard | each word without a lock; together under the mm lock |
 //! | counters of pages | the write guard | without a lock |
 //! | counters of roads | at any time, each thread on a line of its own (of eight) | without a lock |
 //!
