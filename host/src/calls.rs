@@ -84,7 +84,7 @@ fn refused() -> BTreeMap<Need, i32> {
     let mut size = 0_u32;
     let size_at = (&raw mut size).expose_provenance() as u64;
     let word = |option: i32| u64::from(option.cast_unsigned());
-    let tries: [(Need, libc::c_long, [u64; 5], &[i32]); 9] = [
+    let tries: [(Need, libc::c_long, [u64; 5], &[i32]); 7] = [
         (Need::Keys, libc::SYS_pkey_alloc, [UNKNOWN, 0, 0, 0, 0], invalid),
         // without the flag for faults of the program alone: it asks for those of system calls, too
         (Need::Userfaultfd, libc::SYS_userfaultfd, [UNKNOWN, 0, 0, 0, 0], invalid),
@@ -93,9 +93,6 @@ fn refused() -> BTreeMap<Need, i32> {
         (Need::Ptrace, libc::SYS_ptrace, [u64::from(libc::PTRACE_CONT), 0, 0, 0, 0], &[libc::ESRCH]),
         (Need::Mseal, libc::SYS_mseal, [ODD, 0, 0, 0, 0], invalid),
         (Need::Mbind, libc::SYS_mbind, [ODD, 0, 0, 0, 0], invalid),
-        (Need::MemfdSecret, libc::SYS_memfd_secret, [UNKNOWN, 0, 0, 0, 0], invalid),
-        // names nothing
-        (Need::AnonNames, libc::SYS_prctl, [word(libc::PR_SET_VMA), word(libc::PR_SET_VMA_ANON_NAME), 0, 0, 0], &[]),
         // tells the size of what it would take
         (Need::SetMm, libc::SYS_prctl, [word(libc::PR_SET_MM), word(libc::PR_SET_MM_MAP_SIZE), size_at, 0, 0], &[]),
     ];

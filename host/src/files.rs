@@ -2,12 +2,8 @@
 
 use crate::{FolioSize, HugePool, Transparent};
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-
-/// How much is read of one's own list of VMAs: the first few.
-const SMAPS_BYTES: u64 = 16 << 10;
 
 /// The files below a root.
 #[derive(Debug)]
@@ -96,14 +92,6 @@ impl Files {
     pub(crate) fn has_trace_points(&self) -> bool {
         const EVENT: &str = "events/exceptions/page_fault_user/id";
         ["sys/kernel/tracing", "sys/kernel/debug/tracing"].iter().any(|folder| self.text(&format!("{folder}/{EVENT}")).is_some())
-    }
-
-    /// Whether VMAs carry the soft-dirty bit: a VMA that was just made has it set.
-    pub(crate) fn has_soft_dirty(&self) -> bool {
-        let mut text = String::new();
-        let read = File::open(self.root.join("proc/self/smaps")).and_then(|file| file.take(SMAPS_BYTES).read_to_string(&mut text));
-        let flags = text.lines().filter_map(|line| line.strip_prefix("VmFlags:"));
-        read.is_ok() && flags.flat_map(str::split_ascii_whitespace).any(|flag| flag == "sd")
     }
 
     /// Whether a device can be opened.

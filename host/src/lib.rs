@@ -8,8 +8,8 @@
 //!
 //! # The variable `VMAPLE_WITHOUT`
 //! `VMAPLE_WITHOUT=keys,cap:ipc_lock` makes the tools and the tests behave as on a machine without protection keys and without the
-//! capability to lock memory. The words are those of [`Need`]; an unknown word is an error. What belongs to the whole system and cannot
-//! be hidden from a process (`thp`, `shmem_thp`, `overcommit`, `aslr`, `la57`) keeps its value; only what needs it is left out.
+//! capability to lock memory. The words are those of [`Need`]; an unknown word is an error. `overcommit` belongs to the whole
+//! system and cannot be hidden from a process: its value stays, and only what needs it is left out.
 
 mod calls;
 mod capabilities;
@@ -129,8 +129,6 @@ pub struct Host {
     pub has_trace_points: bool,
     /// Who may trace whom (`kernel.yama.ptrace_scope`); `None` without Yama.
     pub ptrace_scope: Option<u8>,
-    /// Whether VMAs carry the soft-dirty bit.
-    pub has_soft_dirty: bool,
     /// The effective capabilities of this thread.
     pub capabilities: Capabilities,
     /// Whether this process is root's.
@@ -140,11 +138,6 @@ pub struct Host {
     /// What [`WITHOUT`] hides.
     pub without: Vec<Need>,
 }
-
-/// Set in a personality: no randomized layout.
-const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
-/// Set in a personality: the legacy layout.
-const ADDR_COMPAT_LAYOUT: u32 = 0x020_0000;
 
 impl Host {
     /// The machine, without what [`WITHOUT`] hides. The first call probes it; all return the same value.
@@ -185,16 +178,10 @@ impl Host {
         if self.hides(need) || self.refused.contains_key(&need) {
             return false;
         }
-        let is_set = |bit| self.personality.is_some_and(|personality| personality & bit != 0);
         match need {
             Need::Keys => self.protection_keys > 0,
             Need::Hugetlb(count) => self.default_pool().is_some_and(|pool| pool.available() >= count),
-            Need::Thp => self.transparent.private.as_deref().is_some_and(|chosen| chosen != "never"),
-            Need::ShmemThp => self.transparent.shmem.as_deref().is_some_and(|chosen| !matches!(chosen, "never" | "deny")),
             Need::Overcommit => self.overcommit.mode != Some(2),
-            Need::Aslr => self.randomize_va_space != Some(0) && !is_set(ADDR_NO_RANDOMIZE),
-            Need::BottomUp => self.legacy_va_layout == Some(true) || is_set(ADDR_COMPAT_LAYOUT),
-            Need::La57 => self.address_bits == Some(56),
             Need::Perf => self.may_watch_faults(),
             Need::Ptrace => match self.ptrace_scope {
                 None | Some(0 | 1) => true,
@@ -205,10 +192,9 @@ impl Host {
                 self.has(Need::Ptrace)
                     && (matches!(self.ptrace_scope, None | Some(0)) || self.capabilities.contains(Capabilities::SYS_PTRACE))
             }
-            Need::SoftDirty => self.has_soft_dirty,
             Need::Root => self.is_root,
             Need::Capability(capability) => self.capabilities.contains(capability),
-            Need::Userfaultfd | Need::Mseal | Need::Mbind | Need::MemfdSecret | Need::AnonNames | Need::SetMm => true,
+            Need::Userfaultfd | Need::Mseal | Need::Mbind | Need::SetMm => true,
         }
     }
 
@@ -265,7 +251,6 @@ impl Host {
             perf_event_paranoid: files.number("proc/sys/kernel/perf_event_paranoid"),
             has_trace_points: files.has_trace_points(),
             ptrace_scope: files.number("proc/sys/kernel/yama/ptrace_scope"),
-            has_soft_dirty: files.has_soft_dirty(),
             capabilities: answers.capabilities,
             is_root: answers.is_root,
             refused,

@@ -12,18 +12,8 @@ pub enum Need {
     Keys,
     /// `hugetlb`, `hugetlb:N`: so many huge pages of the default size that can be had, 1 unless said.
     Hugetlb(u64),
-    /// `thp`: transparent huge pages for private memory, always or where a program asks for them.
-    Thp,
-    /// `shmem_thp`: transparent huge pages for shared anonymous memory.
-    ShmemThp,
     /// `overcommit`: the kernel promises more memory than it has (`vm.overcommit_memory` is not 2).
     Overcommit,
-    /// `aslr`: a randomized layout.
-    Aslr,
-    /// `bottom_up`: the legacy layout, in which searches go up.
-    BottomUp,
-    /// `la57`: addresses of 56 bits.
-    La57,
     /// `perf`: the trace points of page faults.
     Perf,
     /// `ptrace`: children can be traced.
@@ -36,14 +26,8 @@ pub enum Need {
     Mseal,
     /// `mbind`: memory policies.
     Mbind,
-    /// `memfd_secret`: the system call.
-    MemfdSecret,
-    /// `anon_names`: names for anonymous memory (`PR_SET_VMA_ANON_NAME`).
-    AnonNames,
     /// `set_mm`: a process can move its heap (`PR_SET_MM_MAP`).
     SetMm,
-    /// `soft_dirty`: the soft-dirty bit of VMAs.
-    SoftDirty,
     /// `root`: the process is root's. What needs one capability names that instead.
     Root,
     /// `cap:NAME`: an effective capability, `cap:ipc_lock`.
@@ -51,25 +35,17 @@ pub enum Need {
 }
 
 /// The words without an argument.
-const WORDS: [(&str, Need); 19] = [
+const WORDS: [(&str, Need); 11] = [
     ("keys", Need::Keys),
     ("hugetlb", Need::Hugetlb(1)),
-    ("thp", Need::Thp),
-    ("shmem_thp", Need::ShmemThp),
     ("overcommit", Need::Overcommit),
-    ("aslr", Need::Aslr),
-    ("bottom_up", Need::BottomUp),
-    ("la57", Need::La57),
     ("perf", Need::Perf),
     ("ptrace", Need::Ptrace),
     ("attach", Need::Attach),
     ("userfaultfd", Need::Userfaultfd),
     ("mseal", Need::Mseal),
     ("mbind", Need::Mbind),
-    ("memfd_secret", Need::MemfdSecret),
-    ("anon_names", Need::AnonNames),
     ("set_mm", Need::SetMm),
-    ("soft_dirty", Need::SoftDirty),
     ("root", Need::Root),
 ];
 

@@ -23,20 +23,11 @@ impl Host {
                 }
                 Need::Root => self.is_root = false,
                 Need::Capability(capability) => self.capabilities = self.capabilities.difference(capability),
-                Need::SoftDirty => self.has_soft_dirty = false,
-                Need::Userfaultfd
-                | Need::Mseal
-                | Need::Mbind
-                | Need::MemfdSecret
-                | Need::AnonNames
-                | Need::SetMm
-                | Need::Perf
-                | Need::Ptrace
-                | Need::Attach => {
+                Need::Userfaultfd | Need::Mseal | Need::Mbind | Need::SetMm | Need::Perf | Need::Ptrace | Need::Attach => {
                     self.refused.entry(*need).or_insert(libc::ENOSYS);
                 }
                 // of the whole system: what needs it is left out, and it stays as it is
-                Need::Thp | Need::ShmemThp | Need::Overcommit | Need::Aslr | Need::BottomUp | Need::La57 => {}
+                Need::Overcommit => {}
             }
         }
         if hidden.contains(&Need::Root) {

@@ -14,7 +14,7 @@ use crate::trace::{
 };
 use std::ops::Range;
 use vmaple::{PAGE_SIZE, VmaFlags};
-use vmaple_host::Host;
+use vmaple_host::{Host, Need};
 
 /// The first page of all: above the low addresses, among which some are asked for.
 const LOW: u64 = BASE - 0x20_0000;
@@ -140,7 +140,7 @@ impl<C: Chance> Generator<C> {
 
     /// What is done with protection keys. Where the machine has none there is nothing but refusals.
     fn key_operation(&mut self, space: &MmSpace) -> Step {
-        if Host::probe().protection_keys == 0 {
+        if !Host::probe().has(Need::Keys) {
             return self.mmap(space);
         }
         let allocated: Vec<i32> = (0..16).filter(|key| space.mm.allocated_keys() >> key & 1 == 1).collect();

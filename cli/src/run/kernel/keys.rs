@@ -1,7 +1,7 @@
 //! The protection keys of a worker. A scenario that is to have none (`set pkeys 0`) has them all allocated: memory with `PROT_EXEC` alone
 //! gets none then, and can be read, as on a machine without keys. `kernel` comes in.
 
-use super::super::space::{Failure, Refusal};
+use super::super::space::{Failure, Refusal, Space as _};
 use super::KernelSpace;
 use crate::trace::{AreaFlags, Extent, Perm, Prot};
 use vmaple_host::{Host, Need};
@@ -32,10 +32,10 @@ impl KernelSpace {
         if count == 0 {
             return self.hide_keys();
         }
-        match Host::probe().protection_keys {
-            0 => return Err(Refusal::Lacks(Need::Keys.to_string())),
-            have if have != count => return Err(Refusal::Host(format!("protection keys are the processor's, and there are {have} here"))),
-            _ => {}
+        self.needs(&[Need::Keys])?;
+        let have = Host::probe().protection_keys;
+        if have != count {
+            return Err(Refusal::Host(format!("protection keys are the processor's, and there are {have} here")));
         }
         for key in std::mem::take(&mut self.keys.hidden) {
             self.arrange("pkey_free", libc::SYS_pkey_free, [key, 0, 0, 0, 0, 0])?;
