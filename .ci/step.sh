@@ -35,10 +35,11 @@ cases() {
 }
 
 # test_executables OPTION...: builds the tests that `cargo test OPTION...` would run, and prints a line for each executable: the directory
-# that it runs in, and its path.
+# that it runs in, and its path. Fails where there are none.
 test_executables() {
     cargo test --no-run --message-format=json "$@" |
-        sed -n 's/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"overflow_checks":[a-z]*,"test":true}.*"executable":"\([^"]*\)".*/\1 \2/p'
+        sed -n 's/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"overflow_checks":[a-z]*,"test":true}.*"executable":"\([^"]*\)".*/\1 \2/p' |
+        grep . || { echo "$step: no test executables: $*" >&2; return 1; }
 }
 
 # as_ordinary_user COMMAND...: runs it as a user without privileges. Where such a user cannot read this checkout, as root without

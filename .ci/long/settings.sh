@@ -22,16 +22,27 @@ value() {
     echo "$text"
 }
 
+# Sets what was set before, and fails where the kernel does not take it.
 restore() {
-    local file
+    local file code=0
     for file in "${!before[@]}"; do
-        echo "${before[$file]}" >"$file" || echo "$step: $file is not ${before[$file]} again" >&2
+        if ! echo "${before[$file]}" >"$file" || [ "$(value "$file")" != "${before[$file]}" ]; then
+            echo "$step: $file is not ${before[$file]} again" >&2
+            code=1
+        fi
     done
     before=()
+    return "$code"
 }
-trap 'code=$?; restore; if [ $code -eq 0 ]; then echo "== $step: ok, $SECONDS s"; else echo "== $step: FAILED ($code), $SECONDS s" >&2; fi' EXIT
+ended() {
+    local code=$1
+    restore || code=1
+    if [ "$code" -eq 0 ]; then echo "== $step: ok, $SECONDS s"; else echo "== $step: FAILED ($code), $SECONDS s" >&2; fi
+    exit "$code"
+}
+trap 'ended $?' EXIT
 
-# put FILE VALUE: sets it, and fails where the kernel does not take it.
+# put FILE VALUE: sets it, and fails where the kernel does not take it, or takes another value: fewer huge pages, for example.
 put() {
     local old
     old=$(value "$1" 2>/dev/null) || return
@@ -69,19 +80,20 @@ row() {
             failed=1
         fi
     fi
-    restore
+    restore || failed=1
     table+=("$(printf '%-40s %-20s %5d s' "$name" "$result" $((SECONDS - begun)))")
 }
 
-all() { cargo test --no-fail-fast "${tests[@]}"; }
+all() { cargo test --no-fail-fast "${tests[@]}" </dev/null; }
 
 # The executables alone: the examples in the documentation ask nothing of the system.
 as_user() {
-    local code=0 directory executable
+    local code=0 directory executable executables
+    executables=$(test_executables "${tests[@]}") || return
     while read -r directory executable; do
         echo "   $executable"
-        (cd "$directory" && as_ordinary_user "$executable" --quiet) || code=1
-    done < <(test_executables "${tests[@]}")
+        (cd "$directory" && as_ordinary_user "$executable" --quiet </dev/null) || code=1
+    done <<<"$executables"
     return "$code"
 }
 
@@ -93,7 +105,7 @@ cargo test --no-run "${tests[@]}"
 
 row "as it is" -- all
 row "ordinary user" -- as_user
-row "without keys" -- env VMAPLE_WITHOUT=keys cargo test --no-fail-fast "${tests[@]}"
+row "without keys" -- env VMAPLE_WITHOUT=keys cargo test --no-fail-fast "${tests[@]}" </dev/null
 for count in 65530 1048576; do row "max_map_count $count" $vm/max_map_count $count -- all; done
 for mode in 0 1 2; do row "overcommit_memory $mode" $vm/overcommit_memory $mode -- all; done
 for count in 0 20; do row "nr_hugepages $count" $vm/nr_hugepages $count -- all; done
