@@ -6,7 +6,8 @@
 //! under it, one between an unlinking and the look at who is pinned. So of the two sides one sees the other.
 
 use super::prim::fence;
-use super::{Reclaim, Ticket, TicketLine, seeded};
+use super::ticket::Ticket;
+use super::{Reclaim, TicketLine, seeded};
 use crate::error::ResourceError;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
