@@ -52,6 +52,7 @@ finds budget_not_counted memory plain --test it at_the_budget
 finds budget_not_counted budget plain --test it one_large_edit
 finds repin_without_fence loom loom a_kept_reader_repins
 finds newest_looked_at_once loom loom limits_replaced
+finds newest_left_relaxed loom loom limits_replaced
 finds upgrade_ignores_readers loom loom two_upgrades
 finds upgrade_ignores_readers shuttle shuttle two_upgrades
 finds upgrade_ignores_readers lock plain --test it an_upgrade_is_for

@@ -97,7 +97,7 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// # Errors
     /// [`HeapError`]: the break is below the start, or beyond the address space.
     pub fn set_heap(&mut self, start: u64, brk: u64) -> Result<(), HeapError> {
-        let task_size = self.mm().limits_now().task_size;
+        let task_size = self.mm().read_limits(|limits| limits.task_size);
         if brk < start {
             return Err(HeapError::Reversed { start, brk });
         }

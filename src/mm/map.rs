@@ -2,7 +2,7 @@
 
 use super::MmWriteGuard;
 use super::huge::page_bytes;
-use super::limits::GuardGapPolicy;
+use super::limits::{GuardGapPolicy, Limits};
 use crate::addr::Span;
 use crate::error::{MapCause, MapError, ResourceError};
 use crate::lock::RawMmLock;
@@ -33,12 +33,13 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         let (shape, payload) = (spec.like_with(()), spec.payload);
         let (payload, asked) = self.later.payloads.hold_while(payload, || Span::of(range));
         let spec = shape.with_payload(payload);
-        let span = match asked.map_err(MapCause::from).and_then(|span| self.check_map(span, &spec)) {
+        let limits = self.mm().limits_now();
+        let span = match asked.map_err(MapCause::from).and_then(|span| self.check_map(span, &spec, &limits)) {
             Ok(span) => span,
             Err(cause) => return Err(MapError::new(spec, cause)),
         };
         let asked = (spec.flags, spec.backing, spec.offset, spec.owner);
-        let spec = self.completed(spec);
+        let spec = completed(spec, &limits);
         let flags = spec.flags;
         // Write-locked before it can be seen (3.10).
         let made = Shared::try_new(VmaRecord::new(spec.into_kind(span.start()), self.sequence()));
@@ -60,22 +61,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         Ok(())
     }
 
-    /// What consists of huge pages has flags that say their size, and an object; an object has an offset.
-    fn completed(&self, mut spec: VmaSpec<P>) -> VmaSpec<P> {
-        if spec.flags.contains(VmaFlags::HUGETLB) {
-            spec.flags = self.mm().limits_now().sized(spec.flags);
-            if spec.backing == Backing::Anonymous {
-                spec.backing = Backing::unnamed(spec.flags);
-            }
-        }
-        if spec.backing != Backing::Anonymous {
-            spec.offset = Some(spec.offset.unwrap_or(0));
-        }
-        spec
-    }
-
-    fn check_map(&self, span: Span, spec: &VmaSpec<P>) -> Result<Span, MapCause> {
-        let (flags, limits) = (spec.flags, self.mm().limits_now());
+    fn check_map(&self, span: Span, spec: &VmaSpec<P>, limits: &Limits) -> Result<Span, MapCause> {
+        let flags = spec.flags;
         let page_bytes = page_bytes(limits.sized(flags));
         for at in [span.start(), span.last().wrapping_add(1), spec.offset.unwrap_or(0)] {
             if at % page_bytes != 0 {
@@ -95,7 +82,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             return Err(MapCause::Occupied { asked: span, by: by.span() });
         }
         if limits.policy.guard_gap == GuardGapPolicy::Enforced
-            && let Some((asked, by)) = self.guard_breach_of(span, flags, &limits)
+            && let Some((asked, by)) = self.guard_breach_of(span, flags, limits)
         {
             return Err(MapCause::GuardGap { asked, by });
         }
@@ -104,10 +91,24 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             return Err(MapCause::TooMany { count, limit });
         }
         let (sums, pages) = (self.sums(), span.pages());
-        sums.check_locked(&limits, flags, pages)
-            .and_then(|()| sums.check_room(&limits, flags, pages))
-            .and_then(|()| sums.check_commit(&limits, flags, pages))
+        sums.check_locked(limits, flags, pages)
+            .and_then(|()| sums.check_room(limits, flags, pages))
+            .and_then(|()| sums.check_commit(limits, flags, pages))
             .map_err(MapCause::Limit)?;
         Ok(span)
     }
+}
+
+/// What consists of huge pages has flags that say their size, and an object; an object has an offset.
+fn completed<P>(mut spec: VmaSpec<P>, limits: &Limits) -> VmaSpec<P> {
+    if spec.flags.contains(VmaFlags::HUGETLB) {
+        spec.flags = limits.sized(spec.flags);
+        if spec.backing == Backing::Anonymous {
+            spec.backing = Backing::unnamed(spec.flags);
+        }
+    }
+    if spec.backing != Backing::Anonymous {
+        spec.offset = Some(spec.offset.unwrap_or(0));
+    }
+    spec
 }

@@ -180,7 +180,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// Replaces the limits whole. Operations under way go by those that they began with; what exceeds the new ones already stays.
     ///
     /// # Concurrency
-    /// Waits for threads that are copying the limits before the present ones, so for some instructions of theirs. Allocates nothing. Not for
+    /// Waits for threads that are reading the limits before the present ones, so for some instructions of theirs. Allocates nothing. Not for
     /// signal handlers.
     ///
     /// # Errors
@@ -322,9 +322,14 @@ impl<P, L: RawMmLock> Mm<P, L> {
         record.lock().mark(sequence, self.map.lock(), patience)
     }
 
-    /// The limits, for one operation.
+    /// A copy of the limits, for one operation.
     pub(crate) fn limits_now(&self) -> Limits {
         self.limits.load()
+    }
+
+    /// What an operation needs of the limits, where that is little. `read` calls nobody (see `sync/newest.rs`).
+    pub(crate) fn read_limits<R>(&self, read: impl FnOnce(&Limits) -> R) -> R {
+        self.limits.read(read)
     }
 
     #[inline]

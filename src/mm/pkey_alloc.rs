@@ -35,16 +35,15 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// Plans [`pkey_alloc`](Self::pkey_alloc) without applying it. The outcome is the key's number.
     pub fn plan_pkey_alloc(&mut self, denial: KeyDenial) -> Plan<'_, 'm, P, PkeyAllocError, L> {
-        let limits = self.mm().limits_now();
         if !KeyDenial::all().contains(denial) {
             return self.nothing(Err(PkeyAllocError::Rights { bits: denial.bits() }));
         }
-        if limits.protection_keys == 0 {
-            return self.nothing(Err(PkeyAllocError::Unsupported));
-        }
         let mut keys = self.mm().state.keys();
-        let allocated = keys.allocate(&limits).map(|key| u64::from(key.number())).ok_or(PkeyAllocError::Exhausted);
-        let mut plan = self.nothing(allocated);
+        let allocated = self.mm().read_limits(|limits| match limits.protection_keys {
+            0 => Err(PkeyAllocError::Unsupported),
+            _ => keys.allocate(limits).ok_or(PkeyAllocError::Exhausted),
+        });
+        let mut plan = self.nothing(allocated.map(|key| u64::from(key.number())));
         plan.remember(Words { keys: Some(keys), ..Words::default() });
         plan
     }

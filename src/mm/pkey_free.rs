@@ -21,9 +21,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// Plans [`pkey_free`](Self::pkey_free) without applying it.
     pub fn plan_pkey_free(&mut self, key: ProtectionKey) -> Plan<'_, 'm, P, PkeyFreeError, L> {
-        let limits = self.mm().limits_now();
         let mut keys = self.mm().state.keys();
-        if !keys.free(key, &limits) {
+        if !self.mm().read_limits(|limits| keys.free(key, limits)) {
             return self.nothing(Err(PkeyFreeError::NotAllocated { key: key.number() }));
         }
         let mut plan = self.nothing(Ok(0));

@@ -21,8 +21,9 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     pub fn validate(&self) -> Result<(), Violation> {
         self.guard.validate()?;
         let (mut sums, mut count) = (Sums::default(), 0);
+        let task_size = self.mm().read_limits(|limits| limits.task_size);
         for vma in self.vmas() {
-            self.validate_vma(vma)?;
+            Self::validate_vma(vma, task_size)?;
             sums.add(vma.flags(), vma.span().pages());
             count += 1;
         }
@@ -32,8 +33,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         check(heap.is_none_or(|heap| heap.start <= heap.brk), || format!("the break is below the start of the heap: {heap:?}"))
     }
 
-    fn validate_vma(&self, vma: Vma<'_, P>) -> Result<(), Violation> {
-        let (span, flags, task_size) = (vma.span(), vma.flags(), self.mm().limits_now().task_size);
+    fn validate_vma(vma: Vma<'_, P>, task_size: u64) -> Result<(), Violation> {
+        let (span, flags) = (vma.span(), vma.flags());
         check(span.last() < task_size, || format!("{span} ends beyond {task_size:#x}, where the address space ends"))?;
         let page = page_bytes(flags);
         let is_whole = |at: u64| at.is_multiple_of(page);

@@ -1,7 +1,11 @@
 //! A value that is read without a lock and replaced whole, and that needs no memory for either.
 //!
 //! `mm` comes in, with the limits. There are two places; one of them is shown. Who reads says at which place it looks, looks once more
-//! which is shown, and then copies the value. Who replaces waits until nobody looks at the hidden place, writes there, and shows it.
+//! which is shown, and then reads the value there. Who replaces waits until nobody looks at the hidden place, writes there, and shows it.
+//!
+//! The value is lent to a closure and not by a guard. A guard could be kept for as long as an operation takes, and an operation waits for
+//! readers of VMAs and calls the embedder: a second replacement would wait as long, and for ever if it came from the thread that has the
+//! guard. So an operation that needs many of the limits takes a copy, and one that needs a few takes these.
 //!
 //! * **N1** A place is written only while it is hidden and nobody looks at it.
 //! * **N2** A place is read only by who has said so and found it shown afterwards.
@@ -16,8 +20,8 @@
 //! |---|---|---|
 //! | a reader has seen which place is shown, and has not added itself yet | one replacement | the other place is shown: the reader finds that out and begins again. The place that it is at is hidden and unwritten |
 //! | the same | two replacements | the second waits for the reader, should the reader be there by then; else the reader finds the place shown, with the newest value |
-//! | a reader copies | a replacement | it writes to the other place |
-//! | a reader copies | two replacements | the second waits for it |
+//! | a reader reads | a replacement | it writes to the other place |
+//! | a reader reads | two replacements | the second waits for it |
 
 #![allow(unsafe_code, reason = "two places are read and written by a protocol of counts")]
 
@@ -27,7 +31,9 @@ use super::prim::{AtomicU64, Plain, fence, owner_load};
 use super::{Ordering, seeded};
 use core::cell::UnsafeCell;
 
-/// loom takes sequentially consistent accesses for acquiring and releasing ones, and knows the fences alone.
+/// Gives a model the total order that the sequentially consistent accesses have on the machine: loom takes them for acquiring and releasing
+/// ones, and orders sequentially consistent fences alone. So the model checks the protocol, and not that those accesses are
+/// sequentially consistent: that rests on the argument at the head of the file.
 fn model_fence() {
     if cfg!(vmaple_loom) {
         fence(Ordering::SeqCst);
@@ -55,8 +61,9 @@ struct Looker<'n>(&'n AtomicU64);
 
 impl Drop for Looker<'_> {
     fn drop(&mut self) {
+        let departure = if seeded("newest_left_relaxed") { Ordering::Relaxed } else { Ordering::Release };
         // Release: what was read comes before the place is written; pairs with `replace`.
-        self.0.fetch_sub(1, Ordering::Release);
+        self.0.fetch_sub(1, departure);
     }
 }
 
@@ -74,6 +81,11 @@ impl<T: Clone> Newest<T> {
 
     /// A copy of the value as it is now.
     pub(crate) fn load(&self) -> T {
+        self.read(T::clone)
+    }
+
+    /// Lends the value as it is now. `read` is short: a replacement may wait for it. It must not replace the value.
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
         loop {
             let place = self.shown();
             // SeqCst: see the head of this file.
@@ -82,14 +94,14 @@ impl<T: Clone> Newest<T> {
             model_fence();
             if self.shown() == place || seeded("newest_looked_at_once") {
                 // SAFETY: N2: nobody writes here until the looker has gone (N1).
-                let value = unsafe { &*self.places[place].get() }.get().clone();
+                let told = read(unsafe { &*self.places[place].get() }.get());
                 drop(looker);
-                return value;
+                return told;
             }
         }
     }
 
-    /// Replaces the value. Waits for those who copy the value before the present one.
+    /// Replaces the value. Waits for those who read the value before the present one.
     pub(crate) fn replace(&self, value: T) {
         let replacing = self.replacing.lock();
         let hidden = 1 - owner_load(&self.shown);
