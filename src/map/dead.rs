@@ -24,8 +24,8 @@ type Halves<V> = Mutex<Option<Box<[Half<V>; 1]>>>;
 
 /// One of them, and those before it.
 struct Half<V: Value> {
-    _loader: Loader<V>,
-    _before: Option<Box<[Self; 1]>>,
+    loader: Loader<V>,
+    before: Option<Box<[Self; 1]>>,
 }
 
 impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
@@ -52,8 +52,7 @@ impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
 impl<V: Value, L: RawMmLock> Drop for Dead<'_, V, L> {
     #[inline]
     fn drop(&mut self) {
-        // The halves are dropped as fields are, and contain what their values do.
-        if !self.values.is_empty() {
+        if !self.values.is_empty() || !matches!(self.halves.get_mut(), Ok(None)) {
             self.drop_all();
         }
     }
@@ -66,6 +65,13 @@ impl<V: Value, L: RawMmLock> Dead<'_, V, L> {
             if drop_contained(value) {
                 self.map.note_drop_panic();
             }
+        }
+        // One after the other: as fields they would be dropped in a recursion, as deep as there are copies. What their values do is contained.
+        let mut next = self.halves.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        while let Some(half) = next {
+            let [Half { loader, before }] = *half;
+            drop(loader);
+            next = before;
         }
     }
 }
@@ -97,7 +103,7 @@ impl<V: Value> Drop for Copying<'_, V> {
     fn drop(&mut self) {
         let Some(loader) = self.loader.take() else { return };
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
-        self.room.push(Half { _loader: loader, _before: halves.take() });
+        self.room.push(Half { loader, before: halves.take() });
         // There is one, and room for no other: it stays where it is.
         *halves = <Box<[Half<V>; 1]>>::try_from(mem::take(&mut self.room)).ok();
     }

@@ -19,11 +19,11 @@ macro_rules! copies {
         /// O(n), with no search: the copy is built level by level, filled to the brim.
         ///
         /// # Errors
-        /// [`ResourceError::OutOfMemory`].
+        /// [`ResourceError::OutOfMemory`]. What was copied by then is kept until this guard has released the lock, and dropped then; each
+        /// further attempt under the same guard keeps more.
         ///
         /// # Panics
-        /// If a value's `Clone` does; this map is as it was. What was cloned by then is dropped when this guard has released the lock, as
-        /// where memory is short.
+        /// If a value's `Clone` does; this map is as it was. What was cloned by then is dropped as after an error.
         pub fn dup(&self) -> Result<RangeMap<V, L>, ResourceError>
         where
             V: Clone,

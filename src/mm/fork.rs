@@ -25,7 +25,8 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Each VMA is write-locked before it is copied (3.13), and waited for.
     ///
     /// # Errors
-    /// [`LayoutError`]: the wait, a limit on what may be promised, or memory. There is no child then, and this is as it was.
+    /// [`LayoutError`]: the wait, a limit on what may be promised, or memory. There is no child then, and this is as it was. What was copied
+    /// by then is kept until the unlock, and dropped then; each further attempt under the same guard keeps more.
     ///
     /// # Examples
     /// ```

@@ -9,6 +9,8 @@ use crate::error::{ResourceError, SpliceCause};
 use core::fmt;
 use core::mem::{self, MaybeUninit};
 use smallvec::SmallVec;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
 
 /// The entries, in order. Dropped, it drops their values, each whatever the others do.
 pub(crate) struct List<V> {
@@ -91,7 +93,8 @@ impl<V> Drop for List<V> {
     }
 }
 
-/// The entries of a list on their way out. Dropped, it drops the values of those that are left.
+/// The entries of a list on their way out. Dropped, it drops the values of those that are left, each whatever the others do; the first panic
+/// goes on then, since the values are the caller's.
 pub(crate) struct ListEntries<V> {
     items: smallvec::IntoIter<[Item<V>; 3]>,
 }
@@ -114,7 +117,21 @@ impl<V> Iterator for ListEntries<V> {
 
 impl<V> Drop for ListEntries<V> {
     fn drop(&mut self) {
-        self.for_each(drop);
+        let mut panicked = None;
+        for (_, value) in self {
+            let Err(with) = catch_unwind(AssertUnwindSafe(|| drop(value))) else { continue };
+            match panicked {
+                None => panicked = Some(with),
+                // Its drop is the caller's code, and may panic in its turn.
+                Some(_) => mem::forget(with),
+            }
+        }
+        match panicked {
+            Some(with) if !thread::panicking() => resume_unwind(with),
+            // A second panic would abort.
+            Some(with) => mem::forget(with),
+            None => {}
+        }
     }
 }
 
@@ -137,6 +154,40 @@ pub(crate) fn push<T, const N: usize>(list: &mut SmallVec<[T; N]>, item: T) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    /// The second and the fourth of five panic.
+    #[test]
+    fn entries_are_all_dropped_whichever_of_them_panic() {
+        struct Told<'c>(u64, &'c Cell<u64>);
+        impl Drop for Told<'_> {
+            fn drop(&mut self) {
+                self.1.set(self.1.get() + 1);
+                if self.0 % 2 == 1 {
+                    // Without the hook, which would print.
+                    resume_unwind(Box::new(self.0));
+                }
+            }
+        }
+        let dropped = Cell::new(0);
+        let list = || {
+            let mut list = List::new();
+            for at in 0..5 {
+                assert!(list.push(Span::from_entry(at, at), Told(at, &dropped)).is_ok(), "in order");
+            }
+            list.into_entries()
+        };
+        let entries = list();
+        let told = catch_unwind(AssertUnwindSafe(|| drop(entries))).map_err(|with| with.downcast_ref::<u64>().copied());
+        assert_eq!((told, dropped.get()), (Err(Some(1)), 5));
+        // While a panic is under way already, there is no second one.
+        let entries = list();
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            let _entries = entries;
+            resume_unwind(Box::new(7_u64));
+        }));
+        assert_eq!((told.map_err(|with| with.downcast_ref::<u64>().copied()), dropped.get()), (Err(Some(7)), 10));
+    }
 
     #[test]
     fn a_list_shows_its_ranges() {

@@ -173,6 +173,25 @@ fn every_allocation_of_a_build_and_a_dup_may_fail() {
     });
 }
 
+/// Each copy that fails is kept until the unlock, and they are dropped one after the other.
+#[test]
+fn any_number_of_copies_may_fail_under_one_guard() {
+    const COPIES: usize = if cfg!(miri) { 50 } else { 50_000 };
+    let map = RangeMap::builder().private_epochs().build_from([(0..5u64, 7u64)]).expect("memory");
+    // What a thread has for its locks is there from here on.
+    drop(map.read());
+    let before = live_bytes();
+    let reading = map.read();
+    for _ in 0..COPIES {
+        // The second allocation is of the copy itself.
+        let (copy, reached) = short(allocator::Shortage::Once, 1, || reading.dup().is_ok());
+        assert!(reached && !copy);
+    }
+    assert!(live_bytes() > before, "they are kept");
+    drop(reading);
+    assert_eq!(live_bytes(), before);
+}
+
 /// What a failed edit had built goes back.
 #[test]
 fn edits_that_fail_keep_no_memory() {
