@@ -12,7 +12,7 @@ pub use fault::{ExpandError, Fault, Limit, SegvCode, Signal};
 pub use key::{PkeyAllocError, PkeyFreeError};
 pub use layout::{BrkError, LayoutError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError};
 pub use limits::{HeapError, LimitsError};
-pub use mm::{LockVmaError, MapCause, MapError, WaitError};
+pub use mm::{LockVmaError, MapCause, MapError, NameError, WaitError};
 pub use splice::{SpliceCause, SpliceError};
 
 use crate::addr::Span;

@@ -74,8 +74,8 @@ pub use addr::{Access, PAGE_SIZE, Span};
 pub use error::{
     BrkError, BuildCause, BuildError, EditError, ExpandError, ExtendError, Fault, GapError, HeapError, InsertCause, InsertError,
     Interrupted, LayoutError, Limit, LimitsError, LockVmaError, MadviseError, MapCause, MapError, MlockError, MmapError, MprotectError,
-    MremapError, MsealError, MunmapError, PkeyAllocError, PkeyFreeError, RangeError, Rejected, ReplaceError, ResourceError, SegvCode,
-    Signal, SpliceCause, SpliceError, SynchronizeError, WaitError,
+    MremapError, MsealError, MunmapError, NameError, PkeyAllocError, PkeyFreeError, RangeError, Rejected, ReplaceError, ResourceError,
+    SegvCode, Signal, SpliceCause, SpliceError, SynchronizeError, WaitError,
 };
 pub use fault::{FaultContext, FaultedVma};
 pub use key::{KeyDenial, KeyRights, KeyedAccess, ProtectionKey};

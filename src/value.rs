@@ -19,6 +19,7 @@ use std::sync::{Arc, Weak};
 /// * The size is at most 8 bytes and the alignment at most 8.
 /// * There is no interior mutability in the value's own bytes (behind a pointer in it there may be): the index copies the bytes to
 ///   another leaf while readers hold references to the old ones, takes both for the same value, and drops one.
+/// * [`owned_bytes`](Self::owned_bytes) does not panic.
 ///
 /// # Examples
 /// ```
@@ -38,13 +39,24 @@ use std::sync::{Arc, Weak};
     note = "put it in a box (`Box<{Self}>`, or `Arc<{Self}>` to share it), or in `Inline` if it is `Copy` and at most 8 bytes"
 )]
 pub unsafe trait Value: Sized {
-    /// How many bytes of heap a value of this type surely owns; they count against the map's budget while the value is removed and
-    /// waits for readers.
-    const OWNED_BYTES: usize = 0;
-
     /// Whether a drop of this type does more than to give memory back, so that somebody may wait for it. Where it does not, removed
     /// values are looked after as seldom as nodes are.
     const DROP_TELLS: bool = true;
+
+    /// Returns how many bytes of heap the value surely owns: its drop gives back that many. They count against the map's budget while the
+    /// value is removed and waits for readers.
+    ///
+    /// Asked once of each value that an edit removes, while the map is locked for writing: it must not use the map.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::Value;
+    /// assert_eq!(Value::owned_bytes(&Some(Box::new([0u8; 40]))), 40);
+    /// assert_eq!(Value::owned_bytes(&None::<Box<[u8; 40]>>), 0);
+    /// ```
+    fn owned_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// A `Copy` type of at most 8 bytes, kept in the leaf.
@@ -94,11 +106,15 @@ unsafe impl<T> Value for &T {}
 unsafe impl<T> Value for Option<&T> {}
 // SAFETY: a thin pointer; what it owns is not in the leaf, and does not move with it.
 unsafe impl<T> Value for Box<T> {
-    const OWNED_BYTES: usize = mem::size_of::<T>();
+    fn owned_bytes(&self) -> usize {
+        mem::size_of::<T>()
+    }
 }
 // SAFETY: as above, null where there is none.
 unsafe impl<T> Value for Option<Box<T>> {
-    const OWNED_BYTES: usize = mem::size_of::<T>();
+    fn owned_bytes(&self) -> usize {
+        self.as_ref().map_or(0, Value::owned_bytes)
+    }
 }
 // SAFETY: as above; the counts are beside what is shared, not in the word.
 unsafe impl<T> Value for Arc<T> {}

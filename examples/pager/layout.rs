@@ -13,8 +13,8 @@ use vmaple::{Limits, Mm, ObjectId, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 pub(crate) const GUESTS: u64 = 4;
 pub(crate) const STACK_LIMIT_PAGES: u64 = 384;
 /// The objects that are mapped: the heaps are further ones, and the generations of the window.
-pub(crate) const TEXT: ObjectId = ObjectId(1);
-const CONSTANTS: ObjectId = ObjectId(2);
+pub(crate) const TEXT: ObjectId = object(1);
+const CONSTANTS: ObjectId = object(2);
 const HEAPS: u64 = 10;
 const WINDOW_OBJECTS: u64 = 1000;
 
@@ -25,6 +25,14 @@ const HEAP_PAGES: u64 = 64;
 const GAP_PAGES: u64 = 256;
 const SLOT_PAGES: u64 = HEAP_PAGES + GAP_PAGES + 512;
 const FIRST_STACK_PAGES: u64 = 4;
+
+/// The object with a number, which is one of a few.
+const fn object(number: u64) -> ObjectId {
+    match ObjectId::new(number) {
+        Ok(object) => object,
+        Err(_) => panic!("the library names objects from there on"),
+    }
+}
 
 /// The size of the region.
 pub(crate) const REGION_PAGES: u64 = SLOTS + GUESTS * SLOT_PAGES;
@@ -55,7 +63,7 @@ pub(crate) fn window(start: u64) -> Range<u64> {
 
 /// What is mapped in the window in a generation.
 pub(crate) fn window_object(generation: u64) -> ObjectId {
-    ObjectId(WINDOW_OBJECTS + generation)
+    object(WINDOW_OBJECTS + generation)
 }
 
 /// What a guest has to itself.
@@ -76,7 +84,7 @@ pub(crate) fn slot(start: u64, guest: u64) -> Slot {
     let room_pages = if guest.is_multiple_of(2) { 320 } else { 512 };
     let heap = pages(start, end - room_pages - GAP_PAGES - HEAP_PAGES, HEAP_PAGES);
     let stack = pages(start, end - FIRST_STACK_PAGES, FIRST_STACK_PAGES);
-    Slot { heap, object: ObjectId(HEAPS + guest), top: stack.end, first_bottom: stack.start, room_pages }
+    Slot { heap, object: object(HEAPS + guest), top: stack.end, first_bottom: stack.start, room_pages }
 }
 
 /// The address space, but for the window.

@@ -178,3 +178,34 @@ impl From<InsertCause> for MapCause {
 
 /// The error of `map`, with what was to be mapped.
 pub type MapError<S> = Rejected<S, MapCause>;
+
+/// A number that the embedder cannot give as a name, because from some number on the library gives the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NameError {
+    /// The number asked for.
+    pub number: u64,
+    /// The first of the library's own.
+    pub own_from: u64,
+}
+
+impl NameError {
+    pub(crate) const fn new(number: u64, own_from: u64) -> Self {
+        Self { number, own_from }
+    }
+
+    /// The errno: `EINVAL`.
+    #[must_use]
+    pub const fn errno(&self) -> i32 {
+        errno::EINVAL
+    }
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, own_from } = self;
+        write!(f, "{number:#x} cannot be a name: the library gives the names from {own_from:#x} on")
+    }
+}
+
+impl core::error::Error for NameError {}

@@ -57,7 +57,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         if self.prev(address).is_some_and(|vma| vma.flags().contains(VmaFlags::GROWSUP)) {
             let above = self.find(address).is_some_and(|vma| vma.flags().contains(VmaFlags::GROWSDOWN));
             match self.expand_up_with(address, patience) {
-                Err(_) if above => {}
+                // A wait that has ended is the end of it: the other direction would wait under the same patience.
+                Err(error) if above && !matches!(error, ExpandError::Wait(_)) => {}
                 told => return told.map(drop),
             }
         }

@@ -71,9 +71,9 @@ fn dup_with<V: Value, L: RawMmLock, K: RawMmLock, E: From<ResourceError>>(
     mut copy: impl FnMut(Entry<'_, V>) -> Result<Option<V>, E>,
     may_finish: impl FnOnce() -> Result<(), E>,
 ) -> Result<RangeMap<V, K>, E> {
-    let builder = dead.map().like();
+    let map = dead.map();
     // Also where the caller's code unwinds, nothing of the copy is dropped under the lock.
-    let mut copying = dead.copying(Loader::new(builder.collector.clone(), builder.budget_bytes))?;
+    let mut copying = dead.copying(Loader::new(map.collector.clone(), map.budget_bytes))?;
     for entry in view {
         let span = entry.span();
         if let Some(value) = copy(entry)? {
@@ -81,5 +81,5 @@ fn dup_with<V: Value, L: RawMmLock, K: RawMmLock, E: From<ResourceError>>(
         }
     }
     may_finish()?;
-    Ok(RangeMap::with(builder, copying.finish()?, lock))
+    Ok(RangeMap::like(map, copying.finish()?, lock))
 }

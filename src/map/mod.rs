@@ -50,9 +50,18 @@ pub enum BudgetPolicy {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
-    collector: Collector,
+    epochs: Epochs,
     budget_bytes: usize,
     policy: BudgetPolicy,
+}
+
+/// Whose epochs a map is to live by.
+#[derive(Clone, Debug)]
+enum Epochs {
+    /// Its own, which are made with it.
+    Private,
+    /// Those of other maps, too.
+    Of(Collector),
 }
 
 impl Builder {
@@ -84,17 +93,27 @@ impl Builder {
     }
 
     /// Gives the map epochs of its own, so that readers pinned in other maps do not hold back what this one removed. A plain
-    /// [`pin`](RangeMap::pin) of such a map costs some nanoseconds more.
+    /// [`pin`](RangeMap::pin) of such a map costs some nanoseconds more. Each map that is built has its own, also where the builder was
+    /// cloned.
     pub fn private_epochs(mut self) -> Self {
-        self.collector = Collector::private();
+        self.epochs = Epochs::Private;
         self
+    }
+
+    /// The collector of the one map that is to be built.
+    fn collector(&self) -> Collector {
+        match &self.epochs {
+            Epochs::Private => Collector::private(),
+            Epochs::Of(collector) => collector.clone(),
+        }
     }
 
     /// Makes the map, empty.
     #[must_use]
     pub fn build<V: Value>(self) -> RangeMap<V> {
-        let tree = Tree::new(self.collector.clone(), self.budget_bytes);
-        RangeMap::with(self, tree, MmLock::new())
+        let collector = self.collector();
+        let tree = Tree::new(collector.clone(), self.budget_bytes);
+        RangeMap::with(&self, collector, tree, MmLock::new())
     }
 
     /// Makes the map of entries that come in order.
@@ -115,7 +134,8 @@ impl Builder {
         self,
         entries: impl IntoIterator<Item = (R, V)>,
     ) -> Result<RangeMap<V>, BuildError<V>> {
-        let mut loader = Loader::new(self.collector.clone(), self.budget_bytes);
+        let collector = self.collector();
+        let mut loader = Loader::new(collector.clone(), self.budget_bytes);
         for (range, value) in entries {
             match Span::of(range) {
                 Ok(span) => loader.push(span, value)?,
@@ -123,7 +143,7 @@ impl Builder {
             }
         }
         let tree = loader.finish().map_err(|error| Rejected::new(None, error))?;
-        Ok(RangeMap::with(self, tree, MmLock::new()))
+        Ok(RangeMap::with(&self, collector, tree, MmLock::new()))
     }
 }
 
@@ -184,7 +204,7 @@ unsafe impl<V: Value + Send + Sync, L: RawMmLock + Sync> Sync for RangeMap<V, L>
 impl RangeMap<()> {
     /// How a map is to be, of any kind of value.
     pub fn builder() -> Builder {
-        Builder { collector: Collector::shared(), budget_bytes: 64 << 20, policy: BudgetPolicy::Fail }
+        Builder { epochs: Epochs::Of(Collector::shared()), budget_bytes: 64 << 20, policy: BudgetPolicy::Fail }
     }
 }
 
@@ -213,13 +233,21 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         RangeMap { tree, lock: before.replaced_by(lock), collector, budget_bytes, policy }
     }
 
-    fn with(builder: Builder, tree: Tree<V>, lock: L) -> Self {
-        let Builder { collector, budget_bytes, policy } = builder;
+    /// A map over a tree that lives by the collector.
+    fn with(builder: &Builder, collector: Collector, tree: Tree<V>, lock: L) -> Self {
+        let &Builder { epochs: _, budget_bytes, policy } = builder;
         Self { tree, lock: Lock::new(lock), collector, budget_bytes, policy }
     }
 
-    pub(crate) fn like(&self) -> Builder {
-        Builder { collector: self.collector.clone(), budget_bytes: self.budget_bytes, policy: self.policy }
+    /// Has each value looked at that is in the map when the map ends, before it is dropped.
+    pub(crate) fn at_end(&mut self, look: fn(&V)) {
+        self.tree.at_end(look);
+    }
+
+    /// A map that lives by the same epochs, with the same budget and policy, over a tree of those epochs.
+    fn like<K: RawMmLock>(map: &RangeMap<V, K>, tree: Tree<V>, lock: L) -> Self {
+        let &RangeMap { ref collector, budget_bytes, policy, .. } = map;
+        Self { tree, lock: Lock::new(lock), collector: collector.clone(), budget_bytes, policy }
     }
 
     /// Counts a panic of the embedder's in a drop that was contained.

@@ -164,7 +164,9 @@ impl<P, L: RawMmLock> Mm<P, L> {
         Mm { map: map.with_lock(lock), limits, pages, roads, state }
     }
 
-    fn of(map: RangeMap<Record<P>, L>, limits: Limits) -> Self {
+    fn of(mut map: RangeMap<Record<P>, L>, limits: Limits) -> Self {
+        // Whoever keeps a record beyond the address space is told that it is in the index no more.
+        map.at_end(|record| record.lock().detach());
         Self { map, limits: Newest::new(limits), pages: Accounts::default(), roads: RoadCounters::default(), state: State::default() }
     }
 

@@ -30,8 +30,11 @@ unsafe impl<T: Send + Sync> Send for Shared<T> {}
 unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 // SAFETY: a thin pointer; the count is beside the value, not in the word.
 unsafe impl<T> Value for Shared<T> {
-    const OWNED_BYTES: usize = size_of::<Counted<T>>();
     const DROP_TELLS: bool = core::mem::needs_drop::<T>();
+
+    fn owned_bytes(&self) -> usize {
+        size_of::<Counted<T>>()
+    }
 }
 
 impl<T> Shared<T> {

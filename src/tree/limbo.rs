@@ -52,11 +52,12 @@ struct Batch<V> {
     nodes: Vec<NodePtr<V>>,
     values: Vec<MaybeUninit<V>>,
     node_bytes: usize,
+    value_bytes: usize,
 }
 
 impl<V> Batch<V> {
     const fn new() -> Self {
-        Self { nodes: Vec::new(), values: Vec::new(), node_bytes: 0 }
+        Self { nodes: Vec::new(), values: Vec::new(), node_bytes: 0, value_bytes: 0 }
     }
 
     fn is_empty(&self) -> bool {
@@ -124,9 +125,6 @@ pub(super) struct Limbo<V> {
 }
 
 impl<V: Value> Limbo<V> {
-    /// What a removed value counts for: its word, and what it owns.
-    pub(super) const VALUE_BYTES: usize = mem::size_of::<V>() + V::OWNED_BYTES;
-
     pub(super) fn new(collector: Collector, budget_bytes: usize) -> Self {
         let line = TicketLine::new();
         Self { open: Batch::new(), closed: Batch::new(), dead: Vec::new(), line, collector, budget_bytes, since_step_bytes: 0 }
@@ -187,12 +185,16 @@ impl<V: Value> Limbo<V> {
         self.since_step_bytes += bytes;
     }
 
-    /// Takes a removed value; room was reserved.
-    pub(super) fn retire_value(&mut self, value: MaybeUninit<V>, counters: &Counters) {
-        self.open.values.push(value);
-        counters.held_bytes.add(Self::VALUE_BYTES);
-        counters.held_values.add(1);
-        self.since_step_bytes += Self::VALUE_BYTES;
+    /// Takes the values that an edit removed, which count for so many bytes together; room was reserved.
+    pub(super) fn retire_values(&mut self, values: impl Iterator<Item = MaybeUninit<V>>, bytes: usize, counters: &Counters) {
+        let before = self.open.values.len();
+        for value in values {
+            self.open.values.push(value);
+        }
+        self.open.value_bytes = self.open.value_bytes.wrapping_add(bytes);
+        counters.held_bytes.add(bytes);
+        counters.held_values.add(self.open.values.len() - before);
+        self.since_step_bytes = self.since_step_bytes.saturating_add(bytes);
     }
 
     /// Looks after what waits, as much as is due.
@@ -248,7 +250,7 @@ impl<V: Value> Limbo<V> {
         counters.held_bytes.sub(mem::take(&mut self.closed.node_bytes));
         if self.dead.try_reserve(self.closed.values.len()).is_ok() {
             // From here on they wait for the unlock, not for readers.
-            counters.held_bytes.sub(self.closed.values.len() * Self::VALUE_BYTES);
+            counters.held_bytes.sub(mem::take(&mut self.closed.value_bytes));
             counters.held_values.sub(self.closed.values.len());
             self.dead.append(&mut self.closed.values);
         }

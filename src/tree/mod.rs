@@ -120,6 +120,8 @@ pub(crate) struct Tree<V: Value> {
     root: Root<V>,
     counters: Counters,
     writer: UnsafeCell<Writer<V>>,
+    /// Looks at each value that is in the index when the index ends.
+    at_end: Option<fn(&V)>,
 }
 
 impl<V: Value> Tree<V> {
@@ -136,7 +138,13 @@ impl<V: Value> Tree<V> {
                 draft: Draft::default(),
                 site: Site::default(),
             }),
+            at_end: None,
         }
+    }
+
+    /// Has each value looked at that is in the index when the index ends, before it is dropped.
+    pub(crate) fn at_end(&mut self, look: fn(&V)) {
+        self.at_end = Some(look);
     }
 
     /// The readers' face.
@@ -171,6 +179,12 @@ impl<V: Value> Drop for Tree<V> {
         // No borrow is left, so no reader: everything goes at once.
         let writer = self.writer.get_mut();
         writer.limbo.drop_all();
-        Pool::drop_subtree(self.root.slot.owner_load());
+        let root = self.root.slot.owner_load();
+        if let Some(look) = self.at_end {
+            #[allow(unsafe_code, reason = "the tree's end is its last borrow")]
+            // SAFETY: nobody edits any more.
+            unsafe { self.view() }.iter().for_each(|entry| look(entry.value()));
+        }
+        Pool::drop_subtree(root);
     }
 }

@@ -6,7 +6,7 @@
 use super::Writer;
 use super::edit::Editor;
 use super::entries::Entries;
-use super::limbo::{Charge, Limbo, trim};
+use super::limbo::{Charge, trim};
 use super::list::push;
 use super::node::{Child, Exchange, FANOUT, InnerRef, LeafRef, MIN_FILL, Node, NodePtr, Slot, Summary};
 use super::pool::node_bytes;
@@ -38,11 +38,21 @@ pub(super) struct Draft<V> {
     pub(super) hole: Option<(NonNull<V>, usize)>,
     /// The entries that take the place of `olds`.
     pub(super) news: usize,
+    /// What the values that it removes for good count for. Known when it was admitted.
+    removed_bytes: usize,
 }
 
 impl<V> Default for Draft<V> {
     fn default() -> Self {
-        Self { entries: Entries::default(), built: Vec::new(), replaced: Vec::new(), olds: Vec::new(), hole: None, news: 0 }
+        Self {
+            entries: Entries::default(),
+            built: Vec::new(),
+            replaced: Vec::new(),
+            olds: Vec::new(),
+            hole: None,
+            news: 0,
+            removed_bytes: 0,
+        }
     }
 }
 
@@ -200,10 +210,11 @@ impl<'t, V: Value> Editor<'t, V> {
     /// Prepares the retiring of a draft: the last that can fail but for the embedder's clone.
     pub(super) fn admit(&mut self, retire: Retire, charge: Charge) -> Result<(), ResourceError> {
         let Writer { draft, limbo, pool, .. } = &mut *self.writer;
-        let values = draft.removed(retire).count();
+        let (values, bytes) = draft.removed(retire).fold((0, 0usize), |(n, bytes), old| (n + 1, bytes.saturating_add(old.bytes())));
+        draft.removed_bytes = bytes;
         if charge == Charge::Checked {
             let nodes: usize = draft.replaced.iter().map(|&node| node_bytes(node)).sum();
-            limbo.admit(nodes + values * Limbo::<V>::VALUE_BYTES, pool, self.counters)?;
+            limbo.admit(nodes.saturating_add(bytes), pool, self.counters)?;
         }
         limbo.reserve(draft.replaced.len(), values)
     }
@@ -242,9 +253,7 @@ impl<'t, V: Value> Editor<'t, V> {
         self.count();
         let Writer { draft, limbo, site, .. } = &mut *self.writer;
         site.forget();
-        for old in draft.removed(retire) {
-            limbo.retire_value(old.bits(), self.counters);
-        }
+        limbo.retire_values(draft.removed(retire).map(Old::bits), draft.removed_bytes, self.counters);
     }
 
     fn retire_nodes(&mut self) {

@@ -150,6 +150,17 @@ impl<V> Old<V> {
         // SAFETY: the leaf is retired at the earliest by this edit, and reused at the earliest by a later one.
         copy_bits(unsafe { value.as_ref() })
     }
+
+    /// What the value counts for while it waits: its word, and what it owns.
+    pub(super) fn bytes(&self) -> usize
+    where
+        V: Value,
+    {
+        #[allow(unsafe_code, reason = "looks at a value of a leaf that the writer is about to replace")]
+        // SAFETY: the leaf is live until this edit is published.
+        let value = unsafe { self.value.as_ref() };
+        size_of::<V>().saturating_add(value.owned_bytes())
+    }
 }
 
 impl<'t, V: Value> Editor<'t, V> {

@@ -2,22 +2,55 @@
 
 use super::flags::VmaFlags;
 use super::record::Backing;
+use crate::error::NameError;
 use crate::sync::unique_numbers;
 
-/// The name of whoever owns the private pages of VMAs: Linux's `anon_vma`. Below 2^62.
+/// The name of whoever owns the private pages of VMAs: Linux's `anon_vma`. The embedder's own names are below 2^61; from there on are those
+/// that the library gives, and that [`unique`](Self::unique) returns.
+///
+/// # Examples
+/// ```
+/// use vmaple::AnonOwner;
+/// assert_eq!(AnonOwner::new(3)?.number(), 3);
+/// assert!(AnonOwner::new(1 << 61).is_err());
+/// # Ok::<(), vmaple::NameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AnonOwner(pub u64);
+pub struct AnonOwner(pub(crate) u64);
 
 impl AnonOwner {
-    /// One that no other call tells, from 2^61 on.
+    /// Where the library's own names begin. They end at 2^62: two bits of a record's word are not the name's.
+    const OWN: u64 = 1 << 61;
+
+    /// Makes a name of the embedder's.
+    ///
+    /// # Errors
+    /// [`NameError`]: the number is 2^61 or larger.
+    pub const fn new(number: u64) -> Result<Self, NameError> {
+        if number < Self::OWN { Ok(Self(number)) } else { Err(NameError::new(number, Self::OWN)) }
+    }
+
+    /// Returns a name that no other call returns.
     #[must_use]
     pub fn unique() -> Self {
         Self::uniques(1)
     }
 
-    /// So many of them, and where to go on: each is the one before and one more.
+    /// Returns the number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The first of so many names that no other call returns: each is the one before and one more.
     pub(crate) fn uniques(count: usize) -> Self {
-        Self(1 << 61 | unique_numbers(count as u64))
+        Self(Self::OWN | unique_numbers(count as u64))
+    }
+}
+
+impl From<u32> for AnonOwner {
+    fn from(number: u32) -> Self {
+        Self(number.into())
     }
 }
 

@@ -181,7 +181,8 @@ impl VmaLock {
         Ok(drained?)
     }
 
-    /// It is in the index no more. For the writer that has marked it: nobody holds it, and nobody ever will again.
+    /// It is in the index no more. For the writer that has marked it, or at the end of the address space: nobody holds it, and nobody ever
+    /// will again.
     pub(crate) fn detach(&self) {
         // Release: by way of the sequence's end, who is told "detached" sees the index without it. Itself it orders nothing more.
         self.0.fetch_or(DETACHED, Ordering::Release);

@@ -4,13 +4,50 @@ use super::flags::VmaFlags;
 use super::kind::{AnonOwner, Kind, Owner};
 use super::lock::VmaLock;
 use crate::addr::{PAGE_SIZE, Span};
+use crate::error::NameError;
 use crate::sync::{AtomicU64, Ordering, Shared, unique_numbers};
 use core::fmt;
 use core::ops::Deref;
 
-/// The embedder's name for an object (a file, a device, shared memory) that VMAs map. The top bit is not his.
+/// The name of an object (a file, a device, shared memory) that VMAs map: the embedder's, below 2^63, or one that the library gave to a
+/// mapping without a name, from there on.
+///
+/// # Examples
+/// ```
+/// use vmaple::ObjectId;
+/// let inode = 0x1234_5678_9abc_u64;
+/// assert_eq!(ObjectId::new(inode)?.number(), inode);
+/// assert_eq!(ObjectId::from(7), ObjectId::new(7)?);
+/// assert!(ObjectId::new(1 << 63).is_err());
+/// # Ok::<(), vmaple::NameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectId(pub u64);
+pub struct ObjectId(u64);
+
+impl ObjectId {
+    /// Where the library's own names begin.
+    const OWN: u64 = 1 << 63;
+
+    /// Makes a name of the embedder's.
+    ///
+    /// # Errors
+    /// [`NameError`]: the number is 2^63 or larger.
+    pub const fn new(number: u64) -> Result<Self, NameError> {
+        if number < Self::OWN { Ok(Self(number)) } else { Err(NameError::new(number, Self::OWN)) }
+    }
+
+    /// Returns the number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl From<u32> for ObjectId {
+    fn from(number: u32) -> Self {
+        Self(number.into())
+    }
+}
 
 /// What is behind a VMA.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,7 +67,7 @@ pub enum Backing {
 impl Backing {
     /// An object that nothing else maps, for a mapping with these flags.
     pub(crate) fn unnamed(flags: VmaFlags) -> Self {
-        let object = ObjectId(1 << 63 | unique_numbers(1));
+        let object = ObjectId(ObjectId::OWN | unique_numbers(1));
         if flags.contains(VmaFlags::SHARED) { Self::SharedMemory(object) } else { Self::Object(object) }
     }
 }
@@ -41,7 +78,7 @@ impl Backing {
 /// ```
 /// use vmaple::{ObjectId, VmaFlags, VmaSpec};
 /// let heap = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::WRITE);
-/// let text = VmaSpec::of_object(ObjectId(7), 0x2000, VmaFlags::READ | VmaFlags::EXEC).with_payload("libc");
+/// let text = VmaSpec::of_object(ObjectId::from(7), 0x2000, VmaFlags::READ | VmaFlags::EXEC).with_payload("libc");
 /// # let _ = (heap, text);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,8 +105,8 @@ impl VmaSpec {
     /// ```
     /// use vmaple::{Backing, MapRequest, Mm, ObjectId, VmaFlags, VmaSpec};
     /// let mm: Mm = Mm::new();
-    /// let at = mm.write().mmap(&MapRequest::of_len(0x1000, VmaSpec::shared_anonymous(ObjectId(5), VmaFlags::READ)))?;
-    /// assert_eq!(mm.read().vma(at).map(|vma| vma.backing()), Some(Backing::SharedMemory(ObjectId(5))));
+    /// let at = mm.write().mmap(&MapRequest::of_len(0x1000, VmaSpec::shared_anonymous(ObjectId::from(5), VmaFlags::READ)))?;
+    /// assert_eq!(mm.read().vma(at).map(|vma| vma.backing()), Some(Backing::SharedMemory(ObjectId::from(5))));
     /// # Ok::<(), vmaple::MmapError>(())
     /// ```
     pub const fn shared_anonymous(object: ObjectId, flags: VmaFlags) -> Self {
@@ -197,8 +234,8 @@ impl<P> VmaRecord<P> {
         &self.lock
     }
 
-    /// Whether it is in the index still. Once it is not, it never will be again; that it is may be untrue the next moment, but under a
-    /// lock.
+    /// Returns whether it is in the index still. Once it is not, it never will be again, and it is not when its address space has ended.
+    /// That it is may be untrue the next moment, unless the caller holds a lock.
     #[must_use]
     pub fn is_attached(&self) -> bool {
         !self.lock.is_detached()

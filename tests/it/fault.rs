@@ -279,6 +279,24 @@ fn rule_1_12_up_first_then_down() {
     assert_eq!(mm.write().find_extend_vma_locked(page(10)).map(|vma| vma.start()), Ok(page(10)));
 }
 
+/// 1.11, 1.12: a wait that ended, as the patience has it, is not followed by another for the other direction.
+#[test]
+fn rule_1_12_a_wait_that_ended_is_the_end() {
+    let (mm, interrupt) = (mm_of(&[(0, 1, UP), (12, 13, DOWN)]), Interrupt::new());
+    interrupt.raise();
+    thread::scope(|threads| {
+        let held = mm.lock_vma(page(0)).expect("free");
+        let told = threads.spawn(|| {
+            let contexts = [FaultContext::User(&interrupt), NO_FIXUP];
+            contexts.map(|context| mm.read().expand_stack(page(6), context).map(|vma| vma.span().start()))
+        });
+        assert_eq!(told.join().expect("no panic"), [Err(Fault::Interrupted), Err(Fault::WouldBlock)]);
+        drop(held);
+    });
+    assert_eq!(mm.map_count(), 2);
+    assert_eq!(mm.read().expand_stack(page(6), NO_FIXUP).map(|vma| vma.span().start()), Ok(page(0)), "upward, as it is free now");
+}
+
 /// 1.13: the common way grows down only.
 #[test]
 fn rule_1_13_nothing_grows_up_here() {

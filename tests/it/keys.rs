@@ -478,7 +478,7 @@ fn rule_8_7_populating_by_the_threads_rights() {
     let mm = with_keys(16);
     let mut writer = mm.write();
     let one = writer.pkey_alloc(KeyDenial::WRITE).expect("free");
-    let shared = VmaSpec::of_object(ObjectId(1), 0, RW | VmaFlags::SHARED);
+    let shared = VmaSpec::of_object(ObjectId::from(1), 0, RW | VmaFlags::SHARED);
     writer.mmap(&MapRequest::of_len(PAGE_SIZE, shared).fixed(page(0))).expect("free");
     writer.pkey_mprotect(page(0), PAGE_SIZE, RW, one).expect("allocated");
     writer.set_key_rights(KeyRights::ALL.with(one, KeyDenial::WRITE));

@@ -3,8 +3,8 @@
 
 use crate::vma::{RW, map_all, mm_with, page};
 use vmaple::{
-    Advice, AnonOwner, BrkError, Capabilities, HeapError, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, ObjectId, PAGE_SIZE,
-    Patience, RangeMap, VmaFlags, VmaSpec,
+    Advice, AnonOwner, Backing, BrkError, Capabilities, HeapError, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, ObjectId,
+    PAGE_SIZE, Patience, RangeMap, VmaFlags, VmaSpec,
 };
 
 /// Each limit on locked memory, with and without the capability to pass it (5.5, 5.17, 5.25, 5.26).
@@ -189,10 +189,10 @@ fn what_is_not_mapped_comes_back_as_it_was() {
     let specs = [
         VmaSpec::anonymous(RW),
         VmaSpec::anonymous(RW).at_offset(0x7000),
-        VmaSpec::anonymous(RW).owned_by(AnonOwner(7)),
-        VmaSpec::anonymous(RW).inherited_by(AnonOwner((1 << 62) - 1)),
+        VmaSpec::anonymous(RW).owned_by(AnonOwner::from(7)),
+        VmaSpec::anonymous(RW).inherited_by(AnonOwner::new((1 << 61) - 1).expect("the last of the caller's")),
         VmaSpec::anonymous(VmaFlags::READ | VmaFlags::HUGETLB | VmaFlags::SHARED),
-        VmaSpec::of_object(ObjectId(3), 0x5000, VmaFlags::READ),
+        VmaSpec::of_object(ObjectId::from(3), 0x5000, VmaFlags::READ),
     ];
     for spec in specs {
         // A budget of nothing, which a pinned reader uses up, and what the rules refuse.
@@ -260,4 +260,33 @@ fn an_address_in_the_last_page_reads_as_an_errno() {
     assert_eq!(map(0xffff_ffff_ffff_f000, 0x1000), Err(12));
     assert_eq!(map(0xffff_ffff_ffff_e000, 0x1000), Ok(0xffff_ffff_ffff_e000));
     writer.validate().expect("the invariants hold");
+}
+
+/// The library's own names are not the caller's to give, and the numbers of those that are come back as they were.
+#[test]
+fn names_do_not_collide_with_the_librarys_own() {
+    let mm: Mm = mm_with(|_| {});
+    let mut writer = mm.write();
+    let shared = VmaSpec::anonymous(RW | VmaFlags::SHARED);
+    let at = writer.mmap(&MapRequest::of_len(PAGE_SIZE, shared)).expect("room");
+    let Some(Backing::SharedMemory(own)) = writer.vma(at).map(|vma| vma.backing()) else { panic!("it was given an object") };
+    for number in [1 << 63, own.number(), u64::MAX] {
+        let refused = ObjectId::new(number).expect_err("the library's");
+        assert_eq!((refused.number, refused.own_from, refused.errno()), (number, 1 << 63, 22));
+        assert_eq!(refused.to_string(), format!("{number:#x} cannot be a name: the library gives the names from 0x8000000000000000 on"));
+    }
+    for number in [1 << 61, AnonOwner::unique().number(), 1 << 62, u64::MAX] {
+        let refused = AnonOwner::new(number).expect_err("the library's");
+        assert_eq!((refused.number, refused.own_from), (number, 1 << 61));
+    }
+    let owners = [0, 1, (1 << 61) - 1].map(|number| AnonOwner::new(number).expect("the caller's"));
+    for (n, owner) in (0..).step_by(2).zip(owners) {
+        let object = ObjectId::new((1 << 63) - 1 - n).expect("the caller's");
+        for spec in [VmaSpec::of_object(object, 0, RW).owned_by(owner), VmaSpec::of_object(object, 0, RW).inherited_by(owner)] {
+            writer.map(page(n)..page(n + 1), spec).expect("free");
+            let vma = writer.vma(page(n)).expect("mapped");
+            assert_eq!((vma.anon_owner(), vma.backing()), (Some(owner), Backing::Object(object)));
+            writer.munmap(page(n), PAGE_SIZE).expect("memory");
+        }
+    }
 }

@@ -86,7 +86,7 @@ fn munmap_downgraded_while_a_neighbour_grows() {
 #[test]
 fn an_anon_owner_that_appears_during_growth() {
     let mm = mm_of(&[]);
-    for (at, owner) in [(8, Some(AnonOwner(3))), (28, None)] {
+    for (at, owner) in [(8, Some(AnonOwner::from(3))), (28, None)] {
         let spec = VmaSpec::anonymous(DOWN);
         let spec = owner.map_or(spec.clone(), |owner| spec.owned_by(owner));
         mm.write().map(page(at)..page(at + 2), spec).expect("free");

@@ -34,6 +34,43 @@ fn a_refused_edit_needs_what_an_allowed_one_holds_back() {
     }
 }
 
+/// A value counts for what it owns itself: a box for what is in it, no box for nothing. What was added is subtracted.
+#[test]
+fn a_value_that_owns_nothing_counts_for_its_word() {
+    type Boxed = Option<Box<[u64; 4]>>;
+    let word = size_of::<Boxed>();
+    for (value, owned) in [((|_| None) as fn(u64) -> Boxed, 0), (|i| Some(Box::new([i; 4])), 32), (|i| (i % 2 == 0).then(Box::default), 16)]
+    {
+        let (told, held) = replaces(&(100..140), 1 << 20, value);
+        let (_, nodes) = replaces(&(100..140), 1 << 20, |i| i);
+        assert_eq!((told, held - nodes), (Ok(4), 4 * (word + owned)), "{owned} on average");
+        let map = RangeMap::builder().private_epochs().build_from((0..40).map(|i| (10 * i..10 * i + 5, value(i)))).expect("sorted");
+        let pin = map.pin();
+        map.write().remove(100..200).expect("memory");
+        map.write().remove(300..320).expect("memory");
+        assert!(map.stats().held_bytes > 0);
+        drop(pin);
+        assert_eq!((map.reclaim(), map.stats().held_values), (0, 0));
+    }
+}
+
+/// Each map of a builder with private epochs has its own, also where the builder was cloned: who is pinned in one holds back nothing of
+/// another.
+#[test]
+fn clones_of_a_builder_build_maps_with_epochs_of_their_own() {
+    let builder = RangeMap::builder().private_epochs();
+    let clone = builder.clone();
+    let maps = [builder, clone].map(|builder| builder.build_from([(0..5u64, 1u64), (10..15, 2)]).expect("sorted"));
+    let pin = maps[0].pin();
+    for map in &maps {
+        map.write().remove(0..5).expect("memory");
+    }
+    assert!(maps[0].reclaim() > 0, "the pin holds it back");
+    assert_eq!(maps[1].reclaim(), 0, "nobody is pinned here");
+    assert!(maps[1].synchronize().is_ok() && maps[0].synchronize().is_err());
+    drop(pin);
+}
+
 /// Replaces what is in a range of a map with something held back already; how many entries, and the bytes that are held back more.
 fn replaces<V: Value + Clone>(range: &Range<u64>, budget: usize, value: fn(u64) -> V) -> (Result<usize, EditError>, usize) {
     let builder = RangeMap::builder().private_epochs().budget_bytes(budget);

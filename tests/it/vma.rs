@@ -13,8 +13,8 @@ use std::thread;
 #[cfg(debug_assertions)]
 use vmaple::Fault;
 use vmaple::{
-    Access, AnonOwner, Backing, LayoutError, Limits, LockVmaError, MapCause, MunmapError, ObjectId, PAGE_SIZE, Patience, RangeMap, Shared,
-    VmaFlags, VmaSpec, WaitError,
+    Access, AnonOwner, Backing, LayoutError, Limits, LockVmaError, MapCause, MmLock, MunmapError, ObjectId, PAGE_SIZE, Patience, RangeMap,
+    Shared, VmaFlags, VmaSpec, WaitError,
 };
 
 pub(crate) const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
@@ -73,7 +73,7 @@ fn flags_say_what_is_allowed() {
 #[test]
 fn a_split_keeps_what_each_address_is_backed_by() {
     let mm: Mm<Arc<str>> = mm_lock::mm(RangeMap::builder().private_epochs(), Limits::default());
-    let spec = VmaSpec::of_object(ObjectId(7), 0x5000, RW).owned_by(AnonOwner(3)).with_payload(Arc::from("text"));
+    let spec = VmaSpec::of_object(ObjectId::from(7), 0x5000, RW).owned_by(AnonOwner::from(3)).with_payload(Arc::from("text"));
     mm.write().map(page(0)..page(4), spec).expect("free");
     let before = Shared::clone(mm.read().vma(page(0)).expect("mapped").record());
     assert_eq!(mm.write().munmap(page(1), page(3) - page(1)).expect("memory"), 0);
@@ -83,12 +83,28 @@ fn a_split_keeps_what_each_address_is_backed_by() {
         assert_eq!((vma.start(), vma.last()), (page(at), page(at + 1) - 1));
         assert_eq!((vma.offset_of(page(at)), vma.page_offset_of(page(at))), (offset, offset / PAGE_SIZE));
         assert_eq!((vma.linear_offset(), vma.flags()), (before.linear_offset(), RW));
-        assert_eq!((vma.backing(), vma.anon_owner()), (Backing::Object(ObjectId(7)), Some(AnonOwner(3))));
+        assert_eq!((vma.backing(), vma.anon_owner()), (Backing::Object(ObjectId::from(7)), Some(AnonOwner::from(3))));
         assert!(Arc::ptr_eq(vma.payload(), before.payload()), "the payload keeps its identity");
         assert!(!Shared::ptr_eq(vma.record(), &before) && vma.is_attached());
     }
     assert!(!before.is_attached(), "3.10");
     assert_eq!((mm.map_count(), mm.stats().total_pages), (2, 2));
+}
+
+/// A record that is kept beyond its address space says that it is in no index.
+#[test]
+fn a_record_is_attached_no_longer_than_its_address_space() {
+    let mm = mm_of(&[(0, 1, RW), (4, 5, DOWN)]);
+    let child = mm.write().fork().expect("memory");
+    let kept = |mm: &Mm| [0, 4].map(|n| Shared::clone(mm.read().vma(page(n)).expect("mapped").record()));
+    let (records, of_child) = (kept(&mm), kept(&child));
+    assert!(records.iter().chain(&of_child).all(|record| record.is_attached()));
+    drop(mm);
+    assert!(records.iter().all(|record| !record.is_attached()) && of_child.iter().all(|record| record.is_attached()));
+    let child = child.with_lock(MmLock::new());
+    assert!(of_child.iter().all(|record| record.is_attached()), "another lock is not the end");
+    drop(child);
+    assert!(of_child.iter().all(|record| !record.is_attached()));
 }
 
 /// 5.8: the offset of anonymous memory is its address, or where it came from.
@@ -124,7 +140,7 @@ fn map_refuses() {
     assert_eq!(errno(page(8), page(15), VmaFlags::READ), 12, "RLIMIT_AS");
     assert_eq!(errno(page(8), page(13), RW), 12, "RLIMIT_DATA");
     assert_eq!(errno(page(8), page(10), VmaFlags::READ | VmaFlags::ACCOUNT), 12, "promised");
-    let stack_of_object = VmaSpec::of_object(ObjectId(1), 0, DOWN);
+    let stack_of_object = VmaSpec::of_object(ObjectId::from(1), 0, DOWN);
     assert_eq!(mm.write().map(page(1)..page(2), stack_of_object.clone()).expect_err("refused").value, stack_of_object);
     assert_eq!(layout(&mm), [(4, 6, RW)]);
 }

@@ -85,7 +85,7 @@ fn anonymous(pages: u64, flags: VmaFlags) -> MapRequest {
 
 #[test]
 fn every_allocation_of_mapping_and_unmapping_may_fail() {
-    let object = VmaSpec::of_object(vmaple::ObjectId(1), 0, VmaFlags::READ);
+    let object = VmaSpec::of_object(vmaple::ObjectId::from(1), 0, VmaFlags::READ);
     fail_each("mmap", ENOMEM, |w| w.mmap(&MapRequest::of_len(PAGE_SIZE, object.clone())).map_err(|e| e.errno()));
     fail_each("mmap that cuts", ENOMEM, |w| w.mmap(&anonymous(2, VmaFlags::EXEC).fixed(at(3) + PAGE_SIZE)).map_err(|e| e.errno()));
     fail_each("mmap over many", ENOMEM, |w| w.mmap(&anonymous(70, VmaFlags::EXEC).fixed(at(3) + PAGE_SIZE)).map_err(|e| e.errno()));
@@ -127,7 +127,7 @@ fn every_allocation_of_a_fork_may_fail() {
     each_failure(|shortage, nth| {
         let mm = filled(PartialEffects::AsLinux);
         let mut writer = mm.write();
-        assert!(writer.own(at(2)).is_some_and(|owner: AnonOwner| owner.0 > 0), "a VMA with an owner is among them");
+        assert!(writer.own(at(2)).is_some_and(|owner: AnonOwner| owner.number() > 0), "a VMA with an owner is among them");
         let before = rows(&writer);
         let (child, reached) = short(shortage, nth, || writer.fork());
         assert_eq!(rows(&writer), before, "allocation {nth}: the parent changed");

@@ -35,7 +35,7 @@ fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Arc<Mm> {
 }
 
 fn map(writer: &mut MmWriteGuard<'_>, start: u64, end: u64, object: u64, flags: VmaFlags) {
-    let spec = VmaSpec::of_object(ObjectId(object), 0, flags);
+    let spec = VmaSpec::of_object(ObjectId::new(object).expect("a small number"), 0, flags);
     writer.mmap(&MapRequest::of_len(page(end) - page(start), spec).fixed(page(start))).expect("memory");
 }
 
@@ -43,8 +43,8 @@ fn map(writer: &mut MmWriteGuard<'_>, start: u64, end: u64, object: u64, flags: 
 fn look(mm: &Mm, at: u64) -> Option<(u64, bool)> {
     let pin = mm.pin();
     let vma = pin.vma(page(at))?;
-    let vmaple::Backing::Object(ObjectId(object)) = vma.backing() else { unreachable!("all are objects") };
-    Some((object, vma.flags().contains(VmaFlags::WRITE)))
+    let vmaple::Backing::Object(object) = vma.backing() else { unreachable!("all are objects") };
+    Some((object.number(), vma.flags().contains(VmaFlags::WRITE)))
 }
 
 /// Explores one question beside one operation: what is seen is one of these, and each is seen.

@@ -28,8 +28,8 @@ fn spec_of(what: What) -> VmaSpec<u64> {
     }
     let spec = match what.backing {
         Backing::Anonymous => VmaSpec::anonymous(flags),
-        Backing::Private(object, offset) => VmaSpec::of_object(ObjectId(u64::from(object)), offset, flags),
-        Backing::Shared(object, offset) => VmaSpec::of_object(ObjectId(u64::from(object)), offset, flags | VmaFlags::SHARED),
+        Backing::Private(object, offset) => VmaSpec::of_object(ObjectId::from(object), offset, flags),
+        Backing::Shared(object, offset) => VmaSpec::of_object(ObjectId::from(object), offset, flags | VmaFlags::SHARED),
     };
     spec.with_payload(0)
 }

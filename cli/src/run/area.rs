@@ -138,8 +138,8 @@ impl Names {
     /// The object that the VMA maps, if it has a name.
     pub(super) fn object_of(&self, vma: Vma<'_, Rider>) -> Option<Object> {
         match vma.backing() {
-            Backing::Object(ObjectId(number)) | Backing::SharedMemory(ObjectId(number)) => {
-                usize::try_from(number).ok().and_then(|number| self.objects.get(number)).cloned()
+            Backing::Object(object) | Backing::SharedMemory(object) => {
+                usize::try_from(object.number()).ok().and_then(|number| self.objects.get(number)).cloned()
             }
             _ => None,
         }
@@ -163,7 +163,8 @@ impl Names {
         if let Some(number) = self.numbers.get(object) {
             return *number;
         }
-        let number = ObjectId(self.objects.len() as u64);
+        let number = self.objects.len() as u64;
+        let number = ObjectId::new(number).unwrap_or_else(|_| unreachable!("there is memory for fewer objects"));
         self.objects.push(object.clone());
         self.numbers.insert(object.clone(), number);
         number
@@ -172,7 +173,7 @@ impl Names {
     /// An owner that no other area has.
     fn next_owner(&mut self) -> AnonOwner {
         self.owners += 1;
-        AnonOwner(self.owners)
+        AnonOwner::new(self.owners).unwrap_or_else(|_| unreachable!("they are counted one by one"))
     }
 }
 

@@ -25,7 +25,7 @@ fn bytes(pages: u64) -> u64 {
 }
 
 fn map(writer: &mut MmWriteGuard<'_>, at: u64, len: u64, object: u64, flags: VmaFlags) {
-    let spec = VmaSpec::of_object(ObjectId(object), 0, flags);
+    let spec = VmaSpec::of_object(ObjectId::new(object).expect("a small number"), 0, flags);
     writer.mmap(&MapRequest::of_len(bytes(len), spec).fixed(page(at))).expect("memory");
 }
 
@@ -65,7 +65,8 @@ fn read(mm: &Mm, round: usize) {
     for at in ALWAYS.into_iter().chain(FIXED) {
         let vma = pin.vma(page(at)).unwrap_or_else(|| panic!("page {at} is mapped at every moment"));
         assert!(vma.span().contains(page(at)));
-        let Backing::Object(ObjectId(object)) = vma.backing() else { panic!("page {at} is of an object") };
+        let Backing::Object(object) = vma.backing() else { panic!("page {at} is of an object") };
+        let object = object.number();
         assert!(if FIXED.contains(&at) { (2..6).contains(&object) } else { object == 1 }, "page {at} shows object {object}");
     }
     // Nothing else is above page 22: one look reaches both places.
@@ -146,7 +147,8 @@ fn readers_beside_mseal_and_exit() {
         let mut last = 0;
         for (seen, at) in seen.iter_mut().zip([20, 5, 4]) {
             let Some(vma) = pin.vma(page(at)) else { continue };
-            let Backing::Object(ObjectId(life)) = vma.backing() else { panic!("page {at} is of an object") };
+            let Backing::Object(life) = vma.backing() else { panic!("page {at} is of an object") };
+            let life = life.number();
             let now = (life, vma.flags().contains(VmaFlags::SEALED));
             assert!(now >= *seen && life >= last, "page {at} shows {now:?} after {seen:?}, and of life {last}");
             assert!(at == 5 || !now.1, "page {at} is sealed");

@@ -3,7 +3,7 @@
 
 use super::hooks::{self, Marked, Tables};
 use super::keys::Keys;
-use super::op::{IN_MEMORY, Op, Place, Verb, Way, What, Within};
+use super::op::{IN_MEMORY, Op, Place, Verb, Way, What, Within, named};
 use super::page::{Model, PAGES, Page, address};
 use super::remap::Remap;
 use super::settle::{Seen, is_seen, see};
@@ -11,8 +11,8 @@ use super::told::{Refusal, Told};
 use super::{EAGAIN, ENOMEM, Terms};
 use std::collections::BTreeSet;
 use vmaple::{
-    Access, Fault, FaultContext, KeyChange, KeyDenial, LayoutError, MapRequest, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, Patience, Plan,
-    ProtectionKey, RangeMap, SegvCode, Shared, Signal, Span, VmaFlags, VmaGuard, VmaRecord, VmaSpec,
+    Access, Fault, FaultContext, KeyChange, KeyDenial, LayoutError, MapRequest, Mm, MmWriteGuard, PAGE_SIZE, Patience, Plan, ProtectionKey,
+    RangeMap, SegvCode, Shared, Signal, Span, VmaFlags, VmaGuard, VmaRecord, VmaSpec,
 };
 
 /// The VMAs as they are, records and all.
@@ -51,8 +51,8 @@ macro_rules! carry_out {
 
 fn request((at, len): (u64, u64), what: What, place: Place, within: Within, populate: bool) -> MapRequest<Marked> {
     let spec = match what.object {
-        Some((IN_MEMORY, offset)) => VmaSpec::of_shared_memory(ObjectId(IN_MEMORY), offset, what.flags),
-        Some((object, offset)) => VmaSpec::of_object(ObjectId(object), offset, what.flags),
+        Some((IN_MEMORY, offset)) => VmaSpec::of_shared_memory(named(IN_MEMORY), offset, what.flags),
+        Some((object, offset)) => VmaSpec::of_object(named(object), offset, what.flags),
         None => VmaSpec::anonymous(what.flags),
     };
     let request = MapRequest::of_len(len, spec.with_payload(what.payload));

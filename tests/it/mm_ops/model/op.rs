@@ -140,12 +140,16 @@ pub(crate) struct Op {
 /// The object that is shared memory.
 pub(crate) const IN_MEMORY: u64 = 1;
 
+pub(crate) fn named(object: u64) -> ObjectId {
+    ObjectId::new(object).expect("the models name few objects")
+}
+
 impl What {
     /// The backing that its pages have.
     pub(crate) fn backing(&self) -> Backing {
         match self.object {
-            Some((IN_MEMORY, _)) => Backing::SharedMemory(ObjectId(IN_MEMORY)),
-            Some((object, _)) => Backing::Object(ObjectId(object)),
+            Some((IN_MEMORY, _)) => Backing::SharedMemory(named(IN_MEMORY)),
+            Some((object, _)) => Backing::Object(named(object)),
             None if self.flags.intersects(VmaFlags::SHARED | VmaFlags::HUGETLB) => FRESH,
             None => Backing::Anonymous,
         }

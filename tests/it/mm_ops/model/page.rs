@@ -14,7 +14,10 @@ const PASSED_OVER: VmaFlags = VmaFlags::LOCKONFAULT.union(VmaFlags::IO).union(Vm
 pub(crate) const PAGES: usize = 48;
 
 /// What a shared anonymous mapping is given: not known before it is there.
-pub(crate) const FRESH: Backing = Backing::Object(ObjectId(u64::MAX));
+pub(crate) const FRESH: Backing = match ObjectId::new((1 << 63) - 1) {
+    Ok(object) => Backing::Object(object),
+    Err(_) => panic!("it is not one of the library's own"),
+};
 
 /// The address of a page.
 pub(crate) fn address(page: usize) -> u64 {

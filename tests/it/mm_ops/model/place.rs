@@ -1,10 +1,10 @@
 //! Where a mapping goes that nobody gave an address (5.2, 5.4): each place is tried.
 
 use super::BASE;
-use super::op::{IN_MEMORY, Within};
+use super::op::{IN_MEMORY, Within, named};
 use super::page::{Model, PAGES, address};
 use Direction::{Down, Up};
-use vmaple::{Backing, ObjectId, PAGE_SIZE, VmaFlags};
+use vmaple::{Backing, PAGE_SIZE, VmaFlags};
 
 /// What an address is best a multiple of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Align {
     pub(crate) fn of_new(model: &Model, flags: VmaFlags, object: Option<(u64, u64)>) -> Self {
         match (flags.huge_page_bytes(), object, flags.contains(VmaFlags::SHARED)) {
             (Some(huge), ..) => Self::Huge(huge),
-            (_, Some((IN_MEMORY, offset)), _) => Self::of_moved(model, Backing::SharedMemory(ObjectId(IN_MEMORY)), offset),
+            (_, Some((IN_MEMORY, offset)), _) => Self::of_moved(model, Backing::SharedMemory(named(IN_MEMORY)), offset),
             (_, Some(_), _) => Self::Pages,
             (_, _, false) => Self::Private(model.limits.huge_page_bytes),
             (_, _, true) if model.limits.huge_page_bytes == 1 => Self::Pages,

@@ -5,7 +5,7 @@ use super::hooks::Marked;
 use super::page::{FRESH, Model, PAGES, Page, address};
 use super::rules::SPECIAL;
 use std::collections::BTreeSet;
-use vmaple::{Backing, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, VmaFlags};
+use vmaple::{Backing, Mm, MmWriteGuard, PAGE_SIZE, VmaFlags};
 
 /// The pages as they are seen; their tokens are the model's to say.
 pub(crate) type Seen = [Option<Page>; PAGES];
@@ -59,9 +59,9 @@ fn check_accounts(mm: &Mm<Marked>, seen: &Seen) {
 
 fn is_like(known: &Page, seen: &Page) -> bool {
     let is_backed = match (known.backing, seen.backing) {
-        (FRESH, Backing::Object(ObjectId(object)) | Backing::SharedMemory(ObjectId(object))) => {
+        (FRESH, Backing::Object(object) | Backing::SharedMemory(object)) => {
             let is_shared = matches!(seen.backing, Backing::SharedMemory(_));
-            object >> 63 == 1 && is_shared == seen.flags.contains(VmaFlags::SHARED)
+            object.number() >> 63 == 1 && is_shared == seen.flags.contains(VmaFlags::SHARED)
         }
         (known, seen) => known == seen,
     };
@@ -97,8 +97,8 @@ impl Model {
         let mut fresh = BTreeSet::new();
         for (known, seen) in self.pages.iter_mut().zip(seen) {
             let (Some(known), Some(seen)) = (known, seen) else { continue };
-            if let (FRESH, Backing::Object(ObjectId(object)) | Backing::SharedMemory(ObjectId(object))) = (known.backing, seen.backing) {
-                fresh.insert(object);
+            if let (FRESH, Backing::Object(object) | Backing::SharedMemory(object)) = (known.backing, seen.backing) {
+                fresh.insert(object.number());
             }
             (known.backing, known.owner, known.joined) = (seen.backing, seen.owner, seen.joined);
         }
