@@ -10,15 +10,17 @@
 //!
 //! ```text
 //! Gathering   every thread is seized and interrupted; it stays where it stops
-//!     |       all stand still: the starting layout is written
+//!     |       all stand still, and /proc lists no other: the starting layout is written
 //! Following   as for a command
 //!     |       Ctrl-C: every thread outside of a memory call is interrupted; one inside of one stops at its end
 //! Parting     it stays where it stops
 //!     |       all stand still: the last layout is written
 //!   (gone)    every thread is detached
 //! ```
+//!
+//! Ctrl-C while threads are gathered leads to Parting at once: there is no layout to wait for.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
@@ -38,11 +40,14 @@ use super::{RecordError, layout};
 /// of `vfork` does; it is let go when the recorder ends.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the last threads are waited for while all are gathered. One that does not stop leaves no way to a starting layout.
+const GATHERING_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How far the recording of an address space is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Threads that stop stay where they are, until all have.
-    Gathering,
+    /// Threads that stop stay where they are, until all have, or until none has for some time since this moment.
+    Gathering { since: Instant },
     /// Threads run.
     Following,
     /// Threads that stop stay where they are, and are detached when all have, or at the latest some time after this moment.
@@ -65,49 +70,53 @@ pub(super) struct Parked {
     signal: i32,
 }
 
-/// What the tracer wants to be told. Unlike a command, a process that ran before outlives the recorder.
-fn options() -> ptrace::Options {
-    ptrace::Options::PTRACE_O_TRACESYSGOOD
-        | ptrace::Options::PTRACE_O_TRACECLONE
-        | ptrace::Options::PTRACE_O_TRACEFORK
-        | ptrace::Options::PTRACE_O_TRACEVFORK
-        | ptrace::Options::PTRACE_O_TRACEEXEC
-        | ptrace::Options::PTRACE_O_TRACEEXIT
+/// Checks that a process can be attached to by that number.
+pub(super) fn check(process: Pid) -> Result<(), RecordError> {
+    let refused = |error: io::Error| Err(RecordError::Attach { process, error });
+    match layout::process_of(process) {
+        Some(of) if of == process => Ok(()),
+        Some(of) => refused(io::Error::other(format!("it is a thread of process {of}"))),
+        None => refused(io::ErrorKind::NotFound.into()),
+    }
 }
 
-/// Seizes and interrupts all threads of a process.
+/// What a listing of the threads of a process brought.
+enum Listing {
+    /// Threads that were not known, which are seized and interrupted now.
+    New(Vec<Pid>),
+    /// It may have missed some, because threads ended meanwhile.
+    Unsure,
+    /// All threads are known, or will be announced by those who made them.
+    Complete,
+}
+
+/// Lists the threads of a process, and seizes and interrupts those that are not known.
 ///
-/// A thread that is seized has its new threads seized by the kernel. One that is not seized yet may make others, which the next look at
-/// the list shows; a look that shows nothing new ends it.
-pub(super) fn attach(process: Pid) -> Result<BTreeSet<Pid>, RecordError> {
+/// A thread that is seized has its new threads seized by the kernel, and announces them.
+fn seize_others(process: Pid, known: &HashMap<Pid, Task>) -> Result<Listing, RecordError> {
     let refused = |error: io::Error| RecordError::Attach { process, error };
-    if layout::process_of(process) != Some(process) {
-        return Err(refused(match layout::process_of(process) {
-            Some(of) => io::Error::other(format!("it is a thread of process {of}")),
-            None => io::ErrorKind::NotFound.into(),
-        }));
-    }
-    let mut seized = BTreeSet::new();
-    loop {
-        let listed: Vec<Pid> = threads(process).map_err(refused)?.into_iter().filter(|tid| !seized.contains(tid)).collect();
-        let before = seized.len();
-        for tid in listed {
-            match ptrace::seize(tid, options()) {
-                Ok(()) => {
-                    seized.insert(tid);
-                    interrupt(tid)?;
-                }
-                // gone meanwhile, or seized by the kernel together with its maker, and then it stops by itself
-                Err(Errno::ESRCH) => {}
-                Err(_) if layout::is_dead(tid) || layout::tracer_of(tid) == Some(Pid::this()) => {}
-                Err(errno) => return Err(refused(errno.into())),
+    let listed = threads(process).map_err(refused)?;
+    // a listing ends early where it comes to a thread that ends just then
+    let mut is_sure = layout::thread_count(process) == Some(listed.len());
+    let mut seized = Vec::new();
+    for tid in listed.into_iter().filter(|tid| !known.contains_key(tid)) {
+        match ptrace::seize(tid, stop::options()) {
+            Ok(()) => {
+                interrupt(tid)?;
+                seized.push(tid);
             }
-        }
-        if seized.len() == before {
-            break;
+            // seized by the kernel together with its maker, and it stops by itself; or the first thread has ended before the others
+            Err(_) if layout::tracer_of(tid) == Some(Pid::this()) || (tid == process && layout::is_dead(tid)) => {}
+            // gone meanwhile, and it may have made another
+            Err(_) if layout::is_dead(tid) => is_sure = false,
+            Err(errno) => return Err(refused(errno.into())),
         }
     }
-    if seized.is_empty() { Err(refused(io::ErrorKind::NotFound.into())) } else { Ok(seized) }
+    Ok(match (seized.is_empty(), is_sure) {
+        (false, _) => Listing::New(seized),
+        (true, false) => Listing::Unsure,
+        (true, true) => Listing::Complete,
+    })
 }
 
 fn threads(process: Pid) -> io::Result<Vec<Pid>> {
@@ -124,16 +133,45 @@ fn interrupt(tid: Pid) -> Result<(), RecordError> {
 }
 
 impl Tracer {
-    /// Takes in the threads of a process that is being attached to.
-    pub(super) fn gather(&mut self, threads: &BTreeSet<Pid>) {
-        (self.phase, self.watch) = (Phase::Gathering, Watch::EveryCall);
-        let task = |tid: &Pid| (*tid, Task { process: self.root, space: None, call: None, stage: Stage::Running });
-        self.tasks = threads.iter().map(task).collect();
+    /// Attaches to all threads of the process, and waits until they stand still.
+    ///
+    /// A thread that is not seized yet may make others, and a listing may miss some while threads end. So the threads are listed again
+    /// until a listing, made while all that are known stand still, brings none.
+    pub(super) fn gather(&mut self) -> Result<(), RecordError> {
+        self.watch = Watch::EveryCall;
+        self.tasks.clear();
+        let failed = |process, why: String| Err(RecordError::Attach { process, error: io::Error::other(why) });
+        let mut last_new = Instant::now();
+        loop {
+            let new = match seize_others(self.root, &self.tasks)? {
+                Listing::New(new) => new,
+                Listing::Unsure if last_new.elapsed() > GATHERING_PATIENCE => {
+                    return failed(self.root, "its threads change too fast to be listed".to_owned());
+                }
+                Listing::Unsure => continue,
+                Listing::Complete if self.tasks.is_empty() => return failed(self.root, "it has ended".to_owned()),
+                Listing::Complete => return Ok(()),
+            };
+            last_new = Instant::now();
+            self.phase = Phase::Gathering { since: last_new };
+            let task = |tid: Pid| (tid, Task { process: self.root, space: None, call: None, stage: Stage::Running });
+            self.tasks.extend(new.into_iter().map(task));
+            self.run()?;
+            if matches!(self.phase, Phase::Parting { .. }) {
+                return failed(self.root, "interrupted".to_owned());
+            }
+            if let Some((tid, _)) = self.tasks.iter().find(|task| !self.stands(task)) {
+                return failed(self.root, format!("its thread {tid} does not stop"));
+            }
+        }
     }
 
     /// Lets a thread go on, or has it stay where it is while threads are gathered or let go. One inside of a memory call goes on to its
     /// end in any case.
     pub(super) fn resume(&mut self, tid: Pid, how: Resume, signal: i32) -> Result<(), RecordError> {
+        if let Phase::Gathering { since } = &mut self.phase {
+            *since = Instant::now();
+        }
         if self.phase != Phase::Following && how != Resume::ToCallExit {
             self.parked.insert(tid, Parked { how, signal });
             return Ok(());
@@ -151,13 +189,13 @@ impl Tracer {
         if self.tasks.get(&tid).is_some_and(|task| task.call.is_some()) {
             return self.ended(tid);
         }
-        let is_entry = ptrace::syscall_info(tid).is_ok_and(|info| info.op == libc::PTRACE_SYSCALL_INFO_ENTRY);
         // Of what is entered while threads are let go, nothing is recorded any more: it waits at the entry, too.
-        if is_entry && self.phase == Phase::Following {
-            let verdict = match (ptrace::syscall_info(tid), ptrace::getregs(tid)) {
-                (Ok(info), Ok(registers)) => filter::verdict(info.arch, registers.orig_rax, registers.rdx),
-                _ => Verdict::Allow,
-            };
+        if self.phase == Phase::Following
+            && let Ok(info) = ptrace::syscall_info(tid)
+            && info.op == libc::PTRACE_SYSCALL_INFO_ENTRY
+            && let Ok(registers) = ptrace::getregs(tid)
+        {
+            let verdict = filter::verdict(info.arch, registers.orig_rax, registers.rdx);
             if verdict != Verdict::Allow {
                 return self.entered(tid, verdict);
             }
@@ -169,14 +207,19 @@ impl Tracer {
     pub(super) fn is_phase_over(&self) -> bool {
         match self.phase {
             Phase::Following => false,
-            Phase::Gathering => self.all_stand(),
-            Phase::Parting { since } => self.all_stand() || since.elapsed() > PATIENCE,
+            Phase::Gathering { since } => self.all_stand() || since.elapsed() > GATHERING_PATIENCE,
+            // without an address space there is no layout to wait for
+            Phase::Parting { since } => self.spaces.is_empty() || self.all_stand() || since.elapsed() > PATIENCE,
         }
     }
 
-    /// Whether each thread is where it stays. One on its way out does nothing to its address space any more.
     fn all_stand(&self) -> bool {
-        self.tasks.iter().all(|(tid, task)| task.stage == Stage::Leaving || self.parked.contains_key(tid))
+        self.tasks.iter().all(|task| self.stands(&task))
+    }
+
+    /// Whether a thread is where it stays. One on its way out does nothing to its address space any more.
+    fn stands(&self, (tid, task): &(&Pid, &Task)) -> bool {
+        task.stage == Stage::Leaving || self.parked.contains_key(tid)
     }
 
     /// All stand still: the trace begins with the layout that there is now.
@@ -199,15 +242,17 @@ impl Tracer {
                 space.users.insert(tid);
             }
         }
-        eprintln!("vmaple: recording process {} until it ends, or until Ctrl-C", self.root);
+        eprintln!("vmaple: recording process {}, until it and all its children have ended, or until Ctrl-C", self.root);
         let parked = std::mem::take(&mut self.parked);
         parked.into_iter().try_for_each(|(tid, parked)| self.go_on(tid, parked))
     }
 
-    /// The address space of a thread, if another one lives in it.
+    /// The address space of a thread, if another one lives in it. All threads of a process have one; of others the kernel is asked.
     fn space_of(&self, tid: Pid) -> Option<SpaceId> {
-        let shares = |user: &Pid| sys::same_space(tid, *user) == Some(true);
-        self.spaces.iter().find(|(_, space)| space.users.iter().next().is_some_and(shares)).map(|(id, _)| *id)
+        let process = self.tasks.get(&tid)?.process;
+        let of_process = |user: &Pid| self.tasks.get(user).is_some_and(|task| task.process == process);
+        let shares = |user: &Pid| of_process(user) || sys::same_space(tid, *user) == Some(true);
+        self.spaces.iter().find(|(_, space)| space.users.iter().any(shares)).map(|(id, _)| *id)
     }
 
     /// Begins to let the process go: every thread is to stop, those inside of a memory call at its end.
@@ -235,12 +280,14 @@ impl Tracer {
             let asked: Vec<Pid> = asked.into_iter().filter(|user| parked.contains_key(user)).collect();
             self.end_space(id, &asked);
         }
+        let mut ended = Ok(());
         for (tid, Parked { signal, .. }) in parked {
             match sys::detach(tid, signal) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(errno) => return Err(RecordError::Trace { what: "detach from", tid, errno }),
+                // the others are let go all the same
+                Err(errno) => ended = Err(RecordError::Trace { what: "detach from", tid, errno }),
             }
         }
-        Ok(())
+        ended
     }
 }

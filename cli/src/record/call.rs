@@ -77,7 +77,7 @@ impl Call {
             }
             libc::SYS_brk => known(Operation::Brk { addr }),
             libc::SYS_madvise => {
-                let advice = Advice::from_number(third).filter(|advice| advice.changes_layout())?;
+                let advice = Advice::from_number(u64::from(low(third))).filter(|advice| advice.changes_layout())?;
                 known(Operation::Madvise { addr, len, advice })
             }
             libc::SYS_mlock => known(Operation::Mlock { addr, len }),

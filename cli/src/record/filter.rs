@@ -4,6 +4,8 @@
 
 use seccompiler::{BpfProgram, sock_filter};
 
+use crate::trace::Advice;
+
 /// `AUDIT_ARCH_X86_64`, as the kernel tells a filter by which table a call is numbered.
 const ARCH_X86_64: u32 = 0xc000_003e;
 /// Calls of the x32 table have this bit.
@@ -18,7 +20,6 @@ const ARGUMENT_2: u32 = 16 + 2 * 8;
 
 const LOAD_WORD: u16 = 0x20;
 const JUMP_EQUAL: u16 = 0x15;
-const JUMP_ABOVE: u16 = 0x25;
 const JUMP_AT_LEAST: u16 = 0x35;
 const RETURN: u16 = 0x06;
 
@@ -85,8 +86,13 @@ pub(super) fn verdict(arch: u32, number: u64, argument_2: u64) -> Verdict {
     }
     let number = number.cast_signed();
     // the filter looks at the lower half, too
-    let changes = |advice: u64| matches!(advice & 0xffff_ffff, 0..=2 | 10..=19 | 23 | 102);
-    if CALLS.contains(&number) || (number == libc::SYS_madvise && changes(argument_2)) { Verdict::Stop } else { Verdict::Allow }
+    let changes = || advices().any(|advice| u64::from(advice) == argument_2 & 0xffff_ffff);
+    if CALLS.contains(&number) || (number == libc::SYS_madvise && changes()) { Verdict::Stop } else { Verdict::Allow }
+}
+
+/// The advices that change flags of areas or bring pages; the frequent ones, which only drop pages, do not stop.
+fn advices() -> impl Iterator<Item = u32> {
+    (0..=u32::from(u8::MAX)).filter(|number| Advice::from_number(u64::from(*number)).is_some_and(Advice::changes_layout))
 }
 
 fn statement(code: u16, k: u32) -> sock_filter {
@@ -113,18 +119,11 @@ pub(super) fn program() -> BpfProgram {
         program.push(statement(RETURN, STOP));
     }
     let madvise = u32::try_from(libc::SYS_madvise).unwrap_or(u32::MAX);
-    // advices 0 to 2 and 10 to 19 change flags of areas, 23 and 102 bring pages; the frequent ones, which only drop pages, do not stop
-    program.extend([
-        jump(JUMP_EQUAL, madvise, 0, 7),
-        statement(LOAD_WORD, ARGUMENT_2),
-        jump(JUMP_EQUAL, 102, 4, 0),
-        jump(JUMP_EQUAL, 23, 3, 0),
-        jump(JUMP_ABOVE, 19, 3, 0),
-        jump(JUMP_AT_LEAST, 10, 1, 0),
-        jump(JUMP_ABOVE, 2, 1, 0),
-        statement(RETURN, STOP),
-        statement(RETURN, ALLOW),
-    ]);
+    program.extend([jump(JUMP_EQUAL, madvise, 1, 0), statement(RETURN, ALLOW), statement(LOAD_WORD, ARGUMENT_2)]);
+    for advice in advices() {
+        program.extend([jump(JUMP_EQUAL, advice, 0, 1), statement(RETURN, STOP)]);
+    }
+    program.push(statement(RETURN, ALLOW));
     program
 }
 
@@ -151,7 +150,6 @@ mod tests {
                     false
                 }
                 super::JUMP_EQUAL => word == step.k,
-                super::JUMP_ABOVE => word > step.k,
                 super::JUMP_AT_LEAST => word >= step.k,
                 super::RETURN => return step.k,
                 other => panic!("no such code {other}"),

@@ -10,7 +10,7 @@ use nix::sys::ptrace;
 use nix::sys::signal::SigSet;
 use nix::unistd::{ForkResult, Pid, execvp};
 
-use super::{RecordError, filter, sys};
+use super::{RecordError, filter, stop, sys};
 
 /// The command before it runs.
 #[derive(Debug)]
@@ -18,19 +18,6 @@ pub(super) struct Launch {
     pub(super) root: Pid,
     go: PipeWriter,
     trouble: PipeReader,
-}
-
-/// What the tracer wants to be told: threads, children, new programs, ends, and the calls of the filter. The command
-/// does not outlive the recorder, because its memory calls would fail without it.
-fn options() -> ptrace::Options {
-    ptrace::Options::PTRACE_O_TRACESYSGOOD
-        | ptrace::Options::PTRACE_O_TRACECLONE
-        | ptrace::Options::PTRACE_O_TRACEFORK
-        | ptrace::Options::PTRACE_O_TRACEVFORK
-        | ptrace::Options::PTRACE_O_TRACEEXEC
-        | ptrace::Options::PTRACE_O_TRACEEXIT
-        | ptrace::Options::PTRACE_O_TRACESECCOMP
-        | ptrace::Options::PTRACE_O_EXITKILL
 }
 
 /// Makes the child and traces it; it waits for [`Launch::go`]. `mask` is what the command's signal mask will be.
@@ -53,7 +40,9 @@ pub(super) fn prepare(command: &[OsString], mask: &SigSet) -> Result<Launch, Rec
             std::process::exit(127);
         }
         ForkResult::Parent { child } => {
-            ptrace::seize(child, options())
+            // the command does not outlive the recorder, because its memory calls would fail without it
+            let options = stop::options() | ptrace::Options::PTRACE_O_TRACESECCOMP | ptrace::Options::PTRACE_O_EXITKILL;
+            ptrace::seize(child, options)
                 .map_err(|errno| RecordError::Setup { what: "trace the command with ptrace", error: errno.into() })?;
             Ok(Launch { root: child, go, trouble })
         }

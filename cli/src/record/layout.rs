@@ -225,25 +225,30 @@ fn parse_counts(status: &str) -> VmCounts {
     VmCounts { total: pages("VmSize:"), locked: pages("VmLck:"), data: pages("VmData:"), stack: pages("VmStk:"), exec }
 }
 
+/// How many threads a process has.
+pub(super) fn thread_count(process: Pid) -> Option<usize> {
+    status_number(process, "Threads:").and_then(|count| usize::try_from(count).ok())
+}
+
 /// The process that a thread belongs to.
 pub(super) fn process_of(tid: Pid) -> Option<Pid> {
-    relative(tid, "Tgid:")
+    status_number(tid, "Tgid:").map(Pid::from_raw)
 }
 
 /// Who traces a thread.
 pub(super) fn tracer_of(tid: Pid) -> Option<Pid> {
-    relative(tid, "TracerPid:")
+    status_number(tid, "TracerPid:").map(Pid::from_raw)
 }
 
 /// The process that made the process of a thread.
 pub(super) fn parent_of(tid: Pid) -> Option<Pid> {
-    relative(tid, "PPid:")
+    status_number(tid, "PPid:").map(Pid::from_raw)
 }
 
-fn relative(tid: Pid, title: &str) -> Option<Pid> {
+fn status_number(tid: Pid, title: &str) -> Option<i32> {
     let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let id = text.lines().find_map(|line| line.strip_prefix(title))?;
-    id.trim().parse().ok().map(Pid::from_raw)
+    let number = text.lines().find_map(|line| line.strip_prefix(title))?;
+    number.trim().parse().ok()
 }
 
 #[cfg(test)]

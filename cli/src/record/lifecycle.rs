@@ -119,7 +119,7 @@ impl Tracer {
         };
         task.stage = Stage::Running;
         // while threads are gathered it is not known yet whose address space it is in
-        if task.space.is_none() && tid != self.root && self.phase != Phase::Gathering {
+        if task.space.is_none() && tid != self.root && !matches!(self.phase, Phase::Gathering { .. }) {
             let heritage = self.heritages.remove(&tid).unwrap_or_default();
             self.begin_space(tid, Origin::Forked(heritage));
         }

@@ -70,7 +70,7 @@ pub struct RecordArgs {
     /// Compress the traces
     #[arg(short = 'z', long)]
     pub gzip: bool,
-    /// Attach to this process, with all its threads, and record it from now until it ends or until Ctrl-C
+    /// Attach to this process, with all its threads, and record it and the children that it makes until all have ended or until Ctrl-C
     ///
     /// Every system call of the process stops for a moment, so it runs slower while it is recorded. A call that a thread waits in may end
     /// with EINTR when it is attached to and let go, as with any debugger. The process goes on in any case, also when the recorder is
@@ -182,23 +182,24 @@ fn record(args: &RecordArgs, mask: &SigSet) -> Result<ExitCode, RecordError> {
 
 /// Records a process that runs already.
 fn record_running(args: &RecordArgs, process: Pid) -> Result<ExitCode, RecordError> {
+    attach::check(process)?;
     let mut tracer = tracer(args, process)?;
-    tracer.gather(&attach::attach(process)?);
     let ended = follow_running(args, &mut tracer);
+    // in any case all that stand still are let go
+    let parted = tracer.part();
     tracer.end_spaces();
     tell(&tracer);
-    ended.map(|()| ExitCode::SUCCESS)
+    ended.and(parted).map(|()| ExitCode::SUCCESS)
 }
 
-/// From the phase in which threads are gathered to the one in which they are let go, unless the process ends before.
+/// From the phase in which threads are gathered to the one in which they are let go, unless all end before.
 fn follow_running(args: &RecordArgs, tracer: &mut Tracer) -> Result<(), RecordError> {
-    tracer.run()?;
+    tracer.gather()?;
     if args.faults {
         tracer.faults = open_faults(&tracer.tasks.keys().copied().collect());
     }
     tracer.follow()?;
-    tracer.run()?;
-    tracer.part()
+    tracer.run()
 }
 
 fn tracer(args: &RecordArgs, root: Pid) -> Result<Tracer, RecordError> {

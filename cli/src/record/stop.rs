@@ -21,6 +21,16 @@ pub(super) const EVENT_EXIT: i32 = 6;
 pub(super) const EVENT_SECCOMP: i32 = 7;
 pub(super) const EVENT_STOP: i32 = 128;
 
+/// What the kernel is to tell of every traced thread: threads, children, new programs, ends, and entries of calls apart from other stops.
+pub(super) fn options() -> ptrace::Options {
+    ptrace::Options::PTRACE_O_TRACESYSGOOD
+        | ptrace::Options::PTRACE_O_TRACECLONE
+        | ptrace::Options::PTRACE_O_TRACEFORK
+        | ptrace::Options::PTRACE_O_TRACEVFORK
+        | ptrace::Options::PTRACE_O_TRACEEXEC
+        | ptrace::Options::PTRACE_O_TRACEEXIT
+}
+
 /// Lets a thread go on, unless it is at its last stop, which it will tell by itself.
 ///
 /// Between the question and the request it may be killed and get there; `ends` copes with threads whose last stop is

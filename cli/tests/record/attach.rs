@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -10,28 +12,46 @@ use tempfile::TempDir;
 
 use super::program;
 
-/// A program that maps and unmaps when it is asked to.
+/// Kills a process that takes far longer than it ever should: whoever waits for it then fails, and does not hang.
+struct Bound(#[expect(dead_code, reason = "that it is dropped tells that the process ended in time")] Sender<()>);
+
+impl Bound {
+    fn of(child: &Child) -> Self {
+        let (done, waiting) = mpsc::channel();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        std::thread::spawn(move || {
+            if waiting.recv_timeout(Duration::from_mins(2)) == Err(RecvTimeoutError::Timeout) {
+                // it may be gone by now
+                _ = kill(pid, Signal::SIGKILL);
+            }
+        });
+        Self(done)
+    }
+}
+
+/// A program that does something when it is asked to.
 struct Served {
     child: Child,
     to: ChildStdin,
     from: ChildStdout,
+    _bound: Bound,
 }
 
 impl Served {
-    fn start(directory: &TempDir) -> Self {
-        let mut child = Command::new(program("served", directory))
+    fn start(name: &str, directory: &TempDir) -> Self {
+        let mut child = Command::new(program(name, directory))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program was built here");
         let (to, from) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
-        let mut served = Self { child, to, from };
+        let mut served = Self { _bound: Bound::of(&child), child, to, from };
         // all threads are there
         served.work();
         served
     }
 
-    /// Sixty or seventy calls; returns when they are done.
+    /// Has it do its work once, `served` sixty or seventy calls; returns when that is done.
     fn work(&mut self) {
         self.to.write_all(b"x").expect("it reads");
         let mut byte = [0];
@@ -54,10 +74,12 @@ impl Served {
 struct Recorder {
     child: Child,
     told: BufReader<ChildStderr>,
+    _bound: Bound,
 }
 
 impl Recorder {
-    fn attach(process: Pid, options: &[&str], directory: &Path) -> Self {
+    /// Begins to attach.
+    fn start(process: Pid, options: &[&str], directory: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_vmaple"))
             .args(["record", "--pid", &process.to_string(), "--snapshots", "1"])
             .args(options)
@@ -66,13 +88,19 @@ impl Recorder {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let mut told = BufReader::new(child.stderr.take().expect("piped"));
+        let told = BufReader::new(child.stderr.take().expect("piped"));
+        Self { _bound: Bound::of(&child), child, told }
+    }
+
+    /// Attaches.
+    fn attach(process: Pid, options: &[&str], directory: &Path) -> Self {
+        let mut recorder = Self::start(process, options, directory);
         let mut line = String::new();
-        while !line.contains("until it ends, or until Ctrl-C") {
+        while !line.contains("vmaple: recording process") {
             line.clear();
-            assert_ne!(told.read_line(&mut line).expect("text"), 0, "it did not attach");
+            assert_ne!(recorder.told.read_line(&mut line).expect("text"), 0, "it did not attach");
         }
-        Self { child, told }
+        recorder
     }
 
     fn pid(&self) -> Pid {
@@ -113,7 +141,7 @@ fn directories() -> (TempDir, TempDir) {
 fn ctrl_c_lets_the_process_go() {
     vmaple_host::test_needs!("attach");
     let (built, recorded) = directories();
-    let mut served = Served::start(&built);
+    let mut served = Served::start("served", &built);
     let recorder = Recorder::attach(served.pid(), &["--faults"], recorded.path());
     served.work();
     served.work();
@@ -131,7 +159,7 @@ fn ctrl_c_lets_the_process_go() {
 fn a_recording_ends_with_its_process() {
     vmaple_host::test_needs!("attach");
     let (built, recorded) = directories();
-    let served = Served::start(&built);
+    let served = Served::start("served", &built);
     let recorder = Recorder::attach(served.pid(), &[], recorded.path());
     served.ends_well();
     let (code, told) = recorder.ended();
@@ -143,7 +171,7 @@ fn a_recording_ends_with_its_process() {
 fn a_recorder_that_is_killed_takes_nothing_with_it() {
     vmaple_host::test_needs!("attach");
     let (built, recorded) = directories();
-    let mut served = Served::start(&built);
+    let mut served = Served::start("served", &built);
     let recorder = Recorder::attach(served.pid(), &[], recorded.path());
     served.work();
     kill(recorder.pid(), Signal::SIGKILL).expect("it is there");
@@ -169,4 +197,55 @@ fn what_cannot_be_attached_to_is_said() {
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("cannot attach to process 1999999999") && told.contains("not found"), "{told}");
+}
+
+/// Who traces a thread, 0 for nobody; nothing if the thread has ended.
+fn tracer_of(status: &Path) -> Option<i32> {
+    let text = std::fs::read_to_string(status).ok()?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    field("TracerPid:").filter(|_| field("State:").is_some_and(|state| !state.starts_with(['X', 'Z'])))?.parse().ok()
+}
+
+/// A thread that waits for its child of `vfork` cannot be stopped.
+#[test]
+fn attaching_can_be_given_up() {
+    vmaple_host::test_needs!("attach");
+    for interrupt in [true, false] {
+        let (built, recorded) = directories();
+        let served = Served::start("stuck", &built);
+        let recorder = Recorder::start(served.pid(), &[], recorded.path());
+        if interrupt {
+            let status = PathBuf::from(format!("/proc/{}/status", served.pid()));
+            while tracer_of(&status) == Some(0) {
+                std::thread::yield_now();
+            }
+            kill(recorder.pid(), Signal::SIGINT).expect("it is there");
+        }
+        let (code, told) = recorder.ended();
+        assert_eq!(code, Some(2), "{told}");
+        let why = if interrupt { "interrupted" } else { "does not stop" };
+        assert!(told.contains("cannot attach") && told.contains(why), "{told}");
+        assert!(traces(&recorded).is_empty(), "{told}");
+        served.ends_well();
+    }
+}
+
+/// Threads that make threads and end are all found.
+#[test]
+fn no_thread_is_missed() {
+    vmaple_host::test_needs!("attach");
+    let (built, recorded) = directories();
+    let served = Served::start("breeding", &built);
+    for _ in 0..10 {
+        let recorder = Recorder::attach(served.pid(), &[], recorded.path());
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", served.pid())).expect("it runs");
+        for task in tasks {
+            let tracer = task.ok().and_then(|task| tracer_of(&task.path().join("status")));
+            assert!(tracer.is_none_or(|tracer| tracer == recorder.pid().as_raw()), "{tracer:?}");
+        }
+        kill(recorder.pid(), Signal::SIGINT).expect("it is there");
+        let (code, told) = recorder.ended();
+        assert_eq!(code, Some(0), "{told}");
+    }
+    served.ends_well();
 }
