@@ -16,7 +16,7 @@ use super::image::Image;
 use super::keys::Keys;
 use super::layout::{self, Detail, Seen};
 use super::objects::Objects;
-use crate::run::placement::unusual;
+use crate::run::placement::{task_size, unusual};
 use crate::trace::{
     Area, AreaFlags, Capabilities, Expected, Extent, Limit, MapFlags, Name, Object, Offset, Operation, Outcome, Overcommit, Perm, Prot,
     Record, Resource, Setting, Stamp, VmCounts, With,
@@ -351,7 +351,7 @@ fn settings(tid: Pid, mmap_base: Option<u64>, limits: &[(Resource, Limit)]) -> V
     let host = Host::as_it_is();
     let known = [
         Some(Setting::Page(PAGE)),
-        Some(Setting::TaskSize(0x7fff_ffff_f000)),
+        Some(Setting::TaskSize(task_size(host))),
         host.mmap_min_addr.map(Setting::MmapMinAddr),
         mmap_base.map(Setting::MmapBase),
         layout::brk_start(tid).map(Setting::BrkStart),

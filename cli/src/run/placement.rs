@@ -34,11 +34,14 @@ fn policy_of(policy: SharedHuge) -> SharedHugePolicy {
     }
 }
 
+/// Where the addresses of a program of this machine end.
+pub(crate) fn task_size(host: &Host) -> u64 {
+    if host.address_bits == Some(56) { END_OF_FIVE_LEVELS } else { Limits::default().task_size }
+}
+
 /// Gives limits what the machine has; what it does not tell stays.
 pub(super) fn adopt(limits: &mut Limits, host: &Host) {
-    if host.address_bits == Some(56) {
-        limits.task_size = END_OF_FIVE_LEVELS;
-    }
+    limits.task_size = task_size(host);
     for placement in of_the_machine(host) {
         set(limits, placement);
     }

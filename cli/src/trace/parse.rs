@@ -135,7 +135,7 @@ impl Reader {
         match (self.place, self.whole) {
             (Place::Outside, Whole::Promised) => Err(TraceFault::ends("file", "`complete` (was the trace cut short?)")),
             (Place::Outside, _) => Ok(None),
-            _ => Err(TraceFault::ends("file", "`end` of the block")),
+            _ => Err(TraceFault::ends("file", "`end` of the block (was the trace cut short?)")),
         }
     }
 

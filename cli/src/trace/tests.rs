@@ -173,9 +173,11 @@ fn a_trace_that_promises_its_end_is_refused_without_it() {
     for name in ["a.trace", "a.trace.gz"] {
         let path = directory.path().join(name);
         let mut writer = Writer::create(&path, Ending::Promised).expect("a new file");
-        for line in ["munmap 0x1000 0x1000 = 0", "count 1", "exit"] {
+        let text =
+            format!("{HEADER}\nmunmap 0x1000 0x1000 = 0\nmaps\n1000-2000 rw-p - anon\n2000-3000\nend\ncover\n1000-3000 rw-p\nend\nexit\n");
+        for line in Reader::new("t", Cursor::new(text)) {
             writer.comment("said").expect("a line");
-            writer.record(None, &one(line)).expect("a line");
+            writer.record(None, &line.expect("a good line").record).expect("a line");
         }
         writer.finish().expect("the end");
         let whole = std::fs::read(&path).expect("the file");
@@ -183,7 +185,7 @@ fn a_trace_that_promises_its_end_is_refused_without_it() {
             std::fs::write(&path, bytes).expect("a file of our own");
             Reader::open(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(|error| error.to_string())
         };
-        assert_eq!(read(&whole).expect("a good trace").len(), 3, "{name}");
+        assert_eq!(read(&whole).expect("a good trace").len(), 9, "{name}");
         for length in 0..whole.len() {
             let error = read(&whole[..length]).expect_err("cut short");
             let says_so = error.contains("cut short") || error.contains("the file is empty");

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use vmaple_cli::trace::{Area, Context, Extent, MapFlags, Operation, Outcome, Perm, Prot, Reader, Record, RemapFlags};
+use vmaple_cli::trace::{Area, Context, Extent, MapFlags, Operation, Outcome, Perm, Prot, Reader, Record, RemapFlags, Setting};
 
 const PAGE: u64 = 4096;
 
@@ -25,6 +25,7 @@ pub(crate) struct History {
     /// Objects of the starting layout and of the last one.
     pub(crate) first_objects: BTreeSet<String>,
     pub(crate) last_objects: BTreeSet<String>,
+    task_size: u64,
     pages: BTreeMap<u64, Perm>,
     brk: Option<u64>,
     block: Option<Vec<(Extent, Perm)>>,
@@ -139,10 +140,11 @@ impl History {
             }
             // the kernel does not count what it put beyond the program's addresses
             Record::Vm(counts) => {
-                let beyond = self.pages.range(0x7fff_ffff_f000 / PAGE..).count() as u64;
+                let beyond = self.pages.range(self.task_size / PAGE..).count() as u64;
                 let pages = self.pages.len() as u64 - beyond;
                 assert_eq!(counts.total, Some(pages), "{place}: pages by the calls and by the counter");
             }
+            Record::Set(Setting::TaskSize(bytes)) => self.task_size = bytes,
             Record::Set(_) | Record::With(_) | Record::Own(_) | Record::Unrecorded(_) => {}
             other => panic!("{place}: recordings have no {other}"),
         }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ int main(int count, char **arguments) {
     char *area;
     aio_context_t context = 0;
     unsigned long nodes = 1;
+    struct rlimit limit;
     int file;
     switch (count > 1 ? arguments[1][0] : 0) {
     case 'd':  // the ring of a driver may not grow
@@ -50,7 +52,9 @@ int main(int count, char **arguments) {
         munmap(area + PAGE, PAGE);
         return 0;
     case 'c':  // who gives up root may lock less
-        if (geteuid() != 0 || seteuid(65534)) return 77;
+        getrlimit(RLIMIT_MEMLOCK, &limit);
+        limit.rlim_cur = limit.rlim_cur < 1 << 20 ? limit.rlim_cur : 1 << 20;
+        if (setrlimit(RLIMIT_MEMLOCK, &limit) || geteuid() != 0 || seteuid(65534)) return 77;
         area = anonymous(8192);
         return mlock(area, 8192 * PAGE) == 0;
     }
