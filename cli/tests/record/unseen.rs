@@ -11,6 +11,7 @@ const LEFT_OUT: i32 = 77;
 
 #[test]
 fn what_no_argument_tells_is_recorded() {
+    vmaple_host::test_needs!("ptrace");
     let built = tempfile::tempdir().expect("a directory");
     let path = program("unseen", &built);
     let cases = [
