@@ -110,11 +110,11 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// # Errors
     /// [`LayoutError`]: memory; nothing has changed then.
     pub fn exit(&mut self) -> Result<(), LayoutError> {
-        let words = Words { brk: self.mm().state.heap().map(|heap| heap.start), locks_future: Some(VmaFlags::empty()), keys: None };
+        let words = Words { brk: self.mm().state.heap().map(|heap| heap.start), locks_future: Some(VmaFlags::empty()), keyring: None };
         let limits = self.mm().limits_now();
         let plan = self.plan::<LayoutError>(Span::ALL, &limits, Patience::Forever, |sheet| {
             sheet.words = words;
-            sheet.keys = Keys::default();
+            sheet.keyring.keys = Keys::default();
             sheet.charge = Charge::Exempt;
             sheet.take_out(0..sheet.parts.len())
         });

@@ -231,7 +231,7 @@ pub struct MmWriteGuard<'m, P = (), L: RawMmLock = MmLock> {
     /// The mm's write sequence in this hold: the number of its marks.
     sequence: u64,
     /// The calling thread's rights to protection keys.
-    key_rights: KeyRights,
+    pub(super) key_rights: KeyRights,
     /// After the guard: dropped when nothing is locked any more.
     pub(super) later: Later<'m, P, L>,
 }
@@ -262,7 +262,8 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
         self.key_rights = rights;
     }
 
-    /// Returns the rights that [`set_key_rights`](Self::set_key_rights) gave.
+    /// Returns the rights that [`set_key_rights`](Self::set_key_rights) gave, less that to the execute-only key where an operation requested it
+    /// since (8.7).
     #[must_use]
     pub fn key_rights(&self) -> KeyRights {
         self.key_rights

@@ -5,7 +5,7 @@
 
 use super::limits::Limits;
 use super::{Mm, MmWriteGuard};
-use crate::key::ProtectionKey;
+use crate::key::{KeyDenial, KeyRights, ProtectionKey};
 use crate::lock::RawMmLock;
 
 /// Which keys are allocated.
@@ -61,11 +61,34 @@ impl Keys {
     }
 
     /// The execute-only key, allocated at the first request. `None` where the machine has no keys or none is free.
-    pub(super) fn request_execute_only(&mut self, limits: &Limits) -> Option<ProtectionKey> {
+    fn request_execute_only(&mut self, limits: &Limits) -> Option<ProtectionKey> {
         if self.execute_only.is_none() {
             self.execute_only = self.allocate(limits);
         }
         self.execute_only.filter(|&key| limits.has_key(key))
+    }
+}
+
+/// What protection keys are to an operation: those of the address space, and the calling thread's rights to them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keyring {
+    pub(super) keys: Keys,
+    pub(super) rights: KeyRights,
+}
+
+impl Keyring {
+    /// The execute-only key, allocated at the first request; `None` where there is none, or it is key 0 (8.2). Whoever requests it has no right
+    /// to it afterwards (8.7).
+    pub(super) fn request_execute_only(&mut self, limits: &Limits) -> Option<ProtectionKey> {
+        let key = self.keys.request_execute_only(limits).filter(|&key| key != ProtectionKey::ZERO)?;
+        self.rights = self.rights.with(key, KeyDenial::ACCESS);
+        Some(key)
+    }
+}
+
+impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    pub(super) fn keyring(&self) -> Keyring {
+        Keyring { keys: self.mm().state.keys(), rights: self.key_rights() }
     }
 }
 

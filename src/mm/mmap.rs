@@ -2,7 +2,7 @@
 
 use super::MmWriteGuard;
 use super::huge::page_bytes;
-use super::keys::Keys;
+use super::keys::Keyring;
 use super::limits::{Limits, PartialEffects};
 use super::mlock::NEVER_LOCKED;
 use super::pkey_mprotect::ExecAlone;
@@ -199,13 +199,13 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// The same, planned.
     pub fn plan_mmap(&mut self, request: &MapRequest<P>, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MmapError, L> {
         let limits = self.mm().limits_now();
-        let mut keys = self.mm().state.keys();
-        let (span, flags) = match self.check_mmap(request, &mut keys, &limits) {
+        let mut keyring = self.keyring();
+        let (span, flags) = match self.check_mmap(request, &mut keyring, &limits) {
             Ok(checked) => checked,
             Err(error) => {
                 let mut plan = self.nothing(Err(error));
                 if limits.policy.partial == PartialEffects::AsLinux {
-                    plan.remember(Words { keys: Some(keys), ..Words::default() });
+                    plan.remember(Words { keyring: Some(keyring), ..Words::default() });
                 }
                 return plan;
             }
@@ -216,9 +216,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Populate::Later => span,
         };
         self.plan(touched(stretch), &limits, patience, |sheet| {
-            if request.asks_for_execute_only() {
-                sheet.execute_only_key(&limits);
-            }
+            sheet.keyring = keyring;
             sheet.map(span, flags, request, &limits)
         })
     }
@@ -231,7 +229,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 
     /// 5.1 to 5.5: where it goes, and with which flags.
-    fn check_mmap(&mut self, request: &MapRequest<P>, keys: &mut Keys, limits: &Limits) -> Result<(Span, VmaFlags), MmapError> {
+    fn check_mmap(&mut self, request: &MapRequest<P>, keyring: &mut Keyring, limits: &Limits) -> Result<(Span, VmaFlags), MmapError> {
         let MapRequest { len, spec, address, .. } = request;
         let offset = spec.offset.unwrap_or(0);
         // 5.1
@@ -252,7 +250,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         let len = whole.ok_or(MmapError::TooLong { len: asked_len })?;
         limits.may_map(self.mm().map_count())?;
         // 8.2: the key stays allocated, whatever else is wrong.
-        let key = if request.asks_for_execute_only() { keys.request_execute_only(limits) } else { None };
+        let key = if request.asks_for_execute_only() { keyring.request_execute_only(limits) } else { None };
         if len > limits.task_size {
             return Err(MmapError::TooLong { len: asked_len });
         }

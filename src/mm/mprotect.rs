@@ -182,9 +182,9 @@ impl<P: Payload> Sheet<'_, P> {
         };
         if exec_alone == ExecAlone::Unreadable {
             // Without one that is free the VMA keeps its key.
-            return self.execute_only_key(limits).unwrap_or(old.pkey());
+            return self.keyring.request_execute_only(limits).unwrap_or(old.pkey());
         }
-        let was_execute_only = old.is_exec_alone() && self.keys.execute_only() == Some(old.pkey());
+        let was_execute_only = old.is_exec_alone() && self.keyring.keys.execute_only() == Some(old.pkey());
         if was_execute_only { ProtectionKey::ZERO } else { old.pkey() }
     }
 }

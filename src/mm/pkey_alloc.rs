@@ -38,13 +38,13 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if !KeyDenial::all().contains(denial) {
             return self.nothing(Err(PkeyAllocError::Rights { bits: denial.bits() }));
         }
-        let mut keys = self.mm().state.keys();
+        let mut keyring = self.keyring();
         let allocated = self.mm().read_limits(|limits| match limits.protection_keys {
             0 => Err(PkeyAllocError::Unsupported),
-            _ => keys.allocate(limits).ok_or(PkeyAllocError::Exhausted),
+            _ => keyring.keys.allocate(limits).ok_or(PkeyAllocError::Exhausted),
         });
         let mut plan = self.nothing(allocated.map(|key| u64::from(key.number())));
-        plan.remember(Words { keys: Some(keys), ..Words::default() });
+        plan.remember(Words { keyring: Some(keyring), ..Words::default() });
         plan
     }
 }

@@ -21,12 +21,12 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// Plans [`pkey_free`](Self::pkey_free) without applying it.
     pub fn plan_pkey_free(&mut self, key: ProtectionKey) -> Plan<'_, 'm, P, PkeyFreeError, L> {
-        let mut keys = self.mm().state.keys();
-        if !self.mm().read_limits(|limits| keys.free(key, limits)) {
+        let mut keyring = self.keyring();
+        if !self.mm().read_limits(|limits| keyring.keys.free(key, limits)) {
             return self.nothing(Err(PkeyFreeError::NotAllocated { key: key.number() }));
         }
         let mut plan = self.nothing(Ok(0));
-        plan.remember(Words { keys: Some(keys), ..Words::default() });
+        plan.remember(Words { keyring: Some(keyring), ..Words::default() });
         plan
     }
 }

@@ -3,13 +3,14 @@
 use super::accounts::Sums;
 use super::guard::vma_of;
 use super::guard_gap::Gap;
-use super::keys::Keys;
+use super::keys::Keyring;
 use super::later::Payloads;
 use super::limits::{GuardGapPolicy, Limits, MapCountLimit, PartialEffects};
 use super::sheet::{Body, Effect, Effects, Sheet};
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
+use crate::key::KeyRights;
 use crate::lock::{MmLock, RawMmLock};
 use crate::sync::Shared;
 use crate::tree::limbo::Charge;
@@ -48,6 +49,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 #[must_use = "nothing has changed until it is committed"]
 pub struct Plan<'w, 'm, P: Payload, E, L: RawMmLock = MmLock> {
     mm: &'m Mm<P, L>,
+    /// The guard's: what the calling thread may do with the keys.
+    rights: &'w mut KeyRights,
     edit: Edit<'w, 'm, P>,
     after: After<P>,
     outcome: Result<u64, E>,
@@ -80,12 +83,12 @@ struct After<P> {
     words: Words,
 }
 
-/// What an operation leaves in the mm beside the layout.
+/// What an operation leaves in the mm, and in the guard, beside the layout.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Words {
     pub(super) brk: Option<u64>,
     pub(super) locks_future: Option<VmaFlags>,
-    pub(super) keys: Option<Keys>,
+    pub(super) keyring: Option<Keyring>,
 }
 
 impl<P> After<P> {
@@ -104,7 +107,7 @@ impl<P> After<P> {
             push(&mut self.owned, (Record::clone(record), *owner))?;
         }
         (self.sums, self.words) = (sheet.sums, sheet.words);
-        self.words.keys = Some(sheet.keys);
+        self.words.keyring = Some(sheet.keyring);
         mem::swap(&mut self.effects, &mut sheet.effects);
         Ok(())
     }
@@ -112,8 +115,8 @@ impl<P> After<P> {
 
 impl<'w, 'm, P: Payload, E, L: RawMmLock> Plan<'w, 'm, P, E, L> {
     /// One that changes nothing.
-    fn empty(mm: &'m Mm<P, L>, payloads: &'w mut Payloads<P>, outcome: Result<u64, E>) -> Self {
-        Self { mm, edit: Edit { prepared: None, payloads }, after: After::nothing(mm.pages.sums()), outcome }
+    fn empty(mm: &'m Mm<P, L>, rights: &'w mut KeyRights, payloads: &'w mut Payloads<P>, outcome: Result<u64, E>) -> Self {
+        Self { mm, rights, edit: Edit { prepared: None, payloads }, after: After::nothing(mm.pages.sums()), outcome }
     }
 
     /// The same plan, with its error told in other words.
@@ -146,7 +149,7 @@ impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
     /// If a payload's hook does. The layout has changed then, and every hook was called: the first panic goes on after the last of them. What
     /// later ones panic with is leaked, because dropping it may panic again.
     pub fn commit(self) -> Result<u64, E> {
-        let Self { mm, mut edit, after, outcome } = self;
+        let Self { mm, rights, mut edit, after, outcome } = self;
         if let Some(mut prepared) = edit.prepared.take() {
             prepared.publish();
             mm.pages.set(after.sums);
@@ -155,6 +158,7 @@ impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
         after.gone.iter().for_each(|record| record.lock().detach());
         after.owned.iter().for_each(|(record, owner)| _ = record.own(*owner));
         mm.state.set(after.words);
+        *rights = after.words.keyring.map_or(*rights, |keyring| keyring.rights);
         after.tell(edit.payloads);
         outcome
     }
@@ -193,7 +197,7 @@ impl<P: Payload, E: fmt::Debug, L: RawMmLock> fmt::Debug for Plan<'_, '_, P, E, 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// What an operation comes to that could not even begin.
     pub(super) fn nothing<E>(&mut self, outcome: Result<u64, E>) -> Plan<'_, 'm, P, E, L> {
-        Plan::empty(self.mm(), &mut self.later.payloads, outcome)
+        Plan::empty(self.mm(), &mut self.key_rights, &mut self.later.payloads, outcome)
     }
 
     /// Plans an operation: takes the stretch down that it may touch, has it done on the sheet, write-locks what changes, and takes all
@@ -205,14 +209,14 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         patience: Patience<'_, L::Interrupt>,
         operation: impl FnOnce(&mut Sheet<'_, P>) -> Result<u64, E>,
     ) -> Plan<'_, 'm, P, E, L> {
-        let (mm, sequence, rights) = (self.mm(), self.sequence(), self.key_rights());
+        let (mm, sequence, keyring) = (self.mm(), self.sequence(), self.keyring());
         self.later.payloads.begin();
         // The edit has its way there then.
         self.guard.locate(stretch);
         // Filled where it is made: it is large to move.
-        let mut plan = Plan::empty(mm, &mut self.later.payloads, Ok(0));
+        let mut plan = Plan::empty(mm, &mut self.key_rights, &mut self.later.payloads, Ok(0));
         let change = {
-            let mut sheet = Sheet::of(mm, rights, plan.edit.payloads);
+            let mut sheet = Sheet::of(mm, keyring, plan.edit.payloads);
             plan.outcome = match self.guard.each_located(|entry| sheet.take_down(vma_of(entry))) {
                 Ok(()) => operation(&mut sheet),
                 Err(error) => Err(LayoutError::from(error).into()),

@@ -94,7 +94,7 @@ impl<P: Payload> Sheet<'_, P> {
             let is_written = flags.contains(VmaFlags::WRITE) && !flags.contains(VmaFlags::SHARED);
             let access = if is_written { Access::Write } else { Access::Read };
             // 8.7: not only the VMA may refuse.
-            if !flags.is_accessible() || !self.rights.allows(flags.pkey(), access, self.keys.execute_only()) {
+            if !flags.is_accessible() || !self.keyring.rights.allows(flags.pkey(), access, self.keyring.keys.execute_only()) {
                 return Ok(Some(self.parts[i].span));
             }
             if is_written {

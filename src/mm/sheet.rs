@@ -8,15 +8,13 @@
 
 use super::accounts::Sums;
 use super::huge::page_bytes;
-use super::keys::Keys;
+use super::keys::Keyring;
 use super::later::{Payloads, Slot};
-use super::limits::Limits;
 use super::plan::Words;
 use super::row::Row;
 use super::{Mm, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
-use crate::key::{KeyDenial, KeyRights, ProtectionKey};
 use crate::lock::RawMmLock;
 use crate::tree::limbo::Charge;
 use crate::tree::list::push;
@@ -165,10 +163,8 @@ pub(super) struct Sheet<'g, P> {
     pub(super) sums: Sums,
     /// What the mm's own words would be.
     pub(super) words: Words,
-    /// The protection keys that it would have.
-    pub(super) keys: Keys,
-    /// The rights of the calling thread, by which pages are brought in.
-    pub(super) rights: KeyRights,
+    /// The protection keys that it would have, and the rights of the calling thread, by which pages are brought in.
+    pub(super) keyring: Keyring,
     pub(super) effects: Effects,
     /// The payloads that the operation makes.
     pub(super) payloads: &'g mut Payloads<P>,
@@ -185,10 +181,10 @@ pub(super) type Effects = SmallVec<[(Slot, Effect); 2]>;
 
 impl<'g, P: Payload> Sheet<'g, P> {
     /// An empty one, for an address space that is locked for writing.
-    pub(super) fn of<L: RawMmLock>(mm: &Mm<P, L>, rights: KeyRights, payloads: &'g mut Payloads<P>) -> Self {
-        let (count, sums, words, keys) = (mm.map_count(), mm.pages.sums(), Words::default(), mm.state.keys());
+    pub(super) fn of<L: RawMmLock>(mm: &Mm<P, L>, keyring: Keyring, payloads: &'g mut Payloads<P>) -> Self {
+        let (count, sums, words) = (mm.map_count(), mm.pages.sums(), Words::default());
         let (parts, gone, effects, owned) = (Row::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
-        Self { parts, gone, count, sums, words, keys, rights, effects, payloads, owned, charge: Charge::Checked, is_spoiled: false }
+        Self { parts, gone, count, sums, words, keyring, effects, payloads, owned, charge: Charge::Checked, is_spoiled: false }
     }
 
     /// The payload itself.
@@ -394,13 +390,6 @@ impl<'g, P: Payload> Sheet<'g, P> {
             self.merge(i - 1)?;
         }
         Ok(())
-    }
-
-    /// 8.2: the execute-only key, where there is one. The calling thread has no right to it from then on.
-    pub(super) fn execute_only_key(&mut self, limits: &Limits) -> Option<ProtectionKey> {
-        let key = self.keys.request_execute_only(limits).filter(|&key| key != ProtectionKey::ZERO)?;
-        self.rights = self.rights.with(key, KeyDenial::ACCESS);
-        Some(key)
     }
 
     /// From the first address that changes to the last.

@@ -1,7 +1,7 @@
 //! What an address space remembers beside its layout: the heap's bounds, whether what is mapped from now on is locked in memory, and its
 //! protection keys.
 
-use super::keys::Keys;
+use super::keys::{Keyring, Keys};
 use super::plan::Words;
 use crate::sync::{AtomicU64, Ordering};
 use crate::vma::VmaFlags;
@@ -64,14 +64,14 @@ impl State {
     }
 
     pub(super) fn set(&self, words: Words) {
-        let Words { brk, locks_future, keys } = words;
+        let Words { brk, locks_future, keyring } = words;
         if let Some(brk) = brk {
             self.brk.store(brk, Ordering::Relaxed);
         }
         if let Some(locks_future) = locks_future {
             self.locks_future.store(locks_future.bits(), Ordering::Relaxed);
         }
-        if let Some(keys) = keys {
+        if let Some(Keyring { keys, .. }) = keyring {
             self.set_keys(keys);
         }
     }

@@ -14,6 +14,7 @@ const NO_FIXUP: FaultContext<'static> = FaultContext::KernelWithoutFixup;
 const EPERM: i32 = 1;
 const ENOMEM: i32 = 12;
 const EACCES: i32 = 13;
+const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
 
@@ -449,9 +450,35 @@ fn rule_8_7_populating_execute_only_memory() {
     assert_eq!(writer.mmap(&populated), Ok(page(2)));
     assert_eq!(mm.stats().locked_pages, 2);
     // A register that grants it reads it. But who asks for execute-only memory loses the right with that.
-    writer.set_key_rights(KeyRights::from_pkru(0));
+    let key = mm.execute_only_key().expect("requested");
+    let granted = KeyRights::from_pkru(0);
+    writer.set_key_rights(granted);
     assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(0));
     assert_eq!(writer.mmap(&populated), Ok(page(2)));
+    // It is lost for the operations that come after, too.
+    assert_eq!(writer.key_rights(), granted.with(key, KeyDenial::ACCESS));
+    assert_eq!(writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno()), Err(ENOMEM));
+    // Likewise by `mprotect`, and by what fails after the request.
+    type Request = fn(&mut MmWriteGuard<'_>) -> Result<u64, i32>;
+    let requests: [(Request, i32); 2] = [
+        (|writer| writer.mprotect(page(2), 2 * PAGE_SIZE, X).map_err(|error| error.errno()), ENOMEM),
+        (
+            |writer| {
+                let taken = MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(X)).fixed_no_replace(page(2));
+                writer.mmap(&taken).map_err(|error| error.errno())
+            },
+            EEXIST,
+        ),
+    ];
+    for (request, errno) in requests {
+        writer.set_key_rights(granted);
+        assert_eq!(request(&mut writer), Err(errno));
+        assert_eq!(writer.key_rights(), granted.with(key, KeyDenial::ACCESS));
+    }
+    // A plan that is dropped takes nothing.
+    writer.set_key_rights(granted);
+    drop(writer.plan_mmap(&populated, Patience::Forever));
+    assert_eq!(writer.key_rights(), granted);
 }
 
 /// 8.7: every denial, for memory that is read where it is brought in, and for memory that is written.
