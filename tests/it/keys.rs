@@ -433,6 +433,9 @@ fn rule_8_6_a_stack_with_a_key_grows_and_is_denied() {
     assert_eq!(mm.stats().stack_pages, 2);
 }
 
+/// A call, and its errno.
+type Request = fn(&mut MmWriteGuard<'_>) -> Result<u64, i32>;
+
 /// 8.7: what is brought in is read by the calling thread.
 #[test]
 fn rule_8_7_populating_execute_only_memory() {
@@ -459,7 +462,6 @@ fn rule_8_7_populating_execute_only_memory() {
     assert_eq!(writer.key_rights(), granted.with(key, KeyDenial::ACCESS));
     assert_eq!(writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno()), Err(ENOMEM));
     // Likewise by `mprotect`, and by what fails after the request.
-    type Request = fn(&mut MmWriteGuard<'_>) -> Result<u64, i32>;
     let requests: [(Request, i32); 2] = [
         (|writer| writer.mprotect(page(2), 2 * PAGE_SIZE, X).map_err(|error| error.errno()), ENOMEM),
         (
