@@ -17,7 +17,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Write-locks the VMA first: waits for whoever holds it by a [`VmaGuard`](crate::VmaGuard).
     ///
     /// # Errors
-    /// [`ExpandError`], with nothing changed: rules 2.1 to 2.8.
+    /// [`ExpandError`]: rules 2.1 to 2.8. Nothing has changed then, but what is refused after rule 2.3 leaves the VMA with an anon owner, as
+    /// in Linux (2.4).
     ///
     /// # Examples
     /// ```
@@ -75,7 +76,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             }
         }
         self.check_guard_gaps(grown, record.flags(), limits)?;
-        // 2.4
+        // 2.4: it stays, whatever refuses the growth.
         if record.anon_owner().is_none() {
             self.own(span.last());
         }
@@ -102,7 +103,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// As [`expand_down`](Self::expand_down).
     ///
     /// # Errors
-    /// [`ExpandError`], with nothing changed: rules 2.10 to 2.12 and 2.8.
+    /// [`ExpandError`]: rules 2.10 to 2.12 and 2.8. Nothing has changed then but the owner, as in [`expand_down`](Self::expand_down).
     pub fn expand_up(&mut self, address: u64) -> Result<Span, ExpandError> {
         self.expand_up_with(address, Patience::Forever)
     }
@@ -135,7 +136,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             return Err(ExpandError::GuardGap { asked: grown, by: by.span(), gap_bytes: limits.stack_guard_gap_bytes() });
         }
         self.check_guard_gaps(grown, record.flags(), &limits)?;
-        // 2.4
+        // 2.4: it stays, whatever refuses the growth.
         if record.anon_owner().is_none() {
             self.own(span.last());
         }

@@ -17,7 +17,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// step if nobody else is inside; otherwise it is dropped, the lock taken for writing, and everything looked at again, once.
     ///
     /// # Errors
-    /// [`Fault`], with nothing held, and nothing changed. Linux says "none" for all of them.
+    /// [`Fault`], with nothing held, and nothing changed but the owner that a refused growth leaves (2.4). Linux says "none" for all of them.
     ///
     /// # Panics
     /// In debug builds, where the calling thread would wait for its own hold of the mm lock or of the VMA that is to grow.

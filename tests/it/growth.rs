@@ -6,7 +6,7 @@
 use super::vma::{DOWN, RW, UP, layout, map_all, mm_of, mm_with, page};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use vmaple::{ExpandError, Limit, Limits, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
+use vmaple::{ExpandError, Limit, Limits, Mm, PAGE_SIZE, Patience, Span, VmaFlags, VmaSpec, WaitError};
 
 const NONE: VmaFlags = VmaFlags::empty();
 
@@ -90,6 +90,25 @@ fn rule_2_4_growth_down_needs_no_memory() {
     let full = (0..1000).any(|i| mm.write().map(page(20 + 2 * i)..page(21 + 2 * i), VmaSpec::anonymous(RW)).is_err());
     assert!(full, "what the pin holds back is over the budget");
     assert_eq!(down(&mm, 2), Ok(2));
+}
+
+/// 2.4: the owner comes after the guard gap and before the wait and the limits, and stays where one of these refuses.
+#[test]
+fn rule_2_4_a_refused_growth_leaves_an_owner() {
+    let mm = mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 3 * PAGE_SIZE));
+    map_all(&mm, &[(0, 1, RW), (8, 9, DOWN), (20, 21, UP), (30, 31, RW), (40, 41, DOWN)]);
+    let owner = |n| mm.read().vma(page(n)).expect("mapped").anon_owner();
+    assert!(matches!(down(&mm, 2), Err(ExpandError::GuardGap { .. })) && matches!(up(&mm, 28), Err(ExpandError::GuardGap { .. })));
+    assert_eq!((owner(8), owner(20)), (None, None));
+    assert!(matches!(down(&mm, 5), Err(ExpandError::Limit(Limit::Stack { .. }))) && matches!(up(&mm, 25), Err(ExpandError::Limit(_))));
+    let left = (owner(8), owner(20));
+    assert!(left.0.is_some() && left.1.is_some() && left.0 != left.1);
+    let held = mm.lock_vma(page(40)).expect("free");
+    assert_eq!(mm.write().expand_down_with(page(39), Patience::Never), Err(ExpandError::Wait(WaitError::WouldBlock)));
+    drop(held);
+    assert!(owner(40).is_some());
+    assert_eq!((down(&mm, 7), up(&mm, 21)), (Ok(7), Ok(22)));
+    assert_eq!((owner(8), owner(20)), left, "it has one already");
 }
 
 /// 2.5: whoever holds the VMA is waited for before its bounds are read and changed.
