@@ -46,6 +46,11 @@ impl Files {
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
     }
 
+    /// An amount in a file of its own, in units of 1024 bytes; 0 if there is none.
+    pub(crate) fn kbytes(&self, path: &str) -> u64 {
+        self.number::<u64>(path).unwrap_or(0).saturating_mul(1024)
+    }
+
     pub(crate) fn address_bits(&self) -> Option<u8> {
         let text = self.text("proc/cpuinfo")?;
         let flags = text.lines().find_map(|line| line.strip_prefix("flags")?.trim_start().strip_prefix(':'))?;

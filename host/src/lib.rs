@@ -43,6 +43,8 @@ pub struct Overcommit {
     pub kbytes: Option<u64>,
     /// What may be promised in mode 2, from these.
     pub limit_bytes: Option<u64>,
+    /// What of that is kept for administrators, and at most for one to recover with (`admin_reserve_kbytes`, `user_reserve_kbytes`).
+    pub reserved_bytes: u64,
 }
 
 /// The pool of one size of huge pages.
@@ -111,6 +113,8 @@ pub struct Host {
     pub lowest_address: Option<u64>,
     /// Promises of memory.
     pub overcommit: Overcommit,
+    /// Bytes of memory and of swap space.
+    pub memory_bytes: Option<u64>,
     /// The pools of huge pages, the smallest pages first.
     pub huge_pools: Vec<HugePool>,
     /// Bytes of a huge page where a program does not choose (`Hugepagesize`).
@@ -137,6 +141,12 @@ pub struct Host {
     pub refused: BTreeMap<Need, i32>,
     /// What [`WITHOUT`] hides.
     pub without: Vec<Need>,
+}
+
+/// What memory is promised now, to all processes together (`Committed_AS`).
+#[must_use]
+pub fn committed_bytes() -> Option<u64> {
+    Files::of_the_system().meminfo_bytes("Committed_AS")
 }
 
 impl Host {
@@ -241,7 +251,9 @@ impl Host {
                 ratio_percent: files.number("proc/sys/vm/overcommit_ratio"),
                 kbytes: files.number("proc/sys/vm/overcommit_kbytes"),
                 limit_bytes: files.meminfo_bytes("CommitLimit"),
+                reserved_bytes: files.kbytes("proc/sys/vm/admin_reserve_kbytes") + files.kbytes("proc/sys/vm/user_reserve_kbytes"),
             },
+            memory_bytes: files.meminfo_bytes("MemTotal").map(|memory| memory + files.meminfo_bytes("SwapTotal").unwrap_or(0)),
             huge_pools: files.huge_pools(),
             default_huge_page_bytes: files.meminfo_bytes("Hugepagesize"),
             transparent: files.transparent(),

@@ -33,6 +33,7 @@ impl Display for Host {
         line("overcommit_ratio", &or_unknown(overcommit.ratio_percent))?;
         line("overcommit_kbytes", &or_unknown(overcommit.kbytes))?;
         line("commit limit", &or_unknown(overcommit.limit_bytes))?;
+        line("memory and swap", &or_unknown(self.memory_bytes))?;
         line("default huge page", &or_unknown(self.default_huge_page_bytes))?;
         for HugePool { page_bytes, reserved, free, surplus } in &self.huge_pools {
             line(&format!("huge pages of {page_bytes}"), &format!("{reserved} reserved, {free} free, {surplus} more allowed"))?;

@@ -33,7 +33,7 @@ impl Drop for Tree {
     }
 }
 
-const SERVER: [(&str, &str); 20] = [
+const SERVER: [(&str, &str); 22] = [
     ("proc/sys/kernel/osrelease", "6.18.44\n"),
     ("proc/sys/kernel/randomize_va_space", "2\n"),
     ("proc/sys/kernel/perf_event_paranoid", "-1\n"),
@@ -43,8 +43,10 @@ const SERVER: [(&str, &str); 20] = [
     ("proc/sys/vm/overcommit_memory", "2\n"),
     ("proc/sys/vm/overcommit_ratio", "50\n"),
     ("proc/sys/vm/overcommit_kbytes", "0\n"),
+    ("proc/sys/vm/admin_reserve_kbytes", "8\n"),
+    ("proc/sys/vm/user_reserve_kbytes", "4\n"),
     ("proc/sys/vm/legacy_va_layout", "1\n"),
-    ("proc/meminfo", "MemTotal: 100 kB\nCommitLimit:      2000 kB\nHugepagesize:    2048 kB\n"),
+    ("proc/meminfo", "MemTotal: 100 kB\nSwapTotal:  20 kB\nCommitLimit:      2000 kB\nHugepagesize:    2048 kB\n"),
     ("proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu la57 pku\n"),
     ("proc/self/smaps", "1000-2000 rw-p 0 0:0 0\nVmFlags: rd wr sd \n"),
     ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "20\n"),
@@ -63,6 +65,7 @@ fn everything_is_read() {
     assert_eq!((host.protection_keys, host.address_bits), (16, Some(56)));
     assert_eq!((host.max_map_count, host.mmap_min_addr), (Some(1_048_576), Some(65_536)));
     assert_eq!((host.overcommit.mode, host.overcommit.limit_bytes), (Some(2), Some(2000 << 10)));
+    assert_eq!((host.overcommit.reserved_bytes, host.memory_bytes), (12 << 10, Some(120 << 10)));
     assert_eq!(host.huge_pools, [HugePool { page_bytes: 2 << 20, reserved: 20, free: 7, surplus: 0 }]);
     assert_eq!(host.transparent.private.as_deref(), Some("madvise"));
     assert_eq!((host.transparent.shmem.as_deref(), host.transparent.page_bytes), (Some("never"), Some(2 << 20)));

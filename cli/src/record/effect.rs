@@ -213,30 +213,34 @@ const ENOMEM: u64 = 12;
 
 /// The cause of a refusal for want of memory, where it is known: no layout decides it.
 fn want_of_memory(operation: &Operation, result: Result<u64, u64>) -> Option<Name> {
-    let host = Host::as_it_is();
     let asked = match operation {
         // it tells no error: the break is where it was
         Operation::Brk { addr } => result.ok().and_then(|brk| addr.checked_sub(brk)).filter(|more| *more > 0)?,
         _ if result != Err(ENOMEM) => return None,
         Operation::Mmap { flags, .. } if flags.contains(MapFlags::HUGETLB) => return Name::new(b"hugepages"),
-        Operation::Mmap { len, .. } | Operation::Mprotect { len, .. } => *len,
+        Operation::Mmap { len, prot, flags, .. } if is_promised(*prot, *flags) => *len,
+        Operation::Mprotect { len, prot, .. } | Operation::PkeyMprotect { len, prot, .. } if prot.contains(Prot::WRITE) => *len,
         Operation::Mremap { old_len, new_len, .. } => new_len.saturating_sub(*old_len),
         _ => return None,
     };
+    let host = Host::as_it_is();
     let is_refused = match host.overcommit.mode {
         // more than there is altogether
-        Some(0) => asked > memory_bytes(),
-        Some(2) => true,
+        Some(0) => host.memory_bytes.is_some_and(|memory| asked > memory),
+        Some(2) => match (vmaple_host::committed_bytes(), host.overcommit.limit_bytes) {
+            (Some(committed), Some(limit)) => committed.saturating_add(asked).saturating_add(host.overcommit.reserved_bytes) > limit,
+            _ => false,
+        },
         _ => false,
     };
     is_refused.then(|| Name::new(b"overcommit")).flatten()
 }
 
-/// Memory and swap space of this machine.
-fn memory_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = |title: &str| text.lines().find_map(|line| line.strip_prefix(title)?.split_ascii_whitespace().next()?.parse::<u64>().ok());
-    [kib("MemTotal:"), kib("SwapTotal:")].into_iter().flatten().sum::<u64>().saturating_mul(1024)
+/// Whether a mapping has its pages promised.
+fn is_promised(prot: Prot, flags: MapFlags) -> bool {
+    let is_reserved = !flags.contains(MapFlags::NORESERVE) || Host::as_it_is().overcommit.mode == Some(2);
+    let is_of_memory = if flags.is_shared() { flags.contains(MapFlags::ANONYMOUS) } else { prot.contains(Prot::WRITE) };
+    is_reserved && is_of_memory
 }
 
 /// Bytes of the huge pages that a mapping asks for.

@@ -127,18 +127,32 @@ fn value_of(recorded: Outcome) -> u64 {
 /// Why the kernel refused what the library would do, if that is something that no layout decides: what the recording tells, or what the
 /// error says by itself.
 fn cause_of(operation: &Operation, recorded: Outcome, own: &Told, refused: Option<&Name>) -> Option<String> {
-    if let Some(cause) = refused.filter(|_| own.is_ok()) {
+    let is_refused = match (operation, recorded) {
+        // it tells no error: the break is not where it was to be
+        (Operation::Brk { addr }, Outcome::Value(brk)) => brk != *addr,
+        (_, Outcome::Failed(_)) => true,
+        _ => false,
+    };
+    if let Some(cause) = refused.filter(|_| is_refused && own.is_ok()) {
         return Some(cause.to_string());
     }
     let Outcome::Failed(errno) = recorded else { return None };
     let cause = match (operation, errno.name()) {
-        (Operation::Mmap { object, .. }, name) if *object != Object::Anon && name != "EEXIST" => "the file",
         (_, "EINTR") => "a signal",
-        // a file that was opened for less than is asked for, or a security module
-        (_, "EACCES") => "a permission",
         (_, "ENOSYS") => "not in that kernel",
+        // the descriptor is looked at before all else
+        (Operation::Mmap { object: Object::File(_), .. }, "EBADF") => "the file",
+        // the library refuses it for a cause of its own, which comes first in the kernel, too
+        _ if own.is_err() => return None,
+        // no file says that something is in the way, or that its offsets are at their end
+        (Operation::Mmap { object: Object::File(_), .. }, name) if !matches!(name, "EEXIST" | "EOVERFLOW" | "ENOMEM") => "the file",
+        // a file that was opened for less than is asked for, or a security module
+        (Operation::Mmap { .. } | Operation::Mprotect { .. } | Operation::PkeyMprotect { .. }, "EACCES") => "a permission",
         (Operation::Mark { .. }, _) => "not decided by the layout",
-        (Operation::Mlock { .. } | Operation::Mlock2 { .. }, "ENOMEM" | "EAGAIN") if own.is_ok() => "pages that could not be brought in",
+        (Operation::Mlock { .. }, "ENOMEM" | "EAGAIN") => "pages that could not be brought in",
+        (Operation::Mlock2 { flags, .. }, "ENOMEM" | "EAGAIN") if !flags.contains(LockFlags::ONFAULT) => {
+            "pages that could not be brought in"
+        }
         _ => return None,
     };
     Some(cause.to_owned())
