@@ -159,6 +159,40 @@ struct Reach {
     stack: Span,
 }
 
+/// Where the walks of one search have found nothing that matters to it. A search asks for one place after the other, in one direction, and
+/// the VMAs between a place and what keeps it out may be many: each is walked over once, not once for each place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Walked(Option<Span>);
+
+impl Walked {
+    /// The address, or the first above it that was not walked over.
+    fn above(self, at: u64) -> Option<u64> {
+        self.0.filter(|walked| walked.contains(at)).map_or(Some(at), |walked| walked.last().checked_add(1))
+    }
+
+    /// The address, or the first below it that was not walked over.
+    fn below(self, at: u64) -> Option<u64> {
+        self.0.filter(|walked| walked.contains(at)).map_or(Some(at), |walked| walked.start().checked_sub(1))
+    }
+
+    /// Notes a walk from one address to another: both, and what is between.
+    fn note(&mut self, low: u64, high: u64) {
+        if low > high {
+            return;
+        }
+        let walk = Span::from_entry(low, high);
+        self.0 = Some(match self.0 {
+            // Together one walk.
+            Some(walked)
+                if walked.overlaps(walk) || walked.last().checked_add(1) == Some(low) || high.checked_add(1) == Some(walked.start()) =>
+            {
+                Span::from_entry(walked.start().min(low), walked.last().max(high))
+            }
+            _ => walk,
+        });
+    }
+}
+
 /// The gap that a stack keeps free.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gap {
@@ -175,33 +209,33 @@ impl Gap {
     }
 
     /// The lowest stack above an address whose gap reaches down to it.
-    fn stack_above(self, layout: &(impl Layout + ?Sized), at: u64) -> Option<Reach> {
-        let mut above = at.checked_add(1);
+    fn stack_above(self, layout: &(impl Layout + ?Sized), at: u64, walked: &mut Walked) -> Option<Reach> {
+        let first = at.checked_add(1)?;
+        let mut above = walked.above(first);
         while let Some(vma) = above.and_then(|above| layout.at_or_above(above)) {
             let reach = self.reach(vma.span);
-            if reach.low > at {
-                return None;
+            if reach.low > at || vma.is_stack() {
+                walked.note(first, vma.span.start().saturating_sub(1));
+                return (reach.low <= at).then_some(reach);
             }
-            if vma.is_stack() {
-                return Some(reach);
-            }
-            above = vma.span.last().checked_add(1);
+            above = vma.span.last().checked_add(1).and_then(|above| walked.above(above));
         }
+        walked.note(first, u64::MAX);
         None
     }
 
     /// The highest VMA below a stack that may not be in its gap, and is.
-    fn intruder(self, layout: &(impl Layout + ?Sized), stack: Span) -> Option<Seen> {
-        let mut below = stack.start().checked_sub(1);
+    fn intruder(self, layout: &(impl Layout + ?Sized), stack: Span, walked: &mut Walked) -> Option<Seen> {
+        let (low, first) = (self.reach(stack).low, stack.start().checked_sub(1)?);
+        let mut below = walked.below(first);
         while let Some(vma) = below.and_then(|below| layout.at_or_below(below)) {
-            if vma.span.last() < self.reach(stack).low {
-                return None;
+            if vma.span.last() < low || vma.is_kept_out() {
+                walked.note(vma.span.last().saturating_add(1), first);
+                return (vma.span.last() >= low).then_some(vma);
             }
-            if vma.is_kept_out() {
-                return Some(vma);
-            }
-            below = vma.span.start().checked_sub(1);
+            below = vma.span.start().checked_sub(1).and_then(|below| walked.below(below));
         }
+        walked.note(0, first);
         None
     }
 
@@ -210,7 +244,7 @@ impl Gap {
     /// Both layouts are walked down in step, from one boundary of either to the next. Of the stacks above an address the lowest has the gap
     /// that reaches furthest down.
     fn breach_below(self, before: &(impl Layout + ?Sized), after: &(impl Layout + ?Sized), range: Span) -> Option<(Span, Span)> {
-        let mut reaches = [self.stack_above(before, range.last()); 2];
+        let mut reaches = [self.stack_above(before, range.last(), &mut Walked::default()); 2];
         let mut at = range.last();
         loop {
             let vmas = [before.at_or_below(at), after.at_or_below(at)];
@@ -252,13 +286,22 @@ impl Gap {
     }
 
     /// Addresses that nothing may overlap that is placed instead of a VMA that is not there yet, because of a guard gap: its own or another's.
-    fn zone_below(self, layout: &(impl Layout + ?Sized), vma: Seen) -> Option<Span> {
+    fn zone_below(self, layout: &(impl Layout + ?Sized), vma: Seen, walked: &mut Walked) -> Option<Span> {
         if vma.is_stack() {
-            let by = self.intruder(layout, vma.span)?.span;
+            let by = self.intruder(layout, vma.span, walked)?.span;
             return Some(Span::from_entry(by.start(), by.last().saturating_add(self.bytes)));
         }
-        let reach = self.stack_above(layout, vma.span.last()).filter(|_| vma.is_kept_out())?;
+        if !vma.is_kept_out() {
+            return None;
+        }
+        let reach = self.stack_above(layout, vma.span.last(), walked)?;
         Some(Span::from_entry(reach.low, reach.stack.last()))
+    }
+
+    /// The same on both sides of the mirror.
+    fn zone(self, layout: &(impl Layout + ?Sized), vma: Seen, [walked, in_mirror]: &mut [Walked; 2]) -> Option<Span> {
+        let zone = self.zone_below(layout, vma, walked);
+        zone.or_else(|| self.zone_below(&Mirrored(layout), vma.mirrored(), in_mirror).map(mirrored))
     }
 }
 
@@ -269,8 +312,94 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     }
 
     /// Addresses that keep a VMA from a place, because of a guard gap (7.9): with any of them it cannot be.
-    pub(super) fn guard_zone(&self, span: Span, flags: VmaFlags, limits: &Limits) -> Option<Span> {
-        let (gap, vma) = (Gap::of(limits), Seen { span, flags });
-        gap.zone_below(self.view(), vma).or_else(|| gap.zone_below(&Mirrored(self.view()), vma.mirrored()).map(mirrored))
+    /// A search that asks again and again, for VMAs of the same flags, keeps what was walked over: below a place, and in the mirror.
+    pub(super) fn guard_zone(&self, span: Span, flags: VmaFlags, limits: &Limits, walked: &mut [Walked; 2]) -> Option<Span> {
+        Gap::of(limits).zone(self.view(), Seen { span, flags }, walked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quickcheck::QuickCheck;
+    use std::cell::Cell;
+
+    /// VMAs in order, and how often they were asked for.
+    struct Counted(Vec<Seen>, Cell<usize>);
+
+    impl Counted {
+        /// One page each; what each is, and how many pages are free above it.
+        fn of(vmas: Vec<(u8, u8)>) -> Self {
+            let kinds = [VmaFlags::empty(), VmaFlags::READ, VmaFlags::GROWSDOWN, VmaFlags::GROWSUP, VmaFlags::READ | VmaFlags::GROWSUP];
+            let mut at = 0;
+            let seen = vmas.into_iter().map(|(kind, free)| {
+                let span = Span::from_entry(at, at + 0xfff);
+                at += 0x1000 * (1 + u64::from(free % 4));
+                Seen { span, flags: kinds[usize::from(kind) % kinds.len()] }
+            });
+            Self(seen.collect(), Cell::new(0))
+        }
+
+        /// The free pages that touch a VMA above them.
+        fn places(&self) -> Vec<Span> {
+            let starts = self.0.windows(2).filter(|pair| pair[0].span.last() + 1 < pair[1].span.start()).map(|pair| pair[1].span.start());
+            starts.map(|start| Span::from_entry(start - 0x1000, start - 1)).collect()
+        }
+    }
+
+    impl Layout for Counted {
+        fn at_or_above(&self, at: u64) -> Option<Seen> {
+            self.1.set(self.1.get() + 1);
+            self.0.get(self.0.partition_point(|vma| vma.span.last() < at)).copied()
+        }
+
+        fn at_or_below(&self, at: u64) -> Option<Seen> {
+            self.1.set(self.1.get() + 1);
+            self.0.partition_point(|vma| vma.span.start() <= at).checked_sub(1).map(|i| self.0[i])
+        }
+    }
+
+    const SEARCHED: [VmaFlags; 3] = [VmaFlags::READ, VmaFlags::READ.union(VmaFlags::GROWSDOWN), VmaFlags::READ.union(VmaFlags::GROWSUP)];
+
+    /// What is remembered of earlier walks changes no answer, in either direction.
+    #[test]
+    fn a_search_is_told_what_each_place_alone_is_told() {
+        fn agrees(vmas: Vec<(u8, u8)>, gap_pages: u8, skipped: u8) -> bool {
+            let layout = Counted::of(vmas);
+            let gap = Gap { bytes: u64::from(gap_pages % 12) * 0x1000 };
+            let up = layout.places();
+            let down = up.iter().rev().copied().collect::<Vec<_>>();
+            [up, down].iter().all(|places| {
+                SEARCHED.iter().all(|&flags| {
+                    let mut walked = Default::default();
+                    places.iter().step_by(usize::from(skipped % 3) + 1).all(|&span| {
+                        let vma = Seen { span, flags };
+                        gap.zone(&layout, vma, &mut walked) == gap.zone(&layout, vma, &mut Default::default())
+                    })
+                })
+            })
+        }
+        QuickCheck::new().tests(if cfg!(miri) { 20 } else { 2000 }).quickcheck(agrees as fn(_, _, _) -> _);
+    }
+
+    /// All is in reach of each gap: a search that tries every place walks over each VMA a few times, in all.
+    #[test]
+    fn a_search_walks_over_each_vma_once() {
+        const VMAS: usize = if cfg!(miri) { 60 } else { 2000 };
+        // What cannot be accessed matters to none; of the others each matters to some.
+        for kind in 0..5 {
+            let layout = Counted::of((0..VMAS).map(|i| (if i % 2 == 0 { 0 } else { kind }, 1)).collect());
+            let gap = Gap { bytes: u64::MAX };
+            let up = layout.places();
+            let down = up.iter().rev().copied().collect::<Vec<_>>();
+            for (places, flags) in [&up, &down].into_iter().flat_map(|places| SEARCHED.map(|flags| (places, flags))) {
+                layout.1.set(0);
+                let mut walked = Default::default();
+                for &span in places {
+                    _ = gap.zone(&layout, Seen { span, flags }, &mut walked);
+                }
+                assert!(layout.1.get() < 8 * VMAS, "{} steps over {VMAS} VMAs of kind {kind}, for {flags:?}", layout.1.get());
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::MmWriteGuard;
 use super::guard::vma_of;
+use super::guard_gap::Walked;
 use super::limits::{GuardGapPolicy, Limits};
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::lock::RawMmLock;
@@ -169,19 +170,20 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         let Some(end) = at.checked_add(look.len).filter(|&own| own <= end) else { return false };
         self.find(at).is_none_or(|next| end <= start_gap(&next, limits))
             && self.prev(at).is_none_or(|prev| at > end_gap(&prev, limits))
-            && self.kept_out(at, look, limits).is_none()
+            && self.kept_out(at, look, limits, &mut Default::default()).is_none()
     }
 
     /// Addresses that keep it from there by the policy on guard gaps (7.9).
-    fn kept_out(&self, at: u64, look: Look, limits: &Limits) -> Option<Span> {
+    fn kept_out(&self, at: u64, look: Look, limits: &Limits, walked: &mut [Walked; 2]) -> Option<Span> {
         let is_enforced = limits.policy.guard_gap == GuardGapPolicy::Enforced;
-        is_enforced.then(|| self.guard_zone(Span::from_entry(at, at + (look.len - 1)), look.flags, limits)).flatten()
+        is_enforced.then(|| self.guard_zone(Span::from_entry(at, at + (look.len - 1)), look.flags, limits, walked)).flatten()
     }
 
     /// The highest or the lowest room between two addresses, guard gaps left free. A gap that is too small but for the guard gap at its
     /// end costs a look. As in Linux, one that holds the mapping only because it begins at an aligned address already is not seen.
     fn search(&mut self, range: Range<u64>, look: Look, direction: Direction, limits: &Limits) -> Option<u64> {
         let (mut low, mut high) = (range.start, range.end);
+        let mut walked = Default::default();
         let len = look.len.checked_add(look.align - PAGE_SIZE)?;
         while high > low && high - low >= len {
             let query = GapQuery::of_size(len).within(low..high).aligned_to(PAGE_SIZE);
@@ -203,7 +205,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             let below_stack = next.filter(is_stack).map(|next| start_gap(&next, limits)).filter(|&gap| gap <= last);
             let above_stack = prev.map(|prev| end_gap(&prev, limits)).filter(|&gap| gap >= at);
             match (below_stack, above_stack, direction) {
-                (None, None, _) => match (self.kept_out(at, look, limits), direction) {
+                (None, None, _) => match (self.kept_out(at, look, limits, &mut walked), direction) {
                     (None, _) => return Some(at),
                     (Some(zone), Direction::Down) => high = zone.start(),
                     (Some(zone), Direction::Up) => low = zone.last().checked_add(1)?,
