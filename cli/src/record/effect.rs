@@ -199,8 +199,12 @@ fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Resu
 }
 
 /// Flags that drivers give to what maps their objects.
-pub(super) const GIVEN: AreaFlags =
-    AreaFlags::IO.union(AreaFlags::PFNMAP).union(AreaFlags::MIXEDMAP).union(AreaFlags::DONTEXPAND).union(AreaFlags::DONTDUMP);
+pub(super) const GIVEN: AreaFlags = AreaFlags::IO
+    .union(AreaFlags::PFNMAP)
+    .union(AreaFlags::MIXEDMAP)
+    .union(AreaFlags::DONTCOPY)
+    .union(AreaFlags::DONTEXPAND)
+    .union(AreaFlags::DONTDUMP);
 
 /// Whether a descriptor is no plain file, so that a driver maps it.
 fn is_of_driver(tid: Pid, source: Source) -> bool {

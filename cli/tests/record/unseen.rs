@@ -16,6 +16,7 @@ fn what_no_argument_tells_is_recorded() {
     let path = program("unseen", &built);
     let cases = [
         ("driver", "with dontexpand"),
+        ("events", "with dontcopy,dontexpand,"),
         ("memory", "with refused:overcommit"),
         ("guard", " guard_install = 0"),
         ("policy", " policy 2:1 = 0"),

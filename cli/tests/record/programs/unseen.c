@@ -1,6 +1,7 @@
 // What no argument of a call tells: the first letter of the argument chooses which.
 #define _GNU_SOURCE
 #include <linux/aio_abi.h>
+#include <linux/perf_event.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,12 +23,19 @@ int main(int count, char **arguments) {
     aio_context_t context = 0;
     unsigned long nodes = 1;
     struct rlimit limit;
+    struct perf_event_attr event = {.type = PERF_TYPE_SOFTWARE, .size = sizeof event, .config = PERF_COUNT_SW_PAGE_FAULTS};
     int file;
     switch (count > 1 ? arguments[1][0] : 0) {
     case 'd':  // the ring of a driver may not grow
         if (syscall(SYS_io_setup, 128, &context)) return 77;
         munmap((char *)context, PAGE);
         return 0;
+    case 'e':  // the ring of events is not given to children
+        event.sample_period = 1;
+        file = syscall(SYS_perf_event_open, &event, 0, -1, -1, 0);
+        if (file < 0) return 77;
+        area = mmap(NULL, 3 * PAGE, RW, MAP_SHARED, file, 0);
+        return area == MAP_FAILED;
     case 'm':  // more than any machine has
         return mmap(NULL, 1L << 45, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
     case 'g':  // an owner without a fault keeps the moved pages apart from fresh ones
