@@ -128,7 +128,7 @@ impl<P: Payload> Sheet<'_, P> {
         // Only what lies above the heap's start is the heap: what ends right below is not.
         let heap = span.start().checked_sub(1).and_then(|below| self.lookup(below)).filter(|_| span.start() > start);
         let payload = match heap {
-            Some(i) => self.parts[i].payload(),
+            Some(i) => self.another(self.parts[i].payload()).map_err(LayoutError::from)?,
             None => Carried::Kept(self.keep(|_| P::default()).map_err(LayoutError::from)?),
         };
         let kind = Kind { flags, backing: Backing::Anonymous, linear_offset: 0, owner: None, payload };

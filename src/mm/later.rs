@@ -15,7 +15,8 @@ use core::mem::{self, MaybeUninit};
 
 /// The payloads, oldest first.
 pub(super) struct Payloads<P> {
-    kept: Vec<P>,
+    /// `None` where one was taken out for a record.
+    kept: Vec<Option<P>>,
 }
 
 /// The place of one of them. It is good until the next operation begins.
@@ -45,7 +46,7 @@ impl<P> Payloads<P> {
     }
 
     fn push(&mut self, payload: P) -> Slot {
-        self.kept.push(payload);
+        self.kept.push(Some(payload));
         Slot(self.kept.len() - 1)
     }
 
@@ -54,29 +55,31 @@ impl<P> Payloads<P> {
         self.kept.try_reserve(1).map_err(|_| ResourceError::OutOfMemory)
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.kept.len()
-    }
-
-    /// Turns round the order of those from a place on.
-    pub(super) fn reverse_from(&mut self, first: usize) {
-        self.kept[first..].reverse();
-    }
-
     pub(super) fn get(&self, slot: Slot) -> &P {
-        &self.kept[slot.0]
+        let Some(payload) = &self.kept[slot.0] else { unreachable!("it was taken out for a record") };
+        payload
     }
 
-    /// Takes the newest one out, for a record that is to be published.
-    pub(super) fn take_newest(&mut self) -> P {
-        let Some(payload) = self.kept.pop() else { unreachable!("as many were kept as records are made") };
+    /// Takes one out for a record that is to be published. Nobody asks for it any more.
+    pub(super) fn take(&mut self, slot: Slot) -> P {
+        let Some(payload) = self.kept[slot.0].take() else { unreachable!("it was taken out for another record") };
         payload
     }
 
     /// Takes a payload that no record needs. There is room for it: it came from here since the operation began, or room was made.
     pub(super) fn put_back(&mut self, payload: P) {
-        self.kept.push(payload);
+        self.put_back_from(0, payload);
+    }
+
+    /// Likewise, where there is no place before the one given. Returns the first that may still be free.
+    fn put_back_from(&mut self, first: usize, payload: P) -> usize {
+        let taken = self.kept[first..].iter().position(Option::is_none);
+        let place = taken.map_or(self.kept.len(), |i| first + i);
+        match self.kept.get_mut(place) {
+            Some(taken) => *taken = Some(payload),
+            None => self.kept.push(Some(payload)),
+        }
+        place + 1
     }
 
     /// Takes that of a record that is not published after all; one that is in the index keeps its own.
@@ -88,7 +91,10 @@ impl<P> Payloads<P> {
 
     /// Takes those of all records of a list.
     pub(super) fn put_back_all(&mut self, mut list: List<Record<P>>) {
-        list.take().for_each(|(_, record)| self.put_back_record(record));
+        let mut first = 0;
+        for record in list.take().filter_map(|(_, record)| Shared::into_inner(record)) {
+            first = self.put_back_from(first, record.into_payload());
+        }
     }
 
     /// Runs code of the embedder's while the caller has a payload in its hands. If that code unwinds the payload is kept, or leaked where
@@ -111,7 +117,7 @@ impl<P> Drop for InHands<'_, P> {
     fn drop(&mut self) {
         let Some(payload) = self.payload.take() else { return };
         if self.payloads.kept.try_reserve(1).is_ok() {
-            self.payloads.kept.push(payload);
+            self.payloads.kept.push(Some(payload));
         } else {
             mem::forget(payload);
         }
@@ -143,7 +149,7 @@ impl<P, L: RawMmLock> Later<'_, P, L> {
     /// Drops each of them, whatever the others do.
     #[cold]
     fn drop_all(&mut self) {
-        for payload in self.payloads.kept.drain(..) {
+        for payload in self.payloads.kept.drain(..).flatten() {
             if drop_contained(MaybeUninit::new(payload)) {
                 self.mm.map.note_drop_panic();
             }

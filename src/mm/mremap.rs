@@ -11,7 +11,7 @@ use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
 use crate::lock::RawMmLock;
 use crate::tree::limbo::Charge;
-use crate::vma::{Backing, Patience, Payload, Vma, VmaFlags};
+use crate::vma::{Backing, Kind, Patience, Payload, Vma, VmaFlags};
 use bitflags::bitflags;
 
 bitflags! {
@@ -320,7 +320,8 @@ impl<P: Payload> Sheet<'_, P> {
             if self.mergeable_before(i + 1, more, &kind).is_none() {
                 return Err(MremapError::InTheWay { vma });
             }
-            self.put_merging(more, kind, Sides::Both)?;
+            let payload = self.another(kind.payload).map_err(LayoutError::from)?;
+            self.put_merging(more, Kind { payload, ..kind }, Sides::Both)?;
             if locked {
                 self.populate(more)?;
             }

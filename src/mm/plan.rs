@@ -6,7 +6,7 @@ use super::guard_gap::Gap;
 use super::keys::Keyring;
 use super::later::Payloads;
 use super::limits::{GuardGapPolicy, Limits, MapCountLimit, PartialEffects};
-use super::sheet::{Body, Effect, Effects, Sheet};
+use super::sheet::{Body, Carried, Effect, Effects, Sheet};
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
@@ -284,15 +284,16 @@ impl<P: Payload> Sheet<'_, P> {
         }
     }
 
-    /// Makes the payloads of the records to come: the first record's is the newest.
+    /// Makes the payloads of the records to come that the operation has not made: they are as those of records that there are.
     fn make_payloads(&mut self, span: Span) -> Result<(), ResourceError> {
-        let first = self.payloads.len();
-        for part in self.parts.iter().filter(|part| part.span.overlaps(span)) {
-            if let Body::New(Kind { payload, .. }) = part.body {
-                self.payloads.keep_with(|payloads| payload.of(payloads).clone())?;
+        for i in self.within(span) {
+            if let Body::New(Kind { payload: Carried::OfRecord(record), .. }) = self.parts[i].body {
+                let made = Carried::Kept(self.payloads.keep_with(|_| record.payload().clone())?);
+                if let Body::New(kind) = &mut self.parts[i].body {
+                    kind.payload = made;
+                }
             }
         }
-        self.payloads.reverse_from(first);
         Ok(())
     }
 
@@ -304,7 +305,8 @@ impl<P: Payload> Sheet<'_, P> {
                 Body::Old(record) | Body::Owned(record, _) => Record::clone(record),
                 // Write-locked before it can be seen (3.10).
                 Body::New(kind) => {
-                    let made = Shared::try_new(VmaRecord::new(kind.with(self.payloads.take_newest()), sequence));
+                    let Carried::Kept(slot) = kind.payload else { unreachable!("it was made just now") };
+                    let made = Shared::try_new(VmaRecord::new(kind.with(self.payloads.take(slot)), sequence));
                     made.map_err(|record| {
                         self.payloads.put_back(record.into_payload());
                         ResourceError::OutOfMemory

@@ -31,7 +31,7 @@ pub(super) enum Effect {
 }
 
 /// The payload of a VMA on the sheet: a record's in the index, or one that the operation made, which is kept elsewhere. So nothing on the
-/// sheet is dropped with it.
+/// sheet is dropped with it. One that the operation made is of one VMA at most: its record will have it.
 #[derive(Debug)]
 pub(super) enum Carried<'g, P> {
     OfRecord(&'g Record<P>),
@@ -195,6 +195,14 @@ impl<'g, P: Payload> Sheet<'g, P> {
     /// Makes another payload of that of a VMA.
     pub(super) fn derive(&mut self, from: Carried<'g, P>, derive: impl FnOnce(&P) -> P) -> Result<Carried<'g, P>, ResourceError> {
         self.keep(|payloads| derive(from.of(payloads))).map(Carried::Kept)
+    }
+
+    /// The payload for another VMA that has the same.
+    pub(super) fn another(&mut self, carried: Carried<'g, P>) -> Result<Carried<'g, P>, ResourceError> {
+        match carried {
+            Carried::OfRecord(_) => Ok(carried),
+            Carried::Kept(_) => self.derive(carried, P::clone),
+        }
     }
 
     /// Keeps a payload that the operation makes.

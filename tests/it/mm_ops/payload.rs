@@ -1,7 +1,7 @@
 //! What the embedder's payload is asked and told, call by call, with the spans.
 
 use crate::vma::{RW, page};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use vmaple::{Limits, MapRequest, Mm, MremapFlags, PAGE_SIZE, Payload, RangeMap, Span, VmaFlags, VmaSpec};
 
 thread_local! {
@@ -104,4 +104,52 @@ fn payloads_are_split_merged_and_moved_with_their_spans() {
     assert!(told().is_empty());
     writer.exit().expect("memory");
     assert_eq!(told(), ["unmapped 0-2", "unmapped 10-14", "unmapped 3-4"], "each VMA that was there is told of once");
+}
+
+/// Counts how often it is cloned.
+#[derive(Debug, Default)]
+struct Counting;
+
+thread_local! {
+    static CLONES: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Clone for Counting {
+    fn clone(&self) -> Self {
+        CLONES.set(CLONES.get() + 1);
+        Self
+    }
+}
+
+impl Payload for Counting {
+    fn merges_with(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// What an operation makes for a VMA is what its record has: nothing is cloned once more. What a hook is called on is a clone of its own.
+#[test]
+fn a_payload_is_made_once_for_each_new_record() {
+    let mm: Mm<Counting> = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+    let mut writer = mm.write();
+    let bytes = |pages: u64| pages * PAGE_SIZE;
+    let request = |at| MapRequest::of_len(bytes(4), VmaSpec::anonymous(RW).with_payload(Counting)).fixed(page(at));
+    let clones = |run: &mut dyn FnMut()| {
+        CLONES.set(0);
+        run();
+        CLONES.get()
+    };
+    // ....AAAA: one record
+    assert_eq!(clones(&mut || _ = writer.mmap(&request(4)).expect("memory")), 1);
+    // AAAAAAAA: the one that comes, and the one that both become
+    assert_eq!(clones(&mut || _ = writer.mmap(&request(0)).expect("memory")), 2);
+    // aaaaaaaa: its kind changes, and a hook is told
+    assert_eq!(clones(&mut || _ = writer.mprotect(page(0), bytes(8), VmaFlags::READ).expect("mapped")), 2);
+    // aaa..aaa: twice cut in two, and a hook is told
+    assert_eq!(clones(&mut || _ = writer.munmap(page(3), bytes(2)).expect("mapped")), 5);
+    // aaa..aaa to bbb..aaa: moved, with nothing else of its own
+    let moved = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+    assert_eq!(clones(&mut || _ = writer.mremap(page(0), bytes(3), bytes(3), moved, page(20)).expect("room")), 3);
+    drop(writer);
+    mm.write().validate().expect("the invariants and the accounts hold");
 }
