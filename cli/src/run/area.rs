@@ -93,8 +93,8 @@ pub(crate) enum Files {
 }
 
 impl Names {
-    /// The VMA that the area is to be.
-    pub(crate) fn spec_of(&mut self, area: &Area) -> VmaSpec<Rider> {
+    /// The VMA that the area is to be. If it has pages of its own they are of that owner, or of one that no other area has.
+    pub(crate) fn spec_of(&mut self, area: &Area, owner: Option<AnonOwner>) -> VmaSpec<Rider> {
         let offset = start_offset(area.extent, (area.perm, area.flags), &area.object, area.offset);
         let spec = match &area.object {
             Object::Anon => VmaSpec::anonymous(flags_of(area)).at_offset(offset),
@@ -102,8 +102,8 @@ impl Names {
             object => VmaSpec::of_object(self.number_of(object), offset, flags_of(area)),
         };
         let spec = match (area.flags.contains(AreaFlags::INHERITED), area.flags.contains(AreaFlags::FAULTED)) {
-            (true, _) => spec.inherited_by(self.next_owner()),
-            (false, true) => spec.owned_by(self.next_owner()),
+            (true, _) => spec.inherited_by(owner.unwrap_or_else(|| self.next_owner())),
+            (false, true) => spec.owned_by(owner.unwrap_or_else(|| self.next_owner())),
             (false, false) => spec,
         };
         let riders = RIDERS.into_iter().filter(|rider| area.flags.contains(*rider));
@@ -255,7 +255,7 @@ pub(super) mod tests {
             Mm::with(vmaple::RangeMap::builder(), super::super::settings::Settings::no_limits()).expect("limits that mean something"),
         );
         for area in &areas {
-            mm.write().map(area.extent.start..area.extent.end, names.spec_of(area)).expect("free");
+            mm.write().map(area.extent.start..area.extent.end, names.spec_of(area, None)).expect("free");
         }
         let reader = mm.read();
         let back: Vec<Area> = reader.vmas().map(|vma| names.area_of(vma)).collect();

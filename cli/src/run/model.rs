@@ -10,7 +10,7 @@ use super::{apply, fault};
 use crate::trace::{Access, Area, Context, Extent, Object, Operation, Setting, Side, VmCounts, With};
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use vmaple::{GapQuery, KeyRights, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, ProtectionKey, RangeMap};
+use vmaple::{AnonOwner, GapQuery, KeyRights, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, ProtectionKey, RangeMap};
 use vmaple_host::Host;
 
 /// An address space of the library, with what the library need not know.
@@ -74,6 +74,23 @@ impl MmSpace {
     /// All VMAs, with all flags.
     pub(super) fn exact(&self) -> Vec<Exact> {
         self.mm.read().vmas().map(|vma| Exact::of(vma, self.names.object_of(vma))).collect()
+    }
+
+    /// Puts an area in place; what pages of its own it has are of that owner, or of a new one.
+    pub(crate) fn place_owned(&mut self, area: &Area, owner: Option<AnonOwner>) -> Result<(), Refusal> {
+        let extent = area.extent;
+        if let Some(by) = self.first_beyond(extent.start).filter(|by| by.extent.start < extent.end) {
+            return Err(Refusal::Area(format!("{} is in the way", by.extent)));
+        }
+        if extent.end > self.settings.task_size() {
+            return self.place_beyond(area);
+        }
+        self.uncounted(|space| {
+            let spec = space.names.spec_of(area, owner);
+            let placed =
+                |mm: &Mm<Rider>| mm.write().map(extent.start..extent.end, spec).map_err(|error| Refusal::Area(error.cause.to_string()));
+            space.unbound(placed)?
+        })
     }
 
     /// What an area beyond the end must be.
@@ -158,19 +175,7 @@ impl Space for MmSpace {
     }
 
     fn place(&mut self, area: &Area) -> Result<(), Refusal> {
-        let extent = area.extent;
-        if let Some(by) = self.first_beyond(extent.start).filter(|by| by.extent.start < extent.end) {
-            return Err(Refusal::Area(format!("{} is in the way", by.extent)));
-        }
-        if extent.end > self.settings.task_size() {
-            return self.place_beyond(area);
-        }
-        self.uncounted(|space| {
-            let spec = space.names.spec_of(area);
-            let placed =
-                |mm: &Mm<Rider>| mm.write().map(extent.start..extent.end, spec).map_err(|error| Refusal::Area(error.cause.to_string()));
-            space.unbound(placed)?
-        })
+        self.place_owned(area, None)
     }
 
     fn note(&mut self, with: &With) -> Result<(), Refusal> {

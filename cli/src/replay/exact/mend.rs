@@ -3,8 +3,8 @@
 
 use super::compare::Difference;
 use crate::run::model::MmSpace;
-use crate::run::space::Space as _;
-use crate::trace::{Area, AreaFlags, Expected, Offset, Perm};
+use crate::trace::{Area, AreaFlags, Expected, Extent, Offset, Perm};
+use vmaple::AnonOwner;
 
 /// Puts the expected areas of a difference in the place of those that were found, if the lines tell all of them. What cannot be put there
 /// stays different, and is told again at the next layout.
@@ -12,12 +12,29 @@ pub(super) fn mend(space: &mut MmSpace, difference: &Difference) {
     let whole: Option<Vec<Area>> = difference.expected.iter().map(|line| area_of(line, &difference.found)).collect();
     let Some(areas) = whole else { return };
     let (low, high) = difference.bounds();
+    let owners = owners(space, &areas);
     if space.clear(low, high).is_ok() {
-        for area in &areas {
+        for (area, owner) in areas.iter().zip(owners) {
             // the ends of the stretch are the kernel's, so nothing of it is in the way
-            drop(space.place(area));
+            drop(space.place_owned(area, owner));
         }
     }
+}
+
+/// Who owns the private pages there now: areas that were one once may become one again.
+fn owners(space: &MmSpace, areas: &[Area]) -> Vec<Option<AnonOwner>> {
+    let reader = space.mm.read();
+    let owner_in = |extent: Extent| {
+        let mut from = extent.start;
+        std::iter::from_fn(|| {
+            let vma = reader.find(from).filter(|vma| vma.start() < extent.end)?;
+            from = vma.last().saturating_add(1);
+            Some(vma.anon_owner())
+        })
+        .flatten()
+        .next()
+    };
+    areas.iter().map(|area| owner_in(area.extent)).collect()
 }
 
 /// The area that a line tells; with pages of its own if it says so, or if what was there had some.

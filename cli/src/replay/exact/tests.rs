@@ -123,6 +123,18 @@ fn marks_split_and_join() {
     }
 }
 
+// before  AAAA     one owner
+// layout  AAMM     by what is not recorded
+// advice  AAAA
+#[test]
+fn what_is_mended_keeps_its_owner() {
+    let told = exact(&format!(
+        "{MAP}@1 2 fault 0x100000 w\nunrecorded x\nmaps\n 100000-102000 rw-p - anon -\n 102000-104000 rw-p mergeable anon -\nend\n\
+         @1 3 madvise 0x102000 0x2000 unmergeable = 0\nmaps\n 100000-104000 rw-p - anon -\nend\n"
+    ));
+    assert_eq!((told.explained["not recorded"], told.unexplained), (1, 0), "{:?}", told.unexplained_told);
+}
+
 #[test]
 fn refusals_are_counted_by_cause() {
     let told = exact(&format!(
