@@ -6,6 +6,7 @@
 use nix::unistd::Pid;
 
 use super::filter::SYS_MAP_SHADOW_STACK;
+use super::space::PAGE;
 use crate::trace::{Advice, LockAllFlags, LockFlags, MapFlags, MarkKind, Name, Object, Offset, Operation, Prot, RemapFlags};
 
 /// A call that was entered.
@@ -125,8 +126,8 @@ fn mmap(addr: u64, len: u64, prot: u64, flags: u64, descriptor: i32, offset: u64
     } else {
         Source::Nothing
     };
-    // what has huge pages has a file, which is anonymous
-    let has_offset = source != Source::Nothing || flags.contains(MapFlags::HUGETLB) && offset != 0;
+    // what has huge pages has a file, which is anonymous, and an offset inside a page is refused everywhere
+    let has_offset = source != Source::Nothing || flags.contains(MapFlags::HUGETLB) && offset != 0 || !offset.is_multiple_of(PAGE);
     let offset = if has_offset { Offset::Bytes(offset) } else { Offset::Default };
     let odd = odd != 0 && flags.contains(MapFlags::SHARED_VALIDATE);
     Known { operation: Operation::Mmap { addr, len, prot, flags, object: Object::Anon, offset }, source, odd }

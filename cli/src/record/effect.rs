@@ -182,12 +182,13 @@ fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Resu
     if source == Source::Nothing {
         return AreaFlags::EMPTY;
     }
-    let detail = if is_of_driver(tid, source) { Detail::Flags } else { Detail::Plain };
+    let may_give = given_by(tid, source);
+    let detail = if may_give == AreaFlags::EMPTY { Detail::Plain } else { Detail::Flags };
     let seen = result.ok().and_then(|address| {
         let areas = layout::read(tid, detail).ok()?;
         areas.into_iter().find(|area| area.extent.contains(address))
     });
-    let given = seen.as_ref().map_or(AreaFlags::EMPTY, |area| area.flags.intersection(GIVEN));
+    let given = seen.as_ref().map_or(AreaFlags::EMPTY, |area| area.flags.intersection(may_give));
     *object = match seen {
         Some(area) => objects.of_area(&area),
         None => objects::failed(source),
@@ -206,10 +207,17 @@ pub(super) const GIVEN: AreaFlags = AreaFlags::IO
     .union(AreaFlags::DONTEXPAND)
     .union(AreaFlags::DONTDUMP);
 
-/// Whether a descriptor is no plain file, so that a driver maps it.
-fn is_of_driver(tid: Pid, source: Source) -> bool {
-    let Source::Descriptor(descriptor) = source else { return false };
-    std::fs::metadata(format!("/proc/{tid}/fd/{descriptor}")).is_ok_and(|data| !data.is_file())
+/// What who maps a descriptor may give: a plain file nothing, a driver some flags, and what `memfd_secret` made is locked.
+fn given_by(tid: Pid, source: Source) -> AreaFlags {
+    let Source::Descriptor(descriptor) = source else { return AreaFlags::EMPTY };
+    let path = format!("/proc/{tid}/fd/{descriptor}");
+    if std::fs::read_link(&path).is_ok_and(|name| name.as_os_str().as_encoded_bytes().starts_with(b"/secretmem")) {
+        AreaFlags::LOCKED.union(AreaFlags::DONTDUMP)
+    } else if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
+        GIVEN
+    } else {
+        AreaFlags::EMPTY
+    }
 }
 
 /// The error that says that memory is short.

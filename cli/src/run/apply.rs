@@ -152,6 +152,14 @@ fn kind_refused(flags: MapFlags, object: &Object) -> Option<Failure> {
     is_unknown.then(|| Failure::new(libc::EOPNOTSUPP, "the file knows no such flag"))
 }
 
+/// Refuses an offset inside a page, which the library cannot be asked for where there is no object.
+pub(crate) fn check_offset(offset: Offset) -> Result<(), Failure> {
+    match offset {
+        Offset::Bytes(bytes) if bytes % PAGE_SIZE != 0 => Err(Failure::invalid("the offset is not at a page's start")),
+        _ => Ok(()),
+    }
+}
+
 /// The flags of a mapping that the library can be asked for. The kind is looked at after the place: where it is refused, what is shared and
 /// grows is refused at the same point, and what was requested before that stays.
 pub(crate) fn with_kind(flags: MapFlags, object: &Object) -> MapFlags {
@@ -159,11 +167,7 @@ pub(crate) fn with_kind(flags: MapFlags, object: &Object) -> MapFlags {
 }
 
 fn mmap(space: &mut MmSpace, (addr, len): (u64, u64), prot: Prot, flags: MapFlags, object: &Object, offset: Offset) -> Done {
-    if let Offset::Bytes(bytes) = offset
-        && bytes % PAGE_SIZE != 0
-    {
-        return Err(Failure::invalid("the offset is not at a page's start"));
-    }
+    check_offset(offset)?;
     let refused = kind_refused(flags, object);
     let request = request_at(space, (addr, len), prot, with_kind(flags, object), object, offset);
     let mut writer = space.writer();

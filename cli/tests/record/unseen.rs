@@ -17,6 +17,8 @@ fn what_no_argument_tells_is_recorded() {
     let cases = [
         ("driver", "with dontexpand"),
         ("events", "with dontcopy,dontexpand,"),
+        ("secret", "with locked,dontdump"),
+        ("offset", "anon 0x1 = -EINVAL"),
         ("memory", "with refused:overcommit"),
         ("guard", " guard_install = 0"),
         ("policy", " policy 2:1 = 0"),

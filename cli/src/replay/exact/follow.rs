@@ -1,7 +1,9 @@
 //! Operations as a recording says that they went: the library plans each, says what would come of it, and does it if that is what came of
 //! it in the kernel. A mapping goes where the recording says; where the library would have put it is told apart. `exact` comes in.
 
-use crate::run::apply::{advice_of, denial_of, flags_of, key_change_of, lock_all_of, mark_of, remap_flags_of, request_of, with_kind};
+use crate::run::apply::{
+    advice_of, check_offset, denial_of, flags_of, key_change_of, lock_all_of, mark_of, remap_flags_of, request_of, with_kind,
+};
 use crate::run::low;
 use crate::run::model::MmSpace;
 use crate::run::space::{Failure, Space as _};
@@ -193,6 +195,7 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
     let Operation::Mmap { addr, len, prot, flags, object, offset } = operation else {
         return Err(Failure::invalid("no mapping"));
     };
+    check_offset(*offset)?;
     match recorded {
         Outcome::Value(at) => low::follow(space, operation, Some(at)),
         Outcome::Failed(_) => low::follow(space, operation, None),

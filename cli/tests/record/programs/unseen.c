@@ -36,6 +36,14 @@ int main(int count, char **arguments) {
         if (file < 0) return 77;
         area = mmap(NULL, 3 * PAGE, RW, MAP_SHARED, file, 0);
         return area == MAP_FAILED;
+    case 's':  // secret memory is locked
+        file = syscall(SYS_memfd_secret, 0);
+        if (file < 0 || ftruncate(file, 4 * PAGE)) return 77;
+        area = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, file, 0);
+        munmap(area + PAGE, PAGE);
+        return area == MAP_FAILED;
+    case 'o':  // an offset that is not a page's is refused, though there is no file
+        return syscall(SYS_mmap, NULL, 4 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 1) != -1;
     case 'm':  // more than any machine has
         return mmap(NULL, 1L << 45, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
     case 'g':  // an owner without a fault keeps the moved pages apart from fresh ones
