@@ -14,7 +14,8 @@
 //! the place, and at its next turn, before it writes there, loads the count. All four are sequentially consistent: if the reader finds the
 //! place shown, its load comes before the store that hid it, so its addition comes before the writer's load, which finds it. The writer
 //! waits until the reader has left: its departure releases, the writer's load acquires, and every change of the count between them is a
-//! read-modify-write.
+//! read-modify-write. The departure is sequentially consistent, too: a load that is may otherwise find a departure from before the last
+//! addition (C++17 [atomics.order]; C++20 forbids it, and Miri follows the older rule).
 //!
 //! | while | there comes | and then |
 //! |---|---|---|
@@ -61,8 +62,8 @@ struct Looker<'n>(&'n AtomicU64);
 
 impl Drop for Looker<'_> {
     fn drop(&mut self) {
-        let departure = if seeded("newest_left_relaxed") { Ordering::Relaxed } else { Ordering::Release };
-        // Release: what was read comes before the place is written; pairs with `replace`.
+        let departure = if seeded("newest_left_relaxed") { Ordering::Relaxed } else { Ordering::SeqCst };
+        // SeqCst: see the head of this file. Release is part of it: what was read comes before the place is written; pairs with `replace`.
         self.0.fetch_sub(1, departure);
     }
 }
