@@ -156,10 +156,13 @@ impl<L: RawMmLock> Lock<L> {
         self.held.strike_inner(inner);
     }
 
-    /// The calling thread, which holds this one for writing, is about to wait until nobody holds the inner lock. Panics in debug builds if it
-    /// does so itself.
-    pub(crate) fn refuse_inner<T>(&self, inner: &T) {
-        self.held.refuse_inner(inner);
+    /// The calling thread, which holds this one for writing, is about to wait until nobody holds the inner lock, unless interrupted. Panics in
+    /// debug builds if it holds it itself.
+    pub(crate) fn refuse_inner<T>(&self, inner: &T, interrupt: Option<&L::Interrupt>) {
+        // Not for a wait that is over before it begins.
+        if !interrupt.is_some_and(L::is_raised) {
+            self.held.refuse_inner(inner);
+        }
     }
 
     /// How many write holds have begun and ended, together: odd while one lasts.

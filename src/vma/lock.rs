@@ -172,7 +172,7 @@ impl VmaLock {
 
     #[cold]
     fn mark_slow<L: RawMmLock>(&self, sequence: u64, mm: &Lock<L>, interrupt: Option<&L::Interrupt>) -> Result<(), WaitError> {
-        mm.refuse_inner(self);
+        mm.refuse_inner(self, interrupt);
         let drained = mm.wait_until(|| self.mark_or(sequence, DRAINING), interrupt);
         if drained.is_err() {
             // Relaxed: readers may come again; tells them nothing.

@@ -238,7 +238,8 @@ impl Plain {
         let below = self.vmas.iter().rposition(|vma| vma.end <= at).filter(|&i| grows_up(self.vmas[i].flags));
         match (below.map(|_| self.up(at, wait)), above) {
             (Some(Ok(i)), _) => Ok(i),
-            (Some(Err(NEVER_RETURNS)), _) => Err(NEVER_RETURNS),
+            // A wait that ended, or that never would, is the end of it.
+            (Some(Err(error)), _) if error == wait => Err(error),
             (_, Some(_)) => self.down(at, wait),
             (Some(refused), None) => refused,
             (None, None) => Err(EFAULT),
