@@ -1,6 +1,7 @@
 //! A value that looks, when it is dropped, whether the lock is free.
 
-use std::cell::Cell;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::resume_unwind;
 use std::rc::Rc;
@@ -19,12 +20,14 @@ pub(crate) struct Watch {
     until: Cell<usize>,
     /// Whether drops are among the calls that panic.
     drops_panic: Cell<bool>,
+    /// What came back from the operations.
+    kept: RefCell<Vec<Box<dyn Any>>>,
 }
 
 impl Watch {
     pub(crate) fn new() -> Rc<Self> {
-        let (is_free, made, dropped, under_the_lock, until, drops_panic) = Default::default();
-        Rc::new(Self { is_free, made, dropped, under_the_lock, until, drops_panic })
+        let (is_free, made, dropped, under_the_lock, until, drops_panic, kept) = Default::default();
+        Rc::new(Self { is_free, made, dropped, under_the_lock, until, drops_panic, kept })
     }
 
     /// Says how to see whether the lock is free. Before that, it is.
@@ -46,6 +49,17 @@ impl Watch {
     pub(crate) fn value(self: &Rc<Self>, kind: u8) -> Watched {
         self.made.set(self.made.get() + 1);
         Watched { kind, watch: Rc::clone(self) }
+    }
+
+    /// Keeps what an operation handed back, with this many values in it: they belong to the caller, and count as dropped.
+    pub(crate) fn keep(&self, values: usize, back: impl Any) {
+        self.dropped.set(self.dropped.get() + values);
+        self.kept.borrow_mut().push(Box::new(back));
+    }
+
+    /// Drops what was kept. Nothing is counted any more.
+    pub(crate) fn end(&self) {
+        drop(self.kept.take());
     }
 
     /// A call of the embedder's code; without the panic's hook, for there are many.
