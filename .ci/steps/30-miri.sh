@@ -6,11 +6,9 @@
 need "cargo +nightly miri --version" "rustup component add --toolchain nightly miri rust-src"
 
 # The sequences are in the unit tests already, and under Miri both have the same fan-out.
-# These have not been measured under Miri yet, and enumerate much: AddressSanitizer and ThreadSanitizer run them.
-long=(--skip unlocked:: --skip extremes:: --skip budget::removals_are_counted)
 unit_and_integration_tests() {
     cargo +nightly miri test -p vmaple --lib &&
-        cargo +nightly miri test -p vmaple --test it -- --skip sequences:: "${long[@]}"
+        cargo +nightly miri test -p vmaple --test it -- --skip sequences::
 }
 
 over_crossbeam() {

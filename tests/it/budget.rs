@@ -8,7 +8,7 @@ use vmaple::{
     RangeMap, ResourceError, Span, Stats, VmaFlags, VmaSpec,
 };
 
-const MANY: u64 = if cfg!(miri) { 60 } else { 1000 };
+const MANY: u64 = if cfg!(miri) { 16 } else { 1000 };
 const EAGAIN: i32 = 11;
 
 fn regular(budget_bytes: usize, entries: u64) -> RangeMap<u64> {

@@ -146,8 +146,8 @@ fn tell(Story(steps): Story) {
 
 #[test]
 fn extreme_limits_and_arguments_at_random() {
-    let tests = if cfg!(miri) { 5 } else { 1500 };
-    QuickCheck::new().tests(tests).max_tests(tests).quickcheck(tell as fn(Story));
+    let (tests, size) = if cfg!(miri) { (2, 8) } else { (1500, 100) };
+    QuickCheck::new().rng(Gen::new(size)).tests(tests).max_tests(tests).quickcheck(tell as fn(Story));
 }
 
 /// A gap beyond all addresses: the searches upward and downward end, and nothing is placed at 0.

@@ -252,7 +252,7 @@ fn an_address_in_the_last_page_reads_as_an_errno() {
     let mm = mm_with(|limits| limits.task_size = 0xffff_ffff_ffff_f000);
     let mut writer = mm.write();
     let mut map = |at: u64, len| writer.mmap(&MapRequest::of_len(len, VmaSpec::anonymous(RW)).fixed(at)).map_err(|error| error.errno());
-    for errno in 1_i32..=4095 {
+    for errno in (1_i32..=4095).step_by(if cfg!(miri) { 1_000 } else { 1 }) {
         let at = u64::MAX - u64::from(errno.unsigned_abs() - 1);
         assert_eq!(map(at, 0x1000), Err(errno));
         assert_eq!(map(at, u64::MAX), Err(12), "the length is looked at before");
