@@ -253,7 +253,7 @@ fn no_payload_is_dropped_under_the_lock() {
         for way in ways() {
             for pages in PLACES {
                 nth += 1;
-                if nth % ONE_OF == 0 {
+                if usize::is_multiple_of(nth, ONE_OF) {
                     run_once(&operation, pages, way, 0, false);
                 }
             }
@@ -270,7 +270,7 @@ fn no_payload_is_dropped_under_the_lock_whoever_panics() {
             for pages in PLACES {
                 for drops in [false, true] {
                     nth += 1;
-                    if nth % ONE_OF != 0 {
+                    if !usize::is_multiple_of(nth, ONE_OF) {
                         continue;
                     }
                     let mut calls = 1;
