@@ -29,6 +29,7 @@ use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
+use super::call;
 use super::filter::{self, Verdict};
 use super::space::{Heritage, Origin};
 use super::stop;
@@ -195,7 +196,7 @@ impl Tracer {
             && info.op == libc::PTRACE_SYSCALL_INFO_ENTRY
             && let Ok(registers) = ptrace::getregs(tid)
         {
-            let verdict = filter::verdict(info.arch, registers.orig_rax, registers.rdx);
+            let verdict = filter::verdict(info.arch, registers.orig_rax, call::arguments(&registers));
             if verdict != Verdict::Allow {
                 return self.entered(tid, verdict);
             }

@@ -1,12 +1,14 @@
 //! A system call as it stands in the registers, and what it means to a recording.
 //!
-//! `tracer` comes in at the entry and at the end of a call; nobody is called. The numbers are those that `filter`
-//! stops at.
+//! `tracer` comes in at the entry and at the end of a call; `prctl`, `userfault` and `memory` are called. The numbers are those that
+//! `filter` stops at.
 
 use nix::unistd::Pid;
 
-use super::filter::SYS_MAP_SHADOW_STACK;
+use super::filter::{SYS_MAP_SHADOW_STACK, SYS_SET_MEMPOLICY_HOME_NODE};
 use super::space::PAGE;
+use super::userfault::{self, Request};
+use super::{memory, prctl};
 use crate::trace::{Advice, LockAllFlags, LockFlags, MapFlags, MarkKind, Name, Object, Offset, Operation, Prot, RemapFlags};
 
 /// A call that was entered.
@@ -18,6 +20,16 @@ pub(super) enum Call {
     Opaque(&'static str),
     /// `remap_file_pages`: the layout afterwards tells what is mapped in that range.
     Remapped { addr: u64, len: u64 },
+    /// A request of a userfaultfd.
+    Userfault(Request),
+    /// `process_madvise`: each of these parts, as far as the result says.
+    Advised { parts: Vec<(u64, u64)>, advice: Advice },
+    /// The heap was moved, its end to this address if that is told.
+    Heap { brk: Option<u64> },
+    /// Something that a recording does not tell, and whether it lasts.
+    LeftOut { what: &'static str, lasts: bool },
+    /// A change of what reading implies.
+    Personality,
     /// A change of what the thread may do.
     Credentials,
     /// `execve`: if it succeeds, another program begins.
@@ -51,7 +63,7 @@ pub(super) type Arguments = [u64; 6];
 
 impl Call {
     /// What a call is; none if a recording does not care.
-    pub(super) fn decode(number: i64, arguments: Arguments) -> Option<Self> {
+    pub(super) fn decode(tid: Pid, number: i64, arguments: Arguments) -> Option<Self> {
         let [first, second, third, fourth, fifth, sixth] = arguments;
         let (addr, len) = (first, second);
         let known = |operation| Some(Self::Known(Known { operation, source: Source::Nothing, odd: false }));
@@ -99,11 +111,16 @@ impl Call {
             libc::SYS_io_destroy => Some(Self::Opaque("io_destroy")),
             libc::SYS_remap_file_pages => Some(Self::Remapped { addr, len }),
             libc::SYS_setuid | libc::SYS_setreuid | libc::SYS_setresuid | libc::SYS_capset => Some(Self::Credentials),
-            // the nodes are in the caller's memory; 0 is the default policy
-            libc::SYS_mbind => {
-                let mode = Name::new(low(third).to_string().as_bytes()).filter(|_| low(third) != 0);
-                known(Operation::Mark { addr, len, kind: MarkKind::Policy, word: mode })
+            libc::SYS_mbind => known(Operation::Mark { addr, len, kind: MarkKind::Policy, word: policy(tid, low(third), fourth) }),
+            SYS_SET_MEMPOLICY_HOME_NODE => Some(Self::LeftOut { what: "set_mempolicy_home_node", lasts: false }),
+            libc::SYS_ioctl => userfault::request(tid, descriptor(first), low(second), third).map(Self::Userfault),
+            libc::SYS_process_madvise => {
+                let advice = Advice::from_number(u64::from(low(fourth))).filter(|advice| advice.changes_layout())?;
+                Some(Self::Advised { parts: parts(tid, second, third)?, advice })
             }
+            libc::SYS_prctl => prctl::decode(tid, arguments),
+            libc::SYS_arch_prctl => Some(Self::Opaque("arch_prctl")),
+            libc::SYS_personality => Some(Self::Personality),
             SYS_MAP_SHADOW_STACK => Some(Self::Opaque("map_shadow_stack")),
             libc::SYS_execve | libc::SYS_execveat => Some(Self::Exec),
             libc::SYS_setrlimit => Some(Self::Limits(Pid::from_raw(0))),
@@ -133,8 +150,26 @@ fn mmap(addr: u64, len: u64, prot: u64, flags: u64, descriptor: i32, offset: u64
     Known { operation: Operation::Mmap { addr, len, prot, flags, object: Object::Anon, offset }, source, odd }
 }
 
+/// A memory policy: its mode, and its nodes, as far as one word holds them; none for the default policy, which is mode 0.
+fn policy(tid: Pid, mode: u32, nodes: u64) -> Option<Name> {
+    let [nodes] = memory::words(tid, nodes).unwrap_or([0]);
+    Name::new(format!("{mode}:{nodes:x}").as_bytes()).filter(|_| mode != 0)
+}
+
+/// The parts of memory that a vector tells.
+fn parts(tid: Pid, vector: u64, count: u64) -> Option<Vec<(u64, u64)>> {
+    const MOST: u64 = 1024;
+    let part = |place: u64| memory::words(tid, vector.checked_add(16 * place)?).map(|[start, len]| (start, len));
+    (0..count.min(MOST)).map(part).collect()
+}
+
+/// The arguments as a stopped thread has them.
+pub(super) fn arguments(registers: &libc::user_regs_struct) -> Arguments {
+    [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9]
+}
+
 /// The low half of a register: what an argument of type `int` is.
-fn low(register: u64) -> u32 {
+pub(super) fn low(register: u64) -> u32 {
     let [a, b, c, d, ..] = register.to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }
@@ -156,7 +191,7 @@ mod tests {
     use nix::unistd::Pid;
 
     fn shown(number: i64, arguments: [u64; 6]) -> (String, bool, Source) {
-        let Some(Call::Known(Known { operation, odd, source })) = Call::decode(number, arguments) else {
+        let Some(Call::Known(Known { operation, odd, source })) = Call::decode(Pid::from_raw(0), number, arguments) else {
             panic!("call {number} is not known");
         };
         (operation.to_string(), odd, source)
@@ -182,9 +217,9 @@ mod tests {
             assert_eq!(shown(number, arguments), (text.to_owned(), false, source));
         }
         assert!(shown(libc::SYS_mprotect, [0, 1, 0x40, 0, 0, 0]).1, "a bit without a word");
-        assert!(Call::decode(libc::SYS_madvise, [0, 1, 4, 0, 0, 0]).is_none(), "dontneed changes no layout");
-        assert!(Call::decode(libc::SYS_prlimit64, [0, 3, 0, 0x1000, 0, 0]).is_none(), "only asks");
-        let other = Call::decode(libc::SYS_prlimit64, [9, 3, 0x1000, 0, 0, 0]);
+        assert!(Call::decode(Pid::from_raw(0), libc::SYS_madvise, [0, 1, 4, 0, 0, 0]).is_none(), "dontneed changes no layout");
+        assert!(Call::decode(Pid::from_raw(0), libc::SYS_prlimit64, [0, 3, 0, 0x1000, 0, 0]).is_none(), "only asks");
+        let other = Call::decode(Pid::from_raw(0), libc::SYS_prlimit64, [9, 3, 0x1000, 0, 0, 0]);
         assert!(matches!(other, Some(Call::Limits(pid)) if pid == Pid::from_raw(9)));
     }
 

@@ -4,7 +4,6 @@
 //! first come first served. A call that takes very long may wait for one who is held (the thread that serves
 //! userfaultfd events may); then others are let in beside it, and the trace says so. `tracer` comes in.
 
-use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use nix::sys::ptrace;
@@ -18,10 +17,15 @@ use super::objects;
 use super::space::Reason;
 use super::sys::Resume;
 use super::tracer::{SpaceId, Stage, Tracer};
-use crate::trace::{MapFlags, Name, Operation};
+use super::userfault::{self, Request};
+use crate::trace::{MapFlags, Operation, Record};
 
 /// How long the others are held for one call.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Errors that a request of a userfaultfd ends with when it was done, at least in part.
+const EAGAIN: u64 = 11;
+const EEXIST: u64 = 17;
 
 /// How often a snapshot is taken anew because something grew meanwhile; after that it goes without the counters.
 const LOOKS: usize = 8;
@@ -58,16 +62,16 @@ impl Tracer {
             // killed meanwhile: its end will be told
             return Ok(());
         };
-        let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
-        let Some(mut call) = Call::decode(registers.orig_rax.cast_signed(), arguments) else {
+        let decoded = Call::decode(tid, registers.orig_rax.cast_signed(), call::arguments(&registers));
+        let Some(mut call) = decoded else {
             self.set_stage(tid, Stage::Running);
             self.resume(tid, Resume::Run, 0)?;
             return self.admit(space);
         };
         match &mut call {
             Call::Known(known) => {
-                if let Operation::Mark { word: Some(mode), .. } = &mut known.operation {
-                    *mode = with_nodes(mode, tid, arguments[3]);
+                if let Some(state) = self.spaces.get(&space) {
+                    state.imply(&mut known.operation);
                 }
                 if let Source::Descriptor(descriptor) = known.source
                     && let Operation::Mmap { flags, .. } = &mut known.operation
@@ -85,7 +89,20 @@ impl Tracer {
                 }
             }
             Call::Exec => self.before_exec(tid, space),
-            Call::Opaque(_) | Call::Remapped { .. } | Call::Credentials | Call::Limits(_) => {}
+            Call::Userfault(Request::Registers { descriptor }) => {
+                if let Some(state) = self.spaces.get_mut(&space) {
+                    state.userfault.word = userfault::word(tid, *descriptor);
+                }
+            }
+            Call::Opaque(_)
+            | Call::Remapped { .. }
+            | Call::Userfault(Request::Fills { .. })
+            | Call::Advised { .. }
+            | Call::Heap { .. }
+            | Call::LeftOut { .. }
+            | Call::Personality
+            | Call::Credentials
+            | Call::Limits(_) => {}
         }
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.call = Some(call);
@@ -135,10 +152,7 @@ impl Tracer {
             Call::Known(known) => space.complete(tid, stamp, known, result, &mut self.objects),
             Call::Opaque(name) => {
                 if result.is_ok() {
-                    space.image.comment(&format!("{name}, told by what it did:"));
-                    if let Err(error) = space.look(tid, &mut self.objects, Reason::Call(stamp)) {
-                        space.image.comment(&format!("the layout cannot be read: {error}"));
-                    }
+                    space.look_after(tid, stamp, name, &mut self.objects);
                 }
             }
             Call::Remapped { addr, len } => {
@@ -146,6 +160,26 @@ impl Tracer {
                     space.remapped(tid, stamp, (addr, len), &mut self.objects);
                 }
             }
+            Call::Userfault(Request::Registers { .. }) => space.look_after(tid, stamp, "an ioctl of a userfaultfd", &mut self.objects),
+            Call::Userfault(Request::Fills { destination }) => {
+                // in part, or because the page was there already
+                if matches!(result, Ok(_) | Err(EAGAIN | EEXIST)) {
+                    space.image.record(&Record::Own(destination));
+                }
+            }
+            Call::Advised { parts, advice } => space.advised(stamp, &parts, advice, result),
+            Call::Heap { brk } => {
+                if result.is_ok() {
+                    space.refresh_heap(tid, brk);
+                }
+            }
+            Call::LeftOut { what, lasts } => {
+                if result.is_ok() {
+                    space.leaves_out(what);
+                    space.lasting = if lasts { Some(what) } else { space.lasting.filter(|lasting| *lasting != what) };
+                }
+            }
+            Call::Personality => space.refresh_personality(tid),
             Call::Credentials => space.refresh_capabilities(tid),
             // it failed, or it would have been told otherwise
             Call::Exec => space.last_layout = None,
@@ -253,12 +287,4 @@ impl Tracer {
             task.stage = stage;
         }
     }
-}
-
-/// A memory policy: its mode, and its nodes, as far as one word holds them.
-fn with_nodes(mode: &Name, tid: Pid, nodes: u64) -> Name {
-    let mut word = [0; 8];
-    let read = std::fs::File::open(format!("/proc/{tid}/mem")).and_then(|memory| memory.read_exact_at(&mut word, nodes));
-    let nodes = if read.is_ok() { u64::from_le_bytes(word) } else { 0 };
-    Name::new(format!("{mode}:{nodes:x}").as_bytes()).unwrap_or_else(|| mode.clone())
 }

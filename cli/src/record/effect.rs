@@ -93,7 +93,12 @@ impl Space {
             Operation::Mremap { addr, old_len, new_len, flags, .. } => {
                 return self.apply_remap(*addr, round_up(*old_len), round_up(*new_len), *flags, result);
             }
-            Operation::Brk { .. } => self.apply_brk(result),
+            Operation::Brk { .. } => {
+                self.apply_brk(result);
+                if self.implies_exec {
+                    return Look::Needed;
+                }
+            }
             Operation::Madvise { .. }
             | Operation::Mlock { .. }
             | Operation::Mlock2 { .. }

@@ -2,8 +2,12 @@
 //!
 //! `launch` installs it in the child; the numbers must agree with what `call` understands.
 
+use std::sync::LazyLock;
+
 use seccompiler::{BpfProgram, sock_filter};
 
+use super::call::{Arguments, low};
+use super::{prctl, userfault};
 use crate::trace::Advice;
 
 /// `AUDIT_ARCH_X86_64`, as the kernel tells a filter by which table a call is numbered.
@@ -12,11 +16,13 @@ const ARCH_X86_64: u32 = 0xc000_003e;
 const X32_BIT: u32 = 0x4000_0000;
 /// `map_shadow_stack`, which the C library does not know yet.
 pub(super) const SYS_MAP_SHADOW_STACK: i64 = 453;
+/// `set_mempolicy_home_node`, which it does not know either.
+pub(super) const SYS_SET_MEMPOLICY_HOME_NODE: i64 = 450;
 
-/// Offsets in what the kernel gives a filter.
+/// Offsets in what the kernel gives a filter; of the arguments the lower half of the first.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
-const ARGUMENT_2: u32 = 16 + 2 * 8;
+const ARGUMENTS: u32 = 16;
 
 const LOAD_WORD: u16 = 0x20;
 const JUMP_EQUAL: u16 = 0x15;
@@ -30,8 +36,8 @@ const ALLOW: u32 = 0x7fff_0000;
 /// What a stop carries when the call is numbered by another table than that of 64-bit programs.
 const FOREIGN: u16 = 1;
 
-/// The calls that change a layout, a limit, or the whole address space; `madvise` has a rule of its own.
-const CALLS: [i64; 29] = [
+/// The calls that change a layout, a limit, or the whole address space; others do by one of their arguments, and have a [`Rule`].
+const CALLS: [i64; 31] = [
     libc::SYS_mmap,
     libc::SYS_munmap,
     libc::SYS_mprotect,
@@ -61,7 +67,30 @@ const CALLS: [i64; 29] = [
     libc::SYS_setresuid,
     libc::SYS_capset,
     libc::SYS_mbind,
+    SYS_SET_MEMPOLICY_HOME_NODE,
+    libc::SYS_personality,
 ];
+
+/// A call that stops for some values of an argument, of which the lower half counts.
+struct Rule {
+    number: i64,
+    /// Which argument, from 0.
+    argument: usize,
+    values: Vec<u32>,
+}
+
+/// The frequent calls, which are let through where they change no layout. Of the advices, those that only drop pages are.
+static RULES: LazyLock<[Rule; 5]> = LazyLock::new(|| {
+    let changes = |number: &u32| Advice::from_number(u64::from(*number)).is_some_and(Advice::changes_layout);
+    let advices: Vec<u32> = (0..=u32::from(u8::MAX)).filter(changes).collect();
+    [
+        Rule { number: libc::SYS_madvise, argument: 2, values: advices.clone() },
+        Rule { number: libc::SYS_process_madvise, argument: 3, values: advices },
+        Rule { number: libc::SYS_ioctl, argument: 1, values: userfault::REQUESTS.to_vec() },
+        Rule { number: libc::SYS_prctl, argument: 0, values: prctl::OPTIONS.to_vec() },
+        Rule { number: libc::SYS_arch_prctl, argument: 0, values: prctl::ARCH_OPTIONS.to_vec() },
+    ]
+});
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,19 +109,13 @@ pub(super) fn told(message: Option<i64>) -> Verdict {
 }
 
 /// What the filter says of a call, for those who cannot be given the filter.
-pub(super) fn verdict(arch: u32, number: u64, argument_2: u64) -> Verdict {
+pub(super) fn verdict(arch: u32, number: u64, arguments: Arguments) -> Verdict {
     if arch != ARCH_X86_64 || number >= u64::from(X32_BIT) {
         return Verdict::Foreign;
     }
     let number = number.cast_signed();
-    // the filter looks at the lower half, too
-    let changes = || advices().any(|advice| u64::from(advice) == argument_2 & 0xffff_ffff);
-    if CALLS.contains(&number) || (number == libc::SYS_madvise && changes()) { Verdict::Stop } else { Verdict::Allow }
-}
-
-/// The advices that change flags of areas or bring pages; the frequent ones, which only drop pages, do not stop.
-fn advices() -> impl Iterator<Item = u32> {
-    (0..=u32::from(u8::MAX)).filter(|number| Advice::from_number(u64::from(*number)).is_some_and(Advice::changes_layout))
+    let holds = |rule: &Rule| number == rule.number && rule.values.contains(&low(arguments[rule.argument]));
+    if CALLS.contains(&number) || RULES.iter().any(holds) { Verdict::Stop } else { Verdict::Allow }
 }
 
 fn statement(code: u16, k: u32) -> sock_filter {
@@ -118,10 +141,15 @@ pub(super) fn program() -> BpfProgram {
         program.push(jump(JUMP_EQUAL, number, 0, 1));
         program.push(statement(RETURN, STOP));
     }
-    let madvise = u32::try_from(libc::SYS_madvise).unwrap_or(u32::MAX);
-    program.extend([jump(JUMP_EQUAL, madvise, 1, 0), statement(RETURN, ALLOW), statement(LOAD_WORD, ARGUMENT_2)]);
-    for advice in advices() {
-        program.extend([jump(JUMP_EQUAL, advice, 0, 1), statement(RETURN, STOP)]);
+    for Rule { number, argument, values } in &*RULES {
+        // past the load, two statements for each value, and the end
+        let rest = u8::try_from(2 * values.len() + 2).unwrap_or(u8::MAX);
+        program.push(jump(JUMP_EQUAL, u32::try_from(*number).unwrap_or(u32::MAX), 0, rest));
+        program.push(statement(LOAD_WORD, ARGUMENTS + 8 * u32::try_from(*argument).unwrap_or(0)));
+        for value in values {
+            program.extend([jump(JUMP_EQUAL, *value, 0, 1), statement(RETURN, STOP)]);
+        }
+        program.push(statement(RETURN, ALLOW));
     }
     program.push(statement(RETURN, ALLOW));
     program
@@ -129,16 +157,17 @@ pub(super) fn program() -> BpfProgram {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALLOW, ARCH_X86_64, FOREIGN, STOP, Verdict, program};
-    use crate::trace::Advice;
+    use super::{ALLOW, ARCH_X86_64, Arguments, FOREIGN, STOP, Verdict, program};
 
     /// What the kernel would do with a call, by a small model of its machine.
-    fn verdict(arch: u32, number: i64, argument_2: u64) -> u32 {
+    fn verdict(arch: u32, number: i64, arguments: Arguments) -> u32 {
         let load = |offset: u32| match offset {
             0 => u32::try_from(number).expect("a number"),
             4 => arch,
-            32 => u32::try_from(argument_2).expect("a small argument"),
-            other => panic!("nothing at {other}"),
+            at => {
+                let place = usize::try_from((at - super::ARGUMENTS) / 8).expect("small");
+                u32::try_from(arguments[place] & 0xffff_ffff).expect("a half")
+            }
         };
         let program = program();
         let (mut place, mut word) = (0, 0);
@@ -161,40 +190,51 @@ mod tests {
     #[test]
     fn memory_calls_stop_and_others_do_not() {
         for number in super::CALLS {
-            assert_eq!(verdict(ARCH_X86_64, number, 0), STOP, "{number}");
+            assert_eq!(verdict(ARCH_X86_64, number, [0; 6]), STOP, "{number}");
         }
         for number in [libc::SYS_read, libc::SYS_openat, libc::SYS_futex, libc::SYS_exit_group, 0x3fff_ffff] {
-            assert_eq!(verdict(ARCH_X86_64, number, 10), ALLOW, "{number}");
+            assert_eq!(verdict(ARCH_X86_64, number, [10; 6]), ALLOW, "{number}");
         }
     }
 
     #[test]
-    fn madvise_stops_when_it_changes_the_layout() {
-        for number in 0..200 {
-            let stops = verdict(ARCH_X86_64, libc::SYS_madvise, number) == STOP;
-            let changes = Advice::from_number(number).is_some_and(Advice::changes_layout);
-            assert_eq!(stops, changes, "advice {number}");
+    fn calls_stop_by_their_arguments() {
+        let high = 1 << 32;
+        for (number, argument, stops, goes) in [
+            (libc::SYS_madvise, 2, &[0, 10, 19, 23, 102][..], &[3, 4, 8, 20, 25, 103][..]),
+            (libc::SYS_process_madvise, 3, &[10, 102], &[4, 20]),
+            (libc::SYS_ioctl, 1, &[0xc020_aa00, 0x8010_aa01, 0xc028_aa05], &[0x5401, 0xc018_aa3f]),
+            (libc::SYS_prctl, 0, &[35, 67, 0x5356_4d41], &[15, 38]),
+            (libc::SYS_arch_prctl, 0, &[0x2003, 0x5001], &[0x1002]),
+        ] {
+            for (values, expected) in [(stops, STOP), (goes, ALLOW)] {
+                for value in values {
+                    let mut arguments = [7; 6];
+                    arguments[argument] = value | high;
+                    assert_eq!(verdict(ARCH_X86_64, number, arguments), expected, "{number} {value:#x}");
+                }
+            }
         }
     }
 
     #[test]
     fn calls_of_other_tables_are_told_apart() {
-        assert_eq!(verdict(0x4000_0003, libc::SYS_mmap, 0), STOP | u32::from(FOREIGN), "32-bit");
-        assert_eq!(verdict(ARCH_X86_64, libc::SYS_mmap | 0x4000_0000, 0), STOP | u32::from(FOREIGN), "x32");
+        assert_eq!(verdict(0x4000_0003, libc::SYS_mmap, [0; 6]), STOP | u32::from(FOREIGN), "32-bit");
+        assert_eq!(verdict(ARCH_X86_64, libc::SYS_mmap | 0x4000_0000, [0; 6]), STOP | u32::from(FOREIGN), "x32");
     }
 
     #[test]
     fn the_recorder_judges_as_the_filter_does() {
         for (arch, offset) in [(ARCH_X86_64, 0), (ARCH_X86_64, 0x4000_0000), (0x4000_0003, 0)] {
             for number in 0..1000 {
-                for argument_2 in [0, 2, 3, 9, 10, 19, 20, 22, 23, 24, 101, 102, 103] {
+                for value in [0, 2, 3, 9, 10, 19, 20, 22, 23, 24, 35, 67, 101, 102, 103, 0x2001, 0x8010_aa01, 0x5356_4d41] {
                     let number = number + offset;
-                    let by_filter = match verdict(arch, number, argument_2) {
+                    let by_filter = match verdict(arch, number, [value; 6]) {
                         ALLOW => Verdict::Allow,
                         STOP => Verdict::Stop,
                         _ => Verdict::Foreign,
                     };
-                    assert_eq!(super::verdict(arch, number.cast_unsigned(), argument_2), by_filter, "{arch:#x} {number} {argument_2}");
+                    assert_eq!(super::verdict(arch, number.cast_unsigned(), [value; 6]), by_filter, "{arch:#x} {number} {value}");
                 }
             }
         }

@@ -21,6 +21,8 @@ pub(super) struct Seen {
     pub(super) path: Vec<u8>,
     /// Only with [`Detail::Flags`].
     pub(super) flags: AreaFlags,
+    /// Which faults a userfaultfd handles, by the two letters of each kind; only with [`Detail::Flags`].
+    pub(super) userfault: Vec<u8>,
 }
 
 /// What tells files apart: the device as `major:minor` and the inode on it.
@@ -89,7 +91,7 @@ fn header(text: &[u8]) -> Option<Seen> {
     let offset = hex(field()?)?;
     let (major, minor) = field()?.split_once(':')?;
     let file = FileId { major: hex(major)?, minor: hex(minor)?, inode: field()?.parse().ok()? };
-    Some(Seen { extent, perm, offset, file, path: unescape(rest.trim_ascii_start()), flags: AreaFlags::EMPTY })
+    Some(Seen { extent, perm, offset, file, path: unescape(rest.trim_ascii_start()), flags: AreaFlags::EMPTY, userfault: Vec::new() })
 }
 
 /// The kernel writes a line feed in a path as `\012`, and nothing else in this way.
@@ -124,6 +126,9 @@ fn property(area: &mut Seen, name: &[u8], value: &str) {
         b"ProtectionKey" => area.flags = area.flags.union(super::keys::flag(value)),
         b"VmFlags" => {
             for flag in value.split_ascii_whitespace() {
+                if matches!(flag, "um" | "uw" | "ui") {
+                    area.userfault.extend(flag.bytes());
+                }
                 let known = match flag {
                     "gd" => AreaFlags::GROWSDOWN,
                     "lo" => AreaFlags::LOCKED,
@@ -208,6 +213,13 @@ pub(super) fn capabilities(pid: Pid) -> Capabilities {
     let effective = text.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
     Capabilities::from_bits(bits.unwrap_or(0)).0
+}
+
+/// Whether what a thread may read it may execute, too (`READ_IMPLIES_EXEC`).
+pub(super) fn reading_implies_executing(tid: Pid) -> bool {
+    let text = fs::read_to_string(format!("/proc/{tid}/personality")).unwrap_or_default();
+    let bits = u32::from_str_radix(text.trim(), 16).unwrap_or(0);
+    bits & libc::READ_IMPLIES_EXEC.cast_unsigned() != 0
 }
 
 /// The counters of an address space, in pages.

@@ -28,11 +28,15 @@ mod keys;
 mod launch;
 mod layout;
 mod lifecycle;
+mod marks;
+mod memory;
 mod objects;
+mod prctl;
 mod space;
 mod stop;
 mod sys;
 mod tracer;
+mod userfault;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

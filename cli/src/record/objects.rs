@@ -128,6 +128,7 @@ mod tests {
             file: FileId { major: 8, minor: 1, inode },
             path: path.to_vec(),
             flags: AreaFlags::EMPTY,
+            userfault: Vec::new(),
         };
         objects.of_area(&area).to_string()
     }

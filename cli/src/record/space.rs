@@ -15,11 +15,12 @@ use super::ends::Witness;
 use super::image::Image;
 use super::keys::Keys;
 use super::layout::{self, Detail, Seen};
+use super::marks::Userfault;
 use super::objects::Objects;
 use crate::run::placement::{task_size, unusual};
 use crate::trace::{
-    Area, AreaFlags, Capabilities, Expected, Extent, Limit, MapFlags, Name, Object, Offset, Operation, Outcome, Overcommit, Perm, Prot,
-    Record, Resource, Setting, Stamp, VmCounts, With,
+    Advice, Area, AreaFlags, Capabilities, Errno, Expected, Extent, Limit, MapFlags, Name, Object, Offset, Operation, Outcome, Overcommit,
+    Perm, Prot, Record, Resource, Setting, Stamp, VmCounts, With,
 };
 
 /// Bytes of a page: that of x86-64, the one machine that is recorded.
@@ -61,6 +62,11 @@ pub(super) struct Space {
     capabilities: Capabilities,
     /// That something is not recorded was written since the last layout.
     has_left_out: bool,
+    /// What is not recorded from now on, so that each layout may differ by it.
+    pub(super) lasting: Option<&'static str>,
+    pub(super) userfault: Userfault,
+    /// What can be read can be executed, too.
+    pub(super) implies_exec: bool,
 }
 
 /// What a forked child has from its parent and no file tells.
@@ -113,12 +119,13 @@ impl Space {
         for setting in settings(tid, heritage.mmap_base, &limits).into_iter().chain(keys.settings()) {
             image.record(&Record::Set(setting));
         }
+        let mut userfault = Userfault::default();
         for area in &seen {
             image.record(&Record::Area(Area {
                 extent: area.extent,
                 perm: area.perm,
                 flags: if area.flags.contains(AreaFlags::FAULTED) { area.flags.union(inherited) } else { area.flags },
-                marks: crate::trace::Marks::default(),
+                marks: userfault.marks_of(area),
                 object: objects.of_area(area),
                 offset: offset(area, &objects.of_area(area)),
             }));
@@ -145,6 +152,60 @@ impl Space {
             calls_since_snapshot: 0,
             capabilities: layout::capabilities(tid),
             has_left_out: false,
+            lasting: None,
+            userfault,
+            implies_exec: layout::reading_implies_executing(tid),
+        }
+    }
+
+    /// Gives an operation the permission that reading implies.
+    pub(super) fn imply(&self, operation: &mut Operation) {
+        if let Operation::Mmap { prot, .. } | Operation::Mprotect { prot, .. } | Operation::PkeyMprotect { prot, .. } = operation
+            && self.implies_exec
+            && prot.contains(Prot::READ)
+        {
+            *prot = prot.union(Prot::EXEC);
+        }
+    }
+
+    /// Follows a change of what reading implies.
+    pub(super) fn refresh_personality(&mut self, tid: Pid) {
+        self.implies_exec = layout::reading_implies_executing(tid);
+    }
+
+    /// Writes where the heap is after a call that moved it.
+    pub(super) fn refresh_heap(&mut self, tid: Pid, brk: Option<u64>) {
+        self.brk = brk.or(self.brk);
+        let settings =
+            [layout::brk_start(tid).map(Setting::BrkStart), self.brk.map(Setting::Brk), layout::loaded_data(tid).map(Setting::LoadedData)];
+        for setting in settings.into_iter().flatten() {
+            self.image.record(&Record::Set(setting));
+        }
+    }
+
+    /// Writes the advice for each part that a call did, and for the one that it failed at.
+    pub(super) fn advised(&mut self, stamp: Stamp, parts: &[(u64, u64)], advice: Advice, result: Result<u64, u64>) {
+        let mut left = result.unwrap_or(0);
+        for &(addr, len) in parts {
+            let is_done = result.is_ok() && left >= len;
+            let outcome = match (is_done, result) {
+                (true, _) => Outcome::Value(0),
+                (false, Err(number)) => Errno::from_number(number).map_or(Outcome::Unchecked, Outcome::Failed),
+                (false, Ok(_)) => Outcome::Unchecked,
+            };
+            self.image.operation(Some(stamp), Operation::Madvise { addr, len, advice }, outcome);
+            if !is_done {
+                return;
+            }
+            left -= len;
+        }
+    }
+
+    /// Writes what a call did, by what the layout shows.
+    pub(super) fn look_after(&mut self, tid: Pid, stamp: Stamp, what: &str, objects: &mut Objects) {
+        self.image.comment(&format!("{what}, told by what it did:"));
+        if let Err(error) = self.look(tid, objects, Reason::Call(stamp)) {
+            self.image.comment(&format!("the layout cannot be read: {error}"));
         }
     }
 
@@ -212,7 +273,14 @@ impl Space {
 
     /// Writes what a layout shows beyond the calls: growth first, then all else as calls that would have done it.
     pub(super) fn settle(&mut self, seen: &[Seen], objects: &mut Objects, reason: Reason) {
+        if let Some(what) = self.lasting {
+            self.leaves_out(what);
+        }
         self.grow(seen);
+        let stamp = if let Reason::Call(stamp) = reason { Some(stamp) } else { None };
+        for mark in self.userfault.follow(seen) {
+            self.image.operation(stamp, mark, Outcome::Value(0));
+        }
         let found = Coverage::of(seen.iter().map(|area| (area.extent, area.perm)));
         let differences = self.coverage.differences(&found);
         if differences.is_empty() {

@@ -24,6 +24,12 @@ fn what_no_argument_tells_is_recorded() {
         ("policy", " policy 2:1 = 0"),
         ("remap", " shared,fixed file:/memfd:x 0x4000 = "),
         ("credentials", "set capabilities -"),
+        ("userfault", " userfault um:"),
+        ("advice", " 0x1000 dontdump = 0"),
+        ("heap", "set brk 0x"),
+        ("ksm", "unrecorded prctl(PR_SET_MEMORY_MERGE)"),
+        ("x, for what reading implies", " 0x8000 rwx private,anonymous anon"),
+        ("node", "unrecorded set_mempolicy_home_node"),
     ];
     for (case, line) in cases {
         let leave_out = |need: &str| vmaple_host::leave_out(&format!("what_no_argument_tells_is_recorded: {case}"), need);

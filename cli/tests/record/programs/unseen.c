@@ -1,12 +1,18 @@
 // What no argument of a call tells: the first letter of the argument chooses which.
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/perf_event.h>
+#include <linux/userfaultfd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define PAGE 4096L
@@ -16,6 +22,23 @@ static char *anonymous(long pages) {
     char *start = mmap(NULL, pages * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED) abort();
     return start;
+}
+
+// Moves the end of the heap up by three pages, and leaves all else as it is.
+static int move_heap(void) {
+    char text[2048] = "";
+    int file = open("/proc/self/stat", O_RDONLY);
+    if (file < 0 || read(file, text, sizeof text - 1) < 0) return -1;
+    unsigned long field[52];
+    char *at = strrchr(text, ')') + 3;
+    for (int number = 4; number < 52; number++)
+        field[number] = strtoul(at, &at, 10);
+    struct prctl_mm_map map = {
+        .start_code = field[26], .end_code = field[27], .start_stack = field[28], .start_data = field[45],
+        .end_data = field[46], .start_brk = field[47], .brk = (unsigned long)sbrk(0) + 3 * PAGE, .arg_start = field[48],
+        .arg_end = field[49], .env_start = field[50], .env_end = field[51], .exe_fd = -1,
+    };
+    return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
 }
 
 int main(int count, char **arguments) {
@@ -73,6 +96,42 @@ int main(int count, char **arguments) {
         if (setrlimit(RLIMIT_MEMLOCK, &limit) || geteuid() != 0 || seteuid(65534)) return 77;
         area = anonymous(8192);
         return mlock(area, 8192 * PAGE) == 0;
+    case 'u':  // a userfaultfd splits and joins, gives an area its first page, and lets go when it is closed
+        file = syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY);
+        if (file < 0 || ioctl(file, UFFDIO_API, &(struct uffdio_api){.api = UFFD_API})) return 77;
+        area = anonymous(16);
+        if (ioctl(file, UFFDIO_REGISTER, &(struct uffdio_register){{(long)area + 2 * PAGE, 4 * PAGE}, UFFDIO_REGISTER_MODE_MISSING})) return 1;
+        munmap(area + 15 * PAGE, PAGE);
+        if (ioctl(file, UFFDIO_ZEROPAGE, &(struct uffdio_zeropage){{(long)area + 2 * PAGE, PAGE}})) return 1;
+        if (ioctl(file, UFFDIO_UNREGISTER, &(struct uffdio_range){(long)area + 4 * PAGE, 2 * PAGE})) return 1;
+        munmap(area + 14 * PAGE, PAGE);
+        close(file);
+        munmap(area + 13 * PAGE, PAGE);
+        // the zero page gave an owner, by which it stays apart from another
+        area = anonymous(64);
+        munmap(area, 64 * PAGE);
+        return 0;
+    case 'a':  // advice by a vector, on itself
+        area = anonymous(8);
+        file = syscall(SYS_pidfd_open, getpid(), 0);
+        if (syscall(SYS_process_madvise, file, (struct iovec[]){{area, PAGE}, {area + 4 * PAGE, PAGE}}, 2, MADV_DONTDUMP, 0) < 0) return 77;
+        return munmap(area + 7 * PAGE, PAGE);
+    case 'h':  // the heap is moved
+        return move_heap() ? 77 : syscall(SYS_brk, (long)syscall(SYS_brk, 0) + PAGE) < 0;
+    case 'k':  // all memory may be merged from now on
+        if (prctl(67, 1, 0, 0, 0)) return 77;
+        anonymous(8);
+        return prctl(67, 0, 0, 0, 0);
+    case 'x':  // what can be read can be executed
+        if (personality(READ_IMPLIES_EXEC) < 0) return 77;
+        area = anonymous(8);
+        mprotect(area + 2 * PAGE, PAGE, PROT_READ);
+        return sbrk(PAGE) == (void *)-1;
+    case 'n':  // a home for the pages of a policy
+        area = anonymous(8);
+        if (syscall(SYS_mbind, area + 2 * PAGE, 4 * PAGE, 2, &nodes, 64, 0)) return 77;
+        if (syscall(450, area + 3 * PAGE, PAGE, 0, 0)) return 77;
+        return munmap(area + 7 * PAGE, PAGE);
     }
     return 1;
 }

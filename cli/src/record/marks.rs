@@ -1,0 +1,62 @@
+//! What a layout shows of the marks of areas: which a userfaultfd handles, and which anonymous memory has a name.
+//!
+//! `space` comes in with each layout that is read, nobody is called.
+
+use super::layout::Seen;
+use crate::trace::{Extent, MarkKind, Marks, Name, Operation};
+
+/// The areas that a userfaultfd handled in the last layout that was read.
+#[derive(Debug, Default)]
+pub(super) struct Userfault {
+    /// What the last request named, which areas that are registered from now on have.
+    pub(super) word: Option<Name>,
+    /// In ascending order.
+    areas: Vec<(Extent, Name)>,
+}
+
+impl Userfault {
+    /// The mark of an area.
+    fn mark(&self, area: &Seen) -> Option<Name> {
+        let modes = std::str::from_utf8(&area.userfault).ok().filter(|modes| !modes.is_empty())?;
+        let word = self.word.as_ref().map_or("unknown".into(), |word| String::from_utf8_lossy(word.bytes()).into_owned());
+        // an area that was registered before keeps its word, as long as its modes are the same
+        let known = self.areas.iter().find(|(extent, _)| extent.start < area.extent.end && area.extent.start < extent.end);
+        let kept = known.map(|(_, word)| word).filter(|word| word.bytes().starts_with(format!("{modes}:").as_bytes()));
+        kept.cloned().or_else(|| Name::new(format!("{modes}:{word}").as_bytes()))
+    }
+
+    /// Follows a layout. Returns the changes since the last one as the marks that would have made them.
+    pub(super) fn follow(&mut self, seen: &[Seen]) -> Vec<Operation> {
+        let now: Vec<(Extent, Name)> = seen.iter().filter_map(|area| Some((area.extent, self.mark(area)?))).collect();
+        let before = std::mem::replace(&mut self.areas, now);
+        let mut bounds: Vec<u64> = before.iter().chain(&self.areas).flat_map(|(extent, _)| [extent.start, extent.end]).collect();
+        bounds.sort_unstable();
+        bounds.dedup();
+        let changed = |pair: &[u64]| {
+            let (addr, len) = (pair[0], pair[1] - pair[0]);
+            let word = at(&self.areas, addr);
+            // what was unmapped has lost its mark by that
+            let is_mapped = word.is_some() || seen.iter().any(|area| area.extent.start < pair[1] && addr < area.extent.end);
+            let operation = || Operation::Mark { addr, len, kind: MarkKind::Userfault, word: word.cloned() };
+            (is_mapped && word != at(&before, addr)).then(operation)
+        };
+        bounds.windows(2).filter_map(changed).collect()
+    }
+
+    /// The marks of an area that is there when a trace begins.
+    pub(super) fn marks_of(&mut self, area: &Seen) -> Marks {
+        let mut marks = Marks::default();
+        if let Some(word) = self.mark(area) {
+            marks.set(MarkKind::Userfault, Some(word.clone()));
+            self.areas.push((area.extent, word));
+        }
+        let bracketed = area.path.strip_prefix(b"[").and_then(|path| path.strip_suffix(b"]"));
+        let name = bracketed.and_then(|path| path.strip_prefix(b"anon:").or_else(|| path.strip_prefix(b"anon_shmem:")));
+        marks.set(MarkKind::Name, name.and_then(Name::new));
+        marks
+    }
+}
+
+fn at(areas: &[(Extent, Name)], address: u64) -> Option<&Name> {
+    areas.iter().find(|(extent, _)| extent.contains(address)).map(|(_, word)| word)
+}
