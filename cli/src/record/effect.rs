@@ -33,6 +33,9 @@ impl Space {
             refused: want_of_memory(&operation, result),
             ..With::default()
         };
+        for setting in self.base.learn(&operation, result) {
+            self.image.record(&Record::Set(setting));
+        }
         if !with.is_empty() {
             self.image.record(&Record::With(with));
         }

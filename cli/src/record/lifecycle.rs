@@ -107,7 +107,7 @@ impl Tracer {
         if let Some(name) = Name::new(format!("p{child}").as_bytes()) {
             space.image.stamped(Some(stamp), &Record::Fork(ForkOutcome::Child(name)));
         }
-        let heritage = Heritage { mmap_base: space.mmap_base, brk: space.brk, keys: Some(space.keys) };
+        let heritage = Heritage { base: space.base, brk: space.brk, keys: Some(space.keys) };
         self.heritages.insert(child, heritage);
         Ok(())
     }

@@ -15,6 +15,7 @@
 compile_error!("the program reads registers and system calls as they are on x86-64 Linux; the library does not");
 
 mod attach;
+mod base;
 mod call;
 mod calls;
 mod clock;

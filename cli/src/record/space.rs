@@ -9,6 +9,7 @@ use std::time::Instant;
 use nix::unistd::Pid;
 use vmaple_host::Host;
 
+use super::base::Base;
 use super::coverage::{Coverage, Difference};
 use super::effect::GIVEN;
 use super::ends::Witness;
@@ -49,7 +50,7 @@ pub(super) struct Space {
     pub(super) waiting: VecDeque<Pid>,
     /// The layout when a program was about to be replaced.
     pub(super) last_layout: Option<Vec<Seen>>,
-    pub(super) mmap_base: Option<u64>,
+    pub(super) base: Base,
     /// Its protection keys.
     pub(super) keys: Keys,
     limits: Vec<(Resource, Limit)>,
@@ -72,7 +73,7 @@ pub(super) struct Space {
 /// What a forked child has from its parent and no file tells.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Heritage {
-    pub(super) mmap_base: Option<u64>,
+    pub(super) base: Base,
     pub(super) brk: Option<u64>,
     pub(super) keys: Option<Keys>,
 }
@@ -108,15 +109,15 @@ impl Space {
         let inherited = if matches!(origin, Origin::Forked(_)) { AreaFlags::INHERITED } else { AreaFlags::EMPTY };
         let heritage = match origin {
             Origin::Forked(heritage) => heritage,
-            Origin::Program => Heritage { mmap_base: mmap_base(&seen), ..Heritage::default() },
+            Origin::Program => Heritage { base: Base::of_program(tid, &seen), ..Heritage::default() },
             // no file tells the break to the byte; the end of the heap is in the same page
             Origin::Running => {
-                Heritage { mmap_base: mmap_base(&seen), brk: heap_end(&seen).or_else(|| layout::brk_start(tid)), keys: None }
+                Heritage { base: Base::of_running(tid, &seen), brk: heap_end(&seen).or_else(|| layout::brk_start(tid)), keys: None }
             }
         };
         let limits = layout::limits(tid).unwrap_or_default();
         let keys = heritage.keys.unwrap_or_else(|| Keys::of(&seen));
-        for setting in settings(tid, heritage.mmap_base, &limits).into_iter().chain(keys.settings()) {
+        for setting in settings(tid, heritage.base, &limits).into_iter().chain(keys.settings()) {
             image.record(&Record::Set(setting));
         }
         let mut userfault = Userfault::default();
@@ -144,7 +145,7 @@ impl Space {
             witness: None,
             waiting: VecDeque::new(),
             last_layout: None,
-            mmap_base: heritage.mmap_base,
+            base: heritage.base,
             keys,
             limits,
             has_huge_pages: seen.iter().any(|area| area.flags.contains(AreaFlags::HUGETLB)),
@@ -401,27 +402,18 @@ fn offset(area: &Seen, object: &Object) -> Offset {
     if *object == Object::Anon { Offset::Default } else { Offset::Bytes(area.offset) }
 }
 
-/// The top of the search for room: the loader was the first to be placed below it, right after the program began.
-fn mmap_base(seen: &[Seen]) -> Option<u64> {
-    let stack = seen.iter().position(|area| area.path == b"[stack]")?;
-    let below = seen.get(..stack)?.iter().rev().find(|area| !area.path.starts_with(b"["))?;
-    // a program without a loader has only itself below, at two thirds of all addresses at most
-    (below.extent.start >= 0x7000_0000_0000).then_some(below.extent.end)
-}
-
 /// Where the heap ends.
 fn heap_end(seen: &[Seen]) -> Option<u64> {
     seen.iter().rev().find(|area| area.path == b"[heap]").map(|area| area.extent.end)
 }
 
-fn settings(tid: Pid, mmap_base: Option<u64>, limits: &[(Resource, Limit)]) -> Vec<Setting> {
+fn settings(tid: Pid, base: Base, limits: &[(Resource, Limit)]) -> Vec<Setting> {
     // a recording is of the machine as it is: the kernel hides nothing from the recorded process
     let host = Host::as_it_is();
     let known = [
         Some(Setting::Page(PAGE)),
         Some(Setting::TaskSize(task_size(host))),
         host.mmap_min_addr.map(Setting::MmapMinAddr),
-        mmap_base.map(Setting::MmapBase),
         layout::brk_start(tid).map(Setting::BrkStart),
         layout::loaded_data(tid).map(Setting::LoadedData),
         Some(Setting::GuardGap(256)),
@@ -430,5 +422,12 @@ fn settings(tid: Pid, mmap_base: Option<u64>, limits: &[(Resource, Limit)]) -> V
     ];
     let limits = limits.iter().map(|(resource, limit)| Setting::Limit(*resource, *limit));
     let placements = unusual(host).into_iter().map(Setting::Placement);
-    known.into_iter().flatten().chain(placements).chain(limits).chain([Setting::Capabilities(layout::capabilities(tid))]).collect()
+    known
+        .into_iter()
+        .flatten()
+        .chain(base.settings())
+        .chain(placements)
+        .chain(limits)
+        .chain([Setting::Capabilities(layout::capabilities(tid))])
+        .collect()
 }

@@ -5,6 +5,7 @@
 
 mod attach;
 mod history;
+mod layouts;
 mod unseen;
 
 use std::path::{Path, PathBuf};
