@@ -4,6 +4,7 @@
 
 use super::row::tests::moved_by;
 use super::{Advice, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags};
+use crate::key::KeyDenial;
 use crate::map::RangeMap;
 use crate::vma::{Patience, VmaFlags, VmaSpec};
 
@@ -13,11 +14,11 @@ const PAGE: u64 = 0x1000;
 const AT: u64 = 0x1000_0000;
 
 /// How many VMAs there are, few and many.
-const COUNTS: [u64; 2] = if cfg!(miri) { [15, 60] } else { [250, 1000] };
+const COUNTS: [u64; 2] = [250, 1000];
 
 /// VMAs of two pages, with so many pages between two; every other one is writable.
 fn layout(count: u64, gap_pages: u64) -> Mm {
-    let limits = Limits { max_map_count: usize::MAX, locked_bytes: u64::MAX, ..Limits::default() };
+    let limits = Limits { max_map_count: usize::MAX, locked_bytes: u64::MAX, protection_keys: 16, ..Limits::default() };
     let mm: Mm = Mm::with(RangeMap::<()>::builder().private_epochs(), limits).expect("limits that mean something");
     let mut writer = mm.write();
     for i in 0..count {
@@ -44,6 +45,24 @@ const CASES: &[Case] = &[
     Case { name: "a plan that is dropped", gap_pages: 0, run: |mm, len| drop(mm.plan_mprotect(AT, len, RW, Patience::Forever)) },
     Case { name: "madvise", gap_pages: 1, run: |mm, len| _ = mm.madvise(AT, len, Advice::DontFork).expect_err("gaps") },
     Case { name: "mlock", gap_pages: 0, run: |mm, len| _ = mm.mlock(AT, len).expect("mapped") },
+    Case {
+        name: "munlock",
+        gap_pages: 0,
+        run: |mm, len| {
+            mm.mlock(AT, len).expect("mapped");
+            mm.munlock(AT, len).expect("mapped");
+        },
+    },
+    Case {
+        name: "pkey_mprotect",
+        gap_pages: 0,
+        run: |mm, len| {
+            let key = mm.pkey_alloc(KeyDenial::empty()).expect("free");
+            mm.pkey_mprotect(AT, len, RW, key).expect("mapped");
+        },
+    },
+    Case { name: "change_payloads", gap_pages: 1, run: |mm, len| _ = mm.change_payloads(AT, len, |()| Some(())).expect_err("gaps") },
+    Case { name: "fork", gap_pages: 1, run: |mm, _| drop(mm.fork().expect("memory")) },
     Case { name: "mlockall", gap_pages: 1, run: |mm, _| _ = mm.mlockall(LockAll::Current).expect("privileged") },
     Case { name: "mseal", gap_pages: 0, run: |mm, len| _ = mm.mseal(AT, len).expect("mapped") },
     Case { name: "munmap", gap_pages: 0, run: |mm, len| _ = mm.munmap(AT + PAGE, len - 2 * PAGE).expect("mapped") },
