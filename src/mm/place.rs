@@ -207,8 +207,15 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             match (below_stack, above_stack, direction) {
                 (None, None, _) => match (self.kept_out(at, look, limits, &mut walked), direction) {
                     (None, _) => return Some(at),
-                    (Some(zone), Direction::Down) => high = zone.start(),
-                    (Some(zone), Direction::Up) => low = zone.last().checked_add(1)?,
+                    // The mapping must be beside the zone, and the room for its alignment may reach into it (7.9).
+                    (Some(zone), Direction::Down) => {
+                        let highest = zone.start().checked_sub(look.len)? / look.align * look.align;
+                        high = highest + len;
+                    }
+                    (Some(zone), Direction::Up) => {
+                        let lowest = zone.last().checked_add(1)?.checked_next_multiple_of(look.align)?;
+                        low = lowest - (look.align - PAGE_SIZE);
+                    }
                 },
                 (Some(gap), _, Direction::Down) => high = gap,
                 (None, Some(_), Direction::Down) => high = prev?.start(),

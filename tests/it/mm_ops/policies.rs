@@ -219,3 +219,34 @@ fn rule_7_9_a_stack_keeps_its_own_gap_and_both_ways() {
         writer.validate().expect("the invariants hold");
     }
 }
+
+/// A search goes on to where the mapping itself is out of the gap. The room that it looks for is larger, and may reach into the gap, where
+/// nothing will be. Huge pages of four pages, gaps of five; the room is seven pages.
+/// ```text
+/// pages     0123456789abcde
+/// down      NNN.........N.S      the gap of S is 9 to d
+/// found     NNN.HHHH....N.S      in the room from 4 to a
+/// up        UN..........N        the gap of U is 1 to 5
+/// found     UN......HHHHN        in the room from 5 to b
+/// ```
+#[test]
+fn rule_7_9_a_search_for_huge_pages_goes_on_to_where_they_may_be() {
+    for (policy, expected) in [(GuardGapPolicy::AsLinux, [8, 4]), (GuardGapPolicy::Enforced, [4, 8])] {
+        let mm = |base: u64| {
+            mm_with(|limits| {
+                (limits.stack_guard_gap_pages, limits.policy.guard_gap) = (5, policy);
+                (limits.mmap_min_addr, limits.mmap_base, limits.mmap_legacy_base) = (page(0), page(base), page(0));
+                (limits.hugetlb_bytes, limits.hugetlb_sizes) = (bytes(4), bytes(4));
+            })
+        };
+        let down = mm(12);
+        map_all(&down, &[(0, 3, NONE), (12, 13, NONE), (14, 15, DOWN)]);
+        let up = mm(0);
+        map_all(&up, &[(0, 1, VmaFlags::GROWSUP | RW), (1, 2, NONE), (12, 13, NONE)]);
+        let huge = MapRequest::of_len(bytes(4), VmaSpec::anonymous(RW | VmaFlags::HUGETLB));
+        for (mm, expected) in [down, up].iter().zip(expected) {
+            assert_eq!(mm.write().mmap(&huge), Ok(page(expected)), "{policy:?}");
+            mm.write().validate().expect("the invariants hold");
+        }
+    }
+}

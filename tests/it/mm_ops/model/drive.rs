@@ -183,7 +183,7 @@ impl<'m> Story<'m> {
             Verb::ExpandUp { at } => self.expand(at, |story| story.writer().expand_up_with(at, Patience::Never).is_ok()),
             Verb::Fault { at, access } => self.fault(at, access),
             Verb::Own { at } => self.own(at),
-            verb if is_open(verb) || self.terms.guarded && is_huge_and_searched(verb) => {}
+            verb if is_open(verb) => {}
             verb => self.operate(verb, op.way),
         }
         None
@@ -408,12 +408,6 @@ fn is_open(verb: Verb) -> bool {
     let Verb::Mremap { from, old_len, flags, .. } = verb else { return false };
     let is_round = from.checked_add(old_len).is_none_or(|end| end > u64::MAX - PAGE_SIZE);
     old_len == 0 && flags.bits() > 1 || is_round
-}
-
-/// Where the model says nothing under [`GuardGapPolicy::Enforced`](vmaple::GuardGapPolicy::Enforced): memory of huge pages whose place is
-/// searched. Where the first place found lies in a gap, model and library do not go on alike yet.
-fn is_huge_and_searched(verb: Verb) -> bool {
-    matches!(verb, Verb::Mmap { what, place: Place::Anywhere | Place::Near, .. } if what.flags.contains(VmaFlags::HUGETLB))
 }
 
 /// Runs operations under some terms.

@@ -102,7 +102,13 @@ impl Model {
         let limits = &self.limits;
         let all = || (0..PAGES).map(address);
         let room = wanted.len.checked_add(wanted.more)?;
-        let up = |from: u64| all().find(|&at| at >= from && self.is_roomy(at, wanted, Up)).map(|at| Up.aligned(at, wanted));
+        // As in Linux: where the lowest room is too near to what grows up below it, the next begins beyond its gap.
+        let may_begin = |at: u64, from: u64| {
+            at == from || !self.is_above_what_grows_up(at) || self.pages[Self::pages_of(at, PAGE_SIZE).start - 1].is_some()
+        };
+        let up = |from: u64| {
+            all().find(|&at| at >= from && may_begin(at, from) && self.is_roomy(at, wanted, Up)).map(|at| Up.aligned(at, wanted))
+        };
         let down = || all().rev().find(|&at| at.saturating_add(room) <= limits.mmap_base && self.is_roomy(at, wanted, Down));
         match within {
             Within::All => down().map(|at| Down.aligned(at, wanted)).or_else(|| up(limits.mmap_legacy_base)),
@@ -110,6 +116,14 @@ impl Model {
             // All there is is low.
             Within::AboveLow => up(limits.mmap_legacy_base),
         }
+    }
+
+    /// Whether the next VMA below grows up, and the address is in its gap.
+    fn is_above_what_grows_up(&self, at: u64) -> bool {
+        let gap = usize::try_from(self.limits.stack_guard_gap_pages).expect("a small gap");
+        let page = Self::pages_of(at, PAGE_SIZE).start;
+        let below = (0..page).rev().find_map(|i| self.pages[i].as_ref().map(|below| (i, below.flags)));
+        below.is_some_and(|(i, flags)| flags.contains(VmaFlags::GROWSUP) && page - i <= gap)
     }
 
     /// Whether a range and the room that is wanted beside it are free, and what would be mapped is out of the guard gaps of stacks.
