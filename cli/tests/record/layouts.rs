@@ -22,7 +22,8 @@ fn every_place_is_chosen_as_the_kernel_did() {
             let recording = record(&["--snapshots", "1"], &command);
             assert_eq!(recording.code, Some(0), "{kind} {before:?}: {}", recording.told);
             let [trace] = &recording.paths(kind)[..] else { panic!("{kind} {before:?}: one trace") };
-            let output = Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("replay").arg(trace).args(["--seconds", "0", "--json", "-"]).output();
+            let output =
+                Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("replay").arg(trace).args(["--seconds", "0", "--json", "-"]).output();
             let report: serde_json::Value = serde_json::from_slice(&output.expect("the program runs").stdout).expect("JSON");
             let exact = &report["exact"];
             assert!(exact["placements"].as_u64() >= Some(8), "{kind} {before:?}: {exact}");
