@@ -115,7 +115,15 @@ mod tests {
 
     fn seen(start: u64, end: u64, path: &str) -> Seen {
         let extent = Extent::new(start, end).expect("a range");
-        Seen { extent, perm: Perm::READ, offset: 0, file: FileId::default(), path: path.into(), flags: AreaFlags::EMPTY }
+        Seen {
+            extent,
+            perm: Perm::READ,
+            offset: 0,
+            file: FileId::default(),
+            path: path.into(),
+            flags: AreaFlags::EMPTY,
+            userfault: Vec::new(),
+        }
     }
 
     #[test]
