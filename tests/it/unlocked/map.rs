@@ -29,8 +29,8 @@ impl RangeBounds<u64> for Bounds<'_> {
 
 /// Entries of one address each, made as they are asked for; the iterator panics when it is its turn.
 fn entries(watch: &Rc<Watch>, at: &[u64]) -> impl Iterator<Item = (Span, Box<Watched>)> + use<> {
-    let watch = Rc::clone(watch);
-    at.to_vec().into_iter().map(move |at| {
+    let (watch, at) = (Rc::clone(watch), at.to_vec());
+    at.into_iter().map(move |at| {
         watch.call();
         (Span::new(at, at).expect("one address"), Box::new(watch.value(1)))
     })
