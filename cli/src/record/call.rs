@@ -43,6 +43,8 @@ pub(super) enum Call {
 pub(super) struct Known {
     pub(super) operation: Operation,
     pub(super) source: Source,
+    /// Which open file it maps, where that is not the first of its file.
+    pub(super) open: Option<Name>,
     /// The arguments have bits without a word: the kernel refuses or ignores them.
     pub(super) odd: bool,
 }
@@ -66,8 +68,8 @@ impl Call {
     pub(super) fn decode(tid: Pid, number: i64, arguments: Arguments) -> Option<Self> {
         let [first, second, third, fourth, fifth, sixth] = arguments;
         let (addr, len) = (first, second);
-        let known = |operation| Some(Self::Known(Known { operation, source: Source::Nothing, odd: false }));
-        let perhaps = |operation, odd| Some(Self::Known(Known { operation, source: Source::Nothing, odd }));
+        let known = |operation| Some(Self::Known(Known { operation, source: Source::Nothing, open: None, odd: false }));
+        let perhaps = |operation, odd| Some(Self::Known(Known { operation, source: Source::Nothing, open: None, odd }));
         match number {
             libc::SYS_mmap => Some(Self::Known(mmap(addr, len, third, fourth, descriptor(fifth), sixth))),
             libc::SYS_munmap => known(Operation::Munmap { addr, len }),
@@ -147,7 +149,7 @@ fn mmap(addr: u64, len: u64, prot: u64, flags: u64, descriptor: i32, offset: u64
     let has_offset = source != Source::Nothing || flags.contains(MapFlags::HUGETLB) && offset != 0 || !offset.is_multiple_of(PAGE);
     let offset = if has_offset { Offset::Bytes(offset) } else { Offset::Default };
     let odd = odd != 0 && flags.contains(MapFlags::SHARED_VALIDATE);
-    Known { operation: Operation::Mmap { addr, len, prot, flags, object: Object::Anon, offset }, source, odd }
+    Known { operation: Operation::Mmap { addr, len, prot, flags, object: Object::Anon, offset }, source, open: None, odd }
 }
 
 /// A memory policy: its mode, and its nodes, as far as one word holds them; none for the default policy, which is mode 0.
@@ -191,7 +193,7 @@ mod tests {
     use nix::unistd::Pid;
 
     fn shown(number: i64, arguments: [u64; 6]) -> (String, bool, Source) {
-        let Some(Call::Known(Known { operation, odd, source })) = Call::decode(Pid::from_raw(0), number, arguments) else {
+        let Some(Call::Known(Known { operation, odd, source, .. })) = Call::decode(Pid::from_raw(0), number, arguments) else {
             panic!("call {number} is not known");
         };
         (operation.to_string(), odd, source)

@@ -70,8 +70,11 @@ impl Tracer {
         };
         match &mut call {
             Call::Known(known) => {
-                if let Some(state) = self.spaces.get(&space) {
+                if let Some(state) = self.spaces.get_mut(&space) {
                     state.imply(&mut known.operation);
+                    if let Source::Descriptor(descriptor) = known.source {
+                        known.open = state.opens.mark(tid, descriptor);
+                    }
                 }
                 if let Source::Descriptor(descriptor) = known.source
                     && let Operation::Mmap { flags, .. } = &mut known.operation

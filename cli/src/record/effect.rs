@@ -9,12 +9,12 @@ use super::call::{Known, Source};
 use super::layout::{self, Detail};
 use super::objects::{self, Objects};
 use super::space::{PAGE, Reason, Space};
-use crate::trace::{AreaFlags, Errno, Extent, MapFlags, Name, Operation, Outcome, Perm, Prot, Record, RemapFlags, Stamp, With};
+use crate::trace::{AreaFlags, Errno, Extent, MapFlags, MarkKind, Name, Operation, Outcome, Perm, Prot, Record, RemapFlags, Stamp, With};
 
 impl Space {
     /// Writes a call and follows what it did.
     pub(super) fn complete(&mut self, tid: Pid, stamp: Stamp, known: Known, result: Result<u64, u64>, objects: &mut Objects) {
-        let Known { mut operation, source, odd } = known;
+        let Known { mut operation, source, open, odd } = known;
         self.calls_since_snapshot += 1;
         let outcome = match result {
             Ok(value) => Outcome::Value(value),
@@ -28,11 +28,13 @@ impl Space {
             self.image.comment(&format!("{operation} = {outcome}, with bits that the format has no word for"));
             return;
         }
-        let with = With {
+        let mut with = With {
             flags: name_object(&mut operation, source, tid, result, objects),
             refused: want_of_memory(&operation, result),
             ..With::default()
         };
+        // what failed maps nothing
+        with.marks.set(MarkKind::Open, open.filter(|_| result.is_ok()));
         for setting in self.base.learn(&operation, result) {
             self.image.record(&Record::Set(setting));
         }

@@ -32,6 +32,7 @@ mod lifecycle;
 mod marks;
 mod memory;
 mod objects;
+mod opens;
 mod prctl;
 mod space;
 mod stop;

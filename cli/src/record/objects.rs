@@ -100,7 +100,8 @@ pub(super) fn huge_page(tid: Pid, descriptor: i32) -> Option<u64> {
     u64::try_from(told.block_size()).ok().filter(|bytes| is_huge && bytes.is_power_of_two())
 }
 
-fn identity(tid: Pid, descriptor: i32) -> Option<FileId> {
+/// The file of a descriptor.
+pub(super) fn identity(tid: Pid, descriptor: i32) -> Option<FileId> {
     let data = fs::metadata(format!("/proc/{tid}/fd/{descriptor}")).ok()?;
     Some(FileId { major: major(data.dev()), minor: minor(data.dev()), inode: data.ino() })
 }

@@ -37,7 +37,7 @@ pub(super) fn decode(tid: Pid, [option, second, third, fourth, fifth, _]: Argume
         SET_VMA if low(second) == libc::PR_SET_VMA_ANON_NAME.cast_unsigned() => {
             let word = if fifth == 0 { None } else { Some(Name::new(&memory::text(tid, fifth, MAX_NAME)?)?) };
             let operation = Operation::Mark { addr: third, len: fourth, kind: MarkKind::Name, word };
-            Some(Call::Known(Known { operation, source: Source::Nothing, odd: false }))
+            Some(Call::Known(Known { operation, source: Source::Nothing, open: None, odd: false }))
         }
         _ => None,
     }

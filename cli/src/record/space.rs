@@ -18,6 +18,7 @@ use super::keys::Keys;
 use super::layout::{self, Detail, Seen};
 use super::marks::Userfault;
 use super::objects::Objects;
+use super::opens::Opens;
 use crate::run::placement::{task_size, unusual};
 use crate::trace::{
     Advice, Area, AreaFlags, Capabilities, Errno, Expected, Extent, Limit, MapFlags, Name, Object, Offset, Operation, Outcome, Overcommit,
@@ -66,6 +67,7 @@ pub(super) struct Space {
     /// What is not recorded from now on, so that each layout may differ by it.
     pub(super) lasting: Option<&'static str>,
     pub(super) userfault: Userfault,
+    pub(super) opens: Opens,
     /// What can be read can be executed, too.
     pub(super) implies_exec: bool,
 }
@@ -155,6 +157,7 @@ impl Space {
             has_left_out: false,
             lasting: None,
             userfault,
+            opens: if matches!(origin, Origin::Program) { Opens::of_program(&seen) } else { Opens::default() },
             implies_exec: layout::reading_implies_executing(tid),
         }
     }
@@ -268,6 +271,7 @@ impl Space {
     pub(super) fn look(&mut self, tid: Pid, objects: &mut Objects, reason: Reason) -> io::Result<Vec<Seen>> {
         let seen = layout::read(tid, Detail::Flags)?;
         self.has_huge_pages |= seen.iter().any(|area| area.flags.contains(AreaFlags::HUGETLB));
+        self.opens.follow(&seen);
         self.settle(&seen, objects, reason);
         Ok(seen)
     }

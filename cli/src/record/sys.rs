@@ -3,7 +3,9 @@
 //! Signals and wait statuses are plain numbers because real-time signals, which language runtimes send to their
 //! threads, have no name in the enumerations of the libraries. `launch` and `tracer` come in, nobody is called.
 
-#![allow(unsafe_code, reason = "ptrace requests with any signal, waiting for any, kcmp and fork have no safe wrapper")]
+#![allow(unsafe_code, reason = "ptrace requests with any signal, waiting for any, kcmp, pidfd_getfd and fork have no safe wrapper")]
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -57,10 +59,38 @@ pub(super) fn wait_any() -> nix::Result<Option<(Pid, i32)>> {
 /// Whether two threads have one address space; none if the kernel does not tell.
 pub(super) fn same_space(one: Pid, other: Pid) -> Option<bool> {
     const KCMP_VM: libc::c_long = 1;
+    compare(KCMP_VM, (one, 0), (other, 0))
+}
+
+/// Whether two descriptors, each of a thread, are of one open file; none if the kernel does not tell.
+pub(super) fn same_file(one: (Pid, i32), other: (Pid, i32)) -> Option<bool> {
+    const KCMP_FILE: libc::c_long = 0;
+    compare(KCMP_FILE, one, other)
+}
+
+fn compare(what: libc::c_long, (one, one_index): (Pid, i32), (other, other_index): (Pid, i32)) -> Option<bool> {
     let (one, other) = (libc::c_long::from(one.as_raw()), libc::c_long::from(other.as_raw()));
+    let (one_index, other_index) = (i64::from(one_index), i64::from(other_index));
     // SAFETY: the call takes numbers only.
-    let order = unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_VM, 0_i64, 0_i64) };
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, one, other, what, one_index, other_index) };
     Errno::result(order).ok().map(|order| order == 0)
+}
+
+/// A descriptor of this process for the open file that another process has one of; none if that is refused.
+pub(super) fn own_descriptor(process: Pid, descriptor: i32) -> Option<OwnedFd> {
+    // SAFETY: the call takes numbers only.
+    let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::c_long::from(process.as_raw()), 0_i64) };
+    let pidfd = owned(opened)?;
+    // SAFETY: the call takes numbers only, the first of them a descriptor that is open.
+    let got = unsafe { libc::syscall(libc::SYS_pidfd_getfd, i64::from(pidfd.as_raw_fd()), i64::from(descriptor), 0_i64) };
+    owned(got)
+}
+
+/// The descriptor that a call made.
+fn owned(made: libc::c_long) -> Option<OwnedFd> {
+    let made = Errno::result(made).ok().and_then(|made| i32::try_from(made).ok())?;
+    // SAFETY: the kernel gave it to this process just now, and nobody else knows of it.
+    Some(unsafe { OwnedFd::from_raw_fd(made) })
 }
 
 /// Forks. The child may do whatever it likes, because there must be no other thread whose locks it would inherit.

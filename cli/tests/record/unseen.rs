@@ -29,6 +29,7 @@ fn what_no_argument_tells_is_recorded() {
         ("heap", "set brk 0x"),
         ("ksm", "unrecorded prctl(PR_SET_MEMORY_MERGE)"),
         ("x, for what reading implies", " 0x8000 rwx private,anonymous anon"),
+        ("times", "with open:4"),
         ("node", "unrecorded set_mempolicy_home_node"),
     ];
     for (case, line) in cases {

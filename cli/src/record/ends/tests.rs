@@ -22,7 +22,7 @@ fn recording(directory: &tempfile::TempDir) -> Tracer {
     let mut tracer = Tracer::new(Pid::this(), Clock::start().expect("a clock"), files);
     tracer.begin_space(Pid::this(), Origin::Program);
     let operation = Operation::Munmap { addr: 0x1000, len: 0x2000 };
-    let call = Call::Known(Known { operation, source: Source::Nothing, odd: false });
+    let call = Call::Known(Known { operation, source: Source::Nothing, open: None, odd: false });
     tracer.tasks.get_mut(&Pid::this()).expect("the thread").call = Some(call);
     tracer
 }

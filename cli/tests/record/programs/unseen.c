@@ -127,6 +127,16 @@ int main(int count, char **arguments) {
         area = anonymous(8);
         mprotect(area + 2 * PAGE, PAGE, PROT_READ);
         return sbrk(PAGE) == (void *)-1;
+    case 't':  // a file that is opened three times, and the second time mapped twice
+        area = mmap(NULL, 10 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        for (long time = 0, at = 0; time < 3; time++) {
+            file = open(arguments[0], O_RDONLY);
+            if (file < 0) return 77;
+            for (long part = 0; part <= time % 2; part++, at += 2)
+                mmap(area + at * PAGE, 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, at * PAGE);
+            if (time) close(file);
+        }
+        return munmap(area + 9 * PAGE, PAGE);
     case 'n':  // a home for the pages of a policy
         area = anonymous(8);
         if (syscall(SYS_mbind, area + 2 * PAGE, 4 * PAGE, 2, &nodes, 64, 0)) return 77;
