@@ -58,6 +58,8 @@ finds upgrade_ignores_readers shuttle shuttle two_upgrades
 finds upgrade_ignores_readers lock plain --test it an_upgrade_is_for
 finds lost_wake_up loom loom writers_exclude
 finds lost_wake_up shuttle shuttle writers_exclude
+finds flag_raised_outside_the_room loom loom writers_exclude
+finds flag_raised_outside_the_room shuttle shuttle writers_exclude
 finds cancelled_writer_leaves_mark loom loom a_writer_that_gives_up
 finds cancelled_writer_leaves_mark shuttle shuttle a_writer_that_gives_up
 finds cancelled_writer_wakes_nobody loom loom a_writer_that_gives_up

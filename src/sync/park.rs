@@ -2,8 +2,8 @@
 //!
 //! The lock comes in. A thread sleeps under a [`Key`] while [`Flag`]s are down; to raise one of them wakes the key. On the machine
 //! the key leads to one of a fixed number of rooms, each with a mutex and a condition variable of std; without the feature `parking`
-//! a thread spins on the flags instead (`spinning`). In models there is one room, with a mutex and a condition variable of the checker, so
-//! that the lock above runs as it is and the checker sees each step of it.
+//! a thread spins on the flags instead (`spinning`). In models there is one room, with a mutex and a condition variable of the checker: the
+//! room's code is the same, so that the checker sees each step of it, and of the lock above.
 //!
 //! Why no wake is lost: a flag is raised under the room's mutex, and who sleeps looks at it under that mutex, which the wait gives up in
 //! one step with falling asleep. So the raise comes before the look, which finds it; or the sleeper is counted, and the bell rings after.
@@ -16,9 +16,11 @@ use core::time::Duration;
 use std::sync::atomic::Ordering;
 
 #[cfg(all(feature = "parking", not(any(vmaple_loom, vmaple_shuttle))))]
-pub(crate) use machine::{Mutex, Parking};
+pub(crate) use machine::Mutex;
 #[cfg(any(vmaple_loom, vmaple_shuttle))]
-pub(crate) use model::{Mutex, Parking};
+pub(crate) use model::Mutex;
+#[cfg(any(feature = "parking", vmaple_loom, vmaple_shuttle))]
+pub(crate) use room::Parking;
 
 #[cfg(all(not(feature = "parking"), not(any(vmaple_loom, vmaple_shuttle))))]
 pub(crate) use super::spinning::{Mutex, Parking};
@@ -86,72 +88,105 @@ pub(super) fn any_up(flags: [Option<&Flag>; 2]) -> bool {
     flags.into_iter().flatten().any(Flag::is_up)
 }
 
-#[cfg(all(feature = "parking", not(any(vmaple_loom, vmaple_shuttle))))]
-mod machine {
+/// Where threads sleep: one protocol, over the primitives of the machine and of the checkers.
+#[cfg(any(feature = "parking", vmaple_loom, vmaple_shuttle))]
+mod room {
+    #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
+    use super::machine::{Condvar, Deadline, Mutex, room_of};
+    #[cfg(any(vmaple_loom, vmaple_shuttle))]
+    use super::model::{Condvar, Deadline, Mutex, room_of};
     use super::{Flag, Key, Park, any_up};
+    use crate::sync::seeded;
     use core::time::Duration;
-    use std::sync::{Condvar, PoisonError};
-    use std::time::Instant;
-
-    /// A power of two. Keys that share a room wake each other, and sleep on.
-    const ROOMS: usize = 256;
 
     /// Where threads sleep whose keys lead here. On a line of its own.
     #[derive(Debug)]
     #[repr(align(64))]
-    struct Room {
+    pub(super) struct Room {
         /// How many sleep here. Flags that are slept on here are raised while it is locked.
-        sleepers: Mutex<usize>,
-        bell: Condvar,
+        pub(super) sleepers: Mutex<usize>,
+        pub(super) bell: Condvar,
     }
 
-    /// They are never given back, so a wake touches nothing that may be gone.
-    static LOT: [Room; ROOMS] = [const { Room { sleepers: Mutex::new(0), bell: Condvar::new() } }; ROOMS];
+    impl Room {
+        fn sleep(&self, flags: [Option<&Flag>; 2], limit: Option<Duration>) {
+            let deadline = Deadline::after(limit);
+            let mut sleepers = self.sleepers.lock();
+            *sleepers += 1;
+            while !any_up(flags) && !deadline.is_over() {
+                sleepers = self.bell.wait(sleepers, deadline);
+            }
+            *sleepers -= 1;
+        }
 
-    fn room_of(key: Key) -> &'static Room {
-        // Keys are addresses of words: the upper bits of a product spread them.
-        let spread = (key.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - ROOMS.ilog2());
-        &LOT[usize::try_from(spread).unwrap_or_default() % ROOMS]
+        fn wake(&self, flag: &Flag) {
+            let is_late = seeded("flag_raised_outside_the_room");
+            let sleepers = self.sleepers.lock();
+            if !is_late {
+                flag.raise();
+            }
+            let is_slept_in = *sleepers > 0;
+            drop(sleepers);
+            if is_late {
+                flag.raise();
+            }
+            if is_slept_in {
+                self.bell.notify_all();
+            }
+        }
     }
 
-    /// Sleeps by std's condition variables, which need no memory where they are futexes.
+    /// Sleeps in rooms.
     #[derive(Debug)]
     pub(crate) struct Parking;
 
     impl Park for Parking {
         fn sleep(key: Key, flags: [Option<&Flag>; 2], limit: Option<Duration>) {
-            let deadline = limit.map(|limit| Instant::now() + limit);
-            let room = room_of(key);
-            let mut sleepers = room.sleepers.lock();
-            *sleepers += 1;
-            while !any_up(flags) {
-                sleepers = match deadline {
-                    None => room.bell.wait(sleepers).unwrap_or_else(PoisonError::into_inner),
-                    Some(deadline) => {
-                        let left = deadline.saturating_duration_since(Instant::now());
-                        if left.is_zero() {
-                            break;
-                        }
-                        room.bell.wait_timeout(sleepers, left).unwrap_or_else(PoisonError::into_inner).0
-                    }
-                };
-            }
-            *sleepers -= 1;
+            room_of(key).sleep(flags, limit);
         }
 
         fn wake(key: Key, flag: &Flag) {
-            let room = room_of(key);
-            let sleepers = room.sleepers.lock();
-            flag.raise();
-            let is_slept_in = *sleepers > 0;
-            drop(sleepers);
-            if is_slept_in {
-                room.bell.notify_all();
-            }
+            room_of(key).wake(flag);
+        }
+    }
+}
+
+/// std's primitives, which need no memory where they are futexes. Without poison: what a mutex guards is changed by steps that cannot panic
+/// halfway.
+#[cfg(all(feature = "parking", not(any(vmaple_loom, vmaple_shuttle))))]
+mod machine {
+    use super::Key;
+    use super::room::Room;
+    use core::time::Duration;
+    use std::sync::{MutexGuard, PoisonError};
+    use std::time::Instant;
+
+    /// A power of two. Keys that share a room wake each other, and sleep on.
+    const ROOMS: usize = 256;
+
+    /// They are never given back, so a wake touches nothing that may be gone.
+    static LOT: [Room; ROOMS] = [const { Room { sleepers: Mutex::new(0), bell: Condvar::new() } }; ROOMS];
+
+    pub(super) fn room_of(key: Key) -> &'static Room {
+        // Keys are addresses of words: the upper bits of a product spread them.
+        let spread = (key.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - ROOMS.ilog2());
+        &LOT[usize::try_from(spread).unwrap_or_default() % ROOMS]
+    }
+
+    /// When a sleep ends, if it has an end of its own.
+    #[derive(Clone, Copy)]
+    pub(super) struct Deadline(Option<Instant>);
+
+    impl Deadline {
+        pub(super) fn after(limit: Option<Duration>) -> Self {
+            Self(limit.map(|limit| Instant::now() + limit))
+        }
+
+        pub(super) fn is_over(self) -> bool {
+            self.0.is_some_and(|deadline| deadline <= Instant::now())
         }
     }
 
-    /// std's, without poison: what it guards is changed by steps that cannot panic halfway.
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
@@ -160,15 +195,40 @@ mod machine {
             Self(std::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Condvar(std::sync::Condvar);
+
+    impl Condvar {
+        const fn new() -> Self {
+            Self(std::sync::Condvar::new())
+        }
+
+        pub(super) fn wait<'m, T>(&self, guard: MutexGuard<'m, T>, Deadline(deadline): Deadline) -> MutexGuard<'m, T> {
+            match deadline {
+                None => self.0.wait(guard).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    self.0.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            }
+        }
+
+        pub(super) fn notify_all(&self) {
+            self.0.notify_all();
         }
     }
 }
 
+/// The checker's.
 #[cfg(any(vmaple_loom, vmaple_shuttle))]
 mod model {
-    use super::{Flag, Key, Park, any_up};
+    use super::Key;
+    use super::room::Room;
     use core::time::Duration;
 
     #[cfg(vmaple_loom)]
@@ -178,30 +238,27 @@ mod model {
 
     lazy_static! {
         /// One for all keys of an execution: a wake wakes too many, never too few.
-        static ref LOT: (raw::Mutex<()>, raw::Condvar) = (raw::Mutex::new(()), raw::Condvar::new());
+        static ref LOT: Room = Room { sleepers: Mutex::new(0), bell: Condvar(raw::Condvar::new()) };
     }
 
-    /// Sleeps by the checker's condition variable. There is no clock, and so no limit.
-    #[derive(Debug)]
-    pub(crate) struct Parking;
+    pub(super) fn room_of(_: Key) -> &'static Room {
+        &LOT
+    }
 
-    impl Park for Parking {
-        fn sleep(_: Key, flags: [Option<&Flag>; 2], _: Option<Duration>) {
-            let mut lot = LOT.0.lock().expect("no panic in a model");
-            while !any_up(flags) {
-                lot = LOT.1.wait(lot).expect("no panic in a model");
-            }
+    /// There is no clock, and so no limit.
+    #[derive(Clone, Copy)]
+    pub(super) struct Deadline;
+
+    impl Deadline {
+        pub(super) fn after(_: Option<Duration>) -> Self {
+            Self
         }
 
-        fn wake(_: Key, flag: &Flag) {
-            let lot = LOT.0.lock().expect("no panic in a model");
-            flag.raise();
-            LOT.1.notify_all();
-            drop(lot);
+        pub(super) fn is_over(self) -> bool {
+            false
         }
     }
 
-    /// The checker's.
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(raw::Mutex<T>);
 
@@ -212,6 +269,19 @@ mod model {
 
         pub(crate) fn lock(&self) -> raw::MutexGuard<'_, T> {
             self.0.lock().expect("no panic in a model")
+        }
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Condvar(raw::Condvar);
+
+    impl Condvar {
+        pub(super) fn wait<'m, T>(&self, guard: raw::MutexGuard<'m, T>, _: Deadline) -> raw::MutexGuard<'m, T> {
+            self.0.wait(guard).expect("no panic in a model")
+        }
+
+        pub(super) fn notify_all(&self) {
+            self.0.notify_all();
         }
     }
 }
