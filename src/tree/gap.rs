@@ -5,7 +5,7 @@
 
 use super::edit::Editor;
 use super::node::{InnerRef, Node, NodePtr};
-use super::splice::{Site, entry_span};
+use super::site::{Site, entry_span};
 use super::walk::Entry;
 use crate::addr::Span;
 use crate::error::{GapError, RangeError};

@@ -66,6 +66,7 @@ mod pool;
 pub(crate) mod prepared;
 mod publish;
 mod search;
+mod site;
 mod splice;
 pub(crate) mod stats;
 mod swap;
@@ -82,7 +83,7 @@ use limbo::Limbo;
 use node::{NodePtr, Slot};
 use pool::Pool;
 use publish::Draft;
-use splice::Site;
+use site::Site;
 use stats::Counters;
 use walk::View;
 

@@ -5,15 +5,17 @@
 
 #![allow(unsafe_code, reason = "nodes are reached by tagged raw pointers; each function here is a safe step or says what it needs")]
 
-use super::entries::Part;
 use super::search::{ByGroups, Ranks};
 use crate::sync::{AtomicPtr, AtomicU64, Liveness, Ordering, Plain, owner_load, owner_load_ptr, prefetch, seeded};
 use core::cell::Cell;
 use core::marker::PhantomData;
-use core::mem::{MaybeUninit, offset_of};
+use core::mem::MaybeUninit;
 use core::ops::{Range, RangeInclusive};
 use core::ptr::{self, NonNull};
-use smallvec::SmallVec;
+
+mod fill;
+
+pub(super) use fill::{Exchange, write_inner, write_leaf, write_leaf_of};
 
 /// How many entries or children a node holds. Small where a checker explores, so that trees get tall with few entries.
 pub(crate) const FANOUT: usize = if cfg!(any(test, miri, fuzzing, vmaple_loom)) { 4 } else { 16 };
@@ -426,121 +428,10 @@ impl<'g, V> InnerRef<'g, V> {
     }
 }
 
-/// Writes a leaf of these entries (1 to `FANOUT`) into free memory.
-///
-/// # Safety
-/// The memory is a leaf's, unused by anyone.
-pub(super) unsafe fn write_leaf<V>(memory: NonNull<Leaf<V>>, part: &Part<'_, V>) -> NodePtr<V> {
-    let len = part.len();
-    let mut lasts = [u64::MAX; FANOUT];
-    let mut starts = [u64::MAX; FANOUT];
-    let mut values = [const { MaybeUninit::uninit() }; FANOUT];
-    lasts[..len].copy_from_slice(part.lasts);
-    starts[..len].copy_from_slice(part.starts);
-    for (slot, value) in values[..len].iter_mut().zip(part.values) {
-        *slot = copy_bits(value);
-    }
-    let (lasts, starts, values) = (Plain::new(lasts), starts.map(AtomicU64::new), Plain::new(values));
-    // SAFETY: by the caller's promise.
-    unsafe { memory.write(Leaf { lasts, starts, values, liveness: Liveness::new() }) };
-    NodePtr::leaf(memory, len)
-}
-
-/// Which of a leaf's entries are to be others: those of a range, for which these come.
-#[derive(Debug)]
-pub(super) struct Exchange<V> {
-    pub(super) range: Range<usize>,
-    pub(super) news: SmallVec<[Item<V>; 3]>,
-}
-
-impl<V> Exchange<V> {
-    /// Where what follows the range will be.
-    pub(super) fn behind(&self) -> usize {
-        self.range.start + self.news.len()
-    }
-
-    /// Makes a column of the new leaf out of a copy of the old one: what follows the range goes to its new place, where that is another,
-    /// and what comes for the range in between.
-    fn write<T, U>(&self, column: &mut Column<U>, old: &[T; FANOUT], old_len: usize, copy: impl Fn(&T) -> U, new: impl Fn(&Item<V>) -> U) {
-        let behind = self.behind();
-        if behind != self.range.end {
-            for (to, from) in column[behind..].iter_mut().zip(&old[self.range.end..old_len]) {
-                to.write(copy(from));
-            }
-        }
-        for (to, item) in column[self.range.start..].iter_mut().zip(&self.news) {
-            to.write(new(item));
-        }
-    }
-}
-
-/// A column of a leaf in free memory.
-type Column<T> = [MaybeUninit<T>; FANOUT];
-
-/// Writes a leaf into free memory that holds what `old` does, but for an exchange (which leaves at most `FANOUT` entries).
-///
-/// # Safety
-/// The memory is a leaf's, unused by anyone.
-pub(super) unsafe fn write_leaf_of<V>(memory: NonNull<Leaf<V>>, old: LeafRef<'_, V>, exchange: &Exchange<V>) -> NodePtr<V> {
-    let len = exchange.behind() + old.len - exchange.range.end;
-    // Column by column at its place: a leaf made elsewhere and moved would cost as much again. First each as it was, a copy of fixed size.
-    let place = |offset| memory.as_ptr().wrapping_byte_add(offset);
-    let lasts = |column: &mut Column<u64>| {
-        column.write_copy_of_slice(old.leaf.lasts.get());
-        exchange.write(column, old.leaf.lasts.get(), old.len, |&last| last, |item| item.last);
-        // What is left over of a longer leaf is padding.
-        column[len.min(old.len)..old.len].iter_mut().for_each(|last| _ = last.write(u64::MAX));
-    };
-    // SAFETY: that column's memory, free by the caller's promise.
-    unsafe { Plain::write(place(offset_of!(Leaf<V>, lasts)).cast(), lasts) };
-    // SAFETY: as above.
-    let starts: &mut Column<AtomicU64> = unsafe { &mut *place(offset_of!(Leaf<V>, starts)).cast() };
-    let start = |start: &AtomicU64| AtomicU64::new(owner_load(start));
-    for (to, from) in starts.iter_mut().zip(&old.leaf.starts) {
-        to.write(start(from));
-    }
-    exchange.write(starts, &old.leaf.starts, old.len, start, |item| AtomicU64::new(item.start));
-    let values = |column: &mut Column<MaybeUninit<V>>| {
-        *column = copy_all_bits(old.leaf.values.get());
-        exchange.write(column, old.leaf.values.get(), old.len, copy_bits, |item| copy_bits(&item.value));
-    };
-    // SAFETY: as above.
-    unsafe { Plain::write(place(offset_of!(Leaf<V>, values)).cast(), values) };
-    // SAFETY: as above.
-    unsafe { place(offset_of!(Leaf<V>, liveness)).cast::<Liveness>().write(Liveness::new()) };
-    NodePtr::leaf(memory, len)
-}
-
-/// Writes an inner node of these children (1 to `FANOUT`) into free memory.
-///
-/// # Safety
-/// The memory is an inner node's, unused by anyone.
-pub(super) unsafe fn write_inner<V>(memory: NonNull<Inner<V>>, items: &[Child<V>]) -> NodePtr<V> {
-    let mut lasts = [u64::MAX; FANOUT];
-    let mut children = [NodePtr::NULL; FANOUT];
-    let mut summaries = [Summary { low: 0, gap: 0 }; FANOUT];
-    for (i, item) in items.iter().enumerate() {
-        lasts[i] = item.last;
-        children[i] = item.node;
-        summaries[i] = item.summary;
-    }
-    let (lows, gaps) = (summaries.map(|summary| Cell::new(summary.low)), summaries.map(|summary| Cell::new(summary.gap)));
-    let (lasts, children) = (Plain::new(lasts), children.map(Slot::new));
-    // SAFETY: by the caller's promise.
-    unsafe { memory.write(Inner { lasts, children, lows, gaps, liveness: Liveness::new() }) };
-    NodePtr::inner(memory, items.len())
-}
-
 /// The bits of a value, without claiming it.
 pub(super) fn copy_bits<V>(value: &MaybeUninit<V>) -> MaybeUninit<V> {
     // SAFETY: read from a reference; `MaybeUninit` may be copied, and is not a claim to the value.
     unsafe { ptr::from_ref(value).read() }
-}
-
-/// The bits of a column of values, without claiming them: one copy of fixed size.
-fn copy_all_bits<V>(values: &[MaybeUninit<V>; FANOUT]) -> Column<MaybeUninit<V>> {
-    // SAFETY: as in `copy_bits`; an array of `MaybeUninit` is initialized whatever its bits are, and laid out like the one inside.
-    unsafe { ptr::from_ref(values).cast::<Column<MaybeUninit<V>>>().read() }
 }
 
 /// Marks a node's memory as no longer to be visited (models only).

@@ -17,10 +17,9 @@ use super::edit::Editor;
 use super::limbo::Charge;
 use super::node::{Child, FANOUT, Item, LeafRef, MIN_FILL, Node, NodePtr, copy_bits};
 use super::publish::{Bias, Change, Children, Draft, Place, Retire};
-use super::walk::Entry;
+use super::site::{Route, Step, entry_span};
 use crate::addr::Span;
 use crate::error::ResourceError;
-use crate::sync::seeded;
 use crate::value::Value;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -31,95 +30,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 /// next entry or two. Between the two it is cheaper to cut the one that overflows in halves, which then have room for long.
 const FOR_TWO: usize = 2 * FANOUT - FANOUT / 4;
 const FOR_THREE: usize = 2 * FANOUT - 1;
-
-/// One step of a descent: an inner node, and the child taken.
-#[derive(Debug)]
-pub(super) struct Step<V> {
-    pub(super) node: NodePtr<V>,
-    pub(super) index: usize,
-}
-
-impl<V> Clone for Step<V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<V> Copy for Step<V> {}
-
-/// The way from the root to the leaf that routes an address. The leaf is null in an empty tree.
-#[derive(Debug)]
-pub(super) struct Route<V> {
-    steps: SmallVec<[Step<V>; 12]>,
-    leaf: NodePtr<V>,
-}
-
-impl<V> Clone for Route<V> {
-    fn clone(&self) -> Self {
-        Self { steps: SmallVec::from_slice(&self.steps), leaf: self.leaf }
-    }
-}
-
-impl<V> Route<V> {
-    pub(super) fn depth(&self) -> usize {
-        self.steps.len()
-    }
-
-    pub(super) fn leaf(&self) -> NodePtr<V> {
-        self.leaf
-    }
-
-    /// The step to the leaf; none where the leaf is the root.
-    pub(super) fn parent(&self) -> Option<Step<V>> {
-        self.steps.last().copied()
-    }
-
-    /// The steps above a depth, nearest first.
-    pub(super) fn steps_above(&self, depth: usize) -> impl DoubleEndedIterator<Item = Step<V>> + '_ {
-        self.steps[..depth].iter().rev().copied()
-    }
-
-    /// Whether what hangs at a depth is the last of its level.
-    fn is_right_edge(&self, depth: usize) -> bool {
-        self.steps[..depth].iter().all(|step| step.index + 1 == step.node.len())
-    }
-}
-
-/// Where the edit under way is: a range, and the route of its first address. The writer has one, which each edit sets by `locate`: it is
-/// large to move. Until an edit is published the route is good for all addresses of its leaf, so who looks there first has gone the way.
-#[derive(Debug)]
-pub(super) struct Site<V> {
-    pub(super) span: Span,
-    pub(super) route: Route<V>,
-    /// What the route's leaf routes: from `low` to its key, `bound`; nothing where that lies below.
-    pub(super) low: u64,
-    pub(super) bound: u64,
-}
-
-impl<V> Default for Site<V> {
-    fn default() -> Self {
-        let (low, bound) = NOWHERE;
-        Self { span: Span::ALL, route: Route { steps: SmallVec::new(), leaf: NodePtr::NULL }, low, bound }
-    }
-}
-
-/// What a site routes that is not anywhere.
-const NOWHERE: (u64, u64) = (u64::MAX, 0);
-
-impl<V> Site<V> {
-    /// Its route leads nowhere any more: an edit was published.
-    pub(super) fn forget(&mut self) {
-        if !seeded("site_kept") {
-            self.route.leaf = NodePtr::NULL;
-            (self.low, self.bound) = NOWHERE;
-        }
-    }
-
-    /// Whether it is at an address.
-    pub(super) fn is_at(&self, address: u64) -> bool {
-        (self.low..=self.bound).contains(&address)
-    }
-}
 
 /// An entry as it was before a splice; readable until the writer unlocks, or edits again.
 #[derive(Debug)]
@@ -164,82 +74,6 @@ impl<V> Old<V> {
 }
 
 impl<'t, V: Value> Editor<'t, V> {
-    /// Goes down to the first address of a range, where the site is not there yet: the site of the edit to come.
-    pub(crate) fn locate(&mut self, span: Span) {
-        if !self.writer.site.is_at(span.start()) {
-            (self.writer.site.low, self.writer.site.bound) = self.descend(span.start());
-        }
-        self.writer.site.span = span;
-    }
-
-    /// Goes down the route of an address, the site's from now on; tells what the leaf routes.
-    fn descend(&mut self, address: u64) -> (u64, u64) {
-        let (mut node, mut low, mut bound) = (self.root.slot.owner_load(), 0, u64::MAX);
-        self.writer.site.route.steps.clear();
-        while !node.is_null() {
-            let Node::Inner(inner) = self.node(node) else { break };
-            let index = inner.rank(address);
-            self.writer.site.route.steps.push(Step { node, index });
-            low = if index > 0 { inner.last(index - 1) + 1 } else { low };
-            (node, bound) = (inner.owner_child(index), inner.last(index));
-        }
-        self.writer.site.route.leaf = node;
-        (low, bound)
-    }
-
-    /// Whether the site, if it is anywhere, is where what it routes leads to from the root.
-    pub(super) fn is_site_good(&self) -> bool {
-        let Site { ref route, low, bound, .. } = self.writer.site;
-        let mut node = self.root.slot.owner_load();
-        let mut leads = |step: &Step<V>| {
-            let Some(inner) = (step.node == node).then(|| self.inner(node)) else { return false };
-            node = inner.owner_child(step.index);
-            inner.rank(low) == step.index && inner.rank(bound) == step.index
-        };
-        (low, bound) == NOWHERE || route.steps.iter().all(&mut leads) && node == route.leaf
-    }
-
-    /// Shows the entries in the site's range, in order.
-    pub(crate) fn each_located<'e, E>(&'e self, mut see: impl FnMut(Entry<'e, V>) -> Result<(), E>) -> Result<(), E> {
-        let Site { span, ref route, bound, .. } = self.writer.site;
-        debug_assert!(self.writer.site.is_at(span.start()), "nothing was published since `locate`");
-        let Some(leaf) = self.leaf(route.leaf) else { return Ok(()) };
-        for i in leaf.rank(span.start())..leaf.len() {
-            let entry = Entry::new(entry_span(leaf, i), leaf.value(i));
-            if entry.start() > span.last() {
-                return Ok(());
-            }
-            see(entry)?;
-        }
-        // No entry sticks out of what a leaf routes: the next begins behind.
-        if bound < span.last() { self.view().within(Span::from_entry(bound + 1, span.last())).try_for_each(see) } else { Ok(()) }
-    }
-
-    /// The route of the site's last address.
-    fn right_route(&mut self) -> Route<V> {
-        let Site { span, ref route, bound, .. } = self.writer.site;
-        let left = route.clone();
-        if span.last() <= bound {
-            return left;
-        }
-        self.descend(span.last());
-        let right = core::mem::replace(&mut self.writer.site.route, left);
-        if seeded("shared_right_side") && self.leaf(right.leaf).is_some_and(|leaf| span.last() < leaf.owner_start(0)) {
-            // T8 broken on purpose: what routes the end of the range but holds nothing of it is left as it is.
-            return self.writer.site.route.clone();
-        }
-        right
-    }
-
-    /// The first entry in the site's range.
-    pub(super) fn first_in(&self) -> Option<Span> {
-        let site = &self.writer.site;
-        let leaf = self.leaf(site.route.leaf)?;
-        let i = leaf.rank(site.span.start());
-        // Where the leaf routes less than the range, its last entry ends inside the range: so none here is none at all.
-        (i < leaf.len() && leaf.owner_start(i) <= site.span.last()).then(|| entry_span(leaf, i))
-    }
-
     /// Replaces everything in the site's range by `fresh` (in order, inside the range), and keeps the parts of cut entries that stick out.
     /// `cut` makes the second value where an entry is cut in two; if it panics, nothing has happened.
     ///
@@ -374,14 +208,14 @@ impl<'t, V: Value> Editor<'t, V> {
     /// The group's entries: what the two leaves at its ends keep, what sticks out of the range, and what goes in. Notes what was in
     /// the range, and what is replaced.
     fn gather(&mut self, span: Span, left: &Route<V>, right: &Route<V>, fresh: &[Item<V>]) -> Result<Bias, ResourceError> {
-        let (Some(left_leaf), Some(right_leaf)) = (self.leaf(left.leaf), self.leaf(right.leaf)) else {
+        let (Some(left_leaf), Some(right_leaf)) = (self.leaf(left.leaf()), self.leaf(right.leaf())) else {
             let draft = &mut self.writer.draft;
             draft.news = fresh.len();
             draft.entries.reserve(draft.news)?;
             draft.entries.extend_with(fresh.iter().map(Item::copy));
             return Ok(Bias::Even);
         };
-        self.replace_both(left.leaf, right.leaf)?;
+        self.replace_both(left.leaf(), right.leaf())?;
         let first = left_leaf.rank(span.start());
         let mut end = right_leaf.rank(span.last());
         end += usize::from(end < right_leaf.len() && right_leaf.owner_start(end) <= span.last());
@@ -456,7 +290,7 @@ impl<'t, V: Value> Editor<'t, V> {
     /// (in two leaves or in three) than that one is cut in halves. So leaves stay fuller.
     fn to_share_with(&self, left: &Route<V>, right: &Route<V>) -> Option<(Side, usize)> {
         let entries = self.writer.draft.entries.len();
-        let step = left.parent().filter(|_| left.leaf == right.leaf && entries > FANOUT)?;
+        let step = left.parent().filter(|_| left.leaf() == right.leaf() && entries > FANOUT)?;
         let parent = self.inner(step.node);
         let len = |side| match side {
             Side::Left if step.index > 0 => Some(parent.owner_child(step.index - 1).len()),
@@ -552,10 +386,6 @@ fn clone_of<V>(value: NonNull<V>, cut: impl FnOnce(&V) -> V) -> std::thread::Res
     // SAFETY: the leaf is live until this edit is published, and the writer does nothing else meanwhile.
     let value = unsafe { value.as_ref() };
     catch_unwind(AssertUnwindSafe(|| cut(value)))
-}
-
-pub(super) fn entry_span<V>(leaf: LeafRef<'_, V>, i: usize) -> Span {
-    Span::from_entry(leaf.owner_start(i), leaf.last(i))
 }
 
 /// Puts items at one end of a list, in order.

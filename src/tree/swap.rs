@@ -8,7 +8,7 @@
 use super::edit::Editor;
 use super::node::{Child, Exchange, FANOUT, Item, MIN_FILL, Summary};
 use super::publish::{Change, Place};
-use super::splice::Site;
+use super::site::Site;
 use crate::error::ResourceError;
 use crate::value::Value;
 use smallvec::SmallVec;
