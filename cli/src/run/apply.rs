@@ -136,7 +136,7 @@ pub(crate) fn advice_of(advice: trace::Advice) -> Result<Advice, Refusal> {
 }
 
 /// What is wrong with the kind of a mapping, which the library cannot be asked for: there it is private or shared.
-fn kind_refused(flags: MapFlags, object: &Object) -> Option<Failure> {
+pub(crate) fn kind_refused(flags: MapFlags, object: &Object) -> Option<Failure> {
     if !flags.is_private() && !flags.is_shared() {
         return Some(Failure::invalid("neither private nor shared"));
     }

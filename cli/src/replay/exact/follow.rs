@@ -2,13 +2,13 @@
 //! it in the kernel. A mapping goes where the recording says; where the library would have put it is told apart. `exact` comes in.
 
 use crate::run::apply::{
-    advice_of, check_offset, denial_of, flags_of, key_change_of, lock_all_of, mark_of, remap_flags_of, request_of, with_kind,
+    advice_of, check_offset, denial_of, flags_of, key_change_of, kind_refused, lock_all_of, mark_of, remap_flags_of, request_of, with_kind,
 };
 use crate::run::low;
 use crate::run::model::MmSpace;
 use crate::run::space::{Failure, Space as _};
 use crate::trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot};
-use vmaple::{MadviseError, MremapFlags, Patience, ProtectionKey};
+use vmaple::{MadviseError, MmapError, MremapFlags, Patience, ProtectionKey};
 
 /// What the library would have come to: an address, 0, or how it fails.
 type Told = Result<u64, Failure>;
@@ -203,14 +203,30 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
     }
     let request = request_of(space, *len, *prot, with_kind(*flags, object), object, *offset);
     let mut writer = space.writer();
-    if flags.contains(MapFlags::FIXED_NOREPLACE) {
-        return follow!(recorded, &mut writer, plan_mmap(&request.fixed_no_replace(*addr)));
+    let is_fixed = flags.contains(MapFlags::FIXED) || flags.contains(MapFlags::FIXED_NOREPLACE);
+    let placed = match request.clone() {
+        request if flags.contains(MapFlags::FIXED_NOREPLACE) => request.fixed_no_replace(*addr),
+        request if is_fixed => request.fixed(*addr),
+        request => request.near(*addr),
+    };
+    if let Some(refused) = kind_refused(*flags, object) {
+        let plan = writer.plan_mmap(&placed, Patience::Forever);
+        let own = match plan.outcome() {
+            // at the same point
+            Err(MmapError::Growing) => Err(refused),
+            told => told.map_err(|error| Failure::new(error.errno(), error)),
+        };
+        if is_alike(recorded, &own) {
+            // it has requested a key before
+            _ = plan.commit();
+        }
+        return own;
     }
-    if flags.contains(MapFlags::FIXED) {
-        return follow!(recorded, &mut writer, plan_mmap(&request.fixed(*addr)));
-    }
-    let own = follow!(recorded, &mut writer, plan_mmap(&request.clone().near(*addr)));
+    let own = follow!(recorded, &mut writer, plan_mmap(&placed));
     let Outcome::Value(at) = recorded else { return own };
+    if is_fixed {
+        return own;
+    }
     let told = if is_alike(recorded, &own) { Ok(at) } else { follow!(recorded, &mut writer, plan_mmap(&request.fixed(at))) };
     *place = Some(Place { recorded: at, own });
     told

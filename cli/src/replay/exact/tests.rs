@@ -123,6 +123,17 @@ fn marks_split_and_join() {
     }
 }
 
+// What the file cannot, or no kind at all: refused by the rules, and nothing is mapped.
+#[test]
+fn kinds_are_refused_as_the_kernel_refuses_them() {
+    let told = exact(&format!(
+        "{MAP}mmap 0 0x1000 rw shared_validate,sync file:f 0 = -EOPNOTSUPP\nmmap 0x100000 0x1000 rw shared_validate,sync,fixed file:f 0 = -EOPNOTSUPP\n\
+         mmap 0 0x1000 rw anonymous anon - = -EINVAL\nmmap 0 0 rw shared_validate,sync file:f 0 = -EINVAL\n\
+         maps\n 100000-104000 rw-p - anon -\nend\n"
+    ));
+    assert_eq!((told.results, told.outside, told.unexplained), (5, 0, 0), "{:?}", told.unexplained_told);
+}
+
 // before  AAAA     one owner
 // layout  AAMM     by what is not recorded
 // advice  AAAA
