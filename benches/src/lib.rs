@@ -6,6 +6,7 @@ pub mod calls;
 pub mod chart;
 pub mod cores;
 pub mod goals;
+pub mod growth;
 pub mod histories;
 pub mod page;
 pub mod regions;

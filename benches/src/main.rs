@@ -12,7 +12,7 @@ use vmaple_bench::results::Findings;
 use vmaple_bench::rounds::{self, Effort};
 use vmaple_bench::subjects::{BASES, NAMES};
 use vmaple_bench::workload::Workload;
-use vmaple_bench::{cores, goals, page, table, workloads};
+use vmaple_bench::{cores, goals, growth, page, table, workloads};
 
 /// Compares vmaple with everything that could be used instead, and with the floors under all of them.
 #[derive(Debug, Parser)]
@@ -21,13 +21,17 @@ struct Options {
     /// Fewer and shorter laps: under a minute for one workload at two sizes.
     #[arg(long)]
     quick: bool,
+    /// Compares nothing, but measures how each operation of an address space grows with the number of its VMAs: 1,000, 8,000, 65,000 and,
+    /// without --quick, 1,000,000. The exit status is 1 if one grows faster than n log n in what it touches.
+    #[arg(long, conflicts_with_all = ["only", "peers", "json", "html"])]
+    growth: bool,
     /// Writes the figures to FILE, a JSON list of objects.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Writes a page with the curves to FILE.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Numbers of regions [default: 20,200,1000,10000,100000,1000000; with --quick 1000,100000]
+    /// Numbers of regions, or of VMAs [default: 20,200,1000,10000,100000,1000000; with --quick 1000,100000]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(16..=10_000_000))]
     regions: Vec<u32>,
     /// Only these workloads.
@@ -71,7 +75,14 @@ impl Options {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
+    let options = Options::parse();
+    if cfg!(debug_assertions) {
+        eprintln!("vmaple-bench: built without optimization, the figures say nothing (use --release)");
+    }
+    if options.growth {
+        return draw_growth(&options);
+    }
+    match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("vmaple-bench: {message}");
@@ -80,10 +91,15 @@ fn main() -> ExitCode {
     }
 }
 
+fn draw_growth(options: &Options) -> ExitCode {
+    let default: &[usize] = if options.quick { &growth::QUICK_SIZES } else { &growth::SIZES };
+    let sizes: Vec<usize> = if options.regions.is_empty() { default.to_vec() } else { options.sizes() };
+    let (table, failed) = growth::table(&sizes, &growth::measure(&sizes));
+    print!("{table}");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn run(options: &Options) -> Result<(), String> {
-    if cfg!(debug_assertions) {
-        eprintln!("vmaple-bench: built without optimization, the figures say nothing (use --release)");
-    }
     if !cores::are_two() {
         eprintln!("vmaple-bench: there is one core only, so the workloads of two threads say nothing");
     }

@@ -441,7 +441,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
 
     /// Waits until every pin and every `Reader` that was pinned before the call has gone on.
     ///
-    /// After it no reader looks at what was removed before it. (The memory itself is recycled by the next write, or [`reclaim`](Self::reclaim).)
+    /// After it no reader looks at what was removed before it. (The memory itself is recycled by the next writes, or [`reclaim`](Self::reclaim).)
     ///
     /// # Concurrency
     /// Blocks by polling, with growing pauses of at most a millisecond. Takes no lock. A `Reader` that was left pinned and idle is

@@ -147,7 +147,7 @@ impl<'t, V: Value> Editor<'t, V> {
         while in_vain < IN_VAIN && !self.writer.limbo.is_empty() {
             let held = self.counters.held_bytes.read();
             // Where memory is short what waits goes on waiting.
-            if self.writer.limbo.step(TRY_HARD, &mut self.writer.pool, self.counters).is_err() {
+            if self.writer.limbo.step(TRY_HARD, usize::MAX, &mut self.writer.pool, self.counters).is_err() {
                 return;
             }
             in_vain = if self.counters.held_bytes.read() < held { 0 } else { in_vain + 1 };

@@ -5,7 +5,8 @@
 //! so the batch is recycled, nodes to the pool, values to `dead`; then `open` is closed in its turn. So the collector is given one
 //! tiny call per batch however much is retired, and what it may run on a reader's thread sets one flag.
 //!
-//! Nobody but the writer moves this along: at the end of a write, and in `reclaim()`.
+//! Nobody but the writer moves this along: at the end of a write, and in `reclaim()`. A write recycles a bounded number, and more only
+//! where it retires as many itself: so one that comes after a large removal does not pay for all of it.
 
 use super::node::NodePtr;
 use super::pool::{Pool, drop_contained, node_bytes};
@@ -27,6 +28,10 @@ pub(super) fn step_bytes(counters: &Counters) -> usize {
 
 /// From here on it looks at every write, and tries harder: a reader was away for long, and is perhaps back.
 const MUCH_BYTES: usize = 1 << 20;
+
+/// How many nodes and values a write recycles at once, and twice as many as it retired itself: what is retired is recycled faster than more
+/// comes.
+const AT_ONCE: usize = 512;
 
 /// How many steps the collector is helped by when it matters: enough for two grace periods.
 pub(super) const TRY_HARD: usize = 8;
@@ -62,6 +67,10 @@ impl<V> Batch<V> {
 
     fn is_empty(&self) -> bool {
         self.nodes.is_empty() && self.values.is_empty()
+    }
+
+    fn bytes(&self) -> usize {
+        self.node_bytes.wrapping_add(self.value_bytes)
     }
 
     /// Gives the memory of a large batch's lists back, once they are empty.
@@ -122,12 +131,23 @@ pub(super) struct Limbo<V> {
     collector: Collector,
     budget_bytes: usize,
     since_step_bytes: usize,
+    /// Nodes and values that were retired since it was looked after.
+    since_tended: usize,
 }
 
 impl<V: Value> Limbo<V> {
     pub(super) fn new(collector: Collector, budget_bytes: usize) -> Self {
         let line = TicketLine::new();
-        Self { open: Batch::new(), closed: Batch::new(), dead: Vec::new(), line, collector, budget_bytes, since_step_bytes: 0 }
+        Self {
+            open: Batch::new(),
+            closed: Batch::new(),
+            dead: Vec::new(),
+            line,
+            collector,
+            budget_bytes,
+            since_step_bytes: 0,
+            since_tended: 0,
+        }
     }
 
     /// Makes room for what an edit will retire, so that retiring cannot fail; the last thing that can fail before the edit is published.
@@ -142,16 +162,22 @@ impl<V: Value> Limbo<V> {
     pub(super) fn admit(&mut self, needed_bytes: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
         let budget_bytes = self.budget_bytes;
         let fits = |held: usize| needed_bytes == 0 || held.saturating_add(needed_bytes) <= budget_bytes;
-        if crate::sync::seeded("budget_not_counted") || fits(counters.held_bytes.read()) {
+        if crate::sync::seeded("budget_not_counted") || fits(self.waiting_bytes(counters)) {
             return Ok(());
         }
-        self.step(TRY_HARD, pool, counters)?;
+        self.step(TRY_HARD, usize::MAX, pool, counters)?;
         let held_bytes = counters.held_bytes.read();
         // That nothing is held back does not mean that nobody is pinned.
         if fits(held_bytes) || held_bytes == 0 && self.readers_have_left()? {
             return Ok(());
         }
         Err(ResourceError::OverBudget { held_bytes, needed_bytes, budget_bytes })
+    }
+
+    /// What waits for readers: of what is held, not what waits only for its turn to be recycled.
+    fn waiting_bytes(&self, counters: &Counters) -> usize {
+        let held = counters.held_bytes.read();
+        if self.line.expired() { held.wrapping_sub(self.closed.bytes()) } else { held }
     }
 
     /// Whether every reader that was pinned when this was called has left. Nothing waits.
@@ -183,6 +209,7 @@ impl<V: Value> Limbo<V> {
         counters.held_bytes.add(bytes);
         counters.retired_nodes.add(1);
         self.since_step_bytes += bytes;
+        self.since_tended += 1;
     }
 
     /// Takes the values that an edit removed, which count for so many bytes together; room was reserved.
@@ -194,6 +221,7 @@ impl<V: Value> Limbo<V> {
         self.open.value_bytes = self.open.value_bytes.wrapping_add(bytes);
         counters.held_bytes.add(bytes);
         counters.held_values.add(self.open.values.len() - before);
+        self.since_tended += self.open.values.len() - before;
         self.since_step_bytes = self.since_step_bytes.saturating_add(bytes);
     }
 
@@ -203,11 +231,12 @@ impl<V: Value> Limbo<V> {
         if held == 0 {
             return;
         }
+        let room = AT_ONCE.saturating_add(mem::take(&mut self.since_tended).saturating_mul(2));
         if held >= MUCH_BYTES.min(self.budget_bytes / 4) {
-            _ = self.step(TRY_HARD, pool, counters);
+            _ = self.step(TRY_HARD, room, pool, counters);
         } else if self.since_step_bytes >= step_bytes(counters) || V::DROP_TELLS && self.has_values() {
             // Nodes can wait until there are some; a value may be a device or a file, and its owner waits for its drop.
-            _ = self.step(1, pool, counters);
+            _ = self.step(1, room, pool, counters);
         }
     }
 
@@ -215,18 +244,19 @@ impl<V: Value> Limbo<V> {
         !self.open.values.is_empty() || !self.closed.values.is_empty()
     }
 
-    /// Moves along by at most so many steps of the collector.
+    /// Moves along by at most so many steps of the collector, and recycles at most so many nodes and values.
     ///
     /// # Errors
     /// [`ResourceError::OutOfMemory`]: what waits goes on waiting, and the next write tries again.
-    pub(super) fn step(&mut self, most: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
+    pub(super) fn step(&mut self, most: usize, mut room: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
         for _ in 0..most {
             if !self.line.expired() {
                 self.collector.advance()?;
             }
             if self.line.expired() {
-                self.recycle(pool, counters);
-                if self.open.is_empty() {
+                self.recycle(&mut room, pool, counters);
+                // The next batch has its turn when this one is done.
+                if self.open.is_empty() || room == 0 {
                     break;
                 }
                 // First the mark, which may fail: a closed batch without a ticket would be recycled.
@@ -235,24 +265,33 @@ impl<V: Value> Limbo<V> {
             }
         }
         if self.line.expired() {
-            self.recycle(pool, counters);
+            self.recycle(&mut room, pool, counters);
         }
         self.since_step_bytes = 0;
         Ok(())
     }
 
-    /// Empties the closed batch, whose ticket has expired.
-    fn recycle(&mut self, pool: &mut Pool<V>, counters: &Counters) {
-        for node in self.closed.nodes.drain(..) {
+    /// Empties the closed batch, whose ticket has expired, as far as there is room for what is in it.
+    fn recycle(&mut self, room: &mut usize, pool: &mut Pool<V>, counters: &Counters) {
+        let Batch { nodes, values, node_bytes: of_nodes, value_bytes: of_values } = &mut self.closed;
+        let turn = nodes.len().min(*room);
+        *room -= turn;
+        for node in nodes.drain(nodes.len() - turn..) {
+            let bytes = node_bytes(node);
+            *of_nodes -= bytes;
+            counters.held_bytes.sub(bytes);
             counters.recycled_nodes.add(1);
             pool.take_back_retired(node, counters);
         }
-        counters.held_bytes.sub(mem::take(&mut self.closed.node_bytes));
-        if self.dead.try_reserve(self.closed.values.len()).is_ok() {
-            // From here on they wait for the unlock, not for readers.
-            counters.held_bytes.sub(mem::take(&mut self.closed.value_bytes));
-            counters.held_values.sub(self.closed.values.len());
-            self.dead.append(&mut self.closed.values);
+        let turn = values.len().min(*room);
+        if self.dead.try_reserve(turn).is_ok() {
+            *room -= turn;
+            // From here on they wait for the unlock, not for readers. The last ones take what is left of the sum.
+            let bytes = if turn == values.len() { *of_values } else { *of_values / values.len() * turn };
+            *of_values = of_values.wrapping_sub(bytes);
+            counters.held_bytes.sub(bytes);
+            counters.held_values.sub(turn);
+            self.dead.extend(values.drain(values.len() - turn..));
         }
         // Else the values stay in the closed batch, counted, and go with the next one.
         self.closed.trim();

@@ -226,7 +226,7 @@ impl<'t, V: Value> Editor<'t, V> {
         if early {
             self.retire_nodes();
             let Writer { limbo, pool, .. } = &mut *self.writer;
-            _ = limbo.step(1, pool, self.counters);
+            _ = limbo.step(1, usize::MAX, pool, self.counters);
         }
         let node = top.map_or(NodePtr::NULL, |top| top.node);
         match place {

@@ -41,7 +41,7 @@ pub struct Stats {
     pub inner_nodes: usize,
     /// Bytes of the nodes that readers can reach.
     pub index_bytes: usize,
-    /// Bytes of removed nodes and values that wait for readers, or for the next write to reuse them.
+    /// Bytes of removed nodes and values that wait for readers, or for the next writes to recycle them.
     pub held_bytes: usize,
     /// Removed values among them.
     pub held_values: usize,

@@ -50,6 +50,30 @@ fn the_next_write_brings_a_large_holding_back() {
     assert!(map.stats().held_bytes < 4 * KIB, "{:?}", map.stats());
 }
 
+/// What was removed at once, beside a pinned reader, comes back by a bounded number at each write when the reader has left, and is in the way
+/// of none of them, though it is more than the budget.
+#[test]
+fn a_write_after_a_large_removal_does_not_pay_for_all_of_it() {
+    const MANY: u64 = if cfg!(miri) { 200 } else { 20_000 };
+    let one = Arc::new(());
+    let entries = (0..MANY).map(|i| (8 * i..8 * i + 4, Box::new(Arc::clone(&one))));
+    let map = private().budget_bytes(if cfg!(miri) { 2 * KIB } else { 64 * KIB }).build_from(entries).expect("sorted");
+    let pin = map.pin();
+    map.write().remove(..).expect("removals are never refused");
+    drop(pin);
+    assert_eq!(Arc::strong_count(&one) as u64, MANY + 1, "all of it waits");
+    let (mut most, mut writes) = (0, 0);
+    while Arc::strong_count(&one) > 1 && writes < MANY {
+        let before = Arc::strong_count(&one);
+        map.write().insert(8 * writes..8 * writes + 4, Box::default()).expect("nobody holds it back any more");
+        most = most.max(before - Arc::strong_count(&one));
+        writes += 1;
+    }
+    assert_eq!((Arc::strong_count(&one), map.len() as u64), (1, writes));
+    assert!(most > 0 && most <= 2 * 1024, "a write dropped {most}");
+    assert_eq!(map.reclaim(), 0);
+}
+
 #[test]
 fn from_a_quarter_of_the_budget_on_a_write_tries_hard() {
     let map = filled(private().budget_bytes(64 * KIB), 64);

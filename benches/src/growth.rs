@@ -1,0 +1,194 @@
+//! How the operations of an address space grow with the number of its VMAs: each is measured at several sizes, and the exponent of its
+//! curve judged. What touches one VMA may take longer in a large space as a search does, and what touches all of them as they are many:
+//! nothing may grow faster than n log n in what it touches.
+//!
+//! The program comes in (`--growth`). `operations` has what is measured.
+
+mod operations;
+
+use crate::table::grouped;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use std::time::Duration;
+
+pub use operations::names;
+
+/// The numbers of VMAs.
+pub const SIZES: [usize; 4] = [1_000, 8_000, 65_000, 1_000_000];
+/// Those of a quick run.
+pub const QUICK_SIZES: [usize; 3] = [1_000, 8_000, 65_000];
+
+/// How much larger the exponent of a whole curve may be than that of what the operation touches. From 1,000 to 1,000,000 VMAs log n alone is
+/// 0.1, and that the layout leaves the caches makes a step through it five to twenty times as long, which is 0.23 to 0.43; a factor of n
+/// would be 1.
+const SLACK: f64 = 0.6;
+
+/// What an operation has to do with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Touches {
+    /// One VMA, or a few.
+    One,
+    /// All there are.
+    All,
+}
+
+impl Touches {
+    fn exponent(self) -> f64 {
+        match self {
+            Self::One => 0.0,
+            Self::All => 1.0,
+        }
+    }
+
+    /// The exponents that a curve may have at most: the whole of it, and between two sizes that follow each other, where the step out of a
+    /// cache may be all that is seen. It is larger for what goes through all VMAs, in order, and hardly waits for memory before.
+    fn most(self) -> (f64, f64) {
+        let slack_of_a_step = match self {
+            Self::One => 0.8,
+            Self::All => 1.0,
+        };
+        (self.exponent() + SLACK, self.exponent() + slack_of_a_step)
+    }
+}
+
+/// An operation, measured.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    name: &'static str,
+    touches: Touches,
+    /// Numbers of VMAs, and how long the operation took.
+    points: Vec<(usize, Duration)>,
+}
+
+impl Curve {
+    /// The exponent of the curve: the slope of the line through its logarithms by least squares.
+    #[must_use]
+    pub fn exponent(&self) -> f64 {
+        let points = self.logarithms();
+        let count = points.iter().map(|_| 1.0).sum::<f64>().max(1.0);
+        let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+        let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+        let over = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>();
+        let under = points.iter().map(|point| (point.0 - x).powi(2)).sum::<f64>();
+        if under > 0.0 { over / under } else { 0.0 }
+    }
+
+    /// The exponent between the two sizes where it is largest.
+    #[must_use]
+    pub fn steepest(&self) -> f64 {
+        let points = self.logarithms();
+        points.windows(2).map(|pair| (pair[1].1 - pair[0].1) / (pair[1].0 - pair[0].0)).fold(0.0, f64::max)
+    }
+
+    /// Whether it grows no faster than n log n in what it touches.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let (whole, step) = self.touches.most();
+        self.exponent() <= whole && self.steepest() <= step
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a figure with three digits that count")]
+    fn logarithms(&self) -> Vec<(f64, f64)> {
+        self.points.iter().map(|(n, took)| ((*n as f64).ln(), took.as_secs_f64().max(1e-9).ln())).collect()
+    }
+}
+
+/// Measures every operation at these sizes. Says on the standard error where it is.
+#[must_use]
+pub fn measure(sizes: &[usize]) -> Vec<Curve> {
+    let mut curves: Vec<Curve> =
+        operations::ALL.iter().map(|operation| Curve { name: operation.name, touches: operation.touches, points: Vec::new() }).collect();
+    for &n in sizes {
+        eprintln!("growth at {} VMAs", grouped(n));
+        for (curve, took) in curves.iter_mut().zip(operations::measure_all(n)) {
+            curve.points.extend(took.map(|took| (n, took)));
+        }
+    }
+    curves
+}
+
+/// The table of the curves, and how many do not hold.
+#[must_use]
+pub fn table(sizes: &[usize], curves: &[Curve]) -> (String, usize) {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    let head = ["operation".to_owned(), "touches".to_owned()].into_iter().chain(sizes.iter().map(|&n| format!("{} VMAs", grouped(n))));
+    table.set_header(head.chain(["exponent", "steepest", "at most", ""].map(str::to_owned)));
+    for curve in curves {
+        let (whole, step) = curve.touches.most();
+        let cells = sizes.iter().map(|&n| {
+            let point = curve.points.iter().find(|point| point.0 == n);
+            point.map_or_else(|| "-".to_owned(), |point| time(point.1))
+        });
+        let name = [curve.name.to_owned(), if curve.touches == Touches::One { "one" } else { "all" }.to_owned()];
+        let verdict = if curve.holds() { "holds" } else { "GROWS FASTER" };
+        let judged =
+            [format!("{:.2}", curve.exponent()), format!("{:.2}", curve.steepest()), format!("{whole:.1}, {step:.1}"), verdict.to_owned()];
+        table.add_row(name.into_iter().chain(cells).chain(judged));
+    }
+    for column in 2..sizes.len() + 5 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let failed = curves.iter().filter(|curve| !curve.holds()).count();
+    (format!("{table}\n{} of {} operations grow no faster than n log n in what they touch\n", curves.len() - failed, curves.len()), failed)
+}
+
+/// A time with three digits that count.
+fn time(took: Duration) -> String {
+    let seconds = took.as_secs_f64();
+    let (figure, unit) = match seconds {
+        s if s < 1e-6 => (s * 1e9, "ns"),
+        s if s < 1e-3 => (s * 1e6, "µs"),
+        s if s < 1.0 => (s * 1e3, "ms"),
+        s => (s, "s"),
+    };
+    format!("{} {unit}", crate::table::figure(figure))
+}
+
+/// How much of the processor's time something takes: nothing that is measured waits, and what runs beside it takes time of its own.
+fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
+    let begin = of_this_thread();
+    let told = run();
+    (told, of_this_thread().saturating_sub(begin))
+}
+
+#[allow(unsafe_code, reason = "a system call")]
+fn of_this_thread() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a place for the time.
+    let told = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(told, 0, "every thread has such a clock");
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curve(touches: Touches, took: impl Fn(f64) -> f64) -> Curve {
+        #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+        let points = SIZES.iter().map(|&n| (n, Duration::from_secs_f64(took(n as f64)))).collect();
+        Curve { name: "", touches, points }
+    }
+
+    #[test]
+    fn what_grows_as_what_it_touches_holds() {
+        assert!(curve(Touches::One, |_| 1e-6).holds());
+        assert!(curve(Touches::One, |n| 1e-7 * n.ln()).holds());
+        assert!(curve(Touches::All, |n| 1e-8 * n * n.ln()).holds());
+        assert!((curve(Touches::All, |n| 1e-8 * n).exponent() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_grows_faster_does_not() {
+        for (touches, power) in [(Touches::One, 1.0), (Touches::One, 0.7), (Touches::All, 2.0), (Touches::All, 1.7)] {
+            let curve = curve(touches, |n| 1e-9 * n.powf(power));
+            assert!(!curve.holds() && (curve.exponent() - power).abs() < 1e-9, "{touches:?}, {power}");
+        }
+        // A scan that begins to show when the layout is large.
+        assert!(!curve(Touches::One, |n| 1e-6 + 3e-10 * n).holds());
+        assert_eq!(table(&SIZES, &[curve(Touches::One, |n| n), curve(Touches::All, |n| n)]).1, 1);
+    }
+}

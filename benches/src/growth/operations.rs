@@ -1,0 +1,247 @@
+//! Every operation of an address space, as what is measured of it at a number of VMAs.
+
+use super::{Touches, timed};
+use std::hint::black_box;
+use std::io::Cursor;
+use std::time::Duration;
+use vmaple::{
+    Access, Advice, FaultContext, GapQuery, Interrupt, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, RangeMap,
+    VmaFlags, VmaSpec,
+};
+use vmaple_cli::run::against_library;
+use vmaple_cli::trace::Reader;
+
+/// Where the first VMA is. Below it there is room, too.
+const BASE: u64 = 1 << 40;
+/// From one VMA to the next: two pages that are mapped, and six that are not.
+const STEP: u64 = 8 * PAGE_SIZE;
+const LEN: u64 = 2 * PAGE_SIZE;
+const READ: VmaFlags = VmaFlags::READ;
+const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
+
+/// What is done beside VMAs chosen at random: in a lap as often as fits, but at least once.
+const LAP: Duration = Duration::from_millis(5);
+/// Laps, of which the shortest counts: what the machine does beside it only ever makes it longer.
+const LAPS: usize = 5;
+
+pub(super) struct Operation {
+    pub(super) name: &'static str,
+    pub(super) touches: Touches,
+    measured: Measured,
+}
+
+/// How it is measured.
+#[derive(Clone, Copy)]
+enum Measured {
+    /// At a VMA of the scattered layout, which it leaves as it was. The address is the VMA's, or that of a free page below it.
+    AtOne(fn(&Mm, u64)),
+    /// On a layout that is made for it. It says how long it took, without the making.
+    OnAll(fn(usize) -> Duration),
+}
+
+/// The names of all operations.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    ALL.iter().map(|operation| operation.name).collect()
+}
+
+const fn one(name: &'static str, run: fn(&Mm, u64)) -> Operation {
+    Operation { name, touches: Touches::One, measured: Measured::AtOne(run) }
+}
+
+const fn all(name: &'static str, run: fn(usize) -> Duration) -> Operation {
+    Operation { name, touches: Touches::All, measured: Measured::OnAll(run) }
+}
+
+pub(super) const ALL: &[Operation] = &[
+    one("find", |mm, at| _ = black_box(mm.pin().find(at - PAGE_SIZE).map(|vma| vma.start()))),
+    one("fault", |mm, at| drop(mm.handle_fault(at, Access::Read, FaultContext::KernelWithoutFixup).expect("it is mapped"))),
+    one("lock_next", |mm, at| drop(mm.lock_next(at - PAGE_SIZE, vmaple::Patience::Forever).expect("it waits"))),
+    one("gap search", |mm, _| _ = black_box(mm.write().find_gap(&GapQuery::of_size(STEP).within(BASE..).lowest()).expect("beyond all"))),
+    one("mmap anywhere, munmap", |mm, _| {
+        let mut writer = mm.write();
+        let at = writer.mmap(&MapRequest::of_len(STEP, VmaSpec::anonymous(RW))).expect("below all");
+        writer.munmap(at, STEP).expect("memory");
+    }),
+    one("mmap fixed, munmap", |mm, at| {
+        map(&mut mm.write(), at - 2 * PAGE_SIZE, PAGE_SIZE, RW);
+        mm.write().munmap(at - 2 * PAGE_SIZE, PAGE_SIZE).expect("memory");
+    }),
+    one("munmap of a part, mmap over it", |mm, at| {
+        mm.write().munmap(at, PAGE_SIZE).expect("memory");
+        map(&mut mm.write(), at, PAGE_SIZE, RW);
+    }),
+    one("mprotect that splits, that merges", |mm, at| {
+        mm.write().mprotect(at, PAGE_SIZE, READ).expect("memory");
+        mm.write().mprotect(at, PAGE_SIZE, RW).expect("memory");
+    }),
+    one("mremap that grows, that shrinks", |mm, at| {
+        mm.write().mremap(at, LEN, LEN + PAGE_SIZE, MremapFlags::empty(), 0).expect("room");
+        mm.write().mremap(at, LEN + PAGE_SIZE, LEN, MremapFlags::empty(), 0).expect("memory");
+    }),
+    one("mremap to the next hole, back", |mm, at| {
+        move_to(mm, at, at + 3 * PAGE_SIZE);
+        move_to(mm, at + 3 * PAGE_SIZE, at);
+    }),
+    one("brk up, down", |mm, _| {
+        let heap = mm.write().brk(0);
+        mm.write().brk(heap + PAGE_SIZE);
+        mm.write().brk(heap);
+    }),
+    one("madvise, undone", |mm, at| {
+        mm.write().madvise(at, LEN, Advice::DontDump).expect("memory");
+        mm.write().madvise(at, LEN, Advice::DoDump).expect("memory");
+    }),
+    one("mlock, munlock", |mm, at| {
+        mm.write().mlock(at, LEN).expect("no limit");
+        mm.write().munlock(at, LEN).expect("memory");
+    }),
+    one("stack mapped, grown, unmapped", |mm, at| {
+        map(&mut mm.write(), at - 2 * PAGE_SIZE, PAGE_SIZE, RW | VmaFlags::GROWSDOWN);
+        let killed = Interrupt::new();
+        drop(mm.handle_fault(at - 4 * PAGE_SIZE, Access::Write, FaultContext::User(&killed)).expect("room"));
+        mm.write().munmap(at - 4 * PAGE_SIZE, 3 * PAGE_SIZE).expect("memory");
+    }),
+    Operation { name: "write after a large drop", touches: Touches::One, measured: Measured::OnAll(after_a_drop) },
+    all("mmap of each", |n| timed(|| scattered(n)).1),
+    all("munmap of each", |n| {
+        let mm = scattered(n);
+        timed(|| addresses(n).for_each(|at| _ = mm.write().munmap(at, LEN).expect("memory"))).1
+    }),
+    all("munmap of all", |n| on(&scattered(n), |writer| _ = writer.munmap(BASE, end(n) - BASE).expect("memory"))),
+    all("mprotect of all, which merge", |n| {
+        let mm = adjacent(n);
+        let took = on(&mm, |writer| _ = writer.mprotect(BASE, n as u64 * PAGE_SIZE, RW).expect("memory"));
+        assert_eq!(mm.map_count(), 1, "they merge");
+        took
+    }),
+    all("mremap across all", |n| {
+        let mm = scattered(n);
+        on(&mm, |writer| _ = writer.mremap(BASE, LEN, LEN, MremapFlags::MAYMOVE | MremapFlags::FIXED, end(n)).expect("room"))
+    }),
+    all("madvise of all", |n| on(&adjacent(n), |writer| _ = writer.madvise(BASE, n as u64 * PAGE_SIZE, Advice::DontDump).expect("memory"))),
+    all("mlock of all", |n| on(&adjacent(n), |writer| _ = writer.mlock(BASE, n as u64 * PAGE_SIZE).expect("no limit"))),
+    all("munlock of all", |n| {
+        let mm = adjacent(n);
+        mm.write().mlock(BASE, n as u64 * PAGE_SIZE).expect("no limit");
+        on(&mm, |writer| _ = writer.munlock(BASE, n as u64 * PAGE_SIZE).expect("memory"))
+    }),
+    all("mlockall", |n| on(&scattered(n), |writer| _ = writer.mlockall(LockAll::Current).expect("no limit"))),
+    all("munlockall", |n| {
+        let mm = scattered(n);
+        mm.write().mlockall(LockAll::Current).expect("no limit");
+        on(&mm, |writer| _ = writer.munlockall().expect("memory"))
+    }),
+    all("mseal of all", |n| on(&adjacent(n), |writer| _ = writer.mseal(BASE, n as u64 * PAGE_SIZE).expect("memory"))),
+    all("fork", |n| {
+        let mm = scattered(n);
+        let mut writer = mm.write();
+        let (child, took) = timed(|| writer.fork().expect("memory"));
+        assert_eq!(child.map_count(), n);
+        took
+    }),
+    all("exit", |n| on(&scattered(n), |writer| writer.exit().expect("memory"))),
+    all("end of the address space", |n| {
+        let mm = scattered(n);
+        timed(|| drop(mm)).1
+    }),
+    all("all VMAs, in order", |n| on(&scattered(n), |writer| assert_eq!(writer.vmas().count(), n))),
+    all("validate", |n| on(&scattered(n), |writer| writer.validate().expect("the invariants hold"))),
+    all("areas and `count` lines of a scenario", count_lines),
+];
+
+/// Measures all of them, in order.
+pub(super) fn measure_all(n: usize) -> impl Iterator<Item = Option<Duration>> {
+    let shared = scattered(n);
+    ALL.iter().map(move |operation| match operation.measured {
+        Measured::AtOne(run) => (0..LAPS).map(|lap| lap_at_one(&shared, n, lap as u64, run)).min(),
+        // What takes long is hardly disturbed.
+        Measured::OnAll(run) => (0..if n <= 100_000 { LAPS } else { 2 }).map(|_| run(n)).min(),
+    })
+}
+
+fn lap_at_one(mm: &Mm, n: usize, lap: u64, run: fn(&Mm, u64)) -> Duration {
+    let mut random = fastrand::Rng::with_seed(lap);
+    let mut address = || BASE + random.u64(1..n as u64 - 1) * STEP;
+    // Once beforehand: what was left for the next write is not this one's.
+    run(mm, address());
+    let (mut done, mut took) = (0, Duration::ZERO);
+    while took < LAP {
+        let at: [u64; 16] = std::array::from_fn(|_| address());
+        took += timed(|| at.into_iter().for_each(|at| run(mm, at))).1;
+        done += 16;
+    }
+    took / done
+}
+
+/// An empty address space that no limit binds. Searches begin at the end of what is laid out, where there is no hole for them.
+fn empty(n: usize) -> Mm {
+    let mut limits = Limits::default();
+    (limits.max_map_count, limits.locked_bytes) = (usize::MAX, u64::MAX);
+    (limits.mmap_base, limits.stack_guard_gap_pages) = (end(n), 0);
+    let mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
+    mm.write().set_heap(1 << 30, 1 << 30).expect("inside the address space");
+    mm
+}
+
+fn map(writer: &mut MmWriteGuard<'_>, at: u64, len: u64, flags: VmaFlags) {
+    writer.mmap(&MapRequest::of_len(len, VmaSpec::anonymous(flags)).fixed(at)).expect("memory");
+}
+
+fn addresses(n: usize) -> impl Iterator<Item = u64> {
+    (0..n as u64).map(|i| BASE + i * STEP)
+}
+
+fn end(n: usize) -> u64 {
+    BASE + n as u64 * STEP
+}
+
+/// So many VMAs with holes between them.
+fn scattered(n: usize) -> Mm {
+    let mm = empty(n);
+    addresses(n).for_each(|at| map(&mut mm.write(), at, LEN, RW));
+    mm
+}
+
+/// So many VMAs of a page without a hole, of other access each than the one before.
+fn adjacent(n: usize) -> Mm {
+    let mm = empty(n);
+    for i in 0..n as u64 {
+        map(&mut mm.write(), BASE + i * PAGE_SIZE, PAGE_SIZE, if i % 2 == 0 { READ } else { RW });
+    }
+    mm
+}
+
+/// Moves one VMA.
+fn move_to(mm: &Mm, from: u64, to: u64) {
+    mm.write().mremap(from, LEN, LEN, MremapFlags::MAYMOVE | MremapFlags::FIXED, to).expect("room");
+}
+
+fn on(mm: &Mm, run: impl FnOnce(&mut MmWriteGuard<'_>)) -> Duration {
+    let mut writer = mm.write();
+    timed(|| run(&mut writer)).1
+}
+
+/// The longest of the writes that follow when all VMAs were unmapped beside a pinned reader, who has left: to each of them it must be the same
+/// how many they were.
+fn after_a_drop(n: usize) -> Duration {
+    let mm = scattered(n);
+    let pin = mm.pin();
+    mm.write().munmap(BASE, end(n) - BASE).expect("memory");
+    drop(pin);
+    let writes = (0..256).map(|i| timed(|| map(&mut mm.write(), BASE + i * STEP, LEN, RW)).1);
+    writes.max().unwrap_or_default()
+}
+
+/// A scenario that puts so many areas in place and counts them after each.
+fn count_lines(n: usize) -> Duration {
+    use std::fmt::Write as _;
+    let mut text = "vmaple-trace 1\n".to_owned();
+    for (at, i) in addresses(n).zip(1..) {
+        writeln!(text, "area {at:x}-{:x} rw-p - anon -\ncount {i}", at + LEN).expect("it is a string");
+    }
+    let reader = Reader::new("growth", Cursor::new(text.into_bytes()));
+    let (broken, took) = timed(|| against_library(reader, &mut std::io::sink()).expect("it can be executed"));
+    assert_eq!(broken, 0);
+    took
+}
