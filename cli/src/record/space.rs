@@ -19,6 +19,7 @@ use super::layout::{self, Detail, Seen};
 use super::marks::Userfault;
 use super::objects::Objects;
 use super::opens::Opens;
+use crate::run::area::has_kept_promise;
 use crate::run::placement::{task_size, unusual};
 use crate::trace::{
     Advice, Area, AreaFlags, Capabilities, Errno, Expected, Extent, Limit, MapFlags, Name, Object, Offset, Operation, Outcome, Overcommit,
@@ -124,13 +125,15 @@ impl Space {
         }
         let mut userfault = Userfault::default();
         for area in &seen {
+            let object = objects.of_area(area);
+            let has_owner = area.flags.contains(AreaFlags::FAULTED) || has_kept_promise(area.perm, area.flags, &object);
             image.record(&Record::Area(Area {
                 extent: area.extent,
                 perm: area.perm,
-                flags: if area.flags.contains(AreaFlags::FAULTED) { area.flags.union(inherited) } else { area.flags },
+                flags: if has_owner { area.flags.union(inherited) } else { area.flags },
                 marks: userfault.marks_of(area),
-                object: objects.of_area(area),
-                offset: offset(area, &objects.of_area(area)),
+                offset: offset(area, &object),
+                object,
             }));
         }
         if let Some(brk) = heritage.brk {

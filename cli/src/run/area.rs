@@ -92,6 +92,12 @@ pub(crate) enum Files {
     InMemory,
 }
 
+/// Whether an area has an owner of its pages although it shows none: the kernel takes the promise back from private anonymous memory that
+/// may not be written to any more, unless it has one.
+pub(crate) fn has_kept_promise(perm: Perm, flags: AreaFlags, object: &Object) -> bool {
+    *object == Object::Anon && flags.contains(AreaFlags::ACCOUNT) && !perm.contains(Perm::WRITE) && !perm.contains(Perm::SHARED)
+}
+
 impl Names {
     /// The VMA that the area is to be. If it has pages of its own they are of that owner, or of one that no other area has.
     pub(crate) fn spec_of(&mut self, area: &Area, owner: Option<AnonOwner>) -> VmaSpec<Rider> {
@@ -101,7 +107,8 @@ impl Names {
             object if self.is_in_memory(object) => VmaSpec::of_shared_memory(self.number_of(object), offset, flags_of(area)),
             object => VmaSpec::of_object(self.number_of(object), offset, flags_of(area)),
         };
-        let spec = match (area.flags.contains(AreaFlags::INHERITED), area.flags.contains(AreaFlags::FAULTED)) {
+        let is_owned = area.flags.contains(AreaFlags::FAULTED) || has_kept_promise(area.perm, area.flags, &area.object);
+        let spec = match (area.flags.contains(AreaFlags::INHERITED), is_owned) {
             (true, _) => spec.inherited_by(owner.unwrap_or_else(|| self.next_owner())),
             (false, true) => spec.owned_by(owner.unwrap_or_else(|| self.next_owner())),
             (false, false) => spec,

@@ -99,6 +99,17 @@ fn what_the_arguments_do_not_tell_is_followed() {
     assert_eq!(unexplained(&format!("{area}{}{}", high(""), apart("-"))), [""; 0]);
 }
 
+// A promise that private anonymous memory keeps, though it may not be written to, is that of an owner.
+#[test]
+fn a_kept_promise_tells_an_owner() {
+    for flags in ["account", "account,inherited"] {
+        let text = format!("area 100000-102000 r--p {flags} anon -\nmprotect 0x100000 0x1000 none = 0\n");
+        assert_eq!(unexplained(&format!("{text}maps\n 100000-101000 ---p account anon\n 101000-102000 r--p account anon\nend\n")), [""; 0]);
+    }
+    let none = "area 100000-102000 rw-p - anon -\nmprotect 0x100000 0x2000 none = 0\nmaps\n 100000-102000 ---p - anon\nend\n";
+    assert_eq!(unexplained(none), [""; 0]);
+}
+
 // before  AAAA
 // mark     PP      then gone, and then on a hole
 // after   APPA     AAAA

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096L
@@ -128,6 +129,7 @@ int main(int count, char **arguments) {
         mprotect(area + 2 * PAGE, PAGE, PROT_READ);
         return sbrk(PAGE) == (void *)-1;
     case 't':  // a file that is opened three times, and the second time mapped twice
+        if (syscall(SYS_kcmp, getpid(), getpid(), 0, 0, 0)) return 77;
         area = mmap(NULL, 10 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         for (long time = 0, at = 0; time < 3; time++) {
             file = open(arguments[0], O_RDONLY);
@@ -137,6 +139,13 @@ int main(int count, char **arguments) {
             if (time) close(file);
         }
         return munmap(area + 9 * PAGE, PAGE);
+    case 'f':  // a child's memory has the owner that it had in the parent, though its pages were given back
+        area = anonymous(8);
+        area[0] = 1;
+        mprotect(area, 4 * PAGE, PROT_READ);
+        madvise(area, 4 * PAGE, MADV_DONTNEED);
+        if (fork() == 0) return mprotect(area + PAGE, PAGE, PROT_NONE) || munmap(area + 7 * PAGE, PAGE);
+        return wait(NULL) < 0;
     case 'n':  // a home for the pages of a policy
         area = anonymous(8);
         if (syscall(SYS_mbind, area + 2 * PAGE, 4 * PAGE, 2, &nodes, 64, 0)) return 77;
