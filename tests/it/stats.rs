@@ -20,13 +20,18 @@ fn reclaim_gives_free_nodes_back_to_the_system() {
     assert_eq!(map.stats().pool_bytes, 0);
 }
 
+/// A value as large as a box, on whatever machine, that owns nothing.
+fn as_word(i: u64) -> usize {
+    usize::try_from(i).expect("a small number")
+}
+
 /// What a refused edit says that it needed is what it holds back where it is allowed: its nodes, and its values with what they own.
 #[test]
 fn a_refused_edit_needs_what_an_allowed_one_holds_back() {
     for (n, range) in [(1, 20..25), (3, 100..130), (21, 150..360)] {
         let (refused, none) = replaces(&range, 1, Box::new);
         let (allowed, held) = replaces(&range, 1 << 20, Box::new);
-        let (plain, nodes) = replaces(&range, 1 << 20, |i| i);
+        let (plain, nodes) = replaces(&range, 1 << 20, as_word);
         assert_eq!((allowed, plain), (Ok(n), Ok(n)));
         assert_eq!(held - nodes, n * (size_of::<Box<u64>>() + size_of::<u64>()), "the values, and what they own");
         let Err(EditError::Resource(ResourceError::OverBudget { needed_bytes, .. })) = refused else { panic!("{refused:?}") };
@@ -42,7 +47,7 @@ fn a_value_that_owns_nothing_counts_for_its_word() {
     for (value, owned) in [((|_| None) as fn(u64) -> Boxed, 0), (|i| Some(Box::new([i; 4])), 32), (|i| (i % 2 == 0).then(Box::default), 16)]
     {
         let (told, held) = replaces(&(100..140), 1 << 20, value);
-        let (_, nodes) = replaces(&(100..140), 1 << 20, |i| i);
+        let (_, nodes) = replaces(&(100..140), 1 << 20, as_word);
         assert_eq!((told, held - nodes), (Ok(4), 4 * (word + owned)), "{owned} on average");
         let map = RangeMap::builder().private_epochs().build_from((0..40).map(|i| (10 * i..10 * i + 5, value(i)))).expect("sorted");
         let pin = map.pin();
