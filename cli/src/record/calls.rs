@@ -36,7 +36,7 @@ impl Tracer {
         if verdict == Verdict::Foreign {
             self.notes.foreign += 1;
             if let Some(space) = self.tasks.get(&tid).and_then(|task| self.spaces.get_mut(&task.space?)) {
-                space.leaves_out("a call of a 32-bit program");
+                space.leaves_out("32-bit-program");
             }
             return self.resume(tid, Resume::Run, 0);
         }
@@ -46,7 +46,7 @@ impl Tracer {
         let Some(state) = self.spaces.get_mut(&space) else {
             return self.resume(tid, Resume::Run, 0);
         };
-        if state.inside.is_empty() && state.waiting.is_empty() {
+        if (state.inside.is_empty() && state.waiting.is_empty()) || userfault::brings_pages(tid) {
             return self.enter(tid, space);
         }
         state.waiting.push_back(tid);

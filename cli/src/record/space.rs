@@ -294,8 +294,10 @@ impl Space {
         if differences.is_empty() {
             return;
         }
-        if reason == Reason::Snapshot {
-            self.image.comment("the layout shows what no call explains:");
+        match reason {
+            Reason::Snapshot if self.has_left_out => self.image.comment("the layout shows what is not recorded:"),
+            Reason::Snapshot => self.image.comment("the layout shows what no call explains:"),
+            Reason::Call(_) => {}
         }
         for difference in &differences {
             for operation in explain(difference, seen, objects) {
@@ -311,6 +313,7 @@ impl Space {
                 }
                 match reason {
                     Reason::Call(stamp) => self.image.operation(Some(stamp), operation, outcome),
+                    Reason::Snapshot if self.has_left_out => self.image.operation(None, operation, outcome),
                     Reason::Snapshot => self.image.unexplained(operation, outcome),
                 }
             }

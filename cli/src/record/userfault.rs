@@ -5,6 +5,7 @@
 
 use nix::unistd::Pid;
 
+use super::call::low;
 use super::memory;
 use crate::trace::{Extent, Name};
 
@@ -41,6 +42,14 @@ pub(super) fn request(tid: Pid, descriptor: i32, number: u32, argument: u64) -> 
     // where to and from where, or a range
     let len = if matches!(number, COPY | MOVE) { third } else { second };
     Extent::new(first, first.checked_add(len)?).map(|destination| Request::Fills { destination })
+}
+
+/// Whether a thread that stopped at the entry of a call is about to bring pages. Others may wait for that inside of theirs, and it changes no
+/// bounds: so it is never held.
+pub(super) fn brings_pages(tid: Pid) -> bool {
+    let is_fill = |number: u32| matches!(number, COPY | ZEROPAGE | MOVE | POISON);
+    let registers = nix::sys::ptrace::getregs(tid);
+    registers.is_ok_and(|registers| registers.orig_rax.cast_signed() == libc::SYS_ioctl && is_fill(low(registers.rsi)))
 }
 
 /// What tells the areas of one userfaultfd from those of another, and whether it stays with pages that are moved.

@@ -4,6 +4,7 @@
 #include <linux/aio_abi.h>
 #include <linux/perf_event.h>
 #include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -23,6 +24,15 @@ static char *anonymous(long pages) {
     char *start = mmap(NULL, pages * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED) abort();
     return start;
+}
+
+// Serves one fault with a page of zeros.
+static void *serve(void *descriptor) {
+    struct uffd_msg fault;
+    if (read((long)descriptor, &fault, sizeof fault) != sizeof fault) abort();
+    unsigned long start = fault.arg.pagefault.address & ~(PAGE - 1);
+    if (ioctl((long)descriptor, UFFDIO_ZEROPAGE, &(struct uffdio_zeropage){{start, PAGE}})) abort();
+    return NULL;
 }
 
 // Moves the end of the heap up by three pages, and leaves all else as it is.
@@ -47,6 +57,7 @@ int main(int count, char **arguments) {
     aio_context_t context = 0;
     unsigned long nodes = 1;
     struct rlimit limit;
+    pthread_t thread;
     struct perf_event_attr event = {.type = PERF_TYPE_SOFTWARE, .size = sizeof event, .config = PERF_COUNT_SW_PAGE_FAULTS};
     int file;
     switch (count > 1 ? arguments[1][0] : 0) {
@@ -146,6 +157,13 @@ int main(int count, char **arguments) {
         madvise(area, 4 * PAGE, MADV_DONTNEED);
         if (fork() == 0) return mprotect(area + PAGE, PAGE, PROT_NONE) || munmap(area + 7 * PAGE, PAGE);
         return wait(NULL) < 0;
+    case 'b':  // a call waits for another thread to bring a page
+        file = syscall(SYS_userfaultfd, 0);
+        if (file < 0 || ioctl(file, UFFDIO_API, &(struct uffdio_api){.api = UFFD_API})) return 77;
+        area = anonymous(8);
+        if (ioctl(file, UFFDIO_REGISTER, &(struct uffdio_register){{(long)area, PAGE}, UFFDIO_REGISTER_MODE_MISSING})) return 1;
+        pthread_create(&thread, NULL, serve, (void *)(long)file);
+        return mlock(area, PAGE) || pthread_join(thread, NULL);
     case 'n':  // a home for the pages of a policy
         area = anonymous(8);
         if (syscall(SYS_mbind, area + 2 * PAGE, 4 * PAGE, 2, &nodes, 64, 0)) return 77;
