@@ -15,7 +15,7 @@ options=()
 for argument in "$@"; do
     if [[ $argument == *.rs ]]; then files+=(-f "src/tree/$argument"); else options+=("$argument"); fi
 done
-[ ${#files[@]} -gt 0 ] || files=(-f 'src/tree/*.rs')
+[ ${#files[@]} -gt 0 ] || files=(-f 'src/tree/**/*.rs')
 
 out=$target/mutants
 mkdir -p "$out"
