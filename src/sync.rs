@@ -45,6 +45,18 @@ pub(crate) use prim::{AtomicPtr, AtomicU64, Plain, fence, owner_load, owner_load
 use crate::error::ResourceError;
 use std::sync::atomic::{AtomicBool as BookkeepingBool, AtomicU64 as BookkeepingU64, AtomicUsize as BookkeepingUsize};
 
+/// How many calls of a collector there is memory for.
+#[derive(Debug)]
+pub(crate) struct Funds(usize);
+
+impl Funds {
+    /// One call is made.
+    fn spend(&mut self) {
+        debug_assert!(self.0 > 0, "memory was asked for");
+        self.0 = self.0.saturating_sub(1);
+    }
+}
+
 /// Keeps what was read alive: the part of an epoch collector that the crate relies on.
 ///
 /// A collector is a cheap handle; clones are the same collector. Its one promise: the ticket that [`mark`](Self::mark) draws
@@ -69,16 +81,18 @@ pub(crate) trait Reclaim: Clone {
     fn rest(session: &mut Self::Session);
     /// Whether the calling thread holds a pin, or a session that is not at rest.
     fn is_pinned(&self) -> bool;
+    /// Asks for the memory that so many calls of [`mark`](Self::mark) and [`advance`](Self::advance) may take. They follow at once.
+    ///
+    /// # Errors
+    /// [`ResourceError::OutOfMemory`].
+    fn funds(&self, calls: usize) -> Result<Funds, ResourceError>;
     /// Draws a ticket of the line, whose last one has expired, and expires it after a grace period.
     ///
     /// # Errors
     /// [`ResourceError::OutOfMemory`]: no ticket was drawn.
-    fn mark(&self, line: &mut TicketLine) -> Result<(), ResourceError>;
+    fn mark(&self, line: &mut TicketLine, funds: &mut Funds) -> Result<(), ResourceError>;
     /// Helps a grace period along; one call does a bounded amount of work and may achieve nothing.
-    ///
-    /// # Errors
-    /// [`ResourceError::OutOfMemory`]: nothing was done.
-    fn advance(&self) -> Result<(), ResourceError>;
+    fn advance(&self, funds: &mut Funds);
 }
 
 /// The first of so many numbers, one after the other, that no other call tells.

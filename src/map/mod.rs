@@ -455,12 +455,15 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         }
         let mut pause = Pause::default();
         let mut line = TicketLine::new();
-        while self.collector.mark(&mut line).is_err() {
+        let mut mark = || self.collector.funds(1).and_then(|mut funds| self.collector.mark(&mut line, &mut funds));
+        while mark().is_err() {
             pause.next();
         }
         while !line.expired() {
             // Where memory is short, another thread may have some, or this one later.
-            _ = self.collector.advance();
+            if let Ok(mut funds) = self.collector.funds(1) {
+                self.collector.advance(&mut funds);
+            }
             pause.next();
         }
         Ok(())

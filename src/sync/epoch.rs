@@ -11,9 +11,9 @@
 //!   marked later: a thread keeps the handles of sessions that ended for its next ones.
 //! * A deferred call may run on whichever thread pins next: it owns a [`Ticket`](super::ticket::Ticket), nothing else.
 //! * What crossbeam allocates it cannot do without, and it aborts: `mark` and `advance`, which a writer can as well do later, ask the
-//!   allocator for as much before each call to it, and give it back at once.
+//!   allocator for as much before they call it, and give it back at once.
 
-use super::{Reclaim, TicketLine};
+use super::{Funds, Reclaim, TicketLine};
 use crate::error::ResourceError;
 use core::hint::black_box;
 use crossbeam_epoch as cb;
@@ -52,9 +52,9 @@ const REGISTRATION_BYTES: usize = 2_304 + 128;
 /// freeing of each registration that ended and of each bag that it pops; so one more for each 64 threads that ended since the last.)
 const CALL_BYTES: usize = 2 * (BAG_BYTES + 64);
 
-/// And of one that is not registered: the registration and its place in the thread's list; the collector itself, if the thread is the first
-/// of all, with a first bag; and a bag for each handle of an idle registration that makes room.
-const FIRST_CALL_BYTES: usize = CALL_BYTES + REGISTRATION_BYTES + 2048 + (2 + KEPT) * (BAG_BYTES + 64);
+/// And the first, of one that is not registered, in addition: the registration and its place in the thread's list; the collector itself, if the
+/// thread is the first of all, with a first bag; and a bag for each handle of an idle registration that makes room.
+const FIRST_CALL_BYTES: usize = REGISTRATION_BYTES + 2048 + (2 + KEPT) * (BAG_BYTES + 64);
 
 /// What the sessions of a thread with one collector have in common.
 #[derive(Debug, Default)]
@@ -121,16 +121,6 @@ impl Epoch {
                 PRIVATE.try_with(|locals| locals.borrow().iter().any(|local| local.handle.collector() == collector)).unwrap_or(false)
             }
         }
-    }
-
-    /// Fails unless the allocator has what one `mark` or `advance` may take.
-    fn probe(&self) -> Result<(), ResourceError> {
-        let bytes = if self.knows_thread() { CALL_BYTES } else { FIRST_CALL_BYTES };
-        let mut probe = Vec::<u8>::new();
-        let probed = probe.try_reserve_exact(bytes);
-        // What nobody looks at need not be allocated at all.
-        black_box(probe.as_mut_ptr());
-        probed.map_err(|_| ResourceError::OutOfMemory)
     }
 
     #[cold]
@@ -236,19 +226,29 @@ impl Reclaim for Epoch {
         .unwrap_or(true)
     }
 
-    fn mark(&self, line: &mut TicketLine) -> Result<(), ResourceError> {
+    fn funds(&self, calls: usize) -> Result<Funds, ResourceError> {
+        if calls > 0 {
+            let first = if self.knows_thread() { 0 } else { FIRST_CALL_BYTES };
+            let mut probe = Vec::<u8>::new();
+            let probed = probe.try_reserve_exact(calls * CALL_BYTES + first);
+            // What nobody looks at need not be allocated at all.
+            black_box(probe.as_mut_ptr());
+            probed.map_err(|_| ResourceError::OutOfMemory)?;
+        }
+        Ok(Funds(calls))
+    }
+
+    fn mark(&self, line: &mut TicketLine, funds: &mut Funds) -> Result<(), ResourceError> {
         let ticket = line.draw()?;
-        // A ticket that is dropped has expired.
-        self.probe()?;
+        funds.spend();
         let guard = self.pin();
         guard.defer(move || ticket.expire());
         guard.flush();
         Ok(())
     }
 
-    fn advance(&self) -> Result<(), ResourceError> {
-        self.probe()?;
+    fn advance(&self, funds: &mut Funds) {
+        funds.spend();
         self.pin().flush();
-        Ok(())
     }
 }

@@ -7,7 +7,7 @@
 
 use super::prim::fence;
 use super::ticket::Ticket;
-use super::{Reclaim, TicketLine, seeded};
+use super::{Funds, Reclaim, TicketLine, seeded};
 use crate::error::ResourceError;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -137,7 +137,12 @@ impl Reclaim for Model {
         self.book().live.iter().any(|(_, thread)| *thread == current().id())
     }
 
-    fn mark(&self, line: &mut TicketLine) -> Result<(), ResourceError> {
+    fn funds(&self, calls: usize) -> Result<Funds, ResourceError> {
+        Ok(Funds(calls))
+    }
+
+    fn mark(&self, line: &mut TicketLine, funds: &mut Funds) -> Result<(), ResourceError> {
+        funds.spend();
         let ticket = line.draw()?;
         // SeqCst: pairs with `enter` (O3).
         fence(Ordering::SeqCst);
@@ -151,7 +156,7 @@ impl Reclaim for Model {
         Ok(())
     }
 
-    fn advance(&self) -> Result<(), ResourceError> {
-        Ok(())
+    fn advance(&self, funds: &mut Funds) {
+        funds.spend();
     }
 }

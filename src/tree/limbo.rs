@@ -186,7 +186,8 @@ impl<V: Value> Limbo<V> {
         if !self.ticket_expires()? {
             return Ok(false);
         }
-        self.collector.mark(&mut self.line)?;
+        let mut funds = self.collector.funds(1)?;
+        self.collector.mark(&mut self.line, &mut funds)?;
         self.ticket_expires()
     }
 
@@ -196,7 +197,8 @@ impl<V: Value> Limbo<V> {
             if self.line.expired() {
                 return Ok(true);
             }
-            self.collector.advance()?;
+            let mut funds = self.collector.funds(1)?;
+            self.collector.advance(&mut funds);
         }
         Ok(self.line.expired())
     }
@@ -250,8 +252,10 @@ impl<V: Value> Limbo<V> {
     /// [`ResourceError::OutOfMemory`]: what waits goes on waiting, and the next write tries again.
     pub(super) fn step(&mut self, most: usize, mut room: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
         for _ in 0..most {
+            // One look at the allocator for both calls of a turn: it costs as much as either of them.
+            let mut funds = self.collector.funds(usize::from(!self.line.expired()) + usize::from(!self.open.is_empty()))?;
             if !self.line.expired() {
-                self.collector.advance()?;
+                self.collector.advance(&mut funds);
             }
             if self.line.expired() {
                 self.recycle(&mut room, pool, counters);
@@ -260,7 +264,7 @@ impl<V: Value> Limbo<V> {
                     break;
                 }
                 // First the mark, which may fail: a closed batch without a ticket would be recycled.
-                self.collector.mark(&mut self.line)?;
+                self.collector.mark(&mut self.line, &mut funds)?;
                 mem::swap(&mut self.open, &mut self.closed);
             }
         }
