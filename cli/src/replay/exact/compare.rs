@@ -75,8 +75,13 @@ fn is_same(line: &Expected, area: &Area) -> bool {
 
 /// Whether it is that but for its bounds and its offset.
 fn is_alike(line: &Expected, area: &Area) -> bool {
+    is_alike_without(UNSEEN, line, area)
+}
+
+/// Whether it is that but for its bounds, its offset, and these flags.
+fn is_alike_without(unseen: AreaFlags, line: &Expected, area: &Area) -> bool {
     line.perm.is_none_or(|perm| perm == area.perm)
-        && line.flags.is_none_or(|flags| flags.without(UNSEEN) == area.flags.without(UNSEEN))
+        && line.flags.is_none_or(|flags| flags.without(unseen) == area.flags.without(unseen))
         && line.object.as_ref().is_none_or(|object| *object == area.object)
 }
 
@@ -177,12 +182,15 @@ impl Difference {
                     .expected
                     .iter()
                     .all(|line| offset_of(line).is_none_or(|at| origin(line.extent, at) == origin(first.extent, area_offset(first))));
+        // whether what may not be written to any more keeps its promise is decided by its owner, too
+        let is_kept_by_owner = first.object == Object::Anon && !first.perm.contains(Perm::WRITE);
+        let unseen = if is_kept_by_owner { UNSEEN.union(AreaFlags::ACCOUNT) } else { UNSEEN };
         covers
             && is_linear
             && !first.perm.contains(Perm::SHARED)
-            && self.expected.iter().all(|line| is_alike(line, first))
+            && self.expected.iter().all(|line| is_alike_without(unseen, line, first))
             && self.found.iter().all(|area| {
-                area.perm == first.perm && area.object == first.object && area.flags.without(UNSEEN) == first.flags.without(UNSEEN)
+                area.perm == first.perm && area.object == first.object && area.flags.without(unseen) == first.flags.without(unseen)
             })
     }
 

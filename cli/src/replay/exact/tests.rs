@@ -35,7 +35,7 @@ fn a_layout_holds_area_by_area_and_field_by_field() {
     assert_eq!((exact.layouts, exact.equal_layouts, exact.areas, exact.counts, exact.results), (1, 1, 4, 2, 5));
     assert_eq!(exact.unexplained, 0, "{:?}", exact.unexplained_told);
     for (right, wrong) in [
-        ("102000-103000 r--p -", "102000-103000 r--p account"),
+        ("102000-103000 r--p -", "102000-103000 r--p locked"),
         ("rw-p nohugepage", "rw-p -"),
         ("file:f 0x3000", "file:f 0x2000"),
         ("file:f 0x3000", "file:g 0x3000"),
@@ -106,6 +106,11 @@ fn a_kept_promise_tells_an_owner() {
         let text = format!("area 100000-102000 r--p {flags} anon -\nmprotect 0x100000 0x1000 none = 0\n");
         assert_eq!(unexplained(&format!("{text}maps\n 100000-101000 ---p account anon\n 101000-102000 r--p account anon\nend\n")), [""; 0]);
     }
+    // without faults, who has an owner is not known
+    let kept = "mprotect 0x100000 0x1000 r = 0\nmaps\n 100000-101000 r--p account anon\n 101000-104000 rw-p - anon\nend\n";
+    let told = exact(&format!("{MAP}{kept}{kept}"));
+    assert_eq!((told.explained.get("owners unknown"), told.unexplained), (Some(&1), 0), "{:?}", told.unexplained_told);
+    assert_eq!(unexplained(&format!("{MAP}@1 2 fault 0x103000 r\n{kept}")).len(), 1);
     let none = "area 100000-102000 rw-p - anon -\nmprotect 0x100000 0x2000 none = 0\nmaps\n 100000-102000 ---p - anon\nend\n";
     assert_eq!(unexplained(none), [""; 0]);
 }
