@@ -5,7 +5,7 @@ use vmaple::{ObjectId, PAGE_SIZE};
 
 /// The word of an object at an offset.
 pub(crate) fn word(object: ObjectId, offset: u64) -> u64 {
-    let mixed = (object.0.rotate_left(40) ^ offset).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (object.number().rotate_left(40) ^ offset).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ (mixed >> 29)
 }
 
