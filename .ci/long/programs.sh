@@ -196,7 +196,7 @@ rows() {
     script "nasm, ld" "nasm:nasm ld:binutils" 'printf "global _start\nsection .text\n_start: mov eax, 60\nxor edi, edi\nsyscall\n" >a.asm; nasm -f elf64 a.asm; ld -o a a.o; ./a'
     script "address sanitizer" gcc:gcc "gcc -fsanitize=address -pthread -o memory '$programs/memory.c'; ASAN_OPTIONS=detect_leaks=0 ./memory aio"
     script "thread sanitizer" gcc:gcc "gcc -fsanitize=thread -pthread -o memory '$programs/memory.c'; ./memory segments"
-    script "ffmpeg" ffmpeg:ffmpeg 'ffmpeg -v error -threads 2 -f lavfi -i testsrc=size=160x120:rate=10:duration=0.4 -c:v mpeg4 -y a.avi; ffmpeg -v error -threads 2 -i a.avi -f null -'
+    script "ffmpeg" ffmpeg:ffmpeg 'ffmpeg -v error -threads 2 -f lavfi -i testsrc=size=160x120:rate=10:duration=0.4 -c:v mpeg4 -y a.avi; ffmpeg -v error -threads 2 -i a.avi -frames:v 1 -f null -'
     script "git" git:git 'git init -q a; cd a; for i in {1..40}; do seq $i 400 >f$i; done; git add .; git -c user.name=a -c user.email=a commit -qm a; git -c pack.threads=2 gc -q; git grep --threads 2 -c 39; cd ..; git clone -q --no-local a b'
     script "xz, zstd, pigz" "xz:xz-utils zstd:zstd pigz:pigz" 'seq 200000 >a; xz -1 -T2 -k a; zstd -q -T2 a; pigz -p2 a; xz -d a.xz'
     script "openssl" openssl:openssl 'openssl genrsa -out a 2048; openssl speed -seconds 1 -multi 2 sha256 2>/dev/null'
