@@ -69,6 +69,11 @@ pub(crate) trait Reclaim: Clone {
 
     /// The collector that all maps share unless they ask for their own.
     fn shared() -> Self;
+    /// Asks for the memory that [`private`](Self::private) takes, which follows at once.
+    ///
+    /// # Errors
+    /// [`ResourceError::OutOfMemory`].
+    fn ask_for_private() -> Result<(), ResourceError>;
     /// A collector of the caller's own.
     fn private() -> Self;
     /// Pins the calling thread. Lock-free.

@@ -134,6 +134,9 @@ impl Builder {
         self,
         entries: impl IntoIterator<Item = (R, V)>,
     ) -> Result<RangeMap<V>, BuildError<V>> {
+        if let Epochs::Private = self.epochs {
+            Collector::ask_for_private().map_err(|error| Rejected::new(None, error))?;
+        }
         let collector = self.collector();
         let mut loader = Loader::new(collector.clone(), self.budget_bytes);
         for (range, value) in entries {

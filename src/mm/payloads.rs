@@ -16,8 +16,9 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     ///
     /// `change` is asked for each VMA in the range, from low to high addresses, and returns the new payload, or `None` to leave the VMA
     /// as it is: the library cannot compare payloads, so an equal payload splits the VMA too. A VMA that is only partly in the range is
-    /// split, and each changed part merges with its neighbours where the payloads allow it (5.11): the operation does for an attribute of the embedder what `madvise` does for flags. Linux changes memory policies
-    /// (`mbind`), userfaultfd contexts and anonymous names in this way.
+    /// split, and each changed part merges with its neighbours where the payloads allow it (5.11): the operation does for an attribute of
+    /// the embedder what `madvise` does for flags. Linux changes memory policies (`mbind`), userfaultfd contexts and anonymous names in
+    /// this way.
     ///
     /// # Errors
     /// [`MadviseError`], as [`madvise`](Self::madvise): rule 5.24. A gap is reported at the end, after everything else was changed.

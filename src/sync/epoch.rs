@@ -10,8 +10,8 @@
 //! * A handle that goes leaves an empty bag in the collector's queue, which a reader that stays pinned keeps there, before whatever is
 //!   marked later: a thread keeps the handles of sessions that ended for its next ones.
 //! * A deferred call may run on whichever thread pins next: it owns a [`Ticket`](super::ticket::Ticket), nothing else.
-//! * What crossbeam allocates it cannot do without, and it aborts: `mark` and `advance`, which a writer can as well do later, ask the
-//!   allocator for as much before they call it, and give it back at once.
+//! * What crossbeam allocates it cannot do without, and it aborts: what can be refused, or done later, asks the allocator for as much
+//!   before, and gives it back at once. That is `mark`, `advance`, and the making of a collector for a map that is built of entries.
 
 use super::{Funds, Reclaim, TicketLine};
 use crate::error::ResourceError;
@@ -55,6 +55,9 @@ const CALL_BYTES: usize = 2 * (BAG_BYTES + 64);
 /// And the first, of one that is not registered, in addition: the registration and its place in the thread's list; the collector itself, if the
 /// thread is the first of all, with a first bag; and a bag for each handle of an idle registration that makes room.
 const FIRST_CALL_BYTES: usize = REGISTRATION_BYTES + 2048 + (2 + KEPT) * (BAG_BYTES + 64);
+
+/// What it takes for a collector: itself, and the first bag of its queue.
+const COLLECTOR_BYTES: usize = 1024 + BAG_BYTES;
 
 /// What the sessions of a thread with one collector have in common.
 #[derive(Debug, Default)]
@@ -129,6 +132,15 @@ impl Epoch {
     }
 }
 
+/// Asks the allocator for so many bytes, and gives them back.
+fn ask_for(bytes: usize) -> Result<(), ResourceError> {
+    let mut probe = Vec::<u8>::new();
+    let probed = probe.try_reserve_exact(bytes);
+    // What nobody looks at need not be allocated at all.
+    black_box(probe.as_mut_ptr());
+    probed.map_err(|_| ResourceError::OutOfMemory)
+}
+
 /// Finds or makes the thread's registration with a private collector. Not inlined, so that a pin of the shared one is short.
 #[inline(never)]
 fn with_private<T>(collector: &cb::Collector, locals: &RefCell<Vec<Local>>, with: impl Fn(&Local) -> T) -> T {
@@ -175,6 +187,10 @@ impl Reclaim for Epoch {
 
     fn shared() -> Self {
         Self::Shared
+    }
+
+    fn ask_for_private() -> Result<(), ResourceError> {
+        ask_for(COLLECTOR_BYTES)
     }
 
     fn private() -> Self {
@@ -229,11 +245,7 @@ impl Reclaim for Epoch {
     fn funds(&self, calls: usize) -> Result<Funds, ResourceError> {
         if calls > 0 {
             let first = if self.knows_thread() { 0 } else { FIRST_CALL_BYTES };
-            let mut probe = Vec::<u8>::new();
-            let probed = probe.try_reserve_exact(calls * CALL_BYTES + first);
-            // What nobody looks at need not be allocated at all.
-            black_box(probe.as_mut_ptr());
-            probed.map_err(|_| ResourceError::OutOfMemory)?;
+            ask_for(calls * CALL_BYTES + first)?;
         }
         Ok(Funds(calls))
     }

@@ -111,6 +111,10 @@ impl Reclaim for Model {
         Self::default()
     }
 
+    fn ask_for_private() -> Result<(), ResourceError> {
+        Ok(())
+    }
+
     fn private() -> Self {
         Self::default()
     }
