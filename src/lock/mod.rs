@@ -95,7 +95,10 @@ impl<L: RawMmLock> Lock<L> {
     #[track_caller]
     pub(crate) fn read_unless(&self, interrupt: &L::Interrupt) -> Result<ReadHold<'_, L>, Interrupted> {
         if !self.raw.0.try_read() {
-            self.held.refuse_self(Mode::Read);
+            // Not for a wait that is over before it begins.
+            if !L::is_raised(interrupt) {
+                self.held.refuse_self(Mode::Read);
+            }
             self.raw.0.read_unless(interrupt)?;
         }
         Ok(ReadHold::taken(self))
@@ -122,7 +125,10 @@ impl<L: RawMmLock> Lock<L> {
     #[track_caller]
     pub(crate) fn write_unless(&self, interrupt: &L::Interrupt) -> Result<WriteHold<'_, L>, Interrupted> {
         if !self.raw.0.try_write() {
-            self.held.refuse_self(Mode::Write);
+            // Not for a wait that is over before it begins.
+            if !L::is_raised(interrupt) {
+                self.held.refuse_self(Mode::Write);
+            }
             self.raw.0.write_unless(interrupt)?;
         }
         Ok(WriteHold::taken(self))

@@ -57,7 +57,8 @@ pub unsafe trait RawMmLock {
     /// As [`read_unless`](Self::read_unless).
     fn write_unless(&self, interrupt: &Self::Interrupt) -> Result<(), Interrupted>;
 
-    /// Whether waits under the interrupt end now: asked by what waits for something else than the lock.
+    /// Whether waits under the interrupt end now: asked by what waits for something else than the lock, and before each wait for the lock
+    /// that it may end.
     fn is_raised(interrupt: &Self::Interrupt) -> bool;
 
     /// Waits for something else than the lock, unless interrupted: until `is_over` says that it is over. So the one who holds the lock for

@@ -397,3 +397,16 @@ fn many_threads_of_everything() {
     assert!(upgraded.load(Ordering::Relaxed) > 0 || cfg!(miri), "some upgraded");
     assert!(map.speculate().is_some());
 }
+
+/// A wait that is interrupted before it begins is none, also where the calling thread would wait for itself.
+#[test]
+fn an_interrupted_wait_for_oneself_is_no_deadlock() {
+    let (map, interrupt) = (map(), Interrupt::new());
+    interrupt.raise();
+    let held = map.write();
+    assert!(map.read_unless(&interrupt).is_err() && map.write_unless(&interrupt).is_err());
+    let held = held.downgrade();
+    assert!(map.write_unless(&interrupt).is_err());
+    drop(held);
+    assert!(map.write_unless(&interrupt).is_ok());
+}
