@@ -230,7 +230,8 @@ impl<V: Value> Limbo<V> {
     /// Looks after what waits, as much as is due.
     pub(super) fn tend(&mut self, pool: &mut Pool<V>, counters: &Counters) {
         let held = counters.held_bytes.read();
-        if held == 0 {
+        // Values of no size may be left when there are no bytes.
+        if held == 0 && !self.has_values() {
             return;
         }
         let room = AT_ONCE.saturating_add(mem::take(&mut self.since_tended).saturating_mul(2));

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, ThreadId};
-use vmaple::{BudgetPolicy, EditError, Inline, Limits, Mm, PAGE_SIZE, RangeMap, ResourceError, Span, VmaFlags, VmaSpec};
+use vmaple::{BudgetPolicy, EditError, Inline, Limits, Mm, PAGE_SIZE, RangeMap, ResourceError, Span, Value, VmaFlags, VmaSpec};
 
 const FEW: usize = if cfg!(miri) { 40 } else { 4000 };
 
@@ -48,6 +48,33 @@ fn the_next_write_brings_a_large_holding_back() {
     drop(pin);
     map.write().replace(16..24, 8).expect("the reader is gone");
     assert!(map.stats().held_bytes < 4 * KIB, "{:?}", map.stats());
+}
+
+/// A value of no size and with nothing of its own counts for no byte. It is dropped all the same, and by writes that edit nothing, too.
+#[test]
+fn values_that_count_for_nothing_are_not_forgotten() {
+    const MANY: usize = if cfg!(miri) { 200 } else { 20_000 };
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    #[derive(Clone)]
+    struct Token;
+    impl Drop for Token {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    #[allow(unsafe_code, reason = "an unsafe trait")]
+    // SAFETY: of no size.
+    unsafe impl Value for Token {}
+    let map = private().build_from((0..MANY as u64).map(|i| (8 * i..8 * i + 4, Token))).expect("sorted");
+    let pin = map.pin();
+    map.write().remove(..).expect("removals are never refused");
+    drop(pin);
+    let mut writes = 0;
+    while DROPPED.load(Ordering::Relaxed) < MANY && writes < MANY {
+        drop(map.write());
+        writes += 1;
+    }
+    assert_eq!((DROPPED.load(Ordering::Relaxed), map.stats().held_values), (MANY, 0));
 }
 
 /// What was removed at once, beside a pinned reader, comes back by a bounded number at each write when the reader has left, and is in the way
