@@ -46,7 +46,8 @@ pub unsafe trait Value: Sized {
     /// Returns how many bytes of heap the value surely owns: its drop gives back that many. They count against the map's budget while the
     /// value is removed and waits for readers.
     ///
-    /// Asked once of each value that an edit removes, while the map is locked for writing: it must not use the map.
+    /// Asked of each value that an edit is to remove, while the map is locked for writing: it must not use the map. Where the edit is refused
+    /// or waits for the budget, it is asked again at the next attempt.
     ///
     /// # Examples
     /// ```

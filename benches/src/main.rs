@@ -94,6 +94,11 @@ fn main() -> ExitCode {
 fn draw_growth(options: &Options) -> ExitCode {
     let default: &[usize] = if options.quick { &growth::QUICK_SIZES } else { &growth::SIZES };
     let sizes: Vec<usize> = if options.regions.is_empty() { default.to_vec() } else { options.sizes() };
+    // A curve, and not of what is too small to have a middle.
+    if sizes.len() < 2 || sizes.iter().any(|&size| size < 100) {
+        eprintln!("vmaple-bench: --growth wants at least two sizes of 100 VMAs or more, not {sizes:?}");
+        return ExitCode::FAILURE;
+    }
     let (table, failed) = growth::table(&sizes, &growth::measure(&sizes));
     print!("{table}");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
