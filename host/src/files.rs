@@ -51,6 +51,13 @@ impl Files {
         self.number::<u64>(path).unwrap_or(0).saturating_mul(1024)
     }
 
+    /// The hard limit of a resource, by its name in /proc/self/limits; `None` if it is unlimited.
+    pub(crate) fn hard_limit(&self, name: &str) -> Option<u64> {
+        let text = self.text("proc/self/limits")?;
+        let values = text.lines().find_map(|line| line.strip_prefix(name))?;
+        values.split_ascii_whitespace().nth(1)?.parse().ok()
+    }
+
     pub(crate) fn address_bits(&self) -> Option<u8> {
         let text = self.text("proc/cpuinfo")?;
         let flags = text.lines().find_map(|line| line.strip_prefix("flags")?.trim_start().strip_prefix(':'))?;

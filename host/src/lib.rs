@@ -133,6 +133,10 @@ pub struct Host {
     pub has_trace_points: bool,
     /// Who may trace whom (`kernel.yama.ptrace_scope`); `None` without Yama.
     pub ptrace_scope: Option<u8>,
+    /// The most that `RLIMIT_STACK` may be set to (its hard limit); `None` without a bound.
+    pub most_stack_bytes: Option<u64>,
+    /// The most that `RLIMIT_MEMLOCK` may be set to (its hard limit); `None` without a bound.
+    pub most_locked_bytes: Option<u64>,
     /// The effective capabilities of this thread.
     pub capabilities: Capabilities,
     /// Whether this process is root's.
@@ -263,6 +267,8 @@ impl Host {
             perf_event_paranoid: files.number("proc/sys/kernel/perf_event_paranoid"),
             has_trace_points: files.has_trace_points(),
             ptrace_scope: files.number("proc/sys/kernel/yama/ptrace_scope"),
+            most_stack_bytes: files.hard_limit("Max stack size"),
+            most_locked_bytes: files.hard_limit("Max locked memory"),
             capabilities: answers.capabilities,
             is_root: answers.is_root,
             refused,

@@ -51,6 +51,9 @@ impl Display for Host {
         line("personality", &or_unknown(self.personality.map(|bits| format!("{bits:#x}"))))?;
         line("perf_event_paranoid", &or_unknown(self.perf_event_paranoid))?;
         line("ptrace_scope", &or_unknown(self.ptrace_scope))?;
+        let or_unlimited = |most: Option<u64>| most.map_or_else(|| "unlimited".to_owned(), |most| most.to_string());
+        line("RLIMIT_STACK, at most", &or_unlimited(self.most_stack_bytes))?;
+        line("RLIMIT_MEMLOCK, at most", &or_unlimited(self.most_locked_bytes))?;
         line("user", if self.is_root { "root" } else { "ordinary" })?;
         line("capabilities", &self.capabilities.to_string())?;
         for (need, errno) in &self.refused {

@@ -33,7 +33,7 @@ impl Drop for Tree {
     }
 }
 
-const SERVER: [(&str, &str); 22] = [
+const SERVER: [(&str, &str); 23] = [
     ("proc/sys/kernel/osrelease", "6.18.44\n"),
     ("proc/sys/kernel/randomize_va_space", "2\n"),
     ("proc/sys/kernel/perf_event_paranoid", "-1\n"),
@@ -48,6 +48,12 @@ const SERVER: [(&str, &str); 22] = [
     ("proc/sys/vm/legacy_va_layout", "1\n"),
     ("proc/meminfo", "MemTotal: 100 kB\nSwapTotal:  20 kB\nCommitLimit:      2000 kB\nHugepagesize:    2048 kB\n"),
     ("proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu la57 pku\n"),
+    (
+        "proc/self/limits",
+        "Limit                     Soft Limit           Hard Limit           Units     \n\
+         Max stack size            8388608              unlimited            bytes     \n\
+         Max locked memory         32768                65536                bytes     \n",
+    ),
     ("proc/self/smaps", "1000-2000 rw-p 0 0:0 0\nVmFlags: rd wr sd \n"),
     ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "20\n"),
     ("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "9\n"),
@@ -73,6 +79,7 @@ fn everything_is_read() {
     assert_eq!((size.page_bytes, size.shmem.as_deref(), size.private.as_deref()), (64 << 10, Some("inherit"), None));
     assert_eq!((host.legacy_va_layout, host.randomize_va_space), (Some(true), Some(2)));
     assert_eq!((host.perf_event_paranoid, host.ptrace_scope), (Some(-1), Some(1)));
+    assert_eq!((host.most_stack_bytes, host.most_locked_bytes), (None, Some(65_536)));
     let has = |word: &str| host.has(word.parse().expect("a need"));
     for word in ["keys", "hugetlb", "hugetlb:7", "ptrace", "mseal", "set_mm"] {
         assert!(has(word), "{word}");

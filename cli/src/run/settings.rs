@@ -25,7 +25,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The properties of the whole system that a machine may have otherwise than by default; what it does not tell stays.
+    /// The properties of the whole system that a machine may have otherwise than by default, and the limits that are below the default and
+    /// cannot be raised; what it does not tell stays.
     pub(crate) fn adopt(&mut self, host: &Host) {
         let limits = &mut self.limits;
         limits.protection_keys = host.protection_keys;
@@ -34,6 +35,8 @@ impl Settings {
         if let Some(count) = host.max_map_count {
             limits.max_map_count = usize::try_from(count).unwrap_or(usize::MAX);
         }
+        limits.stack_bytes = host.most_stack_bytes.map_or(limits.stack_bytes, |most| most.min(limits.stack_bytes));
+        limits.locked_bytes = host.most_locked_bytes.map_or(limits.locked_bytes, |most| most.min(limits.locked_bytes));
         self.overcommit = host.overcommit.mode.and_then(|mode| Overcommit::from_number(mode.into())).unwrap_or_default();
         placement::adopt(limits, host);
     }

@@ -72,8 +72,9 @@ pub(super) struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        let none = u64::MAX;
-        let (stack, memlock, capabilities) = (8 << 20, 8 << 20, Capabilities::EMPTY);
+        let (none, host) = (u64::MAX, Host::probe());
+        let [stack, memlock] = [host.most_stack_bytes, host.most_locked_bytes].map(|most| most.map_or(8 << 20, |most| most.min(8 << 20)));
+        let capabilities = Capabilities::EMPTY;
         Self { address_space: none, data: none, stack, memlock, capabilities, brk_start: None, base_total: 0, base_data: 0 }
     }
 }
@@ -139,12 +140,17 @@ impl KernelSpace {
                     Limit::Bytes(bytes) => bytes,
                     Limit::Unlimited => u64::MAX,
                 };
-                match resource {
-                    trace::Resource::Stack => self.bounds.stack = bytes,
-                    trace::Resource::As => self.bounds.address_space = bytes,
-                    trace::Resource::Data => self.bounds.data = bytes,
-                    trace::Resource::Memlock => self.bounds.memlock = bytes,
+                let bounds = &mut self.bounds;
+                let (name, limited, beside, bound) = match resource {
+                    trace::Resource::Stack => ("RLIMIT_STACK", Resource::Stack, 0, &mut bounds.stack),
+                    trace::Resource::As => ("RLIMIT_AS", Resource::As, bounds.base_total, &mut bounds.address_space),
+                    trace::Resource::Data => ("RLIMIT_DATA", Resource::Data, bounds.base_data, &mut bounds.data),
+                    trace::Resource::Memlock => ("RLIMIT_MEMLOCK", Resource::Memlock, 0, &mut bounds.memlock),
+                };
+                if let Some(most) = rustix::process::getrlimit(limited).maximum.filter(|most| bytes.saturating_add(beside) > *most) {
+                    return Err(Refusal::Lacks(format!("{name} beyond {most}")));
                 }
+                *bound = bytes;
                 self.set_limits()
             }
             Setting::Privileged(privilege) => self.set_capabilities(privilege.capabilities()),
