@@ -387,7 +387,9 @@ impl<C: Chance> Generator<C> {
         // The object of shared memory without a name is as long as it was mapped: what goes beyond cannot be touched, which the library
         // does not know.
         let source = space.exact().into_iter().find(|vma| vma.extent.contains(addr));
-        if new_len > old_len && source.is_some_and(|vma| vma.flags.contains(VmaFlags::SHARED) && vma.object.is_none()) {
+        // a length that comes round in whole pages is none
+        let is_longer = new_len > old_len.checked_next_multiple_of(PAGE_SIZE).unwrap_or(0);
+        if is_longer && source.is_some_and(|vma| vma.flags.contains(VmaFlags::SHARED) && vma.object.is_none()) {
             return self.mmap(space);
         }
         // Linux never gives back the huge page that it keeps for a part of a private mapping which is moved away from the rest.
