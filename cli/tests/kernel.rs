@@ -115,6 +115,30 @@ fn the_number_of_vmas_is_limited_for_one_process() {
     assert_eq!(before, of_the_system());
 }
 
+/// `mremap` takes huge pages whole, beyond the lengths that it is given: what would reach the process's own that way is not executed.
+#[test]
+fn mremap_of_huge_pages_stays_off_what_the_process_needs() {
+    vmaple_host::test_needs!("hugetlb:2");
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("s.vmaple");
+    let text = "vmaple-trace 1\n\
+        case shrunk\nset mmap_base 0x8100000\nmmap 0x7c00000 0x400000 rw private,anonymous,fixed,hugetlb anon - = 0x7c00000\n\
+        mremap 0x7c00000 0x427000 0x2000 - = 0x7c00000\n\
+        reset\ncase moved\nset mmap_base 0x8100000\nmmap 0x7a00000 0x1000 rw private,anonymous,fixed,noreserve,hugetlb anon - = 0x7a00000\n\
+        mremap 0x7a00000 0x1000 0x1000 maymove,fixed 0x8001000 = -EINVAL\nmremap 0x7a00000 0x1000 0x1000 maymove,fixed 0x7e00000 = 0x7e00000\n\
+        mremap 0x7e00000 0x1000 0x1000 maymove,fixed 0x8000000 = 0x8000000\n";
+    std::fs::write(&path, text).expect("a temporary file can be written");
+    for mode in ["--kernel", "--diff"] {
+        let output = run(&[mode, path.to_str().expect("temporary names are UTF-8")]);
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        for out in ["0x7c00000 and 0x600000 bytes reach beyond 0x8100000", "0x8000000 and 0x200000 bytes reach beyond 0x8100000"] {
+            assert!(told.contains(out), "{told}");
+        }
+        assert!(told.ends_with("2 cases, 4 assertions held, 2 not for this system\n"), "{told}");
+    }
+}
+
 /// An assertion that the kernel does not hold is told, with the kernel's layout.
 #[test]
 fn the_kernel_can_differ_from_a_scenario() {

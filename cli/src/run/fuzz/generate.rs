@@ -394,6 +394,12 @@ impl<C: Chance> Generator<C> {
         }
         // Linux never gives back the huge page that it keeps for a part of a private mapping which is moved away from the rest.
         let source = Extent { start: addr, end: addr.saturating_add(old_len) };
+        // Huge pages are taken whole: neither end may reach the barrier by that.
+        let is_huge = |vma: &Exact| vma.flags.contains(VmaFlags::HUGETLB) && vma.extent.start < source.end && source.start < vma.extent.end;
+        let reaches = |from: u64, len: u64| len < BASE && from.saturating_add(len).next_multiple_of(HUGE_PAGE) > BARRIER;
+        if (reaches(addr, old_len) || reaches(to, new_len)) && space.exact().iter().any(is_huge) {
+            return self.mmap(space);
+        }
         let target = Extent { start: to, end: to.saturating_add(new_len).saturating_add(HUGE_PAGE) };
         if space.exact().iter().any(|vma| is_kept(vma) && is_torn(vma.extent, source, target)) {
             return self.mmap(space);

@@ -3,7 +3,7 @@
 use super::super::space::{Failure, Refusal, Space as _};
 use super::KernelSpace;
 use super::settings::{GUARD_GAP_PAGES, MMAP_MIN_ADDR, TASK_SIZE};
-use crate::trace::{Capabilities, Errno, LockAllFlags, MapFlags, Object, Offset, Operation};
+use crate::trace::{Capabilities, Errno, LockAllFlags, MapFlags, Object, Offset, Operation, RemapFlags};
 use vmaple::{PAGE_SIZE, VmaFlags};
 use vmaple_host::{Host, Need};
 
@@ -90,12 +90,14 @@ impl KernelSpace {
             Operation::PkeyAlloc { flags, rights } => self.pkey_alloc(flags, rights),
             Operation::PkeyFree { key } => self.pkey_free(key),
             Operation::Mremap { addr, old_len, new_len, flags, new_addr } => {
-                self.keep_out(addr, old_len)?;
                 let to = new_addr.unwrap_or(0);
-                if flags.contains(crate::trace::RemapFlags::FIXED) {
-                    self.keep_out(to, new_len)?;
+                let fixed_to = flags.contains(RemapFlags::FIXED).then_some(to);
+                let (old_whole, new_whole) = self.in_whole_pages(addr, old_len, new_len, fixed_to)?;
+                self.keep_out(addr, old_whole)?;
+                if fixed_to.is_some() {
+                    self.keep_out(to, new_whole)?;
                 }
-                let may_search = flags.contains(crate::trace::RemapFlags::MAYMOVE) && !flags.contains(crate::trace::RemapFlags::FIXED);
+                let may_search = flags.contains(RemapFlags::MAYMOVE) && fixed_to.is_none();
                 let place = if may_search { Place::Searched } else { Place::Given };
                 self.placed(libc::SYS_mremap, [addr, old_len, new_len, u64::from(flags.bits()), to, 0], new_len, place)
             }
@@ -162,6 +164,21 @@ impl KernelSpace {
             free = free.max(vma.extent.end);
         }
         Ok(self.end.saturating_sub(free) >= len)
+    }
+
+    /// The lengths of an `mremap` as the kernel takes them; `to` is the target if it is fixed. Memory of huge pages is taken in whole ones,
+    /// so that both ends may lie beyond the lengths that are asked for. What is moved without a change of its length may be several VMAs,
+    /// and the last one decides. A target that is not at the same place inside a huge page is refused, and nothing is unmapped there.
+    fn in_whole_pages(&self, addr: u64, old_len: u64, new_len: u64, to: Option<u64>) -> Result<(u64, u64), Refusal> {
+        let is_move_only = to.is_some() && old_len == new_len;
+        let decides = if is_move_only { addr.saturating_add(old_len).saturating_sub(1) } else { addr };
+        let vma = self.exact()?.into_iter().find(|vma| vma.extent.contains(decides));
+        let Some(page) = vma.and_then(|vma| vma.flags.huge_page_bytes()) else { return Ok((old_len, new_len)) };
+        if !to.is_none_or(|to| to.abs_diff(addr).is_multiple_of(page)) {
+            return Ok((old_len, new_len));
+        }
+        let whole = |len: u64| addr.checked_add(len).and_then(|end| end.checked_next_multiple_of(page)).map_or(len, |end| end - addr);
+        Ok((whole(old_len), whole(new_len)))
     }
 
     /// Refuses a range that could reach what the process needs. What comes round or ends beyond all addresses is the kernel's to refuse.
