@@ -84,6 +84,7 @@ fn what_the_system_has_for_all_is_named() {
 /// The limit on the number of VMAs is judged by the kernel without a change of what the system has. What cannot be had is named.
 #[test]
 fn the_number_of_vmas_is_limited_for_one_process() {
+    vmaple_host::test_needs!("topdown");
     if vmaple_host::Host::probe().max_map_count.is_none_or(|most| most > 1 << 18) {
         vmaple_host::leave_out("the_number_of_vmas_is_limited_for_one_process", "vm.max_map_count of 262144 or less");
         return;
@@ -118,7 +119,7 @@ fn the_number_of_vmas_is_limited_for_one_process() {
 /// `mremap` takes huge pages whole, beyond the lengths that it is given: what would reach the process's own that way is not executed.
 #[test]
 fn mremap_of_huge_pages_stays_off_what_the_process_needs() {
-    vmaple_host::test_needs!("hugetlb:2");
+    vmaple_host::test_needs!("hugetlb:2", "topdown");
     let directory = tempfile::TempDir::new().expect("a temporary directory");
     let path = directory.path().join("s.vmaple");
     let text = "vmaple-trace 1\n\
@@ -158,6 +159,7 @@ fn the_kernel_can_differ_from_a_scenario() {
 /// Library and kernel in step. The long run is a command: see the notes on `run`.
 #[test]
 fn random_operations_do_not_differ() {
+    vmaple_host::test_needs!("topdown");
     let directory = tempfile::TempDir::new().expect("a temporary directory");
     let out = directory.path().to_str().expect("temporary names are UTF-8");
     let output = run(&["--fuzz", "--ops", "3000", "--seed", "2", "--out", out]);

@@ -50,6 +50,7 @@ fn without_a_word_the_keys_are_those_of_the_machine() {
 /// Random operations with keys, where there are any.
 #[test]
 fn random_operations_with_keys_do_not_differ() {
+    vmaple_host::test_needs!("topdown");
     let directory = tempfile::TempDir::new().expect("a temporary directory");
     let out = directory.path().to_str().expect("temporary names are UTF-8");
     let output = run(&["--fuzz", "--ops", "3000", "--seed", "7", "--out", out]);

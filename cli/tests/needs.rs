@@ -40,6 +40,27 @@ fn the_kernel_is_asked_what_the_machine_has() {
     }
 }
 
+/// Where searches go up, a case that says where they begin is left out, and random operations, which search, are refused.
+#[test]
+fn where_searches_go_up_none_begins_at_a_base() {
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("s.vmaple");
+    let text = "vmaple-trace 1\ncase based\nset mmap_base 0x2000000\ncount 0\nreset\ncase other\ncount 0\n";
+    std::fs::write(&path, text).expect("a temporary file can be written");
+    let path = path.to_str().expect("temporary names are UTF-8");
+    for (arguments, status, end) in [
+        (&["run", "--kernel", path][..], 0, ": 2 cases, 1 assertion held, 1 left out (topdown 1)\n"),
+        (&["run", "--diff", path], 0, ": 2 cases, 1 assertion held, 1 left out (topdown 1)\n"),
+        (&["run", "--fuzz", "--ops", "10"], 2, ": this needs topdown\n"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vmaple"));
+        let output = command.args(arguments).env("VMAPLE_WITHOUT", "topdown").output().expect("the program starts");
+        let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{told}");
+        assert!(told.ends_with(end), "{told}");
+    }
+}
+
 /// Where a limit cannot be raised as far as a case asks the case is left out; the default is what there is, on both sides.
 #[test]
 fn limits_beyond_the_hard_ones_are_left_out() {
@@ -70,6 +91,7 @@ fn limits_beyond_the_hard_ones_are_left_out() {
 /// Random operations that a user may not make are left out and counted, and the others are made.
 #[test]
 fn random_operations_go_on_without_capabilities() {
+    vmaple_host::test_needs!("topdown");
     let directory = tempfile::TempDir::new().expect("a temporary directory");
     let out = directory.path().to_str().expect("temporary names are UTF-8");
     let output = Command::new(env!("CARGO_BIN_EXE_vmaple"))

@@ -8,8 +8,8 @@
 //!
 //! # The variable `VMAPLE_WITHOUT`
 //! `VMAPLE_WITHOUT=keys,cap:ipc_lock` makes the tools and the tests behave as on a machine without protection keys and without the
-//! capability to lock memory. The words are those of [`Need`]; an unknown word is an error. `overcommit` belongs to the whole
-//! system and cannot be hidden from a process: its value stays, and only what needs it is left out.
+//! capability to lock memory. The words are those of [`Need`]; an unknown word is an error. `overcommit` and `topdown` cannot be hidden from
+//! a process: what the system has stays, and only what needs it is left out.
 
 mod calls;
 mod capabilities;
@@ -30,6 +30,9 @@ use std::sync::OnceLock;
 
 /// The variable that hides features of the machine.
 pub const WITHOUT: &str = "VMAPLE_WITHOUT";
+
+/// Set in a personality: the legacy layout.
+const ADDR_COMPAT_LAYOUT: u32 = 0x20_0000;
 
 /// What the kernel promises in memory beyond what it has (`vm.overcommit_memory`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -206,6 +209,7 @@ impl Host {
                 self.has(Need::Ptrace)
                     && (matches!(self.ptrace_scope, None | Some(0)) || self.capabilities.contains(Capabilities::SYS_PTRACE))
             }
+            Need::TopDown => self.legacy_va_layout != Some(true) && self.personality.is_none_or(|bits| bits & ADDR_COMPAT_LAYOUT == 0),
             Need::Root => self.is_root,
             Need::Capability(capability) => self.capabilities.contains(capability),
             Need::Userfaultfd | Need::Mseal | Need::Mbind | Need::SetMm => true,

@@ -28,6 +28,8 @@ pub enum Need {
     Mbind,
     /// `set_mm`: a process can move its heap (`PR_SET_MM_MAP`).
     SetMm,
+    /// `topdown`: searches for room go down from the base, not up as in the legacy layout (`vm.legacy_va_layout`, `ADDR_COMPAT_LAYOUT`).
+    TopDown,
     /// `root`: the process is root's. What needs one capability names that instead.
     Root,
     /// `cap:NAME`: an effective capability, `cap:ipc_lock`.
@@ -35,7 +37,7 @@ pub enum Need {
 }
 
 /// The words without an argument.
-const WORDS: [(&str, Need); 11] = [
+const WORDS: [(&str, Need); 12] = [
     ("keys", Need::Keys),
     ("hugetlb", Need::Hugetlb(1)),
     ("overcommit", Need::Overcommit),
@@ -46,6 +48,7 @@ const WORDS: [(&str, Need); 11] = [
     ("mseal", Need::Mseal),
     ("mbind", Need::Mbind),
     ("set_mm", Need::SetMm),
+    ("topdown", Need::TopDown),
     ("root", Need::Root),
 ];
 

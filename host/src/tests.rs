@@ -84,8 +84,24 @@ fn everything_is_read() {
     for word in ["keys", "hugetlb", "hugetlb:7", "ptrace", "mseal", "set_mm"] {
         assert!(has(word), "{word}");
     }
-    for word in ["attach", "hugetlb:8", "overcommit", "root", "cap:ipc_lock", "perf"] {
+    for word in ["attach", "hugetlb:8", "overcommit", "root", "cap:ipc_lock", "perf", "topdown"] {
         assert!(!has(word), "{word}");
+    }
+}
+
+/// Either the system or the personality has searches go up.
+#[test]
+fn the_direction_of_searches_is_known() {
+    for (setting, personality, has) in [
+        ("0\n", Some(0), true),
+        ("0\n", None, true),
+        ("1\n", Some(0), false),
+        ("0\n", Some(0x24_0000), false),
+        ("0\n", Some(0x4_0000), true),
+    ] {
+        let answers = Answers { personality, ..Answers::default() };
+        let host = Tree::new("direction", &[("proc/sys/vm/legacy_va_layout", setting)]).host(answers);
+        assert_eq!(host.has(Need::TopDown), has, "{setting} {personality:?}");
     }
 }
 

@@ -26,8 +26,8 @@ impl Host {
                 Need::Userfaultfd | Need::Mseal | Need::Mbind | Need::SetMm | Need::Perf | Need::Ptrace | Need::Attach => {
                     self.refused.entry(*need).or_insert(libc::ENOSYS);
                 }
-                // of the whole system: what needs it is left out, and it stays as it is
-                Need::Overcommit => {}
+                // what needs it is left out, and it stays as it is
+                Need::Overcommit | Need::TopDown => {}
             }
         }
         if hidden.contains(&Need::Root) {

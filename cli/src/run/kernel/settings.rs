@@ -169,8 +169,9 @@ impl KernelSpace {
             .map_err(|error| Refusal::Host(format!("the limits cannot be had: {error}")))
     }
 
-    /// Fills all that is free from the base on: a search finds its room below it then.
+    /// Fills all that is free from the base on: a search finds its room below it then, unless it goes up from there.
     fn fill_from(&mut self, base: u64) -> Result<(), Refusal> {
+        self.needs(&[Need::TopDown])?;
         if base > self.end || !base.is_multiple_of(PAGE_SIZE) {
             return Err(Refusal::Host(format!("searches can begin at {:#x} or below", self.end)));
         }
