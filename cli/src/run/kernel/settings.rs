@@ -1,10 +1,11 @@
 //! The properties of an address space that a process can have to itself: its limits, its privileges, its heap, and where its searches
-//! begin. What is one for the whole system is refused, unless it is so already; but see `crowd`. `kernel` comes in.
+//! begin. What is one for the whole system is refused, unless it is so already; but see `crowd`. Where another machine can have it so, it is
+//! named as lacking. `kernel` comes in.
 
 use super::super::placement::is_of_the_machine;
 use super::super::space::{Refusal, Space as _};
 use super::KernelSpace;
-use crate::trace::{self, Capabilities, Extent, Limit, Overcommit, Setting, VmCounts};
+use crate::trace::{self, Capabilities, Extent, Limit, Overcommit, Placement, Setting, VmCounts};
 use nix::unistd::Pid;
 use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
@@ -119,7 +120,7 @@ impl KernelSpace {
             Setting::Page(_) => of_the_system("the size of a page", PAGE_SIZE),
             Setting::TaskSize(_) => of_the_system("the end of the addresses", TASK_SIZE),
             Setting::MmapMinAddr(addr) if addr == Self::mmap_min_addr() => Ok(()),
-            Setting::MmapMinAddr(_) => of_the_system("the lowest address", Self::mmap_min_addr()),
+            Setting::MmapMinAddr(addr) => Err(Refusal::Lacks(format!("vm.mmap_min_addr {addr}"))),
             Setting::GuardGap(_) => of_the_system("the guard gap", GUARD_GAP_PAGES),
             // 0 and 1 differ in what is refused alone
             Setting::Overcommit(mode) if (mode == Overcommit::Never) == Self::never_overcommits() => Ok(()),
@@ -156,7 +157,11 @@ impl KernelSpace {
             Setting::Privileged(privilege) => self.set_capabilities(privilege.capabilities()),
             Setting::Capabilities(capabilities) => self.set_capabilities(capabilities),
             Setting::Placement(placement) if is_of_the_machine(placement, Host::probe()) => Ok(()),
-            Setting::Placement(placement) => Err(Refusal::Host(format!("`{placement}` is one for the whole system, and otherwise here"))),
+            // of Linux on x86-64, whatever the machine
+            Setting::Placement(placement @ (Placement::MapWindow(_) | Placement::LowSearchBase(_))) => {
+                Err(Refusal::Host(format!("`{placement}` is one for the whole system, and otherwise here")))
+            }
+            Setting::Placement(placement) => Err(Refusal::Lacks(format!("`{placement}`"))),
         }
     }
 
