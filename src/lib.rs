@@ -44,6 +44,7 @@
 //!   in growing turns, and then yields between looks, with the same guarantees, orders of waiting and interrupts. That is for short holds
 //!   and for threads of one priority: a yield gives way to no lower one.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
+#![cfg_attr(doctest, doc = include_str!("../docs/examples.md"))]
 
 // The integration tests' oracle, sequences and shapes are compiled here once more, at fan-out 4: `FANOUT` is small in unit tests.
 #[cfg(test)]

@@ -223,7 +223,7 @@ impl Liveness {
 
 /// Whether the deliberate fault of this name is switched on (only ever in builds with `--cfg vmaple_bugs`).
 ///
-/// The checkers are themselves checked by such faults: see `ARCHITECTURE.md`, "Seeded bugs".
+/// The checkers are themselves checked by such faults: see `docs/verification.md`, "Seeded bugs".
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "folds to false in every build that is not a check of the checkers")]
 pub(crate) fn seeded(bug: &str) -> bool {
