@@ -412,7 +412,7 @@ pub(crate) fn replay(ops: &[Op]) {
 
 /// What an empty or reversed range is answered with.
 pub(crate) fn refuses_bad_ranges() {
-    let map: RangeMap<u64> = RangeMap::new();
+    let map: RangeMap<u64> = RangeMap::builder().private_epochs().build();
     let mut writer = map.write();
     writer.insert(10..20, 1).expect("empty map");
     #[allow(clippy::reversed_empty_ranges, reason = "they are what is refused")]

@@ -10,7 +10,7 @@ const PAGES: usize = 24;
 type Pages = [Option<u8>; PAGES];
 
 fn mm() -> Mm<u8> {
-    Mm::with(RangeMap::builder(), Limits::default()).expect("limits that mean something")
+    Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something")
 }
 
 fn address(page: usize) -> u64 {
@@ -85,7 +85,7 @@ fn vmas_are_runs_of_equal_payloads() {
 fn a_split_needs_room() {
     let mut limits = Limits::default();
     limits.max_map_count = 1;
-    let mm: Mm<u8> = Mm::with(RangeMap::builder(), limits).expect("limits that mean something");
+    let mm: Mm<u8> = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
     let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
     mm.write().mmap(&MapRequest::of_len(4 * PAGE, spec).fixed(BASE)).expect("room");
     let told = mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| Some(1));
