@@ -128,7 +128,8 @@ one() {
     line=$(python3 "$programs/row.py" "$name" "$at/replays") || failed=1
     echo "   $line"
     table+=("$line")
-    grep -h "not certain\|no call explains\|were lost\|are not recorded" "$at/told" | sort | uniq -c | sed 's/^/   /' || true    rm -rf "$at/run"
+    grep -h "not certain\|no call explains\|were lost\|are not recorded" "$at/told" | sort | uniq -c | sed 's/^/   /' || true
+    rm -rf "$at/run"
     [ -n "${VMAPLE_KEEP:-}" ] || rm -rf "$at"
 }
 
