@@ -31,6 +31,8 @@ pub(super) enum Cause {
     Race { threads: usize },
     /// An area has pages, and no fault brought them.
     UnseenFault,
+    /// An area was there before the recording began, and may have an owner without pages.
+    FromBefore,
     /// An area grew, and it is not known when.
     Growth,
     /// Something was done that is not recorded.
@@ -44,6 +46,7 @@ impl Cause {
             Self::NoFaults => "owners unknown",
             Self::Race { .. } => "thread race",
             Self::UnseenFault => "fault not recorded",
+            Self::FromBefore => "owner from before",
             Self::Growth => "growth",
             Self::Unrecorded(_) => "not recorded",
         }
@@ -62,6 +65,10 @@ impl fmt::Display for Cause {
                  after what a call of another did is not recorded"
             ),
             Self::UnseenFault => f.write_str("they differ only in who owns their pages, and one has pages that no recorded fault brought"),
+            Self::FromBefore => f.write_str(
+                "they differ only in who owns their pages, and one was there before the recording began, when owners without pages are not \
+                 told",
+            ),
             Self::Unrecorded(what) => write!(f, "since the layout before something was done that is not recorded: {what}"),
             Self::Growth => f.write_str("an area there has grown since the layout before, and when is not recorded"),
         }
@@ -226,6 +233,7 @@ pub(super) fn cause(difference: &Difference, faults: &Faults, since: &Since) -> 
     } else if difference.has_unseen_pages(&faults.written) {
         Some(Cause::UnseenFault)
     } else {
-        None
+        let (start, end) = difference.bounds();
+        faults.from_before.iter().any(|part| part.start < end && start < part.end).then_some(Cause::FromBefore)
     }
 }

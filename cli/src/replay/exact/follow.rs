@@ -113,7 +113,7 @@ pub(super) fn follow(
     match recorded {
         Outcome::Unchecked => Followed::Unchecked,
         recorded if is_alike(recorded, &own) => Followed::Alike { place },
-        recorded if let Some(cause) = cause_of(operation, recorded, &own, refused) => Followed::Refused(cause),
+        recorded if let Some(cause) = cause_of(space, operation, recorded, &own, refused) => Followed::Refused(cause),
         recorded => {
             let found =
                 own.map_or_else(|failure| format!("-{}: {}", failure.errno, failure.why), |value| Outcome::Value(value).to_string());
@@ -128,7 +128,7 @@ fn value_of(recorded: Outcome) -> u64 {
 
 /// Why the kernel refused what the library would do, if that is something that no layout decides: what the recording tells, or what the
 /// error says by itself.
-fn cause_of(operation: &Operation, recorded: Outcome, own: &Told, refused: Option<&Name>) -> Option<String> {
+fn cause_of(space: &MmSpace, operation: &Operation, recorded: Outcome, own: &Told, refused: Option<&Name>) -> Option<String> {
     let is_refused = match (operation, recorded) {
         // it tells no error: the break is not where it was to be
         (Operation::Brk { addr }, Outcome::Value(brk)) => brk != *addr,
@@ -144,6 +144,12 @@ fn cause_of(operation: &Operation, recorded: Outcome, own: &Told, refused: Optio
         (_, "ENOSYS") => "not in that kernel",
         // the descriptor is looked at before all else
         (Operation::Mmap { object: Object::File(_), .. }, "EBADF") => "the file",
+        // area by area: one that is there comes before a hole
+        (Operation::Mprotect { addr, .. } | Operation::PkeyMprotect { addr, .. }, "EACCES")
+            if matches!(own, Err(failure) if failure.errno.name() == "ENOMEM") && space.mm.pin().vma(*addr).is_some() =>
+        {
+            "a permission"
+        }
         // the library refuses it for a cause of its own, which comes first in the kernel, too
         _ if own.is_err() => return None,
         // no file says that something is in the way, or that its offsets are at their end

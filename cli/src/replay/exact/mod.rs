@@ -15,7 +15,9 @@ use crate::run::layout::{compare_cover, within};
 use crate::run::model::MmSpace;
 use crate::run::space::{Refusal, Space as _};
 use crate::run::spaces::Spaces;
-use crate::trace::{Access, Expected, Extent, ForkOutcome, Found, Line, Name, Object, Offset, Operation, Record, Stamp, With};
+use crate::trace::{
+    Access, AreaFlags, Expected, Extent, ForkOutcome, Found, Line, Name, Object, Offset, Operation, Outcome, Perm, Record, Stamp, With,
+};
 use compare::Cause;
 use follow::Followed;
 use serde::Serialize;
@@ -147,6 +149,30 @@ struct Faults {
     any: bool,
     /// Where something was written.
     written: BTreeSet<u64>,
+    /// Where private areas without pages were when a trace began that does not begin with a program: they may have owners all the same.
+    from_before: Vec<Extent>,
+}
+
+impl Faults {
+    /// Follows a record up to the end of the starting layout, and what takes parts of it away.
+    fn follow_start(&mut self, line: &Line, is_first: bool) {
+        let gone = match line.record {
+            Record::Area(ref area) if is_first => {
+                let is_owned = area.perm.contains(Perm::SHARED) || area.flags.contains(AreaFlags::FAULTED);
+                self.from_before.extend((!is_owned).then_some(area.extent));
+                return;
+            }
+            // it tells where an inherited heap ends, and is no call
+            Record::Operation(Operation::Brk { addr: 0 }, _) if is_first && line.stamp.is_none() => return,
+            Record::Operation(..) if is_first => return self.from_before.clear(),
+            Record::Operation(Operation::Mmap { len, .. }, Outcome::Value(addr))
+            | Record::Operation(Operation::Munmap { addr, len }, Outcome::Value(_)) => Extent::new(addr, addr.saturating_add(len)),
+            _ => None,
+        };
+        let Some(gone) = gone else { return };
+        let rest = |part: &Extent| [Extent::new(part.start, part.end.min(gone.start)), Extent::new(part.start.max(gone.end), part.end)];
+        self.from_before = self.from_before.iter().flat_map(rest).flatten().collect();
+    }
 }
 
 /// Follows a recording.
@@ -219,6 +245,7 @@ impl Follower {
     }
 
     fn record(&mut self, spaces: &mut Spaces<MmSpace>, line: &Line) -> Result<(), Refusal> {
+        self.faults.follow_start(line, self.exact.operations == 0);
         match &line.record {
             Record::Set(setting) => spaces.current()?.set(*setting)?,
             Record::Area(area) => spaces.current()?.place(area)?,

@@ -115,6 +115,22 @@ fn a_kept_promise_tells_an_owner() {
     assert_eq!(unexplained(none), [""; 0]);
 }
 
+// What a forked child's areas have from its parent is told by their pages alone, and so is what a process has that was running already.
+#[test]
+fn an_owner_from_before_is_a_cause() {
+    let start = "area 100000-102000 rw-p faulted anon -\narea 102000-104000 rw-p - anon -\n";
+    let child = "brk 0 = 0x555555580000\n";
+    let fault = "@1 1 fault 0x100000 w\n";
+    let mapped = "@1 2 mmap 0x104000 0x1000 rw private,fixed,anonymous anon - = 0x104000\n";
+    let layout = "maps\n 100000-102000 rw-p faulted anon -\n 102000-104000 rw-p - anon -\n 104000-105000 rw-p - anon -\nend\n";
+    let told = exact(&format!("{start}{child}{fault}{mapped}{layout}"));
+    assert_eq!((told.explained.get("owner from before"), told.unexplained), (Some(&1), 0), "{:?}", told.unexplained_told);
+    // a program that began with the trace, and what was mapped since
+    assert_eq!(unexplained(&format!("{start}{fault}{mapped}{layout}")).len(), 1);
+    let anew = "@1 1 mmap 0x102000 0x2000 rw private,fixed,anonymous anon - = 0x102000\n";
+    assert_eq!(unexplained(&format!("{start}{child}{fault}{anew}{mapped}{layout}")).len(), 1);
+}
+
 // before  AAAA
 // mark     PP      then gone, and then on a hole
 // after   APPA     AAAA
@@ -166,12 +182,12 @@ fn what_is_mended_keeps_its_owner() {
 fn refusals_are_counted_by_cause() {
     let told = exact(&format!(
         "{MAP}with refused:overcommit\nmmap 0 0x100000000000 rw private,anonymous anon - = -ENOMEM\nmprotect 0x100000 0x1000 x = -EACCES\n\
-         mlock 0x101000 0x1000 = -ENOMEM\nbrk 0 = 0x555555580000\nwith refused:overcommit\nbrk 0x555555590000 = 0x555555580000\n\
+         mprotect 0x103000 0x2000 x = -EACCES\nmlock 0x101000 0x1000 = -ENOMEM\nbrk 0 = 0x555555580000\nwith refused:overcommit\nbrk 0x555555590000 = 0x555555580000\n\
          maps\n 100000-101000 rw-p - anon\n 101000-102000 rw-p locked anon\n 102000-104000 rw-p - anon\nend\n"
     ));
     assert_eq!(told.unexplained, 0, "{:?}", told.unexplained_told);
     let causes: Vec<(&str, u64)> = told.refused.iter().map(|(cause, count)| (cause.as_str(), *count)).collect();
-    assert_eq!(causes, [("a permission", 1), ("overcommit", 2), ("pages that could not be brought in", 1)]);
+    assert_eq!(causes, [("a permission", 2), ("overcommit", 2), ("pages that could not be brought in", 1)]);
     for told in [
         // a cause is no excuse for what the library would refuse for another, nor for what was done
         "with refused:overcommit\nmunmap 0x100001 0x1000 = -ENOMEM",

@@ -71,16 +71,17 @@ impl Builder {
 
     /// Rounds outwards; at a hole it stops, and what lay before stays changed. Special areas are passed over.
     fn lock(&mut self, addr: u64, len: u64, outcome: Outcome, change: impl Fn(Word) -> Word) -> Result<()> {
-        let start = addr - addr % self.page();
-        let len = len.checked_add(addr - start);
-        let extent = match (outcome, len) {
-            (Outcome::Failed(errno), Some(len)) if errno.name() == "ENOMEM" => {
+        let page = self.page();
+        let start = addr - addr % page;
+        // one that cannot be rounded up comes round to nothing
+        let len = len.wrapping_add(addr - start).wrapping_add(page - 1) & !(page - 1);
+        let extent = match outcome {
+            Outcome::Failed(errno) if errno.name() == "ENOMEM" => {
                 let extent = self.extent(start, len).unwrap_or_default();
                 extent.and_then(|extent| self.before_hole(extent).filter(|reached| *reached != extent))
             }
-            (Outcome::Failed(_), _) => None,
-            (_, Some(len)) => self.extent(start, len)?,
-            (_, None) => return Err(self.refuse(&format!("bytes at {addr:#x} to lock"), "a range that does not wrap")),
+            Outcome::Failed(_) => None,
+            Outcome::Value(_) | Outcome::Unchecked => self.extent(start, len)?,
         };
         match extent {
             Some(extent) => self.rewrite_ordinary(extent, change),

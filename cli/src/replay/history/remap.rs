@@ -70,14 +70,15 @@ impl Builder {
         if areas.is_empty() {
             return Err(self.refuse(&format!("a move from {addr:#x}"), "an area that is mapped"));
         }
-        if flags.contains(RemapFlags::FIXED) {
-            self.clear(new)?;
-        }
         for area in areas {
             let (from, last) = (area.start.max(kept.start), area.last.min(kept.last));
             let at = new.start + (from - kept.start);
             // what is longer than before is more of the last area
             let end = if last == kept.last { new.last } else { new.start + (last - kept.start) };
+            // of several areas each takes away what is in its own way, and what lies under a hole stays
+            if flags.contains(RemapFlags::FIXED) {
+                self.clear(Extent { start: at, last: end })?;
+            }
             let backing = self.history.backings.moved(area.word.backing(), from, at);
             self.lay(Area { start: at, last: end, word: area.word.with_backing(backing) })?;
         }

@@ -147,6 +147,15 @@ fn a_child_begins_with_what_its_parent_had() {
     assert!(refused("as nobody\n").contains("`main` or the child"));
 }
 
+// before  A.A  BBB     moved with the hole
+// after        ABA
+#[test]
+fn what_lies_under_a_hole_that_moves_stays() {
+    let text = "area 0x10000-0x11000 rw-p - anon -\narea 0x12000-0x13000 rw-p - anon -\narea 0x30000-0x33000 r--p - anon -\n\
+                mremap 0x10000 0x3000 0x3000 maymove,fixed 0x30000 = 0x30000\n";
+    assert_eq!(finish(text), ["00030000-00031000 rw-p", "00031000-00032000 r--p", "00032000-00033000 rw-p"]);
+}
+
 #[test]
 fn a_reset_begins_anew() {
     let text = format!("{RW}reset\narea 0x10000-0x11000 r--p - anon -\ncover\n 10000-11000 r--p\nend\n");
@@ -157,7 +166,8 @@ fn a_reset_begins_anew() {
 fn locks_seals_and_advices_change_no_permission() {
     let text = format!(
         "{RW}mlock 0x11001 0x10 = 0\nmadvise 0x12000 0x1000 dontfork = 0\nmseal 0x10000 0x1000 = 0\nmlockall current,future = 0\n\
-         mmap 0 0x1000 rw private,anonymous anon 0 = 0x20000\nmunlockall = 0\nmunlock 0x10000 0x1000 = 0\ncover\n 10000-14000 rw-p\n 20000-21000 rw-p\nend\n"
+         mmap 0 0x1000 rw private,anonymous anon 0 = 0x20000\nmunlockall = 0\nmunlock 0x10000 0x1000 = 0\n\
+         mlock 0x11000 0xffffffffffffffff = 0\nmunlock 0x11001 0xffffffffffffffff = 0\ncover\n 10000-14000 rw-p\n 20000-21000 rw-p\nend\n"
     );
     assert_eq!(history(&text).expect("good").differences, []);
 }
@@ -175,7 +185,7 @@ fn what_cannot_be_is_refused_with_its_line() {
         "mmap 0 0xfffffffffffff000 rw private,anonymous anon 0 = 0x10000\n",
         "munmap 0xfffffffffffff000 0x2000 = 0\n",
         "mprotect 0x1000 0xffffffffffffffff r = 0\n",
-        "mlock 0x1001 0xffffffffffffffff = 0\n",
+        "mlock 0x2000 0xfffffffffffff000 = 0\n",
         "mremap 0x1000 0x1000 0xffffffffffffffff maymove = 0x2000\n",
         "mremap 0x1000 0x1000 0x1000 maymove = 0x2000\n",
         "brk 0 = 0xffffffffffffffff\n",
