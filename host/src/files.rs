@@ -106,6 +106,13 @@ impl Files {
         ["sys/kernel/tracing", "sys/kernel/debug/tracing"].iter().any(|folder| self.text(&format!("{folder}/{EVENT}")).is_some())
     }
 
+    /// Whether a process is in another user namespace than the system's: its capabilities are none there.
+    pub(crate) fn is_in_a_user_namespace(&self, process: &str) -> bool {
+        // the kernel's own number of the first one
+        const OF_THE_SYSTEM: &str = "user:[4026531837]";
+        fs::read_link(self.root.join(format!("proc/{process}/ns/user"))).is_ok_and(|name| name.as_os_str() != OF_THE_SYSTEM)
+    }
+
     /// Whether a device can be opened.
     pub(crate) fn is_usable(&self, path: &str) -> bool {
         File::open(self.root.join(path)).is_ok()

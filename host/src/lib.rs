@@ -140,9 +140,9 @@ pub struct Host {
     pub most_stack_bytes: Option<u64>,
     /// The most that `RLIMIT_MEMLOCK` may be set to (its hard limit); `None` without a bound.
     pub most_locked_bytes: Option<u64>,
-    /// The effective capabilities of this thread.
+    /// The effective capabilities of this thread; none in a user namespace, where they are not the system's.
     pub capabilities: Capabilities,
-    /// Whether this process is root's.
+    /// Whether this process is root's, of the system and not of a user namespace.
     pub is_root: bool,
     /// The system calls that are refused, by the kernel or by a filter, and the error number.
     pub refused: BTreeMap<Need, i32>,
@@ -154,6 +154,13 @@ pub struct Host {
 #[must_use]
 pub fn committed_bytes() -> Option<u64> {
     Files::of_the_system().meminfo_bytes("Committed_AS")
+}
+
+/// Whether a process is in a user namespace of its own or of others. What it is capable of there it may not do to the system: lock memory
+/// beyond its limit, for example.
+#[must_use]
+pub fn is_in_a_user_namespace(process: u32) -> bool {
+    Files::of_the_system().is_in_a_user_namespace(&process.to_string())
 }
 
 impl Host {
@@ -247,6 +254,7 @@ impl Host {
         if refused.contains_key(&Need::Userfaultfd) && files.is_usable("dev/userfaultfd") {
             refused.remove(&Need::Userfaultfd);
         }
+        let is_confined = files.is_in_a_user_namespace("self");
         Self {
             release: files.text("proc/sys/kernel/osrelease"),
             protection_keys: if answers.has_keys { 16 } else { 0 },
@@ -273,8 +281,8 @@ impl Host {
             ptrace_scope: files.number("proc/sys/kernel/yama/ptrace_scope"),
             most_stack_bytes: files.hard_limit("Max stack size"),
             most_locked_bytes: files.hard_limit("Max locked memory"),
-            capabilities: answers.capabilities,
-            is_root: answers.is_root,
+            capabilities: if is_confined { Capabilities::default() } else { answers.capabilities },
+            is_root: answers.is_root && !is_confined,
             refused,
             without: Vec::new(),
         }

@@ -137,6 +137,18 @@ fn watching_faults_needs_leave_and_a_description() {
     }
 }
 
+/// Root of a container has capabilities that are none outside of it.
+#[test]
+fn capabilities_in_a_user_namespace_are_none() {
+    let answers = Answers { capabilities: Capabilities::from_bits(u64::MAX), is_root: true, ..Answers::default() };
+    for (name, of_the_system) in [("user:[4026531837]", true), ("user:[4026532101]", false)] {
+        let tree = Tree::new("namespace", &[("proc/self/ns/mnt", "")]);
+        std::os::unix::fs::symlink(name, tree.0.join("proc/self/ns/user")).expect("a link");
+        let host = tree.host(answers.clone());
+        assert_eq!((host.has(Need::Root), host.has(Need::Capability(Capabilities::IPC_LOCK))), (of_the_system, of_the_system));
+    }
+}
+
 #[test]
 fn a_refused_call_is_lacked() {
     let refused = BTreeMap::from([(Need::Mseal, libc::ENOSYS), (Need::Keys, libc::EPERM), (Need::Userfaultfd, libc::EPERM)]);

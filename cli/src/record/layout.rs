@@ -209,6 +209,9 @@ fn status_field(pid: Pid, number: usize) -> Option<String> {
 
 /// The capabilities of a process that its address space asks for.
 pub(super) fn capabilities(pid: Pid) -> Capabilities {
+    if vmaple_host::is_in_a_user_namespace(pid.as_raw().cast_unsigned()) {
+        return Capabilities::default();
+    }
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let effective = text.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
