@@ -77,7 +77,7 @@ pub(super) fn check(process: Pid) -> Result<(), RecordError> {
     match layout::process_of(process) {
         Some(of) if of == process => Ok(()),
         Some(of) => refused(io::Error::other(format!("it is a thread of process {of}"))),
-        None => refused(io::ErrorKind::NotFound.into()),
+        None => refused(Errno::ESRCH.into()),
     }
 }
 

@@ -6,9 +6,10 @@
 use nix::unistd::Pid;
 
 use super::filter::{SYS_MAP_SHADOW_STACK, SYS_SET_MEMPOLICY_HOME_NODE};
+use super::opens::Open;
 use super::space::PAGE;
 use super::userfault::{self, Request};
-use super::{memory, prctl};
+use super::{layout, memory, prctl};
 use crate::trace::{Advice, LockAllFlags, LockFlags, MapFlags, MarkKind, Name, Object, Offset, Operation, Prot, RemapFlags};
 
 /// A call that was entered.
@@ -20,6 +21,8 @@ pub(super) enum Call {
     Opaque(&'static str),
     /// `remap_file_pages`: the layout afterwards tells what is mapped in that range.
     Remapped { addr: u64, len: u64 },
+    /// `shmat`: the layout afterwards tells what is mapped where it says.
+    Attached,
     /// A request of a userfaultfd.
     Userfault(Request),
     /// `process_madvise`: each of these parts, as far as the result says.
@@ -43,8 +46,8 @@ pub(super) enum Call {
 pub(super) struct Known {
     pub(super) operation: Operation,
     pub(super) source: Source,
-    /// Which open file it maps, where that is not the first of its file.
-    pub(super) open: Option<Name>,
+    /// Which open file it maps.
+    pub(super) open: Option<Open>,
     /// The arguments have bits without a word: the kernel refuses or ignores them.
     pub(super) odd: bool,
 }
@@ -107,17 +110,27 @@ impl Call {
             }
             libc::SYS_munlockall => known(Operation::Munlockall),
             libc::SYS_mseal => perhaps(Operation::Mseal { addr, len }, third != 0),
-            libc::SYS_shmat => Some(Self::Opaque("shmat")),
+            libc::SYS_shmat => Some(Self::Attached),
             libc::SYS_shmdt => Some(Self::Opaque("shmdt")),
             libc::SYS_io_setup => Some(Self::Opaque("io_setup")),
             libc::SYS_io_destroy => Some(Self::Opaque("io_destroy")),
             libc::SYS_remap_file_pages => Some(Self::Remapped { addr, len }),
-            libc::SYS_setuid | libc::SYS_setreuid | libc::SYS_setresuid | libc::SYS_capset => Some(Self::Credentials),
-            libc::SYS_mbind => known(Operation::Mark { addr, len, kind: MarkKind::Policy, word: policy(tid, low(third), fourth) }),
+            libc::SYS_setuid | libc::SYS_setreuid | libc::SYS_setresuid | libc::SYS_capset | libc::SYS_unshare | libc::SYS_setns => {
+                Some(Self::Credentials)
+            }
+            libc::SYS_mbind => {
+                // a length that cannot be rounded up comes round to nothing
+                let len = len.checked_next_multiple_of(PAGE).map_or(0, |_| len);
+                known(Operation::Mark { addr, len, kind: MarkKind::Policy, word: policy(tid, low(third), fourth) })
+            }
             SYS_SET_MEMPOLICY_HOME_NODE => Some(Self::LeftOut { what: "set_mempolicy_home_node", lasts: false }),
             libc::SYS_ioctl => userfault::request(tid, descriptor(first), low(second), third).map(Self::Userfault),
             libc::SYS_process_madvise => {
                 let advice = Advice::from_number(u64::from(low(fourth))).filter(|advice| advice.changes_layout())?;
+                // to others no such advice is given, and no flags are known: it is refused whatever is there
+                if low(fifth) != 0 || !is_itself(tid, descriptor(first)) {
+                    return None;
+                }
                 Some(Self::Advised { parts: parts(tid, second, third)?, advice })
             }
             libc::SYS_prctl => prctl::decode(tid, arguments),
@@ -158,11 +171,20 @@ fn policy(tid: Pid, mode: u32, nodes: u64) -> Option<Name> {
     Name::new(format!("{mode}:{nodes:x}").as_bytes()).filter(|_| mode != 0)
 }
 
-/// The parts of memory that a vector tells.
+/// Whether a descriptor of a process is of the caller's own.
+fn is_itself(tid: Pid, pidfd: i32) -> bool {
+    // `PIDFD_SELF_THREAD` and `PIDFD_SELF_THREAD_GROUP`, which the C library does not know yet
+    const SELF: [i32; 2] = [-10_000, -10_001];
+    let text = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{pidfd}")).unwrap_or_default();
+    let named = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok()).map(Pid::from_raw);
+    SELF.contains(&pidfd) || named.is_some_and(|named| layout::process_of(named) == layout::process_of(tid))
+}
+
+/// The parts of memory that a vector tells; none if there are more than the kernel takes.
 fn parts(tid: Pid, vector: u64, count: u64) -> Option<Vec<(u64, u64)>> {
     const MOST: u64 = 1024;
     let part = |place: u64| memory::words(tid, vector.checked_add(16 * place)?).map(|[start, len]| (start, len));
-    (0..count.min(MOST)).map(part).collect()
+    if count > MOST { None } else { (0..count).map(part).collect() }
 }
 
 /// The arguments as a stopped thread has them.

@@ -12,13 +12,13 @@ use nix::unistd::Pid;
 use super::RecordError;
 use super::call::{self, Call, Source};
 use super::filter::Verdict;
-use super::layout::{self, Detail};
+use super::layout::{self, Detail, Seen};
 use super::objects;
-use super::space::Reason;
+use super::space::{PAGE, Reason, touched_pages};
 use super::sys::Resume;
 use super::tracer::{SpaceId, Stage, Tracer};
 use super::userfault::{self, Request};
-use crate::trace::{MapFlags, Operation, Record};
+use crate::trace::{Extent, MapFlags, Operation, Record};
 
 /// How long the others are held for one call.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Errors that a request of a userfaultfd ends with when it was done, at least in part.
 const EAGAIN: u64 = 11;
 const EEXIST: u64 = 17;
+/// Nothing is there that is registered: it was not done, but the area where it was to begin has an owner now.
+const ENOENT: u64 = 2;
 
 /// How often a snapshot is taken anew because something grew meanwhile; after that it goes without the counters.
 const LOOKS: usize = 8;
@@ -73,7 +75,7 @@ impl Tracer {
                 if let Some(state) = self.spaces.get_mut(&space) {
                     state.imply(&mut known.operation);
                     if let Source::Descriptor(descriptor) = known.source {
-                        known.open = state.opens.mark(tid, descriptor);
+                        known.open = state.opens.open(tid, descriptor);
                     }
                 }
                 if let Source::Descriptor(descriptor) = known.source
@@ -99,6 +101,7 @@ impl Tracer {
             }
             Call::Opaque(_)
             | Call::Remapped { .. }
+            | Call::Attached
             | Call::Userfault(Request::Fills { .. })
             | Call::Advised { .. }
             | Call::Heap { .. }
@@ -160,7 +163,13 @@ impl Tracer {
             }
             Call::Remapped { addr, len } => {
                 if result.is_ok() {
-                    space.remapped(tid, stamp, (addr, len), &mut self.objects);
+                    space.mapped_anew(tid, stamp, "remap_file_pages", |_| touched_pages(addr, len), &mut self.objects);
+                }
+            }
+            Call::Attached => {
+                if let Ok(at) = result {
+                    let whole = |seen: &[Seen]| seen.iter().find(|area| area.extent.contains(at)).map(|area| area.extent);
+                    space.mapped_anew(tid, stamp, "shmat", whole, &mut self.objects);
                 }
             }
             Call::Userfault(Request::Registers { .. }) => space.look_after(tid, stamp, "an ioctl of a userfaultfd", &mut self.objects),
@@ -168,6 +177,10 @@ impl Tracer {
                 // in part, or because the page was there already
                 if matches!(result, Ok(_) | Err(EAGAIN | EEXIST)) {
                     space.image.record(&Record::Own(destination));
+                } else if result == Err(ENOENT)
+                    && let Some(first) = Extent::new(destination.start, destination.start.saturating_add(PAGE))
+                {
+                    space.image.record(&Record::Own(first));
                 }
             }
             Call::Advised { parts, advice } => space.advised(stamp, &parts, advice, result),

@@ -66,11 +66,13 @@ impl Coverage {
         touched.filter_map(|(start, (end, perm))| Some((Extent::new(extent.start.max(*start), extent.end.min(*end))?, *perm))).collect()
     }
 
-    /// The permissions of what is mapped in a range, where those are equal all over and there is no hole in between.
+    /// The permissions of what is mapped in a range, where those are equal all over and there is no hole.
     pub(super) fn perm_of(&self, extent: Extent) -> Option<Perm> {
         let pieces = self.pieces(extent);
-        let (_, perm) = *pieces.first()?;
-        pieces.windows(2).all(|pair| pair[0].0.end == pair[1].0.start && pair[1].1 == perm).then_some(perm)
+        let ((first, perm), (last, _)) = (*pieces.first()?, *pieces.last()?);
+        let is_whole = first.start == extent.start && last.end == extent.end;
+        let is_even = pieces.windows(2).all(|pair| pair[0].0.end == pair[1].0.start && pair[1].1 == perm);
+        (is_whole && is_even).then_some(perm)
     }
 
     /// Makes `address` a boundary.
@@ -160,6 +162,8 @@ mod tests {
         assert_eq!(coverage.perm_of(extent(1, 4)), Some(RW));
         assert_eq!(coverage.perm_of(extent(3, 5)), None, "not equal");
         assert_eq!(coverage.perm_of(extent(5, 8)), None, "a hole");
+        assert_eq!(coverage.perm_of(extent(7, 9)), None, "a hole at the end");
+        assert_eq!(coverage.perm_of(extent(6, 8)), None, "a hole at the beginning");
         assert_eq!(coverage.perm_of(extent(6, 7)), None, "nothing");
     }
 

@@ -8,6 +8,7 @@ use vmaple_host::Host;
 use super::call::{Known, Source};
 use super::layout::{self, Detail};
 use super::objects::{self, Objects};
+use super::opens::Open;
 use super::space::{PAGE, Reason, Space};
 use crate::trace::{AreaFlags, Errno, Extent, MapFlags, MarkKind, Name, Operation, Outcome, Perm, Prot, Record, RemapFlags, Stamp, With};
 
@@ -34,7 +35,7 @@ impl Space {
             ..With::default()
         };
         // what failed maps nothing
-        with.marks.set(MarkKind::Open, open.filter(|_| result.is_ok()));
+        with.marks.set(MarkKind::Open, open.filter(|_| result.is_ok()).and_then(Open::mark));
         for setting in self.base.learn(&operation, result) {
             self.image.record(&Record::Set(setting));
         }
@@ -51,11 +52,21 @@ impl Space {
             }
             Err(_) => may_leave_traces(&operation),
         };
+        let touched = touched(&operation, result);
+        let must_follow = self.opens.must_follow(&touched);
+        match (&operation, open, &touched[..]) {
+            (Operation::Mmap { .. }, Some(open), [extent]) => self.opens.mapped(open, *extent),
+            (Operation::Mremap { .. }, _, [from, to]) => self.opens.moved(*from, *to),
+            _ => {}
+        }
         self.image.operation(Some(stamp), operation, outcome);
         if look == Look::Needed
             && let Err(error) = self.look(tid, objects, Reason::Call(stamp))
         {
             self.image.comment(&format!("the layout after the call above cannot be read: {error}"));
+        }
+        if must_follow && let Ok(seen) = layout::read(tid, Detail::Plain) {
+            self.opens.follow(&seen);
         }
     }
 
@@ -139,7 +150,22 @@ impl Space {
         let Some(old) = pages(from, old_len) else {
             return Look::Needed;
         };
-        // several areas at once, possibly with holes, or what is not as expected; an area that grew in place is one, of equal pieces
+        if new_len == old_len {
+            // one area, or several with their holes
+            let pieces = self.coverage.pieces(old);
+            if pieces.first().is_none_or(|(first, _)| first.start != from) {
+                return Look::Needed;
+            }
+            for (piece, perm) in pieces {
+                let Some(moved) = pages(to + (piece.start - from), piece.len_bytes()) else { return Look::Needed };
+                if !flags.contains(RemapFlags::DONTUNMAP) {
+                    self.coverage.unmap(piece);
+                }
+                self.coverage.map(moved, perm);
+            }
+            return Look::Unneeded;
+        }
+        // what is not as expected; an area that grew in place is one, of equal pieces
         let Some(perm) = self.coverage.perm_of(old) else {
             return Look::Needed;
         };
@@ -162,6 +188,18 @@ impl Space {
             self.coverage.unmap(shrunk);
         }
     }
+}
+
+/// Where a call that succeeded may have unmapped what was there.
+fn touched(operation: &Operation, result: Result<u64, u64>) -> Vec<Extent> {
+    let Ok(result) = result else { return Vec::new() };
+    let extents = match *operation {
+        Operation::Mmap { len, .. } => [pages(result, len), None],
+        Operation::Munmap { addr, len } => [pages(addr, len), None],
+        Operation::Mremap { addr, old_len, new_len, .. } => [pages(addr, old_len), pages(result, new_len)],
+        _ => [None, None],
+    };
+    extents.into_iter().flatten().collect()
 }
 
 /// Whether the layout must be read to know what a call did.
@@ -198,15 +236,16 @@ fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Resu
         let areas = layout::read(tid, detail).ok()?;
         areas.into_iter().find(|area| area.extent.contains(address))
     });
-    let given = seen.as_ref().map_or(AreaFlags::EMPTY, |area| area.flags.intersection(may_give));
-    *object = match seen {
-        Some(area) => objects.of_area(&area),
-        None => objects::failed(source),
+    let Some(area) = seen else {
+        // its name is not known, and no later mapping of the file has this one
+        *object = objects::failed(source);
+        return AreaFlags::EMPTY;
     };
+    *object = objects.of_area(&area);
     if let Source::Descriptor(descriptor) = source {
         objects.learn(tid, descriptor, object);
     }
-    given
+    area.flags.intersection(may_give)
 }
 
 /// Flags that drivers give to what maps their objects.

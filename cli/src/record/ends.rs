@@ -175,6 +175,7 @@ impl Tracer {
             Call::Known(_) => "mmap".to_owned(),
             Call::Opaque(name) => name.to_owned(),
             Call::Remapped { .. } => "remap_file_pages".to_owned(),
+            Call::Attached => "shmat".to_owned(),
             Call::Exec => {
                 space.forget_kept_layout();
                 return Ok(());

@@ -37,7 +37,7 @@ const ALLOW: u32 = 0x7fff_0000;
 const FOREIGN: u16 = 1;
 
 /// The calls that change a layout, a limit, or the whole address space; others do by one of their arguments, and have a [`Rule`].
-const CALLS: [i64; 31] = [
+const CALLS: [i64; 33] = [
     libc::SYS_mmap,
     libc::SYS_munmap,
     libc::SYS_mprotect,
@@ -66,6 +66,8 @@ const CALLS: [i64; 31] = [
     libc::SYS_setreuid,
     libc::SYS_setresuid,
     libc::SYS_capset,
+    libc::SYS_unshare,
+    libc::SYS_setns,
     libc::SYS_mbind,
     SYS_SET_MEMPOLICY_HOME_NODE,
     libc::SYS_personality,

@@ -2,10 +2,11 @@
 //!
 //! `calls` comes in where a descriptor is about to be mapped, while its owner is stopped; `sys` is called. No file tells an open file from
 //! another, but the kernel compares two descriptors. Programs close theirs after mapping it, so the recorder has one of its own of each
-//! regular file that is mapped by a descriptor for reading: a mapping keeps the file open anyway. Of others the number of the descriptor
-//! is kept, which may since have become another's.
+//! regular file that is mapped by a descriptor for reading: a mapping keeps the file open anyway. When nothing is mapped of it any more the
+//! recorder closes it before the program goes on, because an open file may be locked, or keep a file system busy. Of others the number of
+//! the descriptor is kept, which may since have become another's.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -14,7 +15,7 @@ use rustix::fs::OFlags;
 
 use super::layout::{FileId, Seen};
 use super::{layout, objects, sys};
-use crate::trace::Name;
+use crate::trace::{Extent, Name};
 
 /// Descriptors of the recorder's own stay below this number, so that enough are left for all else.
 const HIGHEST: i32 = 512;
@@ -23,6 +24,8 @@ const HIGHEST: i32 = 512;
 #[derive(Debug, Default)]
 pub(super) struct Opens {
     files: HashMap<FileId, Opened>,
+    /// Some may not be mapped any more, or may never have been.
+    is_unsure: bool,
 }
 
 /// Each time that one file was opened.
@@ -30,67 +33,136 @@ pub(super) struct Opens {
 struct Opened {
     /// How often so far.
     count: u32,
-    /// Whether a layout had it since.
-    is_mapped: bool,
-    known: Vec<(u32, Way)>,
+    /// Whether a layout had it.
+    was_shown: bool,
+    known: Vec<Known>,
 }
 
 /// How an open file is known again.
 #[derive(Debug)]
-enum Way {
-    /// By a descriptor of the recorder's.
-    Own(OwnedFd),
-    /// By that of the process.
-    Its(i32),
+struct Known {
+    number: u32,
+    /// The descriptor of the process.
+    its: i32,
+    /// One of the recorder's, if it has one.
+    own: Option<OwnedFd>,
+    /// Where it is mapped.
+    places: Vec<Extent>,
+}
+
+/// An open file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    file: FileId,
+    number: u32,
+}
+
+impl Open {
+    /// The mark of what maps it; none for the first time that its file was opened.
+    pub(super) fn mark(self) -> Option<Name> {
+        (self.number > 1).then(|| Name::new(self.number.to_string().as_bytes())).flatten()
+    }
 }
 
 impl Opens {
     /// Those of a program that was just loaded: the kernel opened its files, and whoever opens one of them again has another.
     pub(super) fn of_program(seen: &[Seen]) -> Self {
         let loaded = || Opened { count: 1, ..Opened::default() };
-        Self { files: seen.iter().filter(|area| area.file.inode != 0).map(|area| (area.file, loaded())).collect() }
+        let files = seen.iter().filter(|area| area.file.inode != 0).map(|area| (area.file, loaded())).collect();
+        Self { files, is_unsure: false }
     }
 
-    /// The mark of what is mapped by a descriptor; none for the first time that its file was opened.
-    pub(super) fn mark(&mut self, tid: Pid, descriptor: i32) -> Option<Name> {
-        let opened = self.files.entry(objects::identity(tid, descriptor)?).or_default();
-        let is_same = |way: &Way| {
-            let other = match way {
-                Way::Own(own) => (Pid::this(), own.as_raw_fd()),
-                Way::Its(other) => (tid, *other),
-            };
+    /// What a descriptor is of that is about to be mapped.
+    pub(super) fn open(&mut self, tid: Pid, descriptor: i32) -> Option<Open> {
+        let file = objects::identity(tid, descriptor)?;
+        let opened = self.files.entry(file).or_default();
+        let is_same = |known: &Known| {
+            let other = known.own.as_ref().map_or((tid, known.its), |own| (Pid::this(), own.as_raw_fd()));
             // where the kernel does not compare, a file is opened once, as nearly all are
             sys::same_file((tid, descriptor), other).unwrap_or(true)
         };
-        let known = opened.known.iter().find(|(_, way)| is_same(way));
-        let number = if let Some((number, _)) = known {
-            *number
-        } else {
+        let place = opened.known.iter().position(is_same).unwrap_or_else(|| {
             opened.count += 1;
-            opened.known.push((opened.count, way(tid, descriptor)));
-            opened.count
-        };
-        (number > 1).then(|| Name::new(number.to_string().as_bytes())).flatten()
+            opened.known.push(Known { number: opened.count, its: descriptor, own: None, places: Vec::new() });
+            opened.known.len() - 1
+        });
+        let known = &mut opened.known[place];
+        if known.own.is_none() {
+            known.own = own(tid, descriptor);
+            self.is_unsure |= known.own.is_some();
+        }
+        Some(Open { file, number: known.number })
     }
 
-    /// Lets go of the files that a layout does not have any more.
-    pub(super) fn follow(&mut self, seen: &[Seen]) {
-        let mapped: HashSet<FileId> = seen.iter().map(|area| area.file).collect();
+    /// Follows a mapping of an open file.
+    pub(super) fn mapped(&mut self, open: Open, extent: Extent) {
         for (file, opened) in &mut self.files {
-            // some file systems show other numbers in a layout, and never the descriptor's
-            if std::mem::replace(&mut opened.is_mapped, mapped.contains(file)) && !opened.is_mapped {
-                opened.known.clear();
+            for known in &mut opened.known {
+                let rest = |place: &Extent| {
+                    [Extent::new(place.start, place.end.min(extent.start)), Extent::new(place.start.max(extent.end), place.end)]
+                };
+                self.is_unsure |= known.places.iter().any(|place| overlap(place, &extent));
+                known.places = known.places.iter().flat_map(rest).flatten().collect();
+                if (*file, known.number) == (open.file, open.number) {
+                    known.places.push(extent);
+                }
+            }
+        }
+    }
+
+    /// Follows a move.
+    pub(super) fn moved(&mut self, from: Extent, to: Extent) {
+        for known in self.files.values_mut().flat_map(|opened| &mut opened.known) {
+            if known.places.iter().any(|place| overlap(place, &from)) {
+                known.places.push(to);
+            }
+        }
+    }
+
+    /// Whether a layout must be followed after a call that may have unmapped something in these ranges.
+    pub(super) fn must_follow(&self, unmapped: &[Extent]) -> bool {
+        let held = self.files.values().flat_map(|opened| &opened.known).filter(|known| known.own.is_some());
+        let mut places = held.flat_map(|known| &known.places);
+        self.is_unsure || places.any(|place| unmapped.iter().any(|extent| overlap(place, extent)))
+    }
+
+    /// Lets go of what a layout does not have.
+    pub(super) fn follow(&mut self, seen: &[Seen]) {
+        self.is_unsure = false;
+        let mut mapped: HashMap<FileId, Vec<Extent>> = HashMap::new();
+        for area in seen {
+            mapped.entry(area.file).or_default().push(area.extent);
+        }
+        for (file, opened) in &mut self.files {
+            let areas = mapped.get(file).map_or(&[][..], Vec::as_slice);
+            opened.was_shown |= !areas.is_empty();
+            for known in &mut opened.known {
+                let common = |place: &Extent| {
+                    let of = |area: &Extent| Extent::new(place.start.max(area.start), place.end.min(area.end));
+                    areas.iter().filter_map(of).collect::<Vec<_>>()
+                };
+                known.places = known.places.iter().flat_map(common).collect();
+            }
+            if opened.was_shown {
+                opened.known.retain(|known| !known.places.is_empty());
+            } else {
+                // it was not mapped after all; or its file system shows other numbers in a layout, and never the descriptor's
+                opened.known.iter_mut().for_each(|known| known.own = None);
             }
         }
     }
 }
 
-/// How a descriptor will be known again.
-fn way(tid: Pid, descriptor: i32) -> Way {
+fn overlap(one: &Extent, other: &Extent) -> bool {
+    one.start < other.end && other.start < one.end
+}
+
+/// A descriptor of the recorder's for a regular file that was opened for reading alone.
+fn own(tid: Pid, descriptor: i32) -> Option<OwnedFd> {
     let is_file = fs::metadata(format!("/proc/{tid}/fd/{descriptor}")).is_ok_and(|data| data.is_file());
     // a descriptor for writing would keep the file from being executed
     let own = || sys::own_descriptor(layout::process_of(tid)?, descriptor).filter(|own| own.as_raw_fd() < HIGHEST && is_for_reading(own));
-    if is_file && let Some(own) = own() { Way::Own(own) } else { Way::Its(descriptor) }
+    if is_file { own() } else { None }
 }
 
 fn is_for_reading(own: &OwnedFd) -> bool {

@@ -130,7 +130,7 @@ impl Space {
             image.record(&Record::Area(Area {
                 extent: area.extent,
                 perm: area.perm,
-                flags: if has_owner { area.flags.union(inherited) } else { area.flags },
+                flags: area.flags.union(given(area)).union(if has_owner { inherited } else { AreaFlags::EMPTY }),
                 marks: userfault.marks_of(area),
                 offset: offset(area, &object),
                 object,
@@ -241,20 +241,38 @@ impl Space {
         }
     }
 
-    /// Writes what is mapped in a range, as the mappings that would have done the same.
-    pub(super) fn remapped(&mut self, tid: Pid, stamp: Stamp, (addr, len): (u64, u64), objects: &mut Objects) {
-        self.image.comment("remap_file_pages, told by what it did:");
-        let seen = match self.look(tid, objects, Reason::Call(stamp)) {
+    /// Writes what a call mapped in a range that the layout tells, as the mappings that would have done the same, and what else it did.
+    pub(super) fn mapped_anew(
+        &mut self,
+        tid: Pid,
+        stamp: Stamp,
+        what: &str,
+        range: impl FnOnce(&[Seen]) -> Option<Extent>,
+        objects: &mut Objects,
+    ) {
+        self.image.comment(&format!("{what}, told by what it did:"));
+        let seen = match layout::read(tid, Detail::Flags) {
             Ok(seen) => seen,
             Err(error) => return self.image.comment(&format!("the layout cannot be read: {error}")),
         };
-        let (start, end) = (addr & !(PAGE - 1), addr.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1));
-        let Some(extent) = Extent::new(start, end) else { return };
-        let changed = Difference { extent, expected: None, found: Some(Perm::NONE) };
-        for operation in explain(&changed, &seen, objects) {
-            let Operation::Mmap { addr, .. } = operation else { continue };
-            self.image.operation(Some(stamp), operation, Outcome::Value(addr));
+        if let Some(extent) = range(&seen) {
+            let changed = Difference { extent, expected: None, found: Some(Perm::NONE) };
+            for operation in explain(&changed, &seen, objects) {
+                let Operation::Mmap { addr, .. } = operation else { continue };
+                if let Some(area) = seen.iter().find(|area| area.extent.contains(addr)) {
+                    self.write_given(area);
+                }
+                self.image.operation(Some(stamp), operation, Outcome::Value(addr));
+            }
+            self.coverage.unmap(extent);
+            for area in &seen {
+                if let Some(part) = Extent::new(area.extent.start.max(extent.start), area.extent.end.min(extent.end)) {
+                    self.coverage.map(part, area.perm);
+                }
+            }
         }
+        self.opens.follow(&seen);
+        self.settle(&seen, objects, Reason::Call(stamp));
     }
 
     /// Writes the limits that changed.
@@ -307,9 +325,8 @@ impl Space {
                 };
                 if let Operation::Mmap { addr, .. } = operation
                     && let Some(area) = seen.iter().find(|area| area.extent.contains(addr))
-                    && area.flags.intersection(GIVEN) != AreaFlags::EMPTY
                 {
-                    self.image.record(&Record::With(With { flags: area.flags.intersection(GIVEN), ..With::default() }));
+                    self.write_given(area);
                 }
                 match reason {
                     Reason::Call(stamp) => self.image.operation(Some(stamp), operation, outcome),
@@ -319,6 +336,14 @@ impl Space {
             }
         }
         self.coverage = found;
+    }
+
+    /// Writes what a mapping that comes next has from who made its object.
+    fn write_given(&mut self, area: &Seen) {
+        let flags = given(area);
+        if flags != AreaFlags::EMPTY {
+            self.image.record(&Record::With(With { flags, ..With::default() }));
+        }
     }
 
     /// Writes the growth that a layout shows.
@@ -389,7 +414,7 @@ fn explain(difference: &Difference, seen: &[Seen], objects: &mut Objects) -> Vec
                     };
                     let len = area.extent.end.min(end) - addr;
                     let pages = area.flags.huge_page_bytes().map_or(MapFlags::EMPTY, MapFlags::of_huge_pages);
-                    let flags = flags(area.perm, &object).union(pages);
+                    let flags = flags(area.perm, &object, offset).union(pages);
                     Operation::Mmap { addr, len, prot: prot(area.perm), flags, object, offset }
                 })
                 .collect()
@@ -401,15 +426,28 @@ fn prot(perm: Perm) -> Prot {
     Prot::from_bits(u32::from(perm.bits() & 7)).0
 }
 
-fn flags(perm: Perm, object: &Object) -> MapFlags {
+fn flags(perm: Perm, object: &Object, offset: Offset) -> MapFlags {
     let kind = if perm.contains(Perm::SHARED) { MapFlags::SHARED } else { MapFlags::PRIVATE };
-    let anonymous = if matches!(object, Object::File(_)) { MapFlags::EMPTY } else { MapFlags::ANONYMOUS };
+    // what is shared and anonymous is made by the call, and mapped from its beginning
+    let is_part = matches!(object, Object::Shm(_)) && !matches!(offset, Offset::Default | Offset::Bytes(0));
+    let anonymous = if is_part || matches!(object, Object::File(_)) { MapFlags::EMPTY } else { MapFlags::ANONYMOUS };
     kind.union(MapFlags::FIXED).union(anonymous)
+}
+
+/// What an area has from who made its object: the flags of a driver; and segments of System V count who maps them.
+fn given(area: &Seen) -> AreaFlags {
+    let counts = if area.path.starts_with(b"/SYSV") { AreaFlags::HOOK } else { AreaFlags::EMPTY };
+    area.flags.intersection(GIVEN).union(counts)
 }
 
 /// Where in its object an area begins. /proc shows 0 for private anonymous memory, which is not what counts there.
 fn offset(area: &Seen, object: &Object) -> Offset {
     if *object == Object::Anon { Offset::Default } else { Offset::Bytes(area.offset) }
+}
+
+/// The whole pages that a range has bytes in.
+pub(super) fn touched_pages(start: u64, len: u64) -> Option<Extent> {
+    Extent::new(start & !(PAGE - 1), start.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1))
 }
 
 /// Where the heap ends.

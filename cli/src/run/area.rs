@@ -13,9 +13,10 @@ pub(crate) struct Rider {
 }
 
 impl Rider {
-    /// With these attributes and nothing else.
-    pub(super) fn with_tags(tags: Tags) -> Self {
-        Self { tags, ..Self::default() }
+    /// With these attributes, and those of the flags that ride along.
+    pub(super) fn with(tags: Tags, flags: AreaFlags) -> Self {
+        let riders = RIDERS.into_iter().filter(|rider| flags.contains(*rider));
+        Self { tags, flags: riders.fold(AreaFlags::EMPTY, AreaFlags::union) }
     }
 
     /// Returns a copy with another attribute of one kind, or `None` if it has that attribute already.
@@ -113,9 +114,8 @@ impl Names {
             (false, true) => spec.owned_by(owner.unwrap_or_else(|| self.next_owner())),
             (false, false) => spec,
         };
-        let riders = RIDERS.into_iter().filter(|rider| area.flags.contains(*rider));
         let tags = self.words.tags_of(&area.marks);
-        spec.with_payload(Rider { flags: riders.fold(AreaFlags::EMPTY, AreaFlags::union), tags })
+        spec.with_payload(Rider::with(tags, area.flags))
     }
 
     /// The area that the VMA is.

@@ -196,7 +196,7 @@ fn what_cannot_be_attached_to_is_said() {
         .expect("the program starts");
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("cannot attach to process 1999999999") && told.contains("not found"), "{told}");
+    assert!(told.contains("cannot attach to process 1999999999") && told.contains("No such process"), "{told}");
 }
 
 /// Who traces a thread, 0 for nobody; nothing if the thread has ended.

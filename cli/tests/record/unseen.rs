@@ -33,6 +33,9 @@ fn what_no_argument_tells_is_recorded() {
         ("family", "r--p account,inherited anon"),
         ("bringing", "own 0x"),
         ("node", "unrecorded set_mempolicy_home_node"),
+        ("query that is refused first", " file:/memfd:refused 0 = 0x"),
+        ("laid over others", " rw shared,fixed,anonymous shm:"),
+        ("identity", "set capabilities -"),
     ];
     for (case, line) in cases {
         let leave_out = |need: &str| vmaple_host::leave_out(&format!("what_no_argument_tells_is_recorded: {case}"), need);
@@ -60,4 +63,13 @@ fn what_no_argument_tells_is_recorded() {
             assert_eq!(output.status.code(), Some(0), "{case}: {}", String::from_utf8_lossy(&output.stderr));
         }
     }
+}
+
+/// A file may be locked as long as it is open: the recorder does not keep it open for longer than the program does.
+#[test]
+fn a_file_is_let_go_with_its_last_mapping() {
+    vmaple_host::test_needs!("ptrace");
+    let built = tempfile::tempdir().expect("a directory");
+    let recording = record(&[], &[&program("unseen", &built), Path::new("waiting")]);
+    assert_eq!(recording.code, Some(0), "{}", recording.told);
 }

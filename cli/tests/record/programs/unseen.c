@@ -7,11 +7,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -127,6 +130,10 @@ int main(int count, char **arguments) {
         area = anonymous(8);
         file = syscall(SYS_pidfd_open, getpid(), 0);
         if (syscall(SYS_process_madvise, file, (struct iovec[]){{area, PAGE}, {area + 4 * PAGE, PAGE}}, 2, MADV_DONTDUMP, 0) < 0) return 77;
+        // refused, though it could be done here: no descriptor, unknown flags, too many parts
+        syscall(SYS_process_madvise, -1, (struct iovec[]){{area, PAGE}}, 1, MADV_DONTFORK, 0);
+        syscall(SYS_process_madvise, file, (struct iovec[]){{area, PAGE}}, 1, MADV_DONTFORK, 1);
+        syscall(SYS_process_madvise, file, area, 1025, MADV_DONTFORK, 0);
         return munmap(area + 7 * PAGE, PAGE);
     case 'h':  // the heap is moved
         return move_heap() ? 77 : syscall(SYS_brk, (long)syscall(SYS_brk, 0) + PAGE) < 0;
@@ -164,6 +171,32 @@ int main(int count, char **arguments) {
         if (ioctl(file, UFFDIO_REGISTER, &(struct uffdio_register){{(long)area, PAGE}, UFFDIO_REGISTER_MODE_MISSING})) return 1;
         pthread_create(&thread, NULL, serve, (void *)(long)file);
         return mlock(area, PAGE) || pthread_join(thread, NULL);
+    case 'q':  // the first mapping of a file is refused
+        file = memfd_create("refused", 0);
+        if (file < 0 || ftruncate(file, PAGE)) return 77;
+        if (mmap(NULL, PAGE, RW, MAP_SHARED, file, 1) != MAP_FAILED) return 1;
+        return mmap(NULL, PAGE, RW, MAP_SHARED, file, 0) == MAP_FAILED;
+    case 'l':  // a segment of System V is laid over a mapping that may be used alike
+        file = shmget(IPC_PRIVATE, 4 * PAGE, 0600);
+        area = mmap(NULL, 8 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        char *segment = shmat(file, area + 2 * PAGE, SHM_REMAP);
+        shmctl(file, IPC_RMID, NULL);
+        return file < 0 ? 77 : segment != area + 2 * PAGE || munmap(area + 7 * PAGE, PAGE);
+    case 'i':  // capabilities in a user namespace are none
+        getrlimit(RLIMIT_MEMLOCK, &limit);
+        limit.rlim_cur = limit.rlim_cur < 1 << 20 ? limit.rlim_cur : 1 << 20;
+        if (setrlimit(RLIMIT_MEMLOCK, &limit) || unshare(CLONE_NEWUSER)) return 77;
+        area = anonymous(8192);
+        return mlock(area, 8192 * PAGE) == 0;
+    case 'w':  // a lock goes with the last descriptor and the last mapping
+        for (int time = 0; time < 2; time++) {
+            file = open(arguments[0], O_RDONLY);
+            if (file < 0 || flock(file, LOCK_EX | LOCK_NB)) return 1;
+            area = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, file, 0);
+            munmap(area, PAGE);
+            close(file);
+        }
+        return 0;
     case 'n':  // a home for the pages of a policy
         area = anonymous(8);
         if (syscall(SYS_mbind, area + 2 * PAGE, 4 * PAGE, 2, &nodes, 64, 0)) return 77;
