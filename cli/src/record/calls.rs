@@ -14,7 +14,7 @@ use super::call::{self, Call, Source};
 use super::filter::Verdict;
 use super::layout::{self, Detail, Seen};
 use super::objects;
-use super::space::{PAGE, Reason, touched_pages};
+use super::space::{PAGE, Reason, pages_within};
 use super::sys::Resume;
 use super::tracer::{SpaceId, Stage, Tracer};
 use super::userfault::{self, Request};
@@ -60,6 +60,8 @@ impl Tracer {
 
     /// Lets a thread into its call.
     fn enter(&mut self, tid: Pid, space: SpaceId) -> Result<(), RecordError> {
+        // a stack that grew by one of these may be cut by the call
+        self.drain_faults();
         let Ok(registers) = ptrace::getregs(tid) else {
             // killed meanwhile: its end will be told
             return Ok(());
@@ -163,7 +165,7 @@ impl Tracer {
             }
             Call::Remapped { addr, len } => {
                 if result.is_ok() {
-                    space.mapped_anew(tid, stamp, "remap_file_pages", |_| touched_pages(addr, len), &mut self.objects);
+                    space.mapped_anew(tid, stamp, "remap_file_pages", |_| pages_within(addr, len), &mut self.objects);
                 }
             }
             Call::Attached => {

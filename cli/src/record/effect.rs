@@ -107,6 +107,10 @@ impl Space {
                 }
             }
             Operation::Mremap { addr, old_len, new_len, flags, .. } => {
+                let of_stack = |stack: &Extent| pages(*addr, *old_len).is_some_and(|old| stack.start < old.end && old.start < stack.end);
+                if self.stacks.iter().any(of_stack) {
+                    self.stacks.extend(pages(result, *new_len));
+                }
                 return self.apply_remap(*addr, round_up(*old_len), round_up(*new_len), *flags, result);
             }
             Operation::Brk { .. } => {
@@ -150,7 +154,10 @@ impl Space {
         let Some(old) = pages(from, old_len) else {
             return Look::Needed;
         };
-        if new_len == old_len {
+        if new_len <= old_len {
+            if let Some(tail) = pages(from + new_len, old_len - new_len) {
+                self.coverage.unmap(tail);
+            }
             // one area, or several with their holes
             let pieces = self.coverage.pieces(old);
             if pieces.first().is_none_or(|(first, _)| first.start != from) {

@@ -110,6 +110,13 @@ impl Opens {
         }
     }
 
+    /// The mark of what is mapped at an address.
+    pub(super) fn mark_at(&self, address: u64) -> Option<Name> {
+        let mut all = self.files.iter().flat_map(|(file, opened)| opened.known.iter().map(|known| (*file, known)));
+        let (file, known) = all.find(|(_, known)| known.places.iter().any(|place| place.contains(address)))?;
+        Open { file, number: known.number }.mark()
+    }
+
     /// Follows a move.
     pub(super) fn moved(&mut self, from: Extent, to: Extent) {
         for known in self.files.values_mut().flat_map(|opened| &mut opened.known) {

@@ -22,8 +22,8 @@ use super::opens::Opens;
 use crate::run::area::has_kept_promise;
 use crate::run::placement::{task_size, unusual};
 use crate::trace::{
-    Advice, Area, AreaFlags, Capabilities, Errno, Expected, Extent, Limit, MapFlags, Name, Object, Offset, Operation, Outcome, Overcommit,
-    Perm, Prot, Record, Resource, Setting, Stamp, VmCounts, With,
+    Advice, Area, AreaFlags, Capabilities, Errno, Expected, Extent, Limit, MapFlags, MarkKind, Name, Object, Offset, Operation, Outcome,
+    Overcommit, Perm, Prot, Record, Resource, Setting, Stamp, VmCounts, With,
 };
 
 /// Bytes of a page: that of x86-64, the one machine that is recorded.
@@ -255,13 +255,15 @@ impl Space {
             Ok(seen) => seen,
             Err(error) => return self.image.comment(&format!("the layout cannot be read: {error}")),
         };
+        self.opens.follow(&seen);
         if let Some(extent) = range(&seen) {
             let changed = Difference { extent, expected: None, found: Some(Perm::NONE) };
             for operation in explain(&changed, &seen, objects) {
                 let Operation::Mmap { addr, .. } = operation else { continue };
-                if let Some(area) = seen.iter().find(|area| area.extent.contains(addr)) {
-                    self.write_given(area);
-                }
+                let flags = seen.iter().find(|area| area.extent.contains(addr)).map_or(AreaFlags::EMPTY, given);
+                let mut with = With { flags, ..With::default() };
+                with.marks.set(MarkKind::Open, self.opens.mark_at(addr));
+                self.write_with(with);
                 self.image.operation(Some(stamp), operation, Outcome::Value(addr));
             }
             self.coverage.unmap(extent);
@@ -271,7 +273,6 @@ impl Space {
                 }
             }
         }
-        self.opens.follow(&seen);
         self.settle(&seen, objects, Reason::Call(stamp));
     }
 
@@ -326,7 +327,7 @@ impl Space {
                 if let Operation::Mmap { addr, .. } = operation
                     && let Some(area) = seen.iter().find(|area| area.extent.contains(addr))
                 {
-                    self.write_given(area);
+                    self.write_with(With { flags: given(area), ..With::default() });
                 }
                 match reason {
                     Reason::Call(stamp) => self.image.operation(Some(stamp), operation, outcome),
@@ -338,20 +339,22 @@ impl Space {
         self.coverage = found;
     }
 
-    /// Writes what a mapping that comes next has from who made its object.
-    fn write_given(&mut self, area: &Seen) {
-        let flags = given(area);
-        if flags != AreaFlags::EMPTY {
-            self.image.record(&Record::With(With { flags, ..With::default() }));
+    /// Writes what a mapping that comes next has beside its arguments.
+    fn write_with(&mut self, with: With) {
+        if !with.is_empty() {
+            self.image.record(&Record::With(with));
         }
     }
 
     /// Writes the growth that a layout shows.
     fn grow(&mut self, seen: &[Seen]) {
-        self.stacks.clear();
+        let stacks = std::mem::take(&mut self.stacks);
         for area in seen.iter().filter(|area| area.flags.contains(AreaFlags::GROWSDOWN)) {
             self.stacks.push(area.extent);
-            let known = self.coverage.pieces(area.extent).first().map(|(extent, _)| extent.start);
+            // one that a call makes just now did not grow
+            let is_known = stacks.iter().any(|stack| stack.start < area.extent.end && area.extent.start < stack.end);
+            let pieces = if is_known { self.coverage.pieces(area.extent) } else { Vec::new() };
+            let known = pieces.first().map(|(extent, _)| extent.start);
             if let Some(grown) = known.and_then(|known| Extent::new(area.extent.start, known)) {
                 self.coverage.map(grown, area.perm);
                 self.image.grew(area.extent);
@@ -445,9 +448,10 @@ fn offset(area: &Seen, object: &Object) -> Offset {
     if *object == Object::Anon { Offset::Default } else { Offset::Bytes(area.offset) }
 }
 
-/// The whole pages that a range has bytes in.
-pub(super) fn touched_pages(start: u64, len: u64) -> Option<Extent> {
-    Extent::new(start & !(PAGE - 1), start.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1))
+/// A range with its start and its length rounded down to whole pages.
+pub(super) fn pages_within(start: u64, len: u64) -> Option<Extent> {
+    let start = start & !(PAGE - 1);
+    Extent::new(start, start.checked_add(len & !(PAGE - 1))?)
 }
 
 /// Where the heap ends.

@@ -33,6 +33,7 @@ fn what_no_argument_tells_is_recorded() {
         ("family", "r--p account,inherited anon"),
         ("bringing", "own 0x"),
         ("node", "unrecorded set_mempolicy_home_node"),
+        ("yielding room", " maymove,fixed 0x"),
         ("query that is refused first", " file:/memfd:refused 0 = 0x"),
         ("laid over others", " rw shared,fixed,anonymous shm:"),
         ("identity", "set capabilities -"),

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -61,6 +62,7 @@ int main(int count, char **arguments) {
     unsigned long nodes = 1;
     struct rlimit limit;
     pthread_t thread;
+    char name[64];
     struct perf_event_attr event = {.type = PERF_TYPE_SOFTWARE, .size = sizeof event, .config = PERF_COUNT_SW_PAGE_FAULTS};
     int file;
     switch (count > 1 ? arguments[1][0] : 0) {
@@ -104,7 +106,20 @@ int main(int count, char **arguments) {
         area = mmap(NULL, 8 * PAGE, RW, MAP_SHARED, file, 0);
         if (remap_file_pages(area, PAGE, 0, 4, 0)) return 77;
         munmap(area + PAGE, PAGE);
-        return 0;
+        // a part of a page more, and to where it was: what is open stays the same
+        snprintf(name, sizeof name, "/proc/self/fd/%d", file);
+        file = open(name, O_RDWR);
+        area = mmap(NULL, 8 * PAGE, RW, MAP_SHARED, file, 0);
+        if (file < 0 || remap_file_pages(area + PAGE, PAGE + 1, 0, 1, 0)) return 77;
+        return munmap(area + 7 * PAGE, PAGE);
+    case 'y':  // a move that leaves an area off, and one of two areas with the hole between them
+        area = anonymous(16);
+        mprotect(area + 2 * PAGE, PAGE, PROT_READ);
+        if (mremap(area, 4 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, area + 8 * PAGE) != area + 8 * PAGE) return 1;
+        mprotect(area + 6 * PAGE, PAGE, PROT_READ);
+        munmap(area + 5 * PAGE, PAGE);
+        if (mremap(area + 4 * PAGE, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, area + 12 * PAGE) == MAP_FAILED) return 77;
+        return munmap(area + 15 * PAGE, PAGE);
     case 'c':  // who gives up root may lock less
         getrlimit(RLIMIT_MEMLOCK, &limit);
         limit.rlim_cur = limit.rlim_cur < 1 << 20 ? limit.rlim_cur : 1 << 20;
@@ -174,7 +189,7 @@ int main(int count, char **arguments) {
     case 'q':  // the first mapping of a file is refused
         file = memfd_create("refused", 0);
         if (file < 0 || ftruncate(file, PAGE)) return 77;
-        if (mmap(NULL, PAGE, RW, MAP_SHARED, file, 1) != MAP_FAILED) return 1;
+        if (mmap(NULL, 0, RW, MAP_SHARED, file, 0) != MAP_FAILED) return 1;
         return mmap(NULL, PAGE, RW, MAP_SHARED, file, 0) == MAP_FAILED;
     case 'l':  // a segment of System V is laid over a mapping that may be used alike
         file = shmget(IPC_PRIVATE, 4 * PAGE, 0600);
