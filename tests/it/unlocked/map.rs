@@ -11,7 +11,7 @@ type Map = RangeMap<Box<Watched>>;
 type Writer<'m> = WriteGuard<'m, Box<Watched>>;
 
 /// More than a leaf holds.
-const ENTRIES: u64 = 40;
+const ENTRIES: u64 = if cfg!(miri) { 12 } else { 40 };
 
 struct Bounds<'w>(u64, u64, &'w Watch);
 
@@ -106,7 +106,7 @@ fn run_once(name: &str, panic_at: usize, drops_panic: bool, work: impl FnOnce(&M
 
 fn run_all(name: &str, work: impl Fn(&Map, &Rc<Watch>)) {
     for drops in [false, true] {
-        for at in (0..).step_by(ONE_OF.min(11)) {
+        for at in (0..).step_by(ONE_OF.min(17)) {
             if !run_once(name, at, drops, &work) && at > 0 {
                 break;
             }

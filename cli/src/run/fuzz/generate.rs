@@ -343,7 +343,11 @@ impl<C: Chance> Generator<C> {
             flags = flags.union(MapFlags::ANONYMOUS);
             (Object::Anon, if self.one_in(60) { Offset::Bytes(*self.of(&[PAGE_SIZE, 1, HUGE_PAGE])) } else { Offset::Default })
         };
-        Step::Do(Operation::Mmap { addr, len, prot: self.prot(), flags, object, offset })
+        let prot = self.prot();
+        // Anonymous huge pages are an object as long as the mapping: one that is not writable does not make it longer, and ends beyond it.
+        let is_beyond = flags.contains(MapFlags::HUGETLB) && object == Object::Anon && !prot.contains(Prot::WRITE);
+        let offset = if is_beyond { Offset::Default } else { offset };
+        Step::Do(Operation::Mmap { addr, len, prot, flags, object, offset })
     }
 
     /// Whether there are enough huge pages for one mapping more: the pool of the system is not the library's to know.
