@@ -1,4 +1,4 @@
-# What every step begins with: sourced by the files in steps/, which may then use `say`, `need` and `apart`.
+# What every step begins with: sourced by the files in steps/, which may then use what is defined here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -54,4 +54,15 @@ as_ordinary_user() {
     else
         "${bare[@]}" "$@"
     fi
+}
+
+# is_chosen NAME [WORD...]: whether one of the words is in the name; all names are chosen where there are no words.
+is_chosen() {
+    local name=$1 word
+    shift
+    [ $# -eq 0 ] && return 0
+    for word in "$@"; do
+        [[ $name == *"$word"* ]] && return 0
+    done
+    return 1
 }

@@ -49,14 +49,6 @@ restore_huge_pages() {
 }
 
 chosen=("$@")
-is_chosen() {
-    local word
-    [ ${#chosen[@]} -eq 0 ] && return 0
-    for word in "${chosen[@]}"; do
-        [[ $1 == *"$word"* ]] && return 0
-    done
-    return 1
-}
 
 # Toolchains of Rust are where they were, though each program has a home of its own.
 export RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup} CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
@@ -81,7 +73,7 @@ row() {
     local name=$1 pairs lacks
     read -ra pairs <<<"$2"
     shift 2
-    is_chosen "$name" || return 0
+    is_chosen "$name" "${chosen[@]}" || return 0
     lacks=$(missing "${pairs[@]}")
     if [ "$pass" = gather ]; then
         for lacks in "${pairs[@]}"; do [ -z "$(missing "$lacks")" ] || packages+=("${lacks#*:}"); done
@@ -214,9 +206,9 @@ rows() {
     script "legacy layout" setarch:util-linux 'setarch -L ls /; setarch -R ls /; (ulimit -s unlimited; ls /)'
     memory "userfaultfd" userfault
     memory "protection keys" keys
-    if is_chosen "huge pages" && [ "$pass" = run ] && take_huge_pages; then
+    if is_chosen "huge pages" "${chosen[@]}" && [ "$pass" = run ] && take_huge_pages; then
         memory "huge pages" huge
-    elif is_chosen "huge pages" && [ "$pass" = run ]; then
+    elif is_chosen "huge pages" "${chosen[@]}" && [ "$pass" = run ]; then
         leave_out "huge pages" "there are not 16 of them"
     fi
     restore_huge_pages || failed=1

@@ -53,20 +53,12 @@ put() {
 table=()
 failed=0
 chosen=("$@")
-is_chosen() {
-    local word
-    [ ${#chosen[@]} -eq 0 ] && return 0
-    for word in "${chosen[@]}"; do
-        [[ $1 == *"$word"* ]] && return 0
-    done
-    return 1
-}
 
 # row NAME [FILE VALUE]... -- COMMAND...: sets the files, runs the command, restores them, and notes what came of it.
 row() {
     local name=$1 result begun=$SECONDS
     shift
-    is_chosen "$name" || return 0
+    is_chosen "$name" "${chosen[@]}" || return 0
     say "$name"
     result=
     while [ "$1" != -- ]; do

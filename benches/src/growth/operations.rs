@@ -196,14 +196,14 @@ fn end(n: usize) -> u64 {
     BASE + n as u64 * STEP
 }
 
-/// So many VMAs with holes between them.
+/// `n` VMAs with holes between them.
 fn scattered(n: usize) -> Mm {
     let mm = empty(n);
     addresses(n).for_each(|at| map(&mut mm.write(), at, LEN, RW));
     mm
 }
 
-/// So many VMAs of a page without a hole, of other access each than the one before.
+/// `n` VMAs of one page each, without holes, each with another access than the one before.
 fn adjacent(n: usize) -> Mm {
     let mm = empty(n);
     for i in 0..n as u64 {
@@ -233,7 +233,7 @@ fn after_a_drop(n: usize) -> Duration {
     writes.max().unwrap_or_default()
 }
 
-/// A scenario that puts so many areas in place and counts them after each.
+/// A scenario that puts `n` areas in place and counts them after each.
 fn count_lines(n: usize) -> Duration {
     use std::fmt::Write as _;
     let mut text = "vmaple-trace 1\n".to_owned();

@@ -6,14 +6,12 @@ use std::fs;
 use nix::unistd::Pid;
 use vmaple_host::Host;
 
-use super::layout::Seen;
+use super::layout::{self, Seen};
 use crate::trace::{MapFlags, Operation, Setting};
 
 /// Words of the auxiliary vector.
 const AT_BASE: u64 = 7;
 const AT_ENTRY: u64 = 9;
-/// Set in a personality: the legacy layout.
-const ADDR_COMPAT_LAYOUT: u32 = 0x020_0000;
 /// A program that is nowhere else than where a search put it is above this.
 const LOWEST_BY_SEARCH: u64 = 0x7000_0000_0000;
 /// Mappings from here on may be aligned.
@@ -79,9 +77,7 @@ impl Base {
 
 /// Whether searches go up in a program that was just loaded.
 fn is_legacy(tid: Pid) -> bool {
-    let text = fs::read_to_string(format!("/proc/{tid}/personality")).unwrap_or_default();
-    let personality = u32::from_str_radix(text.trim(), 16).unwrap_or(0);
-    personality & ADDR_COMPAT_LAYOUT != 0 || Host::as_it_is().legacy_va_layout == Some(true)
+    layout::personality(tid) & libc::ADDR_COMPAT_LAYOUT != 0 || Host::as_it_is().legacy_va_layout == Some(true)
 }
 
 /// The value of a word of the auxiliary vector.

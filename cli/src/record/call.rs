@@ -27,9 +27,9 @@ pub(super) enum Call {
     Userfault(Request),
     /// `process_madvise`: each of these parts, as far as the result says.
     Advised { parts: Vec<(u64, u64)>, advice: Advice },
-    /// The heap was moved, its end to this address if that is told.
+    /// The heap was moved; its new end, if the call gives it.
     Heap { brk: Option<u64> },
-    /// Something that a recording does not tell, and whether it lasts.
+    /// Something that a recording does not contain, and whether it lasts.
     LeftOut { what: &'static str, lasts: bool },
     /// A change of what reading implies.
     Personality,
@@ -180,7 +180,7 @@ fn is_itself(tid: Pid, pidfd: i32) -> bool {
     SELF.contains(&pidfd) || named.is_some_and(|named| layout::process_of(named) == layout::process_of(tid))
 }
 
-/// The parts of memory that a vector tells; none if there are more than the kernel takes.
+/// Returns the parts of memory in a vector, or `None` if there are more than the kernel takes.
 fn parts(tid: Pid, vector: u64, count: u64) -> Option<Vec<(u64, u64)>> {
     const MOST: u64 = 1024;
     let part = |place: u64| memory::words(tid, vector.checked_add(16 * place)?).map(|[start, len]| (start, len));

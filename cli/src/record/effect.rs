@@ -107,7 +107,7 @@ impl Space {
                 }
             }
             Operation::Mremap { addr, old_len, new_len, flags, .. } => {
-                let of_stack = |stack: &Extent| pages(*addr, *old_len).is_some_and(|old| stack.start < old.end && old.start < stack.end);
+                let of_stack = |stack: &Extent| pages(*addr, *old_len).is_some_and(|old| stack.overlaps(old));
                 if self.stacks.iter().any(of_stack) {
                     self.stacks.extend(pages(result, *new_len));
                 }

@@ -218,11 +218,15 @@ pub(super) fn capabilities(pid: Pid) -> Capabilities {
     Capabilities::from_bits(bits.unwrap_or(0)).0
 }
 
-/// Whether what a thread may read it may execute, too (`READ_IMPLIES_EXEC`).
-pub(super) fn reading_implies_executing(tid: Pid) -> bool {
+/// The flags of a thread's personality.
+pub(super) fn personality(tid: Pid) -> i32 {
     let text = fs::read_to_string(format!("/proc/{tid}/personality")).unwrap_or_default();
-    let bits = u32::from_str_radix(text.trim(), 16).unwrap_or(0);
-    bits & libc::READ_IMPLIES_EXEC.cast_unsigned() != 0
+    u32::from_str_radix(text.trim(), 16).unwrap_or(0).cast_signed()
+}
+
+/// Whether what a thread may read it may execute, too.
+pub(super) fn reading_implies_executing(tid: Pid) -> bool {
+    personality(tid) & libc::READ_IMPLIES_EXEC != 0
 }
 
 /// The counters of an address space, in pages.

@@ -20,7 +20,7 @@ impl Userfault {
         let modes = std::str::from_utf8(&area.userfault).ok().filter(|modes| !modes.is_empty())?;
         let word = self.word.as_ref().map_or("unknown".into(), |word| String::from_utf8_lossy(word.bytes()).into_owned());
         // an area that was registered before keeps its word, as long as its modes are the same
-        let known = self.areas.iter().find(|(extent, _)| extent.start < area.extent.end && area.extent.start < extent.end);
+        let known = self.areas.iter().find(|(extent, _)| extent.overlaps(area.extent));
         let kept = known.map(|(_, word)| word).filter(|word| word.bytes().starts_with(format!("{modes}:").as_bytes()));
         kept.cloned().or_else(|| Name::new(format!("{modes}:{word}").as_bytes()))
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use nix::unistd::Pid;
 
-/// Reads whole words from an address; none if they are not all there.
+/// Reads whole words from an address. Returns `None` if they cannot all be read.
 pub(super) fn words<const N: usize>(tid: Pid, address: u64) -> Option<[u64; N]> {
     let memory = File::open(format!("/proc/{tid}/mem")).ok()?;
     let mut words = [0; N];

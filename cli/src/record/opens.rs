@@ -65,7 +65,7 @@ impl Open {
 }
 
 impl Opens {
-    /// Those of a program that was just loaded: the kernel opened its files, and whoever opens one of them again has another.
+    /// Returns those of a program that was just loaded. The kernel opened its files, so a file that the program opens itself is opened again.
     pub(super) fn of_program(seen: &[Seen]) -> Self {
         let loaded = || Opened { count: 1, ..Opened::default() };
         let files = seen.iter().filter(|area| area.file.inode != 0).map(|area| (area.file, loaded())).collect();
@@ -98,11 +98,8 @@ impl Opens {
     pub(super) fn mapped(&mut self, open: Open, extent: Extent) {
         for (file, opened) in &mut self.files {
             for known in &mut opened.known {
-                let rest = |place: &Extent| {
-                    [Extent::new(place.start, place.end.min(extent.start)), Extent::new(place.start.max(extent.end), place.end)]
-                };
-                self.is_unsure |= known.places.iter().any(|place| overlap(place, &extent));
-                known.places = known.places.iter().flat_map(rest).flatten().collect();
+                self.is_unsure |= known.places.iter().any(|place| place.overlaps(extent));
+                known.places = known.places.iter().flat_map(|place| place.without(extent)).flatten().collect();
                 if (*file, known.number) == (open.file, open.number) {
                     known.places.push(extent);
                 }
@@ -120,7 +117,7 @@ impl Opens {
     /// Follows a move.
     pub(super) fn moved(&mut self, from: Extent, to: Extent) {
         for known in self.files.values_mut().flat_map(|opened| &mut opened.known) {
-            if known.places.iter().any(|place| overlap(place, &from)) {
+            if known.places.iter().any(|place| place.overlaps(from)) {
                 known.places.push(to);
             }
         }
@@ -130,7 +127,7 @@ impl Opens {
     pub(super) fn must_follow(&self, unmapped: &[Extent]) -> bool {
         let held = self.files.values().flat_map(|opened| &opened.known).filter(|known| known.own.is_some());
         let mut places = held.flat_map(|known| &known.places);
-        self.is_unsure || places.any(|place| unmapped.iter().any(|extent| overlap(place, extent)))
+        self.is_unsure || places.any(|place| unmapped.iter().any(|extent| place.overlaps(*extent)))
     }
 
     /// Lets go of what a layout does not have.
@@ -144,10 +141,7 @@ impl Opens {
             let areas = mapped.get(file).map_or(&[][..], Vec::as_slice);
             opened.was_shown |= !areas.is_empty();
             for known in &mut opened.known {
-                let common = |place: &Extent| {
-                    let of = |area: &Extent| Extent::new(place.start.max(area.start), place.end.min(area.end));
-                    areas.iter().filter_map(of).collect::<Vec<_>>()
-                };
+                let common = |place: &Extent| areas.iter().filter_map(|area| place.common(*area)).collect::<Vec<_>>();
                 known.places = known.places.iter().flat_map(common).collect();
             }
             if opened.was_shown {
@@ -158,10 +152,6 @@ impl Opens {
             }
         }
     }
-}
-
-fn overlap(one: &Extent, other: &Extent) -> bool {
-    one.start < other.end && other.start < one.end
 }
 
 /// A descriptor of the recorder's for a regular file that was opened for reading alone.

@@ -22,7 +22,7 @@ pub(super) const ARCH_OPTIONS: [u32; 5] = [0x2001, 0x2002, 0x2003, 0x5001, 0x500
 /// The longest name of anonymous memory, with the zero that ends it.
 const MAX_NAME: usize = 80;
 
-/// What a `prctl` is to a recording; none if it does not care.
+/// Returns what a `prctl` means for a recording, or `None` if it does not matter.
 pub(super) fn decode(tid: Pid, [option, second, third, fourth, fifth, _]: Arguments) -> Option<Call> {
     match low(option) {
         SET_MM => Some(Call::Heap {

@@ -241,7 +241,7 @@ impl Space {
         }
     }
 
-    /// Writes what a call mapped in a range that the layout tells, as the mappings that would have done the same, and what else it did.
+    /// Writes what a call mapped in a range, which the layout shows, as the mappings that would have had that effect, and what else it did.
     pub(super) fn mapped_anew(
         &mut self,
         tid: Pid,
@@ -268,7 +268,7 @@ impl Space {
             }
             self.coverage.unmap(extent);
             for area in &seen {
-                if let Some(part) = Extent::new(area.extent.start.max(extent.start), area.extent.end.min(extent.end)) {
+                if let Some(part) = area.extent.common(extent) {
                     self.coverage.map(part, area.perm);
                 }
             }
@@ -352,7 +352,7 @@ impl Space {
         for area in seen.iter().filter(|area| area.flags.contains(AreaFlags::GROWSDOWN)) {
             self.stacks.push(area.extent);
             // one that a call makes just now did not grow
-            let is_known = stacks.iter().any(|stack| stack.start < area.extent.end && area.extent.start < stack.end);
+            let is_known = stacks.iter().any(|stack| stack.overlaps(area.extent));
             let pieces = if is_known { self.coverage.pieces(area.extent) } else { Vec::new() };
             let known = pieces.first().map(|(extent, _)| extent.start);
             if let Some(grown) = known.and_then(|known| Extent::new(area.extent.start, known)) {

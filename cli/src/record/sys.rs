@@ -62,7 +62,7 @@ pub(super) fn same_space(one: Pid, other: Pid) -> Option<bool> {
     compare(KCMP_VM, (one, 0), (other, 0))
 }
 
-/// Whether two descriptors, each of a thread, are of one open file; none if the kernel does not tell.
+/// Returns whether two descriptors, each of a thread, are of one open file, or `None` if the kernel refuses to compare.
 pub(super) fn same_file(one: (Pid, i32), other: (Pid, i32)) -> Option<bool> {
     const KCMP_FILE: libc::c_long = 0;
     compare(KCMP_FILE, one, other)
@@ -76,7 +76,7 @@ fn compare(what: libc::c_long, (one, one_index): (Pid, i32), (other, other_index
     Errno::result(order).ok().map(|order| order == 0)
 }
 
-/// A descriptor of this process for the open file that another process has one of; none if that is refused.
+/// Copies a descriptor of another process into this one. Returns `None` if that is refused.
 pub(super) fn own_descriptor(process: Pid, descriptor: i32) -> Option<OwnedFd> {
     // SAFETY: the call takes numbers only.
     let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::c_long::from(process.as_raw()), 0_i64) };

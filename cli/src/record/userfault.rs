@@ -33,7 +33,7 @@ pub(super) enum Request {
     Fills { destination: Extent },
 }
 
-/// What a request is; none if its argument cannot be read.
+/// Decodes a request. Returns `None` if its argument cannot be read.
 pub(super) fn request(tid: Pid, descriptor: i32, number: u32, argument: u64) -> Option<Request> {
     if matches!(number, REGISTER | UNREGISTER) {
         return Some(Request::Registers { descriptor });

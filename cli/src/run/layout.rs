@@ -10,7 +10,7 @@ pub(super) const AROUND: usize = 3;
 /// The areas that have something in the window, as they stand.
 pub(crate) fn within(mut areas: Vec<Area>, window: Option<Extent>) -> Vec<Area> {
     if let Some(window) = window {
-        areas.retain(|area| area.extent.start < window.end && window.start < area.extent.end);
+        areas.retain(|area| area.extent.overlaps(window));
     }
     areas
 }
@@ -145,7 +145,7 @@ pub(crate) fn compare_cover(expected: &[Expected], found: &[Area], window: Optio
 }
 
 fn clip(extent: Extent, window: Option<Extent>) -> Option<Extent> {
-    window.map_or(Some(extent), |window| Extent::new(extent.start.max(window.start), extent.end.min(window.end)))
+    window.map_or(Some(extent), |window| extent.common(window))
 }
 
 /// The areas around an address, and a mark where it is; with no address, around the first.

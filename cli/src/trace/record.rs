@@ -53,6 +53,24 @@ impl Extent {
         (self.start..self.end).contains(&address)
     }
 
+    /// Whether a byte belongs to both.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    /// What belongs to both; none if nothing does.
+    #[must_use]
+    pub fn common(self, other: Self) -> Option<Self> {
+        Self::new(self.start.max(other.start), self.end.min(other.end))
+    }
+
+    /// What belongs to it and not to the other: below and above that.
+    #[must_use]
+    pub fn without(self, other: Self) -> [Option<Self>; 2] {
+        [Self::new(self.start, self.end.min(other.start)), Self::new(self.start.max(other.end), self.end)]
+    }
+
     /// Its length in bytes.
     #[must_use]
     pub fn len_bytes(self) -> u64 {

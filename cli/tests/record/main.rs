@@ -78,6 +78,14 @@ fn program(name: &str, directory: &TempDir) -> PathBuf {
     path
 }
 
+/// Replays a trace, which must hold.
+fn holds(trace: &Path) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_vmaple")).args(["replay", "--seconds", "0"]).arg(trace).output().expect("the program runs");
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{told}");
+}
+
 /// What a snapshot tells of areas and what it tells of pages is of one moment, also where another thread's stack grows.
 #[test]
 fn a_stack_that_grows_meanwhile_does_not_tear_a_snapshot() {
@@ -86,10 +94,9 @@ fn a_stack_that_grows_meanwhile_does_not_tear_a_snapshot() {
     let recording = record(&["--snapshots", "1"], &[&program("deepening", &built)]);
     assert_eq!(recording.code, Some(0), "{}", recording.told);
     let paths = recording.paths("deepening");
-    let replayed = Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("replay").args(&paths).args(["--seconds", "0"]).output();
-    let output = replayed.expect("the program runs");
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    for path in &paths {
+        holds(path);
+    }
 }
 
 #[test]
@@ -243,9 +250,7 @@ fn a_killed_program_leaves_all_its_calls() {
     let cut = recording.directory.path().join("cut.trace");
     std::fs::write(&cut, format!("{without}# the last layout could not be taken\ncomplete\n")).expect("a trace");
     for path in [&paths[0], &cut] {
-        let replayed = Command::new(env!("CARGO_BIN_EXE_vmaple")).args(["replay", "--seconds", "0"]).arg(path).output();
-        let replayed = replayed.expect("the program runs");
-        assert_eq!(replayed.status.code(), Some(0), "{}", String::from_utf8_lossy(&replayed.stderr));
+        holds(path);
     }
 }
 

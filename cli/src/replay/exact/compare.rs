@@ -205,7 +205,7 @@ impl Difference {
     fn has_unseen_pages(&self, written: &BTreeSet<u64>) -> bool {
         let is_faulted = |flags: AreaFlags| flags.contains(AreaFlags::FAULTED);
         self.expected.iter().filter(|line| line.flags.is_some_and(is_faulted)).any(|line| {
-            let mut inside = self.found.iter().filter(|area| area.extent.start < line.extent.end && line.extent.start < area.extent.end);
+            let mut inside = self.found.iter().filter(|area| area.extent.overlaps(line.extent));
             inside.any(|area| !is_faulted(area.flags)) || written.range(line.extent.start..line.extent.end).next().is_none()
         })
     }

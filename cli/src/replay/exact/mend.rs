@@ -40,7 +40,7 @@ fn owners(space: &MmSpace, areas: &[Area]) -> Vec<Option<AnonOwner>> {
 /// The area that a line tells; with pages of its own if it says so, or if what was there had some.
 fn area_of(line: &Expected, found: &[Area]) -> Option<Area> {
     let Expected { extent, perm: Some(perm), flags: Some(flags), object: Some(object), offset } = line else { return None };
-    let there = || found.iter().filter(|area| area.extent.start < extent.end && extent.start < area.extent.end);
+    let there = || found.iter().filter(|area| area.extent.overlaps(*extent));
     let owned = AreaFlags::FAULTED.union(AreaFlags::INHERITED);
     let flags = there().fold(*flags, |flags, area| flags.union(area.flags.intersection(owned)));
     // what the line leaves off is as it was found, where it begins with it

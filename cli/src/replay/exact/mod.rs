@@ -149,7 +149,7 @@ struct Faults {
     any: bool,
     /// Where something was written.
     written: BTreeSet<u64>,
-    /// Where private areas without pages were when a trace began that does not begin with a program: they may have owners all the same.
+    /// Private areas without pages at the start of a trace that does not begin with a program. They may have owners nevertheless.
     from_before: Vec<Extent>,
 }
 
@@ -170,8 +170,7 @@ impl Faults {
             _ => None,
         };
         let Some(gone) = gone else { return };
-        let rest = |part: &Extent| [Extent::new(part.start, part.end.min(gone.start)), Extent::new(part.start.max(gone.end), part.end)];
-        self.from_before = self.from_before.iter().flat_map(rest).flatten().collect();
+        self.from_before = self.from_before.iter().flat_map(|part| part.without(gone)).flatten().collect();
     }
 }
 

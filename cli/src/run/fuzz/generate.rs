@@ -399,7 +399,7 @@ impl<C: Chance> Generator<C> {
         // Linux never gives back the huge page that it keeps for a part of a private mapping which is moved away from the rest.
         let source = Extent { start: addr, end: addr.saturating_add(old_len) };
         // Huge pages are taken whole: neither end may reach the barrier by that.
-        let is_huge = |vma: &Exact| vma.flags.contains(VmaFlags::HUGETLB) && vma.extent.start < source.end && source.start < vma.extent.end;
+        let is_huge = |vma: &Exact| vma.flags.contains(VmaFlags::HUGETLB) && vma.extent.overlaps(source);
         let reaches = |from: u64, len: u64| len < BASE && from.saturating_add(len).next_multiple_of(HUGE_PAGE) > BARRIER;
         if (reaches(addr, old_len) || reaches(to, new_len)) && space.exact().iter().any(is_huge) {
             return self.mmap(space);
@@ -484,6 +484,5 @@ fn is_kept(vma: &Exact) -> bool {
 
 /// Whether a move takes a part of a VMA.
 fn is_torn(vma: Extent, source: Extent, target: Extent) -> bool {
-    let overlaps = |other: Extent| vma.start < other.end && other.start < vma.end;
-    overlaps(source) && (source.start > vma.start || source.end < vma.end || overlaps(target))
+    vma.overlaps(source) && (source.start > vma.start || source.end < vma.end || vma.overlaps(target))
 }

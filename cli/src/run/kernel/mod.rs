@@ -219,7 +219,7 @@ impl Space for KernelSpace {
     }
 
     fn grow(&mut self, to: Extent) -> Result<Answer, Refusal> {
-        let found = self.exact()?.into_iter().find(|vma| vma.extent.start < to.end && to.start < vma.extent.end);
+        let found = self.exact()?.into_iter().find(|vma| vma.extent.overlaps(to));
         if found.is_none_or(|vma| !vma.flags.contains(VmaFlags::GROWSDOWN)) {
             return Ok(Err(None));
         }
