@@ -86,7 +86,7 @@ pub(crate) trait Reclaim: Clone {
     fn rest(session: &mut Self::Session);
     /// Whether the calling thread holds a pin, or a session that is not at rest.
     fn is_pinned(&self) -> bool;
-    /// Asks for the memory that so many calls of [`mark`](Self::mark) and [`advance`](Self::advance) may take. They follow at once.
+    /// Asks for the memory that `calls` calls of [`mark`](Self::mark) and [`advance`](Self::advance) may take. They must follow at once.
     ///
     /// # Errors
     /// [`ResourceError::OutOfMemory`].

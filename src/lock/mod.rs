@@ -95,13 +95,18 @@ impl<L: RawMmLock> Lock<L> {
     #[track_caller]
     pub(crate) fn read_unless(&self, interrupt: &L::Interrupt) -> Result<ReadHold<'_, L>, Interrupted> {
         if !self.raw.0.try_read() {
-            // Not for a wait that is over before it begins.
-            if !L::is_raised(interrupt) {
-                self.held.refuse_self(Mode::Read);
-            }
+            self.refuse_self(Mode::Read, interrupt);
             self.raw.0.read_unless(interrupt)?;
         }
         Ok(ReadHold::taken(self))
+    }
+
+    /// Panics in debug builds if the calling thread is about to wait for itself; not for a wait that is over before it begins.
+    #[track_caller]
+    fn refuse_self(&self, asked: Mode, interrupt: &L::Interrupt) {
+        if !L::is_raised(interrupt) {
+            self.held.refuse_self(asked);
+        }
     }
 
     /// Waits until nobody holds it.
@@ -125,10 +130,7 @@ impl<L: RawMmLock> Lock<L> {
     #[track_caller]
     pub(crate) fn write_unless(&self, interrupt: &L::Interrupt) -> Result<WriteHold<'_, L>, Interrupted> {
         if !self.raw.0.try_write() {
-            // Not for a wait that is over before it begins.
-            if !L::is_raised(interrupt) {
-                self.held.refuse_self(Mode::Write);
-            }
+            self.refuse_self(Mode::Write, interrupt);
             self.raw.0.write_unless(interrupt)?;
         }
         Ok(WriteHold::taken(self))

@@ -11,7 +11,7 @@ use crate::sync::Pause;
 ///
 /// The guards, the write sequence and the debug check against waiting for oneself are built on top, once for all locks.
 ///
-/// Whoever takes a hold tries first, and then waits if that failed: `try_read`, then `read` or `read_unless`; `try_write`, then `write` or
+/// A hold is taken by trying first, and by waiting if that fails: `try_read`, then `read` or `read_unless`; `try_write`, then `write` or
 /// `write_unless`. Debug and release builds make the same calls.
 ///
 /// # Safety

@@ -77,8 +77,8 @@ pub(super) struct Keyring {
 }
 
 impl Keyring {
-    /// The execute-only key, allocated at the first request; `None` where there is none, or it is key 0 (8.2). Whoever requests it has no right
-    /// to it afterwards (8.7).
+    /// Returns the execute-only key, which the first request allocates, or `None` if no key is free or it is key 0 (8.2). The calling thread
+    /// has no right to the key afterwards (8.7).
     pub(super) fn request_execute_only(&mut self, limits: &Limits) -> Option<ProtectionKey> {
         let key = self.keys.request_execute_only(limits).filter(|&key| key != ProtectionKey::ZERO)?;
         self.rights = self.rights.with(key, KeyDenial::ACCESS);

@@ -165,7 +165,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     }
 
     fn of(mut map: RangeMap<Record<P>, L>, limits: Limits) -> Self {
-        // Whoever keeps a record beyond the address space is told that it is in the index no more.
+        // A record may be kept beyond the address space: it must say that it is not attached.
         map.at_end(|record| record.lock().detach());
         Self { map, limits: Newest::new(limits), pages: Accounts::default(), roads: RoadCounters::default(), state: State::default() }
     }

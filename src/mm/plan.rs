@@ -13,6 +13,7 @@ use crate::error::{LayoutError, ResourceError};
 use crate::key::KeyRights;
 use crate::lock::{MmLock, RawMmLock};
 use crate::sync::Shared;
+use crate::tree::FirstPanic;
 use crate::tree::limbo::Charge;
 use crate::tree::list::{List, push};
 use crate::tree::prepared::Prepared;
@@ -20,7 +21,6 @@ use crate::vma::{Kind, Owner, Patience, Payload, VmaFlags, VmaRecord};
 use core::fmt;
 use core::mem;
 use smallvec::SmallVec;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// A change of the layout that is planned: nothing can fail any more, and nothing has happened yet.
 ///
@@ -167,24 +167,16 @@ impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
 impl<P: Payload> After<P> {
     /// Calls every hook, whatever the others do.
     fn tell(&self, payloads: &Payloads<P>) {
-        let mut panicked = None;
+        let mut panicked = FirstPanic::default();
         for &(slot, effect) in &self.effects {
             let payload = payloads.get(slot);
-            let told = catch_unwind(AssertUnwindSafe(|| match effect {
+            panicked.run(|| match effect {
                 Effect::Unmapped(pages) => payload.unmapped(pages),
                 Effect::Protected(pages, flags) => payload.protected(pages, flags),
                 Effect::Moved(from, to) => payload.pages_moved(from, to),
-            }));
-            let Err(with) = told else { continue };
-            match panicked {
-                None => panicked = Some(with),
-                // Its drop is the embedder's code, and may panic in its turn.
-                Some(_) => mem::forget(with),
-            }
+            });
         }
-        if let Some(with) = panicked {
-            resume_unwind(with);
-        }
+        panicked.go_on();
     }
 }
 

@@ -197,7 +197,7 @@ impl<'g, P: Payload> Sheet<'g, P> {
         self.keep(|payloads| derive(from.of(payloads))).map(Carried::Kept)
     }
 
-    /// The payload for another VMA that has the same.
+    /// Returns a payload for another VMA with an equal payload.
     pub(super) fn another(&mut self, carried: Carried<'g, P>) -> Result<Carried<'g, P>, ResourceError> {
         match carried {
             Carried::OfRecord(_) => Ok(carried),

@@ -132,7 +132,7 @@ impl Epoch {
     }
 }
 
-/// Asks the allocator for so many bytes, and gives them back.
+/// Asks the allocator for `bytes`, and gives them back.
 fn ask_for(bytes: usize) -> Result<(), ResourceError> {
     let mut probe = Vec::<u8>::new();
     let probed = probe.try_reserve_exact(bytes);

@@ -4,7 +4,7 @@
 //! which is shown, and then reads the value there. Who replaces waits until nobody looks at the hidden place, writes there, and shows it.
 //!
 //! The value is lent to a closure and not by a guard. A guard could be kept for as long as an operation takes, and an operation waits for
-//! readers of VMAs and calls the embedder: a second replacement would wait as long, and for ever if it came from the thread that has the
+//! readers of VMAs and calls the embedder: a second replacement would wait as long, and forever if it came from the thread that has the
 //! guard. So an operation that needs many of the limits takes a copy, and one that needs a few takes these.
 //!
 //! * **N1** A place is written only while it is hidden and nobody looks at it.

@@ -2,8 +2,8 @@
 //!
 //! The lock comes in. A thread sleeps under a [`Key`] while [`Flag`]s are down; to raise one of them wakes the key. On the machine
 //! the key leads to one of a fixed number of rooms, each with a mutex and a condition variable of std; without the feature `parking`
-//! a thread spins on the flags instead (`spinning`). In models there is one room, with a mutex and a condition variable of the checker: the
-//! room's code is the same, so that the checker sees each step of it, and of the lock above.
+//! a thread spins on the flags instead (`spinning`). In models there is one room, with a mutex and a condition variable of the checker.
+//! It runs this code, so the checker sees each step of the room and of the lock above it.
 //!
 //! Why no wake is lost: a flag is raised under the room's mutex, and who sleeps looks at it under that mutex, which the wait gives up in
 //! one step with falling asleep. So the raise comes before the look, which finds it; or the sleeper is counted, and the bell rings after.

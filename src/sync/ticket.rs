@@ -6,13 +6,14 @@
 //! On plain std atomics, in models too: it adds no edge that a checker could mistake for synchronization of the tree.
 //!
 //! # Invariants
-//! The word is in one of three states, and each swap that leads to the last owner tells it so:
+//! * **W1** The state says whose the word is: the line's (`EXPIRED`, no ticket is out), both's (`OUT`), the ticket's (`ABANDONED`, the line
+//!   is gone).
+//! * **W2** An owner that goes swaps the state, and touches the word afterwards only if the swap says that the other one is gone; then it
+//!   frees the word.
 //!
-//! | state | the word belongs to |
-//! |---|---|
-//! | `EXPIRED` | the line: no ticket is out |
-//! | `OUT` | both |
-//! | `ABANDONED` | the ticket: the line is gone |
+//! `Ticket::drop` and `TicketLine::drop` are the two swaps. If the ticket's comes first it finds `OUT`, and the line's finds `EXPIRED` and
+//! frees; if the line's comes first it finds `OUT`, and the ticket's finds `ABANDONED` and frees. Both are `AcqRel`, so whatever the first owner
+//! did with the word comes before the second one frees it.
 
 #![allow(unsafe_code, reason = "two owners share a word, and the last one frees it")]
 
@@ -27,9 +28,9 @@ const ABANDONED: u8 = 2;
 /// Frees the word.
 ///
 /// # Safety
-/// From `TicketLine::draw`, and the caller is its only owner.
+/// From `TicketLine::word`, and the caller is its last owner (W2).
 unsafe fn free(word: NonNull<AtomicU8>) {
-    // SAFETY: `draw` made it of a box of this layout; nobody else can reach it.
+    // SAFETY: `word` made it of a box of this layout, and nobody else reaches it (W2).
     drop(unsafe { Box::from_raw(word.as_ptr().cast::<[AtomicU8; 1]>()) });
 }
 
@@ -38,7 +39,7 @@ unsafe fn free(word: NonNull<AtomicU8>) {
 #[derive(Debug)]
 pub(crate) struct Ticket(NonNull<AtomicU8>);
 
-// SAFETY: the word is an atomic, and is freed by whichever thread has the last owner.
+// SAFETY: the word is an atomic, and its last owner may free it on any thread (W2).
 unsafe impl Send for Ticket {}
 
 impl Ticket {
@@ -50,12 +51,12 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // SAFETY: `OUT` or `ABANDONED`: the ticket is one of its owners.
+        // SAFETY: W1: the ticket is one of its owners.
         let word = unsafe { self.0.as_ref() };
         // Release: what readers did before their pins ended comes before the writer's reuse; pairs with `TicketLine::expired`, or with the
         // line's drop. Acquire: pairs with the line's drop, after which nobody but this ticket reaches the word.
         if word.swap(EXPIRED, Ordering::AcqRel) == ABANDONED {
-            // SAFETY: `ABANDONED`: the line is gone.
+            // SAFETY: W2: the line is gone.
             unsafe { free(self.0) };
         }
     }
@@ -68,7 +69,7 @@ pub(crate) struct TicketLine {
     word: Option<NonNull<AtomicU8>>,
 }
 
-// SAFETY: as for `Ticket`; a line is drawn from through `&mut`, and a shared one only loads the atomic.
+// SAFETY: as for `Ticket` (W2); a line is drawn from through `&mut`, and a shared one only loads the atomic.
 unsafe impl Send for TicketLine {}
 // SAFETY: as above.
 unsafe impl Sync for TicketLine {}
@@ -89,7 +90,7 @@ impl TicketLine {
             Some(word) => word,
             None => *self.word.insert(Self::word()?),
         };
-        // SAFETY: the line's own.
+        // SAFETY: W1: the line is its owner.
         // Relaxed: `EXPIRED` was seen with Acquire, so only this line reaches the word; the ticket carries it on.
         unsafe { word.as_ref() }.store(OUT, Ordering::Relaxed);
         Ok(Ticket(word))
@@ -108,7 +109,7 @@ impl TicketLine {
     #[inline]
     pub(crate) fn expired(&self) -> bool {
         self.word.is_none_or(|word| {
-            // SAFETY: the line has not gone, so it is one of its owners.
+            // SAFETY: W1: the line is one of its owners.
             let word = unsafe { word.as_ref() };
             // Acquire: pairs with `Ticket::drop`.
             word.load(Ordering::Acquire) == EXPIRED
@@ -119,11 +120,11 @@ impl TicketLine {
 impl Drop for TicketLine {
     fn drop(&mut self) {
         let Some(word) = self.word else { return };
-        // SAFETY: the line has not gone, so it is one of its owners.
+        // SAFETY: W1: the line is one of its owners.
         let state = unsafe { word.as_ref() };
-        // Acquire, Release: pair with `Ticket::drop`, whichever comes second.
+        // AcqRel: pairs with `Ticket::drop`; see the head of this file.
         if state.swap(ABANDONED, Ordering::AcqRel) == EXPIRED {
-            // SAFETY: `EXPIRED`: no ticket is out.
+            // SAFETY: W2: no ticket is out.
             unsafe { free(word) };
         }
     }

@@ -214,7 +214,7 @@ impl<V: Value> Limbo<V> {
         self.since_tended += 1;
     }
 
-    /// Takes the values that an edit removed, which count for so many bytes together; room was reserved.
+    /// Takes the values that an edit removed, which count for `bytes` together; room was reserved.
     pub(super) fn retire_values(&mut self, values: impl Iterator<Item = MaybeUninit<V>>, bytes: usize, counters: &Counters) {
         let before = self.open.values.len();
         for value in values {
@@ -247,7 +247,7 @@ impl<V: Value> Limbo<V> {
         !self.open.values.is_empty() || !self.closed.values.is_empty()
     }
 
-    /// Moves along by at most so many steps of the collector, and recycles at most so many nodes and values.
+    /// Makes at most `most` steps of the collector, and recycles at most `room` nodes and values.
     ///
     /// # Errors
     /// [`ResourceError::OutOfMemory`]: what waits goes on waiting, and the next write tries again.

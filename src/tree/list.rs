@@ -3,13 +3,12 @@
 //! [`edit`](super::edit) takes them; above, whoever gathers them. Nobody is called.
 
 use super::node::{Item, copy_bits};
-use super::pool::drop_contained;
+use super::pool::{FirstPanic, drop_contained};
 use crate::addr::Span;
 use crate::error::{ResourceError, SpliceCause};
 use core::fmt;
 use core::mem::{self, MaybeUninit};
 use smallvec::SmallVec;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
 /// The entries, in order. Dropped, it drops their values, each whatever the others do.
@@ -117,21 +116,12 @@ impl<V> Iterator for ListEntries<V> {
 
 impl<V> Drop for ListEntries<V> {
     fn drop(&mut self) {
-        let mut panicked = None;
+        let mut panicked = FirstPanic::default();
         for (_, value) in self {
-            let Err(with) = catch_unwind(AssertUnwindSafe(|| drop(value))) else { continue };
-            match panicked {
-                None => panicked = Some(with),
-                // Its drop is the caller's code, and may panic in its turn.
-                Some(_) => mem::forget(with),
-            }
+            panicked.run(|| drop(value));
         }
-        match panicked {
-            Some(with) if !thread::panicking() => resume_unwind(with),
-            // A second panic would abort.
-            Some(with) => mem::forget(with),
-            None => {}
-        }
+        // A second panic would abort.
+        if thread::panicking() { mem::forget(panicked) } else { panicked.go_on() }
     }
 }
 
@@ -155,6 +145,7 @@ pub(crate) fn push<T, const N: usize>(list: &mut SmallVec<[T; N]>, item: T) -> R
 mod tests {
     use super::*;
     use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
     /// The second and the fourth of five panic.
     #[test]

@@ -74,7 +74,7 @@ pub(crate) mod validate;
 pub(crate) mod walk;
 
 pub(crate) use edit::Editor;
-pub(crate) use pool::drop_contained;
+pub(crate) use pool::{FirstPanic, drop_contained};
 
 use crate::sync::Collector;
 use crate::value::{Value, assert_word};

@@ -11,6 +11,7 @@ use super::stats::Counters;
 use crate::error::ResourceError;
 use crate::sync::Liveness;
 use core::alloc::Layout;
+use core::any::Any;
 use core::mem::{self, MaybeUninit};
 use core::ptr::NonNull;
 use std::alloc::{alloc, dealloc};
@@ -190,6 +191,29 @@ impl<V> Drop for Pool<V> {
         self.free_all();
         for node in self.buried.drain(..) {
             Self::free(node);
+        }
+    }
+}
+
+/// Runs code of the embedder's, each piece whatever the others do. The first panic goes on at the end.
+#[derive(Default)]
+pub(crate) struct FirstPanic(Option<Box<dyn Any + Send>>);
+
+impl FirstPanic {
+    /// Runs a piece.
+    pub(crate) fn run(&mut self, piece: impl FnOnce()) {
+        let Err(with) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(piece)) else { return };
+        match self.0 {
+            None => self.0 = Some(with),
+            // Its drop is the embedder's code, too, and may panic.
+            Some(_) => mem::forget(with),
+        }
+    }
+
+    /// Goes on with the first panic, if there was one.
+    pub(crate) fn go_on(self) {
+        if let Some(with) = self.0 {
+            std::panic::resume_unwind(with);
         }
     }
 }

@@ -47,7 +47,7 @@ impl<V> Route<V> {
         self.leaf
     }
 
-    /// The step to the leaf; none where the leaf is the root.
+    /// The step to the leaf, or `None` if the leaf is the root.
     pub(super) fn parent(&self) -> Option<Step<V>> {
         self.steps.last().copied()
     }

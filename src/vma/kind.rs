@@ -5,8 +5,8 @@ use super::record::Backing;
 use crate::error::NameError;
 use crate::sync::unique_numbers;
 
-/// The name of whoever owns the private pages of VMAs: Linux's `anon_vma`. The embedder's own names are below 2^61; from there on are those
-/// that the library gives, and that [`unique`](Self::unique) returns.
+/// The name of an owner of the private pages of VMAs: Linux's `anon_vma`. The embedder's names are below 2^61. The library's own, which
+/// [`unique`](Self::unique) returns, begin there.
 ///
 /// # Examples
 /// ```
@@ -42,7 +42,7 @@ impl AnonOwner {
         self.0
     }
 
-    /// The first of so many names that no other call returns: each is the one before and one more.
+    /// Returns the first of `count` consecutive names that no other call returns.
     pub(crate) fn uniques(count: usize) -> Self {
         Self(Self::OWN | unique_numbers(count as u64))
     }

@@ -52,7 +52,7 @@ fn a_gap_search_keeps_to_its_window() {
 
 /// ```text
 /// before  ..AAASSS
-/// unmap   ..XXX      by one who downgrades, and reads on
+/// unmap   ..---      by a thread that downgrades and reads on
 /// fault      ^       may not grow into what is being torn down
 /// ```
 /// Bug 13 (CVE-2020-29369): `munmap` downgraded while a neighbour, under the read lock, grew into the range. Growth needs the write guard

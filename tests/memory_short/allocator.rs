@@ -44,7 +44,7 @@ pub(crate) fn short<T>(shortage: Shortage, nth: usize, run: impl FnOnce() -> T) 
     (told, FAILED.get() > 0)
 }
 
-/// Runs while there are so many bytes left; what is given back can be had again. Tells whether an allocation failed.
+/// Runs with `bytes` left to allocate; freed bytes can be allocated again. Returns whether an allocation failed, too.
 pub(crate) fn with_bytes_left<T>(bytes: usize, run: impl FnOnce() -> T) -> (T, bool) {
     FAILED.set(0);
     BYTES_LEFT.set(Some(bytes));

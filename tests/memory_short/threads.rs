@@ -144,9 +144,9 @@ impl Drop for Lives<'_> {
     }
 }
 
-/// Writes that remove while the memory ends after so many bytes, for every amount: what crossbeam takes was asked for before, so a write is done
-/// or lacks memory, and nothing aborts. On a thread that is registered, on one that is not, and on one whose registration makes another
-/// collector's go.
+/// Writes that remove while only so many bytes are left, in steps of 80 bytes. Because what crossbeam takes was asked for before, each write
+/// is done or lacks memory, and nothing aborts: on a registered thread, on one that is not, and on one whose registration replaces another
+/// collector's.
 #[test]
 fn a_writer_never_aborts_however_much_memory_is_left() {
     const STEP: usize = if cfg!(miri) { 4000 } else { 80 };
