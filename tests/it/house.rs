@@ -131,9 +131,9 @@ fn the_rule_of_unsafe_can_fail() {
 #[test]
 fn the_rule_of_files_can_fail() {
     let rule = rules::files;
-    finds(rule, 0, "benches/a.rs", &"\n".repeat(600));
-    finds(rule, 1, "benches/a.rs", &"\n".repeat(601));
-    finds(rule, 0, "docs/a.md", &"\n".repeat(601));
+    finds(rule, 0, "benches/a.rs", &"\n".repeat(500));
+    finds(rule, 1, "benches/a.rs", &"\n".repeat(501));
+    finds(rule, 0, "docs/a.md", &"\n".repeat(501));
     finds(rule, 3, "cli/src/a.rs", "fn f() { todo!(); unimplemented!(\"a\"); dbg!(1); } // todo!()");
 }
 

@@ -20,6 +20,7 @@ mod house;
 mod keys;
 mod limits;
 mod lock;
+mod mapping;
 mod memory;
 mod mm_ops;
 mod oracle;

@@ -33,7 +33,7 @@ const UNSAFE_FILES: [&str; 3] = ["src/mm/guard.rs", "src/mm/kept.rs", "src/mm/lo
 /// Crates that stand in for the machine.
 const PRIMITIVES: [&str; 5] = ["crossbeam_epoch", "loom", "parking_lot", "parking_lot_core", "shuttle"];
 
-const MAX_LINES: usize = 600;
+const MAX_LINES: usize = 500;
 
 fn layer(room: &str) -> Option<u8> {
     LAYERS.iter().find(|(name, _)| *name == room).map(|(_, layer)| *layer)

@@ -1,0 +1,181 @@
+//! Accesses and populating, judged by the rights of the thread (8.6 to 8.8).
+
+use super::*;
+
+/// 8.6: every access to every permission under every denial. The key comes first: what the VMA itself forbids too is `SEGV_PKUERR`.
+#[test]
+fn rule_8_6_accesses_are_judged_by_the_threads_rights() {
+    let mm = with_keys(16);
+    let one = mm.write().pkey_alloc(KeyDenial::empty()).expect("free");
+    for access in [NONE, R, RW, X, R | X, VmaFlags::WRITE] {
+        let mut writer = mm.write();
+        map(&mut writer, 0, 1, RW);
+        writer.pkey_mprotect(page(0), PAGE_SIZE, access, one).expect("allocated");
+        drop(writer);
+        for denial in [KeyDenial::empty(), KeyDenial::ACCESS, KeyDenial::WRITE, KeyDenial::all()] {
+            let told = |asked: Access| {
+                // With a register as it is, or with a default that is changed; and on either handle.
+                let rights = [KeyRights::ALL.with(one, denial), KeyRights::from_pkru(denial.bits() << 2)];
+                let told = rights.map(|rights| mm.handle_fault(page(0), asked.with_rights(rights), NO_FIXUP).map(drop));
+                assert_eq!(told[0], told[1]);
+                assert_eq!(mm.reader().handle_fault(page(0), asked.with_rights(rights[0]), NO_FIXUP).map(drop), told[0]);
+                told[0].err().map(|fault| (fault.errno(), fault.signal()))
+            };
+            let (acc, pku) = (Some(Signal::Segv(SegvCode::AccErr)), Some(Signal::Segv(SegvCode::PkuErr { key: one })));
+            let expected = |is_denied: bool, is_allowed: bool| match (is_denied, is_allowed) {
+                (true, _) => Some((14, pku)),
+                (false, true) => None,
+                (false, false) => Some((14, acc)),
+            };
+            let what = format!("{access:?} under {denial:?}");
+            let reads = expected(denial.contains(KeyDenial::ACCESS), access.is_accessible());
+            assert_eq!(told(Access::Read), reads, "to read {what}");
+            assert_eq!(told(Access::Write), expected(!denial.is_empty(), access.contains(VmaFlags::WRITE)), "to write {what}");
+            assert_eq!(told(Access::Exec), expected(false, access.contains(X)), "to execute {what}");
+        }
+    }
+    assert_eq!(Signal::Segv(SegvCode::PkuErr { key: one }).code(), 4);
+}
+
+/// 8.6: the execute-only key is denied to a thread that says nothing of its rights, and to no access that executes. Key 0 has rights, too.
+#[test]
+fn rule_8_6_the_default_rights() {
+    let mm = with_keys(16);
+    let mut writer = mm.write();
+    map(&mut writer, 0, 1, X);
+    map(&mut writer, 2, 1, RW | X);
+    drop(writer);
+    let told = |at: u64, access: KeyedAccess| mm.handle_fault(page(at), access, NO_FIXUP).map(drop);
+    let vma = mm.read().vma(page(0)).expect("mapped").span();
+    let denied = |access| Err(Fault::DeniedByKey { at: page(0), access, vma, key: key(1) });
+    assert_eq!(told(0, Access::Read.into()), denied(Access::Read));
+    assert_eq!(told(0, Access::Write.into()), denied(Access::Write));
+    assert_eq!(told(0, Access::Exec.into()), Ok(()));
+    // A register that grants it, as a thread can make it grant it.
+    assert_eq!(told(0, Access::Read.with_rights(KeyRights::from_pkru(0))), Ok(()));
+    assert!(matches!(told(0, Access::Write.with_rights(KeyRights::from_pkru(0))), Err(Fault::Denied { .. })));
+    for access in [Access::Read, Access::Write, Access::Exec] {
+        let is_denied = told(2, access.with_rights(KeyRights::from_pkru(1))).is_err();
+        assert_eq!(is_denied, access != Access::Exec, "key 0, to {access}");
+    }
+    assert_eq!(told(2, Access::Read.with_rights(KeyRights::from_pkru(2))), Ok(()));
+}
+
+/// 8.6 with 1.8: a stack grows before its key is looked at.
+#[test]
+fn rule_8_6_a_stack_with_a_key_grows_and_is_denied() {
+    let mm = with_keys(16);
+    let mut writer = mm.write();
+    let one = writer.pkey_alloc(KeyDenial::ACCESS).expect("free");
+    map(&mut writer, 600, 1, RW | VmaFlags::GROWSDOWN);
+    writer.pkey_mprotect(page(600), PAGE_SIZE, RW, one).expect("allocated");
+    drop(writer);
+    let access = Access::Write.with_rights(KeyRights::ALL.with(one, KeyDenial::ACCESS));
+    let told = mm.handle_fault(page(599), access, NO_FIXUP).map(drop);
+    assert!(matches!(told, Err(Fault::DeniedByKey { key, .. }) if key == one), "{told:?}");
+    assert_eq!(mm.stats().stack_pages, 2);
+}
+
+/// A call, and its errno.
+type Request = fn(&mut MmWriteGuard<'_>) -> Result<u64, i32>;
+
+/// 8.7: what is brought in is read by the calling thread.
+#[test]
+fn rule_8_7_populating_execute_only_memory() {
+    let mm = with_keys(16);
+    let mut writer = mm.write();
+    map(&mut writer, 0, 1, X);
+    assert_eq!(writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno()), Err(ENOMEM));
+    assert_eq!(mm.stats().locked_pages, 1);
+    assert!(writer.vma(page(0)).is_some_and(|vma| vma.flags().contains(VmaFlags::LOCKED)));
+    writer.munlock(page(0), PAGE_SIZE).expect("mapped");
+    assert_eq!(writer.mlock_on_fault(page(0), PAGE_SIZE), Ok(0));
+    writer.munlock(page(0), PAGE_SIZE).expect("mapped");
+    assert_eq!(writer.mlockall(LockAll::CurrentAndFuture), Ok(0));
+    let populated = MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(X)).fixed(page(2)).populated();
+    assert_eq!(writer.mmap(&populated), Ok(page(2)));
+    assert_eq!(mm.stats().locked_pages, 2);
+    // A register that grants it reads it. But who asks for execute-only memory loses the right with that.
+    let key = mm.execute_only_key().expect("requested");
+    let granted = KeyRights::from_pkru(0);
+    writer.set_key_rights(granted);
+    assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(0));
+    assert_eq!(writer.mmap(&populated), Ok(page(2)));
+    // It is lost for the operations that come after, too.
+    assert_eq!(writer.key_rights(), granted.with(key, KeyDenial::ACCESS));
+    assert_eq!(writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno()), Err(ENOMEM));
+    // Likewise by `mprotect`, and by what fails after the request.
+    let requests: [(Request, i32); 2] = [
+        (|writer| writer.mprotect(page(2), 2 * PAGE_SIZE, X).map_err(|error| error.errno()), ENOMEM),
+        (
+            |writer| {
+                let taken = MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(X)).fixed_no_replace(page(2));
+                writer.mmap(&taken).map_err(|error| error.errno())
+            },
+            EEXIST,
+        ),
+    ];
+    for (request, errno) in requests {
+        writer.set_key_rights(granted);
+        assert_eq!(request(&mut writer), Err(errno));
+        assert_eq!(writer.key_rights(), granted.with(key, KeyDenial::ACCESS));
+    }
+    // A plan that is dropped takes nothing.
+    writer.set_key_rights(granted);
+    drop(writer.plan_mmap(&populated, Patience::Forever));
+    assert_eq!(writer.key_rights(), granted);
+}
+
+/// 8.7: every denial, for memory that is read where it is brought in, and for memory that is written.
+#[test]
+fn rule_8_7_populating_by_the_threads_rights() {
+    for denial in [KeyDenial::empty(), KeyDenial::ACCESS, KeyDenial::WRITE, KeyDenial::all()] {
+        for access in [NONE, R, RW, X, R | X, VmaFlags::WRITE] {
+            let mm = with_keys(16);
+            let mut writer = mm.write();
+            let one = writer.pkey_alloc(denial).expect("free");
+            map(&mut writer, 0, 1, access);
+            writer.pkey_mprotect(page(0), PAGE_SIZE, access, one).expect("allocated");
+            writer.set_key_rights(KeyRights::ALL.with(one, denial));
+            let is_written = access.contains(VmaFlags::WRITE);
+            let denying = if is_written { KeyDenial::all() } else { KeyDenial::ACCESS };
+            let is_refused = denial.intersects(denying) || !access.is_accessible();
+            let told = writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno());
+            assert_eq!(told, if is_refused { Err(ENOMEM) } else { Ok(0) }, "{access:?} under {denial:?}");
+            let has_owner = writer.vma(page(0)).is_some_and(|vma| vma.anon_owner().is_some());
+            assert_eq!(has_owner, is_written && !is_refused, "{access:?} under {denial:?}: pages of its own");
+        }
+    }
+    // Shared pages are only read.
+    let mm = with_keys(16);
+    let mut writer = mm.write();
+    let one = writer.pkey_alloc(KeyDenial::WRITE).expect("free");
+    let shared = VmaSpec::of_object(ObjectId::from(1), 0, RW | VmaFlags::SHARED);
+    writer.mmap(&MapRequest::of_len(PAGE_SIZE, shared).fixed(page(0))).expect("free");
+    writer.pkey_mprotect(page(0), PAGE_SIZE, RW, one).expect("allocated");
+    writer.set_key_rights(KeyRights::ALL.with(one, KeyDenial::WRITE));
+    assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(0));
+    // What is locked, becomes writable, and may not be written gets no pages, and that is no error (5.16).
+    map(&mut writer, 2, 1, R | VmaFlags::LOCKED);
+    assert_eq!(writer.pkey_mprotect(page(2), PAGE_SIZE, RW, one), Ok(0));
+    assert!(writer.vma(page(2)).is_some_and(|vma| vma.anon_owner().is_none()));
+}
+
+/// 8.8: a machine without keys. Memory with `EXEC` alone is as any other.
+#[test]
+fn rule_8_8_without_keys() {
+    let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits");
+    let mut writer = mm.write();
+    assert_eq!(mm.limits().protection_keys, 0);
+    map(&mut writer, 0, 1, X);
+    map(&mut writer, 2, 1, RW);
+    writer.mprotect(page(2), PAGE_SIZE, X).expect("mapped");
+    assert_eq!((layout(&writer), mm.execute_only_key()), (vec![(0, 1, 0), (2, 3, 0)], None));
+    assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(0));
+    assert_eq!(writer.pkey_alloc(KeyDenial::empty()), Err(PkeyAllocError::Unsupported));
+    assert_eq!(writer.pkey_free(ProtectionKey::ZERO).map_err(|error| error.errno()), Err(EINVAL));
+    assert_eq!(writer.pkey_mprotect(page(0), PAGE_SIZE, R, ProtectionKey::ZERO).map_err(|error| error.errno()), Err(EINVAL));
+    assert_eq!(writer.pkey_mprotect(page(0), PAGE_SIZE, X, KeyChange::IMPLIED), Ok(0));
+    drop(writer);
+    assert!(mm.handle_fault(page(0), Access::Read, NO_FIXUP).is_ok());
+}
