@@ -83,7 +83,7 @@ pub(crate) trait Reclaim: Clone {
     /// Ends what the session kept alive so far, and keeps alive what is read from now on.
     fn refresh(session: &mut Self::Session);
     /// Keeps nothing alive until the next refresh.
-    fn rest(session: &mut Self::Session);
+    fn unpin(session: &mut Self::Session);
     /// Whether the calling thread holds a pin, or a session that is not at rest.
     fn is_pinned(&self) -> bool;
     /// Asks for the memory that `calls` calls of [`mark`](Self::mark) and [`advance`](Self::advance) may take. They must follow at once.

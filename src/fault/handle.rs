@@ -145,7 +145,7 @@ impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
             return self.mm().judge_locked(vma, address, access);
         }
         // What it waits for may take long, and nothing is to be kept from reuse meanwhile.
-        self.rest();
+        self.unpin();
         self.mm().handle_fault_slow(address, access, context)
     }
 }

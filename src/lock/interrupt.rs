@@ -6,8 +6,8 @@ use core::time::Duration;
 /// How often a wait looks whether it was interrupted from a signal handler, which can wake nobody.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
-/// Ends waits for the lock: given to [`RangeMap::read_unless`](crate::RangeMap::read_unless) or
-/// [`write_unless`](crate::RangeMap::write_unless), and raised by another thread or by a signal handler.
+/// Ends waits for the lock: given to [`RangeMap::read_interruptible`](crate::RangeMap::read_interruptible) or
+/// [`write_interruptible`](crate::RangeMap::write_interruptible), and raised by another thread or by a signal handler.
 ///
 /// Once raised it stays raised, and no wait under it begins, until it is [lowered](Self::lower). It ends *waits*: a lock that can be
 /// had without waiting is taken, raised or not. One interrupt may stand over any number of waits, of any number of locks.
@@ -19,7 +19,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(10);
 /// let killed = Interrupt::new();
 /// let writer = map.write();
 /// std::thread::scope(|threads| {
-///     let waits = threads.spawn(|| map.read_unless(&killed).is_err());
+///     let waits = threads.spawn(|| map.read_interruptible(&killed).is_err());
 ///     killed.raise();
 ///     assert!(waits.join().unwrap()); // the writer is inside still
 /// });

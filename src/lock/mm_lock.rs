@@ -203,7 +203,7 @@ unsafe impl RawMmLock for MmLock {
     }
 
     #[inline]
-    fn read_unless(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
+    fn read_interruptible(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
         if self.try_read() { Ok(()) } else { self.enter_slow(Mode::Read, Some(interrupt)) }
     }
 
@@ -221,7 +221,7 @@ unsafe impl RawMmLock for MmLock {
     }
 
     #[inline]
-    fn write_unless(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
+    fn write_interruptible(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
         if self.try_write() { Ok(()) } else { self.enter_slow(Mode::Write, Some(interrupt)) }
     }
 

@@ -93,10 +93,10 @@ impl<L: RawMmLock> Lock<L> {
 
     /// The same, unless interrupted.
     #[track_caller]
-    pub(crate) fn read_unless(&self, interrupt: &L::Interrupt) -> Result<ReadHold<'_, L>, Interrupted> {
+    pub(crate) fn read_interruptible(&self, interrupt: &L::Interrupt) -> Result<ReadHold<'_, L>, Interrupted> {
         if !self.raw.0.try_read() {
             self.refuse_self(Mode::Read, interrupt);
-            self.raw.0.read_unless(interrupt)?;
+            self.raw.0.read_interruptible(interrupt)?;
         }
         Ok(ReadHold::taken(self))
     }
@@ -128,10 +128,10 @@ impl<L: RawMmLock> Lock<L> {
 
     /// The same, unless interrupted.
     #[track_caller]
-    pub(crate) fn write_unless(&self, interrupt: &L::Interrupt) -> Result<WriteHold<'_, L>, Interrupted> {
+    pub(crate) fn write_interruptible(&self, interrupt: &L::Interrupt) -> Result<WriteHold<'_, L>, Interrupted> {
         if !self.raw.0.try_write() {
             self.refuse_self(Mode::Write, interrupt);
-            self.raw.0.write_unless(interrupt)?;
+            self.raw.0.write_interruptible(interrupt)?;
         }
         Ok(WriteHold::taken(self))
     }

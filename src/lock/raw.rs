@@ -11,8 +11,8 @@ use crate::sync::Pause;
 ///
 /// The guards, the write sequence and the debug check against waiting for oneself are built on top, once for all locks.
 ///
-/// A hold is taken by trying first, and by waiting if that fails: `try_read`, then `read` or `read_unless`; `try_write`, then `write` or
-/// `write_unless`. Debug and release builds make the same calls.
+/// A hold is taken by trying first, and by waiting if that fails: `try_read`, then `read` or `read_interruptible`; `try_write`, then `write` or
+/// `write_interruptible`. Debug and release builds make the same calls.
 ///
 /// # Safety
 /// The map's memory safety rests on these promises:
@@ -42,7 +42,7 @@ pub unsafe trait RawMmLock {
     ///
     /// # Errors
     /// [`Interrupted`]: nothing is held, nobody waits any more on the caller's behalf, and who waited because of it is let in.
-    fn read_unless(&self, interrupt: &Self::Interrupt) -> Result<(), Interrupted>;
+    fn read_interruptible(&self, interrupt: &Self::Interrupt) -> Result<(), Interrupted>;
 
     /// Takes the write hold; waits until nobody is inside.
     fn write(&self);
@@ -54,8 +54,8 @@ pub unsafe trait RawMmLock {
     /// As [`write`](Self::write), unless it must wait and is interrupted.
     ///
     /// # Errors
-    /// As [`read_unless`](Self::read_unless).
-    fn write_unless(&self, interrupt: &Self::Interrupt) -> Result<(), Interrupted>;
+    /// As [`read_interruptible`](Self::read_interruptible).
+    fn write_interruptible(&self, interrupt: &Self::Interrupt) -> Result<(), Interrupted>;
 
     /// Whether waits under the interrupt end now: asked by what waits for something else than the lock, and before each wait for the lock
     /// that it may end.

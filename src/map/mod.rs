@@ -199,8 +199,8 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// # Panics
     /// As [`read`](Self::read).
     #[track_caller]
-    pub fn read_unless(&self, interrupt: &L::Interrupt) -> Result<ReadGuard<'_, V, L>, Interrupted> {
-        Ok(ReadGuard::new(self, self.lock.read_unless(interrupt)?))
+    pub fn read_interruptible(&self, interrupt: &L::Interrupt) -> Result<ReadGuard<'_, V, L>, Interrupted> {
+        Ok(ReadGuard::new(self, self.lock.read_interruptible(interrupt)?))
     }
 
     /// Locks the layout for writing: the one way to change it.
@@ -235,11 +235,11 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// # Panics
     /// As [`write`](Self::write).
     #[track_caller]
-    pub fn write_unless(&self, interrupt: &L::Interrupt) -> Result<WriteGuard<'_, V, L>, Interrupted> {
+    pub fn write_interruptible(&self, interrupt: &L::Interrupt) -> Result<WriteGuard<'_, V, L>, Interrupted> {
         if self.is_over_half() {
-            self.wait_for_budget(|| self.lock.write_unless(interrupt), || L::is_raised(interrupt))?;
+            self.wait_for_budget(|| self.lock.write_interruptible(interrupt), || L::is_raised(interrupt))?;
         }
-        Ok(WriteGuard::new(self, self.lock.write_unless(interrupt)?))
+        Ok(WriteGuard::new(self, self.lock.write_interruptible(interrupt)?))
     }
 
     /// Begins lockless work that is to be worth something only if no writer was inside meanwhile; none if one is inside now.
@@ -322,7 +322,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     ///
     /// # Concurrency
     /// Blocks by polling, with growing pauses of at most a millisecond. Takes no lock. A `Reader` that was left pinned and idle is
-    /// waited for: let it [`rest`](Reader::rest). Where memory is short (some KiB are needed) that is waited for, too.
+    /// waited for: let it [`unpin`](Reader::unpin). Where memory is short (some KiB are needed) that is waited for, too.
     ///
     /// # Errors
     /// [`SynchronizeError`] instead of a deadlock, if the calling thread holds a pin, or a `Reader` that is not at rest.

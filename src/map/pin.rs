@@ -61,7 +61,7 @@ impl<V: Value> fmt::Debug for PinGuard<'_, V> {
 /// A thread's kept handle: each question pins it afresh, at under a nanosecond when nothing was retired since.
 ///
 /// An answer is borrowed from the reader until the next question. Between questions the reader stays pinned, so one that goes idle
-/// must [`rest`](Self::rest), or writers can reuse nothing. Bound to its thread.
+/// must [`unpin`](Self::unpin), or writers can reuse nothing. Bound to its thread.
 ///
 /// # Examples
 /// ```
@@ -70,7 +70,7 @@ impl<V: Value> fmt::Debug for PinGuard<'_, V> {
 /// map.write().insert(0x1000..0x2000, 'r').unwrap();
 /// let mut reader = map.reader();
 /// assert_eq!(reader.lookup(0x1800).map(|entry| *entry.value()), Some('r'));
-/// reader.rest(); // nothing more to ask for a while
+/// reader.unpin(); // nothing more to ask for a while
 /// ```
 pub struct Reader<'m, V: Value> {
     tree: &'m Tree<V>,
@@ -125,8 +125,8 @@ impl<'m, V: Value> Reader<'m, V> {
     }
 
     /// Ends the pin until the next question.
-    pub fn rest(&mut self) {
-        Collector::rest(&mut self.session);
+    pub fn unpin(&mut self) {
+        Collector::unpin(&mut self.session);
     }
 }
 

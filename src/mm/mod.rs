@@ -228,8 +228,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// # Errors
     /// [`Interrupted`]: nothing is held.
     #[track_caller]
-    pub fn read_unless(&self, interrupt: &L::Interrupt) -> Result<MmReadGuard<'_, P, L>, Interrupted> {
-        Ok(MmReadGuard::new(self, self.map.read_unless(interrupt)?))
+    pub fn read_interruptible(&self, interrupt: &L::Interrupt) -> Result<MmReadGuard<'_, P, L>, Interrupted> {
+        Ok(MmReadGuard::new(self, self.map.read_interruptible(interrupt)?))
     }
 
     /// Locks the layout for writing: the one way to change it. Waits until nobody holds it.
@@ -252,8 +252,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// # Errors
     /// [`Interrupted`]: nothing is held.
     #[track_caller]
-    pub fn write_unless(&self, interrupt: &L::Interrupt) -> Result<MmWriteGuard<'_, P, L>, Interrupted> {
-        Ok(MmWriteGuard::new(self, self.map.write_unless(interrupt)?))
+    pub fn write_interruptible(&self, interrupt: &L::Interrupt) -> Result<MmWriteGuard<'_, P, L>, Interrupted> {
+        Ok(MmWriteGuard::new(self, self.map.write_interruptible(interrupt)?))
     }
 
     /// Begins lockless work that is worth something only if no writer was inside meanwhile; none if one is inside now (3.8).
@@ -305,7 +305,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         match patience {
             Patience::Never => self.try_read().ok_or(WaitError::WouldBlock),
             Patience::Forever => Ok(self.read()),
-            Patience::Unless(interrupt) => Ok(self.read_unless(interrupt)?),
+            Patience::Unless(interrupt) => Ok(self.read_interruptible(interrupt)?),
         }
     }
 
@@ -315,7 +315,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         match patience {
             Patience::Never => self.try_write().ok_or(WaitError::WouldBlock),
             Patience::Forever => Ok(self.write()),
-            Patience::Unless(interrupt) => Ok(self.write_unless(interrupt)?),
+            Patience::Unless(interrupt) => Ok(self.write_interruptible(interrupt)?),
         }
     }
 

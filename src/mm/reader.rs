@@ -12,7 +12,7 @@ use core::fmt;
 /// A thread's kept handle on an address space: each question pins it afresh, which costs less than a pin of its own.
 ///
 /// For threads that fault again and again: a vCPU, a thread of a pager. Between questions the reader stays pinned, so one that goes idle,
-/// or waits for the page that a fault brings in, must [`rest`](Self::rest), or writers can reuse nothing. Bound to its thread.
+/// or waits for the page that a fault brings in, must [`unpin`](Self::unpin), or writers can reuse nothing. Bound to its thread.
 ///
 /// # Examples
 /// ```
@@ -25,7 +25,7 @@ use core::fmt;
 ///     let vma = reader.handle_fault(0x10_0000 + page * 0x1000, Access::Read, FaultContext::User(&killed))?;
 ///     assert_eq!(vma.span().start(), 0x10_0000);
 /// }
-/// reader.rest();
+/// reader.unpin();
 /// assert_eq!(mm.stats().roads.per_vma, 64);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -68,8 +68,8 @@ impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
     }
 
     /// Ends the pin until the next question.
-    pub fn rest(&mut self) {
-        self.reader.rest();
+    pub fn unpin(&mut self) {
+        self.reader.unpin();
     }
 }
 

@@ -172,7 +172,7 @@ pub(crate) struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        Epoch::rest(self);
+        Epoch::unpin(self);
         let mut kept = self.desk.kept.borrow_mut();
         // A desk that is this session's alone is no thread's any more.
         if kept.len() < KEPT && Rc::strong_count(&self.desk) > 1 && kept.try_reserve(1).is_ok() {
@@ -223,7 +223,7 @@ impl Reclaim for Epoch {
         }
     }
 
-    fn rest(session: &mut Session) {
+    fn unpin(session: &mut Session) {
         if session.guard.take().is_some() {
             session.desk.awake.set(session.desk.awake.get() - 1);
         }

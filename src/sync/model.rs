@@ -133,7 +133,7 @@ impl Reclaim for Model {
         session.pin = Some(if fenced { session.model.enter() } else { session.model.announce() });
     }
 
-    fn rest(session: &mut Session) {
+    fn unpin(session: &mut Session) {
         session.pin = None;
     }
 

@@ -63,7 +63,7 @@ fn one_large_edit_is_refused_under_a_pin() {
     assert!(reader.lookup(0).is_some());
     drop(pin);
     assert!(replace().is_err(), "a `Reader` that has asked and is not at rest is pinned, too");
-    reader.rest();
+    reader.unpin();
     assert_eq!(replace(), Ok(LARGE), "nobody is pinned: there is nothing to bound");
     assert_eq!((map.len(), map.reclaim()), (1, 0));
 }
@@ -275,7 +275,7 @@ fn what_needs_no_wait_for_the_budget_is_not_interrupted() {
     let pin = map.pin();
     over_half();
     drop(pin);
-    map.write_unless(&interrupt).expect("all readers have left").replace(20..26, 2).expect("they have");
+    map.write_interruptible(&interrupt).expect("all readers have left").replace(20..26, 2).expect("they have");
 
     // Pinned by another: there is something to wait for.
     let (pinned, refused) = (Barrier::new(2), Barrier::new(2));
@@ -288,9 +288,9 @@ fn what_needs_no_wait_for_the_budget_is_not_interrupted() {
         });
         pinned.wait();
         over_half();
-        assert_eq!(map.write_unless(&interrupt).map(drop), Err(Interrupted::new()));
+        assert_eq!(map.write_interruptible(&interrupt).map(drop), Err(Interrupted::new()));
         assert!(map.try_write().is_some(), "nothing is held");
         refused.wait();
     });
-    drop(map.write_unless(&interrupt).expect("they have left again"));
+    drop(map.write_interruptible(&interrupt).expect("they have left again"));
 }

@@ -93,7 +93,7 @@ fn a_writer_that_gives_up_lets_in_the_readers_behind_it() {
     thread::scope(|threads| {
         let held = map.read();
         let guard = RaiseOnDrop(&interrupt);
-        let writer = threads.spawn(|| map.write_unless(&interrupt).map(drop));
+        let writer = threads.spawn(|| map.write_interruptible(&interrupt).map(drop));
         until_a_writer_waits(&map);
         let reader = threads.spawn(|| map.read().iter().count());
         drop(guard);
@@ -108,7 +108,7 @@ fn a_reader_is_interrupted_too() {
     let (map, interrupt) = (map(), Interrupt::new());
     thread::scope(|threads| {
         let writer = map.write();
-        let reader = threads.spawn(|| map.read_unless(&interrupt).map(drop));
+        let reader = threads.spawn(|| map.read_interruptible(&interrupt).map(drop));
         interrupt.raise();
         assert_eq!(reader.join().expect("no panic"), Err(Interrupted::new()));
         drop(writer);
@@ -121,14 +121,14 @@ fn a_reader_is_interrupted_too() {
 fn an_interrupt_ends_waits_alone() {
     let (map, interrupt) = (map(), Interrupt::new());
     interrupt.raise();
-    drop(map.write_unless(&interrupt).expect("nobody is inside"));
-    drop(map.read_unless(&interrupt).expect("nobody is inside"));
+    drop(map.write_interruptible(&interrupt).expect("nobody is inside"));
+    drop(map.read_interruptible(&interrupt).expect("nobody is inside"));
     thread::scope(|threads| {
         let writer = map.write();
-        let refused = threads.spawn(|| map.read_unless(&interrupt).map(drop).map_err(|error| error.errno()));
+        let refused = threads.spawn(|| map.read_interruptible(&interrupt).map(drop).map_err(|error| error.errno()));
         assert_eq!(refused.join().expect("no panic"), Err(4), "EINTR");
         interrupt.lower();
-        let waits = threads.spawn(|| map.read_unless(&interrupt).is_ok());
+        let waits = threads.spawn(|| map.read_interruptible(&interrupt).is_ok());
         drop(writer);
         assert!(waits.join().expect("no panic"));
     });
@@ -140,7 +140,7 @@ fn a_wait_finds_by_itself_that_a_signal_handler_interrupted_it() {
     let (map, interrupt) = (map(), Interrupt::new());
     thread::scope(|threads| {
         let held = map.read();
-        let writer = threads.spawn(|| map.write_unless(&interrupt).map(drop));
+        let writer = threads.spawn(|| map.write_interruptible(&interrupt).map(drop));
         until_a_writer_waits(&map);
         interrupt.raise_from_signal();
         assert_eq!(writer.join().expect("no panic"), Err(Interrupted::new()));
@@ -154,7 +154,7 @@ fn one_interrupt_ends_many_waits() {
     let (one, other, interrupt) = (map(), map(), Interrupt::new());
     thread::scope(|threads| {
         let (a, b) = (one.write(), other.read());
-        let waits = [&one, &one, &other, &other].map(|map| threads.spawn(|| map.write_unless(&interrupt).is_err()));
+        let waits = [&one, &one, &other, &other].map(|map| threads.spawn(|| map.write_interruptible(&interrupt).is_err()));
         until_a_writer_waits(&other);
         interrupt.raise();
         assert!(waits.into_iter().all(|wait| wait.join().expect("no panic")));
@@ -272,14 +272,14 @@ fn waiting_for_oneself_is_refused() {
     let writer = map.write();
     assert!(here(&|| drop(map.read())).contains("holds the mm lock for write waits to take it for read"));
     assert!(here(&|| drop(map.write())).contains("holds the mm lock for write waits to take it for write"));
-    assert!(here(&|| _ = map.read_unless(&interrupt).is_ok()).contains("deadlock"));
+    assert!(here(&|| _ = map.read_interruptible(&interrupt).is_ok()).contains("deadlock"));
     let reader = writer.downgrade();
     assert!(here(&|| drop(map.write())).contains("holds the mm lock for read waits to take it for write"));
-    assert!(here(&|| _ = map.write_unless(&interrupt).is_ok()).contains("deadlock"));
+    assert!(here(&|| _ = map.write_interruptible(&interrupt).is_ok()).contains("deadlock"));
     drop(map.read()); // nobody waits: twice is no deadlock
     thread::scope(|threads| {
         let _raise = RaiseOnDrop(&interrupt);
-        let waits = threads.spawn(|| map.write_unless(&interrupt).is_ok());
+        let waits = threads.spawn(|| map.write_interruptible(&interrupt).is_ok());
         until_a_writer_waits(&map);
         assert!(here(&|| drop(map.read())).contains("holds the mm lock for read waits to take it for read"));
         drop(reader);
@@ -370,7 +370,7 @@ fn many_threads_of_everything() {
                             }
                         }
                         2 => {
-                            if let Ok(mut writer) = map.write_unless(interrupt) {
+                            if let Ok(mut writer) = map.write_interruptible(interrupt) {
                                 let wrote = add(&mut writer);
                                 assert_eq!(count(&writer.downgrade()), wrote, "a writer came between");
                             }
@@ -383,7 +383,7 @@ fn many_threads_of_everything() {
                                 let read = (count(&pin), count(&pin));
                                 assert!(!speculation.validate() || read.0 == read.1, "not one state");
                             }
-                            _ = map.read_unless(interrupt).is_ok();
+                            _ = map.read_interruptible(interrupt).is_ok();
                         }
                     }
                 }
@@ -404,9 +404,9 @@ fn an_interrupted_wait_for_oneself_is_no_deadlock() {
     let (map, interrupt) = (map(), Interrupt::new());
     interrupt.raise();
     let held = map.write();
-    assert!(map.read_unless(&interrupt).is_err() && map.write_unless(&interrupt).is_err());
+    assert!(map.read_interruptible(&interrupt).is_err() && map.write_interruptible(&interrupt).is_err());
     let held = held.downgrade();
-    assert!(map.write_unless(&interrupt).is_err());
+    assert!(map.write_interruptible(&interrupt).is_err());
     drop(held);
-    assert!(map.write_unless(&interrupt).is_ok());
+    assert!(map.write_interruptible(&interrupt).is_ok());
 }

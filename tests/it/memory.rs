@@ -209,7 +209,7 @@ fn synchronize_refuses_to_wait_for_its_own_thread() {
     assert!(map.synchronize().is_ok(), "a reader that has not asked yet is at rest");
     assert!(reader.lookup(3).is_some());
     assert!(map.synchronize().is_err());
-    reader.rest();
+    reader.unpin();
     assert!(map.synchronize().is_ok());
     assert!(reader.lookup(3).is_some());
     drop(reader);

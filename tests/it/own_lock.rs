@@ -51,9 +51,9 @@ unsafe impl RawMmLock for Listening {
         self.calls.note("try_read");
         self.lock.try_read()
     }
-    fn read_unless(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
-        self.calls.note("read_unless");
-        self.lock.read_unless(interrupt)
+    fn read_interruptible(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
+        self.calls.note("read_interruptible");
+        self.lock.read_interruptible(interrupt)
     }
     fn write(&self) {
         self.calls.note("write");
@@ -63,9 +63,9 @@ unsafe impl RawMmLock for Listening {
         self.calls.note("try_write");
         self.lock.try_write()
     }
-    fn write_unless(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
-        self.calls.note("write_unless");
-        self.lock.write_unless(interrupt)
+    fn write_interruptible(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
+        self.calls.note("write_interruptible");
+        self.lock.write_interruptible(interrupt)
     }
     fn is_raised(interrupt: &Interrupt) -> bool {
         MmLock::is_raised(interrupt)
@@ -95,18 +95,21 @@ fn a_hold_is_tried_for_and_then_waited_for() {
     let (calls, interrupt) = (Calls::default(), Interrupt::new());
     let map = map().with_lock(Listening::heard_by(&calls));
     drop(map.read());
-    drop(map.read_unless(&interrupt).expect("free"));
+    drop(map.read_interruptible(&interrupt).expect("free"));
     assert_eq!(calls.take(), ["try_read", "try_read"]);
     drop(map.write());
-    drop(map.write_unless(&interrupt).expect("free"));
+    drop(map.write_interruptible(&interrupt).expect("free"));
     assert_eq!(calls.take(), ["try_write", "try_write"]);
     assert!(map.try_read().is_some() && map.try_write().is_some());
     assert_eq!(calls.take(), ["try_read", "try_write"]);
 
     thread::scope(|threads| {
-        for (wait, tried, waited) in
-            [(0, "try_read", "read"), (1, "try_write", "write"), (2, "try_read", "read_unless"), (3, "try_write", "write_unless")]
-        {
+        for (wait, tried, waited) in [
+            (0, "try_read", "read"),
+            (1, "try_write", "write"),
+            (2, "try_read", "read_interruptible"),
+            (3, "try_write", "write_interruptible"),
+        ] {
             let held = map.write();
             calls.take();
             let waits = threads.spawn({
@@ -114,8 +117,8 @@ fn a_hold_is_tried_for_and_then_waited_for() {
                 move || match wait {
                     0 => drop(map.read()),
                     1 => drop(map.write()),
-                    2 => drop(map.read_unless(interrupt).expect("not interrupted")),
-                    _ => drop(map.write_unless(interrupt).expect("not interrupted")),
+                    2 => drop(map.read_interruptible(interrupt).expect("not interrupted")),
+                    _ => drop(map.write_interruptible(interrupt).expect("not interrupted")),
                 }
             });
             calls.until(waited);

@@ -245,7 +245,7 @@ fn read_until(ended: &AtomicBool, map: &Map, trap: &Trap) {
                 lives(entry.value().id);
             }
         }
-        reader.rest();
+        reader.unpin();
         thread::yield_now();
     }
 }

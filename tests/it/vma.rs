@@ -247,7 +247,7 @@ fn rule_3_11_waiting_for_the_mm_lock_is_refused() {
         let waits: [&dyn Fn(); 5] = [
             &|| drop(mm.read()),
             &|| drop(mm.write()),
-            &|| _ = mm.read_unless(&interrupt).is_ok(),
+            &|| _ = mm.read_interruptible(&interrupt).is_ok(),
             &|| _ = mm.find_vma_for_fault(page(0), mm_lock::FaultContext::User(&interrupt)).is_ok(),
             &|| _ = mm.handle_fault(page(6), Access::Read, mm_lock::FaultContext::KernelWithFixup(&interrupt)).is_ok(),
         ];

@@ -41,11 +41,11 @@ type Wait = fn(&RangeMap<u64>, &Interrupt) -> bool;
 fn a_first_wait_needs_no_memory() {
     const WRITES: [Wait; 2] = [
         |map, _| map.write().lookup(3).is_some(),
-        |map, interrupt| map.write_unless(interrupt).is_ok_and(|writer| writer.lookup(3).is_some()),
+        |map, interrupt| map.write_interruptible(interrupt).is_ok_and(|writer| writer.lookup(3).is_some()),
     ];
     const READS: [Wait; 2] = [
         |map, _| map.read().lookup(3).is_some(),
-        |map, interrupt| map.read_unless(interrupt).is_ok_and(|reader| reader.lookup(3).is_some()),
+        |map, interrupt| map.read_interruptible(interrupt).is_ok_and(|reader| reader.lookup(3).is_some()),
     ];
     let (map, interrupt) = (&map(), &Interrupt::new());
     thread::scope(|threads| {
@@ -67,7 +67,7 @@ fn a_first_wait_needs_no_memory() {
     });
     let inside = map.write();
     thread::scope(|threads| {
-        let waits = threads.spawn(|| short(Shortage::Lasting, 0, || map.read_unless(interrupt).is_err()).0);
+        let waits = threads.spawn(|| short(Shortage::Lasting, 0, || map.read_interruptible(interrupt).is_err()).0);
         short(Shortage::Lasting, 0, || interrupt.raise());
         assert!(waits.join().expect("no panic"), "interrupted");
     });

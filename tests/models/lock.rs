@@ -226,7 +226,7 @@ fn a_writer_that_gives_up_lets_in_whom_it_held_off() {
     explore_bounded([()], || {
         let shared = shared();
         let held = shared.map.read();
-        let writer = beside(&shared, |shared| shared.map.write_unless(&shared.interrupt).map(drop).is_err());
+        let writer = beside(&shared, |shared| shared.map.write_interruptible(&shared.interrupt).map(drop).is_err());
         let reader = beside(&shared, read);
         shared.interrupt.raise();
         // Both end while the first hold lasts.
@@ -244,8 +244,8 @@ fn an_interrupt_races_with_being_let_in() {
     explore_bounded([(false, false), (false, true), (true, false), (true, true)], || {
         let shared = shared();
         let held = shared.map.write();
-        let writer = beside(&shared, |shared| shared.map.write_unless(&shared.interrupt).is_ok());
-        let reader = beside(&shared, |shared| shared.map.read_unless(&shared.interrupt).is_ok());
+        let writer = beside(&shared, |shared| shared.map.write_interruptible(&shared.interrupt).is_ok());
+        let reader = beside(&shared, |shared| shared.map.read_interruptible(&shared.interrupt).is_ok());
         shared.interrupt.raise();
         drop(held);
         let told = (writer.join().expect("it ran to its end"), reader.join().expect("it ran to its end"));
@@ -327,7 +327,7 @@ fn four_threads_of_everything() {
         let shared = shared();
         let others = [0, 1, 2].map(|kind| {
             beside(&shared, move |shared| match kind {
-                0 => u64::from(shared.map.write_unless(&shared.interrupt).map(|mut writer| shared.guarded.add(&mut writer)).is_ok()),
+                0 => u64::from(shared.map.write_interruptible(&shared.interrupt).map(|mut writer| shared.guarded.add(&mut writer)).is_ok()),
                 1 => {
                     read_then_write(shared);
                     1

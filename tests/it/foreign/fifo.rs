@@ -167,7 +167,7 @@ unsafe impl RawMmLock for Fifo {
         locked(&self.state).try_enter(Mode::Read)
     }
 
-    fn read_unless(&self, kill: &Kill) -> Result<(), Interrupted> {
+    fn read_interruptible(&self, kill: &Kill) -> Result<(), Interrupted> {
         self.enter(Mode::Read, Some(kill))
     }
 
@@ -179,7 +179,7 @@ unsafe impl RawMmLock for Fifo {
         locked(&self.state).try_enter(Mode::Write)
     }
 
-    fn write_unless(&self, kill: &Kill) -> Result<(), Interrupted> {
+    fn write_interruptible(&self, kill: &Kill) -> Result<(), Interrupted> {
         self.enter(Mode::Write, Some(kill))
     }
 
