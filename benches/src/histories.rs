@@ -10,7 +10,7 @@ use crate::regions::PAGE;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
-use vmaple_cli::trace::{Area, MapFlags, Object, Offset, Operation, Outcome, Perm, Prot, Reader, Record, RemapFlags, Setting};
+use vmaple_trace::{Area, MapFlags, Object, Offset, Operation, Outcome, Perm, Prot, Reader, Record, RemapFlags, Setting};
 
 /// Room as large as this is left out of the window.
 const FAR: u64 = 64 << 30;

@@ -3,7 +3,7 @@
 //! tests and fuzz targets.
 //!
 //! One module is one verb of the command line ([`record`], [`replay`], [`run`], [`maps`], [`host`]); beside them stand what several verbs use: the
-//! format of traces, the text of /proc/PID/maps, the look of tables.
+//! text of /proc/PID/maps, the look of tables.
 
 pub mod args;
 pub mod host;
@@ -13,4 +13,3 @@ pub mod record;
 pub mod replay;
 pub mod run;
 mod table;
-pub mod trace;

@@ -9,9 +9,13 @@ const SCENARIO: &str = "vmaple-trace 1\n\
     reset\ncase four\ncount 0\n";
 
 fn run(mode: &[&str], without: &str) -> (Option<i32>, String) {
+    run_scenario(SCENARIO, mode, without)
+}
+
+fn run_scenario(scenario: &str, mode: &[&str], without: &str) -> (Option<i32>, String) {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
     let path = directory.path().join("s.vmaple");
-    std::fs::write(&path, SCENARIO).expect("a temporary file can be written");
+    std::fs::write(&path, scenario).expect("a temporary file can be written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmaple"));
     let output: Output = command.arg("run").args(mode).arg(&path).env("VMAPLE_WITHOUT", without).output().expect("the program starts");
     let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -24,6 +28,15 @@ fn the_library_is_asked_whatever_the_machine_has() {
         let (status, told) = run(&[], without);
         assert_eq!(status, Some(1), "{told}");
         assert!(told.ends_with("s: 4 cases, 4 assertions held, 2 differ\n"), "{told}");
+    }
+}
+
+#[test]
+fn an_unknown_need_is_refused() {
+    for mode in [&[][..], &["--kernel"], &["--diff"]] {
+        let (status, told) = run_scenario("vmaple-trace 1\nneeds keys kees\ncount 0\n", mode, "");
+        assert_eq!(status, Some(2), "{told}");
+        assert!(told.contains("s:2: read `kees`, expected what a case needs of the machine, by a word that `vmaple host` shows"), "{told}");
     }
 }
 

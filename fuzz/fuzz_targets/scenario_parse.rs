@@ -7,7 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::io::Cursor;
 use vmaple_cli::run::against_library;
-use vmaple_cli::trace::Reader;
+use vmaple_trace::Reader;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut told = Vec::new();

@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::fmt::Write;
 use std::io::Cursor;
-use vmaple_cli::trace::{HEADER, Line, Reader, Record};
+use vmaple_trace::{HEADER, Line, Reader, Record};
 
 /// What lies in a megabyte of input, or in what a small one expands to, is enough.
 const MAX_LINES: usize = 20_000;

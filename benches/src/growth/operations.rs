@@ -9,7 +9,7 @@ use vmaple::{
     VmaFlags, VmaSpec,
 };
 use vmaple_cli::run::against_library;
-use vmaple_cli::trace::Reader;
+use vmaple_trace::Reader;
 
 /// Where the first VMA is. Below it there is room, too.
 const BASE: u64 = 1 << 40;

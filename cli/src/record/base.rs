@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use vmaple_host::Host;
 
 use super::layout::{self, Seen};
-use crate::trace::{MapFlags, Operation, Setting};
+use vmaple_trace::{MapFlags, Operation, Setting};
 
 /// Words of the auxiliary vector.
 const AT_BASE: u64 = 7;
@@ -103,7 +103,7 @@ fn run_around(seen: &[Seen], at: u64) -> Option<(u64, u64)> {
 mod tests {
     use super::{Base, run_around, word_of};
     use crate::record::layout::{FileId, Seen};
-    use crate::trace::{AreaFlags, Extent, MapFlags, Object, Offset, Operation, Perm, Prot, Setting};
+    use vmaple_trace::{AreaFlags, Extent, MapFlags, Object, Offset, Operation, Perm, Prot, Setting};
 
     fn mmap(len: u64, flags: MapFlags) -> Operation {
         Operation::Mmap { addr: 0, len, prot: Prot::READ, flags, object: Object::Anon, offset: Offset::Default }

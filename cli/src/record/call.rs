@@ -10,7 +10,7 @@ use super::opens::Open;
 use super::space::PAGE;
 use super::userfault::{self, Request};
 use super::{layout, memory, prctl};
-use crate::trace::{Advice, LockAllFlags, LockFlags, MapFlags, MarkKind, Name, Object, Offset, Operation, Prot, RemapFlags};
+use vmaple_trace::{Advice, LockAllFlags, LockFlags, MapFlags, MarkKind, Name, Object, Offset, Operation, Prot, RemapFlags};
 
 /// A call that was entered.
 #[derive(Debug)]

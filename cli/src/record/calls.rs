@@ -18,7 +18,7 @@ use super::space::{PAGE, Reason, pages_within};
 use super::sys::Resume;
 use super::tracer::{SpaceId, Stage, Tracer};
 use super::userfault::{self, Request};
-use crate::trace::{Extent, MapFlags, Operation, Record};
+use vmaple_trace::{Extent, MapFlags, Operation, Record};
 
 /// How long the others are held for one call.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::trace::{Extent, Perm};
+use vmaple_trace::{Extent, Perm};
 
 /// The mapped ranges of an address space, disjoint, with their permissions.
 #[derive(Clone, Debug, Default)]
@@ -123,8 +123,8 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::{Coverage, Difference};
-    use crate::trace::{Extent, Perm};
     use quickcheck::QuickCheck;
+    use vmaple_trace::{Extent, Perm};
 
     const RW: Perm = Perm::from_bits(3);
     const R: Perm = Perm::READ;

@@ -10,7 +10,7 @@ use super::layout::{self, Detail};
 use super::objects::{self, Objects};
 use super::opens::Open;
 use super::space::{PAGE, Reason, Space};
-use crate::trace::{AreaFlags, Errno, Extent, MapFlags, MarkKind, Name, Operation, Outcome, Perm, Prot, Record, RemapFlags, Stamp, With};
+use vmaple_trace::{AreaFlags, Errno, Extent, MapFlags, MarkKind, Name, Operation, Outcome, Perm, Prot, Record, RemapFlags, Stamp, With};
 
 impl Space {
     /// Writes a call and follows what it did.

@@ -15,7 +15,7 @@ use perf_event::{Builder, Clock, SampleFlag, Sampler};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
-use crate::trace::{Access, Context};
+use vmaple_trace::{Access, Context};
 
 /// Bytes of a ring, a power of two; less where the system allows no more.
 const RING_BYTES: usize = 4 << 20;

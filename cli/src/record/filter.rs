@@ -8,7 +8,7 @@ use seccompiler::{BpfProgram, sock_filter};
 
 use super::call::{Arguments, low};
 use super::{prctl, userfault};
-use crate::trace::Advice;
+use vmaple_trace::Advice;
 
 /// `AUDIT_ARCH_X86_64`, as the kernel tells a filter by which table a call is numbered.
 const ARCH_X86_64: u32 = 0xc000_003e;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Pid;
 use vmaple_host::Host;
 
-use crate::trace::{self, Access, Context, Extent, Found, Operation, Outcome, Record, Stamp, Writer};
+use vmaple_trace::{Access, Context, Extent, Found, Operation, Outcome, Record, Stamp, Writer};
 
 /// A trace that is being written.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Image {
     pub(super) fn begin(files: &Files, process: Pid, tid: Pid, number: u32) -> Self {
         let path = files.directory.join(format!("{}.{process}.{number}{}", program_name(tid), files.suffix));
         let mut image = Self { path, writer: None, tally: Tally::default(), last_ns: 0 };
-        match Writer::create(&image.path, trace::Ending::Promised) {
+        match Writer::create(&image.path, vmaple_trace::Ending::Promised) {
             Ok(writer) => image.writer = Some(writer),
             Err(error) => image.fail(&error),
         }

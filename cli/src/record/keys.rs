@@ -4,8 +4,8 @@
 //! running already.
 
 use super::layout::Seen;
-use crate::trace::{AreaFlags, Operation, Perm, Prot, Setting};
 use vmaple_host::Host;
+use vmaple_trace::{AreaFlags, Operation, Perm, Prot, Setting};
 
 /// What is known of the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub(super) fn flag(value: &str) -> AreaFlags {
 #[cfg(test)]
 mod tests {
     use super::Keys;
-    use crate::trace::{Operation, Prot, Setting};
+    use vmaple_trace::{Operation, Prot, Setting};
 
     #[test]
     fn allocation_is_followed_and_put_right_by_results() {

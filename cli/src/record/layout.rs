@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader};
 use nix::unistd::Pid;
 
 use super::space::PAGE;
-use crate::trace::{AreaFlags, Capabilities, Extent, Limit, Perm, Resource, VmCounts};
+use vmaple_trace::{AreaFlags, Capabilities, Extent, Limit, Perm, Resource, VmCounts};
 
 /// One area as the kernel tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -273,7 +273,7 @@ fn status_number(tid: Pid, title: &str) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::{parse, parse_counts};
-    use crate::trace::{AreaFlags, Extent, Perm, VmCounts};
+    use vmaple_trace::{AreaFlags, Extent, Perm, VmCounts};
 
     #[test]
     fn areas_and_their_flags_are_read() {

@@ -17,7 +17,7 @@ use super::space::{Heritage, Origin, Space};
 use super::stop;
 use super::sys::{self, Resume};
 use super::tracer::{SpaceId, Stage, Task, Tracer};
-use crate::trace::{ForkOutcome, Name, Record};
+use vmaple_trace::{ForkOutcome, Name, Record};
 
 /// A thread that stopped before it was announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

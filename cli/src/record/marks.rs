@@ -3,7 +3,7 @@
 //! `space` comes in with each layout that is read, nobody is called.
 
 use super::layout::Seen;
-use crate::trace::{Extent, MarkKind, Marks, Name, Operation};
+use vmaple_trace::{Extent, MarkKind, Marks, Name, Operation};
 
 /// The areas that a userfaultfd handled in the last layout that was read.
 #[derive(Debug, Default)]

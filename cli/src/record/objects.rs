@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::call::Source;
 use super::layout::{FileId, Seen};
-use crate::trace::{Name, Object, Perm};
+use vmaple_trace::{Name, Object, Perm};
 
 /// The names that were given.
 #[derive(Debug, Default)]
@@ -119,7 +119,7 @@ pub(super) fn failed(source: Source) -> Object {
 mod tests {
     use super::{FileId, Objects};
     use crate::record::layout::Seen;
-    use crate::trace::{AreaFlags, Extent, Perm};
+    use vmaple_trace::{AreaFlags, Extent, Perm};
 
     fn shown(objects: &mut Objects, path: &[u8], inode: u64, perm: &str) -> String {
         let area = Seen {

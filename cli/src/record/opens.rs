@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 
 use super::layout::{FileId, Seen};
 use super::{layout, objects, sys};
-use crate::trace::{Extent, Name};
+use vmaple_trace::{Extent, Name};
 
 /// Descriptors of the recorder's own stay below this number, so that enough are left for all else.
 const HIGHEST: i32 = 512;

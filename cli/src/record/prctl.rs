@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 
 use super::call::{Arguments, Call, Known, Source, low};
 use super::memory;
-use crate::trace::{MarkKind, Name, Operation};
+use vmaple_trace::{MarkKind, Name, Operation};
 
 const SET_MM: u32 = libc::PR_SET_MM.cast_unsigned();
 const SET_VMA: u32 = libc::PR_SET_VMA.cast_unsigned();

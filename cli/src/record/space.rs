@@ -21,7 +21,7 @@ use super::objects::Objects;
 use super::opens::Opens;
 use crate::run::area::has_kept_promise;
 use crate::run::placement::{task_size, unusual};
-use crate::trace::{
+use vmaple_trace::{
     Advice, Area, AreaFlags, Capabilities, Errno, Expected, Extent, Limit, MapFlags, MarkKind, Name, Object, Offset, Operation, Outcome,
     Overcommit, Perm, Prot, Record, Resource, Setting, Stamp, VmCounts, With,
 };

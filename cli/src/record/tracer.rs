@@ -27,7 +27,7 @@ use super::objects::Objects;
 use super::space::{Heritage, Space};
 use super::stop::{self, EVENT_CLONE, EVENT_EXEC, EVENT_EXIT, EVENT_FORK, EVENT_SECCOMP, EVENT_STOP, EVENT_VFORK};
 use super::sys::{self, Resume};
-use crate::trace::{Context, Stamp};
+use vmaple_trace::{Context, Stamp};
 
 /// How often held threads are looked after, at the least.
 const TICK_MS: u8 = 50;

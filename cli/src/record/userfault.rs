@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use super::call::low;
 use super::memory;
-use crate::trace::{Extent, Name};
+use vmaple_trace::{Extent, Name};
 
 /// `UFFDIO_REGISTER` and `UFFDIO_UNREGISTER`: they split and join areas.
 const REGISTER: u32 = 0xc020_aa00;

@@ -6,9 +6,9 @@ use super::history::tests::history;
 use super::index::Indexes;
 use super::lives::Lives;
 use super::samples::Samples;
-use crate::trace::Reader;
 use quickcheck::{Arbitrary, Gen, quickcheck};
 use std::io::Cursor;
+use vmaple_trace::Reader;
 
 /// Lines of a trace.
 #[derive(Clone, Debug)]

@@ -5,10 +5,10 @@ use super::coverage::{Area, Edit};
 use super::history::{History, Step};
 use super::question::{GapRequest, Layout};
 use super::word::Word;
-use crate::trace::Side;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use vmaple::{BudgetPolicy, Entry, GapError, GapQuery, PinGuard, RangeMap, Reader};
+use vmaple_trace::Side;
 
 /// The maps of all address spaces.
 pub(super) struct Indexes {

@@ -22,7 +22,6 @@ mod speed;
 mod word;
 
 use crate::args::ReplayArgs;
-use crate::trace::Reader;
 use anyhow::{Context as _, Result};
 use history::History;
 use progress::Progress;
@@ -32,6 +31,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use vmaple_trace::Reader;
 
 /// The trace that is replayed where none is named: a part of the program, so that it is there wherever that runs.
 const DEFAULT_NAME: &str = "traces/python.trace.gz";

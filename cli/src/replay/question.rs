@@ -4,9 +4,9 @@
 use super::coverage::{Area, Coverage, Extent};
 use super::history::BlockLine;
 use super::word::Backings;
-use crate::trace::{Perm, Side};
 use std::fmt;
 use std::ops::Range;
+use vmaple_trace::{Perm, Side};
 
 /// A question with the answer that the recording gives.
 #[derive(Clone, Debug)]

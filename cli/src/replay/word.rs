@@ -2,9 +2,9 @@
 //! two neighbours may be one area exactly when their words are equal. Every part of `replay` uses it; it calls nobody.
 
 use super::history::limits;
-use crate::trace::{AreaFlags, Object, Perm};
 use anyhow::{Result, bail};
 use std::collections::HashMap;
+use vmaple_trace::{AreaFlags, Object, Perm};
 
 /// What is known of an area, in one word: the permissions in bits 0 to 3, the flags of [`AreaFlags`] from bit 4, the
 /// power of two that its huge pages have in bits 14 to 18, whether the kernel may drop its pages in bit 19, the marks of `madvise` in bits 20 to 26, the protection key in bits 28 to 31, the number of the backing in [`Backings`] from bit 32.
@@ -183,7 +183,7 @@ impl Backings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::Name;
+    use vmaple_trace::Name;
 
     #[test]
     fn a_word_gives_back_what_was_packed() {

@@ -3,10 +3,10 @@
 use super::area::Rider;
 use super::model::MmSpace;
 use super::space::{Failure, Refusal};
-use crate::trace::{self, LockAllFlags, LockFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
 use vmaple::{
     Advice, KeyChange, KeyDenial, LockAll, MapRequest, MmapError, MremapFlags, PAGE_SIZE, Patience, ProtectionKey, VmaFlags, VmaSpec,
 };
+use vmaple_trace::{LockAllFlags, LockFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
 
 /// What came of it: an address or 0, or how it failed.
 type Done = Result<u64, Failure>;
@@ -116,7 +116,7 @@ pub(crate) fn lock_all_of(flags: LockAllFlags) -> Option<LockAll> {
 }
 
 /// The advice of Linux's number, if it is one that changes flags.
-pub(crate) fn advice_of(advice: trace::Advice) -> Result<Advice, Refusal> {
+pub(crate) fn advice_of(advice: vmaple_trace::Advice) -> Result<Advice, Refusal> {
     Ok(match advice.number() {
         0 => Advice::Normal,
         1 => Advice::Random,

@@ -1,9 +1,9 @@
 //! An area of a scenario as a VMA of the library, and back: nothing of it is lost on the way. `model` comes in.
 
 use super::marks::{Tags, Words};
-use crate::trace::{Area, AreaFlags, Extent, MarkKind, Object, Offset, Perm};
 use std::collections::HashMap;
 use vmaple::{AnonOwner, Backing, ObjectId, Payload, ProtectionKey, Span, Vma, VmaFlags, VmaSpec};
+use vmaple_trace::{Area, AreaFlags, Extent, MarkKind, Object, Offset, Perm};
 
 /// What the library has no word for: it rides along as the payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -223,9 +223,9 @@ pub(super) fn extent_of(span: Span) -> Extent {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::trace::{Line, Reader, Record};
     use std::cell::Cell;
     use vmaple::Mm;
+    use vmaple_trace::{Line, Reader, Record};
 
     thread_local! {
         /// How many areas this thread has made of VMAs.

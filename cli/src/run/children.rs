@@ -4,7 +4,7 @@
 use super::report::Report;
 use super::runner;
 use super::space::{Answer, Failure, Gap, Refusal, Space};
-use crate::trace::{Access, Area, Context, Extent, Operation, Reader, Setting, VmCounts};
+use vmaple_trace::{Access, Area, Context, Extent, Operation, Reader, Setting, VmCounts};
 
 /// Areas, and as many forks as may be made.
 struct Plain(Vec<Area>);

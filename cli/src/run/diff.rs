@@ -8,8 +8,8 @@ use super::low;
 use super::model::MmSpace;
 use super::report::Difference;
 use super::space::{Answer, Failure, Gap, OnRefusal, Refusal, Space};
-use crate::trace::{Access, Area, Context, Extent, Operation, Setting, VmCounts};
 use vmaple_host::{Host, Need};
+use vmaple_trace::{Access, Area, Context, Extent, Operation, Setting, VmCounts};
 
 /// Two address spaces that are to be one.
 pub(super) struct Both {

@@ -3,9 +3,9 @@
 
 use super::area::{FLAGS, extent_of, of_huge_pages};
 use super::space::Failure;
-use crate::trace::{Area, AreaFlags, Extent, Marks, Object, Offset, Perm};
 use std::fmt;
 use vmaple::{Payload, Vma, VmaFlags};
+use vmaple_trace::{Area, AreaFlags, Extent, Marks, Object, Offset, Perm};
 
 /// A VMA: bounds, flags, and what it maps from where, if that is an object with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::area::{Rider, extent_of};
 use super::space::Answer;
-use crate::trace::{Access, Context, Extent};
 use vmaple::{ExpandError, Fault, FaultContext, Interrupt, KeyRights, Mm, Span, VmaFlags};
+use vmaple_trace::{Access, Context, Extent};
 
 /// Handles a fault: the area that serves it.
 ///

@@ -4,7 +4,7 @@
 use super::model::MmSpace;
 use super::report::Report;
 use super::runner::{self, RunError};
-use crate::trace::Reader;
+use vmaple_trace::Reader;
 
 const NUMBERS: [u64; 14] = [
     0,

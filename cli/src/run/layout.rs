@@ -1,8 +1,8 @@
 //! Layouts held against what a scenario expects of them, and shown. Pure functions over areas; the runner comes in, nobody is called.
 
 use super::area::start_offset;
-use crate::trace::{Area, AreaFlags, Expected, Extent, Perm};
 use std::fmt;
+use vmaple_trace::{Area, AreaFlags, Expected, Extent, Perm};
 
 /// How many areas are shown on either side of what differs.
 pub(super) const AROUND: usize = 3;
@@ -206,7 +206,7 @@ fn shown(area: &Area) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{Line, Reader, Record};
+    use vmaple_trace::{Line, Reader, Record};
 
     /// What stands in the lines of a `maps` block.
     fn expected(text: &str) -> Vec<Expected> {

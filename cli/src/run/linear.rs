@@ -6,9 +6,9 @@ use super::model::MmSpace;
 use super::report::Report;
 use super::runner::run;
 use super::space::Space as _;
-use crate::trace::{Area, Extent, Line, Reader, Record};
 use std::fmt::Write as _;
 use vmaple::VmaFlags;
+use vmaple_trace::{Area, Extent, Line, Reader, Record};
 
 /// A scenario with so many areas.
 fn areas(count: u64) -> String {

@@ -5,8 +5,8 @@
 use super::apply::place_of;
 use super::model::MmSpace;
 use super::space::Space as _;
-use crate::trace::{MapFlags, Operation, Placement, Setting};
 use vmaple::PAGE_SIZE;
+use vmaple_trace::{MapFlags, Operation, Placement, Setting};
 
 /// The lowest address that a search begins at, and how many bytes above it are as likely.
 const LOWEST: u64 = 0x4000_0000;

@@ -1,7 +1,7 @@
-//! Attributes that keep areas apart (`trace::Marks`) as small numbers that ride along with a VMA, and back. `area` and `model` come in.
+//! Attributes that keep areas apart (`vmaple_trace::Marks`) as small numbers that ride along with a VMA, and back. `area` and `model` come in.
 
-use crate::trace::{MarkKind, Marks, Name};
 use std::collections::HashMap;
+use vmaple_trace::{MarkKind, Marks, Name};
 
 /// The attributes of a VMA: the number of the word of each kind, 0 for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -28,7 +28,6 @@ pub(crate) mod space;
 pub(crate) mod spaces;
 
 use crate::args::RunArgs;
-use crate::trace::Reader;
 use anyhow::Result;
 use diff::Both;
 pub use fuzz::in_step;
@@ -37,6 +36,7 @@ use model::MmSpace;
 use report::{Report, Tally};
 use std::io::{self, Write};
 use std::process::ExitCode;
+use vmaple_trace::Reader;
 
 /// Who executes.
 #[derive(Clone, Copy)]

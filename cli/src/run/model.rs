@@ -7,11 +7,11 @@ use super::layout::{AROUND, FIRST, around, first};
 use super::settings::{BRK_START, Settings};
 use super::space::{Answer, Failure, Gap, Refusal, Space};
 use super::{apply, fault};
-use crate::trace::{Access, Area, Context, Extent, Object, Operation, Setting, Side, VmCounts, With};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use vmaple::{AnonOwner, GapQuery, KeyRights, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, ProtectionKey, RangeMap};
 use vmaple_host::Host;
+use vmaple_trace::{Access, Area, Context, Extent, Object, Operation, Setting, Side, VmCounts, With};
 
 /// An address space of the library, with what the library need not know.
 pub(crate) struct MmSpace {

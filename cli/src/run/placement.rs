@@ -1,9 +1,9 @@
 //! The settings that decide where mappings are placed and of what pages they are made: from the machine and from a scenario to the library's
 //! limits. `settings`, `kernel` and the recorder come in.
 
-use crate::trace::{Placement, SharedHuge};
 use vmaple::{Limits, SharedHugePolicy};
 use vmaple_host::{Host, Transparent};
+use vmaple_trace::{Placement, SharedHuge};
 
 /// Where addresses end with page tables of five levels.
 const END_OF_FIVE_LEVELS: u64 = (1 << 56) - vmaple::PAGE_SIZE;
@@ -99,9 +99,9 @@ pub(super) fn is_of_the_machine(placement: Placement, host: &Host) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{adopt, is_of_the_machine, unusual};
-    use crate::trace::{Placement, SharedHuge};
     use vmaple::{Limits, SharedHugePolicy};
     use vmaple_host::Host;
+    use vmaple_trace::{Placement, SharedHuge};
 
     /// This machine, whatever it is: what differs from the defaults is what it is known by.
     #[test]

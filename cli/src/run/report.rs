@@ -1,9 +1,9 @@
 //! What a run says: each difference where it is found, what was asked and not expected, and a summary. The runner comes in.
 
-use crate::trace::Line;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
+use vmaple_trace::Line;
 
 /// How much was asked, and what came of it.
 #[derive(Clone, Debug, Default)]

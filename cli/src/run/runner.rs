@@ -5,9 +5,12 @@ use super::layout::{compare_cover, compare_maps, within};
 use super::report::{Difference, Report, asked, counted};
 use super::space::{Answer, Failure, Gap, OnRefusal, Refusal, Space};
 use super::spaces::Spaces;
-use crate::trace::{Area, Expected, Extent, ForkOutcome, Found, Line, Operation, Outcome, Reader, Record, TraceError, VmCounts};
 use std::io;
 use thiserror::Error;
+use vmaple_host::Need;
+use vmaple_trace::{
+    Area, Expected, Extent, ForkOutcome, Found, Line, Name, Operation, Outcome, Reader, Record, TraceError, TraceFault, VmCounts,
+};
 
 /// Why a scenario was not executed to its end.
 #[derive(Debug, Error)]
@@ -29,6 +32,8 @@ enum Stop {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
+    Unreadable(#[from] TraceFault),
+    #[error(transparent)]
     Output(#[from] io::Error),
 }
 
@@ -40,6 +45,7 @@ pub(super) fn run<S: Space>(mut reader: Reader, report: &mut Report<'_>) -> Resu
     let file = reader.file().to_owned();
     let stopped = |stop: Stop, line: u64, asked: String| match stop {
         Stop::Refused(refusal) => RunError::Refused { file: file.clone(), line, asked, refusal },
+        Stop::Unreadable(fault) => RunError::Read(TraceError { file: file.clone(), line, fault }),
         Stop::Output(error) => RunError::Output(error),
     };
     let spaces = Spaces::<S>::begin().map_err(|refusal| stopped(refusal.into(), 1, "the first address space".to_owned()))?;
@@ -155,7 +161,10 @@ impl<S: Space> Runner<'_, '_, S> {
             }
             Record::Case(words) => self.report.case(words),
             Record::Window(extent) => self.window = Some(*extent),
-            Record::Needs(needs) => self.spaces.current()?.needs(needs)?,
+            Record::Needs(words) => {
+                let needs = words.iter().map(need).collect::<Result<Vec<_>, _>>()?;
+                self.spaces.current()?.needs(&needs)?;
+            }
             // the reader gives these only inside a block, and that only a recording has
             Record::Expected(_) | Record::End | Record::Unrecorded(_) => {}
         }
@@ -262,6 +271,13 @@ impl<S: Space> Runner<'_, '_, S> {
         self.report.broken_at(number, failed(failure))?;
         Ok(())
     }
+}
+
+/// The need that a word names.
+fn need(word: &Name) -> Result<Need, TraceFault> {
+    let expected = "what a case needs of the machine, by a word that `vmaple host` shows, like `keys` or `cap:ipc_lock`";
+    let named = std::str::from_utf8(word.bytes()).ok().and_then(|word| word.parse().ok());
+    named.ok_or_else(|| TraceFault::unexpected(&word.to_string(), expected))
 }
 
 fn failed(failure: &Failure) -> String {

@@ -2,9 +2,9 @@
 
 use super::placement;
 use super::space::Refusal;
-use crate::trace::{self, Limit, MapFlags, Overcommit, Resource, Setting};
 use vmaple::{Capabilities, Limits, PAGE_SIZE};
 use vmaple_host::Host;
+use vmaple_trace::{Limit, MapFlags, Overcommit, Resource, Setting};
 
 /// Where the heap begins, if it is not said.
 pub(crate) const BRK_START: u64 = 0x5555_5558_0000;
@@ -112,6 +112,6 @@ impl Settings {
 }
 
 /// The same in the library's words: both have Linux's numbers.
-fn capabilities_of(capabilities: trace::Capabilities) -> Capabilities {
+fn capabilities_of(capabilities: vmaple_trace::Capabilities) -> Capabilities {
     Capabilities::from_bits_truncate(capabilities.bits())
 }

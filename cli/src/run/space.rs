@@ -3,10 +3,10 @@
 
 use super::layout::{around, within};
 use super::report::Difference;
-use crate::trace::{Access, Area, Context, Errno, Extent, Operation, Setting, Side, VmCounts, With};
 use std::fmt::Display;
 use thiserror::Error;
 use vmaple_host::Need;
+use vmaple_trace::{Access, Area, Context, Errno, Extent, Operation, Setting, Side, VmCounts, With};
 
 /// An address space that scenarios are executed in.
 ///

@@ -1,8 +1,8 @@
 //! The address spaces of a scenario by name, and which of them is meant. The runner comes in; it makes the spaces, this keeps them.
 
 use super::space::{Refusal, Space};
-use crate::trace::Name;
 use std::collections::BTreeMap;
+use vmaple_trace::Name;
 
 /// The name of the first.
 const FIRST: &[u8] = b"main";

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use vmaple_cli::trace::{Area, Context, Extent, MapFlags, Operation, Outcome, Perm, Prot, Reader, Record, RemapFlags, Setting};
+use vmaple_trace::{Area, Context, Extent, MapFlags, Operation, Outcome, Perm, Prot, Reader, Record, RemapFlags, Setting};
 
 const PAGE: u64 = 4096;
 

@@ -165,7 +165,7 @@ fn every_call_is_recorded_with_its_result() {
     assert!(next.starts_with("brk "), "{next}");
     let text = std::fs::read(&recording.paths("calls")[0]).expect("the trace");
     assert_eq!(text[..2], [0x1f, 0x8b], "compressed");
-    let lines: Vec<String> = vmaple_cli::trace::Reader::open(&recording.paths("calls")[0])
+    let lines: Vec<String> = vmaple_trace::Reader::open(&recording.paths("calls")[0])
         .expect("the trace")
         .map(|line| line.expect("a good line").record.to_string())
         .collect();

@@ -12,7 +12,7 @@ use super::super::image::{Ending, Files};
 use super::super::layout;
 use super::super::space::Origin;
 use super::super::tracer::Tracer;
-use crate::trace::{Operation, Reader};
+use vmaple_trace::{Operation, Reader};
 
 const KILLED: i32 = libc::SIGKILL;
 

@@ -6,9 +6,9 @@
 
 use super::{Faults, Since};
 use crate::run::area::start_offset;
-use crate::trace::{Area, AreaFlags, Expected, Extent, Name, Object, Perm};
 use std::collections::BTreeSet;
 use std::fmt;
+use vmaple_trace::{Area, AreaFlags, Expected, Extent, Name, Object, Perm};
 
 /// What a recorded list does not tell of an area that it tells the flags of.
 const UNSEEN: AreaFlags = AreaFlags::FAULTED.union(AreaFlags::INHERITED).union(AreaFlags::HOOK);

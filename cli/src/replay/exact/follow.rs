@@ -7,8 +7,8 @@ use crate::run::apply::{
 use crate::run::low;
 use crate::run::model::MmSpace;
 use crate::run::space::{Failure, Space as _};
-use crate::trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot};
 use vmaple::{MadviseError, MmapError, MremapFlags, Patience, ProtectionKey};
+use vmaple_trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot};
 
 /// What the library would have come to: an address, 0, or how it fails.
 type Told = Result<u64, Failure>;

@@ -3,8 +3,8 @@
 
 use super::compare::Difference;
 use crate::run::model::MmSpace;
-use crate::trace::{Area, AreaFlags, Expected, Extent, Offset, Perm};
 use vmaple::AnonOwner;
+use vmaple_trace::{Area, AreaFlags, Expected, Extent, Offset, Perm};
 
 /// Puts the expected areas of a difference in the place of those that were found, if the lines tell all of them. What cannot be put there
 /// stays different, and is told again at the next layout.

@@ -15,15 +15,15 @@ use crate::run::layout::{compare_cover, within};
 use crate::run::model::MmSpace;
 use crate::run::space::{Refusal, Space as _};
 use crate::run::spaces::Spaces;
-use crate::trace::{
-    Access, AreaFlags, Expected, Extent, ForkOutcome, Found, Line, Name, Object, Offset, Operation, Outcome, Perm, Record, Stamp, With,
-};
 use compare::Cause;
 use follow::Followed;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use vmaple::VmaFlags;
+use vmaple_trace::{
+    Access, AreaFlags, Expected, Extent, ForkOutcome, Found, Line, Name, Object, Offset, Operation, Outcome, Perm, Record, Stamp, With,
+};
 
 /// Lines of one block that are kept; beyond, the check ends.
 const BLOCK_LINES: usize = 1 << 20;

@@ -2,8 +2,8 @@
 //! 6.18 for the same calls.
 
 use super::{Exact, Follower};
-use crate::trace::Reader;
 use std::io::Cursor;
+use vmaple_trace::Reader;
 
 fn exact(text: &str) -> Exact {
     let mut follower = Follower::new();

@@ -4,11 +4,11 @@
 use super::super::question::GapRequest;
 use super::builder::Builder;
 use super::{BlockLine, Extent, Question, limits};
-use crate::trace::{self, Expected, Found, Outcome, Side};
 use anyhow::{Result, bail};
+use vmaple_trace::{Expected, Found, Outcome, Side};
 
 /// A range of a trace as this program keeps it.
-fn inclusive(extent: trace::Extent) -> Extent {
+fn inclusive(extent: vmaple_trace::Extent) -> Extent {
     Extent { start: extent.start, last: extent.last() }
 }
 
@@ -21,7 +21,7 @@ impl Builder {
         if self.history.block_lines.len() == limits::BLOCK_LINES {
             bail!("read more than {} lines of blocks, expected at most that", limits::BLOCK_LINES);
         }
-        let (extent, perm) = (inclusive(expected.extent), expected.perm.map(trace::Perm::bits));
+        let (extent, perm) = (inclusive(expected.extent), expected.perm.map(vmaple_trace::Perm::bits));
         let line = self.line();
         self.history.block_lines.push(BlockLine { extent, perm, line });
         Ok(())

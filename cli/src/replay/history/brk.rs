@@ -3,8 +3,8 @@
 use super::super::coverage::{Area, Extent};
 use super::super::word::Word;
 use super::builder::Builder;
-use crate::trace::{Object, Outcome, Perm};
 use anyhow::Result;
+use vmaple_trace::{Object, Outcome, Perm};
 
 impl Builder {
     pub(super) fn brk(&mut self, outcome: Outcome) -> Result<()> {

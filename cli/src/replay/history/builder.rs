@@ -7,12 +7,12 @@ use super::super::question::{Difference, Subject, ask};
 use super::super::word::{Backings, Word};
 use super::keys::Keys;
 use super::{Check, Fault, History, Question, Space, Step, Tally, limits};
-use crate::trace::{
+use anyhow::{Result, bail};
+use std::collections::{HashMap, HashSet};
+use vmaple_trace::{
     Access, AreaFlags, Found, Line, LockFlags, Name, Object, Operation, Outcome, Overcommit, Placement, Reader, Record, Setting,
     TraceError, TraceFault,
 };
-use anyhow::{Result, bail};
-use std::collections::{HashMap, HashSet};
 
 /// One address space while the trace is read.
 #[derive(Debug, Default)]

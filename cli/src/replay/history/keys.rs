@@ -1,7 +1,7 @@
 //! Protection keys: which are allocated, as far as the recorded results tell, and what follows from that for the key of an area.
 
 use super::builder::Builder;
-use crate::trace::{Outcome, Prot, Setting};
+use vmaple_trace::{Outcome, Prot, Setting};
 
 /// The keys of an address space.
 #[derive(Clone, Copy, Debug)]

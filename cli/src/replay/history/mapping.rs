@@ -3,8 +3,8 @@
 use super::super::coverage::Area;
 use super::super::word::Word;
 use super::builder::Builder;
-use crate::trace::{AreaFlags, MapFlags, Object, Offset, Outcome, Overcommit, Perm, Prot};
 use anyhow::{Result, bail};
+use vmaple_trace::{AreaFlags, MapFlags, Object, Offset, Outcome, Overcommit, Perm, Prot};
 
 impl Builder {
     #[allow(clippy::too_many_arguments, reason = "they are the arguments of the call, in its order, and its outcome")]

@@ -4,8 +4,8 @@
 use super::super::coverage::Extent;
 use super::super::word::Word;
 use super::builder::{Builder, EVERYWHERE};
-use crate::trace::{Advice, AreaFlags, LockAllFlags, LockFlags, Outcome};
 use anyhow::Result;
+use vmaple_trace::{Advice, AreaFlags, LockAllFlags, LockFlags, Outcome};
 
 /// What an advice leaves behind on an area.
 enum Mark {

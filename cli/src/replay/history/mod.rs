@@ -19,10 +19,10 @@ mod space;
 use super::coverage::{Area, Edit, Extent};
 use super::question::{Difference, Question};
 use super::word::Backings;
-use crate::trace::{Access, Line, Reader};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use vmaple_trace::{Access, Line, Reader};
 
 /// What a trace may ask for at the most; a hostile one ends in an error before it fills the memory. In unit tests the
 /// limits are low, so that they are reached.
@@ -88,7 +88,7 @@ pub(super) struct Check {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockLine {
     pub(super) extent: Extent,
-    /// As [`crate::trace::Perm::bits`]; `None` is not checked.
+    /// As [`vmaple_trace::Perm::bits`]; `None` is not checked.
     pub(super) perm: Option<u8>,
     pub(super) line: u64,
 }

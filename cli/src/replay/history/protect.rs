@@ -3,8 +3,8 @@
 use super::super::coverage::{Area, Extent};
 use super::super::word::Word;
 use super::builder::Builder;
-use crate::trace::{AreaFlags, Object, Outcome, Perm, Prot};
 use anyhow::Result;
+use vmaple_trace::{AreaFlags, Object, Outcome, Perm, Prot};
 
 /// The permissions that a protection asks for, without the sharing.
 pub(super) fn letters(prot: Prot) -> Perm {

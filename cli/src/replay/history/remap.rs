@@ -3,8 +3,8 @@
 
 use super::super::coverage::{Area, Extent};
 use super::builder::Builder;
-use crate::trace::{Outcome, RemapFlags};
 use anyhow::Result;
+use vmaple_trace::{Outcome, RemapFlags};
 
 impl Builder {
     pub(super) fn mremap(

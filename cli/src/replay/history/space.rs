@@ -6,12 +6,12 @@ use super::super::word::Word;
 use super::builder::{Builder, EVERYWHERE, State};
 use super::limits;
 use super::marks::LOCKED_MASK;
-use crate::trace::{self, AreaFlags, ForkOutcome, Name, Offset};
 use anyhow::{Result, bail};
+use vmaple_trace::{AreaFlags, ForkOutcome, Name, Offset};
 
 impl Builder {
     /// Puts an area in place as it stands: before the first edit it belongs to the starting layout.
-    pub(super) fn area(&mut self, area: &trace::Area) -> Result<()> {
+    pub(super) fn area(&mut self, area: &vmaple_trace::Area) -> Result<()> {
         let extent = Extent { start: area.extent.start, last: area.extent.last() };
         if let Some(there) = self.coverage().intersecting(extent).next() {
             let read = super::super::question::range(extent);
@@ -32,7 +32,7 @@ impl Builder {
     }
 
     /// A growable area was seen to have grown to this.
-    pub(super) fn grew(&mut self, extent: trace::Extent) -> Result<()> {
+    pub(super) fn grew(&mut self, extent: vmaple_trace::Extent) -> Result<()> {
         self.counted("grew")?;
         let (start, last) = (extent.start, extent.last());
         let Some(lowest) = self.coverage().intersecting(Extent { start, last }).next() else {

@@ -3,8 +3,8 @@
 use super::super::coverage::Extent;
 use super::super::question::range;
 use super::{History, limits};
-use crate::trace::Reader;
 use std::io::Cursor;
+use vmaple_trace::Reader;
 
 /// Reads a history; the first line of the format is put before the text.
 pub(in super::super) fn history(text: &str) -> anyhow::Result<History> {

@@ -10,9 +10,9 @@ use super::super::history::{Fault, History};
 use super::super::lives::{Life, Lives};
 use super::super::question::range;
 use super::axis::{Axis, Band};
-use crate::trace::{Access, AreaFlags, Object, Perm};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
+use vmaple_trace::{Access, AreaFlags, Object, Perm};
 
 /// The most rectangles and dots.
 const AREAS: usize = 40_000;

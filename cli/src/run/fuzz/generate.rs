@@ -8,13 +8,13 @@ use super::super::space::Space as _;
 use super::BASE;
 use super::chance::Chance;
 use super::step::{Follow, Step};
-use crate::trace::{
-    Access, Advice, Capabilities, Extent, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object, Offset, Operation, Prot, RemapFlags,
-    Resource, Setting,
-};
 use std::ops::Range;
 use vmaple::{PAGE_SIZE, VmaFlags};
 use vmaple_host::{Host, Need};
+use vmaple_trace::{
+    Access, Advice, Capabilities, Extent, Limit, LockAllFlags, LockFlags, MapFlags, Name, Object, Offset, Operation, Prot, RemapFlags,
+    Resource, Setting,
+};
 
 /// The first page of all: above the low addresses, among which some are asked for.
 const LOW: u64 = BASE - 0x20_0000;

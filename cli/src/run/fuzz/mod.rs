@@ -11,7 +11,6 @@ mod table;
 use super::diff::Both;
 use super::space::{Refusal, Space as _};
 use crate::args::FuzzArgs;
-use crate::trace::{Context, Ending, ForkOutcome, Found, HEADER, Name, Record, Setting, Writer};
 use anyhow::{Context as _, Result};
 use chance::{Bytes, Chance};
 use generate::Generator;
@@ -22,6 +21,7 @@ use std::time::Instant;
 use step::{Refused, Step};
 use table::Table;
 use vmaple_host::Host;
+use vmaple_trace::{Context, Ending, ForkOutcome, Found, HEADER, Name, Record, Setting, Writer};
 
 /// How many operations one process lives for.
 const SEQUENCE: usize = 96;
@@ -215,6 +215,6 @@ fn report(args: &FuzzArgs, steps: &[Step], seed: u64, out: &mut dyn Write) -> Re
     writer.finish()?;
     writeln!(out, "differs: {}", path.display())?;
     let mut report = super::report::Report::new(out, path.display().to_string());
-    super::runner::run::<Both>(crate::trace::Reader::open(&path)?, &mut report)?;
+    super::runner::run::<Both>(vmaple_trace::Reader::open(&path)?, &mut report)?;
     Ok(())
 }

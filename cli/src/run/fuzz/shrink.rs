@@ -4,7 +4,7 @@
 use super::super::space::Refusal;
 use super::replay;
 use super::step::Step;
-use crate::trace::Record;
+use vmaple_trace::Record;
 
 /// The records of the shortest that was found; none where the sequence does not differ at all.
 pub(super) fn shortest(steps: &[Step]) -> Result<Option<Vec<Record>>, Refusal> {

@@ -2,9 +2,9 @@
 
 use super::super::space::Failure;
 use super::generate::HUGE_POOL;
-use crate::trace::{Access, Errno, MapFlags, Operation, Outcome, Record, Setting};
 use std::fmt;
 use vmaple_host::Need;
+use vmaple_trace::{Access, Errno, MapFlags, Operation, Outcome, Record, Setting};
 
 /// What is done next.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! What came of which operation, and how often. `fuzz` counts, and prints it in the end.
 
 use super::step::{Refused, Step};
-use crate::trace::{Access, Operation};
 use std::collections::BTreeMap;
 use std::fmt;
+use vmaple_trace::{Access, Operation};
 
 /// What can come of each operation here, beside success: a run that is long enough has all of it, and what it has not is shown as a 0.
 const REFUSALS: [(&str, &[&str]); 17] = [

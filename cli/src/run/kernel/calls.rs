@@ -3,9 +3,9 @@
 use super::super::space::{Failure, Refusal, Space as _};
 use super::KernelSpace;
 use super::settings::{GUARD_GAP_PAGES, MMAP_MIN_ADDR, TASK_SIZE};
-use crate::trace::{Capabilities, Errno, LockAllFlags, MapFlags, Object, Offset, Operation, RemapFlags};
 use vmaple::{PAGE_SIZE, VmaFlags};
 use vmaple_host::{Host, Need};
+use vmaple_trace::{Capabilities, Errno, LockAllFlags, MapFlags, Object, Offset, Operation, RemapFlags};
 
 /// The addresses in which the kernel searches, upward, when it has found nothing below its base: a third of all is below them.
 const FALLBACK_BYTES: u64 = TASK_SIZE - TASK_SIZE / 3;

@@ -3,9 +3,9 @@
 
 use super::super::space::Refusal;
 use super::{KernelSpace, settings::TASK_SIZE};
-use crate::trace::Extent;
 use vmaple::PAGE_SIZE;
 use vmaple_host::Host;
+use vmaple_trace::Extent;
 
 /// The most VMAs that are made to be in the way: beyond it takes too long.
 const MOST: u64 = 1 << 18;

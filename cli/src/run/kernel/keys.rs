@@ -3,8 +3,8 @@
 
 use super::super::space::{Failure, Refusal, Space as _};
 use super::KernelSpace;
-use crate::trace::{AreaFlags, Extent, Perm, Prot};
 use vmaple_host::{Host, Need};
+use vmaple_trace::{AreaFlags, Extent, Perm, Prot};
 
 /// What is known of the worker's keys.
 #[derive(Clone, Debug, Default)]

@@ -18,7 +18,6 @@ pub(super) use release::name_another;
 
 use super::exact::{Exact, nameless};
 use super::space::{Answer, Failure, Gap, OnRefusal, Refusal, Space};
-use crate::trace::{Access, Area, Capabilities, Context, Extent, Object, Operation, Setting, VmCounts};
 use proc::{FileId, ProcFiles};
 use settings::Bounds;
 use std::cell::RefCell;
@@ -29,6 +28,7 @@ use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 use vmaple::VmaFlags;
 use vmaple_host::{Host, Need};
+use vmaple_trace::{Access, Area, Capabilities, Context, Extent, Object, Operation, Setting, VmCounts};
 use worker::Worker;
 
 /// How long the objects are that scenarios map.

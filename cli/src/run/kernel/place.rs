@@ -2,8 +2,8 @@
 
 use super::super::space::Refusal;
 use super::KernelSpace;
-use crate::trace::{Access, Area, AreaFlags, Capabilities, MapFlags, Object, Offset, Perm, Prot};
 use vmaple_host::Need;
+use vmaple_trace::{Access, Area, AreaFlags, Capabilities, MapFlags, Object, Offset, Perm, Prot};
 
 /// What no system call gives an area.
 const DRIVERS: [(AreaFlags, &str); 5] = [

@@ -1,12 +1,12 @@
 //! What /proc tells of a worker: its VMAs with their flags, as far up as is asked for, and its counters. `kernel` comes in; the worker
 //! waits for a command meanwhile, so that nothing moves.
 
-use crate::trace::{Extent, VmCounts};
 use nix::unistd::Pid;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use vmaple::{PAGE_SIZE, ProtectionKey, VmaFlags};
+use vmaple_trace::{Extent, VmCounts};
 
 /// The files of one process.
 #[derive(Debug)]

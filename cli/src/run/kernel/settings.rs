@@ -5,7 +5,6 @@
 use super::super::placement::is_of_the_machine;
 use super::super::space::{Refusal, Space as _};
 use super::KernelSpace;
-use crate::trace::{self, Capabilities, Extent, Limit, Overcommit, Placement, Setting, VmCounts};
 use nix::unistd::Pid;
 use rustix::process::Resource;
 use rustix::thread::CapabilitySet;
@@ -13,6 +12,7 @@ use std::io;
 use std::sync::OnceLock;
 use vmaple::PAGE_SIZE;
 use vmaple_host::{Host, Need};
+use vmaple_trace::{Capabilities, Extent, Limit, Overcommit, Placement, Setting, VmCounts};
 
 /// Where the addresses of a process end.
 pub(super) const TASK_SIZE: u64 = 0x7fff_ffff_f000;
@@ -143,10 +143,10 @@ impl KernelSpace {
                 };
                 let bounds = &mut self.bounds;
                 let (name, limited, beside, bound) = match resource {
-                    trace::Resource::Stack => ("RLIMIT_STACK", Resource::Stack, 0, &mut bounds.stack),
-                    trace::Resource::As => ("RLIMIT_AS", Resource::As, bounds.base_total, &mut bounds.address_space),
-                    trace::Resource::Data => ("RLIMIT_DATA", Resource::Data, bounds.base_data, &mut bounds.data),
-                    trace::Resource::Memlock => ("RLIMIT_MEMLOCK", Resource::Memlock, 0, &mut bounds.memlock),
+                    vmaple_trace::Resource::Stack => ("RLIMIT_STACK", Resource::Stack, 0, &mut bounds.stack),
+                    vmaple_trace::Resource::As => ("RLIMIT_AS", Resource::As, bounds.base_total, &mut bounds.address_space),
+                    vmaple_trace::Resource::Data => ("RLIMIT_DATA", Resource::Data, bounds.base_data, &mut bounds.data),
+                    vmaple_trace::Resource::Memlock => ("RLIMIT_MEMLOCK", Resource::Memlock, 0, &mut bounds.memlock),
                 };
                 if let Some(most) = rustix::process::getrlimit(limited).maximum.filter(|most| bytes.saturating_add(beside) > *most) {
                     return Err(Refusal::Lacks(format!("{name} beyond {most}")));

@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::{HEADER, PROMISE, Record, Stamp};
+use crate::{HEADER, PROMISE, Record, Stamp};
 
 /// Writes a trace record by record. [`Writer::finish`] completes it; a writer that is only dropped may lose its end.
 pub struct Writer {

@@ -9,7 +9,6 @@ use super::{
     Name, Object, Offset, Operation, Overcommit, Placement, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp,
     TraceFault, VmCounts,
 };
-use vmaple_host::Need;
 
 /// What stands around a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,11 +286,11 @@ fn vm(fields: &mut Fields<'_>) -> Result<VmCounts, TraceFault> {
     }
 }
 
-fn needs(fields: &mut Fields<'_>) -> Result<Vec<Need>, TraceFault> {
-    const NEED: &str = "what a case needs of the machine, by a word that `vmaple host` shows, like `keys` or `cap:ipc_lock`";
-    let mut needs = vec![fields.parse(NEED)?];
+fn needs(fields: &mut Fields<'_>) -> Result<Vec<Name>, TraceFault> {
+    const NEED: &str = "what a case needs of the machine, as a word like `keys`";
+    let mut needs = vec![fields.make(NEED, Name::unescape)?];
     while fields.peek().is_some() {
-        needs.push(fields.parse(NEED)?);
+        needs.push(fields.make(NEED, Name::unescape)?);
     }
     Ok(needs)
 }

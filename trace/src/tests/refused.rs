@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read};
 
 use super::refusal;
-use crate::trace::{HEADER, MAX_LINE_BYTES, Reader, TraceFault};
+use crate::{HEADER, MAX_LINE_BYTES, Reader, TraceFault};
 
 /// A line that is wrong; what the message must say was read; and a part of what it must say was expected.
 const REFUSED: &[(&str, &str, &str)] = &[
@@ -79,7 +79,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("set hugetlb 0", "`0`", "a power of two"),
     ("set huge 1", "`huge`", "hugetlb.sizes"),
     ("needs", "the end of the line", "what a case needs"),
-    ("needs keys kees", "`kees`", "by a word that `vmaple host` shows"),
+    ("needs keys %4", "`%4`", "as a word like `keys`"),
     ("maps\nmunmap 0 1", "`munmap`", "or `end`"),
     ("maps\n1000-2000 rw-p - anon 0 0", "`0`", "the end of the line"),
     ("maps\n1000-3000\n2000-4000", "`0x2000-0x4000`", "at or above 0x3000"),

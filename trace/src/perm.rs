@@ -56,23 +56,30 @@ impl fmt::Display for Perm {
 }
 
 /// The text is not four letters like `rw-p`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not permissions like `rw-p`")]
-pub struct NotPermissions;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParsePermError;
+
+impl fmt::Display for ParsePermError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected permissions like `rw-p`")
+    }
+}
+
+impl std::error::Error for ParsePermError {}
 
 impl FromStr for Perm {
-    type Err = NotPermissions;
+    type Err = ParsePermError;
 
-    fn from_str(text: &str) -> Result<Self, NotPermissions> {
+    fn from_str(text: &str) -> Result<Self, ParsePermError> {
         let &[read, write, exec, shared] = text.as_bytes() else {
-            return Err(NotPermissions);
+            return Err(ParsePermError);
         };
         let mut bits = 0;
         for (found, set, clear, bit) in [(read, b'r', b'-', 1), (write, b'w', b'-', 2), (exec, b'x', b'-', 4), (shared, b's', b'p', 8)] {
             if found == set {
                 bits |= bit;
             } else if found != clear {
-                return Err(NotPermissions);
+                return Err(ParsePermError);
             }
         }
         Ok(Self(bits))

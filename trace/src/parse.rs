@@ -242,7 +242,7 @@ impl std::iter::FusedIterator for Reader {}
 #[cfg(test)]
 mod tests {
     use super::{MAX_AREAS, Reader};
-    use crate::trace::TraceFault;
+    use crate::TraceFault;
 
     #[test]
     fn sixteen_million_areas_are_the_most() {

@@ -3,7 +3,6 @@
 //! Only data: the reader fills it, `show` and the writer print it, `record` and `replay` work with it.
 
 use super::{AreaFlags, Capabilities, Errno, Marks, Name, Object, Operation, Perm, Placement, With};
-use vmaple_host::Need;
 
 /// One line of a trace that says something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +161,7 @@ pub enum Record {
     /// `window`: `maps`, `cover` and `count` are limited to this range from here on.
     Window(Extent),
     /// `needs`: what the machine must have for the rest of the case to be asked of its kernel.
-    Needs(Vec<Need>),
+    Needs(Vec<Name>),
 }
 
 /// A property of the address space.

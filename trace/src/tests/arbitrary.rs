@@ -2,12 +2,11 @@
 
 use quickcheck::{Arbitrary, Gen};
 
-use crate::trace::{
+use crate::{
     Access, Advice, Area, AreaFlags, Capabilities, Context, Errno, Expected, Extent, ForkOutcome, Found, Limit, LockAllFlags, LockFlags,
     MapFlags, MarkKind, Marks, Name, Object, Offset, Operation, Outcome, Overcommit, Perm, Placement, Privilege, Prot, Record, RemapFlags,
     Resource, Setting, SharedHuge, Side, Stamp, VmCounts, With,
 };
-use vmaple_host::Need;
 
 /// Records in an order that a trace may have.
 #[derive(Clone, Debug)]
@@ -172,8 +171,8 @@ fn record(g: &mut Gen) -> Record {
         14 => Record::Case("two  words".to_owned()),
         15 => Record::Window(extent(g)),
         16 => {
-            let all: Vec<Need> = Need::all().chain([Need::Hugetlb(4), Need::Capability(vmaple_host::Capabilities::IPC_LOCK)]).collect();
-            Record::Needs((0..=u8::arbitrary(g) % 3).filter_map(|_| g.choose(&all).copied()).collect())
+            // without a word it is refused
+            Record::Needs((0..=u8::arbitrary(g) % 3).map(|_| name(g)).collect())
         }
         17 => {
             let with = With { flags: area_flags(g), marks: marks(g), refused: maybe(g, name) };
