@@ -14,7 +14,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use vmaple::{RangeMap, Reader};
+use vmaple::RangeMap;
+use vmaple::map::Reader;
 
 /// What is on the bus, and where.
 const SERIAL: u64 = 0x3f8_0000;

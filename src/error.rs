@@ -433,7 +433,7 @@ impl core::error::Error for SynchronizeError {}
 pub struct Interrupted;
 
 impl Interrupted {
-    /// Makes one: for an implementation of [`RawMmLock`](crate::RawMmLock).
+    /// Makes one: for an implementation of [`RawMmLock`](crate::lock::RawMmLock).
     #[must_use]
     pub const fn new() -> Self {
         Self

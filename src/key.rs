@@ -12,7 +12,7 @@ use core::fmt;
 ///
 /// # Examples
 /// ```
-/// use vmaple::ProtectionKey;
+/// use vmaple::mm::ProtectionKey;
 /// assert_eq!(ProtectionKey::new(3).map(ProtectionKey::number), Some(3));
 /// assert_eq!(ProtectionKey::new(16), None);
 /// ```
@@ -68,7 +68,8 @@ bitflags! {
 ///
 /// # Examples
 /// ```
-/// use vmaple::{Access, KeyDenial, KeyRights, ProtectionKey};
+/// use vmaple::mm::{KeyDenial, KeyRights, ProtectionKey};
+/// use vmaple::Access;
 /// let key = ProtectionKey::new(2).expect("a key");
 /// let rights = KeyRights::default().with(key, KeyDenial::WRITE);
 /// assert!(rights.allows(key, Access::Read, None) && !rights.allows(key, Access::Write, None));
@@ -145,7 +146,8 @@ impl Default for KeyRights {
 ///
 /// # Examples
 /// ```
-/// use vmaple::{Access, KeyedAccess, KeyRights};
+/// use vmaple::mm::{KeyedAccess, KeyRights};
+/// use vmaple::Access;
 /// assert_eq!(KeyedAccess::from(Access::Read), Access::Read.with_rights(KeyRights::ALL));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

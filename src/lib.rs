@@ -20,13 +20,13 @@
 //!     });
 //!     bus.write().insert(0x1000..=0x1fff, 2).unwrap();
 //! });
-//! # Ok::<(), vmaple::InsertError<u64>>(())
+//! # Ok::<(), vmaple::map::InsertError<u64>>(())
 //! ```
 //!
 //! | to ask | through | what it promises |
 //! |---|---|---|
 //! | once | [`RangeMap::pin`] | no lock; what was read stays readable |
-//! | again and again | [`Reader`] | the same, several times cheaper |
+//! | again and again | [`map::Reader`] | the same, several times cheaper |
 //! | a state that stands still | [`RangeMap::read`] | the layout is locked |
 //! | and to change it | [`RangeMap::write`] | one writer |
 //!
@@ -34,7 +34,7 @@
 //!
 //! | to | through | what is held |
 //! |---|---|---|
-//! | handle a fault | [`Mm::handle_fault`], or a kept [`MmReader`] | the VMA's own lock, or the mm lock for reading |
+//! | handle a fault | [`Mm::handle_fault`], or a kept [`mm::MmReader`] | the VMA's own lock, or the mm lock for reading |
 //! | find a VMA and lock it, without the mm lock | [`Mm::lock_vma`] | the VMA's own lock |
 //! | find a VMA under the mm lock, growing a stack to it | [`Mm::find_vma_for_fault`] | the mm lock for reading |
 //! | map, unmap, grow | [`Mm::write`] | the mm lock for writing |
@@ -61,38 +61,20 @@ mod shape;
 
 mod addr;
 mod error;
-mod fault;
 mod key;
-mod lock;
-mod map;
-mod mm;
+pub mod lock;
+pub mod map;
+pub mod mm;
 mod sync;
 mod tree;
 mod value;
 mod vma;
 
 pub use addr::{Access, PAGE_SIZE, Span};
-pub use error::{
-    BrkError, BuildCause, BuildError, EditError, ExpandError, ExtendError, Fault, GapError, HeapError, InsertCause, InsertError,
-    Interrupted, LayoutError, Limit, LimitsError, LockVmaError, MadviseError, MapCause, MapError, MlockError, MmapError, MprotectError,
-    MremapError, MsealError, MunmapError, NameError, PkeyAllocError, PkeyFreeError, RangeError, Rejected, ReplaceError, ResourceError,
-    SegvCode, Signal, SpliceCause, SpliceError, SynchronizeError, WaitError,
-};
-pub use fault::{FaultContext, FaultedVma};
-pub use key::{KeyDenial, KeyRights, KeyedAccess, ProtectionKey};
-pub use lock::{Interrupt, MmLock, RawMmLock, Speculation};
-pub use map::{BudgetPolicy, Builder, Cursor, PinGuard, RangeMap, ReadGuard, Reader, Unspliced, WriteGuard};
-pub use mm::{
-    Advice, Capabilities, GuardGapPolicy, KeyChange, LayoutPolicy, Limits, LockAll, LockedVma, MapCountLimit, MapRequest, Mm, MmPin,
-    MmReadGuard, MmReader, MmStats, MmWriteGuard, MremapFlags, PartialEffects, Plan, Roads, SharedHugePages, SharedHugePolicy,
-    UpgradePolicy, VmaGuard,
-};
-pub use sync::Shared;
-pub use tree::edit::{Removed, RemovedEntry};
-pub use tree::gap::GapQuery;
-pub use tree::iter::Range;
-pub use tree::stats::Stats;
-pub use tree::validate::Violation;
-pub use tree::walk::{Entry, View};
+pub use error::RangeError;
+pub use lock::Interrupt;
+pub use map::RangeMap;
+pub use mm::Mm;
+pub use mm::fault::FaultContext;
 pub use value::{Inline, Value};
-pub use vma::{AnonOwner, Backing, ObjectId, Patience, Payload, Vma, VmaFlags, VmaRecord, VmaSpec};
+pub use vma::{VmaFlags, VmaSpec};

@@ -1,7 +1,8 @@
 //! What objects contain: bytes that are known by the object and the offset alone, so that whoever reads them can check each.
 
 use crate::memory::Page;
-use vmaple::{ObjectId, PAGE_SIZE};
+use vmaple::PAGE_SIZE;
+use vmaple::mm::ObjectId;
 
 /// The word of an object at an offset.
 pub(crate) fn word(object: ObjectId, offset: u64) -> u64 {

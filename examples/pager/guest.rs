@@ -8,7 +8,8 @@ use crate::memory::{Memory, PAGE_BYTES};
 use nix::errno::Errno;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
-use vmaple::{ObjectId, PAGE_SIZE};
+use vmaple::PAGE_SIZE;
+use vmaple::mm::ObjectId;
 
 /// What a guest saw.
 #[derive(Debug, Default)]

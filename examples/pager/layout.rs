@@ -8,7 +8,8 @@
 
 use std::error::Error;
 use std::ops::Range;
-use vmaple::{Limits, Mm, ObjectId, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::mm::{Limits, ObjectId};
+use vmaple::{Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 pub(crate) const GUESTS: u64 = 4;
 pub(crate) const STACK_LIMIT_PAGES: u64 = 384;

@@ -3,7 +3,8 @@
 use crate::guest::Seen;
 use crate::layout::{self, GUESTS};
 use crate::serve::{self, Served};
-use vmaple::{MmStats, Violation};
+use vmaple::map::Violation;
+use vmaple::mm::MmStats;
 
 #[derive(Debug)]
 pub(crate) struct Report {

@@ -7,7 +7,9 @@ use crate::content;
 use crate::memory::{FaultEvent, Filled, Memory, PAGE_BYTES, Page, Wake};
 use std::collections::BTreeMap;
 use std::io::PipeReader;
-use vmaple::{Backing, ExpandError, Fault, FaultContext, FaultedVma, Interrupt, Limit, Mm};
+use vmaple::mm::Backing;
+use vmaple::mm::fault::{ExpandError, Fault, FaultedVma, Limit};
+use vmaple::{FaultContext, Interrupt, Mm};
 
 /// The reasons to refuse that the guests give.
 pub(crate) const UNMAPPED: &str = "nothing is mapped there";

@@ -372,7 +372,7 @@ operation_error! {
 operation_error! {
     /// Why the break is where it was: `brk` itself tells the break, whatever happens (5.25).
     BrkError {
-        /// No heap was set ([`set_heap`](crate::MmWriteGuard::set_heap)).
+        /// No heap was set ([`set_heap`](crate::mm::MmWriteGuard::set_heap)).
         NoHeap {
             /// The break asked for.
             asked: u64,

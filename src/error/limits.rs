@@ -7,7 +7,8 @@ use core::fmt;
 ///
 /// # Examples
 /// ```
-/// use vmaple::{Limits, Mm};
+/// use vmaple::mm::Limits;
+/// use vmaple::Mm;
 /// let mm = Mm::new();
 /// let mut limits = Limits::default();
 /// limits.huge_page_bytes = 5000;
@@ -28,7 +29,7 @@ impl LimitsError {
         Self { field, value, must }
     }
 
-    /// The field of [`Limits`](crate::Limits).
+    /// The field of [`Limits`](crate::mm::Limits).
     #[must_use]
     pub const fn field(&self) -> &'static str {
         self.field

@@ -1,16 +1,20 @@
-//! The mm lock (L1): one writer or many readers of the *layout*. It knows no tree; lockless lookups never come here.
+//! The lock that serializes changes, and how to use your own.
 //!
-//! `map` comes in, through [`Lock`]: any [`RawMmLock`], with what is the same for all of them: guards, the write sequence, and in debug
-//! builds the check that a thread does not wait for itself. That check is for waits alone, so a hold is first tried for without waiting; in
-//! every build, so that a lock is called in the same way in all of them. The default lock is [`MmLock`], in `mm_lock`: `state` has its transitions,
-//! `queue` those who wait, `bell` the writer who waits, inside, for something else.
-//!
-//! | to | the sequence | the lock |
-//! |---|---|---|
-//! | take it for writing | begins, odd | after it is taken |
-//! | upgrade | begins, odd | after it is taken |
-//! | unlock | ends, even | before it is released |
-//! | downgrade | ends, even | before a reader or another can see a read hold |
+//! [`MmLock`] is the default. Implement [`RawMmLock`] to put another lock under a [`RangeMap`](crate::RangeMap) or an [`Mm`](crate::Mm).
+
+// The mm lock (L1): one writer or many readers of the *layout*. It knows no tree; lockless lookups never come here.
+//
+// `map` comes in, through [`Lock`]: any [`RawMmLock`], with what is the same for all of them: guards, the write sequence, and in debug
+// builds the check that a thread does not wait for itself. That check is for waits alone, so a hold is first tried for without waiting; in
+// every build, so that a lock is called in the same way in all of them. The default lock is [`MmLock`], in `mm_lock`: `state` has its transitions,
+// `queue` those who wait, `bell` the writer who waits, inside, for something else.
+//
+// | to | the sequence | the lock |
+// |---|---|---|
+// | take it for writing | begins, odd | after it is taken |
+// | upgrade | begins, odd | after it is taken |
+// | unlock | ends, even | before it is released |
+// | downgrade | ends, even | before a reader or another can see a read hold |
 
 mod bell;
 mod held;
@@ -19,6 +23,7 @@ mod mm_lock;
 // Nothing in it is unsafe, and it is much for an interpreter.
 #[cfg(all(test, not(any(miri, vmaple_loom, vmaple_shuttle))))]
 mod model;
+mod patience;
 mod queue;
 mod raw;
 mod sequence;
@@ -26,10 +31,12 @@ mod state;
 
 pub use interrupt::Interrupt;
 pub use mm_lock::MmLock;
+pub use patience::Patience;
 pub use raw::RawMmLock;
 pub use sequence::Speculation;
 
-use crate::error::Interrupted;
+pub use crate::error::{Interrupted, WaitError};
+
 use crate::sync::seeded;
 use core::fmt;
 use core::marker::PhantomData;

@@ -19,7 +19,7 @@ use core::ops::RangeBounds;
 #[non_exhaustive]
 pub enum BudgetPolicy {
     /// An insertion, a replacement or a growth that would exceed the budget fails with
-    /// [`ResourceError::OverBudget`](crate::ResourceError::OverBudget) and changes nothing. A removal never fails for the budget.
+    /// [`ResourceError::OverBudget`](crate::map::ResourceError::OverBudget) and changes nothing. A removal never fails for the budget.
     #[default]
     Fail,
     /// [`RangeMap::write`] waits, before it takes the lock, until half of the budget is free again. It does not wait if the calling
@@ -32,7 +32,8 @@ pub enum BudgetPolicy {
 ///
 /// # Examples
 /// ```
-/// use vmaple::{BudgetPolicy, RangeMap};
+/// use vmaple::map::BudgetPolicy;
+/// use vmaple::RangeMap;
 /// let map: RangeMap<u64> = RangeMap::builder().budget_bytes(1 << 20).policy(BudgetPolicy::Wait).build();
 /// assert_eq!(map.stats().held_bytes, 0);
 /// ```
@@ -62,7 +63,7 @@ impl Builder {
     /// Bounds the bytes of removed nodes and values that wait for readers. The default is 64 MiB.
     ///
     /// * **Insertions, replacements and growth stay within it.** While a reader is pinned, an edit is refused with
-    ///   [`ResourceError::OverBudget`](crate::ResourceError::OverBudget) if what it retires and what already waits would together exceed
+    ///   [`ResourceError::OverBudget`](crate::map::ResourceError::OverBudget) if what it retires and what already waits would together exceed
     ///   the budget; nothing changes then. An edit that retires nothing is never refused.
     /// * **Removals are counted and never refused.** [`remove`](WriteGuard::remove), [`remove_entry`](WriteGuard::remove_entry) and a
     ///   [`splice`](WriteGuard::splice) without entries may exceed the budget, and so may the operations of an

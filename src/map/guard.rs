@@ -186,11 +186,12 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     ///
     /// # Errors
     /// [`InsertError`], with the value: the range holds no address, an entry is in the way, memory is short, or pinned readers would
-    /// hold back more than the [budget](crate::Builder::budget_bytes).
+    /// hold back more than the [budget](crate::map::Builder::budget_bytes).
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{InsertCause, RangeMap, Span};
+    /// use vmaple::map::InsertCause;
+    /// use vmaple::{RangeMap, Span};
     /// let map = RangeMap::new();
     /// let mut writer = map.write();
     /// writer.insert(0x1000..0x3000, 1u64).unwrap();
@@ -210,7 +211,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     ///
     /// # Errors
     /// [`ReplaceError`], with the value: the range holds no address, memory is short, or pinned readers would hold back more than the
-    /// [budget](crate::Builder::budget_bytes).
+    /// [budget](crate::map::Builder::budget_bytes).
     ///
     /// # Panics
     /// If `V::clone` does; nothing has changed then.
@@ -232,7 +233,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     ///
     /// # Errors
     /// [`SpliceError`], with the entries: a range holds no address, they are not in order or not inside the range, memory is short, or
-    /// pinned readers would hold back more than the [budget](crate::Builder::budget_bytes). A splice without entries is a removal, which
+    /// pinned readers would hold back more than the [budget](crate::map::Builder::budget_bytes). A splice without entries is a removal, which
     /// is never refused for the budget. The entries come back as an [iterator](Unspliced), so that handing them back needs no memory.
     ///
     /// # Panics
@@ -294,7 +295,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     ///
     /// # Errors
     /// [`EditError`]: the range holds no address, or memory is short. A removal is never refused for the
-    /// [budget](crate::Builder::budget_bytes), so this is never [`ResourceError::OverBudget`].
+    /// [budget](crate::map::Builder::budget_bytes), so this is never [`ResourceError::OverBudget`].
     ///
     /// # Panics
     /// If `V::clone` does; nothing has changed then.
@@ -308,7 +309,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// Removes the whole entry that contains the address; cuts nothing, so it needs no `Clone`.
     ///
     /// # Errors
-    /// [`ResourceError::OutOfMemory`]. A removal is never refused for the [budget](crate::Builder::budget_bytes).
+    /// [`ResourceError::OutOfMemory`]. A removal is never refused for the [budget](crate::map::Builder::budget_bytes).
     pub fn remove_entry(&mut self, address: u64) -> Result<Removed<'_, V>, ResourceError> {
         self.editor.remove_entry(address)
     }

@@ -1,8 +1,21 @@
-//! [`RangeMap`] (L2): the lock and the tree joined, once.
+//! A map from disjoint ranges of addresses to values.
 //!
-//! Who may do what is in the types: a [`PinGuard`] or a [`Reader`] asks without a lock, a [`ReadGuard`] asks a state that stands still, a
-//! [`WriteGuard`] changes it. A pin is not a lock: it keeps what was read readable, and promises nothing about the present. Which lock
-//! it is, is a parameter of the map and of the lock's two guards alone: pins and readers do not know.
+//! [`RangeMap`] is the map. What a caller may do follows from how it reached the map:
+//!
+//! | type | from | may |
+//! |---|---|---|
+//! | [`PinGuard`] | [`RangeMap::pin`] | look up, without a lock |
+//! | [`Reader`] | [`RangeMap::reader`] | look up again and again, without a lock |
+//! | [`ReadGuard`] | [`RangeMap::read`] | look up in a layout that nobody changes meanwhile |
+//! | [`WriteGuard`] | [`RangeMap::write`] | look up and change |
+//!
+//! [`View`] has the methods that all of them share. Each error says what was asked for and what was in the way.
+
+// [`RangeMap`] (L2): the lock and the tree joined, once.
+//
+// Who may do what is in the types: a [`PinGuard`] or a [`Reader`] asks without a lock, a [`ReadGuard`] asks a state that stands still, a
+// [`WriteGuard`] changes it. A pin is not a lock: it keeps what was read readable, and promises nothing about the present. Which lock
+// it is, is a parameter of the map and of the lock's two guards alone: pins and readers do not know.
 
 mod builder;
 mod dead;
@@ -16,11 +29,21 @@ pub use guard::{ReadGuard, WriteGuard};
 pub use pin::{Cursor, PinGuard, Reader};
 pub use unspliced::Unspliced;
 
-use crate::error::{Interrupted, SynchronizeError};
+pub use crate::error::{
+    BuildCause, BuildError, EditError, ExtendError, GapError, InsertCause, InsertError, Rejected, ReplaceError, ResourceError, SpliceCause,
+    SpliceError, SynchronizeError,
+};
+pub use crate::tree::edit::{Removed, RemovedEntry};
+pub use crate::tree::gap::GapQuery;
+pub use crate::tree::iter::Range;
+pub use crate::tree::stats::Stats;
+pub use crate::tree::validate::Violation;
+pub use crate::tree::walk::{Entry, View};
+
+use crate::error::Interrupted;
 use crate::lock::{Lock, MmLock, RawMmLock, Speculation, WriteHold};
 use crate::sync::{Collector, Pause, Reclaim, TicketLine};
 use crate::tree::Tree;
-use crate::tree::stats::Stats;
 use crate::value::Value;
 use core::fmt;
 
@@ -99,7 +122,8 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{MmLock, RangeMap};
+    /// use vmaple::lock::MmLock;
+    /// use vmaple::RangeMap;
     /// let map: RangeMap<u64> = RangeMap::builder().build_from([(0x1000..0x2000, 1)]).unwrap();
     /// let map: RangeMap<u64, MmLock> = map.with_lock(MmLock::new());
     /// assert_eq!(map.len(), 1);

@@ -8,9 +8,9 @@ use super::state::Heap;
 use super::{Mm, MmWriteGuard};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{BrkError, HeapError, LayoutError, Limit};
-use crate::lock::RawMmLock;
+use crate::lock::{Patience, RawMmLock};
 use crate::tree::limbo::Charge;
-use crate::vma::{Backing, Kind, Patience, Payload, VmaFlags};
+use crate::vma::{Backing, Kind, Payload, VmaFlags};
 
 /// What a heap is.
 const HEAP: VmaFlags = VmaFlags::READ

@@ -9,20 +9,21 @@ bitflags! {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{Capabilities, Limits, MapRequest, Mm, RangeMap, VmaFlags, VmaSpec};
+    /// use vmaple::mm::{Capabilities, Limits, MapRequest};
+    /// use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
     /// let mut limits = Limits::default();
     /// limits.capabilities = Capabilities::SYS_RAWIO;
     /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
     /// let lowest = MapRequest::of_len(0x1000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0);
     /// assert_eq!(mm.write().mmap(&lowest), Ok(0));
-    /// # Ok::<(), vmaple::LimitsError>(())
+    /// # Ok::<(), vmaple::mm::LimitsError>(())
     /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Capabilities: u64 {
-        /// `CAP_IPC_LOCK`: any amount of memory may be locked, whatever [`Limits::locked_bytes`](crate::Limits::locked_bytes) says.
+        /// `CAP_IPC_LOCK`: any amount of memory may be locked, whatever [`Limits::locked_bytes`](crate::mm::Limits::locked_bytes) says.
         const IPC_LOCK = 1 << 14;
         /// `CAP_SYS_RAWIO`: what is placed at a given address may lie below
-        /// [`Limits::mmap_min_addr`](crate::Limits::mmap_min_addr). Searches, hints of `mmap` and stacks stay above it all the same.
+        /// [`Limits::mmap_min_addr`](crate::mm::Limits::mmap_min_addr). Searches, hints of `mmap` and stacks stay above it all the same.
         const SYS_RAWIO = 1 << 17;
     }
 }

@@ -5,11 +5,11 @@ use super::plan::Words;
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
-use crate::lock::RawMmLock;
+use crate::lock::{Patience, RawMmLock};
 use crate::sync::Shared;
 use crate::tree::limbo::Charge;
 use crate::tree::walk::Entry;
-use crate::vma::{AnonOwner, Patience, Payload, VmaFlags};
+use crate::vma::{AnonOwner, Payload, VmaFlags};
 use core::cell::Cell;
 
 /// A layout of so many VMAs has records that a core's own caches may not hold: they are what a copy waits for.
@@ -30,7 +30,8 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{Advice, MapRequest, Mm, VmaFlags, VmaSpec};
+    /// use vmaple::mm::{Advice, MapRequest};
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm: Mm = Mm::new();
     /// let mut writer = mm.write();
     /// let at = writer.mmap(&MapRequest::of_len(0x4000, VmaSpec::anonymous(VmaFlags::READ)))?;

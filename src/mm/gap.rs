@@ -10,14 +10,15 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Finds unmapped room, in whole pages or not. The guard gaps of stacks nearby are not kept free.
     ///
     /// # Complexity
-    /// As [`WriteGuard::find_gap`](crate::WriteGuard::find_gap).
+    /// As [`WriteGuard::find_gap`](crate::map::WriteGuard::find_gap).
     ///
     /// # Errors
     /// [`GapError`]: the query makes no sense, or nothing fits.
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{GapQuery, Mm, VmaFlags, VmaSpec};
+    /// use vmaple::map::GapQuery;
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// let mut writer = mm.write();
     /// writer.map(0x10_0000..0x14_0000, VmaSpec::anonymous(VmaFlags::READ))?;

@@ -7,11 +7,11 @@ use super::{Mm, Record};
 use crate::addr::Span;
 use crate::error::{ExpandError, ExtendError, WaitError};
 use crate::key::KeyRights;
-use crate::lock::{MmLock, RawMmLock};
+use crate::lock::{MmLock, Patience, RawMmLock};
 use crate::map::{ReadGuard, WriteGuard};
 use crate::sync::Shared;
 use crate::tree::walk::{Entry, View};
-use crate::vma::{Patience, Vma, VmaFlags, VmaRecord};
+use crate::vma::{Vma, VmaFlags, VmaRecord};
 use core::fmt;
 use core::ops::Deref;
 
@@ -246,7 +246,8 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{KeyDenial, KeyRights, Limits, MapRequest, Mm, RangeMap, VmaFlags, VmaSpec};
+    /// use vmaple::mm::{KeyDenial, KeyRights, Limits, MapRequest};
+    /// use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
     /// let mut limits = Limits::default();
     /// limits.protection_keys = 16;
     /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;

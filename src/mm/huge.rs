@@ -29,7 +29,7 @@ pub enum SharedHugePolicy {
 ///
 /// # Examples
 /// ```
-/// use vmaple::{SharedHugePages, SharedHugePolicy};
+/// use vmaple::mm::{SharedHugePages, SharedHugePolicy};
 /// let mut settings = SharedHugePages::default();
 /// assert_eq!(settings.anonymous_alignment(2 << 20), None);
 /// settings.policy = SharedHugePolicy::Advise;

@@ -118,7 +118,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{KeyDenial, Limits, Mm, ProtectionKey, RangeMap};
+    /// use vmaple::mm::{KeyDenial, Limits, ProtectionKey};
+    /// use vmaple::{Mm, RangeMap};
     /// let mut limits = Limits::default();
     /// limits.protection_keys = 16;
     /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;

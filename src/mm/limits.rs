@@ -71,12 +71,13 @@ pub enum GuardGapPolicy {
 ///
 /// # Examples
 /// ```
-/// use vmaple::{Limits, Mm, RangeMap};
+/// use vmaple::mm::Limits;
+/// use vmaple::{Mm, RangeMap};
 /// let mut limits = Limits::default();
 /// limits.stack_bytes = 1 << 20;
 /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
 /// assert_eq!(mm.limits().stack_guard_gap_pages, 256);
-/// # Ok::<(), vmaple::LimitsError>(())
+/// # Ok::<(), vmaple::mm::LimitsError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -109,7 +110,7 @@ pub struct Limits {
     /// Where searched mappings end, unless a hint beyond it asks for more (`DEFAULT_MAP_WINDOW`): below `task_size` on a machine whose page
     /// tables have five levels.
     pub map_window: u64,
-    /// Where the search for the low 2 GiB begins, upward ([`MapRequest::in_low_addresses`](crate::MapRequest::in_low_addresses)).
+    /// Where the search for the low 2 GiB begins, upward ([`MapRequest::in_low_addresses`](crate::mm::MapRequest::in_low_addresses)).
     pub low_search_base: u64,
     /// The bytes of a transparent huge page, a power of two; 1 where the system has none. Private anonymous mappings of a multiple of it are
     /// placed at a multiple where there is room. It is no rule of the address space but a policy for speed (5.4).

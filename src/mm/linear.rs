@@ -5,8 +5,9 @@
 use super::row::tests::moved_by;
 use super::{Advice, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags};
 use crate::key::KeyDenial;
+use crate::lock::Patience;
 use crate::map::RangeMap;
-use crate::vma::{Patience, VmaFlags, VmaSpec};
+use crate::vma::{VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);

@@ -3,8 +3,8 @@
 use super::lock_vma::Question;
 use super::{Mm, VmaGuard};
 use crate::error::{LockVmaError, WaitError};
+use crate::lock::Patience;
 use crate::lock::RawMmLock;
-use crate::vma::Patience;
 
 impl<P, L: RawMmLock> Mm<P, L> {
     /// Finds the first VMA that ends at or after the address and locks it for reading: without the mm lock where that can be (3.7). None if
@@ -25,7 +25,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{Mm, Patience, VmaFlags, VmaSpec};
+    /// use vmaple::lock::Patience;
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// for start in [0x10_0000, 0x20_0000, 0x30_0000] {
     ///     mm.write().map(start..start + 0x2000, VmaSpec::anonymous(VmaFlags::READ))?;

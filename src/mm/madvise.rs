@@ -7,8 +7,8 @@ use super::plan::{Plan, touched};
 use super::sheet::{Part, Sheet};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MadviseError};
-use crate::lock::RawMmLock;
-use crate::vma::{Backing, Patience, Payload, VmaFlags};
+use crate::lock::{Patience, RawMmLock};
+use crate::vma::{Backing, Payload, VmaFlags};
 
 /// Advice: Linux's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,8 +7,8 @@ use super::plan::{Plan, Words, touched};
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::{LayoutError, Limit, MlockError, ResourceError};
-use crate::lock::RawMmLock;
-use crate::vma::{Patience, Payload, VmaFlags};
+use crate::lock::{Patience, RawMmLock};
+use crate::vma::{Payload, VmaFlags};
 
 /// What `mlockall` is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -12,14 +12,15 @@ use super::sheet::{Carried, Room, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::{LayoutError, MmapError};
 use crate::key::ProtectionKey;
-use crate::lock::RawMmLock;
-use crate::vma::{Backing, Patience, Payload, VmaFlags, VmaSpec};
+use crate::lock::{Patience, RawMmLock};
+use crate::vma::{Backing, Payload, VmaFlags, VmaSpec};
 
 /// What is to be mapped, how much of it, and where.
 ///
 /// # Examples
 /// ```
-/// use vmaple::{MapRequest, Mm, VmaFlags, VmaSpec};
+/// use vmaple::mm::MapRequest;
+/// use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm: Mm = Mm::new();
 /// let data = VmaFlags::READ | VmaFlags::WRITE;
 /// // Below the base, downward.
@@ -30,7 +31,7 @@ use crate::vma::{Backing, Patience, Payload, VmaFlags, VmaSpec};
 /// // In the middle of it, replacing what is there.
 /// mm.write().mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(VmaFlags::READ)).fixed(at))?;
 /// assert_eq!(mm.map_count(), 3);
-/// # Ok::<(), vmaple::MmapError>(())
+/// # Ok::<(), vmaple::mm::MmapError>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -69,7 +70,7 @@ impl<P> MapRequest<P> {
     /// allowed, the execute-only key (8.2).
     ///
     /// With `HUGETLB` it is made of huge pages, of the size that the flags say ([`VmaFlags::of_huge_pages`]) or of the system's default
-    /// ([`Limits::hugetlb_bytes`](crate::Limits::hugetlb_bytes)): the length is rounded up to whole ones, the hint, too, and a fixed address
+    /// ([`Limits::hugetlb_bytes`](crate::mm::Limits::hugetlb_bytes)): the length is rounded up to whole ones, the hint, too, and a fixed address
     /// must be at the start of one. With `DROPPABLE` its pages are not promised, not given to children and not dumped (`MAP_DROPPABLE`).
     pub const fn of_len(len: u64, spec: VmaSpec<P>) -> Self {
         let (address, within, populate) = (Address::Hint(0), Within::All, Populate::Later);
@@ -77,16 +78,17 @@ impl<P> MapRequest<P> {
     }
 
     /// In the low 2 GiB (`MAP_32BIT`): at the hint if it is there and free, else at the lowest room from
-    /// [`Limits::low_search_base`](crate::Limits::low_search_base) on. What is fixed stays where it is.
+    /// [`Limits::low_search_base`](crate::mm::Limits::low_search_base) on. What is fixed stays where it is.
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{MapRequest, Mm, VmaFlags, VmaSpec};
+    /// use vmaple::mm::MapRequest;
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm: Mm = Mm::new();
     /// let code = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::EXEC);
     /// let at = mm.write().mmap(&MapRequest::of_len(0x1000, code).in_low_addresses())?;
     /// assert_eq!(at, 0x4000_0000);
-    /// # Ok::<(), vmaple::MmapError>(())
+    /// # Ok::<(), vmaple::mm::MmapError>(())
     /// ```
     pub fn in_low_addresses(mut self) -> Self {
         self.within = Within::Low;

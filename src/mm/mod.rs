@@ -1,32 +1,46 @@
-//! [`Mm`] (L3): one address space: Linux's rules over a map.
+//! An address space: virtual memory areas (VMAs), the mm lock, and Linux's operations on them.
 //!
-//! `fault` comes in, and adds to it what a page fault needs. The map below gives the index and the mm lock; `vma` the records and their
-//! locks. One operation a file.
+//! [`Mm`] is the address space. What a caller may assume follows from what it holds:
 //!
-//! | held | by | may be assumed |
+//! | holds | type | may assume |
 //! |---|---|---|
-//! | a pin | [`MmPin`], [`MmReader`] | records that were read stay readable; nothing of the present |
-//! | a VMA for reading | [`VmaGuard`] | this VMA stays, with its bounds, flags and offset; its neighbours may change |
-//! | the mm lock for reading | [`MmReadGuard`], [`LockedVma`] | the whole layout stands still |
-//! | the mm lock for writing | [`MmWriteGuard`] | and is the holder's to change |
-//! | the mm lock for writing, and a VMA is marked | inside an operation | no [`VmaGuard`] of it, until the end of the hold or a downgrade |
+//! | a pin | [`MmPin`], [`MmReader`] | records that were read stay readable; nothing about the present |
+//! | one VMA's lock | [`VmaGuard`] | that VMA keeps its bounds, flags and offset |
+//! | the mm lock for reading | [`MmReadGuard`], [`LockedVma`] | the whole layout stays as it is |
+//! | the mm lock for writing | [`MmWriteGuard`] | the same, and may change it |
 //!
-//! | field | changed under | read |
-//! |---|---|---|
-//! | the index | the write guard, with every VMA marked that loses or gains addresses | without a lock |
-//! | a record's lock | by itself | |
-//! | the rest of a record | never | without a lock |
-//! | [`Limits`] | replaced whole, at any time | without a lock, once an operation |
-//! | the heap's bounds, `mlockall`'s flags for what is mapped later, the protection keys | the write guard | each word without a lock; together under the mm lock |
-//! | counters of pages | the write guard | without a lock |
-//! | counters of roads | at any time, each thread on a line of its own (of eight) | without a lock |
-//!
-//! **Order**: the mm lock, then a VMA's. Who holds a [`VmaGuard`] never waits for the mm lock: a writer that holds it may wait for him
-//! (3.11). Debug builds panic at such a wait.
+//! Page faults are in [`fault`].
+
+// [`Mm`] (L3): one address space: Linux's rules over a map.
+//
+// `fault` comes in, and adds to it what a page fault needs. The map below gives the index and the mm lock; `vma` the records and their
+// locks. One operation a file.
+//
+// | held | by | may be assumed |
+// |---|---|---|
+// | a pin | [`MmPin`], [`MmReader`] | records that were read stay readable; nothing of the present |
+// | a VMA for reading | [`VmaGuard`] | this VMA stays, with its bounds, flags and offset; its neighbours may change |
+// | the mm lock for reading | [`MmReadGuard`], [`LockedVma`] | the whole layout stands still |
+// | the mm lock for writing | [`MmWriteGuard`] | and is the holder's to change |
+// | the mm lock for writing, and a VMA is marked | inside an operation | no [`VmaGuard`] of it, until the end of the hold or a downgrade |
+//
+// | field | changed under | read |
+// |---|---|---|
+// | the index | the write guard, with every VMA marked that loses or gains addresses | without a lock |
+// | a record's lock | by itself | |
+// | the rest of a record | never | without a lock |
+// | [`Limits`] | replaced whole, at any time | without a lock, once an operation |
+// | the heap's bounds, `mlockall`'s flags for what is mapped later, the protection keys | the write guard | each word without a lock; together under the mm lock |
+// | counters of pages | the write guard | without a lock |
+// | counters of roads | at any time, each thread on a line of its own (of eight) | without a lock |
+//
+// **Order**: the mm lock, then a VMA's. Who holds a [`VmaGuard`] never waits for the mm lock: a writer that holds it may wait for him
+// (3.11). Debug builds panic at such a wait.
 
 mod accounts;
 mod brk;
 mod capabilities;
+pub mod fault;
 mod fork;
 mod gap;
 mod guard;
@@ -76,14 +90,22 @@ pub use plan::Plan;
 pub use reader::MmReader;
 pub use stats::{MmStats, Roads};
 
+pub use crate::error::{
+    BrkError, HeapError, LayoutError, LimitsError, LockVmaError, MadviseError, MapCause, MapError, MlockError, MmapError, MprotectError,
+    MremapError, MsealError, MunmapError, NameError, PkeyAllocError, PkeyFreeError,
+};
+pub use crate::key::{KeyDenial, KeyRights, KeyedAccess, ProtectionKey};
+pub use crate::sync::Shared;
+pub use crate::vma::{AnonOwner, Backing, ObjectId, Payload, Vma, VmaFlags, VmaRecord, VmaSpec};
+
 pub(crate) use guard::WriteLockedVma;
 pub(crate) use stats::Road;
 
-use crate::error::{Interrupted, LimitsError, WaitError};
+use crate::error::{Interrupted, WaitError};
+use crate::lock::Patience;
 use crate::lock::{MmLock, RawMmLock, Speculation};
 use crate::map::{Builder, RangeMap};
-use crate::sync::{Newest, Shared};
-use crate::vma::{Patience, VmaRecord};
+use crate::sync::Newest;
 use accounts::Accounts;
 use core::fmt;
 use state::State;
@@ -151,7 +173,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{Mm, MmLock, VmaFlags, VmaSpec};
+    /// use vmaple::lock::MmLock;
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm: Mm = Mm::new();
     /// mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ))?;
     /// let mm: Mm<(), MmLock> = mm.with_lock(MmLock::new());

@@ -9,8 +9,8 @@ use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MprotectError};
 use crate::key::ProtectionKey;
-use crate::lock::RawMmLock;
-use crate::vma::{Backing, Patience, Payload, VmaFlags};
+use crate::lock::{Patience, RawMmLock};
+use crate::vma::{Backing, Payload, VmaFlags};
 
 /// What may be asked for.
 const PROTECTION: VmaFlags = VmaFlags::ACCESS.union(VmaFlags::GROWSDOWN).union(VmaFlags::GROWSUP);
@@ -27,7 +27,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{Mm, MapRequest, VmaFlags, VmaSpec};
+    /// use vmaple::mm::MapRequest;
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// // before  rrrr
     /// // after   rw.r
     /// let mm: Mm = Mm::new();

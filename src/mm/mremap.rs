@@ -9,9 +9,9 @@ use super::plan::{Plan, touched};
 use super::sheet::{Body, Effect, Part, Sheet, Sides};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
-use crate::lock::RawMmLock;
+use crate::lock::{Patience, RawMmLock};
 use crate::tree::limbo::Charge;
-use crate::vma::{Backing, Kind, Patience, Payload, Vma, VmaFlags};
+use crate::vma::{Backing, Kind, Payload, Vma, VmaFlags};
 use bitflags::bitflags;
 
 bitflags! {
@@ -99,7 +99,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{Mm, MapRequest, MremapFlags, VmaFlags, VmaSpec};
+    /// use vmaple::mm::{MapRequest, MremapFlags};
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm: Mm = Mm::new();
     /// let mut writer = mm.write();
     /// let at = writer.mmap(&MapRequest::of_len(0x4000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0x10_0000))?;

@@ -7,8 +7,8 @@ use super::plan::{Plan, touched};
 use super::sheet::Sheet;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::MsealError;
-use crate::lock::RawMmLock;
-use crate::vma::{Patience, Payload, VmaFlags};
+use crate::lock::{Patience, RawMmLock};
+use crate::vma::{Payload, VmaFlags};
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Seals the pages of a range, for ever. Tells 0. What is sealed already stays so.

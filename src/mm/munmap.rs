@@ -6,9 +6,9 @@ use super::plan::Plan;
 use super::sheet::{Room, Sheet};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MunmapError};
-use crate::lock::RawMmLock;
+use crate::lock::{Patience, RawMmLock};
 use crate::tree::limbo::Charge;
-use crate::vma::{Patience, Payload, VmaFlags};
+use crate::vma::{Payload, VmaFlags};
 use core::ops::Range;
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
@@ -17,13 +17,13 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Each part that stays is a VMA with a record of its own, of the same linear offset.
     ///
     /// # Concurrency
-    /// Waits for whoever holds one of the VMAs by a [`VmaGuard`](crate::VmaGuard): for itself and for ever, if that is this thread.
+    /// Waits for whoever holds one of the VMAs by a [`VmaGuard`](crate::mm::VmaGuard): for itself and for ever, if that is this thread.
     /// A reader without a lock sees all of it or nothing.
     ///
     /// # Errors
     /// [`MunmapError`]: rule 5.15. Nothing is lost; where a VMA beyond the first is sealed, the first may have been split. Unmapping needs
     /// memory where it splits or replaces parts of the index, and so may fail with `ENOMEM`; it is never refused for the
-    /// [budget](crate::Builder::budget_bytes).
+    /// [budget](crate::map::Builder::budget_bytes).
     ///
     /// # Examples
     /// ```

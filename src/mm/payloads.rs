@@ -8,8 +8,8 @@ use super::plan::Plan;
 use super::sheet::{Carried, Sheet};
 use crate::addr::Span;
 use crate::error::{LayoutError, MadviseError};
-use crate::lock::RawMmLock;
-use crate::vma::{Patience, Payload};
+use crate::lock::{Patience, RawMmLock};
+use crate::vma::Payload;
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Changes the payload of everything that is mapped in a range, and returns 0.
@@ -25,7 +25,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{Limits, MapRequest, Mm, RangeMap, VmaFlags, VmaSpec};
+    /// use vmaple::mm::{Limits, MapRequest};
+    /// use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
     /// // The payload is the memory node that pages come from.
     /// let mm: Mm<u8> = Mm::with(RangeMap::builder(), Limits::default())?;
     /// let mut writer = mm.write();

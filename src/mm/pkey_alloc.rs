@@ -11,14 +11,15 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Allocates the lowest protection key that is free, and returns it.
     ///
     /// `denial` is what the calling thread is to be denied with the key. Rights belong to threads, which an address space does not know:
-    /// the caller enters it in the thread's [`KeyRights`](crate::KeyRights) on success.
+    /// the caller enters it in the thread's [`KeyRights`](crate::mm::KeyRights) on success.
     ///
     /// # Errors
     /// [`PkeyAllocError`]: rule 8.5. Nothing was changed.
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{KeyDenial, Limits, MapRequest, Mm, RangeMap, VmaFlags, VmaSpec};
+    /// use vmaple::mm::{KeyDenial, Limits, MapRequest};
+    /// use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
     /// let mut limits = Limits::default();
     /// limits.protection_keys = 16;
     /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;

@@ -4,8 +4,8 @@ use super::MmWriteGuard;
 use super::plan::Plan;
 use crate::error::MprotectError;
 use crate::key::ProtectionKey;
-use crate::lock::RawMmLock;
-use crate::vma::{Patience, Payload, VmaFlags};
+use crate::lock::{Patience, RawMmLock};
+use crate::vma::{Payload, VmaFlags};
 
 /// Which protection key VMAs have after a change of what may be done to them. A [`ProtectionKey`] becomes one by `into`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -11,13 +11,13 @@ use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
 use crate::key::KeyRights;
-use crate::lock::{MmLock, RawMmLock};
+use crate::lock::{MmLock, Patience, RawMmLock};
 use crate::sync::Shared;
 use crate::tree::FirstPanic;
 use crate::tree::limbo::Charge;
 use crate::tree::list::{List, push};
 use crate::tree::prepared::Prepared;
-use crate::vma::{Kind, Owner, Patience, Payload, VmaFlags, VmaRecord};
+use crate::vma::{Kind, Owner, Payload, VmaFlags, VmaRecord};
 use core::fmt;
 use core::mem;
 use smallvec::SmallVec;
@@ -31,7 +31,9 @@ use smallvec::SmallVec;
 ///
 /// # Examples
 /// ```
-/// use vmaple::{MapRequest, Mm, Patience, VmaFlags, VmaSpec};
+/// use vmaple::lock::Patience;
+/// use vmaple::mm::MapRequest;
+/// use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm: Mm = Mm::new();
 /// let mut writer = mm.write();
 /// let request = MapRequest::of_len(0x4000, VmaSpec::anonymous(VmaFlags::READ));
@@ -44,7 +46,7 @@ use smallvec::SmallVec;
 ///     drop(plan);
 ///     assert_eq!(mm.map_count(), 0);
 /// }
-/// # Ok::<(), vmaple::MmapError>(())
+/// # Ok::<(), vmaple::mm::MmapError>(())
 /// ```
 #[must_use = "nothing has changed until it is committed"]
 pub struct Plan<'w, 'm, P: Payload, E, L: RawMmLock = MmLock> {

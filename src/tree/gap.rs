@@ -16,7 +16,8 @@ use core::ops::RangeBounds;
 ///
 /// # Examples
 /// ```
-/// use vmaple::{GapQuery, RangeMap};
+/// use vmaple::map::GapQuery;
+/// use vmaple::RangeMap;
 /// let map = RangeMap::new();
 /// let mut map = map.write();
 /// map.insert(0x1000..0x2000, ()).unwrap();

@@ -138,7 +138,8 @@ impl VmaFlags {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{ProtectionKey, VmaFlags};
+    /// use vmaple::mm::ProtectionKey;
+    /// use vmaple::VmaFlags;
     /// let key = ProtectionKey::new(5).expect("a key");
     /// let flags = VmaFlags::READ.with_pkey(key);
     /// assert_eq!((flags.pkey(), flags - VmaFlags::PKEY_MASK), (key, VmaFlags::READ));
@@ -156,7 +157,7 @@ impl VmaFlags {
 
     /// Returns the flags of memory that is made of huge pages of so many bytes, a power of two.
     ///
-    /// `HUGETLB` alone is memory of the system's default size ([`Limits::hugetlb_bytes`](crate::Limits::hugetlb_bytes)). The flags of a
+    /// `HUGETLB` alone is memory of the system's default size ([`Limits::hugetlb_bytes`](crate::mm::Limits::hugetlb_bytes)). The flags of a
     /// VMA always say the size.
     ///
     /// # Examples
@@ -189,7 +190,7 @@ impl VmaFlags {
 
     /// Whether it may be done. To read, any way in will do, as the processors have it that Linux was written for first: there what can
     /// be written or executed can be read, unless a protection key denies it, which is another question:
-    /// [`KeyRights::allows`](crate::KeyRights::allows).
+    /// [`KeyRights::allows`](crate::mm::KeyRights::allows).
     #[must_use]
     pub const fn allows(self, access: Access) -> bool {
         match access {

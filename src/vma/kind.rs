@@ -10,10 +10,10 @@ use crate::sync::unique_numbers;
 ///
 /// # Examples
 /// ```
-/// use vmaple::AnonOwner;
+/// use vmaple::mm::AnonOwner;
 /// assert_eq!(AnonOwner::new(3)?.number(), 3);
 /// assert!(AnonOwner::new(1 << 61).is_err());
-/// # Ok::<(), vmaple::NameError>(())
+/// # Ok::<(), vmaple::mm::NameError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnonOwner(pub(crate) u64);

@@ -29,7 +29,7 @@
 //! sees the flag.
 
 use crate::error::WaitError;
-use crate::lock::{Interrupt, Lock, RawMmLock};
+use crate::lock::{Lock, Patience, RawMmLock};
 use crate::sync::{AtomicU64, Ordering, seeded};
 
 const READERS: u64 = (1 << 20) - 1;
@@ -37,29 +37,6 @@ const DRAINING: u64 = 1 << 20;
 const DETACHED: u64 = 1 << 21;
 const MARK_SHIFT: u32 = 22;
 const BELOW_MARK: u64 = (1 << MARK_SHIFT) - 1;
-
-/// How long an operation is ready to wait for others.
-///
-/// A thread that would wait for its own [`VmaGuard`](crate::VmaGuard) waits forever; in debug builds it panics instead.
-///
-/// `I` is what interrupts a wait for the mm lock ([`RawMmLock::Interrupt`]).
-#[derive(Debug)]
-pub enum Patience<'i, I: ?Sized = Interrupt> {
-    /// Until they have left.
-    Forever,
-    /// The same, unless interrupted.
-    Unless(&'i I),
-    /// Not at all.
-    Never,
-}
-
-impl<I: ?Sized> Clone for Patience<'_, I> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<I: ?Sized> Copy for Patience<'_, I> {}
 
 /// What came of an attempt to read-lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +176,7 @@ impl VmaLock {
 #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
 mod tests {
     use super::*;
+    use crate::lock::Interrupt;
     use crate::lock::MmLock;
 
     /// 3.12: where the mark comes round, a mark of long ago may look like one of now, and says "busy"; a mark of now says so always.

@@ -13,7 +13,6 @@ mod record;
 
 pub use flags::VmaFlags;
 pub use kind::AnonOwner;
-pub use lock::Patience;
 pub use payload::Payload;
 pub use record::{Backing, ObjectId, Vma, VmaRecord, VmaSpec};
 

@@ -14,10 +14,10 @@ use std::sync::Arc;
 /// No payload is dropped while the mm lock is held, so its `Drop` may use the address space. A payload of a VMA that was unmapped is dropped
 /// by a later writer, when no reader can reach it any more. Copies that an operation made while it planned are dropped when its guard has
 /// released the lock, whether the operation was committed, refused or abandoned, or unwound; after a
-/// [`downgrade`](crate::MmWriteGuard::downgrade), when the read guard has. A panic in such a drop is contained.
+/// [`downgrade`](crate::mm::MmWriteGuard::downgrade), when the read guard has. A panic in such a drop is contained.
 ///
-/// A payload that the caller owns is the caller's to drop: that of a [`MapRequest`](crate::MapRequest), or of a specification that a
-/// [`MapError`](crate::MapError) hands back. In `mm.write().mmap(&MapRequest::of_len(..))` the request is dropped before the guard.
+/// A payload that the caller owns is the caller's to drop: that of a [`MapRequest`](crate::mm::MapRequest), or of a specification that a
+/// [`MapError`](crate::mm::MapError) hands back. In `mm.write().mmap(&MapRequest::of_len(..))` the request is dropped before the guard.
 ///
 /// # Panics
 /// A hook that panics does not keep the hooks of other VMAs from being called. The first panic goes on when all were called; what later ones
@@ -25,7 +25,8 @@ use std::sync::Arc;
 ///
 /// # Examples
 /// ```
-/// use vmaple::{Mm, MapRequest, Limits, Payload, RangeMap, VmaFlags, VmaSpec};
+/// use vmaple::mm::{MapRequest, Limits, Payload};
+/// use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
 ///
 /// /// Which NUMA node pages come from.
 /// #[derive(Clone, Debug)]
@@ -77,7 +78,8 @@ pub trait Payload: Clone {
     /// # Examples
     /// Pages of a device that come four at a time:
     /// ```
-    /// use vmaple::{MapRequest, Mm, PAGE_SIZE, Payload, RangeMap, Limits, Span, VmaFlags, VmaSpec};
+    /// use vmaple::mm::{MapRequest, Payload, Limits};
+    /// use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
     ///
     /// #[derive(Clone)]
     /// struct ByFours;

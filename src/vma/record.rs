@@ -14,12 +14,12 @@ use core::ops::Deref;
 ///
 /// # Examples
 /// ```
-/// use vmaple::ObjectId;
+/// use vmaple::mm::ObjectId;
 /// let inode = 0x1234_5678_9abc_u64;
 /// assert_eq!(ObjectId::new(inode)?.number(), inode);
 /// assert_eq!(ObjectId::from(7), ObjectId::new(7)?);
 /// assert!(ObjectId::new(1 << 63).is_err());
-/// # Ok::<(), vmaple::NameError>(())
+/// # Ok::<(), vmaple::mm::NameError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId(u64);
@@ -59,7 +59,7 @@ pub enum Backing {
     /// An object: the embedder's, or one that a private mapping of huge pages was given, with the top bit of its name set.
     Object(ObjectId),
     /// The same, of shared memory: its mappings are placed as the system's setting for huge pages of shared memory says
-    /// ([`Limits::shared_huge_pages`](crate::Limits::shared_huge_pages)). What a shared anonymous mapping is given has the top bit of its
+    /// ([`Limits::shared_huge_pages`](crate::mm::Limits::shared_huge_pages)). What a shared anonymous mapping is given has the top bit of its
     /// name set.
     SharedMemory(ObjectId),
 }
@@ -72,11 +72,12 @@ impl Backing {
     }
 }
 
-/// What is to be mapped. The bounds come with [`MmWriteGuard::map`](crate::MmWriteGuard::map).
+/// What is to be mapped. The bounds come with [`MmWriteGuard::map`](crate::mm::MmWriteGuard::map).
 ///
 /// # Examples
 /// ```
-/// use vmaple::{ObjectId, VmaFlags, VmaSpec};
+/// use vmaple::mm::ObjectId;
+/// use vmaple::{VmaFlags, VmaSpec};
 /// let heap = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::WRITE);
 /// let text = VmaSpec::of_object(ObjectId::from(7), 0x2000, VmaFlags::READ | VmaFlags::EXEC).with_payload("libc");
 /// # let _ = (heap, text);
@@ -103,11 +104,12 @@ impl VmaSpec {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{Backing, MapRequest, Mm, ObjectId, VmaFlags, VmaSpec};
+    /// use vmaple::mm::{Backing, MapRequest, ObjectId};
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm: Mm = Mm::new();
     /// let at = mm.write().mmap(&MapRequest::of_len(0x1000, VmaSpec::shared_anonymous(ObjectId::from(5), VmaFlags::READ)))?;
     /// assert_eq!(mm.read().vma(at).map(|vma| vma.backing()), Some(Backing::SharedMemory(ObjectId::from(5))));
-    /// # Ok::<(), vmaple::MmapError>(())
+    /// # Ok::<(), vmaple::mm::MmapError>(())
     /// ```
     pub const fn shared_anonymous(object: ObjectId, flags: VmaFlags) -> Self {
         let flags = flags.union(VmaFlags::SHARED);

@@ -3,10 +3,10 @@
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use std::sync::Barrier;
 use std::thread;
-use vmaple::{
-    Advice, BudgetPolicy, EditError, Interrupt, Interrupted, Limits, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, Patience,
-    RangeMap, ResourceError, Span, Stats, VmaFlags, VmaSpec,
-};
+use vmaple::lock::{Interrupted, Patience};
+use vmaple::map::{BudgetPolicy, EditError, ResourceError, Stats};
+use vmaple::mm::{Advice, Limits, MapRequest, MmWriteGuard, MremapFlags};
+use vmaple::{Interrupt, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 const MANY: u64 = if cfg!(miri) { 60 } else { 1000 };
 /// One in this many of them.
@@ -122,13 +122,13 @@ impl Op {
         let edit = match self {
             Self::Insert(at) => {
                 return writer.insert(span(at, 0), 1).or_else(|error| match error.cause {
-                    vmaple::InsertCause::Resource(error) => Err(error),
+                    vmaple::map::InsertCause::Resource(error) => Err(error),
                     _ => Ok(()),
                 });
             }
             Self::ExtendUp(at, len) => {
                 return writer.extend_up(span(at, len).start, span(at, len).end).map(drop).or_else(|error| match error {
-                    vmaple::ExtendError::Resource(error) => Err(error),
+                    vmaple::map::ExtendError::Resource(error) => Err(error),
                     _ => Ok(()),
                 });
             }
@@ -136,7 +136,7 @@ impl Op {
             Self::Splice(at, len) => {
                 let entries = span(at, len).step_by(10).map(|start| (Span::new(start, start + 2).expect("three addresses"), 3));
                 return writer.splice(span(at, len), entries).map(drop).map_err(|error| match error.cause {
-                    vmaple::SpliceCause::Resource(error) => error,
+                    vmaple::map::SpliceCause::Resource(error) => error,
                     other => panic!("{other}"),
                 });
             }

@@ -2,10 +2,8 @@
 //! limits: `Limits::validate`).
 
 use quickcheck::{Arbitrary, Gen, QuickCheck};
-use vmaple::{
-    Access, Advice, Capabilities, FaultContext, GuardGapPolicy, Limits, MapCountLimit, MapRequest, Mm, MremapFlags, PAGE_SIZE,
-    PartialEffects, RangeMap, VmaFlags, VmaSpec,
-};
+use vmaple::mm::{Advice, Capabilities, GuardGapPolicy, Limits, MapCountLimit, MapRequest, MremapFlags, PartialEffects};
+use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 /// A number where arithmetic comes round, or where something is mapped.
 #[derive(Clone, Copy, Debug)]

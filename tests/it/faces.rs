@@ -1,6 +1,7 @@
 //! The doors that lead where others lead too: each asks the same as its twin, fails as it should, and shows itself.
 
-use vmaple::{BuildCause, GapError, GapQuery, RangeError, RangeMap, Span};
+use vmaple::map::{BuildCause, GapError, GapQuery};
+use vmaple::{RangeError, RangeMap, Span};
 
 fn map() -> RangeMap<u64> {
     RangeMap::builder().private_epochs().build_from((0..40).map(|i| (10 * i..10 * i + 5, i))).expect("sorted")
@@ -12,7 +13,7 @@ fn a_reader_answers_as_its_view_does() {
     let mut reader = map.reader();
     let pin = map.pin();
     for a in (0..410).step_by(if cfg!(miri) { 83 } else { 1 }) {
-        let span = |entry: Option<vmaple::Entry<'_, u64>>| entry.map(|e| (e.span(), *e.value()));
+        let span = |entry: Option<vmaple::map::Entry<'_, u64>>| entry.map(|e| (e.span(), *e.value()));
         assert_eq!(span(reader.find(a)), span(pin.find(a)), "find {a}");
         assert_eq!(span(reader.next(a)), span(pin.next(a)), "next {a}");
         assert_eq!(span(reader.prev(a)), span(pin.prev(a)), "prev {a}");

@@ -5,9 +5,9 @@ use super::vma::{DOWN, RW, UP, layout, mm_of, mm_with, page};
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::thread;
-use vmaple::{
-    Access, ExpandError, Fault, FaultedVma, Limit, Limits, MmStats, PAGE_SIZE, SegvCode, Signal, UpgradePolicy, VmaFlags, VmaSpec,
-};
+use vmaple::mm::fault::{ExpandError, Fault, FaultedVma, Limit, SegvCode, Signal};
+use vmaple::mm::{Limits, MmStats, UpgradePolicy};
+use vmaple::{Access, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const NO_FIXUP: FaultContext<'static> = FaultContext::KernelWithoutFixup;
 

@@ -6,7 +6,10 @@
 use super::vma::{DOWN, RW, UP, layout, map_all, mm_of, mm_with, page};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use vmaple::{ExpandError, Limit, Limits, Mm, PAGE_SIZE, Patience, Span, VmaFlags, VmaSpec, WaitError};
+use vmaple::lock::{Patience, WaitError};
+use vmaple::mm::Limits;
+use vmaple::mm::fault::{ExpandError, Limit};
+use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 const NONE: VmaFlags = VmaFlags::empty();
 

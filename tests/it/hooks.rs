@@ -4,7 +4,8 @@ use crate::vma::{RW, page};
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use vmaple::{Limits, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, Payload, RangeMap, Span, VmaFlags, VmaSpec};
+use vmaple::mm::{Limits, MapRequest, MmWriteGuard, MremapFlags, Payload};
+use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 thread_local! {
     /// Which hooks were called, by the number of the VMA.

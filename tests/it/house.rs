@@ -63,11 +63,11 @@ fn the_rule_of_layers_can_fail() {
     finds(rule, 1, "src/tree/walk.rs", "use super::super::map::RangeMap;");
     finds(rule, 0, "src/tree/walk.rs", "use super::node::Node; mod tests { use super::super::node::Node; use super::*; }");
     finds(rule, 0, "src/mm/mod.rs", "use crate::{map::RangeMap, tree::walk::View, vma::VmaRecord, lock::Interrupt};");
-    finds(rule, 1, "src/mm/mod.rs", "use crate::fault::FaultContext;");
+    finds(rule, 1, "src/mm/mod.rs", "use crate::mm::fault::FaultContext;");
     finds(rule, 1, "src/vma/lock.rs", "use crate::mm::Mm;");
     finds(rule, 1, "src/vma/record.rs", "use crate::map::RangeMap;");
     finds(rule, 1, "src/map/mod.rs", "use crate::vma::VmaRecord;");
-    finds(rule, 0, "src/fault/find.rs", "use crate::mm::Mm;");
+    finds(rule, 0, "src/mm/fault/find.rs", "use crate::mm::Mm;");
     finds(rule, 1, "src/addr.rs", "use super::tree::Tree;");
     finds(rule, 0, "src/addr.rs", "mod tests { use super::tree::Tree; }");
     finds(rule, 1, "src/addr.rs", "use super::*;");
@@ -119,7 +119,7 @@ fn the_rule_of_unsafe_can_fail() {
     finds(rule, 1, "src/addr.rs", &format!("{opening}{proved}"));
     finds(rule, 1, "src/vma/lock.rs", &format!("{opening}{proved}"));
     finds(rule, 1, "src/mm/mod.rs", &format!("{opening}{proved}"));
-    finds(rule, 1, "src/fault/find.rs", &format!("{opening}{proved}"));
+    finds(rule, 1, "src/mm/fault/find.rs", &format!("{opening}{proved}"));
     finds(rule, 0, "cli/src/sys.rs", &format!("{opening}{proved}"));
     finds(rule, 1, "cli/src/sys.rs", proved);
     finds(rule, 1, "src/map/pin.rs", &format!("{opening}fn f() {{\n    unsafe {{ g() }}\n}}\n"));

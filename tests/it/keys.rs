@@ -3,10 +3,13 @@
 
 mod access;
 
-use vmaple::{
-    Access, Fault, FaultContext, KeyChange, KeyDenial, KeyRights, KeyedAccess, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags,
-    ObjectId, PAGE_SIZE, Patience, PkeyAllocError, ProtectionKey, RangeMap, SegvCode, Signal, VmaFlags, VmaSpec,
+use vmaple::lock::Patience;
+use vmaple::mm::fault::{Fault, SegvCode, Signal};
+use vmaple::mm::{
+    KeyChange, KeyDenial, KeyRights, KeyedAccess, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId, PkeyAllocError,
+    ProtectionKey,
 };
+use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 const RW: VmaFlags = R.union(VmaFlags::WRITE);
@@ -185,7 +188,7 @@ fn rule_8_2_the_key_stays_allocated_when_the_operation_fails() {
 fn all_or_nothing_holds_for_keys() {
     let mm = with_keys(16);
     let mut limits = mm.limits();
-    limits.policy.partial = vmaple::PartialEffects::Never;
+    limits.policy.partial = vmaple::mm::PartialEffects::Never;
     mm.set_limits(limits).expect("limits that mean something");
     let mut writer = mm.write();
     map(&mut writer, 0, 1, R);

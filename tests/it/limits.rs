@@ -2,10 +2,11 @@
 //! `docs/semantics.md`.
 
 use crate::vma::{RW, map_all, mm_with, page};
-use vmaple::{
-    Advice, AnonOwner, Backing, BrkError, Capabilities, HeapError, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, ObjectId,
-    PAGE_SIZE, Patience, RangeMap, VmaFlags, VmaSpec,
+use vmaple::lock::Patience;
+use vmaple::mm::{
+    Advice, AnonOwner, Backing, BrkError, Capabilities, HeapError, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId,
 };
+use vmaple::{Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 /// Each limit on locked memory, with and without the capability to pass it (5.5, 5.17, 5.25, 5.26).
 #[test]

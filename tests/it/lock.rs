@@ -7,7 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use vmaple::{Interrupt, Interrupted, RangeMap};
+use vmaple::lock::Interrupted;
+use vmaple::{Interrupt, RangeMap};
 
 pub(crate) fn map() -> RangeMap<u64> {
     RangeMap::builder().private_epochs().build_from([(10..20u64, 1u64), (30..40, 2)]).expect("sorted")
@@ -347,13 +348,13 @@ fn many_threads_of_everything() {
     const ROUNDS: u64 = if cfg!(miri) { 10 } else { 2_000 };
     let map: RangeMap<u64> = RangeMap::builder().private_epochs().build_from([(0..=9u64, 0u64)]).expect("sorted");
     let (interrupt, wrote, upgraded) = (Interrupt::new(), AtomicUsize::new(0), AtomicUsize::new(0));
-    let count = |view: &vmaple::View<u64>| *view.lookup(5).expect("always mapped").value();
+    let count = |view: &vmaple::map::View<u64>| *view.lookup(5).expect("always mapped").value();
     thread::scope(|threads| {
         for thread in 0..4 {
             let (map, interrupt, wrote, upgraded) = (&map, &interrupt, &wrote, &upgraded);
             threads.spawn(move || {
                 for round in 0..ROUNDS {
-                    let add = |writer: &mut vmaple::WriteGuard<'_, u64>| {
+                    let add = |writer: &mut vmaple::map::WriteGuard<'_, u64>| {
                         let next = count(writer) + 1;
                         writer.replace(0..=9, next).expect("memory");
                         wrote.fetch_add(1, Ordering::Relaxed);

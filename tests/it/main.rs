@@ -44,10 +44,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The types over the default lock; `foreign` has those over another.
 mod mm_lock {
-    pub(crate) use vmaple::{FaultContext, Interrupt, Mm, MmWriteGuard};
+    pub(crate) use vmaple::mm::MmWriteGuard;
+    pub(crate) use vmaple::{FaultContext, Interrupt, Mm};
 
     /// An empty address space over it.
-    pub(crate) fn mm<P>(map: vmaple::Builder, limits: vmaple::Limits) -> Mm<P> {
+    pub(crate) fn mm<P>(map: vmaple::map::Builder, limits: vmaple::mm::Limits) -> Mm<P> {
         Mm::with(map, limits).expect("limits that mean something")
     }
 }

@@ -3,9 +3,8 @@
 use crate::mm_lock::{self, Mm};
 use crate::vma::{DOWN, RW, UP, layout, map_all, mm_of, mm_with, page};
 use std::sync::Arc;
-use vmaple::{
-    Access, AnonOwner, Backing, LayoutError, Limits, MapCause, MunmapError, ObjectId, PAGE_SIZE, RangeMap, Shared, VmaFlags, VmaSpec,
-};
+use vmaple::mm::{AnonOwner, Backing, LayoutError, Limits, MapCause, MunmapError, ObjectId, Shared};
+use vmaple::{Access, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 #[test]
 fn flags_say_what_is_allowed() {

@@ -6,18 +6,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, ThreadId};
-use vmaple::{BudgetPolicy, EditError, Inline, Limits, Mm, PAGE_SIZE, RangeMap, ResourceError, Span, Value, VmaFlags, VmaSpec};
+use vmaple::map::{BudgetPolicy, EditError, ResourceError};
+use vmaple::mm::Limits;
+use vmaple::{Inline, Mm, PAGE_SIZE, RangeMap, Span, Value, VmaFlags, VmaSpec};
 
 const FEW: usize = if cfg!(miri) { 40 } else { 4000 };
 
 /// Of budgets. Smaller under Miri: each write near a budget looks hard for what it could recycle.
 const KIB: usize = if cfg!(miri) { 128 } else { 1024 };
 
-fn private() -> vmaple::Builder {
+fn private() -> vmaple::map::Builder {
     RangeMap::builder().private_epochs()
 }
 
-fn filled(builder: vmaple::Builder, n: u64) -> RangeMap<u64> {
+fn filled(builder: vmaple::map::Builder, n: u64) -> RangeMap<u64> {
     builder.build_from((0..n).map(|i| (i * 16..i * 16 + 8, i))).expect("sorted")
 }
 

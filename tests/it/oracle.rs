@@ -6,7 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
-use vmaple::{EditError, ExtendError, GapError, GapQuery, InsertCause, RangeMap, Span, View};
+use vmaple::map::{EditError, ExtendError, GapError, GapQuery, InsertCause, View};
+use vmaple::{RangeMap, Span};
 
 /// Coordinates of tests: most lie at the bottom of the address space, the rest at its very top, so that both ends are met.
 pub(crate) const SIDE: u8 = 128;
@@ -226,7 +227,8 @@ impl Pair {
             fresh.iter().map(|&(s, l, n)| (Span::new(s, l).expect("a range"), Token::boxed(n, &self.census))).collect()
         };
         if let [first, .., last] = fresh[..] {
-            let numbers = |back: vmaple::Unspliced<_, std::vec::IntoIter<(Span, Box<Token>)>>| back.map(|v| v.1.number).collect::<Vec<_>>();
+            let numbers =
+                |back: vmaple::map::Unspliced<_, std::vec::IntoIter<(Span, Box<Token>)>>| back.map(|v| v.1.number).collect::<Vec<_>>();
             let back = numbers(writer.splice(range.0..=range.1, tokens(&[last, first])).expect_err("not in order").value);
             assert_eq!(back, [last.2, first.2], "all are handed back");
             let back = numbers(writer.splice(range.0..=first.1, tokens(&fresh)).expect_err("not inside").value);
@@ -365,7 +367,7 @@ impl Pair {
             let lookup = find.filter(|e| e.0 <= a);
             let next = self.model.iter().find(|e| e.0 > a).copied();
             let prev = self.model.iter().rev().find(|e| e.1 < a).copied();
-            let plain = |e: Option<vmaple::Entry<'_, Box<Token>>>| e.map(|e| (e.start(), e.last(), e.value().number));
+            let plain = |e: Option<vmaple::map::Entry<'_, Box<Token>>>| e.map(|e| (e.start(), e.last(), e.value().number));
             assert_eq!(plain(pin.find(a)), find, "find {a:#x}");
             assert_eq!(plain(pin.lookup(a)), lookup, "lookup {a:#x}");
             assert_eq!(plain(many), lookup, "lookup_many {a:#x}");
@@ -391,7 +393,7 @@ impl Pair {
     }
 }
 
-fn check_removed(removed: &vmaple::Removed<'_, Box<Token>>, range: (u64, u64), expected: &[Flat]) {
+fn check_removed(removed: &vmaple::map::Removed<'_, Box<Token>>, range: (u64, u64), expected: &[Flat]) {
     let got: Vec<Flat> = removed.iter().map(|r| (r.entry().start(), r.entry().last(), r.value().number)).collect();
     assert_eq!(got, expected);
     for r in removed.iter() {

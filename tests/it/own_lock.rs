@@ -3,7 +3,10 @@
 use super::lock::{RaiseOnDrop, map};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use vmaple::{ExpandError, Interrupt, Interrupted, Limits, Mm, MmLock, Patience, RangeMap, RawMmLock, VmaFlags, VmaSpec, WaitError};
+use vmaple::lock::{Interrupted, MmLock, Patience, RawMmLock, WaitError};
+use vmaple::mm::Limits;
+use vmaple::mm::fault::ExpandError;
+use vmaple::{Interrupt, Mm, RangeMap, VmaFlags, VmaSpec};
 
 /// The calls that take a lock, by name, in order.
 #[derive(Clone, Default)]
@@ -164,7 +167,7 @@ fn a_child_stands_on_the_lock_that_it_is_given() {
     assert_eq!(child.write().expand_down(0x7f_f000).map(|span| span.start()), Ok(0x7f_f000), "though its parent is locked");
     let plain: Mm = child.write().fork_with_lock(MmLock::new(), Patience::Unless(&interrupt)).expect("memory");
     assert_eq!((calls.take(), others.take()), (vec![], vec!["try_write", "try_write"]));
-    let start = |vma: Option<vmaple::Vma<'_>>| vma.map(|vma| vma.start());
+    let start = |vma: Option<vmaple::mm::Vma<'_>>| vma.map(|vma| vma.start());
     let starts = [start(writer.vma(0x80_0000)), start(child.read().vma(0x80_0000)), start(plain.read().vma(0x80_0000))];
     assert_eq!(starts, [Some(0x80_0000), Some(0x7f_f000), Some(0x7f_f000)]);
     // 3.13, also for such a child: who reads the parent's VMA is waited for.

@@ -11,7 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
-use vmaple::{GapQuery, RangeMap};
+use vmaple::RangeMap;
+use vmaple::map::GapQuery;
 
 type Map = RangeMap<Box<Value>>;
 

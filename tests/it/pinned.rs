@@ -5,7 +5,8 @@ use super::Ends;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
-use vmaple::{BudgetPolicy, EditError, RangeMap, ResourceError};
+use vmaple::RangeMap;
+use vmaple::map::{BudgetPolicy, EditError, ResourceError};
 
 /// A million in a release build, unless `VMAPLE_REPLACES` says otherwise.
 fn replaces() -> u64 {

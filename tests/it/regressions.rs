@@ -5,9 +5,10 @@
 
 use super::vma::{DOWN, RW, layout, map_all, mm_of, mm_with, page};
 use std::thread;
-use vmaple::{
-    AnonOwner, Fault, FaultContext, GapError, GapQuery, Interrupt, MmReadGuard, PAGE_SIZE, RangeMap, UpgradePolicy, VmaFlags, VmaSpec,
-};
+use vmaple::map::{GapError, GapQuery};
+use vmaple::mm::fault::Fault;
+use vmaple::mm::{AnonOwner, MmReadGuard, UpgradePolicy};
+use vmaple::{FaultContext, Interrupt, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 /// Bug 5 (677f1df179cb): a store over several leaves that ends where one does left its end corrupt. So stores from each entry to each,
 /// over three leaves and more.
@@ -92,7 +93,7 @@ fn an_anon_owner_that_appears_during_growth() {
         mm.write().map(page(at)..page(at + 2), spec).expect("free");
         let record = mm.read().vma(page(at)).expect("mapped").record().clone();
         let grown = mm.find_vma_for_fault(page(at - 4), FaultContext::KernelWithoutFixup).expect("room below");
-        assert!(vmaple::Shared::ptr_eq(grown.record(), &record), "the record is the same, and so is its lock");
+        assert!(vmaple::mm::Shared::ptr_eq(grown.record(), &record), "the record is the same, and so is its lock");
         drop(grown);
         mm.write().munmap(page(at - 2), page(at) - page(at - 2)).expect("memory");
         let reader = mm.read();

@@ -3,7 +3,8 @@
 //!
 //! Compiled into the unit tests too, at fan-out 4.
 
-use vmaple::{RangeMap, Span, Stats};
+use vmaple::map::Stats;
+use vmaple::{RangeMap, Span};
 
 type Map = RangeMap<u64>;
 

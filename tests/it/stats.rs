@@ -1,7 +1,8 @@
 //! What the figures of an index say, exactly: bytes, and what is kept and given back.
 
 use std::ops::Range;
-use vmaple::{EditError, RangeMap, ResourceError, Value};
+use vmaple::map::{EditError, ResourceError};
+use vmaple::{RangeMap, Value};
 
 fn regular(n: u64) -> RangeMap<u64> {
     RangeMap::builder().private_epochs().build_from((0..n).map(|i| (10 * i..10 * i + 5, i))).expect("sorted")

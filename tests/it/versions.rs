@@ -5,7 +5,8 @@
 //! model, so that noting costs the writer two stores an edit. Compiled into the integration tests and into the fuzz target.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use vmaple::{Entry, RangeMap, View};
+use vmaple::RangeMap;
+use vmaple::map::{Entry, View};
 
 /// Start, last, value.
 pub(crate) type Flat = (u64, u64, u64);

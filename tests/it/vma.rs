@@ -9,9 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use vmaple::lock::{MmLock, Patience, WaitError};
 #[cfg(debug_assertions)]
-use vmaple::Fault;
-use vmaple::{Access, LayoutError, Limits, LockVmaError, MmLock, PAGE_SIZE, Patience, RangeMap, Shared, VmaFlags, VmaSpec, WaitError};
+use vmaple::mm::fault::Fault;
+use vmaple::mm::{LayoutError, Limits, LockVmaError, Shared};
+use vmaple::{Access, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 pub(crate) const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 pub(crate) const DOWN: VmaFlags = RW.union(VmaFlags::GROWSDOWN);

@@ -1,6 +1,7 @@
 //! Figures that no word of 32 bits holds: the accounts count pages in 64 bits on every machine.
 
-use vmaple::{Limits, MapRequest, Mm, MmapError, RangeMap, VmaFlags, VmaSpec};
+use vmaple::mm::{Limits, MapRequest, MmapError};
+use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
 
 /// More pages than 32 bits count: 12,884,901,632.
 const FROM: u64 = 0x10_0000;

@@ -1,10 +1,8 @@
 //! The operations of the address space: every allocation of each fails in turn. The allocator is the binary's own; `main.rs` has it.
 
 use super::allocator::{each_failure, short};
-use vmaple::{
-    Advice, AnonOwner, Backing, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, PartialEffects, RangeMap, Span,
-    VmaFlags, VmaSpec,
-};
+use vmaple::mm::{Advice, AnonOwner, Backing, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, PartialEffects};
+use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 const ENOMEM: i32 = 12;
@@ -48,7 +46,7 @@ type Row = (Span, VmaFlags, Backing, u64, bool);
 
 fn rows(writer: &MmWriteGuard<'_>) -> Vec<Row> {
     writer.validate().expect("the invariants hold");
-    let row = |vma: vmaple::Vma<'_>| (vma.span(), vma.flags(), vma.backing(), vma.linear_offset(), vma.anon_owner().is_some());
+    let row = |vma: vmaple::mm::Vma<'_>| (vma.span(), vma.flags(), vma.backing(), vma.linear_offset(), vma.anon_owner().is_some());
     writer.vmas().map(row).collect()
 }
 
@@ -85,14 +83,14 @@ fn anonymous(pages: u64, flags: VmaFlags) -> MapRequest {
 
 #[test]
 fn every_allocation_of_mapping_and_unmapping_may_fail() {
-    let object = VmaSpec::of_object(vmaple::ObjectId::from(1), 0, VmaFlags::READ);
+    let object = VmaSpec::of_object(vmaple::mm::ObjectId::from(1), 0, VmaFlags::READ);
     fail_each("mmap", ENOMEM, |w| w.mmap(&MapRequest::of_len(PAGE_SIZE, object.clone())).map_err(|e| e.errno()));
     fail_each("mmap that cuts", ENOMEM, |w| w.mmap(&anonymous(2, VmaFlags::EXEC).fixed(at(3) + PAGE_SIZE)).map_err(|e| e.errno()));
     fail_each("mmap over many", ENOMEM, |w| w.mmap(&anonymous(70, VmaFlags::EXEC).fixed(at(3) + PAGE_SIZE)).map_err(|e| e.errno()));
     fail_each("mmap that is locked", ENOMEM, |w| w.mmap(&anonymous(9, RW | VmaFlags::LOCKED).fixed(at(2))).map_err(|e| e.errno()));
     fail_each("munmap in the middle", ENOMEM, |w| w.munmap(at(2) + PAGE_SIZE, PAGE_SIZE).map_err(|e| e.errno()));
     fail_each("munmap of many", ENOMEM, |w| w.munmap(at(2) + PAGE_SIZE, of_vmas(12)).map_err(|e| e.errno()));
-    fail_each("brk", ENOMEM, |w| w.plan_brk(at(VMAS) + of_vmas(1), vmaple::Patience::Never).commit().map_err(|e| e.errno()));
+    fail_each("brk", ENOMEM, |w| w.plan_brk(at(VMAS) + of_vmas(1), vmaple::lock::Patience::Never).commit().map_err(|e| e.errno()));
     fail_each("exit", ENOMEM, |w| w.exit().map(|()| 0).map_err(|e| e.errno()));
 }
 
@@ -131,7 +129,7 @@ fn every_allocation_of_a_fork_may_fail() {
         let before = rows(&writer);
         let (child, reached) = short(shortage, nth, || writer.fork());
         assert_eq!(rows(&writer), before, "allocation {nth}: the parent changed");
-        assert_eq!(child.as_ref().err().map(vmaple::LayoutError::errno), reached.then_some(ENOMEM), "allocation {nth}");
+        assert_eq!(child.as_ref().err().map(vmaple::mm::LayoutError::errno), reached.then_some(ENOMEM), "allocation {nth}");
         let child = child.or_else(|_| writer.fork()).expect("a second try succeeds");
         assert_eq!(rows(&child.write()), before, "the child");
         assert!(reached || nth > 0, "it allocates nothing: the test tests nothing");

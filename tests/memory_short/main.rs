@@ -10,7 +10,10 @@ mod threads;
 
 use allocator::{each_failure, live_bytes, short, with_bytes_left};
 use std::fmt::Debug;
-use vmaple::{ExpandError, Limits, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec, WriteGuard};
+use vmaple::map::WriteGuard;
+use vmaple::mm::Limits;
+use vmaple::mm::fault::ExpandError;
+use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 const ENTRIES: u64 = if cfg!(miri) { 40 } else { 700 };
 

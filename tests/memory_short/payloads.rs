@@ -4,7 +4,8 @@
 use super::allocator::{each_failure, plenty, short};
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use vmaple::{LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, Payload, RangeMap, VmaFlags, VmaSpec};
+use vmaple::mm::{LockAll, MapRequest, MmWriteGuard, MremapFlags, Payload};
+use vmaple::{Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 /// More than an operation can note without asking for memory, and more than a node of the index holds.
@@ -56,7 +57,7 @@ fn spec(flags: VmaFlags) -> VmaSpec<Watched> {
 
 /// VMAs of two pages, every other one writable.
 fn filled() -> Rc<Mm<Watched>> {
-    let mm = Rc::new(Mm::with(RangeMap::builder().private_epochs(), vmaple::Limits::default()).expect("limits"));
+    let mm = Rc::new(Mm::with(RangeMap::builder().private_epochs(), vmaple::mm::Limits::default()).expect("limits"));
     for i in 0..VMAS {
         let request = MapRequest::of_len(2 * PAGE_SIZE, spec(if i % 2 == 0 { RW } else { VmaFlags::READ })).fixed(page(2 * i));
         mm.write().mmap(&request).expect("memory");
@@ -103,7 +104,7 @@ fn no_payload_is_dropped_under_the_lock_where_memory_is_short() {
         _ = w.mremap(page(0), 30 * PAGE_SIZE, 30 * PAGE_SIZE, MremapFlags::MAYMOVE | MremapFlags::FIXED, page(200));
     });
     fail_each("mlockall", |w| _ = w.mlockall(LockAll::CurrentAndFuture));
-    fail_each("a plan that is dropped", |w| drop(w.plan_mprotect(page(1), 20 * PAGE_SIZE, VmaFlags::EXEC, vmaple::Patience::Never)));
+    fail_each("a plan that is dropped", |w| drop(w.plan_mprotect(page(1), 20 * PAGE_SIZE, VmaFlags::EXEC, vmaple::lock::Patience::Never)));
     fail_each("fork", |w| {
         let child = w.fork().ok();
         LIVING.set(LIVING.get() - i64::try_from(child.as_ref().map_or(0, Mm::map_count)).expect("few"));

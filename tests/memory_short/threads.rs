@@ -4,9 +4,9 @@ use super::allocator::{Shortage, short, with_bytes_left};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use vmaple::{
-    Access, BudgetPolicy, FaultContext, GapQuery, Interrupt, Limits, MapRequest, Mm, PAGE_SIZE, RangeMap, ResourceError, VmaFlags, VmaSpec,
-};
+use vmaple::map::{BudgetPolicy, GapQuery, ResourceError};
+use vmaple::mm::{Limits, MapRequest};
+use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 fn map() -> RangeMap<u64> {
     RangeMap::builder().private_epochs().build_from((0..40u64).map(|i| (10 * i..10 * i + 5, i))).expect("memory")

@@ -7,10 +7,10 @@ use super::{explore_within, thread};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use vmaple::{
-    Fault, FaultContext, Interrupt, LayoutError, Limits, LockVmaError, Mm, MunmapError, PAGE_SIZE, Patience, RangeMap, Roads, Shared,
-    UpgradePolicy, VmaFlags, VmaSpec,
-};
+use vmaple::lock::Patience;
+use vmaple::mm::fault::Fault;
+use vmaple::mm::{LayoutError, Limits, LockVmaError, MunmapError, Roads, Shared, UpgradePolicy};
+use vmaple::{FaultContext, Interrupt, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 const DOWN: VmaFlags = RW.union(VmaFlags::GROWSDOWN);

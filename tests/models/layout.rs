@@ -2,10 +2,8 @@
 
 use super::{explore_within, thread};
 use std::sync::Arc;
-use vmaple::{
-    Advice, Limits, LockAll, LockVmaError, MapRequest, Mm, MmWriteGuard, MremapFlags, ObjectId, PAGE_SIZE, RangeMap, Shared, Span,
-    VmaFlags, VmaSpec,
-};
+use vmaple::mm::{Advice, Limits, LockAll, LockVmaError, MapRequest, MmWriteGuard, MremapFlags, ObjectId, Shared};
+use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 const RW: VmaFlags = R.union(VmaFlags::WRITE);
@@ -43,7 +41,7 @@ fn map(writer: &mut MmWriteGuard<'_>, start: u64, end: u64, object: u64, flags: 
 fn look(mm: &Mm, at: u64) -> Option<(u64, bool)> {
     let pin = mm.pin();
     let vma = pin.vma(page(at))?;
-    let vmaple::Backing::Object(object) = vma.backing() else { unreachable!("all are objects") };
+    let vmaple::mm::Backing::Object(object) = vma.backing() else { unreachable!("all are objects") };
     Some((object.number(), vma.flags().contains(VmaFlags::WRITE)))
 }
 

@@ -4,7 +4,8 @@
 
 use super::{explore, thread};
 use std::sync::Arc;
-use vmaple::{Limits, Mm, RangeMap};
+use vmaple::mm::Limits;
+use vmaple::{Mm, RangeMap};
 
 fn numbered(number: u64) -> Limits {
     let mut limits = Limits::default();

@@ -9,7 +9,8 @@
 
 use super::{explore, explore_bounded, thread};
 use std::sync::Arc;
-use vmaple::{Interrupt, RangeMap, ReadGuard, WriteGuard};
+use vmaple::map::{ReadGuard, WriteGuard};
+use vmaple::{Interrupt, RangeMap};
 
 #[cfg(vmaple_loom)]
 use loom::{cell::UnsafeCell, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed};

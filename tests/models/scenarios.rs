@@ -2,7 +2,8 @@
 
 use super::{Crowd, FANOUT, explore_crowds, thread};
 use std::sync::Arc;
-use vmaple::{Entry, RangeMap};
+use vmaple::RangeMap;
+use vmaple::map::Entry;
 
 type Map = Arc<RangeMap<u64>>;
 /// Start, last, value.

@@ -4,10 +4,9 @@ use super::{Touches, timed};
 use std::hint::black_box;
 use std::io::Cursor;
 use std::time::Duration;
-use vmaple::{
-    Access, Advice, FaultContext, GapQuery, Interrupt, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, RangeMap,
-    VmaFlags, VmaSpec,
-};
+use vmaple::map::GapQuery;
+use vmaple::mm::{Advice, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags};
+use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 use vmaple_cli::run::against_library;
 use vmaple_trace::Reader;
 
@@ -56,7 +55,7 @@ const fn all(name: &'static str, run: fn(usize) -> Duration) -> Operation {
 pub(super) const ALL: &[Operation] = &[
     one("find", |mm, at| _ = black_box(mm.pin().find(at - PAGE_SIZE).map(|vma| vma.start()))),
     one("fault", |mm, at| drop(mm.handle_fault(at, Access::Read, FaultContext::KernelWithoutFixup).expect("it is mapped"))),
-    one("lock_next", |mm, at| drop(mm.lock_next(at - PAGE_SIZE, vmaple::Patience::Forever).expect("it waits"))),
+    one("lock_next", |mm, at| drop(mm.lock_next(at - PAGE_SIZE, vmaple::lock::Patience::Forever).expect("it waits"))),
     one("gap search", |mm, _| _ = black_box(mm.write().find_gap(&GapQuery::of_size(STEP).within(BASE..).lowest()).expect("beyond all"))),
     one("mmap anywhere, munmap", |mm, _| {
         let mut writer = mm.write();

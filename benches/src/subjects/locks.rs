@@ -3,7 +3,8 @@
 #![allow(unsafe_code, reason = "the lock without its guards")]
 
 use std::hint::black_box;
-use vmaple::{MmLock, RangeMap, RawMmLock};
+use vmaple::RangeMap;
+use vmaple::lock::{MmLock, RawMmLock};
 
 /// A reader-writer lock, taken and let go in the ways that a fault needs.
 pub trait Lock: Default + Send + Sync + 'static {

@@ -5,7 +5,8 @@ use crate::regions::{FLOOR, GapQuestion, Region};
 use crate::subject::{Changes, Edits, FindsGaps, Grows, Index, Iterates, Lookups, Tally};
 use std::fmt;
 use std::marker::PhantomData;
-use vmaple::{BudgetPolicy, Entry, GapQuery, PinGuard, RangeMap, Reader, View};
+use vmaple::RangeMap;
+use vmaple::map::{BudgetPolicy, Entry, GapQuery, PinGuard, Reader, View};
 
 /// How many questions go into one `lookup_many`.
 const BATCH: usize = 64;

@@ -5,7 +5,10 @@ use crate::regions::Region;
 use crate::subject::{Faults, Held, Serves};
 use std::fmt;
 use std::marker::PhantomData;
-use vmaple::{Access, BudgetPolicy, FaultContext, FaultedVma, Interrupt, Limits, Mm, MmReader, RangeMap, UpgradePolicy, VmaFlags, VmaSpec};
+use vmaple::map::BudgetPolicy;
+use vmaple::mm::fault::FaultedVma;
+use vmaple::mm::{Limits, MmReader, UpgradePolicy};
+use vmaple::{Access, FaultContext, Interrupt, Mm, RangeMap, VmaFlags, VmaSpec};
 
 /// What every region allows, here and at the peers.
 pub(super) const FLAGS: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE).union(VmaFlags::GROWSDOWN);

@@ -4,7 +4,9 @@ use crate::calls::{Backing, Call, Flags, Place, Setup, Target, What};
 use crate::subject::{Forks, Resolves, Space};
 use std::fmt;
 use std::time::{Duration, Instant};
-use vmaple::{BudgetPolicy, Limits, MapRequest, Mm, MremapFlags, ObjectId, RangeMap, VmaFlags, VmaSpec};
+use vmaple::map::BudgetPolicy;
+use vmaple::mm::{Limits, MapRequest, MremapFlags, ObjectId};
+use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
 
 /// The address space, with a word of the embedder's in each VMA.
 pub struct VmapleSpace {

@@ -7,7 +7,8 @@ use super::question::{GapRequest, Layout};
 use super::word::Word;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use vmaple::{BudgetPolicy, Entry, GapError, GapQuery, PinGuard, RangeMap, Reader};
+use vmaple::RangeMap;
+use vmaple::map::{BudgetPolicy, Entry, GapError, GapQuery, PinGuard, Reader};
 use vmaple_trace::Side;
 
 /// The maps of all address spaces.

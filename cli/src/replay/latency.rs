@@ -55,6 +55,7 @@ impl Timer {
     }
 
     /// Makes a call, and times it if it is its turn.
+    #[inline]
     pub(super) fn call<T>(&mut self, call: impl FnOnce() -> T) -> T {
         if self.until_next > 0 {
             self.until_next -= 1;

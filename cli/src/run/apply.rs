@@ -3,9 +3,9 @@
 use super::area::Rider;
 use super::model::MmSpace;
 use super::space::{Failure, Refusal};
-use vmaple::{
-    Advice, KeyChange, KeyDenial, LockAll, MapRequest, MmapError, MremapFlags, PAGE_SIZE, Patience, ProtectionKey, VmaFlags, VmaSpec,
-};
+use vmaple::lock::Patience;
+use vmaple::mm::{Advice, KeyChange, KeyDenial, LockAll, MapRequest, MmapError, MremapFlags, ProtectionKey};
+use vmaple::{PAGE_SIZE, VmaFlags, VmaSpec};
 use vmaple_trace::{LockAllFlags, LockFlags, MapFlags, Object, Offset, Operation, Prot, RemapFlags};
 
 /// What came of it: an address or 0, or how it failed.

@@ -2,7 +2,8 @@
 
 use super::marks::{Tags, Words};
 use std::collections::HashMap;
-use vmaple::{AnonOwner, Backing, ObjectId, Payload, ProtectionKey, Span, Vma, VmaFlags, VmaSpec};
+use vmaple::mm::{AnonOwner, Backing, ObjectId, Payload, ProtectionKey, Vma};
+use vmaple::{Span, VmaFlags, VmaSpec};
 use vmaple_trace::{Area, AreaFlags, Extent, MarkKind, Object, Offset, Perm};
 
 /// What the library has no word for: it rides along as the payload.

@@ -4,7 +4,8 @@
 use super::area::{FLAGS, extent_of, of_huge_pages};
 use super::space::Failure;
 use std::fmt;
-use vmaple::{Payload, Vma, VmaFlags};
+use vmaple::VmaFlags;
+use vmaple::mm::{Payload, Vma};
 use vmaple_trace::{Area, AreaFlags, Extent, Marks, Object, Offset, Perm};
 
 /// A VMA: bounds, flags, and what it maps from where, if that is an object with a name.

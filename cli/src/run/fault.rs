@@ -2,7 +2,9 @@
 
 use super::area::{Rider, extent_of};
 use super::space::Answer;
-use vmaple::{ExpandError, Fault, FaultContext, Interrupt, KeyRights, Mm, Span, VmaFlags};
+use vmaple::mm::KeyRights;
+use vmaple::mm::fault::{ExpandError, Fault};
+use vmaple::{FaultContext, Interrupt, Mm, Span, VmaFlags};
 use vmaple_trace::{Access, Context, Extent};
 
 /// Handles a fault: the area that serves it.

@@ -9,7 +9,9 @@ use super::space::{Answer, Failure, Gap, Refusal, Space};
 use super::{apply, fault};
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use vmaple::{AnonOwner, GapQuery, KeyRights, Mm, MmWriteGuard, ObjectId, PAGE_SIZE, ProtectionKey, RangeMap};
+use vmaple::map::GapQuery;
+use vmaple::mm::{AnonOwner, KeyRights, MmWriteGuard, ObjectId, ProtectionKey};
+use vmaple::{Mm, PAGE_SIZE, RangeMap};
 use vmaple_host::Host;
 use vmaple_trace::{Access, Area, Context, Extent, Object, Operation, Setting, Side, VmCounts, With};
 

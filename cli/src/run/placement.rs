@@ -1,7 +1,7 @@
 //! The settings that decide where mappings are placed and of what pages they are made: from the machine and from a scenario to the library's
 //! limits. `settings`, `kernel` and the recorder come in.
 
-use vmaple::{Limits, SharedHugePolicy};
+use vmaple::mm::{Limits, SharedHugePolicy};
 use vmaple_host::{Host, Transparent};
 use vmaple_trace::{Placement, SharedHuge};
 
@@ -99,7 +99,7 @@ pub(super) fn is_of_the_machine(placement: Placement, host: &Host) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{adopt, is_of_the_machine, unusual};
-    use vmaple::{Limits, SharedHugePolicy};
+    use vmaple::mm::{Limits, SharedHugePolicy};
     use vmaple_host::Host;
     use vmaple_trace::{Placement, SharedHuge};
 

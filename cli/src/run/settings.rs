@@ -2,7 +2,8 @@
 
 use super::placement;
 use super::space::Refusal;
-use vmaple::{Capabilities, Limits, PAGE_SIZE};
+use vmaple::PAGE_SIZE;
+use vmaple::mm::{Capabilities, Limits};
 use vmaple_host::Host;
 use vmaple_trace::{Limit, MapFlags, Overcommit, Resource, Setting};
 

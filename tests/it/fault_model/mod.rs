@@ -7,10 +7,10 @@ mod plain;
 
 use plain::{EAGAIN, EINTR, Inside, NEVER_RETURNS, OFFSETS, Plain, Rules, data, locked, promised, stack};
 use std::fmt;
-use vmaple::{
-    Access, ExpandError, FaultContext, Interrupt, Limits, LockVmaError, Mm, MmReadGuard, MmWriteGuard, PAGE_SIZE, Patience, RangeMap, Span,
-    Speculation, UpgradePolicy, VmaFlags, VmaGuard, VmaSpec,
-};
+use vmaple::lock::{Patience, Speculation};
+use vmaple::mm::fault::ExpandError;
+use vmaple::mm::{Limits, LockVmaError, MmReadGuard, MmWriteGuard, UpgradePolicy, VmaGuard};
+use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 /// Pages of tests. The first and the last of them are outside of what may be mapped, unless the limits are changed.
 pub(crate) const SIDE: u8 = 96;

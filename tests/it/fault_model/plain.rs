@@ -2,7 +2,8 @@
 //!
 //! One thread, so whoever would be waited for is the asker himself: a wait ends with the errno that the asker's patience has for it.
 
-use vmaple::{Access, UpgradePolicy, VmaFlags};
+use vmaple::mm::UpgradePolicy;
+use vmaple::{Access, VmaFlags};
 
 pub(crate) const EPERM: i32 = 1;
 pub(crate) const EINTR: i32 = 4;

@@ -12,10 +12,11 @@ mod vma;
 mod mm_lock {
     use super::fifo::Fifo;
     pub(crate) use super::fifo::Kill as Interrupt;
-    use vmaple::{Builder, Limits};
+    use vmaple::map::Builder;
+    use vmaple::mm::Limits;
 
     pub(crate) type Mm<P = ()> = vmaple::Mm<P, Fifo>;
-    pub(crate) type MmWriteGuard<'m> = vmaple::MmWriteGuard<'m, (), Fifo>;
+    pub(crate) type MmWriteGuard<'m> = vmaple::mm::MmWriteGuard<'m, (), Fifo>;
     pub(crate) type FaultContext<'i> = vmaple::FaultContext<'i, Interrupt>;
 
     /// An empty address space over it.
@@ -26,7 +27,9 @@ mod mm_lock {
 
 use mm_lock::{Interrupt, Mm};
 use vma::{RW, map_all, page};
-use vmaple::{Limits, LockVmaError, Patience, RangeMap, VmaFlags, VmaSpec};
+use vmaple::lock::Patience;
+use vmaple::mm::{Limits, LockVmaError};
+use vmaple::{RangeMap, VmaFlags, VmaSpec};
 
 /// A child has a lock of its own, of the same kind.
 #[test]

@@ -39,9 +39,17 @@ fn layer(room: &str) -> Option<u8> {
     LAYERS.iter().find(|(name, _)| *name == room).map(|(_, layer)| *layer)
 }
 
+/// The room of a module of the library: the first part of its path, except that `mm::fault` is a room of its own, above `mm`.
+fn room_of(module: &[String]) -> Option<&str> {
+    match module {
+        [mm, fault, ..] if mm == "mm" && fault == "fault" => Some(fault),
+        _ => module.first().map(String::as_str),
+    }
+}
+
 /// The room of a file of the library; `lib` is the façade.
 fn room(file: &Source) -> Option<String> {
-    Some(file.module()?.into_iter().next().unwrap_or_else(|| "lib".to_owned()))
+    Some(room_of(&file.module()?).unwrap_or("lib").to_owned())
 }
 
 /// A file names its own layer or lower ones; the façade is exempt, and nobody names it.
@@ -54,7 +62,7 @@ pub(super) fn layers(file: &Source) -> Vec<Fault> {
         if named.spelled.len() > 1 && named.spelled[0] == "vmaple" {
             faults.push(file.fault(named.line, format!("`{spelled}` names the façade from inside")));
         }
-        let Some(to) = named.in_crate.map(|path| path[0].clone()).filter(|to| *to != from) else { continue };
+        let Some(to) = named.in_crate.and_then(|path| room_of(&path).map(str::to_owned)).filter(|to| *to != from) else { continue };
         match layer(&to) {
             None => faults.push(file.fault(named.line, format!("`{spelled}` names `{to}`, which is no room: the façade?"))),
             Some(other) if other > own => {

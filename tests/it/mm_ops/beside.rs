@@ -12,9 +12,8 @@ use crate::Ends;
 use crate::vma::{RW, page};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use vmaple::{
-    Advice, Backing, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, ObjectId, PAGE_SIZE, RangeMap, Shared, VmaFlags, VmaSpec,
-};
+use vmaple::mm::{Advice, Backing, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId, Shared};
+use vmaple::{Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 const ALWAYS: [u64; 4] = [4, 5, 20, 21];
 const FIXED: [u64; 4] = [12, 13, 14, 15];

@@ -3,7 +3,9 @@
 //! Maps are drawn with a letter a page.
 
 use crate::vma::{DOWN, RW, layout, map_all, mm_of, mm_with, page};
-use vmaple::{Advice, AnonOwner, LayoutError, MapRequest, Mm, MprotectError, MremapFlags, PAGE_SIZE, Patience, VmaFlags, VmaSpec};
+use vmaple::lock::Patience;
+use vmaple::mm::{Advice, AnonOwner, LayoutError, MapRequest, MprotectError, MremapFlags};
+use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 const MOVE: MremapFlags = MremapFlags::MAYMOVE;
@@ -54,7 +56,7 @@ fn fork_write_locks_before_it_copies() {
     drop(faulting);
     let mut writer = mm.write();
     let child = writer.fork().expect("memory");
-    assert_eq!(mm.lock_vma(page(4)).map(|_| ()), Err(vmaple::LockVmaError::Busy), "all are locked until the hold ends");
+    assert_eq!(mm.lock_vma(page(4)).map(|_| ()), Err(vmaple::mm::LockVmaError::Busy), "all are locked until the hold ends");
     drop(writer);
     assert!(child.lock_vma(page(4)).is_ok() && mm.lock_vma(page(4)).is_ok());
 }

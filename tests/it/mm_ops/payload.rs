@@ -2,7 +2,8 @@
 
 use crate::vma::{RW, page};
 use std::cell::{Cell, RefCell};
-use vmaple::{Limits, MapRequest, Mm, MremapFlags, PAGE_SIZE, Payload, RangeMap, Span, VmaFlags, VmaSpec};
+use vmaple::mm::{Limits, MapRequest, MremapFlags, Payload};
+use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 thread_local! {
     static CALLS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -100,7 +101,7 @@ fn payloads_are_split_merged_and_moved_with_their_spans() {
         assert!(all.contains(&expected.to_owned()), "{expected} is not among {all:?}");
     }
     // a plan that is dropped asks, and tells nothing
-    drop(writer.plan_munmap(page(0), bytes(1), vmaple::Patience::Never));
+    drop(writer.plan_munmap(page(0), bytes(1), vmaple::lock::Patience::Never));
     assert!(told().is_empty());
     writer.exit().expect("memory");
     assert_eq!(told(), ["unmapped 0-2", "unmapped 10-14", "unmapped 3-4"], "each VMA that was there is told of once");

@@ -1,7 +1,8 @@
 //! `change_payloads` against a table of pages: VMAs must be the longest runs of pages with equal payloads.
 
 use quickcheck::{Gen, QuickCheck, TestResult};
-use vmaple::{Limits, MadviseError, MapRequest, Mm, RangeMap, VmaFlags, VmaSpec};
+use vmaple::mm::{Limits, MadviseError, MapRequest};
+use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
 
 const PAGE: u64 = 4096;
 const BASE: u64 = 0x10_0000;
@@ -103,7 +104,7 @@ fn a_dropped_plan_changes_nothing() {
     let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
     mm.write().mmap(&MapRequest::of_len(4 * PAGE, spec).fixed(BASE)).expect("room");
     let mut writer = mm.write();
-    let plan = writer.plan_change_payloads(BASE, PAGE, |_| Some(1), vmaple::Patience::Forever);
+    let plan = writer.plan_change_payloads(BASE, PAGE, |_| Some(1), vmaple::lock::Patience::Forever);
     assert_eq!(plan.outcome(), Ok(0));
     drop(plan);
     drop(writer);

@@ -1,10 +1,11 @@
 //! The policies of part 7 of `docs/semantics.md`, each beside what Linux does. Maps are drawn with a letter a page.
 
 use crate::vma::{DOWN, RW, layout, map_all, mm_with, page};
-use vmaple::{
+use vmaple::mm::{
     Advice, GuardGapPolicy, LayoutError, Limits, MapCause, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError, MremapFlags,
-    PAGE_SIZE, PartialEffects, Shared, VmaFlags, VmaSpec,
+    PartialEffects, Shared,
 };
+use vmaple::{PAGE_SIZE, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 const NONE: VmaFlags = VmaFlags::empty();

@@ -5,7 +5,8 @@ use super::watch::{Watch, Watched};
 use std::ops::{Bound, RangeBounds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
-use vmaple::{RangeMap, ReadGuard, Span, WriteGuard};
+use vmaple::map::{ReadGuard, WriteGuard};
+use vmaple::{RangeMap, Span};
 
 type Map = RangeMap<Box<Watched>>;
 type Writer<'m> = WriteGuard<'m, Box<Watched>>;

@@ -6,9 +6,9 @@ use crate::vma::{DOWN, RW, UP, page};
 use std::ops::{Bound, RangeBounds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
-use vmaple::{
-    Advice, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags, PAGE_SIZE, PartialEffects, Patience, RangeMap, VmaFlags, VmaSpec,
-};
+use vmaple::lock::Patience;
+use vmaple::mm::{Advice, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, PartialEffects};
+use vmaple::{Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 type Space = Mm<Watched>;
 type Writer<'m> = MmWriteGuard<'m, Watched>;

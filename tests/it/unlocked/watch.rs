@@ -6,7 +6,8 @@ use std::fmt;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::OnceLock;
-use vmaple::{Payload, Span, VmaFlags};
+use vmaple::mm::Payload;
+use vmaple::{Span, VmaFlags};
 
 /// Counts what becomes of values, and panics at one of the calls of the embedder's code.
 pub(crate) struct Watch {

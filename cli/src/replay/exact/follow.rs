@@ -7,7 +7,8 @@ use crate::run::apply::{
 use crate::run::low;
 use crate::run::model::MmSpace;
 use crate::run::space::{Failure, Space as _};
-use vmaple::{MadviseError, MmapError, MremapFlags, Patience, ProtectionKey};
+use vmaple::lock::Patience;
+use vmaple::mm::{MadviseError, MmapError, MremapFlags, ProtectionKey};
 use vmaple_trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot};
 
 /// What the library would have come to: an address, 0, or how it fails.

@@ -3,7 +3,7 @@
 
 use super::compare::Difference;
 use crate::run::model::MmSpace;
-use vmaple::AnonOwner;
+use vmaple::mm::AnonOwner;
 use vmaple_trace::{Area, AreaFlags, Expected, Extent, Offset, Perm};
 
 /// Puts the expected areas of a difference in the place of those that were found, if the lines tell all of them. What cannot be put there

@@ -5,7 +5,8 @@ use nix::unistd::Pid;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use vmaple::{PAGE_SIZE, ProtectionKey, VmaFlags};
+use vmaple::mm::ProtectionKey;
+use vmaple::{PAGE_SIZE, VmaFlags};
 use vmaple_trace::{Extent, VmCounts};
 
 /// The files of one process.

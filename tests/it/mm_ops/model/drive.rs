@@ -10,10 +10,10 @@ use super::settle::{Seen, is_seen, see};
 use super::told::{Refusal, Told};
 use super::{EAGAIN, ENOMEM, Terms};
 use std::collections::BTreeSet;
-use vmaple::{
-    Access, Fault, FaultContext, KeyChange, KeyDenial, LayoutError, MapRequest, Mm, MmWriteGuard, PAGE_SIZE, Patience, Plan, ProtectionKey,
-    RangeMap, SegvCode, Shared, Signal, Span, VmaFlags, VmaGuard, VmaRecord, VmaSpec,
-};
+use vmaple::lock::Patience;
+use vmaple::mm::fault::{Fault, SegvCode, Signal};
+use vmaple::mm::{KeyChange, KeyDenial, LayoutError, MapRequest, MmWriteGuard, Plan, ProtectionKey, Shared, VmaGuard, VmaRecord};
+use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 /// The VMAs as they are, records and all.
 type Layout = Vec<(Span, Shared<VmaRecord<Marked>>)>;

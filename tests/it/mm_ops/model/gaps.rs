@@ -4,7 +4,8 @@ use super::hooks::Marked;
 use super::page::{Model, PAGES, Page, address};
 use std::collections::BTreeSet;
 use std::ops::Range;
-use vmaple::{Backing, GuardGapPolicy, VmaFlags};
+use vmaple::VmaFlags;
+use vmaple::mm::{Backing, GuardGapPolicy};
 
 impl Model {
     /// The accessible pages that lie in the guard gap of a stack which does not grow the way that they do.

@@ -2,7 +2,8 @@
 
 use super::page::{Model, PAGES};
 use std::cell::RefCell;
-use vmaple::{PAGE_SIZE, Payload, Span, VmaFlags};
+use vmaple::mm::Payload;
+use vmaple::{PAGE_SIZE, Span, VmaFlags};
 
 thread_local! {
     static TOLD: RefCell<Vec<Hook>> = const { RefCell::new(Vec::new()) };

@@ -2,7 +2,8 @@
 
 use super::page::{Model, Page};
 use super::{EINVAL, ENOSPC};
-use vmaple::{Access, KeyDenial, KeyRights, ProtectionKey, VmaFlags};
+use vmaple::mm::{KeyDenial, KeyRights, ProtectionKey};
+use vmaple::{Access, VmaFlags};
 
 /// The keys of an address space, and what its one thread may do with them.
 #[derive(Clone, Debug, PartialEq, Eq)]

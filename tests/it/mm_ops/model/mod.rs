@@ -27,7 +27,7 @@ mod told;
 pub(crate) use drive::run;
 pub(crate) use op::{Op, op};
 
-use vmaple::{GuardGapPolicy, Limits, MapCountLimit, PartialEffects, SharedHugePolicy};
+use vmaple::mm::{GuardGapPolicy, Limits, MapCountLimit, PartialEffects, SharedHugePolicy};
 
 /// The first address of the address space.
 pub(crate) const BASE: u64 = 0x10_0000;

@@ -2,7 +2,8 @@
 
 use super::hooks::Marked;
 use super::page::{FRESH, PAGES, address};
-use vmaple::{Access, Advice, Backing, LockAll, MremapFlags, ObjectId, PAGE_SIZE, VmaFlags};
+use vmaple::mm::{Advice, Backing, LockAll, MremapFlags, ObjectId};
+use vmaple::{Access, PAGE_SIZE, VmaFlags};
 
 /// One operation. Pages are counted from the first of the address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

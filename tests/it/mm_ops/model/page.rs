@@ -5,7 +5,8 @@ use super::hooks::Marked;
 use super::keys::Keys;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use vmaple::{Access, AnonOwner, Backing, Limits, ObjectId, PAGE_SIZE, VmaFlags};
+use vmaple::mm::{AnonOwner, Backing, Limits, ObjectId};
+use vmaple::{Access, PAGE_SIZE, VmaFlags};
 
 /// What is not brought in with the rest (5.26).
 const PASSED_OVER: VmaFlags = VmaFlags::LOCKONFAULT.union(VmaFlags::IO).union(VmaFlags::PFNMAP);

@@ -4,7 +4,8 @@ use super::BASE;
 use super::op::{IN_MEMORY, Within, named};
 use super::page::{Model, PAGES, address};
 use Direction::{Down, Up};
-use vmaple::{Backing, PAGE_SIZE, VmaFlags};
+use vmaple::mm::Backing;
+use vmaple::{PAGE_SIZE, VmaFlags};
 
 /// What an address is best a multiple of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use super::place::Align;
 use super::rules::{SPECIAL, whole_wrapping};
 use super::{BASE, EFAULT, EINVAL, ENOMEM, EPERM};
 use std::ops::Range;
-use vmaple::{Backing, MremapFlags, PAGE_SIZE, VmaFlags};
+use vmaple::mm::{Backing, MremapFlags};
+use vmaple::{PAGE_SIZE, VmaFlags};
 
 type Told = Result<u64, i32>;
 

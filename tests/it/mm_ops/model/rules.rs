@@ -7,7 +7,8 @@ use super::page::{Model, PAGES, Page, address};
 use super::place::Align;
 use super::{BASE, EACCES, EEXIST, EINVAL, ENOMEM, EOVERFLOW, EPERM};
 use std::ops::Range;
-use vmaple::{Advice, Backing, LockAll, PAGE_SIZE, VmaFlags};
+use vmaple::mm::{Advice, Backing, LockAll};
+use vmaple::{PAGE_SIZE, VmaFlags};
 
 type Told = Result<u64, i32>;
 

@@ -5,7 +5,8 @@ use super::hooks::Marked;
 use super::page::{FRESH, Model, PAGES, Page, address};
 use super::rules::SPECIAL;
 use std::collections::BTreeSet;
-use vmaple::{Backing, Mm, MmWriteGuard, PAGE_SIZE, VmaFlags};
+use vmaple::mm::{Backing, MmWriteGuard};
+use vmaple::{Mm, PAGE_SIZE, VmaFlags};
 
 /// The pages as they are seen; their tokens are the model's to say.
 pub(crate) type Seen = [Option<Page>; PAGES];

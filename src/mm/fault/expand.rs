@@ -2,9 +2,9 @@
 
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::{ExpandError, Limit};
-use crate::lock::RawMmLock;
+use crate::lock::{Patience, RawMmLock};
 use crate::mm::{GuardGapPolicy, Limits, MmWriteGuard};
-use crate::vma::{Patience, VmaFlags, VmaRecord};
+use crate::vma::{VmaFlags, VmaRecord};
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Grows the first VMA that ends above the address downward, until it contains the address's page; tells its bounds. Where it
@@ -14,7 +14,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// O(log n). One store that lockless readers see; nothing is allocated, so memory is never short (2.4).
     ///
     /// # Concurrency
-    /// Write-locks the VMA first: waits for whoever holds it by a [`VmaGuard`](crate::VmaGuard).
+    /// Write-locks the VMA first: waits for whoever holds it by a [`VmaGuard`](crate::mm::VmaGuard).
     ///
     /// # Errors
     /// [`ExpandError`]: rules 2.1 to 2.8. Nothing has changed then, but what is refused after rule 2.3 leaves the VMA with an anon owner, as

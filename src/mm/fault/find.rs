@@ -2,10 +2,10 @@
 
 use super::FaultContext;
 use crate::error::Fault;
-use crate::lock::RawMmLock;
+use crate::lock::{Patience, RawMmLock};
 use crate::mm::{LockedVma, Mm, Road, UpgradePolicy, WriteLockedVma};
 use crate::sync::seeded;
-use crate::vma::{Patience, VmaFlags};
+use crate::vma::VmaFlags;
 
 impl<P, L: RawMmLock> Mm<P, L> {
     /// Finds the VMA of a fault and read-locks the mm, growing a stack down to the address where one can: Linux's
@@ -24,7 +24,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{Fault, FaultContext, Mm, VmaFlags, VmaSpec};
+    /// use vmaple::mm::fault::Fault;
+    /// use vmaple::{FaultContext, Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// mm.write().map(0x80_0000..0x80_4000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
     /// let found = mm.find_vma_for_fault(0x7f_f000, FaultContext::KernelWithoutFixup)?;

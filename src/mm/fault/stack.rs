@@ -2,9 +2,9 @@
 
 use super::FaultContext;
 use crate::error::{ExpandError, Fault};
-use crate::lock::RawMmLock;
+use crate::lock::{Patience, RawMmLock};
 use crate::mm::{LockedVma, MmReadGuard, MmWriteGuard};
-use crate::vma::{Patience, Vma, VmaFlags};
+use crate::vma::{Vma, VmaFlags};
 
 impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
     /// Grows a stack to the address, down or up: Linux's `expand_stack()` (1.11), for those who have looked under a read guard of their

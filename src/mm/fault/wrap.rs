@@ -5,10 +5,10 @@
 use super::{FaultContext, FaultedVma};
 use crate::addr::{Access, PAGE_SIZE};
 use crate::error::LockVmaError;
-use crate::lock::Interrupt;
+use crate::lock::{Interrupt, Patience};
 use crate::map::RangeMap;
 use crate::mm::{Limits, Mm, UpgradePolicy};
-use crate::vma::{Patience, VmaFlags, VmaSpec};
+use crate::vma::{VmaFlags, VmaSpec};
 use std::thread;
 
 const NO_FIXUP: FaultContext<'static> = FaultContext::KernelWithoutFixup;
