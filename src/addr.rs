@@ -1,28 +1,29 @@
-//! Addresses and ranges (L0): a range is kept as its first and its last address, so that the last byte of the address space can
-//! be in one. And pages, and what can be done to an address.
+//! Addresses, ranges of them, pages, and the kinds of access (L0). Called by every layer.
+//!
+//! A range is stored as its first and its last address, because a half-open range cannot hold the last byte of the address space.
 
 use crate::error::RangeError;
 use core::fmt;
-use core::ops::{Bound, RangeBounds, RangeInclusive};
+use core::ops::{Bound, Range, RangeBounds, RangeInclusive};
 
-/// The size of a page, in bytes. The index knows no pages; the address space on top of it does.
+/// The size of a page in bytes. Only the address space ([`Mm`](crate::Mm)) has pages; a [`RangeMap`](crate::RangeMap) maps single addresses.
 pub const PAGE_SIZE: u64 = 4096;
 
-/// The first address of the page.
+/// Returns the first address of the page that the address is in.
 #[inline]
 pub(crate) const fn page_floor(address: u64) -> u64 {
     address & !(PAGE_SIZE - 1)
 }
 
-/// What is done to an address.
+/// A kind of access to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Access {
-    /// It is read.
+    /// A read.
     Read,
-    /// It is written.
+    /// A write.
     Write,
-    /// An instruction is fetched from it.
+    /// The fetch of an instruction.
     Exec,
 }
 
@@ -36,21 +37,32 @@ impl fmt::Display for Access {
     }
 }
 
-/// A non-empty range of addresses, both ends included.
+/// A non-empty range of addresses. Both ends are included, so that a span can hold the last address of all.
 ///
-/// # Invariants
-/// `start <= last`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// Spans are ordered by their first address, then by their last.
+///
+/// # Examples
+/// ```
+/// use vmaple::{RangeError, Span};
+/// let page = Span::try_from(0x1000..0x2000)?;
+/// assert_eq!((page.start(), page.last(), page.end()), (0x1000, 0x1fff, Some(0x2000)));
+/// assert_eq!(page.range(), Some(0x1000..0x2000));
+/// assert_eq!(page, Span::new(0x1000, 0x1fff)?);
+/// # Ok::<(), RangeError>(())
+/// ```
+// # Invariants
+// `start <= last`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     start: u64,
     last: u64,
 }
 
 impl Span {
-    /// All 2^64 addresses.
+    /// The span of all 2^64 addresses.
     pub const ALL: Self = Self { start: 0, last: u64::MAX };
 
-    /// Makes a span of its first and last address.
+    /// Creates a span from its first and its last address.
     ///
     /// # Errors
     /// [`RangeError::Reversed`] if `last` is below `start`.
@@ -66,20 +78,20 @@ impl Span {
         Self { start, last }
     }
 
-    /// Makes a span of any of Rust's ranges: `a..b`, `a..=b`, `a..`, `..b`, `..`.
+    /// Creates a span from any kind of range: `a..b`, `a..=b`, `a..`, `..b`, `..`, or a pair of bounds.
     ///
     /// # Errors
-    /// [`RangeError`] if the range is empty, is reversed, or starts after the last address there is.
+    /// [`RangeError`] if the range is empty, is reversed, or starts after the last address.
     ///
     /// # Examples
     /// ```
     /// use vmaple::{RangeError, Span};
-    /// assert_eq!(Span::of(0x1000..0x2000)?, Span::new(0x1000, 0x1fff)?);
-    /// assert_eq!(Span::of(..)?, Span::ALL);
-    /// assert_eq!(Span::of(7..7), Err(RangeError::Empty { at: 7 }));
+    /// assert_eq!(Span::from_bounds(0x1000..0x2000)?, Span::new(0x1000, 0x1fff)?);
+    /// assert_eq!(Span::from_bounds(..)?, Span::ALL);
+    /// assert_eq!(Span::from_bounds(7..7), Err(RangeError::Empty { at: 7 }));
     /// # Ok::<(), RangeError>(())
     /// ```
-    pub fn of(range: impl RangeBounds<u64>) -> Result<Self, RangeError> {
+    pub fn from_bounds(range: impl RangeBounds<u64>) -> Result<Self, RangeError> {
         let start = match range.start_bound() {
             Bound::Included(&start) => start,
             Bound::Excluded(&before) => before.checked_add(1).ok_or(RangeError::Unrepresentable { after: before })?,
@@ -95,52 +107,87 @@ impl Span {
         Self::new(start, last)
     }
 
-    /// The first address.
+    /// Returns the first address.
     #[must_use]
     #[inline]
     pub const fn start(&self) -> u64 {
         self.start
     }
 
-    /// The last address, included.
+    /// Returns the last address, which is in the span.
     #[must_use]
     #[inline]
     pub const fn last(&self) -> u64 {
         self.last
     }
 
-    /// The number of addresses less one (all 2^64 of them cannot be counted in a `u64`).
+    /// Returns the address after the last, or `None` if the span ends with the last address of all.
+    #[must_use]
+    #[inline]
+    pub const fn end(&self) -> Option<u64> {
+        self.last.checked_add(1)
+    }
+
+    /// Returns the span as a half-open range, or `None` if it ends with the last address of all.
+    #[must_use]
+    #[inline]
+    pub const fn range(&self) -> Option<Range<u64>> {
+        match self.end() {
+            Some(end) => Some(self.start..end),
+            None => None,
+        }
+    }
+
+    /// Returns the number of addresses less one. (The number of all 2^64 addresses does not fit a `u64`.)
     #[must_use]
     #[inline]
     pub const fn len_less_one(&self) -> u64 {
         self.last - self.start
     }
 
-    /// How many pages it touches.
+    /// Returns the number of pages that hold addresses of the span.
     #[must_use]
     pub const fn pages(&self) -> u64 {
         self.last / PAGE_SIZE - self.start / PAGE_SIZE + 1
     }
 
-    /// Whether the address is inside.
+    /// Returns whether the address is in the span.
     #[must_use]
     #[inline]
     pub const fn contains(&self, address: u64) -> bool {
         self.start <= address && address <= self.last
     }
 
-    /// Whether the two share an address.
+    /// Returns whether the two spans share an address.
     #[must_use]
     #[inline]
     pub const fn overlaps(&self, other: Self) -> bool {
         self.start <= other.last && other.start <= self.last
     }
 
-    /// The addresses that are in both.
+    /// Returns the addresses that are in both spans, or `None` if they share none.
     #[must_use]
     #[inline]
     pub fn intersection(&self, other: Self) -> Option<Self> {
         Self::new(self.start.max(other.start), self.last.min(other.last)).ok()
+    }
+}
+
+impl TryFrom<Range<u64>> for Span {
+    type Error = RangeError;
+
+    /// Converts a half-open range that is not empty.
+    fn try_from(range: Range<u64>) -> Result<Self, RangeError> {
+        Self::from_bounds(range)
+    }
+}
+
+impl TryFrom<RangeInclusive<u64>> for Span {
+    type Error = RangeError;
+
+    /// Converts an inclusive range that is not empty.
+    fn try_from(range: RangeInclusive<u64>) -> Result<Self, RangeError> {
+        Self::from_bounds(range)
     }
 }
 
@@ -177,27 +224,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_takes_every_kind_of_range() {
+    fn from_bounds_takes_every_kind_of_range() {
         let span = |start, last| Ok(Span { start, last });
-        assert_eq!(Span::of(1..3), span(1, 2));
-        assert_eq!(Span::of(1..=3), span(1, 3));
-        assert_eq!(Span::of(1..), span(1, u64::MAX));
-        assert_eq!(Span::of(..3), span(0, 2));
-        assert_eq!(Span::of(..), Ok(Span::ALL));
-        assert_eq!(Span::of((Bound::Excluded(1), Bound::Included(3))), span(2, 3));
-        assert_eq!(Span::of(u64::MAX..=u64::MAX), span(u64::MAX, u64::MAX));
+        assert_eq!(Span::from_bounds(1..3), span(1, 2));
+        assert_eq!(Span::from_bounds(1..=3), span(1, 3));
+        assert_eq!(Span::from_bounds(1..), span(1, u64::MAX));
+        assert_eq!(Span::from_bounds(..3), span(0, 2));
+        assert_eq!(Span::from_bounds(..), Ok(Span::ALL));
+        assert_eq!(Span::from_bounds((Bound::Excluded(1), Bound::Included(3))), span(2, 3));
+        assert_eq!(Span::from_bounds(u64::MAX..=u64::MAX), span(u64::MAX, u64::MAX));
     }
 
     #[test]
     #[allow(clippy::reversed_empty_ranges, reason = "they are what is refused")]
-    fn of_refuses_what_holds_no_address() {
-        assert_eq!(Span::of(5..5), Err(RangeError::Empty { at: 5 }));
-        assert_eq!(Span::of(0..0), Err(RangeError::Empty { at: 0 }));
-        assert_eq!(Span::of(..0), Err(RangeError::Empty { at: 0 }));
-        assert_eq!(Span::of(5..4), Err(RangeError::Reversed { start: 5, last: 3 }));
-        assert_eq!(Span::of(5..=4), Err(RangeError::Reversed { start: 5, last: 4 }));
-        assert_eq!(Span::of(5..0), Err(RangeError::Reversed { start: 5, last: 0 }));
+    fn from_bounds_refuses_what_holds_no_address() {
+        assert_eq!(Span::from_bounds(5..5), Err(RangeError::Empty { at: 5 }));
+        assert_eq!(Span::from_bounds(0..0), Err(RangeError::Empty { at: 0 }));
+        assert_eq!(Span::from_bounds(..0), Err(RangeError::Empty { at: 0 }));
+        assert_eq!(Span::from_bounds(5..4), Err(RangeError::Reversed { start: 5, last: 3 }));
+        assert_eq!(Span::from_bounds(5..=4), Err(RangeError::Reversed { start: 5, last: 4 }));
+        assert_eq!(Span::from_bounds(5..0), Err(RangeError::Reversed { start: 5, last: 0 }));
         let after_all = (Bound::Excluded(u64::MAX), Bound::Unbounded);
-        assert_eq!(Span::of(after_all), Err(RangeError::Unrepresentable { after: u64::MAX }));
+        assert_eq!(Span::from_bounds(after_all), Err(RangeError::Unrepresentable { after: u64::MAX }));
+    }
+
+    #[test]
+    #[allow(clippy::reversed_empty_ranges, reason = "they are what is refused")]
+    fn a_span_converts_to_and_from_ranges() {
+        let span = Span { start: 1, last: 2 };
+        assert_eq!((Span::try_from(1..3), Span::try_from(1..=2)), (Ok(span), Ok(span)));
+        assert_eq!(Span::try_from(3..3), Err(RangeError::Empty { at: 3 }));
+        assert_eq!(Span::try_from(3..=2), Err(RangeError::Reversed { start: 3, last: 2 }));
+        assert_eq!((span.end(), span.range(), RangeInclusive::from(span)), (Some(3), Some(1..3), 1..=2));
+        assert_eq!((Span::ALL.end(), Span::ALL.range()), (None, None));
+    }
+
+    #[test]
+    fn spans_are_ordered_by_start_then_last() {
+        let span = |start, last| Span { start, last };
+        assert!(span(1, 9) < span(2, 3) && span(2, 3) < span(2, 4));
     }
 }

@@ -134,7 +134,7 @@ impl Builder {
         let collector = self.collector();
         let mut loader = Loader::new(collector.clone(), self.budget_bytes);
         for (range, value) in entries {
-            match Span::of(range) {
+            match Span::from_bounds(range) {
                 Ok(span) => loader.push(span, value)?,
                 Err(error) => return Err(Rejected::new(Some(value), error)),
             }

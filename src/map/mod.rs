@@ -35,7 +35,7 @@ pub use crate::error::{
 };
 pub use crate::tree::edit::{Removed, RemovedEntry};
 pub use crate::tree::gap::GapQuery;
-pub use crate::tree::iter::Range;
+pub use crate::tree::iter::Iter;
 pub use crate::tree::stats::Stats;
 pub use crate::tree::validate::Violation;
 pub use crate::tree::walk::{Entry, View};

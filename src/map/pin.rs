@@ -121,7 +121,7 @@ impl<'m, V: Value> Reader<'m, V> {
     /// # Errors
     /// [`RangeError`] if the range holds no address.
     pub fn cursor(&mut self, range: impl RangeBounds<u64>) -> Result<Cursor<'_, 'm, V>, RangeError> {
-        Ok(Cursor { rest: Some(Span::of(range)?), reported: None, reader: self })
+        Ok(Cursor { rest: Some(Span::from_bounds(range)?), reported: None, reader: self })
     }
 
     /// Ends the pin until the next question.
@@ -147,7 +147,7 @@ impl<V: Value> fmt::Debug for Reader<'_, V> {
 /// let mut reader = map.reader();
 /// let mut cursor = reader.cursor(..).unwrap();
 /// let mut seen = String::new();
-/// while let Some(entry) = cursor.step() {
+/// while let Some(entry) = cursor.next() {
 ///     seen.push(*entry.value());
 /// }
 /// assert_eq!(seen, "ab");
@@ -159,8 +159,9 @@ pub struct Cursor<'r, 'm, V: Value> {
 }
 
 impl<V: Value> Cursor<'_, '_, V> {
-    /// The next entry, clamped to what was not reported yet.
-    pub fn step(&mut self) -> Option<Entry<'_, V>> {
+    /// Returns the next entry, clamped to the addresses that were not reported yet, or `None` at the end of the range.
+    #[allow(clippy::should_implement_trait, reason = "an iterator cannot lend: the entry is borrowed from the reader until the next call")]
+    pub fn next(&mut self) -> Option<Entry<'_, V>> {
         let rest = self.rest.take()?;
         let found = self.reader.view().find(rest.start())?;
         if found.start() > rest.last() {

@@ -14,7 +14,7 @@ bitflags! {
     /// let mut limits = Limits::default();
     /// limits.capabilities = Capabilities::SYS_RAWIO;
     /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
-    /// let lowest = MapRequest::of_len(0x1000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0);
+    /// let lowest = MapRequest::new(0x1000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0);
     /// assert_eq!(mm.write().mmap(&lowest), Ok(0));
     /// # Ok::<(), vmaple::mm::LimitsError>(())
     /// ```

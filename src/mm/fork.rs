@@ -34,7 +34,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm: Mm = Mm::new();
     /// let mut writer = mm.write();
-    /// let at = writer.mmap(&MapRequest::of_len(0x4000, VmaSpec::anonymous(VmaFlags::READ)))?;
+    /// let at = writer.mmap(&MapRequest::new(0x4000, VmaSpec::anonymous(VmaFlags::READ)))?;
     /// writer.madvise(at, 0x1000, Advice::DontFork)?;
     /// let child = writer.fork()?;
     /// assert_eq!((mm.map_count(), child.map_count()), (2, 1));

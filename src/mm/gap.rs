@@ -22,7 +22,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// let mm = Mm::new();
     /// let mut writer = mm.write();
     /// writer.map(0x10_0000..0x14_0000, VmaSpec::anonymous(VmaFlags::READ))?;
-    /// let room = writer.find_gap(&GapQuery::of_size(0x1000).within(0x10_0000..0x20_0000))?;
+    /// let room = writer.find_gap(&GapQuery::new(0x1000).within(0x10_0000..0x20_0000))?;
     /// assert_eq!(room.start(), 0x14_0000);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -25,7 +25,7 @@ fn layout(count: u64, gap_pages: u64) -> Mm {
     for i in 0..count {
         let flags = if i % 2 == 0 { RW } else { R };
         let at = AT + i * (2 + gap_pages) * PAGE;
-        writer.mmap(&MapRequest::of_len(2 * PAGE, VmaSpec::anonymous(flags)).fixed(at)).expect("free");
+        writer.mmap(&MapRequest::new(2 * PAGE, VmaSpec::anonymous(flags)).fixed(at)).expect("free");
     }
     drop(writer);
     mm
@@ -71,7 +71,7 @@ const CASES: &[Case] = &[
         name: "mmap over all",
         gap_pages: 0,
         run: |mm, len| {
-            mm.mmap(&MapRequest::of_len(len - 2 * PAGE, VmaSpec::anonymous(RW)).fixed(AT + PAGE)).expect("room");
+            mm.mmap(&MapRequest::new(len - 2 * PAGE, VmaSpec::anonymous(RW)).fixed(AT + PAGE)).expect("room");
         },
     },
     Case {

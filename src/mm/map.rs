@@ -31,7 +31,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// ```
     pub fn map(&mut self, range: impl RangeBounds<u64>, spec: VmaSpec<P>) -> Result<(), MapError<VmaSpec<P>>> {
         let (shape, payload) = (spec.like_with(()), spec.payload);
-        let (payload, asked) = self.later.payloads.hold_while(payload, || Span::of(range));
+        let (payload, asked) = self.later.payloads.hold_while(payload, || Span::from_bounds(range));
         let spec = shape.with_payload(payload);
         let limits = self.mm().limits_now();
         let span = match asked.map_err(MapCause::from).and_then(|span| self.check_map(span, &spec, &limits)) {

@@ -24,12 +24,12 @@ use crate::vma::{Backing, Payload, VmaFlags, VmaSpec};
 /// let mm: Mm = Mm::new();
 /// let data = VmaFlags::READ | VmaFlags::WRITE;
 /// // Below the base, downward.
-/// let at = mm.write().mmap(&MapRequest::of_len(0x4000, VmaSpec::anonymous(data)))?;
+/// let at = mm.write().mmap(&MapRequest::new(0x4000, VmaSpec::anonymous(data)))?;
 /// // Right below: the two merge.
-/// mm.write().mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(data)))?;
+/// mm.write().mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(data)))?;
 /// assert_eq!((mm.map_count(), mm.read().vma(at).map(|vma| vma.start())), (1, Some(at - 0x1000)));
 /// // In the middle of it, replacing what is there.
-/// mm.write().mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(VmaFlags::READ)).fixed(at))?;
+/// mm.write().mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(VmaFlags::READ)).fixed(at))?;
 /// assert_eq!(mm.map_count(), 3);
 /// # Ok::<(), vmaple::mm::MmapError>(())
 /// ```
@@ -72,7 +72,7 @@ impl<P> MapRequest<P> {
     /// With `HUGETLB` it is made of huge pages, of the size that the flags say ([`VmaFlags::of_huge_pages`]) or of the system's default
     /// ([`Limits::hugetlb_bytes`](crate::mm::Limits::hugetlb_bytes)): the length is rounded up to whole ones, the hint, too, and a fixed address
     /// must be at the start of one. With `DROPPABLE` its pages are not promised, not given to children and not dumped (`MAP_DROPPABLE`).
-    pub const fn of_len(len: u64, spec: VmaSpec<P>) -> Self {
+    pub const fn new(len: u64, spec: VmaSpec<P>) -> Self {
         let (address, within, populate) = (Address::Hint(0), Within::All, Populate::Later);
         Self { len, spec, address, within, populate, exec_alone: ExecAlone::Unreadable }
     }
@@ -86,7 +86,7 @@ impl<P> MapRequest<P> {
     /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm: Mm = Mm::new();
     /// let code = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::EXEC);
-    /// let at = mm.write().mmap(&MapRequest::of_len(0x1000, code).in_low_addresses())?;
+    /// let at = mm.write().mmap(&MapRequest::new(0x1000, code).in_low_addresses())?;
     /// assert_eq!(at, 0x4000_0000);
     /// # Ok::<(), vmaple::mm::MmapError>(())
     /// ```

@@ -33,7 +33,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// // after   rw.r
     /// let mm: Mm = Mm::new();
     /// let mut writer = mm.write();
-    /// let at = writer.mmap(&MapRequest::of_len(0x4000, VmaSpec::anonymous(VmaFlags::READ)))?;
+    /// let at = writer.mmap(&MapRequest::new(0x4000, VmaSpec::anonymous(VmaFlags::READ)))?;
     /// writer.mprotect(at + 0x1000, 0x1000, VmaFlags::READ | VmaFlags::WRITE)?;
     /// writer.mprotect(at + 0x2000, 0x1000, VmaFlags::empty())?;
     /// assert_eq!(mm.map_count(), 4);

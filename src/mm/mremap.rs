@@ -103,7 +103,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm: Mm = Mm::new();
     /// let mut writer = mm.write();
-    /// let at = writer.mmap(&MapRequest::of_len(0x4000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0x10_0000))?;
+    /// let at = writer.mmap(&MapRequest::new(0x4000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0x10_0000))?;
     /// // In place, for there is room above.
     /// assert_eq!(writer.mremap(at, 0x4000, 0x6000, MremapFlags::empty(), 0)?, at);
     /// let moved = writer.mremap(at, 0x6000, 0x6000, MremapFlags::MAYMOVE | MremapFlags::FIXED, 0x20_0000)?;

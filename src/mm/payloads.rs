@@ -31,7 +31,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// let mm: Mm<u8> = Mm::with(RangeMap::builder(), Limits::default())?;
     /// let mut writer = mm.write();
     /// let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
-    /// let at = writer.mmap(&MapRequest::of_len(0x4000, spec))?;
+    /// let at = writer.mmap(&MapRequest::new(0x4000, spec))?;
     /// writer.change_payloads(at + 0x1000, 0x1000, |_| Some(1))?;
     /// assert_eq!(mm.map_count(), 3);
     /// // The parts merge when they are alike again.

@@ -24,7 +24,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// limits.protection_keys = 16;
     /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
     /// let mut writer = mm.write();
-    /// let at = writer.mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(VmaFlags::READ)))?;
+    /// let at = writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(VmaFlags::READ)))?;
     /// let key = writer.pkey_alloc(KeyDenial::empty())?;
     /// writer.pkey_mprotect(at, 0x1000, VmaFlags::READ, key)?;
     /// assert_eq!(writer.vma(at).map(|vma| vma.flags().pkey()), Some(key));

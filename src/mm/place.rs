@@ -186,7 +186,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         let mut walked = Default::default();
         let len = look.len.checked_add(look.align - PAGE_SIZE)?;
         while high > low && high - low >= len {
-            let query = GapQuery::of_size(len).within(low..high).aligned_to(PAGE_SIZE);
+            let query = GapQuery::new(len).within(low..high).aligned_to(PAGE_SIZE);
             let found = match direction {
                 Direction::Down => self.guard.find_gap(&query.highest()),
                 Direction::Up => self.guard.find_gap(&query.lowest()),

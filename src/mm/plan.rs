@@ -36,7 +36,7 @@ use smallvec::SmallVec;
 /// use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm: Mm = Mm::new();
 /// let mut writer = mm.write();
-/// let request = MapRequest::of_len(0x4000, VmaSpec::anonymous(VmaFlags::READ));
+/// let request = MapRequest::new(0x4000, VmaSpec::anonymous(VmaFlags::READ));
 /// let plan = writer.plan_mmap(&request, Patience::Forever);
 /// let address = plan.outcome()?;
 /// # fn the_hosts_mmap(_address: u64, _len: u64) -> bool { false }

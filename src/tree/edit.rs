@@ -186,7 +186,7 @@ impl<'t, V: Value> Editor<'t, V> {
     /// `RangeMap::insert`.
     pub(crate) fn insert(&mut self, range: impl RangeBounds<u64>, value: V) -> Result<(), InsertError<V>> {
         self.tend();
-        let (value, asked) = self.hold_value_while(value, || Span::of(range));
+        let (value, asked) = self.hold_value_while(value, || Span::from_bounds(range));
         let asked = match asked {
             Ok(span) => span,
             Err(error) => return Err(Rejected::new(value, EditError::Range(error))),
@@ -205,7 +205,7 @@ impl<'t, V: Value> Editor<'t, V> {
         V: Clone,
     {
         self.tend();
-        let (value, span) = self.hold_value_while(value, || Span::of(range));
+        let (value, span) = self.hold_value_while(value, || Span::from_bounds(range));
         let span = match span {
             Ok(span) => span,
             Err(error) => return Err(Rejected::new(value, error)),
@@ -223,7 +223,7 @@ impl<'t, V: Value> Editor<'t, V> {
         V: Clone,
     {
         self.tend();
-        let span = Span::of(range)?;
+        let span = Span::from_bounds(range)?;
         self.locate(span);
         if self.first_in().is_none() {
             return Ok(Removed { span, olds: &[] });
@@ -257,7 +257,7 @@ impl<'t, V: Value> Editor<'t, V> {
         V: Clone,
     {
         self.tend();
-        let (list, span) = self.hold_list_while(list, |_| Span::of(range));
+        let (list, span) = self.hold_list_while(list, |_| Span::from_bounds(range));
         let span = match span {
             Ok(span) => span,
             Err(error) => return Err((list, error.into())),

@@ -12,7 +12,7 @@ use crate::error::{GapError, RangeError};
 use crate::value::Value;
 use core::ops::RangeBounds;
 
-/// What gap is wanted. Made by [`GapQuery::of_size`] and narrowed from there.
+/// What gap is wanted. Made by [`GapQuery::new`] and narrowed from there.
 ///
 /// # Examples
 /// ```
@@ -22,7 +22,7 @@ use core::ops::RangeBounds;
 /// let mut map = map.write();
 /// map.insert(0x1000..0x2000, ()).unwrap();
 /// map.insert(0x5000..0x6000, ()).unwrap();
-/// let query = GapQuery::of_size(0x1000).within(0x1000..0x8000);
+/// let query = GapQuery::new(0x1000).within(0x1000..0x8000);
 /// assert_eq!(map.find_gap(&query).unwrap().start(), 0x2000);
 /// assert_eq!(map.find_gap(&query.highest()).unwrap().start(), 0x7000);
 /// assert_eq!(map.find_gap(&query.aligned_to(0x4000)).unwrap().start(), 0x4000);
@@ -44,13 +44,13 @@ enum End {
 
 impl GapQuery {
     /// A gap of this many bytes: the lowest, anywhere, of any alignment.
-    pub const fn of_size(size: u64) -> Self {
+    pub const fn new(size: u64) -> Self {
         Self { size, align: 1, window: Ok(Span::ALL), end: End::Lowest }
     }
 
     /// Wholly inside this window.
     pub fn within(mut self, window: impl RangeBounds<u64>) -> Self {
-        self.window = Span::of(window);
+        self.window = Span::from_bounds(window);
         self
     }
 

@@ -19,7 +19,7 @@ use core::iter::FusedIterator;
 ///
 /// Made by [`View::range`] and [`View::iter`].
 #[must_use = "iterators do nothing unless they are advanced"]
-pub struct Range<'g, V> {
+pub struct Iter<'g, V> {
     view: &'g View<V>,
     /// What was asked for and is not passed yet: entries that meet it are still to come.
     low: u64,
@@ -56,7 +56,7 @@ impl<V> Clone for Run<'_, V> {
 
 impl<V> Copy for Run<'_, V> {}
 
-impl<'g, V> Range<'g, V> {
+impl<'g, V> Iter<'g, V> {
     pub(super) fn new(view: &'g View<V>, span: Span) -> Self {
         let (low, high) = (span.start(), span.last());
         Self { view, low, high, floor: 0, ceiling: u64::MAX, ended: false, front: None, back: None }
@@ -120,7 +120,7 @@ impl<'g, V> Range<'g, V> {
     }
 }
 
-impl<'g, V> Iterator for Range<'g, V> {
+impl<'g, V> Iterator for Iter<'g, V> {
     type Item = Entry<'g, V>;
 
     #[inline]
@@ -149,7 +149,7 @@ impl<'g, V> Iterator for Range<'g, V> {
     }
 }
 
-impl<V> DoubleEndedIterator for Range<'_, V> {
+impl<V> DoubleEndedIterator for Iter<'_, V> {
     fn next_back(&mut self) -> Option<Self::Item> {
         if self.ended {
             return None;
@@ -167,16 +167,16 @@ impl<V> DoubleEndedIterator for Range<'_, V> {
     }
 }
 
-impl<V> FusedIterator for Range<'_, V> {}
+impl<V> FusedIterator for Iter<'_, V> {}
 
-impl<V> Clone for Range<'_, V> {
+impl<V> Clone for Iter<'_, V> {
     fn clone(&self) -> Self {
         Self { ..*self }
     }
 }
 
-impl<V> fmt::Debug for Range<'_, V> {
+impl<V> fmt::Debug for Iter<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Range").field("low", &self.low).field("high", &self.high).finish_non_exhaustive()
+        f.debug_struct("Iter").field("low", &self.low).field("high", &self.high).finish_non_exhaustive()
     }
 }

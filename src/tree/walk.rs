@@ -4,7 +4,7 @@
 //! which a [`View`] was made (`Tree::view`).
 
 use super::Root;
-use super::iter::Range;
+use super::iter::Iter;
 use super::node::{InnerRef, LeafRef, Node, NodePtr};
 use super::search::{ByGroups, Ranks, by_vectors};
 use crate::addr::Span;
@@ -282,7 +282,7 @@ impl<V> View<V> {
     }
 
     /// All entries in order.
-    pub fn iter(&self) -> Range<'_, V> {
+    pub fn iter(&self) -> Iter<'_, V> {
         self.within(Span::ALL)
     }
 
@@ -294,13 +294,13 @@ impl<V> View<V> {
     ///
     /// # Errors
     /// [`RangeError`] if the range holds no address.
-    pub fn range(&self, range: impl RangeBounds<u64>) -> Result<Range<'_, V>, RangeError> {
-        Ok(self.within(Span::of(range)?))
+    pub fn range(&self, range: impl RangeBounds<u64>) -> Result<Iter<'_, V>, RangeError> {
+        Ok(self.within(Span::from_bounds(range)?))
     }
 
     /// The same of a span.
-    pub(crate) fn within(&self, span: Span) -> Range<'_, V> {
-        Range::new(self, span)
+    pub(crate) fn within(&self, span: Span) -> Iter<'_, V> {
+        Iter::new(self, span)
     }
 
     /// Looks up many addresses at once, several descents in flight together, so that their cache misses overlap. Answer `i` is that
@@ -372,9 +372,9 @@ pub(super) fn entry<V>(leaf: LeafRef<'_, V>, i: usize) -> Entry<'_, V> {
 
 impl<'g, V> IntoIterator for &'g View<V> {
     type Item = Entry<'g, V>;
-    type IntoIter = Range<'g, V>;
+    type IntoIter = Iter<'g, V>;
 
-    fn into_iter(self) -> Range<'g, V> {
+    fn into_iter(self) -> Iter<'g, V> {
         self.iter()
     }
 }

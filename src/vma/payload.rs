@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// [`downgrade`](crate::mm::MmWriteGuard::downgrade), when the read guard has. A panic in such a drop is contained.
 ///
 /// A payload that the caller owns is the caller's to drop: that of a [`MapRequest`](crate::mm::MapRequest), or of a specification that a
-/// [`MapError`](crate::mm::MapError) hands back. In `mm.write().mmap(&MapRequest::of_len(..))` the request is dropped before the guard.
+/// [`MapError`](crate::mm::MapError) hands back. In `mm.write().mmap(&MapRequest::new(..))` the request is dropped before the guard.
 ///
 /// # Panics
 /// A hook that panics does not keep the hooks of other VMAs from being called. The first panic goes on when all were called; what later ones
@@ -39,7 +39,7 @@ use std::sync::Arc;
 /// }
 ///
 /// let mm: Mm<Node> = Mm::with(RangeMap::builder(), Limits::default())?;
-/// let on = |node| MapRequest::of_len(0x2000, VmaSpec::anonymous(VmaFlags::READ).with_payload(Node(node)));
+/// let on = |node| MapRequest::new(0x2000, VmaSpec::anonymous(VmaFlags::READ).with_payload(Node(node)));
 /// for node in [1, 1, 2] {
 ///     mm.write().mmap(&on(node))?;
 /// }
@@ -94,7 +94,7 @@ pub trait Payload: Clone {
     /// }
     ///
     /// let mm: Mm<ByFours> = Mm::with(RangeMap::builder(), Limits::default())?;
-    /// let at = mm.write().mmap(&MapRequest::of_len(8 * PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ).with_payload(ByFours)))?;
+    /// let at = mm.write().mmap(&MapRequest::new(8 * PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ).with_payload(ByFours)))?;
     /// assert!(mm.write().munmap(at, PAGE_SIZE).is_err_and(|error| error.errno() == 22)); // EINVAL
     /// assert!(mm.write().munmap(at, 4 * PAGE_SIZE).is_ok());
     /// # Ok::<(), Box<dyn std::error::Error>>(())

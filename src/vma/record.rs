@@ -107,7 +107,7 @@ impl VmaSpec {
     /// use vmaple::mm::{Backing, MapRequest, ObjectId};
     /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm: Mm = Mm::new();
-    /// let at = mm.write().mmap(&MapRequest::of_len(0x1000, VmaSpec::shared_anonymous(ObjectId::from(5), VmaFlags::READ)))?;
+    /// let at = mm.write().mmap(&MapRequest::new(0x1000, VmaSpec::shared_anonymous(ObjectId::from(5), VmaFlags::READ)))?;
     /// assert_eq!(mm.read().vma(at).map(|vma| vma.backing()), Some(Backing::SharedMemory(ObjectId::from(5))));
     /// # Ok::<(), vmaple::mm::MmapError>(())
     /// ```

@@ -217,7 +217,7 @@ fn what_only_unmaps_is_never_refused() {
     let mut writer = mm.write();
     for i in 0..2 * MANY {
         let flags = if i % 2 == 0 { RW } else { VmaFlags::READ };
-        writer.mmap(&MapRequest::of_len(4 * PAGE_SIZE, VmaSpec::anonymous(flags)).fixed(page(4 * i))).expect("nobody is pinned");
+        writer.mmap(&MapRequest::new(4 * PAGE_SIZE, VmaSpec::anonymous(flags)).fixed(page(4 * i))).expect("nobody is pinned");
     }
     writer.set_heap(page(8 * MANY + 8), page(8 * MANY + 8)).expect("a heap in the address space");
     writer.plan_brk(page(8 * MANY + 16), Patience::Never).commit().expect("nobody is pinned");
@@ -237,9 +237,7 @@ fn what_only_unmaps_is_never_refused() {
     };
     // At a time a node or two: until no other fits.
     while mm.write().mprotect(page(1), PAGE_SIZE, VmaFlags::EXEC).is_ok() && mm.write().mprotect(page(1), PAGE_SIZE, RW).is_ok() {}
-    grow("mmap over", &|w| {
-        w.mmap(&MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::EXEC)).fixed(page(9))).map_err(|e| e.errno())
-    });
+    grow("mmap over", &|w| w.mmap(&MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::EXEC)).fixed(page(9))).map_err(|e| e.errno()));
     grow("mprotect", &|w| w.mprotect(page(9), PAGE_SIZE, VmaFlags::EXEC).map_err(|e| e.errno()));
     grow("madvise", &|w| w.madvise(page(9), PAGE_SIZE, Advice::DontFork).map_err(|e| e.errno()));
     grow("mlock", &|w| w.mlock(page(9), PAGE_SIZE).map_err(|e| e.errno()));

@@ -90,7 +90,7 @@ fn tell(Story(steps): Story) {
         let mut writer = mm.write();
         let limits = mm.limits();
         let spec = VmaSpec::anonymous(flags_of(more)).at_offset(if more > 200 { c } else { 0 });
-        let request = MapRequest::of_len(b, if more > 200 { spec.clone() } else { VmaSpec::anonymous(flags_of(more)) });
+        let request = MapRequest::new(b, if more > 200 { spec.clone() } else { VmaSpec::anonymous(flags_of(more)) });
         match which % 20 {
             6 => {
                 if let Ok(at) = writer.mmap(&request.clone().near(a)) {
@@ -162,7 +162,7 @@ fn a_guard_gap_beyond_all_addresses() {
         writer.map(start..0x2_0000, VmaSpec::anonymous(VmaFlags::READ)).expect("free");
         let up = writer.map(0x10_0000..0x11_0000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSUP));
         assert!(up.is_ok());
-        let told = writer.mmap(&MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ)));
+        let told = writer.mmap(&MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ)));
         assert!(told.is_err_and(|error| error.errno() == 12), "{told:?}");
         writer.validate().expect("the invariants hold");
     }

@@ -65,7 +65,7 @@ fn an_alignment_is_a_power_of_two() {
     let map = map();
     let writer = map.write();
     for align in [0, 3] {
-        assert_eq!(writer.find_gap(&GapQuery::of_size(1).aligned_to(align)), Err(GapError::Alignment { align }));
+        assert_eq!(writer.find_gap(&GapQuery::new(1).aligned_to(align)), Err(GapError::Alignment { align }));
     }
 }
 
@@ -76,7 +76,7 @@ fn each_thing_shows_itself() {
     assert!(format!("{map:?}").starts_with("RangeMap { stats: Stats { entries: 1,"));
     let pin = map.pin();
     assert_eq!(format!("{:?}", pin.lookup(3).expect("mapped")), "Entry { span: 0x0..=0xf, value: 7 }");
-    assert!(format!("{pin:?} {:?} {:?}", *pin, pin.iter()).starts_with("PinGuard { .. } View { .. } Range { low: 0,"));
+    assert!(format!("{pin:?} {:?} {:?}", *pin, pin.iter()).starts_with("PinGuard { .. } View { .. } Iter { low: 0,"));
     let mut reader = map.reader();
     assert_eq!(format!("{reader:?}"), "Reader { .. }");
     assert_eq!(format!("{:?}", reader.cursor(..).expect("a range")), "Cursor { rest: Some(0x0..=0xffffffffffffffff), .. }");

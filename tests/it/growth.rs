@@ -185,7 +185,7 @@ fn rule_2_8_limits() {
 fn rule_2_8_limits_that_do_not_apply_and_huge_pages() {
     let mm = mm_with(|limits| {
         (limits.locked_bytes, limits.data_bytes, limits.commit_bytes) = (0, 0, 0);
-        limits.huge_pages_only = Some(Span::of(page(0)..page(4)).expect("a range"));
+        limits.huge_pages_only = Some(Span::from_bounds(page(0)..page(4)).expect("a range"));
     });
     map_all(&mm, &[(8, 9, DOWN)]);
     assert_eq!(down(&mm, 4), Ok(4));

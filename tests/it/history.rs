@@ -120,7 +120,7 @@ impl Round {
                 _ => {
                     let (told, window) = self.clock.during(|| {
                         let mut cursor = reader.cursor(range.0..=range.1).expect("a range");
-                        std::iter::from_fn(|| cursor.step().map(flat)).collect()
+                        std::iter::from_fn(|| cursor.next().map(flat)).collect()
                     });
                     Walked { range, way: Way::Up, told, window }
                 }

@@ -98,7 +98,7 @@ const OPERATIONS: [(&str, &[&str], Operation); 5] = [
         w.mremap(page(0), of_vmas(4), of_vmas(4), fixed, page(100)).expect("memory");
     }),
     ("mmap over them", &["unmapped"], |w| {
-        let request = MapRequest::of_len(of_vmas(4), VmaSpec::anonymous(RW).with_payload(None)).fixed(page(0));
+        let request = MapRequest::new(of_vmas(4), VmaSpec::anonymous(RW).with_payload(None)).fixed(page(0));
         w.mmap(&request).expect("memory");
     }),
 ];
@@ -107,7 +107,7 @@ fn filled(panicking: u32) -> Mm<Option<Hooked>> {
     let mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits");
     for number in 0..VMAS {
         let payload = Hooked { number, panics: panicking >> number & 1 == 1 };
-        let request = MapRequest::of_len(of_vmas(1), VmaSpec::anonymous(RW).with_payload(Some(payload))).fixed(at(number));
+        let request = MapRequest::new(of_vmas(1), VmaSpec::anonymous(RW).with_payload(Some(payload))).fixed(at(number));
         mm.write().mmap(&request).expect("it is free");
     }
     mm

@@ -38,7 +38,7 @@ fn with_keys(count: u8) -> Mm {
 }
 
 fn map(writer: &mut MmWriteGuard<'_>, at: u64, pages: u64, access: VmaFlags) {
-    let request = MapRequest::of_len(pages * PAGE_SIZE, VmaSpec::anonymous(access)).fixed(page(at));
+    let request = MapRequest::new(pages * PAGE_SIZE, VmaSpec::anonymous(access)).fixed(page(at));
     assert_eq!(writer.mmap(&request), Ok(page(at)));
 }
 
@@ -153,7 +153,7 @@ fn rule_8_2_the_key_stays_allocated_when_the_operation_fails() {
     let next = |mm: &Mm| mm.write().pkey_alloc(KeyDenial::empty()).expect("free").number();
     // Before it is asked for: nothing of a length, nothing of the layout, a gap.
     let mm = with_keys(16);
-    let exec = |len| MapRequest::of_len(len, VmaSpec::anonymous(X));
+    let exec = |len| MapRequest::new(len, VmaSpec::anonymous(X));
     assert_eq!(mm.write().mmap(&exec(0)).map_err(|error| error.errno()), Err(EINVAL));
     assert_eq!(mm.write().mmap(&exec(u64::MAX)).map_err(|error| error.errno()), Err(ENOMEM));
     assert_eq!(mm.write().mprotect(page(0), PAGE_SIZE, X).map_err(|error| error.errno()), Err(ENOMEM));
@@ -192,7 +192,7 @@ fn all_or_nothing_holds_for_keys() {
     mm.set_limits(limits).expect("limits that mean something");
     let mut writer = mm.write();
     map(&mut writer, 0, 1, R);
-    let request = MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(X)).fixed_no_replace(page(0));
+    let request = MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(X)).fixed_no_replace(page(0));
     assert!(writer.mmap(&request).is_err() && writer.mprotect(page(0), 2 * PAGE_SIZE, X).is_err());
     assert_eq!((mm.execute_only_key(), writer.pkey_alloc(KeyDenial::empty())), (None, Ok(key(1))));
 }
@@ -235,7 +235,7 @@ fn rule_8_3_more_than_exec_is_not_execute_only() {
     writer.mprotect(page(0), PAGE_SIZE, X).expect("mapped");
     writer.pkey_mprotect(page(0), PAGE_SIZE, X, KeyChange::IMPLIED_READABLE).expect("mapped");
     assert_eq!(key_at(&writer, 0), 0);
-    let request = MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(X)).fixed(page(2)).readable();
+    let request = MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(X)).fixed(page(2)).readable();
     writer.mmap(&request).expect("free");
     assert_eq!(key_at(&writer, 2), 0);
 }

@@ -15,9 +15,9 @@ fn who_may_lock_any_amount_is_bound_by_no_limit_on_it() {
         for bytes in [0, PAGE_SIZE] {
             let mm = mm_with(|limits| (limits.locked_bytes, limits.capabilities) = (bytes, capabilities));
             let mut writer = mm.write();
-            let locked = MapRequest::of_len(2 * PAGE_SIZE, VmaSpec::anonymous(RW | VmaFlags::LOCKED)).fixed(page(0));
+            let locked = MapRequest::new(2 * PAGE_SIZE, VmaSpec::anonymous(RW | VmaFlags::LOCKED)).fixed(page(0));
             assert_eq!(writer.mmap(&locked).is_err(), is_bound, "{capabilities:?}, {bytes} bytes");
-            writer.mmap(&MapRequest::of_len(2 * PAGE_SIZE, VmaSpec::anonymous(RW)).fixed(page(4))).expect("nothing is locked");
+            writer.mmap(&MapRequest::new(2 * PAGE_SIZE, VmaSpec::anonymous(RW)).fixed(page(4))).expect("nothing is locked");
             assert_eq!(writer.mlock(page(4), 2 * PAGE_SIZE).is_err(), is_bound, "{capabilities:?}, {bytes} bytes");
             assert_eq!(writer.mlockall(LockAll::Current).is_err(), is_bound, "{capabilities:?}, {bytes} bytes");
             assert_eq!(writer.mlockall(LockAll::Future).is_err(), is_bound && bytes == 0, "{capabilities:?}, {bytes} bytes");
@@ -93,11 +93,9 @@ fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
     {
         type Places = fn(&mut MmWriteGuard<'_>, u64) -> Result<u64, i32>;
         let ways: [(&str, Places); 5] = [
-            ("mmap", |writer, to| {
-                writer.mmap(&MapRequest::of_len(0x2000, VmaSpec::anonymous(RW)).fixed(to)).map_err(|error| error.errno())
-            }),
+            ("mmap", |writer, to| writer.mmap(&MapRequest::new(0x2000, VmaSpec::anonymous(RW)).fixed(to)).map_err(|error| error.errno())),
             ("mmap, not replacing", |writer, to| {
-                writer.mmap(&MapRequest::of_len(0x2000, VmaSpec::anonymous(RW)).fixed_no_replace(to)).map_err(|error| error.errno())
+                writer.mmap(&MapRequest::new(0x2000, VmaSpec::anonymous(RW)).fixed_no_replace(to)).map_err(|error| error.errno())
             }),
             ("map", |writer, to| writer.map(to..to + 0x2000, VmaSpec::anonymous(RW)).map(|()| to).map_err(|error| error.cause.errno())),
             ("brk", |writer, to| {
@@ -126,7 +124,7 @@ fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
                 mm_with(|limits| (limits.mmap_min_addr, limits.min_addr_floor, limits.capabilities) = (0x1_0000, 0, Capabilities::all()));
             map_all(&mm, &[(0, 2, RW)]);
             let mut writer = mm.write();
-            writer.mmap(&MapRequest::of_len(0x4000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0)).expect("privileged");
+            writer.mmap(&MapRequest::new(0x4000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0)).expect("privileged");
             let mut limits = Limits::clone(&mm.limits());
             limits.capabilities = capabilities;
             mm.set_limits(limits).expect("limits that mean something");
@@ -144,7 +142,7 @@ fn what_lies_below_the_lowest_address_grows_in_place_for_the_privileged() {
     for (capabilities, told) in [(Capabilities::SYS_RAWIO, Ok(0)), (Capabilities::empty(), Err(12))] {
         let mm = mm_with(|limits| limits.capabilities = Capabilities::SYS_RAWIO);
         let mut writer = mm.write();
-        writer.mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(RW)).fixed(0)).expect("privileged");
+        writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(RW)).fixed(0)).expect("privileged");
         let mut limits = Limits::clone(&mm.limits());
         limits.capabilities = capabilities;
         mm.set_limits(limits).expect("limits that mean something");
@@ -162,7 +160,7 @@ fn nothing_is_placed_beyond_the_address_space() {
     for end in [0x1_0000_0000, 0x10_0000, 0x1_2000, 0x1_1000, 0x1_0000, 0x1000, 0] {
         let mm = mm_with(|limits| limits.task_size = end);
         let mut writer = mm.write();
-        let told = writer.mmap(&MapRequest::of_len(0x1000, VmaSpec::anonymous(RW)));
+        let told = writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(RW)));
         if end > 0x1_0000 {
             assert_eq!(told, Ok(end - 0x1000));
             let moved = writer.mremap(end - 0x1000, 0x1000, 0x2000, MremapFlags::MAYMOVE, 0);
@@ -232,7 +230,7 @@ fn errors_say_what_was_asked() {
     );
     says(writer.mremap(at, 0x1000, 0x1001, fixed, u64::MAX).expect_err("refused").to_string(), "0x1001 bytes");
     says(writer.mremap(at, 0x1000, 0, fixed, page(8)).expect_err("refused").to_string(), "0x0 bytes");
-    let request = |len| MapRequest::of_len(len, VmaSpec::anonymous(RW));
+    let request = |len| MapRequest::new(len, VmaSpec::anonymous(RW));
     for len in [u64::MAX, 0x7fff_ffff_ffff_0001] {
         says(writer.mmap(&request(len)).expect_err("refused").to_string(), &format!("{len:#x} bytes"));
     }
@@ -252,7 +250,7 @@ fn errors_say_what_was_asked() {
 fn an_address_in_the_last_page_reads_as_an_errno() {
     let mm = mm_with(|limits| limits.task_size = 0xffff_ffff_ffff_f000);
     let mut writer = mm.write();
-    let mut map = |at: u64, len| writer.mmap(&MapRequest::of_len(len, VmaSpec::anonymous(RW)).fixed(at)).map_err(|error| error.errno());
+    let mut map = |at: u64, len| writer.mmap(&MapRequest::new(len, VmaSpec::anonymous(RW)).fixed(at)).map_err(|error| error.errno());
     for errno in (1_i32..=4095).step_by(if cfg!(miri) { 1_000 } else { 1 }) {
         let at = u64::MAX - u64::from(errno.unsigned_abs() - 1);
         assert_eq!(map(at, 0x1000), Err(errno));
@@ -269,7 +267,7 @@ fn names_do_not_collide_with_the_librarys_own() {
     let mm: Mm = mm_with(|_| {});
     let mut writer = mm.write();
     let shared = VmaSpec::anonymous(RW | VmaFlags::SHARED);
-    let at = writer.mmap(&MapRequest::of_len(PAGE_SIZE, shared)).expect("room");
+    let at = writer.mmap(&MapRequest::new(PAGE_SIZE, shared)).expect("room");
     let Some(Backing::SharedMemory(own)) = writer.vma(at).map(|vma| vma.backing()) else { panic!("it was given an object") };
     for number in [1 << 63, own.number(), u64::MAX] {
         let refused = ObjectId::new(number).expect_err("the library's");

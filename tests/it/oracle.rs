@@ -300,7 +300,7 @@ impl Pair {
     /// By trying every address there is.
     fn gap(&self, (min, max): (u64, u64), size: u64, how: u8) {
         let align = 1u64 << (how % 5);
-        let query = GapQuery::of_size(size).within(min..=max).aligned_to(align);
+        let query = GapQuery::new(size).within(min..=max).aligned_to(align);
         let got = self.map.write().find_gap(&if how & 128 == 0 { query.lowest() } else { query.highest() });
         let window = Span::new(min, max).expect("a range");
         let expected = if size == 0 {
@@ -380,9 +380,9 @@ impl Pair {
         }
         let mut cursor = reader.cursor(..).expect("a range");
         for want in &self.model {
-            assert_eq!(cursor.step().map(|e| (e.start(), e.last(), e.value().number)), Some(*want));
+            assert_eq!(cursor.next().map(|e| (e.start(), e.last(), e.value().number)), Some(*want));
         }
-        assert!(cursor.step().is_none());
+        assert!(cursor.next().is_none());
     }
 
     /// Ends the map; every value must be gone.
@@ -423,7 +423,7 @@ pub(crate) fn refuses_bad_ranges() {
         assert_eq!(writer.replace(start..end, 3).expect_err("a bad range").value, 3);
         assert!(matches!(writer.remove(start..end), Err(EditError::Range(_))));
         assert!(writer.range(start..end).is_err());
-        assert!(matches!(writer.find_gap(&GapQuery::of_size(1).within(start..end)), Err(GapError::Window(_))));
+        assert!(matches!(writer.find_gap(&GapQuery::new(1).within(start..end)), Err(GapError::Window(_))));
     }
     assert_eq!(writer.iter().count(), 1);
 }

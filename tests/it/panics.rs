@@ -223,10 +223,10 @@ fn run(step: Step, number: u64, map: &Map, state: &[Flat], trap: &Arc<Trap>) {
             let refused = RangeMap::builder().private_epochs().build_from(items).expect_err("not sorted");
             assert_eq!(refused.value.as_ref().map(|value| value.number), Some(3));
         }
-        Step::FindGap => _ = map.write().find_gap(&GapQuery::of_size(2).within(trap.bounds(3, 90))),
+        Step::FindGap => _ = map.write().find_gap(&GapQuery::new(2).within(trap.bounds(3, 90))),
         Step::Range => {
             assert!(map.pin().range(trap.bounds(0, 90)).expect("a range").next().is_some());
-            assert!(map.reader().cursor(trap.bounds(0, 90)).expect("a range").step().is_some());
+            assert!(map.reader().cursor(trap.bounds(0, 90)).expect("a range").next().is_some());
         }
         Step::Show => assert!(format!("{:?}", map.pin().iter().collect::<Vec<_>>()).contains("Entry")),
         Step::Reclaim => _ = map.reclaim(),

@@ -42,12 +42,12 @@ fn a_gap_search_keeps_to_its_window() {
     let writer = map.write();
     let gap = |query: GapQuery, low: u64, high: u64| writer.find_gap(&query.within(low..high)).map(|span| span.start());
     for hole in (0..200).step_by(4) {
-        for query in [GapQuery::of_size(2).lowest(), GapQuery::of_size(2).highest()] {
+        for query in [GapQuery::new(2).lowest(), GapQuery::new(2).highest()] {
             assert_eq!(gap(query, hole, hole + 2), Ok(hole), "min and max leave room for it alone");
             assert_eq!(gap(query, hole, hole + 5), Ok(hole));
             assert!(matches!(gap(query, hole + 1, hole + 5), Err(GapError::NotFound { .. })), "half of a hole lies below the minimum");
         }
-        assert_eq!(gap(GapQuery::of_size(1).highest(), hole + 1, hole + 4), Ok(hole + 1), "not below");
+        assert_eq!(gap(GapQuery::new(1).highest(), hole + 1, hole + 4), Ok(hole + 1), "not below");
     }
 }
 

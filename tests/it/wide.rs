@@ -43,8 +43,8 @@ fn limits_are_held_against_all_pages() {
     let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that hold");
     let mut writer = mm.write();
     let read = VmaSpec::anonymous(VmaFlags::READ);
-    writer.mmap(&MapRequest::of_len(1 << 44, read.clone())).expect("2^32 pages");
-    writer.mmap(&MapRequest::of_len(0x1000, read.clone())).expect("and one");
-    let error = writer.mmap(&MapRequest::of_len(0x1000, read)).expect_err("no more");
+    writer.mmap(&MapRequest::new(1 << 44, read.clone())).expect("2^32 pages");
+    writer.mmap(&MapRequest::new(0x1000, read.clone())).expect("and one");
+    let error = writer.mmap(&MapRequest::new(0x1000, read)).expect_err("no more");
     assert!(matches!(error, MmapError::Layout(_)), "{error:?}");
 }

@@ -23,7 +23,7 @@ fn filled(partial: PartialEffects) -> Mm {
     let mut writer = mm.write();
     for i in 0..VMAS {
         let flags = if i % 2 == 0 { RW } else { VmaFlags::READ };
-        let request = MapRequest::of_len(4 * PAGE_SIZE, VmaSpec::anonymous(flags)).fixed(at(i));
+        let request = MapRequest::new(4 * PAGE_SIZE, VmaSpec::anonymous(flags)).fixed(at(i));
         writer.mmap(&request).expect("memory");
     }
     writer.set_heap(at(VMAS), at(VMAS)).expect("a heap in the address space");
@@ -78,13 +78,13 @@ fn fail_each(name: &str, errno: i32, operation: impl Fn(&mut MmWriteGuard<'_>) -
 }
 
 fn anonymous(pages: u64, flags: VmaFlags) -> MapRequest {
-    MapRequest::of_len(pages * PAGE_SIZE, VmaSpec::anonymous(flags))
+    MapRequest::new(pages * PAGE_SIZE, VmaSpec::anonymous(flags))
 }
 
 #[test]
 fn every_allocation_of_mapping_and_unmapping_may_fail() {
     let object = VmaSpec::of_object(vmaple::mm::ObjectId::from(1), 0, VmaFlags::READ);
-    fail_each("mmap", ENOMEM, |w| w.mmap(&MapRequest::of_len(PAGE_SIZE, object.clone())).map_err(|e| e.errno()));
+    fail_each("mmap", ENOMEM, |w| w.mmap(&MapRequest::new(PAGE_SIZE, object.clone())).map_err(|e| e.errno()));
     fail_each("mmap that cuts", ENOMEM, |w| w.mmap(&anonymous(2, VmaFlags::EXEC).fixed(at(3) + PAGE_SIZE)).map_err(|e| e.errno()));
     fail_each("mmap over many", ENOMEM, |w| w.mmap(&anonymous(70, VmaFlags::EXEC).fixed(at(3) + PAGE_SIZE)).map_err(|e| e.errno()));
     fail_each("mmap that is locked", ENOMEM, |w| w.mmap(&anonymous(9, RW | VmaFlags::LOCKED).fixed(at(2))).map_err(|e| e.errno()));

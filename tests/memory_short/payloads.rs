@@ -59,7 +59,7 @@ fn spec(flags: VmaFlags) -> VmaSpec<Watched> {
 fn filled() -> Rc<Mm<Watched>> {
     let mm = Rc::new(Mm::with(RangeMap::builder().private_epochs(), vmaple::mm::Limits::default()).expect("limits"));
     for i in 0..VMAS {
-        let request = MapRequest::of_len(2 * PAGE_SIZE, spec(if i % 2 == 0 { RW } else { VmaFlags::READ })).fixed(page(2 * i));
+        let request = MapRequest::new(2 * PAGE_SIZE, spec(if i % 2 == 0 { RW } else { VmaFlags::READ })).fixed(page(2 * i));
         mm.write().mmap(&request).expect("memory");
     }
     SPACE.set(Rc::downgrade(&mm));
@@ -92,7 +92,7 @@ fn no_payload_is_dropped_under_the_lock_where_memory_is_short() {
         refused
     });
     fail_each("mmap", |w| {
-        let request = std::mem::ManuallyDrop::new(MapRequest::of_len(5 * PAGE_SIZE, spec(VmaFlags::EXEC)).fixed(page(3)));
+        let request = std::mem::ManuallyDrop::new(MapRequest::new(5 * PAGE_SIZE, spec(VmaFlags::EXEC)).fixed(page(3)));
         LIVING.set(LIVING.get() - 1);
         _ = w.mmap(&request);
     });

@@ -27,7 +27,7 @@ fn limits_are_read_and_replaced_without_memory() {
     // All operations ask them; this one is refused by them before it needs memory.
     fewer.address_space_bytes = 0;
     mm.set_limits(fewer).expect("they mean something");
-    let request = MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ));
+    let request = MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ));
     let refused = on_a_fresh_thread(|| mm.write().mmap(&request).map_err(|error| error.errno()));
     assert_eq!(refused, Err(12));
     on_a_fresh_thread(move || drop(mm));
@@ -118,7 +118,7 @@ fn a_writer_short_of_memory_leaves_the_collector_alone() {
             }
         }
         assert!(map.reclaim() > 0 && map.len() == 400 - removed);
-        let gap = map.try_write().expect("nobody is inside").find_gap(&GapQuery::of_size(5).within(0..10));
+        let gap = map.try_write().expect("nobody is inside").find_gap(&GapQuery::new(5).within(0..10));
         assert_eq!(gap.map(|gap| gap.start()), Ok(0));
     });
     map.try_write().expect("nobody is inside").validate().expect("the invariants hold");

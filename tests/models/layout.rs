@@ -34,7 +34,7 @@ fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Arc<Mm> {
 
 fn map(writer: &mut MmWriteGuard<'_>, start: u64, end: u64, object: u64, flags: VmaFlags) {
     let spec = VmaSpec::of_object(ObjectId::new(object).expect("a small number"), 0, flags);
-    writer.mmap(&MapRequest::of_len(page(end) - page(start), spec).fixed(page(start))).expect("memory");
+    writer.mmap(&MapRequest::new(page(end) - page(start), spec).fixed(page(start))).expect("memory");
 }
 
 /// What a page shows: the object that it maps, and whether it may be written; none where nothing is mapped.

@@ -56,10 +56,10 @@ pub(super) const ALL: &[Operation] = &[
     one("find", |mm, at| _ = black_box(mm.pin().find(at - PAGE_SIZE).map(|vma| vma.start()))),
     one("fault", |mm, at| drop(mm.handle_fault(at, Access::Read, FaultContext::KernelWithoutFixup).expect("it is mapped"))),
     one("lock_next", |mm, at| drop(mm.lock_next(at - PAGE_SIZE, vmaple::lock::Patience::Forever).expect("it waits"))),
-    one("gap search", |mm, _| _ = black_box(mm.write().find_gap(&GapQuery::of_size(STEP).within(BASE..).lowest()).expect("beyond all"))),
+    one("gap search", |mm, _| _ = black_box(mm.write().find_gap(&GapQuery::new(STEP).within(BASE..).lowest()).expect("beyond all"))),
     one("mmap anywhere, munmap", |mm, _| {
         let mut writer = mm.write();
-        let at = writer.mmap(&MapRequest::of_len(STEP, VmaSpec::anonymous(RW))).expect("below all");
+        let at = writer.mmap(&MapRequest::new(STEP, VmaSpec::anonymous(RW))).expect("below all");
         writer.munmap(at, STEP).expect("memory");
     }),
     one("mmap fixed, munmap", |mm, at| {
@@ -184,7 +184,7 @@ fn empty(n: usize) -> Mm {
 }
 
 fn map(writer: &mut MmWriteGuard<'_>, at: u64, len: u64, flags: VmaFlags) {
-    writer.mmap(&MapRequest::of_len(len, VmaSpec::anonymous(flags)).fixed(at)).expect("memory");
+    writer.mmap(&MapRequest::new(len, VmaSpec::anonymous(flags)).fixed(at)).expect("memory");
 }
 
 fn addresses(n: usize) -> impl Iterator<Item = u64> {

@@ -223,7 +223,7 @@ impl Grows for Writing<'_> {
 
 impl<D: Door> FindsGaps for Vmaple<D> {
     fn highest_gap(&self, question: GapQuestion) -> Option<u64> {
-        let query = GapQuery::of_size(question.size).within(FLOOR..question.below).highest();
+        let query = GapQuery::new(question.size).within(FLOOR..question.below).highest();
         self.map.write().find_gap(&query).ok().map(|gap| gap.start())
     }
 }

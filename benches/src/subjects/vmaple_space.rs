@@ -61,7 +61,7 @@ impl Space for VmapleSpace {
         let mut writer = self.mm.write();
         match *call {
             Call::Map(place, len, what) => {
-                let request = MapRequest::of_len(len, spec_of(what));
+                let request = MapRequest::new(len, spec_of(what));
                 let request = match place {
                     Place::Anywhere => request,
                     Place::Near(at) => request.near(at),

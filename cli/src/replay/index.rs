@@ -153,7 +153,7 @@ impl Layout for Pinned<'_> {
 
     fn gap(&self, request: &GapRequest) -> Result<u64, &'static str> {
         let (min, max) = request.window;
-        let query = GapQuery::of_size(request.len).within(min..=max).aligned_to(request.align);
+        let query = GapQuery::new(request.len).within(min..=max).aligned_to(request.align);
         let query = match request.side {
             Side::Lowest => query.lowest(),
             Side::Highest => query.highest(),

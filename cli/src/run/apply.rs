@@ -251,7 +251,7 @@ pub(crate) fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFl
         object if space.names.is_in_memory(object) => VmaSpec::of_shared_memory(space.number_of(object), bytes, has),
         object => VmaSpec::of_object(space.number_of(object), bytes, has),
     };
-    let request = MapRequest::of_len(len, spec.with_payload(Rider::with(tags, space.with.flags)));
+    let request = MapRequest::new(len, spec.with_payload(Rider::with(tags, space.with.flags)));
     // Whatever else is asked for, it is not execute-only memory then.
     let request = if prot == Prot::EXEC { request } else { request.readable() };
     let request = if flags.contains(MapFlags::LOW_32BIT) { request.in_low_addresses() } else { request };

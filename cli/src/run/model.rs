@@ -221,7 +221,7 @@ impl Space for MmSpace {
     }
 
     fn gap(&mut self, gap: &Gap) -> Result<Result<u64, Failure>, Refusal> {
-        let query = GapQuery::of_size(gap.len).within(gap.min..=gap.max).aligned_to(gap.align);
+        let query = GapQuery::new(gap.len).within(gap.min..=gap.max).aligned_to(gap.align);
         let query = match gap.side {
             Side::Lowest => query.lowest(),
             Side::Highest => query.highest(),

@@ -135,7 +135,7 @@ fn limits_of(rules: &Rules) -> Limits {
     limits.data_bytes = rules.data * PAGE_SIZE;
     limits.commit_bytes = rules.commit * PAGE_SIZE;
     limits.max_map_count = rules.count;
-    limits.huge_pages_only = rules.huge.map(|(start, end)| Span::of(at(start)..at(end)).expect("not empty"));
+    limits.huge_pages_only = rules.huge.map(|(start, end)| Span::from_bounds(at(start)..at(end)).expect("not empty"));
     limits.upgrade = rules.upgrade;
     limits
 }

@@ -92,7 +92,7 @@ fn rule_8_7_populating_execute_only_memory() {
     assert_eq!(writer.mlock_on_fault(page(0), PAGE_SIZE), Ok(0));
     writer.munlock(page(0), PAGE_SIZE).expect("mapped");
     assert_eq!(writer.mlockall(LockAll::CurrentAndFuture), Ok(0));
-    let populated = MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(X)).fixed(page(2)).populated();
+    let populated = MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(X)).fixed(page(2)).populated();
     assert_eq!(writer.mmap(&populated), Ok(page(2)));
     assert_eq!(mm.stats().locked_pages, 2);
     // A register that grants it reads it. But who asks for execute-only memory loses the right with that.
@@ -109,7 +109,7 @@ fn rule_8_7_populating_execute_only_memory() {
         (|writer| writer.mprotect(page(2), 2 * PAGE_SIZE, X).map_err(|error| error.errno()), ENOMEM),
         (
             |writer| {
-                let taken = MapRequest::of_len(PAGE_SIZE, VmaSpec::anonymous(X)).fixed_no_replace(page(2));
+                let taken = MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(X)).fixed_no_replace(page(2));
                 writer.mmap(&taken).map_err(|error| error.errno())
             },
             EEXIST,
@@ -151,7 +151,7 @@ fn rule_8_7_populating_by_the_threads_rights() {
     let mut writer = mm.write();
     let one = writer.pkey_alloc(KeyDenial::WRITE).expect("free");
     let shared = VmaSpec::of_object(ObjectId::from(1), 0, RW | VmaFlags::SHARED);
-    writer.mmap(&MapRequest::of_len(PAGE_SIZE, shared).fixed(page(0))).expect("free");
+    writer.mmap(&MapRequest::new(PAGE_SIZE, shared).fixed(page(0))).expect("free");
     writer.pkey_mprotect(page(0), PAGE_SIZE, RW, one).expect("allocated");
     writer.set_key_rights(KeyRights::ALL.with(one, KeyDenial::WRITE));
     assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(0));

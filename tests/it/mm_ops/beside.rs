@@ -25,7 +25,7 @@ fn bytes(pages: u64) -> u64 {
 
 fn map(writer: &mut MmWriteGuard<'_>, at: u64, len: u64, object: u64, flags: VmaFlags) {
     let spec = VmaSpec::of_object(ObjectId::new(object).expect("a small number"), 0, flags);
-    writer.mmap(&MapRequest::of_len(bytes(len), spec).fixed(page(at))).expect("memory");
+    writer.mmap(&MapRequest::new(bytes(len), spec).fixed(page(at))).expect("memory");
 }
 
 /// Every operation that can be taken back, in turn.

@@ -17,7 +17,7 @@ fn bytes(pages: u64) -> u64 {
 
 /// Anonymous pages there; what touches them and is alike is one VMA with them.
 fn map(mm: &Mm, at: u64, pages: u64, flags: VmaFlags) {
-    let request = MapRequest::of_len(bytes(pages), VmaSpec::anonymous(flags)).fixed(page(at));
+    let request = MapRequest::new(bytes(pages), VmaSpec::anonymous(flags)).fixed(page(at));
     assert_eq!(mm.write().mmap(&request), Ok(page(at)));
 }
 
@@ -38,7 +38,7 @@ fn placement_keeps_out_of_guard_gaps() {
         (limits.stack_guard_gap_pages, limits.mmap_base, limits.mmap_legacy_base) = (2, page(15), page(0));
     });
     map_all(&mm, &[(10, 12, R), (16, 17, DOWN)]);
-    let search = |pages| MapRequest::of_len(bytes(pages), VmaSpec::anonymous(RW));
+    let search = |pages| MapRequest::new(bytes(pages), VmaSpec::anonymous(RW));
     assert_eq!(mm.write().plan_mmap(&search(3), Patience::Never).outcome(), Ok(page(7)), "the window ends in the guard gap");
     assert_eq!(mm.write().mmap(&search(2)), Ok(page(12)));
     assert_eq!(mm.write().plan_mmap(&search(1), Patience::Never).outcome(), Ok(page(9)));
@@ -149,7 +149,7 @@ fn the_first_error_is_told() {
     let mm = mm_with(|_| {});
     let readable = VmaSpec::anonymous(R | VmaFlags::SHARED | VmaFlags::MAYREAD);
     map(&mm, 0, 1, R);
-    mm.write().mmap(&MapRequest::of_len(bytes(1), readable).fixed(page(1))).expect("free");
+    mm.write().mmap(&MapRequest::new(bytes(1), readable).fixed(page(1))).expect("free");
     // Page 1 may not be written to; page 2 is not mapped.
     let told = mm.write().mprotect(page(0), bytes(3), RW);
     assert!(matches!(told, Err(MprotectError::Denied { .. })), "{told:?}");
@@ -173,7 +173,7 @@ fn a_fixed_mapping_replaces_in_one_step() {
     let mm = mm_with(|_| {});
     map(&mm, 0, 4, R);
     let mut writer = mm.write();
-    let request = MapRequest::of_len(bytes(2), VmaSpec::anonymous(RW)).fixed(page(1));
+    let request = MapRequest::new(bytes(2), VmaSpec::anonymous(RW)).fixed(page(1));
     let plan = writer.plan_mmap(&request, Patience::Never);
     let seen = |at| mm.pin().vma(page(at)).map(|vma| (vma.start(), vma.flags() & VmaFlags::ACCESS));
     assert_eq!([0, 1, 2, 3].map(seen), [Some((page(0), R)); 4], "planned, and nothing has happened");

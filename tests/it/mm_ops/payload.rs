@@ -73,7 +73,7 @@ fn payloads_are_split_merged_and_moved_with_their_spans() {
     let mm: Mm<Recording> = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
     let mut writer = mm.write();
     let bytes = |pages: u64| pages * PAGE_SIZE;
-    let request = |at, pages| MapRequest::of_len(bytes(pages), VmaSpec::anonymous(RW).with_payload(Recording("a"))).fixed(page(at));
+    let request = |at, pages| MapRequest::new(bytes(pages), VmaSpec::anonymous(RW).with_payload(Recording("a"))).fixed(page(at));
     writer.mmap(&request(0, 6)).expect("memory");
     assert!(calls().is_empty(), "nothing is there yet");
 
@@ -134,7 +134,7 @@ fn a_payload_is_made_once_for_each_new_record() {
     let mm: Mm<Counting> = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
     let mut writer = mm.write();
     let bytes = |pages: u64| pages * PAGE_SIZE;
-    let request = |at| MapRequest::of_len(bytes(4), VmaSpec::anonymous(RW).with_payload(Counting)).fixed(page(at));
+    let request = |at| MapRequest::new(bytes(4), VmaSpec::anonymous(RW).with_payload(Counting)).fixed(page(at));
     let clones = |run: &mut dyn FnMut()| {
         CLONES.set(0);
         run();

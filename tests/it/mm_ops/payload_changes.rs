@@ -49,7 +49,7 @@ fn vmas_are_runs_of_equal_payloads() {
             match what % 4 {
                 0 => {
                     let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(payload);
-                    mm.write().mmap(&MapRequest::of_len(len, spec).fixed(at)).expect("room");
+                    mm.write().mmap(&MapRequest::new(len, spec).fixed(at)).expect("room");
                     pages[range].fill(Some(payload));
                 }
                 1 => {
@@ -88,7 +88,7 @@ fn a_split_needs_room() {
     limits.max_map_count = 1;
     let mm: Mm<u8> = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
     let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
-    mm.write().mmap(&MapRequest::of_len(4 * PAGE, spec).fixed(BASE)).expect("room");
+    mm.write().mmap(&MapRequest::new(4 * PAGE, spec).fixed(BASE)).expect("room");
     let told = mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| Some(1));
     assert!(matches!(told, Err(MadviseError::Again { .. })), "{told:?}");
     assert_eq!(layout(&mm), [(0, 4, 0)]);
@@ -102,7 +102,7 @@ fn a_split_needs_room() {
 fn a_dropped_plan_changes_nothing() {
     let mm = mm();
     let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
-    mm.write().mmap(&MapRequest::of_len(4 * PAGE, spec).fixed(BASE)).expect("room");
+    mm.write().mmap(&MapRequest::new(4 * PAGE, spec).fixed(BASE)).expect("room");
     let mut writer = mm.write();
     let plan = writer.plan_change_payloads(BASE, PAGE, |_| Some(1), vmaple::lock::Patience::Forever);
     assert_eq!(plan.outcome(), Ok(0));

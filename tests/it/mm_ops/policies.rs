@@ -15,7 +15,7 @@ fn bytes(pages: u64) -> u64 {
 }
 
 fn fixed(at: u64, pages: u64, flags: VmaFlags) -> MapRequest {
-    MapRequest::of_len(bytes(pages), VmaSpec::anonymous(flags)).fixed(page(at))
+    MapRequest::new(bytes(pages), VmaSpec::anonymous(flags)).fixed(page(at))
 }
 
 /// ```text
@@ -166,7 +166,7 @@ fn rule_7_9_whatever_makes_memory_accessible_is_kept_out_of_the_gap() {
         ("mmap inside what lets nobody in", |writer| writer.mmap(&fixed(4, 1, R)).map_err(|error| error.errno())),
         ("mmap in the hole", |writer| writer.mmap(&fixed(3, 1, R)).map_err(|error| error.errno())),
         ("mmap not replacing", |writer| {
-            let request = MapRequest::of_len(bytes(1), VmaSpec::anonymous(R)).fixed_no_replace(page(3));
+            let request = MapRequest::new(bytes(1), VmaSpec::anonymous(R)).fixed_no_replace(page(3));
             writer.mmap(&request).map_err(|error| error.errno())
         }),
         ("mprotect", |writer| writer.mprotect(page(4), bytes(1), R).map_err(|error| error.errno())),
@@ -244,7 +244,7 @@ fn rule_7_9_a_search_for_huge_pages_goes_on_to_where_they_may_be() {
         map_all(&down, &[(0, 3, NONE), (12, 13, NONE), (14, 15, DOWN)]);
         let up = mm(0);
         map_all(&up, &[(0, 1, VmaFlags::GROWSUP | RW), (1, 2, NONE), (12, 13, NONE)]);
-        let huge = MapRequest::of_len(bytes(4), VmaSpec::anonymous(RW | VmaFlags::HUGETLB));
+        let huge = MapRequest::new(bytes(4), VmaSpec::anonymous(RW | VmaFlags::HUGETLB));
         for (mm, expected) in [down, up].iter().zip(expected) {
             assert_eq!(mm.write().mmap(&huge), Ok(page(expected)), "{policy:?}");
             mm.write().validate().expect("the invariants hold");

@@ -47,7 +47,7 @@ fn spec(watch: &Rc<Watch>, flags: VmaFlags, kind: u64) -> VmaSpec<Watched> {
 
 /// Two pages or more of what is asked for, at a page.
 fn request(watch: &Rc<Watch>, [at, len, kind]: [u64; 3]) -> MapRequest<Watched> {
-    MapRequest::of_len(bytes(len), spec(watch, RW, kind)).fixed(page(at))
+    MapRequest::new(bytes(len), spec(watch, RW, kind)).fixed(page(at))
 }
 
 /// A range whose bounds are code of the embedder's, which panics.
@@ -168,7 +168,7 @@ fn filled(watch: &Rc<Watch>, change: impl FnOnce(&mut Limits)) -> Rc<Space> {
         (50, RW, 8, 0),
     ];
     for (at, flags, pages, kind) in vmas {
-        let request = MapRequest::of_len(bytes(pages), VmaSpec::anonymous(flags).with_payload(watch.value(kind))).fixed(page(at));
+        let request = MapRequest::new(bytes(pages), VmaSpec::anonymous(flags).with_payload(watch.value(kind))).fixed(page(at));
         mm.write().mmap(&request).expect("it is free");
     }
     mm.write().own(page(50));

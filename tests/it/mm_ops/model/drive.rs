@@ -55,7 +55,7 @@ fn request((at, len): (u64, u64), what: What, place: Place, within: Within, popu
         Some((object, offset)) => VmaSpec::of_object(named(object), offset, what.flags),
         None => VmaSpec::anonymous(what.flags),
     };
-    let request = MapRequest::of_len(len, spec.with_payload(what.payload));
+    let request = MapRequest::new(len, spec.with_payload(what.payload));
     let request = match place {
         Place::Anywhere => request,
         Place::Near => request.near(at),
