@@ -26,12 +26,12 @@ pub(super) fn step_bytes(counters: &Counters) -> usize {
     (counters.index_bytes.read() / 2).clamp(8 << 10, 32 << 10)
 }
 
-/// From here on it looks at every write, and tries harder: a reader was away for long, and is perhaps back.
+/// From here on it tries harder each time, because a reader was away for long and is perhaps back.
 const MUCH_BYTES: usize = 1 << 20;
 
-/// How many nodes and values a write recycles at once, and twice as many as it retired itself: what is retired is recycled faster than more
-/// comes.
-const AT_ONCE: usize = 512;
+/// How many nodes and values a write recycles at most, and twice as many as were retired since the last look: what is retired is recycled
+/// faster than more comes, and a write that comes after a large removal does not pay for all of it.
+const AT_ONCE: usize = 64;
 
 /// How many steps the collector is helped by when it matters: enough for two grace periods.
 pub(super) const TRY_HARD: usize = 8;
@@ -234,13 +234,18 @@ impl<V: Value> Limbo<V> {
         if held == 0 && !self.has_values() {
             return;
         }
+        // Nodes can wait until there are some; a value may be a device or a file, and its owner waits for its drop. A small budget is
+        // looked after sooner.
+        let is_due = self.since_step_bytes >= step_bytes(counters).min(self.budget_bytes / 16) || V::DROP_TELLS && self.has_values();
+        let most = match is_due {
+            true if held >= MUCH_BYTES.min(self.budget_bytes / 4) => TRY_HARD,
+            true => 1,
+            // A batch that was begun is recycled on, whether or not the collector is to be asked again.
+            false if !self.closed.is_empty() && self.line.expired() => 0,
+            false => return,
+        };
         let room = AT_ONCE.saturating_add(mem::take(&mut self.since_tended).saturating_mul(2));
-        if held >= MUCH_BYTES.min(self.budget_bytes / 4) {
-            _ = self.step(TRY_HARD, room, pool, counters);
-        } else if self.since_step_bytes >= step_bytes(counters) || V::DROP_TELLS && self.has_values() {
-            // Nodes can wait until there are some; a value may be a device or a file, and its owner waits for its drop.
-            _ = self.step(1, room, pool, counters);
-        }
+        _ = self.step(most, room, pool, counters);
     }
 
     fn has_values(&self) -> bool {
@@ -272,7 +277,9 @@ impl<V: Value> Limbo<V> {
         if self.line.expired() {
             self.recycle(&mut room, pool, counters);
         }
-        self.since_step_bytes = 0;
+        if most > 0 {
+            self.since_step_bytes = 0;
+        }
         Ok(())
     }
 

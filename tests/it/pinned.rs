@@ -113,7 +113,7 @@ fn what_a_pinned_reader_holds_back_stops_at_the_budget_and_comes_back() {
     map.write().validate().expect("the invariants hold");
     drop(pin);
     // The next writes bring it back, each a bounded number, but for what they retire themselves; `reclaim` the rest.
-    (1..=4).for_each(|n| replace_once(&map, replaces + n).expect("the reader has gone"));
+    (1..=32).for_each(|n| replace_once(&map, replaces + n).expect("the reader has gone"));
     assert!(map.stats().held_bytes < BUDGET / 4, "{:?}", map.stats());
     assert_eq!(map.reclaim(), 0);
     let after = map.stats();
