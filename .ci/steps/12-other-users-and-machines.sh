@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../step.sh"
 [ "$(id -u)" -ne 0 ] || need "setpriv --version" "Debian's util-linux"
 
-executables=$(test_executables -p vmaple-cli -p vmaple-host -p vmaple-examples | grep -v '/\(replay\|scenarios\)-[0-9a-f]*$')
+executables=$(test_executables -p vmaple-cli -p vmaple-scenario -p vmaple-host -p vmaple-examples | grep -v '/\(replay\|scenarios\)-[0-9a-f]*$')
 # Those that ask whether there are keys.
 asking=$(grep '/\(kernel\|keys\|needs\|vmaple_cli\|vmaple_host\)-[0-9a-f]*$' <<<"$executables")
 failed=0

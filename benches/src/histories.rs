@@ -1,4 +1,4 @@
-//! The recorded histories of real programs under `traces/`, as lists of calls. The workload `replay` comes in; `vmaple-cli` reads the
+//! The recorded histories of real programs under `traces/`, as lists of calls. The workload `replay` comes in; `vmaple-trace` reads the
 //! format.
 //!
 //! All addresses are moved to the window: what lies far apart in the recording is moved together, each piece by one distance, so that the

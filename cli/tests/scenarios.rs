@@ -141,8 +141,8 @@ fn outcomes_that_are_not_expected_are_printed() {
 fn what_cannot_be_read_is_refused() {
     let huge = "9".repeat(70_000);
     for (wrong, line, told) in [
-        ("madvise 0x100000 0x1000 willneed = 0", 7, "an advice that changes no flags is not in the library yet"),
-        ("fork = main", 7, "there is an address space `main` already"),
+        ("madvise 0x100000 0x1000 willneed = 0", 7, "the library does not support an advice that changes no flags"),
+        ("fork = main", 7, "there is already an address space `main`"),
         ("as child", 7, "there is no address space `child`"),
         ("exit\ncount 0", 8, "there is no address space `main`"),
         ("set page 16384", 7, "the library's pages have 4096 bytes, and the scenario's 16384"),

@@ -7,7 +7,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmaple_cli::run::in_step;
+use vmaple_scenario::fuzz::in_step;
 
 fuzz_target!(|bytes: &[u8]| match in_step(bytes) {
     Ok(None) => {}

@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::io::Cursor;
-use vmaple_cli::run::against_library;
+use vmaple_scenario::against_library;
 use vmaple_trace::Reader;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use vmaple::map::GapQuery;
 use vmaple::mm::{Advice, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags};
 use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
-use vmaple_cli::run::against_library;
+use vmaple_scenario::against_library;
 use vmaple_trace::Reader;
 
 /// Where the first VMA is. Below it there is room, too.

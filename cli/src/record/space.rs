@@ -19,8 +19,8 @@ use super::layout::{self, Detail, Seen};
 use super::marks::Userfault;
 use super::objects::Objects;
 use super::opens::Opens;
-use crate::run::area::has_kept_promise;
-use crate::run::placement::{task_size, unusual};
+use vmaple_scenario::area::has_kept_promise;
+use vmaple_scenario::placement::{task_size, unusual};
 use vmaple_trace::{
     Advice, Area, AreaFlags, Capabilities, Errno, Expected, Extent, Limit, MapFlags, MarkKind, Name, Object, Offset, Operation, Outcome,
     Overcommit, Perm, Prot, Record, Resource, Setting, Stamp, VmCounts, With,

@@ -1,5 +1,5 @@
 //! The checked rebuild: the history goes into the index edit by edit while readers resolve the sampled addresses, and
-//! every answer is held against what was true at some moment of the question. `replay::run` comes in here; `lives`
+//! every answer is held against what was true at some moment of the question. `replay::run` comes in here; `lifetimes`
 //! knows what was true, `index` is what is being checked.
 //!
 //! Before each edit the writer publishes its number as begun, after it as done. A reader takes `done`, asks, and takes
@@ -9,9 +9,9 @@
 use super::coverage::Area;
 use super::history::{History, Step};
 use super::index::{Handles, Indexes, Totals};
-use super::lives::{Lives, Moments, Wrong};
+use super::lifetimes::{Lifetimes, Moments, Wrong};
 use super::progress::Progress;
-use super::question::{Difference, Mismatch, ask, range};
+use super::query::{Difference, Mismatch, ask, range};
 use super::samples::Samples;
 use crossbeam_utils::CachePadded;
 use serde::Serialize;
@@ -87,7 +87,7 @@ struct Findings {
 pub(super) struct Stage<'a> {
     pub(super) history: &'a History,
     pub(super) samples: &'a Samples,
-    pub(super) lives: &'a Lives,
+    pub(super) lifetimes: &'a Lifetimes,
     pub(super) indexes: &'a Indexes,
 }
 
@@ -152,10 +152,10 @@ fn write(stage: &Stage<'_>, board: &Board, extent: Extent, differences: &mut Vec
         checked.finish = stage.indexes.totals();
         compare(stage, |space| &space.finish, "after the last operation", &mut checked.faults);
         let back = before + stage.history.steps.len() as u64;
-        apply(stage, board, back, &stage.lives.restore, &mut checked.faults);
+        apply(stage, board, back, &stage.lifetimes.restore, &mut checked.faults);
         compare(stage, |space| &space.start, "back at the start", &mut checked.faults);
         checked.rounds = round;
-        checked.edits = back + stage.lives.restore.len() as u64;
+        checked.edits = back + stage.lifetimes.restore.len() as u64;
         let answers = board.answers.load(Ordering::Relaxed);
         progress.checked(round, answers);
         if began.elapsed() >= extent.time && answers >= extent.answers {
@@ -175,7 +175,7 @@ fn first_round(stage: &Stage<'_>, board: &Board, differences: &mut Vec<Differenc
         apply(stage, board, u64::from(made), steps, faults);
         made = check.after;
         let pinned = stage.indexes.pin(check.space);
-        mismatches.extend(ask(&pinned, &check.question, check.line, &history.block_lines, &history.backings));
+        mismatches.extend(ask(&pinned, &check.query, check.line, &history.block_lines, &history.backings));
     }
     apply(stage, board, u64::from(made), &history.steps[made as usize..], faults);
     Difference::merge(differences, mismatches);
@@ -192,7 +192,7 @@ fn apply(stage: &Stage<'_>, board: &Board, before: u64, steps: &[Step], faults: 
         if let Err(refusal) = result
             && faults.len() < TOLD
         {
-            let place = place(stage.history, stage.lives.moment(number));
+            let place = place(stage.history, stage.lifetimes.moment(number));
             faults.push(format!("{place}: the index refused {:?}: {refusal}", step.edit));
         }
     }
@@ -215,7 +215,7 @@ fn compare<'s>(stage: &Stage<'s>, layout: impl Fn(&'s super::history::Space) -> 
 
 fn entry(area: Option<Area>) -> String {
     match area {
-        Some(area) => format!("the entry {:#x}..={:#x} {} ({:#x})", area.start, area.last, area.word.perm(), area.word.0),
+        Some(area) => format!("the entry {:#x}..={:#x} {} ({:#x})", area.start, area.last, area.attrs.perm(), area.attrs.0),
         None => "no more entries".to_owned(),
     }
 }
@@ -234,16 +234,16 @@ fn read(stage: &Stage<'_>, board: &Board, number: usize) -> Findings {
     let mut random = fastrand::Rng::with_seed(0x5eed + number as u64);
     while !board.over.load(Ordering::Acquire) {
         for _ in 0..BATCH {
-            question(stage, board, &mut handles, &mut random, &mut findings);
+            query(stage, board, &mut handles, &mut random, &mut findings);
         }
         board.answers.fetch_add(BATCH, Ordering::Relaxed);
     }
     findings
 }
 
-fn question(stage: &Stage<'_>, board: &Board, handles: &mut Handles<'_>, random: &mut fastrand::Rng, findings: &mut Findings) {
-    let lives = stage.lives;
-    let sample = pick(stage.samples, lives.moment(board.done.load(Ordering::Relaxed)), random);
+fn query(stage: &Stage<'_>, board: &Board, handles: &mut Handles<'_>, random: &mut fastrand::Rng, findings: &mut Findings) {
+    let lifetimes = stage.lifetimes;
+    let sample = pick(stage.samples, lifetimes.moment(board.done.load(Ordering::Relaxed)), random);
     let (space, address) = stage.samples.address(sample);
     let done = board.done.load(Ordering::SeqCst);
     let answer = handles.lookup(space, address);
@@ -253,12 +253,12 @@ fn question(stage: &Stage<'_>, board: &Board, handles: &mut Handles<'_>, random:
     findings.answers += 1;
     findings.overlapped += u64::from(begun > done);
     findings.hits += u64::from(answer.is_some());
-    let moments = lives.moments(done, begun);
+    let moments = lifetimes.moments(done, begun);
     findings.unbounded += u64::from(moments == Moments::Any);
-    if let Err(wrong) = lives.explain(space, sample, address, answer, moments) {
+    if let Err(wrong) = lifetimes.explain(space, sample, address, answer, moments) {
         findings.wrong += 1;
         if findings.told.len() < TOLD {
-            let edits = (lives.moment(done), lives.moment(begun));
+            let edits = (lifetimes.moment(done), lifetimes.moment(begun));
             findings.told.push(tell(stage.history, address, answer, wrong, edits));
         }
     }
@@ -280,7 +280,7 @@ fn tell(history: &History, address: u64, answer: Option<Area>, wrong: Wrong, edi
     let found = match answer {
         Some(area) => {
             let extent = super::coverage::Extent { start: area.start, last: area.last };
-            format!("{} {}", range(extent), area.word.perm())
+            format!("{} {}", range(extent), area.attrs.perm())
         }
         None => "nothing".to_owned(),
     };

@@ -1,8 +1,8 @@
 //! The plain model beside the index: which addresses are mapped, and as what, in a `BTreeMap` and nothing clever.
-//! `history` builds the edits with it and checks the recorded blocks against it; `lives` runs it once more to know
+//! `history` builds the edits with it and checks the recorded blocks against it; `lifetimes` runs it once more to know
 //! what every moment of the history looked like. It calls nobody.
 
-use super::word::Word;
+use super::packed::PackedAttrs;
 use std::collections::BTreeMap;
 
 /// One area: both addresses belong to it.
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(super) struct Area {
     pub(super) start: u64,
     pub(super) last: u64,
-    pub(super) word: Word,
+    pub(super) attrs: PackedAttrs,
 }
 
 /// A range of addresses, both included.
@@ -48,14 +48,14 @@ pub(super) struct Change {
 /// A layout.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Coverage {
-    /// By start: the last byte, and the word.
-    areas: BTreeMap<u64, (u64, Word)>,
+    /// By start: the last byte, and the attrs.
+    areas: BTreeMap<u64, (u64, PackedAttrs)>,
 }
 
 impl Coverage {
     /// The areas from below upwards.
     pub(super) fn areas(&self) -> impl Iterator<Item = Area> {
-        self.areas.iter().map(|(start, (last, word))| Area { start: *start, last: *last, word: *word })
+        self.areas.iter().map(|(start, (last, attrs))| Area { start: *start, last: *last, attrs: *attrs })
     }
 
     /// How many areas there are.
@@ -65,20 +65,20 @@ impl Coverage {
 
     /// The area that contains the address.
     pub(super) fn lookup(&self, address: u64) -> Option<Area> {
-        let (start, (last, word)) = self.areas.range(..=address).next_back()?;
-        (*last >= address).then_some(Area { start: *start, last: *last, word: *word })
+        let (start, (last, attrs)) = self.areas.range(..=address).next_back()?;
+        (*last >= address).then_some(Area { start: *start, last: *last, attrs: *attrs })
     }
 
     /// The first area that contains the address or starts above it.
     pub(super) fn find(&self, address: u64) -> Option<Area> {
         let above = || self.areas.range(address..).next();
-        self.lookup(address).or_else(|| above().map(|(start, (last, word))| Area { start: *start, last: *last, word: *word }))
+        self.lookup(address).or_else(|| above().map(|(start, (last, attrs))| Area { start: *start, last: *last, attrs: *attrs }))
     }
 
     /// The last area that ends below the address.
     pub(super) fn prev(&self, address: u64) -> Option<Area> {
         let below = self.areas.range(..address).rev().take(2);
-        let mut areas = below.map(|(start, (last, word))| Area { start: *start, last: *last, word: *word });
+        let mut areas = below.map(|(start, (last, attrs))| Area { start: *start, last: *last, attrs: *attrs });
         areas.find(|area| area.last < address)
     }
 
@@ -86,7 +86,7 @@ impl Coverage {
     pub(super) fn intersecting(&self, range: Extent) -> impl Iterator<Item = Area> {
         let from = self.lookup(range.start).map_or(range.start, |area| area.start);
         let areas = self.areas.range(from..=range.last);
-        areas.map(|(start, (last, word))| Area { start: *start, last: *last, word: *word })
+        areas.map(|(start, (last, attrs))| Area { start: *start, last: *last, attrs: *attrs })
     }
 
     /// The parts of a range in which nothing is.
@@ -141,7 +141,7 @@ impl Coverage {
     }
 
     fn put(&mut self, area: Area, change: &mut Change) {
-        self.areas.insert(area.start, (area.last, area.word));
+        self.areas.insert(area.start, (area.last, area.attrs));
         change.born.push(area);
     }
 
@@ -167,8 +167,8 @@ impl Coverage {
 mod tests {
     use super::*;
 
-    fn area(start: u64, last: u64, word: u64) -> Area {
-        Area { start, last, word: Word(word) }
+    fn area(start: u64, last: u64, attrs: u64) -> Area {
+        Area { start, last, attrs: PackedAttrs(attrs) }
     }
 
     fn of(areas: &[Area]) -> Coverage {

@@ -3,8 +3,8 @@
 
 use super::coverage::{Area, Edit};
 use super::history::{History, Step};
-use super::question::{GapRequest, Layout};
-use super::word::Word;
+use super::packed::PackedAttrs;
+use super::query::{GapRequest, Layout};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use vmaple::RangeMap;
@@ -51,7 +51,7 @@ impl Indexes {
     pub(super) fn of(history: &History) -> Result<Self> {
         // with more readers than processors one may keep its pin for long: then the writer waits, and nothing is refused
         let build = |areas: &Vec<Area>| {
-            let entries = areas.iter().map(|area| (area.start..=area.last, area.word.0));
+            let entries = areas.iter().map(|area| (area.start..=area.last, area.attrs.0));
             let map = RangeMap::builder().policy(BudgetPolicy::Wait).build_from(entries);
             map.map_err(|error| anyhow::anyhow!("{error}")).context("the index refused the starting layout")
         };
@@ -62,8 +62,8 @@ impl Indexes {
     pub(super) fn apply(&self, step: &Step) -> Result<(), String> {
         let mut writer = self.maps[step.space as usize].write();
         match step.edit {
-            Edit::Insert(area) => writer.insert(area.start..=area.last, area.word.0).map_err(|error| error.to_string()),
-            Edit::Replace(area) => match writer.replace(area.start..=area.last, area.word.0) {
+            Edit::Insert(area) => writer.insert(area.start..=area.last, area.attrs.0).map_err(|error| error.to_string()),
+            Edit::Replace(area) => match writer.replace(area.start..=area.last, area.attrs.0) {
                 Ok(_) => Ok(()),
                 Err(error) => Err(error.to_string()),
             },
@@ -128,7 +128,7 @@ impl Handles<'_> {
 }
 
 fn area(entry: Entry<'_, u64>) -> Area {
-    Area { start: entry.start(), last: entry.last(), word: Word(*entry.value()) }
+    Area { start: entry.start(), last: entry.last(), attrs: PackedAttrs(*entry.value()) }
 }
 
 impl Pinned<'_> {

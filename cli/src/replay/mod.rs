@@ -2,7 +2,7 @@
 //! readers that run beside, and then measures both at full speed. `main` comes in through [`run`].
 //!
 //! `history` reads a trace into edits and questions, against the plain model of `coverage`; `samples` takes the
-//! addresses that readers ask for, and `lives` knows when each was mapped. `checked` and `speed` are the two phases, and only `index` calls
+//! addresses that readers ask for, and `lifetimes` knows when each was mapped. `checked` and `speed` are the two phases, and only `index` calls
 //! the library for them. `exact` has an address space of the library go through the same records. `report` and `page` show what was found.
 
 mod checked;
@@ -12,14 +12,14 @@ mod figures;
 mod history;
 mod index;
 mod latency;
-mod lives;
+mod lifetimes;
+mod packed;
 mod page;
 mod progress;
-mod question;
+mod query;
 mod report;
 mod samples;
 mod speed;
-mod word;
 
 use crate::args::ReplayArgs;
 use anyhow::{Context as _, Result};
@@ -53,19 +53,19 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let mut history = History::read(reader, |line| follower.line(line))?;
     let exact = follower.finish();
     let samples = samples::Samples::of(&history);
-    let lives = lives::Lives::of(&history, &samples);
+    let lifetimes = lifetimes::Lifetimes::of(&history, &samples);
     let indexes = index::Indexes::of(&history)?;
     let readers = args.readers.map_or_else(default_readers, usize::from);
     let time = Duration::from_secs_f64(args.seconds);
 
     let progress = Progress::new("checked rebuild    ", Duration::ZERO);
     let mut differences = std::mem::take(&mut history.differences);
-    let stage = checked::Stage { history: &history, samples: &samples, lives: &lives, indexes: &indexes };
+    let stage = checked::Stage { history: &history, samples: &samples, lifetimes: &lifetimes, indexes: &indexes };
     let extent = checked::Extent { time: CHECKED_TIME.min(time), answers: CHECKED_ANSWERS };
     let checked = checked::run(&stage, readers, extent, &mut differences, &progress);
     progress.finish();
     // an index that is not what it should be is not worth measuring
-    let measured = (!time.is_zero() && checked.holds()).then(|| speed::run(&history, &samples, &lives, &indexes, readers, time));
+    let measured = (!time.is_zero() && checked.holds()).then(|| speed::run(&history, &samples, &lifetimes, &indexes, readers, time));
 
     let quick_holds = measured
         .as_ref()
@@ -76,7 +76,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let report = Report {
         format: 1,
         held: differences.is_empty() && checked.holds() && quick_holds && exact.holds(),
-        trace: Trace::of(&history, &samples, &lives),
+        trace: Trace::of(&history, &samples, &lifetimes),
         readers,
         exact,
         checked,
@@ -91,7 +91,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         shown => shown?,
     }
     if let Some(path) = &args.html {
-        let page = page::render(&report, &history, &lives)?;
+        let page = page::render(&report, &history, &lifetimes)?;
         fs::write(path, page).with_context(|| path.display().to_string())?;
     }
     Ok(ExitCode::from(u8::from(!report.held)))
@@ -129,4 +129,4 @@ fn default_readers() -> usize {
 }
 
 #[cfg(test)]
-mod hostile;
+mod adversarial;

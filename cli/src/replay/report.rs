@@ -6,8 +6,8 @@ use super::exact::Exact;
 use super::figures::{nanoseconds, percent, rate_text};
 use super::history::{History, Tally};
 use super::index::Totals;
-use super::lives::Lives;
-use super::question::Difference;
+use super::lifetimes::Lifetimes;
+use super::query::Difference;
 use super::samples::{Origin, Samples};
 use super::speed::Speed;
 use crate::table;
@@ -76,8 +76,8 @@ const TOLD: usize = 40;
 
 impl Trace {
     /// Counts what was read.
-    pub(super) fn of(history: &History, samples: &Samples, lives: &Lives) -> Self {
-        debug_assert!(lives.iter().next().is_some() || history.steps.is_empty());
+    pub(super) fn of(history: &History, samples: &Samples, lifetimes: &Lifetimes) -> Self {
+        debug_assert!(lifetimes.iter().next().is_some() || history.steps.is_empty());
         Self {
             file: history.file.clone(),
             operations: history.operation_lines.len(),

@@ -1,5 +1,5 @@
 //! The addresses that the readers ask for: those of the recorded faults, one a page; where a trace has none, addresses
-//! at the edges and in the middle of everything that was ever mapped. `lives`, `checked` and `speed` use them.
+//! at the edges and in the middle of everything that was ever mapped. `lifetimes`, `checked` and `speed` use them.
 
 use super::coverage::{Area, Edit, Extent};
 use super::history::{Fault, History};

@@ -9,7 +9,7 @@ use super::figures::rate;
 use super::history::{History, Step};
 use super::index::{Handles, Indexes, Totals};
 use super::latency::{Latency, Timer, clock_cost};
-use super::lives::{Fate, Lives};
+use super::lifetimes::{Fate, Lifetimes};
 use super::progress::Progress;
 use super::samples::Samples;
 use crossbeam_utils::CachePadded;
@@ -109,8 +109,8 @@ struct Board<'a> {
 }
 
 /// Measures the readers alone for a while, then readers and writer for `time`.
-pub(super) fn run(history: &History, samples: &Samples, lives: &Lives, indexes: &Indexes, readers: usize, time: Duration) -> Speed {
-    let fates: Vec<Fate> = (0..samples.len()).map(|sample| lives.fate(sample)).collect();
+pub(super) fn run(history: &History, samples: &Samples, lifetimes: &Lifetimes, indexes: &Indexes, readers: usize, time: Duration) -> Speed {
+    let fates: Vec<Fate> = (0..samples.len()).map(|sample| lifetimes.fate(sample)).collect();
     let target = |(sample, _): &(u32, u32)| {
         let (space, address) = samples.address(*sample as usize);
         Target { address, space, fate: fates[*sample as usize] }
@@ -127,7 +127,7 @@ pub(super) fn run(history: &History, samples: &Samples, lives: &Lives, indexes: 
         lookups: (0..readers).map(|_| CachePadded::default()).collect(),
         writes: CachePadded::default(),
     };
-    let round: Vec<Step> = history.steps.iter().chain(&lives.restore).copied().collect();
+    let round: Vec<Step> = history.steps.iter().chain(&lifetimes.restore).copied().collect();
     let alone = time.div_f64(4.0);
     let progress = Progress::new("readers alone      ", alone);
     speed.readers_alone = phase(&board(), &[], Company::Alone, alone, began, &progress, &mut speed.notes).0;

@@ -12,9 +12,9 @@ const TEXT: &str = "area 0x10000-0x14000 rw-p - anon -\narea 0x40000-0x44000 rw-
 fn rebuild(text: &str, other: &str) -> (Checked, Vec<Difference>) {
     let (history, start) = (history(text).expect("good"), history(other).expect("good"));
     let samples = Samples::of(&history);
-    let lives = Lives::of(&history, &samples);
+    let lifetimes = Lifetimes::of(&history, &samples);
     let indexes = Indexes::of(&start).expect("sorted");
-    let stage = Stage { history: &history, samples: &samples, lives: &lives, indexes: &indexes };
+    let stage = Stage { history: &history, samples: &samples, lifetimes: &lifetimes, indexes: &indexes };
     let progress = Progress::new("test", Duration::ZERO);
     let mut differences = Vec::new();
     let extent = super::Extent { time: Duration::ZERO, answers: 2_000 };
@@ -44,7 +44,7 @@ fn a_missing_area_is_missed_by_readers_and_told_at_the_block() {
     assert!(checked.told.iter().any(|text| text.contains(missed)), "{:?}", checked.told);
     assert!(checked.faults.iter().any(|text| text.contains("expected the entry 0x40000")), "{:?}", checked.faults);
     assert_eq!(differences.len(), 1);
-    assert_eq!(differences[0].subject, super::super::question::Subject::Index);
+    assert_eq!(differences[0].subject, super::super::query::Subject::Index);
     let mismatch = &differences[0].mismatch;
     assert_eq!((mismatch.line, &*mismatch.expected, &*mismatch.found), (13, "00040000-00044000 rw-p", "nothing mapped"));
 }

@@ -5,9 +5,9 @@
 //! recording lacks; where it is of no such kind, there is no cause, and the library or the recorder is wrong.
 
 use super::{Faults, Since};
-use crate::run::area::start_offset;
 use std::collections::BTreeSet;
 use std::fmt;
+use vmaple_scenario::area::start_offset;
 use vmaple_trace::{Area, AreaFlags, Expected, Extent, Name, Object, Perm};
 
 /// What a recorded list does not tell of an area that it tells the flags of.

@@ -1,14 +1,15 @@
 //! Operations as a recording says that they went: the library plans each, says what would come of it, and does it if that is what came of
 //! it in the kernel. A mapping goes where the recording says; where the library would have put it is told apart. `exact` comes in.
 
-use crate::run::apply::{
-    advice_of, check_offset, denial_of, flags_of, key_change_of, kind_refused, lock_all_of, mark_of, remap_flags_of, request_of, with_kind,
-};
-use crate::run::low;
-use crate::run::model::MmSpace;
-use crate::run::space::{Failure, Space as _};
 use vmaple::lock::Patience;
 use vmaple::mm::{MadviseError, MmapError, MremapFlags, ProtectionKey};
+use vmaple_scenario::apply::{mark_of, request_of};
+use vmaple_scenario::convert::{
+    advice_of, check_offset, denial_of, flags_of, key_change_of, kind_refused, lock_all_of, remap_flags_of, with_kind,
+};
+use vmaple_scenario::low;
+use vmaple_scenario::mm_space::MmSpace;
+use vmaple_scenario::space::{Failure, Space as _};
 use vmaple_trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot};
 
 /// What the library would have come to: an address, 0, or how it fails.

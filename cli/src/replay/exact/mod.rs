@@ -7,20 +7,20 @@
 
 mod compare;
 mod follow;
-mod mend;
+mod resync;
 #[cfg(test)]
 mod tests;
 
-use crate::run::layout::{compare_cover, within};
-use crate::run::model::MmSpace;
-use crate::run::space::{Refusal, Space as _};
-use crate::run::spaces::Spaces;
 use compare::Cause;
 use follow::Followed;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use vmaple::VmaFlags;
+use vmaple_scenario::layout::{compare_cover, within};
+use vmaple_scenario::mm_space::MmSpace;
+use vmaple_scenario::space::{Refusal, Space as _};
+use vmaple_scenario::spaces::Spaces;
 use vmaple_trace::{
     Access, AreaFlags, Expected, Extent, ForkOutcome, Found, Line, Name, Object, Offset, Operation, Outcome, Perm, Record, Stamp, With,
 };
@@ -305,7 +305,7 @@ impl Follower {
                 self.value(line, &format!("{count} areas"), &format!("{found} areas"));
             }
             Record::Vm(expected) => {
-                let found = crate::run::runner::asked_for(*expected, spaces.current()?.vm()?);
+                let found = vmaple_scenario::asked_for(*expected, spaces.current()?.vm()?);
                 self.value(line, &expected.to_string(), &found.to_string());
             }
             Record::Seq(cycles) => {
@@ -418,9 +418,9 @@ impl Follower {
             }
         }
         for difference in &differences {
-            mend::mend(space, difference);
+            resync::resync(space, difference);
         }
-        self.exact.owners_by_layouts += mend::learn_owners(space, lines);
+        self.exact.owners_by_layouts += resync::learn_owners(space, lines);
         self.since = Since::default();
         Ok(())
     }

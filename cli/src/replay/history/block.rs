@@ -1,9 +1,9 @@
 //! What a recording asserts: blocks of layout, lookups, searches. Each becomes a question that the plain model
 //! answers while the trace is read, and the index while the history is replayed.
 
-use super::super::question::GapRequest;
+use super::super::query::GapRequest;
 use super::builder::Builder;
-use super::{BlockLine, Extent, Question, limits};
+use super::{BlockLine, Extent, Query, limits};
 use anyhow::{Result, bail};
 use vmaple_trace::{Expected, Found, Outcome, Side};
 
@@ -31,7 +31,7 @@ impl Builder {
         let start = self.block.take().unwrap_or(self.history.block_lines.len());
         let lines = start..self.history.block_lines.len();
         self.history.tally.blocks += 1;
-        self.question(self.line(), Question::Block { window: self.window, lines })
+        self.query(self.line(), Query::Block { window: self.window, lines })
     }
 
     pub(super) fn lookup(&mut self, address: u64, found: Found) -> Result<()> {
@@ -41,7 +41,7 @@ impl Builder {
             Found::Area(extent) => Some(inclusive(extent)),
         };
         self.history.tally.questions += 1;
-        self.question(self.line(), Question::Lookup { address, area })
+        self.query(self.line(), Query::Lookup { address, area })
     }
 
     pub(super) fn find(&mut self, address: u64, found: Found) -> Result<()> {
@@ -51,7 +51,7 @@ impl Builder {
             Found::Area(extent) => Some(inclusive(extent)),
         };
         self.history.tally.questions += 1;
-        self.question(self.line(), Question::Find { address, area })
+        self.query(self.line(), Query::Find { address, area })
     }
 
     pub(super) fn gap(&mut self, side: Side, window: (u64, u64), len: u64, align: u64, outcome: Outcome) -> Result<()> {
@@ -62,6 +62,6 @@ impl Builder {
         };
         self.history.tally.questions += 1;
         let request = GapRequest { side, window, len, align };
-        self.question(self.line(), Question::Gap { request, found })
+        self.query(self.line(), Query::Gap { request, found })
     }
 }

@@ -1,7 +1,7 @@
 //! `brk`: the outcome is the resulting break, and what lies between it and the break before is mapped or taken out.
 
 use super::super::coverage::{Area, Extent};
-use super::super::word::Word;
+use super::super::packed::PackedAttrs;
 use super::builder::Builder;
 use anyhow::Result;
 use vmaple_trace::{Object, Outcome, Perm};
@@ -21,11 +21,11 @@ impl Builder {
         }
         self.states[self.current].heap.get_or_insert(from);
         let backing = self.history.backings.number(&Object::Anon, from, 0)?;
-        let word = Word::new(Perm::READ.union(Perm::WRITE), self.states[self.current].default_flags, backing);
+        let attrs = PackedAttrs::new(Perm::READ.union(Perm::WRITE), self.states[self.current].default_flags, backing);
         // Linux makes the area before the break longer, whatever was done to it since
         let below = from.checked_sub(1).and_then(|at| self.coverage().lookup(at));
-        let heap = below.filter(|area| area.word.backing() == backing && area.word.perm() == word.perm());
-        self.lay(Area { start: from, last: to - 1, word: heap.map_or(word, |area| area.word) })
+        let heap = below.filter(|area| area.attrs.backing() == backing && area.attrs.perm() == attrs.perm());
+        self.lay(Area { start: from, last: to - 1, attrs: heap.map_or(attrs, |area| area.attrs) })
     }
 
     /// The break before the first call is where the heap that the starting layout has ends.
@@ -36,8 +36,8 @@ impl Builder {
         }
         let mut end = state.settings.brk_start;
         let is_heap = |area: &Area| {
-            let anonymous = matches!(self.history.backings.object(area.word.backing()), Object::Anon);
-            anonymous && area.word.perm() == Perm::READ.union(Perm::WRITE)
+            let anonymous = matches!(self.history.backings.object(area.attrs.backing()), Object::Anon);
+            anonymous && area.attrs.perm() == Perm::READ.union(Perm::WRITE)
         };
         let Some(start) = self.whole_pages(end) else { return end };
         let mut at = start;

@@ -3,10 +3,10 @@
 //! [`Builder::lay`], [`Builder::clear`] and [`Builder::edit`].
 
 use super::super::coverage::{Area, Coverage, Edit, Extent};
-use super::super::question::{Difference, Subject, ask};
-use super::super::word::{Backings, Word};
+use super::super::packed::{Backings, PackedAttrs};
+use super::super::query::{Difference, Subject, ask};
 use super::keys::Keys;
-use super::{Check, Fault, History, Question, Space, Step, Tally, limits};
+use super::{Check, Fault, History, Query, Space, Step, Tally, limits};
 use anyhow::{Result, bail};
 use std::collections::{HashMap, HashSet};
 use vmaple_trace::{
@@ -314,13 +314,13 @@ impl Builder {
     /// Lays an area into the layout, over whatever is there, as one edit; it becomes one with the neighbours that it
     /// continues, as Linux merges them.
     pub(super) fn lay(&mut self, area: Area) -> Result<()> {
-        let Area { start, last, word } = area;
+        let Area { start, last, attrs } = area;
         let coverage = self.coverage();
-        if coverage.lookup(start).is_some_and(|there| there.last >= last && there.word == word) {
+        if coverage.lookup(start).is_some_and(|there| there.last >= last && there.attrs == attrs) {
             return Ok(());
         }
-        let mergeable = !word.stays_alone() && !self.is_special(word);
-        let continues = |there: &Area| mergeable && there.word == word;
+        let mergeable = !attrs.stays_alone() && !self.is_special(attrs);
+        let continues = |there: &Area| mergeable && there.attrs == attrs;
         let below = start.checked_sub(1).and_then(|at| coverage.lookup(at)).filter(continues);
         let above = last.checked_add(1).and_then(|at| coverage.lookup(at)).filter(continues);
         let free = coverage.intersecting(Extent { start, last }).next().is_none();
@@ -329,7 +329,7 @@ impl Builder {
             (true, Some(below), None) => Edit::ExtendUp { from: below.last, to: last },
             (true, None, Some(above)) => Edit::ExtendDown { from: above.start, to: start },
             (_, below, above) => {
-                Edit::Replace(Area { start: below.map_or(start, |area| area.start), last: above.map_or(last, |area| area.last), word })
+                Edit::Replace(Area { start: below.map_or(start, |area| area.start), last: above.map_or(last, |area| area.last), attrs })
             }
         })
     }
@@ -343,12 +343,12 @@ impl Builder {
     }
 
     /// Changes the words of what is mapped in a range, area by area from below.
-    pub(super) fn rewrite(&mut self, extent: Extent, change: impl Fn(Word) -> Word) -> Result<()> {
+    pub(super) fn rewrite(&mut self, extent: Extent, change: impl Fn(PackedAttrs) -> PackedAttrs) -> Result<()> {
         let areas: Vec<Area> = self.coverage().intersecting(extent).collect();
         for area in areas {
-            let word = change(area.word);
-            if word != area.word {
-                self.lay(Area { start: area.start.max(extent.start), last: area.last.min(extent.last), word })?;
+            let attrs = change(area.attrs);
+            if attrs != area.attrs {
+                self.lay(Area { start: area.start.max(extent.start), last: area.last.min(extent.last), attrs })?;
             }
         }
         Ok(())
@@ -363,20 +363,20 @@ impl Builder {
         }
     }
 
-    pub(super) fn is_special(&self, word: Word) -> bool {
-        matches!(self.history.backings.object(word.backing()), Object::Special(_))
+    pub(super) fn is_special(&self, attrs: PackedAttrs) -> bool {
+        matches!(self.history.backings.object(attrs.backing()), Object::Special(_))
     }
 
     /// Notes a question, and asks the plain model at once.
-    pub(super) fn question(&mut self, line: u64, question: Question) -> Result<()> {
+    pub(super) fn query(&mut self, line: u64, query: Query) -> Result<()> {
         if self.history.checks.len() == limits::QUESTIONS {
             bail!("read more than {} blocks and questions, expected at most that", limits::QUESTIONS);
         }
         let (block, backings) = (&self.history.block_lines, &self.history.backings);
-        let mismatches = ask(self.coverage(), &question, line, block, backings);
+        let mismatches = ask(self.coverage(), &query, line, block, backings);
         let told = |mismatch| Difference { subject: Subject::Model, mismatch };
         self.history.differences.extend(mismatches.into_iter().map(told));
-        self.history.checks.push(Check { space: self.space(), after: self.edits(), line, question });
+        self.history.checks.push(Check { space: self.space(), after: self.edits(), line, query });
         Ok(())
     }
 

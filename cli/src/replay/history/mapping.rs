@@ -1,7 +1,7 @@
 //! `mmap` and `munmap`: where the recording says, not where a rule would put it.
 
 use super::super::coverage::Area;
-use super::super::word::Word;
+use super::super::packed::PackedAttrs;
 use super::builder::Builder;
 use anyhow::{Result, bail};
 use vmaple_trace::{AreaFlags, MapFlags, Object, Offset, Outcome, Overcommit, Perm, Prot};
@@ -42,15 +42,15 @@ impl Builder {
         let backing = self.history.backings.number(object, start, offset)?;
         let is_droppable = flags.is_droppable();
         let locked = if huge.is_some() || is_droppable { AreaFlags::EMPTY } else { self.states[self.current].default_flags };
-        let word = Word::new(perm(prot, flags), locked, backing).with_huge_pages(huge);
-        let word = if is_droppable { word.droppable() } else { word };
-        let word = word.with_key(self.keys().of_new(prot));
-        let word = if flags.contains(MapFlags::GROWSDOWN) { word.set(AreaFlags::GROWSDOWN) } else { word };
-        let word = if flags.contains(MapFlags::LOCKED) && huge.is_none() { word.set(AreaFlags::LOCKED) } else { word };
+        let attrs = PackedAttrs::new(perm(prot, flags), locked, backing).with_huge_pages(huge);
+        let attrs = if is_droppable { attrs.droppable() } else { attrs };
+        let attrs = attrs.with_key(self.keys().of_new(prot));
+        let attrs = if flags.contains(MapFlags::GROWSDOWN) { attrs.set(AreaFlags::GROWSDOWN) } else { attrs };
+        let attrs = if flags.contains(MapFlags::LOCKED) && huge.is_none() { attrs.set(AreaFlags::LOCKED) } else { attrs };
         let is_unpromised =
             flags.contains(MapFlags::NORESERVE) && (huge.is_some() || settings.overcommit != Overcommit::Never) || is_droppable;
-        let word = if is_unpromised { word.set(AreaFlags::NORESERVE) } else { word };
-        self.lay(Area { start: extent.start, last: extent.last, word })
+        let attrs = if is_unpromised { attrs.set(AreaFlags::NORESERVE) } else { attrs };
+        self.lay(Area { start: extent.start, last: extent.last, attrs })
     }
 
     pub(super) fn munmap(&mut self, addr: u64, len: u64, outcome: Outcome) -> Result<()> {

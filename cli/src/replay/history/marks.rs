@@ -2,7 +2,7 @@
 //! and seals.
 
 use super::super::coverage::Extent;
-use super::super::word::Word;
+use super::super::packed::PackedAttrs;
 use super::builder::{Builder, EVERYWHERE};
 use anyhow::Result;
 use vmaple_trace::{Advice, AreaFlags, LockAllFlags, LockFlags, Outcome};
@@ -11,7 +11,7 @@ use vmaple_trace::{Advice, AreaFlags, LockAllFlags, LockFlags, Outcome};
 enum Mark {
     Set(AreaFlags),
     Clear(AreaFlags),
-    /// Bits of the word's marks: those in the mask become these.
+    /// Bits of the attrs's marks: those in the mask become these.
     Marks(u64, u64),
     Nothing,
 }
@@ -53,24 +53,24 @@ impl Builder {
         };
         let Some(extent) = extent else { return Ok(()) };
         match mark(advice) {
-            Mark::Set(flags) => self.rewrite(extent, |word| word.set(flags)),
-            Mark::Clear(flags) => self.rewrite(extent, |word| word.clear(flags)),
-            Mark::Marks(mask, marks) => self.rewrite(extent, |word| word.with_marks(mask, marks)),
+            Mark::Set(flags) => self.rewrite(extent, |attrs| attrs.set(flags)),
+            Mark::Clear(flags) => self.rewrite(extent, |attrs| attrs.clear(flags)),
+            Mark::Marks(mask, marks) => self.rewrite(extent, |attrs| attrs.with_marks(mask, marks)),
             Mark::Nothing => Ok(()),
         }
     }
 
     pub(super) fn mlock(&mut self, addr: u64, len: u64, flags: LockFlags, outcome: Outcome) -> Result<()> {
         let locked = locked(flags.contains(LockFlags::ONFAULT));
-        self.lock(addr, len, outcome, |word| word.clear(LOCKED_MASK).set(locked))
+        self.lock(addr, len, outcome, |attrs| attrs.clear(LOCKED_MASK).set(locked))
     }
 
     pub(super) fn munlock(&mut self, addr: u64, len: u64, outcome: Outcome) -> Result<()> {
-        self.lock(addr, len, outcome, |word| word.clear(LOCKED_MASK))
+        self.lock(addr, len, outcome, |attrs| attrs.clear(LOCKED_MASK))
     }
 
     /// Rounds outwards; at a hole it stops, and what lay before stays changed. Special areas are passed over.
-    fn lock(&mut self, addr: u64, len: u64, outcome: Outcome, change: impl Fn(Word) -> Word) -> Result<()> {
+    fn lock(&mut self, addr: u64, len: u64, outcome: Outcome, change: impl Fn(PackedAttrs) -> PackedAttrs) -> Result<()> {
         let page = self.page();
         let start = addr - addr % page;
         // one that cannot be rounded up comes round to nothing
@@ -94,7 +94,7 @@ impl Builder {
             return Ok(());
         }
         match self.extent(addr, len)? {
-            Some(extent) => self.rewrite(extent, |word| word.set(AreaFlags::SEALED)),
+            Some(extent) => self.rewrite(extent, |attrs| attrs.set(AreaFlags::SEALED)),
             None => Ok(()),
         }
     }
@@ -107,7 +107,7 @@ impl Builder {
         let locked = locked(flags.contains(LockAllFlags::ONFAULT));
         self.states[self.current].default_flags = if future { locked } else { AreaFlags::EMPTY };
         if flags.contains(LockAllFlags::CURRENT) {
-            self.rewrite_ordinary(EVERYWHERE, |word| word.clear(LOCKED_MASK).set(locked))?;
+            self.rewrite_ordinary(EVERYWHERE, |attrs| attrs.clear(LOCKED_MASK).set(locked))?;
         }
         Ok(())
     }
@@ -117,13 +117,13 @@ impl Builder {
             return Ok(());
         }
         self.states[self.current].default_flags = AreaFlags::EMPTY;
-        self.rewrite_ordinary(EVERYWHERE, |word| word.clear(LOCKED_MASK))
+        self.rewrite_ordinary(EVERYWHERE, |attrs| attrs.clear(LOCKED_MASK))
     }
 
-    fn rewrite_ordinary(&mut self, extent: Extent, change: impl Fn(Word) -> Word) -> Result<()> {
+    fn rewrite_ordinary(&mut self, extent: Extent, change: impl Fn(PackedAttrs) -> PackedAttrs) -> Result<()> {
         let areas: Vec<_> = self.coverage().intersecting(extent).collect();
-        for area in areas.into_iter().filter(|area| !area.word.is_never_locked()) {
-            if !self.is_special(area.word) {
+        for area in areas.into_iter().filter(|area| !area.attrs.is_never_locked()) {
+            if !self.is_special(area.attrs) {
                 let part = Extent { start: area.start.max(extent.start), last: area.last.min(extent.last) };
                 self.rewrite(part, &change)?;
             }

@@ -17,8 +17,8 @@ mod remap;
 mod space;
 
 use super::coverage::{Area, Edit, Extent};
-use super::question::{Difference, Question};
-use super::word::Backings;
+use super::packed::Backings;
+use super::query::{Difference, Query};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ pub(super) struct Check {
     /// How many edits came before it.
     pub(super) after: u32,
     pub(super) line: u64,
-    pub(super) question: Question,
+    pub(super) query: Query,
 }
 
 /// One line of a `maps` or `cover` block.

@@ -1,7 +1,7 @@
 //! `mprotect`: it goes from area to area and stops at the first that refuses; what lay before that stays changed.
 
 use super::super::coverage::{Area, Extent};
-use super::super::word::Word;
+use super::super::packed::PackedAttrs;
 use super::builder::Builder;
 use anyhow::Result;
 use vmaple_trace::{AreaFlags, Object, Outcome, Perm, Prot};
@@ -42,9 +42,9 @@ impl Builder {
         match reached {
             Some(reached) => {
                 let rekey = self.rekey(prot, key);
-                self.rewrite(reached, |word| {
-                    let was_exec_alone = word.perm().bits() & 7 == Perm::EXEC.bits();
-                    with_letters(word, prot).with_key(rekey(was_exec_alone, word.key()))
+                self.rewrite(reached, |attrs| {
+                    let was_exec_alone = attrs.perm().bits() & 7 == Perm::EXEC.bits();
+                    with_letters(attrs, prot).with_key(rekey(was_exec_alone, attrs.key()))
                 })
             }
             None => Ok(()),
@@ -56,11 +56,11 @@ impl Builder {
         match errno {
             // a hole stops it there; without one a limit did, and that is asked before the first change
             "ENOMEM" => self.before_hole(extent).filter(|reached| *reached != extent),
-            "EPERM" => self.before(extent, |area| area.word.has(AreaFlags::SEALED)),
+            "EPERM" => self.before(extent, |area| area.attrs.has(AreaFlags::SEALED)),
             // what may not be written is a file that was opened for reading and is mapped shared
             "EACCES" if prot.contains(Prot::WRITE) => self.before(extent, |area| {
-                let file = matches!(self.history.backings.object(area.word.backing()), Object::File(_));
-                file && area.word.perm().contains(Perm::SHARED) && !area.word.perm().contains(Perm::WRITE)
+                let file = matches!(self.history.backings.object(area.attrs.backing()), Object::File(_));
+                file && area.attrs.perm().contains(Perm::SHARED) && !area.attrs.perm().contains(Perm::WRITE)
             }),
             _ => None,
         }
@@ -74,7 +74,7 @@ impl Builder {
     }
 }
 
-fn with_letters(word: Word, prot: Prot) -> Word {
-    let shared = if word.perm().contains(Perm::SHARED) { Perm::SHARED } else { Perm::NONE };
-    word.with_perm(letters(prot).union(shared))
+fn with_letters(attrs: PackedAttrs, prot: Prot) -> PackedAttrs {
+    let shared = if attrs.perm().contains(Perm::SHARED) { Perm::SHARED } else { Perm::NONE };
+    attrs.with_perm(letters(prot).union(shared))
 }

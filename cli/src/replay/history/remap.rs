@@ -42,7 +42,7 @@ impl Builder {
     fn in_whole_pages(&self, addr: u64, old_len: u64, new_len: u64, flags: RemapFlags) -> (u64, u64) {
         let is_move_only = flags.contains(RemapFlags::FIXED) && old_len == new_len;
         let at = if is_move_only { addr.saturating_add(old_len.saturating_sub(1)) } else { addr };
-        let Some(page) = self.coverage().lookup(at).and_then(|area| area.word.huge_page()) else { return (old_len, new_len) };
+        let Some(page) = self.coverage().lookup(at).and_then(|area| area.attrs.huge_page()) else { return (old_len, new_len) };
         let end_of = |len: u64| addr.saturating_add(len);
         let whole = |len: u64| end_of(len).checked_next_multiple_of(page).map_or(len, |end| end - addr);
         (whole(old_len), whole(new_len))
@@ -56,7 +56,7 @@ impl Builder {
             return Ok(());
         }
         match self.coverage().lookup(old.last) {
-            Some(area) => self.lay(Area { start: old.last + 1, last: new.last, word: area.word }),
+            Some(area) => self.lay(Area { start: old.last + 1, last: new.last, attrs: area.attrs }),
             None => Err(self.refuse(&format!("a resized area that ends at {:#x}", old.last), "an area that is mapped")),
         }
     }
@@ -79,8 +79,8 @@ impl Builder {
             if flags.contains(RemapFlags::FIXED) {
                 self.clear(Extent { start: at, last: end })?;
             }
-            let backing = self.history.backings.moved(area.word.backing(), from, at);
-            self.lay(Area { start: at, last: end, word: area.word.with_backing(backing) })?;
+            let backing = self.history.backings.moved(area.attrs.backing(), from, at);
+            self.lay(Area { start: at, last: end, attrs: area.attrs.with_backing(backing) })?;
         }
         match old {
             Some(old) if !flags.contains(RemapFlags::DONTUNMAP) => self.clear_source(old, new),

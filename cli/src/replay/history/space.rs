@@ -2,7 +2,7 @@
 //! `exit` and `reset`.
 
 use super::super::coverage::{Area, Edit, Extent};
-use super::super::word::Word;
+use super::super::packed::PackedAttrs;
 use super::builder::{Builder, EVERYWHERE, State};
 use super::limits;
 use super::marks::LOCKED_MASK;
@@ -14,8 +14,8 @@ impl Builder {
     pub(super) fn area(&mut self, area: &vmaple_trace::Area) -> Result<()> {
         let extent = Extent { start: area.extent.start, last: area.extent.last() };
         if let Some(there) = self.coverage().intersecting(extent).next() {
-            let read = super::super::question::range(extent);
-            let there = super::super::question::range(Extent { start: there.start, last: there.last });
+            let read = super::super::query::range(extent);
+            let there = super::super::query::range(Extent { start: there.start, last: there.last });
             bail!("read the area {read}, expected one that does not lie over {there}");
         }
         let offset = match area.offset {
@@ -23,7 +23,7 @@ impl Builder {
             Offset::Default => 0,
         };
         let backing = self.history.backings.number(&area.object, extent.start, offset)?;
-        let placed = Area { start: extent.start, last: extent.last, word: Word::new(area.perm, area.flags, backing) };
+        let placed = Area { start: extent.start, last: extent.last, attrs: PackedAttrs::new(area.perm, area.flags, backing) };
         if self.current == 0 && self.history.steps.is_empty() {
             self.states[0].coverage.apply(&Edit::Insert(placed));
             return Ok(());
@@ -36,7 +36,7 @@ impl Builder {
         self.counted("grew")?;
         let (start, last) = (extent.start, extent.last());
         let Some(lowest) = self.coverage().intersecting(Extent { start, last }).next() else {
-            let read = super::super::question::range(Extent { start, last });
+            let read = super::super::query::range(Extent { start, last });
             return Err(self.refuse(&format!("grew to {read}"), "a range that ends in the area that grew"));
         };
         if start < lowest.start {
@@ -55,8 +55,8 @@ impl Builder {
         let ForkOutcome::Child(name) = outcome else { return Ok(()) };
         let parent = &self.states[self.current];
         let mut child = State { settings: parent.settings, brk: parent.brk, keys: parent.keys, ..State::default() };
-        for area in parent.coverage.areas().filter(|area| !area.word.has(AreaFlags::DONTCOPY)) {
-            child.coverage.apply(&Edit::Insert(Area { word: area.word.clear(LOCKED_MASK), ..area }));
+        for area in parent.coverage.areas().filter(|area| !area.attrs.has(AreaFlags::DONTCOPY)) {
+            child.coverage.apply(&Edit::Insert(Area { attrs: area.attrs.clear(LOCKED_MASK), ..area }));
         }
         // a recorded parent goes on alone: its children have traces of their own and are never switched to
         let waiting: usize = self.unborn.values().map(|child| child.coverage.len() + 1).sum();

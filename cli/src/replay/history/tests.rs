@@ -1,7 +1,7 @@
 //! Each operation on a small layout, drawn before and after.
 
 use super::super::coverage::Extent;
-use super::super::question::range;
+use super::super::query::range;
 use super::{History, limits};
 use std::io::Cursor;
 use vmaple_trace::Reader;
@@ -16,7 +16,7 @@ pub(super) fn finish(text: &str) -> Vec<String> {
     let history = history(text).expect("a good trace");
     assert_eq!(history.differences, []);
     let last = history.spaces.last().expect("there is always one");
-    let line = |area: &super::Area| format!("{} {}", range(Extent { start: area.start, last: area.last }), area.word.perm());
+    let line = |area: &super::Area| format!("{} {}", range(Extent { start: area.start, last: area.last }), area.attrs.perm());
     last.finish.iter().map(line).collect()
 }
 

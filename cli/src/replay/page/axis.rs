@@ -7,7 +7,7 @@
 //! nothing.
 
 use super::super::figures::{float, float_len};
-use super::super::lives::Life;
+use super::super::lifetimes::Lifetime;
 
 /// A never mapped gap larger than this separates two bands.
 const BAND_GAP: u64 = 96 << 20;
@@ -58,8 +58,8 @@ impl Piece {
 
 impl Axis {
     /// Divides the height among everything that was ever mapped.
-    pub(super) fn of<'l>(lives: impl Iterator<Item = &'l Life>) -> Self {
-        let bands = split(pieces(lives.map(|life| (life.area.start, life.area.last)).collect()));
+    pub(super) fn of<'l>(lifetimes: impl Iterator<Item = &'l Lifetime>) -> Self {
+        let bands = split(pieces(lifetimes.map(|lifetime| (lifetime.area.start, lifetime.area.last)).collect()));
         let weights: Vec<f64> = bands.iter().map(|band| band.iter().map(Piece::weight).sum::<f64>().powf(BAND_POWER)).collect();
         let shares = shares(&weights);
         let (mut axis, mut at) = (Self { marks: Vec::new(), bands: Vec::new() }, 0.0);
@@ -138,17 +138,17 @@ fn shares(weights: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::super::coverage::Area;
-    use super::super::super::word::Word;
+    use super::super::super::packed::PackedAttrs;
     use super::*;
 
-    fn life(start: u64, end: u64) -> Life {
-        Life { space: 0, area: Area { start, last: end - 1, word: Word(0) }, from: 0, to: 1 }
+    fn lifetime(start: u64, end: u64) -> Lifetime {
+        Lifetime { space: 0, area: Area { start, last: end - 1, attrs: PackedAttrs(0) }, from: 0, to: 1 }
     }
 
     #[test]
     fn places_rise_with_addresses_and_stay_inside() {
-        let lives = [life(0x1000, 0x3000), life(0x2000, 0x9000), life(0xa000, 0xb000), life(1 << 40, 1 << 41)];
-        let axis = Axis::of(lives.iter());
+        let lifetimes = [lifetime(0x1000, 0x3000), lifetime(0x2000, 0x9000), lifetime(0xa000, 0xb000), lifetime(1 << 40, 1 << 41)];
+        let axis = Axis::of(lifetimes.iter());
         assert_eq!(axis.bands.len(), 2);
         let addresses = [0x1000, 0x2000, 0x2fff, 0x9000, 0xa000, 0xafff, 0xb000, 1 << 40, (1 << 41) - 1];
         let places: Vec<f64> = addresses.iter().map(|address| axis.place(*address)).collect();
@@ -161,8 +161,11 @@ mod tests {
 
     #[test]
     fn the_last_byte_of_all_has_a_place() {
-        let lives = [life(0x1000, 0x2000), Life { area: Area { start: u64::MAX - 9, last: u64::MAX, word: Word(0) }, ..life(1, 2) }];
-        let axis = Axis::of(lives.iter());
+        let lifetimes = [
+            lifetime(0x1000, 0x2000),
+            Lifetime { area: Area { start: u64::MAX - 9, last: u64::MAX, attrs: PackedAttrs(0) }, ..lifetime(1, 2) },
+        ];
+        let axis = Axis::of(lifetimes.iter());
         assert!(axis.place(u64::MAX) <= 1.0);
     }
 

@@ -8,7 +8,7 @@ mod scene;
 use super::figures::rate;
 use super::history::History;
 use super::latency::Latency;
-use super::lives::Lives;
+use super::lifetimes::Lifetimes;
 use super::report::Report;
 use super::speed::{Note, Speed};
 use anyhow::Result;
@@ -52,10 +52,10 @@ struct Throughput {
 ///
 /// # Errors
 /// Only if a figure cannot be written as JSON.
-pub(super) fn render(report: &Report, history: &History, lives: &Lives) -> Result<String> {
+pub(super) fn render(report: &Report, history: &History, lifetimes: &Lifetimes) -> Result<String> {
     let data = Data {
         report,
-        scene: Scene::of(history, lives),
+        scene: Scene::of(history, lifetimes),
         curves: report.speed.as_ref().map_or_else(Vec::new, curves),
         throughput: report.speed.as_ref().map_or_else(Vec::new, |speed| throughput(&speed.notes)),
     };
@@ -100,8 +100,8 @@ fn throughput(notes: &[Note]) -> Vec<Throughput> {
 
 /// Draws the picture of the map alone.
 #[cfg(test)]
-pub(super) fn draw(history: &History, lives: &Lives) -> Result<String> {
-    Ok(serde_json::to_string(&Scene::of(history, lives))?)
+pub(super) fn draw(history: &History, lifetimes: &Lifetimes) -> Result<String> {
+    Ok(serde_json::to_string(&Scene::of(history, lifetimes))?)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 use super::super::coverage::{Area, Extent};
 use super::super::figures::float_len;
 use super::super::history::{Fault, History};
-use super::super::lives::{Life, Lives};
-use super::super::question::range;
+use super::super::lifetimes::{Lifetime, Lifetimes};
+use super::super::query::range;
 use super::axis::{Axis, Band};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
@@ -64,30 +64,37 @@ struct Labelled {
 
 impl Scene {
     /// Draws the address space in which most happened.
-    pub(super) fn of(history: &History, lives: &Lives) -> Self {
+    pub(super) fn of(history: &History, lifetimes: &Lifetimes) -> Self {
         let space = busiest(history);
         let moments = u32::try_from(history.steps.len()).unwrap_or(u32::MAX);
         let operations = u32::try_from(history.operation_lines.len()).unwrap_or(u32::MAX).max(1);
-        let shown: Vec<&Life> =
-            lives.iter().filter(|life| life.space == space && life.from <= moments && life.area.last < USER_END).collect();
+        let shown: Vec<&Lifetime> = lifetimes
+            .iter()
+            .filter(|lifetime| lifetime.space == space && lifetime.from <= moments && lifetime.area.last < USER_END)
+            .collect();
         let axis = Axis::of(shown.iter().copied());
         // the picture counts operations; an area that edit `moment` made begins with the operation of that edit
         let operation = |moment: u32| match moment.checked_sub(1) {
             Some(edit) => history.steps.get(edit as usize).map_or(operations, |step| step.operation),
             None => 0,
         };
-        let extent = |life: &Life| (operation(life.from), if life.to >= moments { operations } else { operation(life.to + 1) });
+        let extent =
+            |lifetime: &Lifetime| (operation(lifetime.from), if lifetime.to >= moments { operations } else { operation(lifetime.to + 1) });
         let column = if shown.len() > AREAS { operations.div_ceil(COLUMNS) } else { 1 };
-        let wide: Vec<(&Life, (u32, u32))> =
-            shown.iter().map(|life| (*life, extent(life))).filter(|(_, (from, to))| from / column < to / column).take(AREAS).collect();
+        let wide: Vec<(&Lifetime, (u32, u32))> = shown
+            .iter()
+            .map(|lifetime| (*lifetime, extent(lifetime)))
+            .filter(|(_, (from, to))| from / column < to / column)
+            .take(AREAS)
+            .collect();
         let mut objects = Names::default();
-        let areas = wide.iter().map(|(life, x)| draw(history, &axis, life, *x, &mut objects)).collect();
+        let areas = wide.iter().map(|(lifetime, x)| draw(history, &axis, lifetime, *x, &mut objects)).collect();
         Self {
             operations,
             left_out: shown
                 .iter()
-                .filter(|life| {
-                    let (from, to) = extent(life);
+                .filter(|lifetime| {
+                    let (from, to) = extent(lifetime);
                     from < to
                 })
                 .count()
@@ -129,15 +136,15 @@ impl Names {
     }
 }
 
-fn draw(history: &History, axis: &Axis, life: &Life, x: (u32, u32), objects: &mut Names) -> Drawn {
-    let area = life.area;
-    let perm = area.word.perm();
+fn draw(history: &History, axis: &Axis, lifetime: &Lifetime, x: (u32, u32), objects: &mut Names) -> Drawn {
+    let area = lifetime.area;
+    let perm = area.attrs.perm();
     let extent = Extent { start: area.start, last: area.last };
     Drawn {
         x,
         y: (rounded(axis.place(area.start)), rounded(axis.place(area.last.saturating_add(1)))),
         kind: kind(perm),
-        object: objects.number(name(history, life.space, &area)),
+        object: objects.number(name(history, lifetime.space, &area)),
         extent: range(extent),
         perm: perm.to_string(),
     }
@@ -157,14 +164,14 @@ fn kind(perm: Perm) -> u8 {
 }
 
 fn name(history: &History, space: u32, area: &Area) -> String {
-    let word = area.word;
+    let attrs = area.attrs;
     if history.spaces[space as usize].heap.is_some_and(|heap| (area.start..=area.last).contains(&heap)) {
         return "heap".to_owned();
     }
-    if word.has(AreaFlags::GROWSDOWN) {
+    if attrs.has(AreaFlags::GROWSDOWN) {
         return "stack".to_owned();
     }
-    match history.backings.object(word.backing()) {
+    match history.backings.object(attrs.backing()) {
         Object::Anon => "anonymous".to_owned(),
         Object::Shm(name) => format!("shared memory {name}"),
         Object::File(name) => name.to_string(),
@@ -194,23 +201,24 @@ fn dots(faults: &[Fault], space: u32, axis: &Axis) -> Vec<(f64, f64, u8)> {
 }
 
 /// Names a band by what is in it.
-fn label(history: &History, band: &Band, lives: &[&Life]) -> Labelled {
-    let inside = || lives.iter().filter(|life| (band.start..=band.last).contains(&life.area.start));
-    let object = |life: &Life| history.backings.object(life.area.word.backing());
+fn label(history: &History, band: &Band, lifetimes: &[&Lifetime]) -> Labelled {
+    let inside = || lifetimes.iter().filter(|lifetime| (band.start..=band.last).contains(&lifetime.area.start));
+    let object = |lifetime: &Lifetime| history.backings.object(lifetime.area.attrs.backing());
     let paths: BTreeSet<String> = inside()
-        .filter_map(|life| match object(life) {
+        .filter_map(|lifetime| match object(lifetime) {
             Object::File(path) => Some(path.to_string()),
             _ => None,
         })
         .collect();
     // a program begins with its file, whatever of its memory comes after
-    let begins_with_file = matches!(inside().min_by_key(|life| life.area.start).map(|life| object(life)), Some(Object::File(_)));
+    let begins_with_file =
+        matches!(inside().min_by_key(|lifetime| lifetime.area.start).map(|lifetime| object(lifetime)), Some(Object::File(_)));
     let name = match paths.first() {
         Some(path) if paths.len() == 1 && begins_with_file => path.rsplit('/').next().unwrap_or(path),
         Some(_) if paths.len() > 1 => "libraries and mappings",
         Some(_) => "mappings",
-        None if inside().any(|life| life.area.word.has(AreaFlags::GROWSDOWN)) => "stack",
-        None if inside().any(|life| name(history, life.space, &life.area) == "heap") => "heap",
+        None if inside().any(|lifetime| lifetime.area.attrs.has(AreaFlags::GROWSDOWN)) => "stack",
+        None if inside().any(|lifetime| name(history, lifetime.space, &lifetime.area) == "heap") => "heap",
         None => "anonymous",
     };
     let hexadecimal = |address: u64| format!("{address:x}");

@@ -1,0 +1,69 @@
+//! Makes the address space what a recorded layout says that the kernel's was. `exact` comes in after each layout: with each difference, so
+//! that it is told once and not again at every later layout, and with the layout, for the owners of pages that no recorded fault tells.
+
+use super::compare::Difference;
+use vmaple::mm::AnonOwner;
+use vmaple_scenario::mm_space::MmSpace;
+use vmaple_trace::{Area, AreaFlags, Expected, Extent, Offset, Perm};
+
+/// Puts the expected areas of a difference in the place of those that were found, if the lines tell all of them. What cannot be put there
+/// stays different, and is told again at the next layout.
+pub(super) fn resync(space: &mut MmSpace, difference: &Difference) {
+    let whole: Option<Vec<Area>> = difference.expected.iter().map(|line| area_of(line, &difference.found)).collect();
+    let Some(areas) = whole else { return };
+    let (low, high) = difference.bounds();
+    let owners = owners(space, &areas);
+    if space.clear(low, high).is_ok() {
+        for (area, owner) in areas.iter().zip(owners) {
+            // the ends of the stretch are the kernel's, so nothing of it is in the way
+            drop(space.place_owned(area, owner));
+        }
+    }
+}
+
+/// Who owns the private pages there now: areas that were one once may become one again.
+fn owners(space: &MmSpace, areas: &[Area]) -> Vec<Option<AnonOwner>> {
+    let reader = space.mm.read();
+    let owner_in = |extent: Extent| {
+        let mut from = extent.start;
+        std::iter::from_fn(|| {
+            let vma = reader.find(from).filter(|vma| vma.start() < extent.end)?;
+            from = vma.last().saturating_add(1);
+            Some(vma.anon_owner())
+        })
+        .flatten()
+        .next()
+    };
+    areas.iter().map(|area| owner_in(area.extent)).collect()
+}
+
+/// The area that a line tells; with pages of its own if it says so, or if what was there had some.
+fn area_of(line: &Expected, found: &[Area]) -> Option<Area> {
+    let Expected { extent, perm: Some(perm), flags: Some(flags), object: Some(object), offset } = line else { return None };
+    let there = || found.iter().filter(|area| area.extent.overlaps(*extent));
+    let owned = AreaFlags::FAULTED.union(AreaFlags::INHERITED);
+    let flags = there().fold(*flags, |flags, area| flags.union(area.flags.intersection(owned)));
+    // what the line leaves off is as it was found, where it begins with it
+    let found = there().find(|area| area.extent.start == extent.start && area.object == *object).map(|area| area.offset);
+    let offset = offset.or(found).unwrap_or(Offset::Default);
+    let marks = there().next().map(|area| area.marks.clone()).unwrap_or_default();
+    Some(Area { extent: *extent, perm: *perm, flags, marks, object: object.clone(), offset })
+}
+
+/// Gives an owner to each VMA that the kernel shows with pages of its own and that has none. Tells how many those were.
+pub(super) fn learn_owners(space: &MmSpace, lines: &[Expected]) -> u64 {
+    let reader = space.mm.read();
+    let has_pages = |line: &&Expected| {
+        let is_shared = line.perm.is_none_or(|perm| perm.contains(Perm::SHARED));
+        !is_shared && line.flags.is_some_and(|flags| flags.contains(AreaFlags::FAULTED))
+    };
+    let mut learned = 0;
+    for line in lines.iter().filter(has_pages) {
+        let start = line.extent.start;
+        if reader.vma(start).is_some_and(|vma| vma.start() == start && vma.anon_owner().is_none()) {
+            reader.own(start);
+            learned += 1;
+        }
+    }
+    learned
+}

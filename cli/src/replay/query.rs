@@ -1,0 +1,328 @@
+//! What a recording says of a layout, asked of any layout: the plain model and the index answer the same questions,
+//! and each answer that differs is put into words. `history` asks the model, `checked` asks the index.
+
+use super::coverage::{Area, Coverage, Extent};
+use super::history::BlockLine;
+use super::packed::Backings;
+use std::fmt;
+use std::ops::Range;
+use vmaple_trace::{Perm, Side};
+
+/// A question with the answer that the recording gives.
+#[derive(Clone, Debug)]
+pub(super) enum Query {
+    /// The lines of a `maps` or `cover` block, compared inside the window by covered range and permission.
+    Block { window: Extent, lines: Range<usize> },
+    /// The area that contains an address; it may be a part of a larger one with the same permissions.
+    Lookup { address: u64, area: Option<Extent> },
+    /// The first area that ends above an address.
+    Find { address: u64, area: Option<Extent> },
+    /// A search for free room.
+    Gap { request: GapRequest, found: Result<u64, &'static str> },
+}
+
+/// What a search for free room asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GapRequest {
+    pub(super) side: Side,
+    pub(super) window: (u64, u64),
+    pub(super) len: u64,
+    pub(super) align: u64,
+}
+
+/// A layout that can be asked.
+pub(super) trait Layout {
+    /// The area that contains the address.
+    fn lookup(&self, address: u64) -> Option<Area>;
+    /// The first area that contains the address or starts above it.
+    fn find(&self, address: u64) -> Option<Area>;
+    /// The last area that ends below the address.
+    fn prev(&self, address: u64) -> Option<Area>;
+    /// The start of free room, or the name of the error.
+    fn gap(&self, request: &GapRequest) -> Result<u64, &'static str>;
+}
+
+/// One answer that differs from the recording, without where it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mismatch {
+    pub(super) line: u64,
+    pub(super) expected: String,
+    pub(super) found: String,
+    /// The layout around it.
+    pub(super) around: Vec<String>,
+}
+
+/// Who gave an answer that differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    Model,
+    Index,
+    Both,
+}
+
+/// One difference, as it is printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub(super) subject: Subject,
+    pub(super) mismatch: Mismatch,
+}
+
+/// The most differences of one block that are told apart.
+const BLOCK_DIFFERENCES: usize = 20;
+/// How many areas below and above a difference are shown.
+const NEIGHBOURS: usize = 2;
+
+impl Difference {
+    /// Adds what the index answered to what the model answered: the same mismatch in both is told once.
+    pub(super) fn merge(into: &mut Vec<Self>, mismatches: Vec<Mismatch>) {
+        for mismatch in mismatches {
+            match into.iter_mut().find(|known| known.mismatch == mismatch) {
+                Some(known) => known.subject = Subject::Both,
+                None => into.push(Self { subject: Subject::Index, mismatch }),
+            }
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Model => "in the plain model",
+            Self::Index => "in the index",
+            Self::Both => "in the index and in the plain model",
+        })
+    }
+}
+
+/// Asks one question; what differs is returned.
+pub(super) fn ask(layout: &impl Layout, query: &Query, line: u64, block: &[BlockLine], backings: &Backings) -> Vec<Mismatch> {
+    let told = |expected: String, found: String, at: u64| {
+        vec![Mismatch { line, expected, found, around: around(layout, Extent { start: at, last: at }, backings) }]
+    };
+    match query {
+        Query::Block { window, lines } => compare(layout, *window, &block[lines.clone()], line, backings),
+        Query::Lookup { address, area } => {
+            let found = layout.lookup(*address);
+            let holds = match (area, found) {
+                (None, None) => true,
+                (Some(area), Some(found)) => covered_evenly(layout, *area, found.attrs.perm()),
+                _ => false,
+            };
+            if holds { Vec::new() } else { told(says(*address, *area), holds_text(*address, found), *address) }
+        }
+        Query::Find { address, area } => {
+            let found = layout.find(*address);
+            let holds = match (area, found) {
+                (None, None) => true,
+                (Some(area), Some(found)) => {
+                    found.start.max(*address) == area.start.max(*address) && covered_evenly(layout, *area, found.attrs.perm())
+                }
+                _ => false,
+            };
+            if holds { Vec::new() } else { told(says(*address, *area), holds_text(*address, found), *address) }
+        }
+        Query::Gap { request, found: recorded } => {
+            let found = layout.gap(request);
+            let text = |answer: Result<u64, &'static str>| match answer {
+                Ok(address) => format!("{address:#x}"),
+                Err(name) => name.to_owned(),
+            };
+            if found == *recorded {
+                return Vec::new();
+            }
+            let at = recorded.or(found).unwrap_or(request.window.0);
+            told(format!("the gap {}", text(*recorded)), text(found), at)
+        }
+    }
+}
+
+/// Whether every byte of an area is mapped, and with these permissions: neighbours with equal ones count as one.
+fn covered_evenly(layout: &impl Layout, area: Extent, perm: Perm) -> bool {
+    let mut from = area.start;
+    loop {
+        match layout.lookup(from) {
+            Some(found) if found.attrs.perm() == perm => {
+                if found.last >= area.last {
+                    return true;
+                }
+                from = found.last + 1;
+            }
+            _ => return false,
+        }
+    }
+}
+
+fn says(address: u64, area: Option<Extent>) -> String {
+    match area {
+        Some(area) => format!("the area {} for {address:#x}", range(area)),
+        None => format!("no area for {address:#x}"),
+    }
+}
+
+fn holds_text(address: u64, found: Option<Area>) -> String {
+    match found {
+        Some(area) => format!("{} {}", range(Extent { start: area.start, last: area.last }), area.attrs.perm()),
+        None => format!("nothing for {address:#x}"),
+    }
+}
+
+/// A range as a trace writes it: half-open.
+pub(super) fn range(extent: Extent) -> String {
+    match extent.last.checked_add(1) {
+        Some(end) => format!("{:08x}-{end:08x}", extent.start),
+        None => format!("{:08x}-(the end)", extent.start),
+    }
+}
+
+/// What stands at an address, on either side of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stands {
+    Nothing,
+    Mapped(Perm),
+    /// Mapped; the permissions were left off.
+    Anything,
+}
+
+impl Stands {
+    fn holds(self, found: Self) -> bool {
+        match (self, found) {
+            (Self::Anything, Self::Mapped(_)) => true,
+            (expected, found) => expected == found,
+        }
+    }
+}
+
+impl fmt::Display for Stands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing mapped"),
+            Self::Mapped(perm) => write!(f, "{perm}"),
+            Self::Anything => f.write_str("something mapped"),
+        }
+    }
+}
+
+/// Walks the block and the layout together, from one boundary of either to the next.
+fn compare(layout: &impl Layout, window: Extent, lines: &[BlockLine], block_line: u64, backings: &Backings) -> Vec<Mismatch> {
+    let mut spans: Vec<(Extent, Stands, Stands, u64)> = Vec::new();
+    let mut at = window.start;
+    let mut next = lines.partition_point(|line| line.extent.last < at);
+    let mut found = layout.find(at);
+    loop {
+        let (expected, line, expected_last) = match lines.get(next) {
+            Some(line) if line.extent.start <= at => {
+                let stands = line.perm.map_or(Stands::Anything, |bits| Stands::Mapped(Perm::from_bits(bits)));
+                (stands, line.line, line.extent.last)
+            }
+            Some(line) => (Stands::Nothing, line.line, line.extent.start - 1),
+            None => (Stands::Nothing, lines.last().map_or(block_line, |line| line.line), u64::MAX),
+        };
+        let (stands, found_last) = match found {
+            Some(area) if area.start <= at => (Stands::Mapped(area.attrs.perm()), area.last),
+            Some(area) => (Stands::Nothing, area.start - 1),
+            None => (Stands::Nothing, u64::MAX),
+        };
+        let last = expected_last.min(found_last).min(window.last);
+        if !expected.holds(stands) {
+            let here = Extent { start: at, last };
+            let full = spans.len() == BLOCK_DIFFERENCES;
+            match spans.last_mut() {
+                Some((extent, before, stood, _)) if extent.last + 1 == at && (*before, *stood) == (expected, stands) => {
+                    extent.last = last;
+                }
+                _ if full => break,
+                _ => spans.push((here, expected, stands, line)),
+            }
+        }
+        if last >= window.last {
+            break;
+        }
+        at = last + 1;
+        next += usize::from(lines.get(next).is_some_and(|line| line.extent.last == last));
+        if found.is_some_and(|area| area.last == last) {
+            found = layout.find(at);
+        }
+    }
+    let told = |(extent, expected, found, line): (Extent, Stands, Stands, u64)| Mismatch {
+        line,
+        expected: format!("{} {expected}", range(extent)),
+        found: found.to_string(),
+        around: around(layout, extent, backings),
+    };
+    spans.into_iter().map(told).collect()
+}
+
+/// The areas of a layout around a place, one line each; those that touch it are marked.
+fn around(layout: &impl Layout, place: Extent, backings: &Backings) -> Vec<String> {
+    let mut areas = Vec::new();
+    let mut below = place.start;
+    while let Some(area) = layout.prev(below).filter(|_| areas.len() < NEIGHBOURS) {
+        below = area.start;
+        areas.insert(0, area);
+    }
+    let mut above = 0;
+    for area in walk(layout, place.start).take(3 * NEIGHBOURS) {
+        above += usize::from(area.start > place.last);
+        if above > NEIGHBOURS {
+            break;
+        }
+        areas.push(area);
+    }
+    let text = |area: &Area| {
+        let touches = area.start <= place.last && place.start <= area.last;
+        let mark = if touches { '>' } else { ' ' };
+        let extent = Extent { start: area.start, last: area.last };
+        format!("{mark} {} {} {}", range(extent), area.attrs.perm(), backings.object(area.attrs.backing()))
+    };
+    let mut lines: Vec<String> = areas.iter().map(text).collect();
+    if lines.is_empty() {
+        lines.push("  (nothing is mapped)".to_owned());
+    }
+    lines
+}
+
+/// The areas from an address upwards.
+fn walk(layout: &impl Layout, from: u64) -> impl Iterator<Item = Area> {
+    let mut at = Some(from);
+    std::iter::from_fn(move || {
+        let area = layout.find(at?)?;
+        at = area.last.checked_add(1);
+        Some(area)
+    })
+}
+
+impl Layout for Coverage {
+    fn lookup(&self, address: u64) -> Option<Area> {
+        Self::lookup(self, address)
+    }
+
+    fn find(&self, address: u64) -> Option<Area> {
+        Self::find(self, address)
+    }
+
+    fn prev(&self, address: u64) -> Option<Area> {
+        Self::prev(self, address)
+    }
+
+    /// Tries every hole in turn.
+    fn gap(&self, request: &GapRequest) -> Result<u64, &'static str> {
+        let (min, max) = request.window;
+        if min > max || request.len == 0 || request.len - 1 > max - min || !request.align.is_power_of_two() {
+            return Err("EINVAL");
+        }
+        let mut holes = self.holes(Extent { start: min, last: max });
+        if request.side == Side::Highest {
+            holes.reverse();
+        }
+        let (len_less_one, mask) = (request.len - 1, request.align - 1);
+        let fits = |hole: Extent| {
+            let start = match request.side {
+                Side::Lowest => hole.start.checked_add(mask)? & !mask,
+                Side::Highest => hole.last.checked_sub(len_less_one)? & !mask,
+            };
+            let last = start.checked_add(len_less_one)?;
+            (start >= hole.start && last <= hole.last).then_some(start)
+        };
+        holes.into_iter().find_map(fits).ok_or("EBUSY")
+    }
+}

@@ -1,0 +1,108 @@
+//! A VMA with all that both sides can tell of it, and two layouts of such held against each other. The library's `model` and the kernel's
+//! `kernel` make them; `diff` and `fuzz` compare.
+
+use crate::area::{FLAGS, extent_of, of_huge_pages};
+use crate::space::Failure;
+use std::fmt;
+use vmaple::VmaFlags;
+use vmaple::mm::{Payload, Vma};
+use vmaple_trace::{Area, AreaFlags, Extent, Marks, Object, Offset, Perm};
+
+/// A VMA: bounds, flags, and what it maps from where, if that is an object with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Exact {
+    pub(super) extent: Extent,
+    pub(super) flags: VmaFlags,
+    /// The object, and where in it the VMA begins.
+    pub(super) object: Option<(Object, u64)>,
+}
+
+/// The object of memory whose object has no name, if it matters where in it a VMA begins.
+pub(super) fn nameless(flags: VmaFlags) -> Option<Object> {
+    flags.contains(VmaFlags::HUGETLB).then_some(Object::Anon)
+}
+
+/// The flags that the kernel shows; the others are left out.
+const SHOWN: VmaFlags = VmaFlags::IO.union(VmaFlags::PFNMAP).union(VmaFlags::MIXEDMAP).union(VmaFlags::GROWSUP).complement();
+
+impl Exact {
+    pub(super) fn of<P: Payload>(vma: Vma<'_, P>, object: Option<Object>) -> Self {
+        let extent = extent_of(vma.span());
+        let flags = vma.flags().intersection(SHOWN);
+        Self { extent, flags, object: object.or_else(|| nameless(flags)).map(|object| (object, vma.offset_of(extent.start))) }
+    }
+
+    /// As a scenario shows it: less exactly.
+    pub(super) fn area(&self) -> Area {
+        let perms =
+            [(VmaFlags::READ, Perm::READ), (VmaFlags::WRITE, Perm::WRITE), (VmaFlags::EXEC, Perm::EXEC), (VmaFlags::SHARED, Perm::SHARED)];
+        let perm = perms.into_iter().filter(|(flag, _)| self.flags.contains(*flag)).fold(Perm::NONE, |perm, (_, bit)| perm.union(bit));
+        let words = FLAGS.into_iter().filter(|(_, flag)| self.flags.contains(*flag));
+        let kind = AreaFlags::of_pkey(self.flags.pkey().number()).union(of_huge_pages(self.flags));
+        let mut flags = words.fold(kind, |flags, (word, _)| flags.union(word));
+        if self.flags.contains(VmaFlags::ACCOUNT) && !flags.is_promised(perm) {
+            flags = flags.union(AreaFlags::ACCOUNT);
+        }
+        let (object, offset) = match &self.object {
+            Some((object, 0)) => (object.clone(), Offset::Default),
+            Some((object, bytes)) => (object.clone(), Offset::Bytes(*bytes)),
+            None => (Object::Anon, Offset::Default),
+        };
+        Area { extent: self.extent, perm, flags, marks: Marks::default(), object, offset }
+    }
+}
+
+impl fmt::Display for Exact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Area { extent, perm, .. } = self.area();
+        write!(f, "{:08x}-{:08x} {perm} ", extent.start, extent.end)?;
+        let mut between = "";
+        let told = VmaFlags::ACCESS | VmaFlags::SHARED | VmaFlags::PKEY_MASK | VmaFlags::HUGE_SIZE;
+        for (name, _) in self.flags.difference(told).iter_names() {
+            write!(f, "{between}{}", name.to_ascii_lowercase())?;
+            between = ",";
+        }
+        if let Some(bytes) = self.flags.huge_page_bytes() {
+            write!(f, "{between}huge:{bytes:#x}")?;
+            between = ",";
+        }
+        if self.flags.intersects(VmaFlags::PKEY_MASK) {
+            write!(f, "{between}pkey:{}", self.flags.pkey())?;
+        }
+        match &self.object {
+            Some((object, offset)) => write!(f, " {object} {offset:#x}"),
+            None => f.write_str(" anon"),
+        }
+    }
+}
+
+/// The lines that show where the library's layout is not the kernel's: `-` is the kernel's, `+` the library's. None if they are equal.
+pub(super) fn compare(kernel: &[Exact], library: &[Exact]) -> Vec<String> {
+    if kernel == library {
+        return Vec::new();
+    }
+    let mut lines = Vec::new();
+    // Both are in order.
+    let (mut kernel, mut library) = (kernel.iter().peekable(), library.iter().peekable());
+    loop {
+        let (mark, vma) = match (kernel.peek(), library.peek()) {
+            (Some(one), Some(other)) if one == other => {
+                library.next();
+                (' ', kernel.next())
+            }
+            (Some(one), Some(other)) if one.extent > other.extent => ('+', library.next()),
+            (Some(_), _) => ('-', kernel.next()),
+            (None, _) => ('+', library.next()),
+        };
+        let Some(vma) = vma else { return lines };
+        lines.push(format!("  {mark} {vma}"));
+    }
+}
+
+/// What an operation told, in a line.
+pub(super) fn shown(outcome: &Result<u64, Failure>) -> String {
+    match outcome {
+        Ok(value) => format!("{value:#x}"),
+        Err(Failure { errno, why }) => format!("-{errno}: {why}"),
+    }
+}

@@ -1,0 +1,103 @@
+//! Executes the steps of a sequence with the library and the kernel in step, and writes down each as a record.
+//!
+//! Called by `fuzz` and `shrink`.
+
+use super::step::{BASE, Follow, HEAP, Refused, Step, need, outcome, refused};
+use super::table::Table;
+use crate::diff::Both;
+use crate::space::{Refusal, Space as _};
+use vmaple_host::Host;
+use vmaple_trace::{Context, ForkOutcome, Found, Name, Record, Setting};
+
+/// The sequence under way, and the address spaces of it.
+pub(super) struct Play {
+    pub(super) current: Both,
+    /// Parents and children that were left: they live on, for the owners of private pages.
+    others: Vec<Both>,
+}
+
+/// What was found.
+pub(super) enum Seen {
+    Same,
+    Different,
+}
+
+impl Play {
+    /// The scene of each sequence.
+    pub(super) fn begin() -> Result<Self, Refusal> {
+        let mut current = Both::begin()?;
+        for setting in scene() {
+            current.set(setting)?;
+        }
+        Ok(Self { current, others: Vec::new() })
+    }
+
+    /// Takes a step; tells the record of it, as the library has it, and whether the two differ.
+    pub(super) fn take(&mut self, step: &Step, table: &mut Table) -> Result<(Vec<Record>, Seen), Refusal> {
+        let mut records = Vec::new();
+        match step {
+            Step::Set(setting) => {
+                self.current.set(*setting)?;
+                records.push(Record::Set(*setting));
+            }
+            Step::Do(operation) => {
+                if let Some(need) = need(operation).filter(|need| !Host::probe().has(*need)) {
+                    return Err(Refusal::Lacks(need.to_string()));
+                }
+                let told = self.current.apply(operation)?;
+                table.count(step, refused(operation, &told));
+                records.push(Record::Operation(operation.clone(), outcome(&told)));
+            }
+            Step::Touch(addr, access) => {
+                let told = self.current.fault(*addr, *access, Context::User)?;
+                table.count(step, told.is_err().then_some(Refused::Fault));
+                let found = told.map_or(Found::None, Found::Area);
+                records.push(Record::Fault { addr: *addr, access: *access, context: Context::User, found });
+            }
+            Step::Fork(follow) => self.fork(*follow, table, &mut records)?,
+        }
+        let seen = if self.current.divergences().is_empty() { Seen::Same } else { Seen::Different };
+        Ok((records, seen))
+    }
+
+    fn fork(&mut self, follow: Follow, table: &mut Table, records: &mut Vec<Record>) -> Result<(), Refusal> {
+        let told = self.current.fork()?;
+        table.count(&Step::Fork(follow), told.as_ref().err().map(|failure| Refused::Errno(failure.errno)));
+        let Ok(child) = told else { return Ok(()) };
+        let Some(name) = Name::new(format!("child{}", self.others.len()).as_bytes()) else { return Ok(()) };
+        records.push(Record::Fork(ForkOutcome::Child(name.clone())));
+        if follow == Follow::Child {
+            records.push(Record::As(name));
+            let parent = std::mem::replace(&mut self.current, child);
+            self.others.push(parent);
+        } else {
+            self.others.push(child);
+        }
+        // what differed in the fork is the parent's to tell
+        for other in &mut self.others {
+            for difference in other.divergences() {
+                self.current.tell(difference);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a sequence shows a difference, and the records of it, to where it does.
+pub(super) fn replay(steps: &[Step]) -> Result<Option<Vec<Record>>, Refusal> {
+    let mut play = Play::begin()?;
+    let (mut table, mut records) = (Table::default(), Vec::new());
+    for step in steps {
+        let (told, seen) = play.take(step, &mut table)?;
+        records.extend(told);
+        if matches!(seen, Seen::Different) {
+            return Ok(Some(records));
+        }
+    }
+    Ok(None)
+}
+
+/// What the records of a sequence stand on: the protection keys that the machine has, too.
+pub(super) fn scene() -> [Setting; 3] {
+    [Setting::Pkeys(Host::probe().protection_keys), Setting::MmapBase(BASE), Setting::BrkStart(HEAP)]
+}

@@ -1,0 +1,134 @@
+//! The settings that decide where mappings are placed and of what pages they are made: from the machine and from a scenario to the library's
+//! limits. `settings`, `kernel` and the recorder come in.
+
+use vmaple::mm::{Limits, SharedHugePolicy};
+use vmaple_host::{Host, Transparent};
+use vmaple_trace::{Placement, SharedHuge};
+
+/// Where addresses end with page tables of five levels.
+const END_OF_FIVE_LEVELS: u64 = (1 << 56) - vmaple::PAGE_SIZE;
+
+/// Gives limits what a setting says.
+pub(super) fn set(limits: &mut Limits, placement: Placement) {
+    let shared = &mut limits.shared_huge_pages;
+    match placement {
+        Placement::MapWindow(end) => limits.map_window = end,
+        Placement::LowSearchBase(base) => limits.low_search_base = base,
+        Placement::HugePage(bytes) => limits.huge_page_bytes = bytes,
+        Placement::SharedHuge(policy) => shared.policy = policy_of(policy),
+        Placement::SharedSizes(bytes) => shared.sizes = bytes,
+        Placement::SharedInheriting(bytes) => shared.inheriting_sizes = bytes,
+        Placement::Hugetlb(bytes) => limits.hugetlb_bytes = bytes,
+        Placement::HugetlbSizes(bytes) => limits.hugetlb_sizes = bytes,
+    }
+}
+
+fn policy_of(policy: SharedHuge) -> SharedHugePolicy {
+    match policy {
+        SharedHuge::Deny => SharedHugePolicy::Deny,
+        SharedHuge::Never => SharedHugePolicy::Never,
+        SharedHuge::Advise => SharedHugePolicy::Advise,
+        SharedHuge::WithinSize => SharedHugePolicy::WithinSize,
+        SharedHuge::Always => SharedHugePolicy::Always,
+        SharedHuge::Force => SharedHugePolicy::Force,
+    }
+}
+
+/// Where the addresses of a program of this machine end.
+#[must_use]
+pub fn task_size(host: &Host) -> u64 {
+    if host.address_bits == Some(56) { END_OF_FIVE_LEVELS } else { Limits::default().task_size }
+}
+
+/// Gives limits what the machine has; what it does not tell stays.
+pub(super) fn adopt(limits: &mut Limits, host: &Host) {
+    limits.task_size = task_size(host);
+    for placement in of_the_machine(host) {
+        set(limits, placement);
+    }
+}
+
+/// What the machine says of each setting that it has a file for.
+fn of_the_machine(host: &Host) -> Vec<Placement> {
+    let transparent = &host.transparent;
+    let sum = |is_so: fn(&str) -> bool| {
+        let sizes = transparent.sizes.iter().filter(|size| size.shmem.as_deref().is_some_and(is_so));
+        sizes.fold(0, |sum, size| sum | size.page_bytes)
+    };
+    let huge_page = if transparent.private.is_some() { transparent.page_bytes } else { Some(1) };
+    let policy = transparent.shmem.as_deref().and_then(SharedHuge::from_word);
+    let pools = host.huge_pools.iter().fold(0, |sum, pool| sum | pool.page_bytes);
+    [
+        huge_page.filter(|bytes| bytes.is_power_of_two()).map(Placement::HugePage),
+        policy.map(Placement::SharedHuge),
+        policy.map(|_| Placement::SharedSizes(sum(|word| !matches!(word, "never" | "inherit")))),
+        policy.map(|_| Placement::SharedInheriting(sum(|word| word == "inherit") | inheriting_by_default(transparent))),
+        host.default_huge_page_bytes.map(Placement::Hugetlb),
+        Some(Placement::HugetlbSizes(pools)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// A kernel that has no settings for single sizes treats a huge page as if it inherited the setting for all.
+fn inheriting_by_default(transparent: &Transparent) -> u64 {
+    let has_sizes = transparent.sizes.iter().any(|size| size.shmem.is_some());
+    transparent.page_bytes.filter(|_| !has_sizes).unwrap_or(0)
+}
+
+/// What the machine has otherwise than by default: a recording says so.
+#[must_use]
+pub fn unusual(host: &Host) -> Vec<Placement> {
+    let usual = Limits::default();
+    let differs = |placement: &Placement| {
+        let mut limits = usual.clone();
+        set(&mut limits, *placement);
+        limits != usual
+    };
+    of_the_machine(host).into_iter().filter(differs).collect()
+}
+
+/// Whether a setting is as the machine has it.
+pub(super) fn is_of_the_machine(placement: Placement, host: &Host) -> bool {
+    let mut own = Limits::default();
+    adopt(&mut own, host);
+    let mut asked = own.clone();
+    set(&mut asked, placement);
+    asked == own
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{adopt, is_of_the_machine, unusual};
+    use vmaple::mm::{Limits, SharedHugePolicy};
+    use vmaple_host::Host;
+    use vmaple_trace::{Placement, SharedHuge};
+
+    /// This machine, whatever it is: what differs from the defaults is what it is known by.
+    #[test]
+    fn a_machine_is_its_differences_from_the_default() {
+        let host = Host::as_it_is();
+        let (mut own, mut told) = (Limits::default(), Limits::default());
+        adopt(&mut own, host);
+        for placement in unusual(host) {
+            super::set(&mut told, placement);
+        }
+        told.task_size = own.task_size;
+        assert_eq!(own, told);
+        assert!(unusual(host).into_iter().all(|placement| is_of_the_machine(placement, host)));
+        assert!(!is_of_the_machine(Placement::HugePage(own.huge_page_bytes * 2), host));
+    }
+
+    #[test]
+    fn words_are_the_kernels() {
+        let mut limits = Limits::default();
+        for policy in SharedHuge::ALL {
+            super::set(&mut limits, Placement::SharedHuge(policy));
+            let is_none = limits.shared_huge_pages.anonymous_alignment(2 << 20).is_none();
+            assert_eq!(is_none, matches!(policy.to_string().as_str(), "never" | "deny"), "{policy}");
+            assert_eq!(SharedHuge::from_word(&policy.to_string()), Some(policy));
+        }
+        assert_eq!(limits.shared_huge_pages.policy, SharedHugePolicy::Force);
+    }
+}

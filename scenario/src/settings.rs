@@ -1,0 +1,126 @@
+//! The properties that `set` gives an address space, and the library's limits that follow from them. `model` comes in.
+
+use crate::placement;
+use crate::space::Refusal;
+use vmaple::PAGE_SIZE;
+use vmaple::mm::{Capabilities, Limits};
+use vmaple_host::Host;
+use vmaple_trace::{Limit, MapFlags, Overcommit, Resource, Setting};
+
+/// Where the heap begins, if it is not said.
+pub const BRK_START: u64 = 0x5555_5558_0000;
+
+/// The properties as they are now.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    limits: Limits,
+    overcommit: Overcommit,
+    brk_start: u64,
+}
+
+impl Default for Settings {
+    /// Linux's on x86-64, which are the library's.
+    fn default() -> Self {
+        Self { limits: Limits::default(), overcommit: Overcommit::default(), brk_start: BRK_START }
+    }
+}
+
+impl Settings {
+    /// The properties of the whole system that a machine may have otherwise than by default, and the limits that are below the default and
+    /// cannot be raised; what it does not tell stays.
+    pub fn adopt(&mut self, host: &Host) {
+        let limits = &mut self.limits;
+        limits.protection_keys = host.protection_keys;
+        limits.mmap_min_addr = host.mmap_min_addr.unwrap_or(limits.mmap_min_addr);
+        limits.min_addr_floor = host.lowest_address.unwrap_or(limits.min_addr_floor);
+        if let Some(count) = host.max_map_count {
+            limits.max_map_count = usize::try_from(count).unwrap_or(usize::MAX);
+        }
+        limits.stack_bytes = host.most_stack_bytes.map_or(limits.stack_bytes, |most| most.min(limits.stack_bytes));
+        limits.locked_bytes = host.most_locked_bytes.map_or(limits.locked_bytes, |most| most.min(limits.locked_bytes));
+        self.overcommit = host.overcommit.mode.and_then(|mode| Overcommit::from_number(mode.into())).unwrap_or_default();
+        placement::adopt(limits, host);
+    }
+
+    /// What binds an operation.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits.clone()
+    }
+
+    /// What binds an area that is put in place as it stands: nothing.
+    #[must_use]
+    pub fn no_limits() -> Limits {
+        let mut limits = Limits::default();
+        limits.task_size = !(PAGE_SIZE - 1);
+        (limits.mmap_min_addr, limits.min_addr_floor) = (0, 0);
+        (limits.address_space_bytes, limits.stack_bytes, limits.locked_bytes, limits.data_bytes) = (u64::MAX, u64::MAX, u64::MAX, u64::MAX);
+        limits.max_map_count = usize::MAX;
+        limits
+    }
+
+    /// One past the highest usable byte.
+    #[must_use]
+    pub fn task_size(&self) -> u64 {
+        self.limits.task_size
+    }
+
+    /// Whether a mapping may be without a promise of memory, if it asks for that: huge pages always may.
+    #[must_use]
+    pub fn allows_noreserve(&self, flags: MapFlags) -> bool {
+        self.overcommit != Overcommit::Never || flags.contains(MapFlags::HUGETLB)
+    }
+
+    /// Where the heap begins.
+    #[must_use]
+    pub fn brk_start(&self) -> u64 {
+        self.brk_start
+    }
+
+    /// `set`: changes a property.
+    ///
+    /// # Errors
+    /// [`Refusal::Setting`] if it cannot have that value.
+    pub fn set(&mut self, setting: Setting) -> Result<(), Refusal> {
+        let limits = &mut self.limits;
+        match setting {
+            // The heap is the space's own.
+            Setting::Page(PAGE_SIZE) | Setting::Brk(_) | Setting::PkeysAllocated(_) | Setting::PkeyExecuteOnly(_) => {}
+            Setting::BrkStart(start) => self.brk_start = start,
+            Setting::LoadedData(bytes) => limits.loaded_data_bytes = bytes,
+            Setting::MmapBase(base) => limits.mmap_base = base,
+            Setting::MmapLegacyBase(base) => limits.mmap_legacy_base = base,
+            Setting::Page(bytes) => {
+                return Err(Refusal::Setting(format!("the library's pages have {PAGE_SIZE} bytes, and the scenario's {bytes}")));
+            }
+            // What lies in the last page is not in whole pages.
+            Setting::TaskSize(end) => limits.task_size = end & !(PAGE_SIZE - 1),
+            Setting::MmapMinAddr(addr) => limits.mmap_min_addr = addr,
+            Setting::GuardGap(pages) => limits.stack_guard_gap_pages = pages,
+            Setting::Overcommit(mode) => self.overcommit = mode,
+            Setting::MaxMapCount(count) => limits.max_map_count = usize::try_from(count).unwrap_or(usize::MAX),
+            Setting::Limit(resource, limit) => {
+                let bytes = match limit {
+                    Limit::Bytes(bytes) => bytes,
+                    Limit::Unlimited => u64::MAX,
+                };
+                match resource {
+                    Resource::Stack => limits.stack_bytes = bytes,
+                    Resource::As => limits.address_space_bytes = bytes,
+                    Resource::Data => limits.data_bytes = bytes,
+                    Resource::Memlock => limits.locked_bytes = bytes,
+                }
+            }
+            Setting::Pkeys(count) => limits.protection_keys = count,
+            Setting::Privileged(privilege) => limits.capabilities = capabilities_of(privilege.capabilities()),
+            Setting::Capabilities(capabilities) => limits.capabilities = capabilities_of(capabilities),
+            Setting::Placement(placement) => placement::set(limits, placement),
+        }
+        Ok(())
+    }
+}
+
+/// The same in the library's words: both have Linux's numbers.
+fn capabilities_of(capabilities: vmaple_trace::Capabilities) -> Capabilities {
+    Capabilities::from_bits_truncate(capabilities.bits())
+}
