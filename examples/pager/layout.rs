@@ -9,7 +9,7 @@
 use std::error::Error;
 use std::ops::Range;
 use vmaple::mm::{Limits, ObjectId};
-use vmaple::{Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 pub(crate) const GUESTS: u64 = 4;
 pub(crate) const STACK_LIMIT_PAGES: u64 = 384;
@@ -93,7 +93,7 @@ pub(crate) fn address_space(start: u64) -> Result<Mm, Box<dyn Error>> {
     let mut limits = Limits::default();
     limits.stack_bytes = STACK_LIMIT_PAGES * PAGE_SIZE;
     limits.stack_guard_gap_pages = GAP_PAGES;
-    let mm = Mm::with(RangeMap::builder(), limits)?;
+    let mm = Mm::builder().limits(limits)?.build();
     let mut writer = mm.write();
     writer.map(text(start), VmaSpec::of_object(TEXT, 0, VmaFlags::READ))?;
     writer.map(constants(start), VmaSpec::of_object(CONSTANTS, 0, VmaFlags::READ))?;

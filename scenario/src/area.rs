@@ -264,10 +264,8 @@ pub(super) mod tests {
             })
             .collect();
         assert_eq!(areas.len(), 14);
-        let (mut names, mm) = (
-            Names::default(),
-            Mm::with(vmaple::RangeMap::builder(), crate::settings::Settings::no_limits()).expect("limits that mean something"),
-        );
+        let (mut names, mm) =
+            (Names::default(), Mm::builder().limits(crate::settings::Settings::no_limits()).expect("limits that mean something").build());
         for area in &areas {
             mm.write().map(area.extent.start..area.extent.end, names.spec_of(area, None)).expect("free");
         }

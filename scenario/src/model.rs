@@ -10,15 +10,15 @@ use crate::mm_space::{MmSpace, senseless};
 use crate::settings::{BRK_START, Settings};
 use crate::space::{Answer, Failure, Gap, Refusal, Space};
 use std::collections::BTreeMap;
+use vmaple::Mm;
 use vmaple::map::GapQuery;
 use vmaple::mm::{KeyRights, ProtectionKey};
-use vmaple::{Mm, RangeMap};
 use vmaple_trace::{Access, Area, Context, Extent, Operation, Setting, Side, VmCounts, With};
 
 impl Space for MmSpace {
     fn begin() -> Result<Self, Refusal> {
         let settings = Settings::default();
-        let mm = Mm::with(RangeMap::builder(), settings.limits()).map_err(senseless)?;
+        let mm = Mm::builder().limits(settings.limits()).map_err(senseless)?.build();
         mm.write().set_heap(BRK_START, BRK_START).map_err(senseless)?;
         let (names, rights) = (Names::default(), KeyRights::ALL);
         Ok(Self { counted_from: mm.write_sequence(), mm, settings, names, rights, beyond: BTreeMap::new(), with: With::default() })

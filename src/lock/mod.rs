@@ -143,11 +143,6 @@ impl<L: RawMmLock> Lock<L> {
         Ok(WriteHold::taken(self))
     }
 
-    /// The same with another lock, which nobody holds; the sequence goes on.
-    pub(crate) fn replaced_by<K>(self, raw: K) -> Lock<K> {
-        Lock { raw: Line(raw), sequence: Line(self.sequence.0.gone_on()), held: Held::new() }
-    }
-
     /// For the holder of the write hold: waits for something else, unless interrupted; see [`RawMmLock::wait_until`].
     pub(crate) fn wait_until(&self, is_over: impl FnMut() -> bool, interrupt: Option<&L::Interrupt>) -> Result<(), Interrupted> {
         self.raw.0.wait_until(is_over, interrupt)

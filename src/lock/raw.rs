@@ -6,7 +6,7 @@ use crate::error::Interrupted;
 use crate::sync::Pause;
 
 /// A reader-writer lock with upgrade and downgrade, without data and without guards: what a kernel or an embedder implements to put its
-/// own under a [`RangeMap`](crate::RangeMap::with_lock) or an address space ([`Mm::with_lock`](crate::Mm::with_lock)). The default is
+/// own under a [`RangeMap`](crate::map::Builder::lock) or an address space ([`MmBuilder::lock`](crate::mm::MmBuilder::lock)). The default is
 /// [`MmLock`](crate::lock::MmLock).
 ///
 /// The guards, the write sequence and the debug check against waiting for oneself are built on top, once for all locks.

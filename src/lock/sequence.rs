@@ -46,12 +46,6 @@ impl Sequence {
         self.0.store(owner_load(&self.0).wrapping_add(1), Ordering::Release);
     }
 
-    /// The same, under another lock: no hold lasts, for one whose guard was forgotten ends here.
-    pub(super) fn gone_on(self) -> Self {
-        let number = owner_load(&self.0);
-        Self(AtomicU64::new(number.wrapping_add(number % 2)))
-    }
-
     /// The number now.
     #[inline]
     pub(super) fn number(&self) -> u64 {

@@ -1,20 +1,22 @@
-//! How a map is made: its budget, its policy, and whose epochs it lives by.
+//! The configuration of a map, and the making of one.
 //!
-//! `mod.rs` comes in. Each map is made here, but for copies, which are like the map that they are of (`dup.rs`).
+//! Called by `RangeMap::builder` and by the builder of an address space. Copies of a map are made in `dup.rs`.
 
 use super::RangeMap;
 #[cfg(doc)]
 use super::WriteGuard;
 use crate::addr::Span;
 use crate::error::{BuildError, Rejected};
-use crate::lock::MmLock;
+use crate::lock::{Lock, MmLock, RawMmLock};
 use crate::sync::{Collector, Reclaim};
 use crate::tree::Tree;
 use crate::tree::build::Loader;
 use crate::value::Value;
+use core::fmt;
+use core::marker::PhantomData;
 use core::ops::RangeBounds;
 
-/// What a map does when pinned readers keep it from reusing what it removed, and its [budget](Builder::budget_bytes) is reached.
+/// What happens when pinned readers hold back as many bytes as the [budget](Builder::budget_bytes) of a map allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BudgetPolicy {
@@ -28,36 +30,54 @@ pub enum BudgetPolicy {
     Wait,
 }
 
-/// How a map is to be: its budget, and whose epochs it lives by.
+/// Configures a [`RangeMap`]: its lock, its budget and its epochs. Made by [`RangeMap::builder`].
 ///
 /// # Examples
 /// ```
 /// use vmaple::map::BudgetPolicy;
 /// use vmaple::RangeMap;
-/// let map: RangeMap<u64> = RangeMap::builder().budget_bytes(1 << 20).policy(BudgetPolicy::Wait).build();
+/// let map = RangeMap::<u64>::builder().budget_bytes(1 << 20).policy(BudgetPolicy::Wait).build();
 /// assert_eq!(map.stats().held_bytes, 0);
 /// ```
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Builder {
+#[must_use = "nothing is built until `build` or `build_from` is called"]
+pub struct Builder<V, L = MmLock> {
+    lock: L,
     epochs: Epochs,
-    pub(super) budget_bytes: usize,
-    pub(super) policy: BudgetPolicy,
+    budget_bytes: usize,
+    policy: BudgetPolicy,
+    values: PhantomData<fn() -> V>,
 }
 
-/// Whose epochs a map is to live by.
-#[derive(Clone, Debug)]
+/// The epochs that a map is to use.
+#[derive(Clone, Copy, Debug)]
 enum Epochs {
-    /// Its own, which are made with it.
+    /// Epochs of its own, which are made with it.
     Private,
-    /// Those of other maps, too.
-    Of(Collector),
+    /// The epochs that maps share unless they are told otherwise.
+    Shared,
 }
 
-impl Builder {
-    /// A budget of 64 MiB, failing beyond it, and the epochs that maps share.
+impl<V: Value> Builder<V> {
+    /// The default configuration.
     pub(super) fn new() -> Self {
-        Self { epochs: Epochs::Of(Collector::shared()), budget_bytes: 64 << 20, policy: BudgetPolicy::Fail }
+        let (budget_bytes, policy) = (64 << 20, BudgetPolicy::Fail);
+        Self { lock: MmLock::new(), epochs: Epochs::Shared, budget_bytes, policy, values: PhantomData }
+    }
+}
+
+impl<V: Value, L: RawMmLock> Builder<V, L> {
+    /// Uses a custom lock. The default is an [`MmLock`].
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::lock::MmLock;
+    /// use vmaple::RangeMap;
+    /// let map: RangeMap<u64, MmLock> = RangeMap::builder().lock(MmLock::new()).build();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn lock<K: RawMmLock>(self, lock: K) -> Builder<V, K> {
+        let Self { epochs, budget_bytes, policy, values, .. } = self;
+        Builder { lock, epochs, budget_bytes, policy, values }
     }
 
     /// Bounds the bytes of removed nodes and values that wait for readers. The default is 64 MiB.
@@ -67,12 +87,12 @@ impl Builder {
     ///   the budget; nothing changes then. An edit that retires nothing is never refused.
     /// * **Removals are counted and never refused.** [`remove`](WriteGuard::remove), [`remove_entry`](WriteGuard::remove_entry) and a
     ///   [`splice`](WriteGuard::splice) without entries may exceed the budget, and so may the operations of an
-    ///   [address space](crate::Mm) that only unmap: `munmap`, `exit`, and `brk` and `mremap` where they shrink. Until readers leave,
+    ///   [address space](crate::Mm) that only unmap: `munmap`, `exit`, and `brk` and `mremap` if they shrink. Until readers leave,
     ///   insertions are refused.
-    /// * **While no reader is pinned, an edit may retire any amount**, because nobody keeps it from being reused. Whether one is pinned is
-    ///   found out through the collector, which gives up after what four thousand ended threads left in it: an edit may be refused then
-    ///   until [`reclaim`](RangeMap::reclaim) was called. A reader that pins after the edit was admitted holds that amount back until it
-    ///   leaves.
+    /// * **While no reader is pinned, an edit may retire any amount**, because nobody keeps it from being reused. The collector says
+    ///   whether a reader is pinned, and it gives up after the work that four thousand ended threads left in it: an edit may then be
+    ///   refused until [`reclaim`](RangeMap::reclaim) is called. A reader that pins after the edit was admitted holds that amount back
+    ///   until it leaves.
     ///
     /// A reader is pinned if it was pinned when the edit began and has not left since; readers of other maps count too if the maps
     /// share their epochs (see [`private_epochs`](Self::private_epochs)).
@@ -81,42 +101,48 @@ impl Builder {
         self
     }
 
-    /// What happens when they would be more.
+    /// Sets what happens when an edit would exceed the budget. The default is [`BudgetPolicy::Fail`].
     pub fn policy(mut self, policy: BudgetPolicy) -> Self {
         self.policy = policy;
         self
     }
 
     /// Gives the map epochs of its own, so that readers pinned in other maps do not hold back what this one removed. A plain
-    /// [`pin`](RangeMap::pin) of such a map costs some nanoseconds more. A clone of the builder builds a map with other epochs.
+    /// [`pin`](RangeMap::pin) of such a map costs some nanoseconds more.
     pub fn private_epochs(mut self) -> Self {
         self.epochs = Epochs::Private;
         self
     }
 
-    /// The collector of the one map that is to be built.
+    /// The collector of the map.
     fn collector(&self) -> Collector {
-        match &self.epochs {
+        match self.epochs {
             Epochs::Private => Collector::private(),
-            Epochs::Of(collector) => collector.clone(),
+            Epochs::Shared => Collector::shared(),
         }
     }
 
-    /// Makes the map, empty.
-    #[must_use]
-    pub fn build<V: Value>(self) -> RangeMap<V> {
-        let collector = self.collector();
-        let tree = Tree::new(collector.clone(), self.budget_bytes);
-        RangeMap::with(&self, collector, tree, MmLock::new())
+    /// The map over a tree that retires through the collector.
+    fn over(self, collector: Collector, tree: Tree<V>) -> RangeMap<V, L> {
+        let Self { lock, budget_bytes, policy, .. } = self;
+        RangeMap { tree, lock: Lock::new(lock), collector, budget_bytes, policy }
     }
 
-    /// Makes the map of entries that come in order.
+    /// Builds an empty map.
+    #[must_use]
+    pub fn build(self) -> RangeMap<V, L> {
+        let collector = self.collector();
+        let tree = Tree::new(collector.clone(), self.budget_bytes);
+        self.over(collector, tree)
+    }
+
+    /// Builds a map of entries that are in the order of their addresses.
     ///
     /// # Complexity
-    /// O(n); the nodes are filled to the brim.
+    /// O(n), without a search: the nodes are built level by level and are full.
     ///
     /// # Errors
-    /// [`BuildError`] at the first item whose range holds no address or does not start above the one before, or for want of memory.
+    /// [`BuildError`] at the first entry whose range is empty or does not start above the entry before it, or if memory is short.
     ///
     /// # Examples
     /// ```
@@ -124,10 +150,7 @@ impl Builder {
     /// let map = RangeMap::builder().build_from([(0x1000..0x2000, 1u64), (0x2000..0x5000, 2)]).unwrap();
     /// assert_eq!(map.len(), 2);
     /// ```
-    pub fn build_from<V: Value, R: RangeBounds<u64>>(
-        self,
-        entries: impl IntoIterator<Item = (R, V)>,
-    ) -> Result<RangeMap<V>, BuildError<V>> {
+    pub fn build_from<R: RangeBounds<u64>>(self, entries: impl IntoIterator<Item = (R, V)>) -> Result<RangeMap<V, L>, BuildError<V>> {
         if let Epochs::Private = self.epochs {
             Collector::ask_for_private().map_err(|error| Rejected::new(None, error))?;
         }
@@ -140,6 +163,17 @@ impl Builder {
             }
         }
         let tree = loader.finish().map_err(|error| Rejected::new(None, error))?;
-        Ok(RangeMap::with(&self, collector, tree, MmLock::new()))
+        Ok(self.over(collector, tree))
+    }
+}
+
+impl<V, L> fmt::Debug for Builder<V, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epochs, budget_bytes, policy, .. } = self;
+        f.debug_struct("Builder")
+            .field("epochs", epochs)
+            .field("budget_bytes", budget_bytes)
+            .field("policy", policy)
+            .finish_non_exhaustive()
     }
 }

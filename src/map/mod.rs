@@ -101,45 +101,20 @@ unsafe impl<V: Value + Send, L: RawMmLock + Send> Send for RangeMap<V, L> {}
 // lock, and may drop a value that another thread put in (V: Send).
 unsafe impl<V: Value + Send + Sync, L: RawMmLock + Sync> Sync for RangeMap<V, L> {}
 
-impl RangeMap<()> {
-    /// How a map is to be, of any kind of value.
-    pub fn builder() -> Builder {
+impl<V: Value> RangeMap<V> {
+    /// Creates an empty map with the default configuration: an [`MmLock`], a budget of 64 MiB, edits that fail beyond it, shared epochs.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Returns a builder, which configures the lock, the budget and the epochs.
+    pub fn builder() -> Builder<V> {
         Builder::new()
     }
 }
 
-impl<V: Value> RangeMap<V> {
-    /// Makes an empty map: a budget of 64 MiB, failing beyond it, the library's shared epochs.
-    #[must_use]
-    pub fn new() -> Self {
-        RangeMap::builder().build()
-    }
-}
-
 impl<V: Value, L: RawMmLock> RangeMap<V, L> {
-    /// Puts another lock under the map: the embedder's own. Nobody can hold the one before, since nobody borrows the map. The write
-    /// sequence goes on.
-    ///
-    /// # Examples
-    /// ```
-    /// use vmaple::lock::MmLock;
-    /// use vmaple::RangeMap;
-    /// let map: RangeMap<u64> = RangeMap::builder().build_from([(0x1000..0x2000, 1)]).unwrap();
-    /// let map: RangeMap<u64, MmLock> = map.with_lock(MmLock::new());
-    /// assert_eq!(map.len(), 1);
-    /// ```
-    #[must_use]
-    pub fn with_lock<K: RawMmLock>(self, lock: K) -> RangeMap<V, K> {
-        let Self { tree, lock: before, collector, budget_bytes, policy } = self;
-        RangeMap { tree, lock: before.replaced_by(lock), collector, budget_bytes, policy }
-    }
-
-    /// A map over a tree that lives by the collector.
-    fn with(builder: &Builder, collector: Collector, tree: Tree<V>, lock: L) -> Self {
-        let &Builder { budget_bytes, policy, .. } = builder;
-        Self { tree, lock: Lock::new(lock), collector, budget_bytes, policy }
-    }
-
     /// Has each value looked at that is in the map when the map ends, before it is dropped.
     pub(crate) fn at_end(&mut self, look: fn(&V)) {
         self.tree.at_end(look);

@@ -10,10 +10,10 @@ bitflags! {
     /// # Examples
     /// ```
     /// use vmaple::mm::{Capabilities, Limits, MapRequest};
-    /// use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mut limits = Limits::default();
     /// limits.capabilities = Capabilities::SYS_RAWIO;
-    /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
+    /// let mm: Mm = Mm::builder().limits(limits)?.build();
     /// let lowest = MapRequest::new(0x1000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0);
     /// assert_eq!(mm.write().mmap(&lowest), Ok(0));
     /// # Ok::<(), vmaple::mm::LimitsError>(())

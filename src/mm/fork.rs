@@ -97,7 +97,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         };
         let map = self.guard.dup_with(lock, copy, may_finish)?;
         // The same value until one of the two replaces it: nothing is asked for that could not be had.
-        let child = Mm::of(map, limits);
+        let child = Mm::over(map, limits);
         child.pages.set(sums.get());
         if let Some(heap) = self.mm().state.heap() {
             child.state.set_heap(heap);

@@ -247,10 +247,10 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// # Examples
     /// ```
     /// use vmaple::mm::{KeyDenial, KeyRights, Limits, MapRequest};
-    /// use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mut limits = Limits::default();
     /// limits.protection_keys = 16;
-    /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
+    /// let mm: Mm = Mm::builder().limits(limits)?.build();
     /// let mut writer = mm.write();
     /// let at = writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(VmaFlags::READ)))?;
     /// let key = writer.pkey_alloc(KeyDenial::ACCESS)?;

@@ -119,10 +119,10 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// # Examples
     /// ```
     /// use vmaple::mm::{KeyDenial, Limits, ProtectionKey};
-    /// use vmaple::{Mm, RangeMap};
+    /// use vmaple::Mm;
     /// let mut limits = Limits::default();
     /// limits.protection_keys = 16;
-    /// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
+    /// let mm: Mm = Mm::builder().limits(limits)?.build();
     /// mm.write().set_protection_keys(0b1011, ProtectionKey::new(3));
     /// assert_eq!(mm.write().pkey_alloc(KeyDenial::empty())?.number(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -72,10 +72,10 @@ pub enum GuardGapPolicy {
 /// # Examples
 /// ```
 /// use vmaple::mm::Limits;
-/// use vmaple::{Mm, RangeMap};
+/// use vmaple::Mm;
 /// let mut limits = Limits::default();
 /// limits.stack_bytes = 1 << 20;
-/// let mm: Mm = Mm::with(RangeMap::builder(), limits)?;
+/// let mm: Mm = Mm::builder().limits(limits)?.build();
 /// assert_eq!(mm.limits().stack_guard_gap_pages, 256);
 /// # Ok::<(), vmaple::mm::LimitsError>(())
 /// ```

@@ -6,7 +6,6 @@ use super::row::tests::moved_by;
 use super::{Advice, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags};
 use crate::key::KeyDenial;
 use crate::lock::Patience;
-use crate::map::RangeMap;
 use crate::vma::{VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
@@ -20,7 +19,7 @@ const COUNTS: [u64; 2] = [250, 1000];
 /// VMAs of two pages, with so many pages between two; every other one is writable.
 fn layout(count: u64, gap_pages: u64) -> Mm {
     let limits = Limits { max_map_count: usize::MAX, locked_bytes: u64::MAX, protection_keys: 16, ..Limits::default() };
-    let mm: Mm = Mm::with(RangeMap::<()>::builder().private_epochs(), limits).expect("limits that mean something");
+    let mm: Mm = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
     let mut writer = mm.write();
     for i in 0..count {
         let flags = if i % 2 == 0 { RW } else { R };

@@ -39,6 +39,7 @@
 
 mod accounts;
 mod brk;
+mod builder;
 mod capabilities;
 pub mod fault;
 mod fork;
@@ -76,6 +77,7 @@ mod state;
 mod stats;
 mod validate;
 
+pub use builder::MmBuilder;
 pub use capabilities::Capabilities;
 pub use guard::{LockedVma, MmReadGuard, MmWriteGuard};
 pub use huge::{SharedHugePages, SharedHugePolicy};
@@ -104,7 +106,7 @@ pub(crate) use stats::Road;
 use crate::error::{Interrupted, WaitError};
 use crate::lock::Patience;
 use crate::lock::{MmLock, RawMmLock, Speculation};
-use crate::map::{Builder, RangeMap};
+use crate::map::RangeMap;
 use crate::sync::Newest;
 use accounts::Accounts;
 use core::fmt;
@@ -116,7 +118,7 @@ type Record<P> = Shared<VmaRecord<P>>;
 
 /// An address space: disjoint VMAs, the mm lock, a lock for each VMA, the limits and the accounts.
 ///
-/// `P` is what the embedder keeps with each VMA; `L` is the mm lock ([`with_lock`](Self::with_lock)).
+/// `P` is what the embedder keeps with each VMA; `L` is the mm lock ([`MmBuilder::lock`]).
 ///
 /// # Concurrency
 /// One writer changes it; lookups take no lock; a fault takes the lock of its VMA alone, where it can. Who holds what, and what may be
@@ -149,45 +151,21 @@ pub struct Mm<P = (), L: RawMmLock = MmLock> {
     state: State,
 }
 
-impl Mm {
-    /// Makes an empty one, with Linux's default limits.
+impl<P> Mm<P> {
+    /// Creates an address space in which nothing is mapped, with Linux's default limits.
     #[must_use]
     pub fn new() -> Self {
-        Self::of(RangeMap::builder().build(), Limits::default())
+        Self::builder().build()
     }
-}
 
-impl<P> Mm<P> {
-    /// Makes an empty one: how its map is to be, and its limits.
-    ///
-    /// # Errors
-    /// [`LimitsError`]: a field of the limits has a value that means nothing ([`Limits::validate`]).
-    pub fn with(map: Builder, limits: Limits) -> Result<Self, LimitsError> {
-        limits.validate()?;
-        Ok(Self::of(map.build(), limits))
+    /// Returns a builder, which configures the limits, the lock, the budget and the epochs.
+    pub fn builder() -> MmBuilder<P> {
+        MmBuilder::new()
     }
 }
 
 impl<P, L: RawMmLock> Mm<P, L> {
-    /// Puts another lock under it: the embedder's own. Nobody can hold the one before, since nobody borrows the address space.
-    ///
-    /// # Examples
-    /// ```
-    /// use vmaple::lock::MmLock;
-    /// use vmaple::{Mm, VmaFlags, VmaSpec};
-    /// let mm: Mm = Mm::new();
-    /// mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ))?;
-    /// let mm: Mm<(), MmLock> = mm.with_lock(MmLock::new());
-    /// assert!(mm.lock_vma(0x10_0000).is_ok());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn with_lock<K: RawMmLock>(self, lock: K) -> Mm<P, K> {
-        let Self { map, limits, pages, roads, state } = self;
-        Mm { map: map.with_lock(lock), limits, pages, roads, state }
-    }
-
-    fn of(mut map: RangeMap<Record<P>, L>, limits: Limits) -> Self {
+    fn over(mut map: RangeMap<Record<P>, L>, limits: Limits) -> Self {
         // A record may be kept beyond the address space: it must say that it is not attached.
         map.at_end(|record| record.lock().detach());
         Self { map, limits: Newest::new(limits), pages: Accounts::default(), roads: RoadCounters::default(), state: State::default() }
@@ -363,7 +341,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     }
 }
 
-impl Default for Mm {
+impl<P> Default for Mm<P> {
     fn default() -> Self {
         Self::new()
     }

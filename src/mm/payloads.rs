@@ -25,10 +25,10 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::mm::{Limits, MapRequest};
-    /// use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
+    /// use vmaple::mm::MapRequest;
+    /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// // The payload is the memory node that pages come from.
-    /// let mm: Mm<u8> = Mm::with(RangeMap::builder(), Limits::default())?;
+    /// let mm: Mm<u8> = Mm::builder().build();
     /// let mut writer = mm.write();
     /// let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
     /// let at = writer.mmap(&MapRequest::new(0x4000, spec))?;

@@ -25,8 +25,8 @@ use std::sync::Arc;
 ///
 /// # Examples
 /// ```
-/// use vmaple::mm::{MapRequest, Limits, Payload};
-/// use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
+/// use vmaple::mm::{MapRequest, Payload};
+/// use vmaple::{Mm, VmaFlags, VmaSpec};
 ///
 /// /// Which NUMA node pages come from.
 /// #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ use std::sync::Arc;
 ///     }
 /// }
 ///
-/// let mm: Mm<Node> = Mm::with(RangeMap::builder(), Limits::default())?;
+/// let mm: Mm<Node> = Mm::builder().build();
 /// let on = |node| MapRequest::new(0x2000, VmaSpec::anonymous(VmaFlags::READ).with_payload(Node(node)));
 /// for node in [1, 1, 2] {
 ///     mm.write().mmap(&on(node))?;
@@ -78,8 +78,8 @@ pub trait Payload: Clone {
     /// # Examples
     /// Pages of a device that come four at a time:
     /// ```
-    /// use vmaple::mm::{MapRequest, Payload, Limits};
-    /// use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
+    /// use vmaple::mm::{MapRequest, Payload};
+    /// use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
     ///
     /// #[derive(Clone)]
     /// struct ByFours;
@@ -93,7 +93,7 @@ pub trait Payload: Clone {
     ///     }
     /// }
     ///
-    /// let mm: Mm<ByFours> = Mm::with(RangeMap::builder(), Limits::default())?;
+    /// let mm: Mm<ByFours> = Mm::builder().build();
     /// let at = mm.write().mmap(&MapRequest::new(8 * PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ).with_payload(ByFours)))?;
     /// assert!(mm.write().munmap(at, PAGE_SIZE).is_err_and(|error| error.errno() == 22)); // EINVAL
     /// assert!(mm.write().munmap(at, 4 * PAGE_SIZE).is_ok());

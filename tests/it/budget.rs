@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::thread;
 use vmaple::lock::{Interrupted, Patience};
 use vmaple::map::{BudgetPolicy, EditError, ResourceError, Stats};
-use vmaple::mm::{Advice, Limits, MapRequest, MmWriteGuard, MremapFlags};
+use vmaple::mm::{Advice, MapRequest, MmWriteGuard, MremapFlags};
 use vmaple::{Interrupt, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 const MANY: u64 = if cfg!(miri) { 60 } else { 1000 };
@@ -213,7 +213,7 @@ fn any_sequence_agrees_with_plain_counting() {
 fn what_only_unmaps_is_never_refused() {
     const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
     let page = |n: u64| 0x10_0000 + n * PAGE_SIZE;
-    let mm: Mm = Mm::with(RangeMap::builder().private_epochs().budget_bytes(1000), Limits::default()).expect("limits that mean something");
+    let mm: Mm = Mm::builder().private_epochs().budget_bytes(1000).build();
     let mut writer = mm.write();
     for i in 0..2 * MANY {
         let flags = if i % 2 == 0 { RW } else { VmaFlags::READ };

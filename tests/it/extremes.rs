@@ -3,7 +3,7 @@
 
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use vmaple::mm::{Advice, Capabilities, GuardGapPolicy, Limits, MapCountLimit, MapRequest, MremapFlags, PartialEffects};
-use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 /// A number where arithmetic comes round, or where something is mapped.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +80,7 @@ fn set(mm: &Mm, which: u8, value: u64) {
 }
 
 fn tell(Story(steps): Story) {
-    let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+    let mm: Mm = Mm::builder().private_epochs().build();
     let keep = |which: u8, [Edge(a), Edge(b), Edge(c)]: [Edge; 3], more: u8| {
         let context = FaultContext::KernelWithoutFixup;
         if which % 20 < 6 {
@@ -156,7 +156,7 @@ fn a_guard_gap_beyond_all_addresses() {
         (limits.stack_guard_gap_pages, limits.policy.guard_gap) = (u64::MAX, policy);
         (limits.mmap_base, limits.mmap_legacy_base, limits.task_size) = (0x2_0000, 0x10_0000, 0x100_0000);
         (limits.mmap_min_addr, limits.min_addr_floor) = (0, floor);
-        let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
+        let mm: Mm = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
         let mut writer = mm.write();
         let start = if floor == 0 { 0 } else { 0x1_0000 };
         writer.map(start..0x2_0000, VmaSpec::anonymous(VmaFlags::READ)).expect("free");

@@ -86,8 +86,7 @@ fn rule_2_3_is_asked_before_2_6() {
 /// 2.4, otherwise than Linux: growth down allocates nothing, so memory is not short for it even where no node may be retired.
 #[test]
 fn rule_2_4_growth_down_needs_no_memory() {
-    let mm: Mm =
-        Mm::with(vmaple::RangeMap::builder().private_epochs().budget_bytes(0), Limits::default()).expect("limits that mean something");
+    let mm: Mm = Mm::builder().private_epochs().budget_bytes(0).build();
     mm.write().map(page(8)..page(9), VmaSpec::anonymous(DOWN)).expect("an empty map retires nothing");
     let _pin = mm.pin();
     let full = (0..1000).any(|i| mm.write().map(page(20 + 2 * i)..page(21 + 2 * i), VmaSpec::anonymous(RW)).is_err());

@@ -4,8 +4,8 @@ use crate::vma::{RW, page};
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use vmaple::mm::{Limits, MapRequest, MmWriteGuard, MremapFlags, Payload};
-use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
+use vmaple::mm::{MapRequest, MmWriteGuard, MremapFlags, Payload};
+use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 thread_local! {
     /// Which hooks were called, by the number of the VMA.
@@ -104,7 +104,7 @@ const OPERATIONS: [(&str, &[&str], Operation); 5] = [
 ];
 
 fn filled(panicking: u32) -> Mm<Option<Hooked>> {
-    let mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits");
+    let mm = Mm::builder().private_epochs().build();
     for number in 0..VMAS {
         let payload = Hooked { number, panics: panicking >> number & 1 == 1 };
         let request = MapRequest::new(of_vmas(1), VmaSpec::anonymous(RW).with_payload(Some(payload))).fixed(at(number));

@@ -9,7 +9,7 @@ use vmaple::mm::{
     KeyChange, KeyDenial, KeyRights, KeyedAccess, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId, PkeyAllocError,
     ProtectionKey,
 };
-use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 const RW: VmaFlags = R.union(VmaFlags::WRITE);
@@ -34,7 +34,7 @@ fn key(number: u8) -> ProtectionKey {
 fn with_keys(count: u8) -> Mm {
     let mut limits = Limits::default();
     limits.protection_keys = count;
-    Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something")
+    Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build()
 }
 
 fn map(writer: &mut MmWriteGuard<'_>, at: u64, pages: u64, access: VmaFlags) {

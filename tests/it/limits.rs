@@ -6,7 +6,7 @@ use vmaple::lock::Patience;
 use vmaple::mm::{
     Advice, AnonOwner, Backing, BrkError, Capabilities, HeapError, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId,
 };
-use vmaple::{Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 /// Each limit on locked memory, with and without the capability to pass it (5.5, 5.17, 5.25, 5.26).
 #[test]
@@ -58,7 +58,7 @@ fn limits_that_mean_nothing_are_refused_by_name() {
         assert!(refused.to_string().contains(&format!("`{field}` is {value:#x}")), "{refused}");
         assert_eq!(mm.set_limits(limits.clone()), Err(refused));
         assert_eq!(mm.limits().stack_bytes, 7, "the limits of before stay");
-        assert_eq!(vmaple::Mm::<()>::with(RangeMap::builder(), limits).expect_err(field), refused);
+        assert_eq!(vmaple::Mm::<()>::builder().limits(limits).expect_err(field), refused);
     }
 }
 
@@ -195,7 +195,7 @@ fn what_is_not_mapped_comes_back_as_it_was() {
     ];
     for spec in specs {
         // A budget of nothing, which a pinned reader uses up, and what the rules refuse.
-        let mm: Mm = Mm::with(RangeMap::builder().private_epochs().budget_bytes(0), Limits::default()).expect("limits that mean something");
+        let mm: Mm = Mm::builder().private_epochs().budget_bytes(0).build();
         let pin = mm.pin();
         let mut writer = mm.write();
         let (mut at, mut refused) = (page(0) >> 30 << 30, None);

@@ -48,8 +48,8 @@ mod mm_lock {
     pub(crate) use vmaple::{FaultContext, Interrupt, Mm};
 
     /// An empty address space over it.
-    pub(crate) fn mm<P>(map: vmaple::map::Builder, limits: vmaple::mm::Limits) -> Mm<P> {
-        Mm::with(map, limits).expect("limits that mean something")
+    pub(crate) fn mm<P>(limits: vmaple::mm::Limits) -> Mm<P> {
+        Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build()
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, ThreadId};
 use vmaple::map::{BudgetPolicy, EditError, ResourceError};
-use vmaple::mm::Limits;
 use vmaple::{Inline, Mm, PAGE_SIZE, RangeMap, Span, Value, VmaFlags, VmaSpec};
 
 const FEW: usize = if cfg!(miri) { 40 } else { 4000 };
@@ -15,11 +14,11 @@ const FEW: usize = if cfg!(miri) { 40 } else { 4000 };
 /// Of budgets. Smaller under Miri: each write near a budget looks hard for what it could recycle.
 const KIB: usize = if cfg!(miri) { 128 } else { 1024 };
 
-fn private() -> vmaple::map::Builder {
+fn private<V: Value>() -> vmaple::map::Builder<V> {
     RangeMap::builder().private_epochs()
 }
 
-fn filled(builder: vmaple::map::Builder, n: u64) -> RangeMap<u64> {
+fn filled(builder: vmaple::map::Builder<u64>, n: u64) -> RangeMap<u64> {
     builder.build_from((0..n).map(|i| (i * 16..i * 16 + 8, i))).expect("sorted")
 }
 
@@ -372,7 +371,7 @@ fn every_kind_of_value_comes_back_as_it_went_in() {
 #[test]
 fn an_address_space_lets_go_of_what_is_unmapped() {
     let payload = Arc::new(());
-    let mm: Mm<Arc<()>> = Mm::with(private(), Limits::default()).expect("limits that mean something");
+    let mm: Mm<Arc<()>> = Mm::builder().private_epochs().build();
     mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ).with_payload(Arc::clone(&payload))).expect("free");
     let pin = mm.pin();
     let seen = pin.vma(0x10_0000).expect("mapped");

@@ -1,10 +1,9 @@
 //! A lock of the embedder's that has state and no default: under a map, under its copies, and under an address space and its child.
 
-use super::lock::{RaiseOnDrop, map};
+use super::lock::RaiseOnDrop;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use vmaple::lock::{Interrupted, MmLock, Patience, RawMmLock, WaitError};
-use vmaple::mm::Limits;
 use vmaple::mm::fault::ExpandError;
 use vmaple::{Interrupt, Mm, RangeMap, VmaFlags, VmaSpec};
 
@@ -92,11 +91,16 @@ unsafe impl RawMmLock for Listening {
     }
 }
 
+fn map(calls: &Calls) -> RangeMap<u64, Listening> {
+    let builder = RangeMap::builder().private_epochs().lock(Listening::heard_by(calls));
+    builder.build_from([(10..20u64, 1u64), (30..40, 2)]).expect("sorted")
+}
+
 /// The calls are the same in debug and release builds: what can be had without waiting is tried for, and a wait comes after that.
 #[test]
 fn a_hold_is_tried_for_and_then_waited_for() {
     let (calls, interrupt) = (Calls::default(), Interrupt::new());
-    let map = map().with_lock(Listening::heard_by(&calls));
+    let map = map(&calls);
     drop(map.read());
     drop(map.read_interruptible(&interrupt).expect("free"));
     assert_eq!(calls.take(), ["try_read", "try_read"]);
@@ -135,7 +139,7 @@ fn a_hold_is_tried_for_and_then_waited_for() {
 #[test]
 fn a_map_stands_on_the_embedders_lock() {
     let (calls, others) = (Calls::default(), Calls::default());
-    let map = map().with_lock(Listening::heard_by(&calls));
+    let map = map(&calls);
     let mut writer = map.read().try_upgrade().unwrap_or_else(|_| panic!("alone"));
     writer.insert(50..60, 3).expect("free");
     let reader = writer.downgrade();
@@ -158,8 +162,7 @@ fn a_map_stands_on_the_embedders_lock() {
 #[test]
 fn a_child_stands_on_the_lock_that_it_is_given() {
     let (calls, others, interrupt) = (Calls::default(), Calls::default(), Interrupt::new());
-    let mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
-    let mm = mm.with_lock(Listening::heard_by(&calls));
+    let mm = Mm::builder().private_epochs().lock(Listening::heard_by(&calls)).build();
     mm.write().map(0x80_0000..0x80_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
     let mut writer = mm.write();
     let child: Mm<(), Listening> = writer.fork_with_lock(Listening::heard_by(&others), Patience::Forever).expect("memory");
@@ -181,12 +184,7 @@ fn a_child_stands_on_the_lock_that_it_is_given() {
 /// A lock that brings no way to sleep for the readers of a VMA has one: it polls, for their leaving and for the interrupt.
 #[test]
 fn an_address_space_on_it_polls_for_the_readers_of_a_vma() {
-    let (mm, interrupt) = (
-        Mm::with(RangeMap::builder().private_epochs(), Limits::default())
-            .expect("limits that mean something")
-            .with_lock(Listening::heard_by(&Calls::default())),
-        Interrupt::new(),
-    );
+    let (mm, interrupt) = (Mm::builder().private_epochs().lock(Listening::heard_by(&Calls::default())).build(), Interrupt::new());
     mm.write().map(0x80_0000..0x80_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
     thread::scope(|threads| {
         let grow = |to: u64| {

@@ -1,7 +1,7 @@
 //! Figures that no word of 32 bits holds: the accounts count pages in 64 bits on every machine.
 
 use vmaple::mm::{Limits, MapRequest, MmapError};
-use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Mm, VmaFlags, VmaSpec};
 
 /// More pages than 32 bits count: 12,884,901,632.
 const FROM: u64 = 0x10_0000;
@@ -14,7 +14,7 @@ fn all_accounts_count_more_pages_than_32_bits_do() {
     for flags in [data, VmaFlags::READ | VmaFlags::EXEC, VmaFlags::READ | VmaFlags::WRITE | VmaFlags::GROWSDOWN] {
         let mut limits = Limits::default();
         limits.locked_bytes = u64::MAX;
-        let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that hold");
+        let mm: Mm = Mm::builder().private_epochs().limits(limits).expect("limits that hold").build();
         let mut writer = mm.write();
         writer.map(FROM..TO, VmaSpec::anonymous(flags)).expect("free");
         let counted = |of: VmaFlags| if flags.contains(of) { PAGES } else { 0 };
@@ -40,7 +40,7 @@ fn limits_are_held_against_all_pages() {
     let mut limits = Limits::default();
     // One page more than 2^32 of them: what is counted modulo 2^32 would fit for ever.
     limits.address_space_bytes = ((1 << 32) + 1) << 12;
-    let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that hold");
+    let mm: Mm = Mm::builder().private_epochs().limits(limits).expect("limits that hold").build();
     let mut writer = mm.write();
     let read = VmaSpec::anonymous(VmaFlags::READ);
     writer.mmap(&MapRequest::new(1 << 44, read.clone())).expect("2^32 pages");

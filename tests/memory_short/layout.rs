@@ -2,7 +2,7 @@
 
 use super::allocator::{each_failure, short};
 use vmaple::mm::{Advice, AnonOwner, Backing, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, PartialEffects};
-use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
+use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 const ENOMEM: i32 = 12;
@@ -19,7 +19,7 @@ fn filled(partial: PartialEffects) -> Mm {
     let mut limits = Limits::default();
     limits.policy.partial = partial;
     limits.huge_page_bytes = 1;
-    let mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
+    let mm = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
     let mut writer = mm.write();
     for i in 0..VMAS {
         let flags = if i % 2 == 0 { RW } else { VmaFlags::READ };

@@ -11,7 +11,6 @@ mod threads;
 use allocator::{each_failure, live_bytes, short, with_bytes_left};
 use std::fmt::Debug;
 use vmaple::map::WriteGuard;
-use vmaple::mm::Limits;
 use vmaple::mm::fault::ExpandError;
 use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
@@ -128,7 +127,7 @@ fn every_allocation_of_a_growth_may_fail() {
     let page = |n: u64| 0x10_0000 + n * PAGE_SIZE;
     let stack = |way: VmaFlags| VmaSpec::anonymous(VmaFlags::READ | way);
     each_failure(|shortage, nth| {
-        let mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+        let mm = Mm::builder().private_epochs().build();
         let mut writer = mm.write();
         for i in 0..ENTRIES {
             writer
@@ -159,7 +158,7 @@ fn end_of(entries: u64) -> u64 {
 fn every_allocation_of_a_build_and_a_dup_may_fail() {
     each_failure(|shortage, nth| {
         let entries: Vec<_> = (0..ENTRIES).map(|i| (i * 10..i * 10 + 5, i)).collect();
-        let (built, reached) = short(shortage, nth, || RangeMap::<()>::builder().build_from(entries));
+        let (built, reached) = short(shortage, nth, || RangeMap::builder().build_from(entries));
         assert_eq!(built.is_err(), reached, "allocation {nth}");
         reached
     });

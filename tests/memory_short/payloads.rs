@@ -5,7 +5,7 @@ use super::allocator::{each_failure, plenty, short};
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use vmaple::mm::{LockAll, MapRequest, MmWriteGuard, MremapFlags, Payload};
-use vmaple::{Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 /// More than an operation can note without asking for memory, and more than a node of the index holds.
@@ -57,7 +57,7 @@ fn spec(flags: VmaFlags) -> VmaSpec<Watched> {
 
 /// VMAs of two pages, every other one writable.
 fn filled() -> Rc<Mm<Watched>> {
-    let mm = Rc::new(Mm::with(RangeMap::builder().private_epochs(), vmaple::mm::Limits::default()).expect("limits"));
+    let mm = Rc::new(Mm::builder().private_epochs().build());
     for i in 0..VMAS {
         let request = MapRequest::new(2 * PAGE_SIZE, spec(if i % 2 == 0 { RW } else { VmaFlags::READ })).fixed(page(2 * i));
         mm.write().mmap(&request).expect("memory");

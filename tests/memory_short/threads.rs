@@ -19,7 +19,7 @@ fn on_a_fresh_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
 
 #[test]
 fn limits_are_read_and_replaced_without_memory() {
-    let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+    let mm: Mm = Mm::builder().private_epochs().build();
     let mut fewer = Limits::default();
     fewer.max_map_count = 7;
     on_a_fresh_thread(|| mm.set_limits(fewer.clone())).expect("they mean something");
@@ -77,7 +77,7 @@ fn a_first_wait_needs_no_memory() {
 /// A writer's first wait for who reads a VMA, and the reader's waking of it.
 #[test]
 fn a_first_wait_for_a_vma_needs_no_memory() {
-    let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+    let mm: Mm = Mm::builder().private_epochs().build();
     let stack = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN);
     mm.write().map(0x20_0000..0x20_1000, stack).expect("memory");
     let held = Barrier::new(2);
@@ -206,7 +206,7 @@ fn a_writer_never_aborts_however_much_memory_is_left() {
 /// A thread that has registered looks, reads and faults without memory, by every road; growth down included.
 #[test]
 fn a_registered_thread_looks_and_faults_without_memory() {
-    let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+    let mm: Mm = Mm::builder().private_epochs().build();
     for i in 0..40 {
         let start = 0x100_0000 + i * 0x10_0000;
         let stack = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN);

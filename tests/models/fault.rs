@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use vmaple::lock::Patience;
 use vmaple::mm::fault::Fault;
 use vmaple::mm::{LayoutError, Limits, LockVmaError, MunmapError, Roads, Shared, UpgradePolicy};
-use vmaple::{FaultContext, Interrupt, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{FaultContext, Interrupt, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 const DOWN: VmaFlags = RW.union(VmaFlags::GROWSDOWN);
@@ -35,7 +35,7 @@ fn number(address: u64) -> u64 {
 fn stack(policy: UpgradePolicy) -> Arc<Mm> {
     let mut limits = Limits::default();
     (limits.stack_guard_gap_pages, limits.upgrade) = (2, policy);
-    let mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
+    let mm = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
     mm.write().map(page(8)..page(9), VmaSpec::anonymous(DOWN)).expect("it is free");
     Arc::new(mm)
 }

@@ -3,7 +3,7 @@
 use super::{explore_within, thread};
 use std::sync::Arc;
 use vmaple::mm::{Advice, Limits, LockAll, LockVmaError, MapRequest, MmWriteGuard, MremapFlags, ObjectId, Shared};
-use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
+use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 const RW: VmaFlags = R.union(VmaFlags::WRITE);
@@ -20,7 +20,7 @@ fn page(n: u64) -> u64 {
 fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Arc<Mm> {
     let mut limits = Limits::default();
     limits.huge_page_bytes = 1;
-    let mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
+    let mm = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
     for &(start, end, flags) in vmas {
         if flags == HEAP {
             mm.write().set_heap(page(start), page(start)).expect("a heap in the address space");

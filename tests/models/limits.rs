@@ -4,8 +4,8 @@
 
 use super::{explore, thread};
 use std::sync::Arc;
+use vmaple::Mm;
 use vmaple::mm::Limits;
-use vmaple::{Mm, RangeMap};
 
 fn numbered(number: u64) -> Limits {
     let mut limits = Limits::default();
@@ -22,7 +22,7 @@ fn number(limits: &Limits) -> u64 {
 #[test]
 fn limits_replaced_twice_beside_a_reader() {
     explore([1, 2, 3], || {
-        let mm: Arc<Mm> = Arc::new(Mm::with(RangeMap::builder(), numbered(1)).expect("limits that mean something"));
+        let mm: Arc<Mm> = Arc::new(Mm::builder().limits(numbered(1)).expect("limits that mean something").build());
         let reader = {
             let mm = Arc::clone(&mm);
             thread::spawn(move || number(&mm.limits()))

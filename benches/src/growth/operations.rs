@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::time::Duration;
 use vmaple::map::GapQuery;
 use vmaple::mm::{Advice, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags};
-use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 use vmaple_scenario::against_library;
 use vmaple_trace::Reader;
 
@@ -178,7 +178,7 @@ fn empty(n: usize) -> Mm {
     let mut limits = Limits::default();
     (limits.max_map_count, limits.locked_bytes) = (usize::MAX, u64::MAX);
     (limits.mmap_base, limits.stack_guard_gap_pages) = (end(n), 0);
-    let mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
+    let mm = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
     mm.write().set_heap(1 << 30, 1 << 30).expect("inside the address space");
     mm
 }

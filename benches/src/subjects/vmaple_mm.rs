@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use vmaple::map::BudgetPolicy;
 use vmaple::mm::fault::FaultedVma;
 use vmaple::mm::{Limits, MmReader, UpgradePolicy};
-use vmaple::{Access, FaultContext, Interrupt, Mm, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Access, FaultContext, Interrupt, Mm, VmaFlags, VmaSpec};
 
 /// What every region allows, here and at the peers.
 pub(super) const FLAGS: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE).union(VmaFlags::GROWSDOWN);
@@ -156,7 +156,7 @@ impl<R: Road> Faults for VmapleMm<R> {
         limits.stack_guard_gap_pages = 0;
         limits.upgrade = R::UPGRADE;
         // A reader that the system takes off its core while it is pinned must not fail the writer.
-        let mm = Mm::with(RangeMap::builder().policy(BudgetPolicy::Wait), limits).expect("limits that mean something");
+        let mm = Mm::builder().policy(BudgetPolicy::Wait).limits(limits).expect("limits that mean something").build();
         let space = Self { mm, killed: Interrupt::new(), road: PhantomData };
         for &region in regions {
             space.map(region);

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 use vmaple::map::BudgetPolicy;
 use vmaple::mm::{Limits, MapRequest, MremapFlags, ObjectId};
-use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Mm, VmaFlags, VmaSpec};
 
 /// The address space, with a word of the embedder's in each VMA.
 pub struct VmapleSpace {
@@ -53,7 +53,7 @@ impl Space for VmapleSpace {
         limits.max_map_count = usize::MAX;
         limits.mmap_base = setup.top;
         // A reader that the system takes off its core while it is pinned must not fail the writer.
-        Self { mm: Mm::with(RangeMap::builder().policy(BudgetPolicy::Wait), limits).expect("limits that mean something") }
+        Self { mm: Mm::builder().policy(BudgetPolicy::Wait).limits(limits).expect("limits that mean something").build() }
     }
 
     #[inline]

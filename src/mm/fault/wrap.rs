@@ -6,7 +6,6 @@ use super::{FaultContext, FaultedVma};
 use crate::addr::{Access, PAGE_SIZE};
 use crate::error::LockVmaError;
 use crate::lock::{Interrupt, Patience};
-use crate::map::RangeMap;
 use crate::mm::{Limits, Mm, UpgradePolicy};
 use crate::vma::{VmaFlags, VmaSpec};
 use std::thread;
@@ -21,8 +20,8 @@ fn page(n: u64) -> u64 {
 }
 
 fn stack(sequence: u64, policy: UpgradePolicy) -> Mm {
-    let mm = Mm::with(RangeMap::builder().private_epochs(), Limits { upgrade: policy, ..Limits::default() })
-        .expect("limits that mean something");
+    let mm =
+        Mm::builder().private_epochs().limits(Limits { upgrade: policy, ..Limits::default() }).expect("limits that mean something").build();
     mm.start_sequence_at(sequence);
     mm.write().map(page(100)..page(101), VmaSpec::anonymous(DOWN)).expect("free");
     mm

@@ -10,7 +10,7 @@ use std::fmt;
 use vmaple::lock::{Patience, Speculation};
 use vmaple::mm::fault::ExpandError;
 use vmaple::mm::{Limits, LockVmaError, MmReadGuard, MmWriteGuard, UpgradePolicy, VmaGuard};
-use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
+use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 /// Pages of tests. The first and the last of them are outside of what may be mapped, unless the limits are changed.
 pub(crate) const SIDE: u8 = 96;
@@ -408,7 +408,7 @@ pub(crate) fn replay(ops: &[Op]) {
     let rules = rules();
     let (calm, raised) = (Interrupt::new(), Interrupt::new());
     raised.raise();
-    let mm = Mm::with(RangeMap::builder().private_epochs(), limits_of(&rules)).expect("limits that mean something");
+    let mm = Mm::builder().private_epochs().limits(limits_of(&rules)).expect("limits that mean something").build();
     let mut pair = Pair {
         mm: &mm,
         calm: &calm,

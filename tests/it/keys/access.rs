@@ -164,7 +164,7 @@ fn rule_8_7_populating_by_the_threads_rights() {
 /// 8.8: a machine without keys. Memory with `EXEC` alone is as any other.
 #[test]
 fn rule_8_8_without_keys() {
-    let mm: Mm = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits");
+    let mm: Mm = Mm::builder().private_epochs().build();
     let mut writer = mm.write();
     assert_eq!(mm.limits().protection_keys, 0);
     map(&mut writer, 0, 1, X);

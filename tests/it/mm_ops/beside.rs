@@ -13,7 +13,7 @@ use crate::vma::{RW, page};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use vmaple::mm::{Advice, Backing, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId, Shared};
-use vmaple::{Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const ALWAYS: [u64; 4] = [4, 5, 20, 21];
 const FIXED: [u64; 4] = [12, 13, 14, 15];
@@ -119,7 +119,7 @@ fn beside<S: Default>(mm: &Mm, rounds: u64, write: impl Fn(&Mm, u64), read: impl
 fn empty() -> Mm {
     let mut limits = Limits::default();
     limits.locked_bytes = u64::MAX;
-    Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something")
+    Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build()
 }
 
 /// What cannot be taken back: a life is mapped, sealed in part, and ends; then comes the next, with other objects. Readers see lives in

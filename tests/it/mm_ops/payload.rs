@@ -2,8 +2,8 @@
 
 use crate::vma::{RW, page};
 use std::cell::{Cell, RefCell};
-use vmaple::mm::{Limits, MapRequest, MremapFlags, Payload};
-use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
+use vmaple::mm::{MapRequest, MremapFlags, Payload};
+use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 thread_local! {
     static CALLS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -70,7 +70,7 @@ fn told() -> Vec<String> {
 
 #[test]
 fn payloads_are_split_merged_and_moved_with_their_spans() {
-    let mm: Mm<Recording> = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+    let mm: Mm<Recording> = Mm::builder().private_epochs().build();
     let mut writer = mm.write();
     let bytes = |pages: u64| pages * PAGE_SIZE;
     let request = |at, pages| MapRequest::new(bytes(pages), VmaSpec::anonymous(RW).with_payload(Recording("a"))).fixed(page(at));
@@ -131,7 +131,7 @@ impl Payload for Counting {
 /// What an operation makes for a VMA is what its record has: nothing is cloned once more. What a hook is called on is a clone of its own.
 #[test]
 fn a_payload_is_made_once_for_each_new_record() {
-    let mm: Mm<Counting> = Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something");
+    let mm: Mm<Counting> = Mm::builder().private_epochs().build();
     let mut writer = mm.write();
     let bytes = |pages: u64| pages * PAGE_SIZE;
     let request = |at| MapRequest::new(bytes(4), VmaSpec::anonymous(RW).with_payload(Counting)).fixed(page(at));

@@ -2,7 +2,7 @@
 
 use quickcheck::{Gen, QuickCheck, TestResult};
 use vmaple::mm::{Limits, MadviseError, MapRequest};
-use vmaple::{Mm, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Mm, VmaFlags, VmaSpec};
 
 const PAGE: u64 = 4096;
 const BASE: u64 = 0x10_0000;
@@ -11,7 +11,7 @@ const PAGES: usize = 24;
 type Pages = [Option<u8>; PAGES];
 
 fn mm() -> Mm<u8> {
-    Mm::with(RangeMap::builder().private_epochs(), Limits::default()).expect("limits that mean something")
+    Mm::builder().private_epochs().build()
 }
 
 fn address(page: usize) -> u64 {
@@ -86,7 +86,7 @@ fn vmas_are_runs_of_equal_payloads() {
 fn a_split_needs_room() {
     let mut limits = Limits::default();
     limits.max_map_count = 1;
-    let mm: Mm<u8> = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
+    let mm: Mm<u8> = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
     let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
     mm.write().mmap(&MapRequest::new(4 * PAGE, spec).fixed(BASE)).expect("room");
     let told = mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| Some(1));

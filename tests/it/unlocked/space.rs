@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use vmaple::lock::Patience;
 use vmaple::mm::{Advice, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, PartialEffects};
-use vmaple::{Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 type Space = Mm<Watched>;
 type Writer<'m> = MmWriteGuard<'m, Watched>;
@@ -153,7 +153,7 @@ fn filled(watch: &Rc<Watch>, change: impl FnOnce(&mut Limits)) -> Rc<Space> {
     limits.stack_guard_gap_pages = 2;
     limits.locked_bytes = u64::MAX;
     change(&mut limits);
-    let mm = Rc::new(Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits"));
+    let mm = Rc::new(Mm::builder().private_epochs().limits(limits).expect("limits").build());
     let seen: Weak<Space> = Rc::downgrade(&mm);
     watch.over(move || seen.upgrade().is_none_or(|mm| mm.try_write().is_some()));
     let vmas = [

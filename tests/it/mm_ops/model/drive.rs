@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use vmaple::lock::Patience;
 use vmaple::mm::fault::{Fault, SegvCode, Signal};
 use vmaple::mm::{KeyChange, KeyDenial, LayoutError, MapRequest, MmWriteGuard, Plan, ProtectionKey, Shared, VmaGuard, VmaRecord};
-use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
+use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 /// The VMAs as they are, records and all.
 type Layout = Vec<(Span, Shared<VmaRecord<Marked>>)>;
@@ -417,7 +417,7 @@ pub(crate) fn run(terms: u8, ops: &[Op]) {
     let limits = terms.limits();
     let mut model = Model::new(limits.clone());
     (model.brk_start, model.brk) = (address(6) + 0x123, address(6) + 0x123);
-    let mut mm = Mm::with(RangeMap::builder().private_epochs(), limits).expect("limits that mean something");
+    let mut mm = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
     mm.write().set_heap(model.brk_start, model.brk).expect("a heap in the address space");
     let mut ops = ops.iter();
     loop {
