@@ -46,18 +46,18 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![cfg_attr(doctest, doc = include_str!("../docs/examples.md"))]
 
-// The integration tests' oracle, sequences and shapes are compiled here once more, at fan-out 4: `FANOUT` is small in unit tests.
+// The integration tests' sorted list, sequences and node counts are compiled here once more, at fan-out 4: `FANOUT` is small in unit tests.
 #[cfg(test)]
 extern crate self as vmaple;
-#[cfg(test)]
-#[path = "../tests/it/oracle.rs"]
-mod oracle;
-#[cfg(test)]
-#[path = "../tests/it/sequences.rs"]
-mod sequences;
 #[cfg(all(test, not(miri)))]
-#[path = "../tests/it/shape.rs"]
-mod shape;
+#[path = "../tests/it/index/node_counts.rs"]
+mod node_counts;
+#[cfg(test)]
+#[path = "../tests/it/index/sequences.rs"]
+mod sequences;
+#[cfg(test)]
+#[path = "../tests/it/support/sorted_list.rs"]
+mod sorted_list;
 
 mod addr;
 mod error;

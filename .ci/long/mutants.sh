@@ -35,7 +35,7 @@ pass() {
 pass "unit tests" --timeout 30 --cargo-arg=--lib \
     -- -- --skip lock:: --skip vma:: --skip fault:: --skip growth::
 pass "what those missed, by the integration tests" --timeout 120 --cargo-arg=--test=it --cargo-arg=--test=memory_short \
-    -- -- --skip house:: --skip history:: --skip lock::
+    -- -- --skip layering:: --skip history:: --skip lock::
 apart mutants-loom
 RUSTFLAGS="--cfg vmaple_loom" pass "what those missed, by the models" --timeout 300 --cargo-arg=--release --cargo-arg=--test=models \
     -- scenarios::

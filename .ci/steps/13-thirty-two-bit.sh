@@ -6,4 +6,4 @@ need "gcc -m32 -xc -shared -o /dev/null /dev/null" "a C compiler for 32 bits, su
 
 say "unit and integration tests"
 # Left out is what is the same for every target: the rules of the house, and the exhaustive model of the lock's pure transitions.
-cargo test -p vmaple --target "$target_32" --lib --test it --locked -- --skip house:: --skip lock::model::
+cargo test -p vmaple --target "$target_32" --lib --test it --locked -- --skip layering:: --skip lock::model::

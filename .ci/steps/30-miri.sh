@@ -8,7 +8,7 @@ need "cargo +nightly miri --version" "rustup component add --toolchain nightly m
 # The sequences are in the unit tests already, and under Miri both have the same fan-out.
 unit_and_integration_tests() {
     cargo +nightly miri test -p vmaple --lib &&
-        cargo +nightly miri test -p vmaple --test it -- --skip sequences::
+        cargo +nightly miri test -p vmaple --test it -- --skip index::sequences::
 }
 
 over_crossbeam() {

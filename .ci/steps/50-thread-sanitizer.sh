@@ -7,4 +7,4 @@ export VMAPLE_REPLACES=30000
 say "integration tests"
 apart thread-sanitizer
 RUSTFLAGS="-Zsanitizer=thread --cfg vmaple_portable" \
-    cargo +nightly test -Zbuild-std --target "$host" --release -p vmaple --test it -- --skip house::
+    cargo +nightly test -Zbuild-std --target "$host" --release -p vmaple --test it -- --skip layering::

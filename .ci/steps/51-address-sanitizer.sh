@@ -8,4 +8,4 @@ export VMAPLE_REPLACES=30000
 say "integration tests"
 apart address-sanitizer
 RUSTFLAGS="-Zsanitizer=address --cfg vmaple_no_pool --cfg vmaple_portable" \
-    cargo +nightly test -Zbuild-std --target "$host" --release -p vmaple --test it --test memory_short -- --skip house::
+    cargo +nightly test -Zbuild-std --target "$host" --release -p vmaple --test it --test memory_short -- --skip layering::

@@ -4,7 +4,7 @@
 //! itself as a test (`cargo fuzz fmt fault_ops FILE` prints one that was found before).
 #![no_main]
 
-#[path = "../../tests/it/fault_model/mod.rs"]
+#[path = "../../tests/it/support/fault_model/mod.rs"]
 mod fault_model;
 
 use fault_model::{Context, Op, Ops, SIDE, replay};

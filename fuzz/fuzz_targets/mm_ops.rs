@@ -4,7 +4,7 @@
 //! an input stands for.
 #![no_main]
 
-#[path = "../../tests/it/mm_ops/model/mod.rs"]
+#[path = "../../tests/it/support/page_model/mod.rs"]
 mod model;
 
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};

@@ -9,7 +9,7 @@
 #![no_main]
 
 #[allow(dead_code, reason = "what the integration tests alone use of it")]
-#[path = "../../tests/it/versions.rs"]
+#[path = "../../tests/it/support/versions.rs"]
 mod versions;
 
 use core_affinity::CoreId;

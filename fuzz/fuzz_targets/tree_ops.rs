@@ -5,12 +5,12 @@
 #![no_main]
 
 #[allow(dead_code, reason = "what the integration tests alone use of it")]
-#[path = "../../tests/it/oracle.rs"]
-mod oracle;
+#[path = "../../tests/it/support/sorted_list.rs"]
+mod sorted_list;
 
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use oracle::{Op, Ops, Pair, SIDE};
+use sorted_list::{Op, Ops, Pair, SIDE};
 
 /// More than this takes longer and finds nothing more: it fills and empties the coordinates several times.
 const MAX_OPS: usize = 128;
@@ -44,7 +44,7 @@ fn op([verb, a, b, c]: [u8; 4]) -> Op {
         9 => Op::ExtendDown(a, b),
         10 => Op::ExtendUp(a, near),
         11 => Op::ExtendUp(a, b),
-        // The oracle looks at the first and the last 64 places of a hole: enough for sizes up to 40.
+        // The model looks at the first and the last 64 places of a hole: enough for sizes up to 40.
         12 => Op::Gap(a, b, verb / 16 * 2, c),
         13 => Op::Iterate(a, b, c),
         14 if verb < 128 => Op::Dup,

@@ -1,6 +1,11 @@
 //! What becomes of values: each is dropped once, by a writer, when nothing is locked, whoever panics.
 
-use super::*;
+use super::{FEW, Loud, private};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
+use vmaple::{RangeMap, Span};
 
 #[test]
 fn entries_whose_iterator_panics_are_dropped() {

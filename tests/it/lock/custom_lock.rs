@@ -1,17 +1,16 @@
-//! The address space over a lock of the embedder's: the tests of parts 1 and 3 once more, as they are, over [`fifo::Fifo`].
+//! The address space over a lock of the embedder's: the tests of parts 1 and 3 once more, as they are, over `fifo_lock`.
 //!
 //! The files name their types through `super::mm_lock`, and so are compiled for either lock.
 
-#[path = "../fault.rs"]
+#[path = "../fault/path.rs"]
 mod fault;
-mod fifo;
-#[path = "../vma.rs"]
+#[path = "../vma/locks.rs"]
 mod vma;
 
 /// The types over the embedder's lock.
 mod mm_lock {
-    use super::fifo::Fifo;
-    pub(crate) use super::fifo::Kill as Interrupt;
+    use crate::support::fifo_lock::Fifo;
+    pub(crate) use crate::support::fifo_lock::Kill as Interrupt;
     use vmaple::mm::Limits;
 
     pub(crate) type Mm<P = ()> = vmaple::Mm<P, Fifo>;

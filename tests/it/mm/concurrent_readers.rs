@@ -8,7 +8,7 @@
 //! moved                               M<------>M    alone from page 28 on
 //! ```
 
-use crate::Ends;
+use crate::support::Ends;
 use crate::vma::{RW, page};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

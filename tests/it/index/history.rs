@@ -5,7 +5,7 @@
 //! At least half of them overlap a write: the writer does nothing between two, so that wherever a reader meets it, or the scheduler
 //! left it, a write is mostly under way.
 
-use super::versions::{Clock, Edit, Flat, History, Noted, Question, Walked, Way, Window, flat};
+use crate::support::versions::{Clock, Edit, Flat, History, Noted, Question, Walked, Way, Window, flat};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 use vmaple::RangeMap;

@@ -2,8 +2,8 @@
 //! runs between two edits under a guard. Whatever was under way has happened whole or not at all, the lock is free, each value is
 //! dropped once, and a reader that pins and repins meanwhile notices nothing and runs none of it.
 
-use super::Ends;
-use super::versions::{Edit, Flat};
+use crate::support::Ends;
+use crate::support::versions::{Edit, Flat};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::{Bound, RangeBounds};

@@ -1,47 +1,11 @@
 //! What is retired and who may drop it: readers that stay pinned, the budget and its policies, panics in the embedder's code.
 
-mod values;
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use super::{FEW, KIB, Loud, filled, private};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, ThreadId};
 use vmaple::map::{BudgetPolicy, EditError, ResourceError};
-use vmaple::{Inline, Mm, PAGE_SIZE, RangeMap, Span, Value, VmaFlags, VmaSpec};
-
-const FEW: usize = if cfg!(miri) { 40 } else { 4000 };
-
-/// Of budgets. Smaller under Miri: each write near a budget looks hard for what it could recycle.
-const KIB: usize = if cfg!(miri) { 128 } else { 1024 };
-
-fn private<V: Value>() -> vmaple::map::Builder<V> {
-    RangeMap::builder().private_epochs()
-}
-
-fn filled(builder: vmaple::map::Builder<u64>, n: u64) -> RangeMap<u64> {
-    builder.build_from((0..n).map(|i| (i * 16..i * 16 + 8, i))).expect("sorted")
-}
-
-/// A value that notes where it was dropped, and panics when told to.
-struct Loud {
-    dropped_on: Arc<std::sync::Mutex<Vec<ThreadId>>>,
-    drop_panics: bool,
-    clone_panics: bool,
-}
-
-impl Clone for Loud {
-    fn clone(&self) -> Self {
-        assert!(!self.clone_panics, "told to panic in clone");
-        Self { dropped_on: Arc::clone(&self.dropped_on), ..*self }
-    }
-}
-
-impl Drop for Loud {
-    fn drop(&mut self) {
-        self.dropped_on.lock().expect("not poisoned").push(thread::current().id());
-        assert!(!self.drop_panics || thread::panicking(), "told to panic in drop");
-    }
-}
+use vmaple::{Inline, Mm, PAGE_SIZE, RangeMap, Value, VmaFlags, VmaSpec};
 
 #[test]
 fn a_pinned_reader_holds_back_what_stats_say_and_then_nothing() {

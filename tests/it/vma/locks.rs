@@ -350,7 +350,7 @@ fn rule_3_7_no_hole_is_told_where_none_is() {
                 walks += 1;
             }
         });
-        let _ends = crate::Ends(&stop);
+        let _ends = crate::support::Ends(&stop);
         for round in 0..ROUNDS {
             let mut writer = mm.write();
             match round % 4 {

@@ -1,6 +1,6 @@
 //! Mappings, faults, growths and locks at random, against the plain model of parts 1 to 3 of `docs/semantics.md`.
 
-use super::fault_model::{Context, Op, Ops, SIDE, replay};
+use crate::support::fault_model::{Context, Op, Ops, SIDE, replay};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 impl Arbitrary for Context {

@@ -1,13 +1,6 @@
 //! Random sequences of all operations of the layout against a model that knows pages and no VMAs.
 
-mod beside;
-mod historic;
-mod model;
-mod payload;
-mod payload_changes;
-mod policies;
-
-use model::{Op, op, run};
+use crate::support::page_model::{Op, op, run};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 /// A sequence, and the terms that it runs under.

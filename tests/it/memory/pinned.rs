@@ -1,7 +1,7 @@
 //! A reader that stays pinned while a million replaces run: what is held back is counted, stops at the budget by the policy that was
 //! chosen, troubles no lookup, and is all back once the reader has gone.
 
-use super::Ends;
+use crate::support::Ends;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;

@@ -1,0 +1,18 @@
+//! What several subjects share: the models, the programs that drive library and model in step, and small helpers.
+
+pub(crate) mod fault_model;
+pub(crate) mod fifo_lock;
+pub(crate) mod page_model;
+pub(crate) mod sorted_list;
+pub(crate) mod versions;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Tells other threads to end when it is dropped: also where the test fails, which would wait for them for ever.
+pub(crate) struct Ends<'e>(pub(crate) &'e AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
