@@ -171,6 +171,12 @@ impl Span {
     pub fn intersection(&self, other: Self) -> Option<Self> {
         Self::new(self.start.max(other.start), self.last.min(other.last)).ok()
     }
+
+    /// Returns the smallest span that contains both.
+    #[inline]
+    pub(crate) fn hull(self, other: Self) -> Self {
+        Self { start: self.start.min(other.start), last: self.last.max(other.last) }
+    }
 }
 
 impl TryFrom<Range<u64>> for Span {

@@ -1,10 +1,13 @@
 //! The heap: Linux's `brk` (5.25), in its order.
 
+use super::draft::{LayoutDraft, Sides};
 use super::limits::Limits;
+use super::pages::with_adjacent;
 use super::place::start_gap;
-use super::plan::{Plan, Words, touched};
-use super::sheet::{Carried, Sheet, Sides};
+use super::plan::Plan;
+use super::staged::Carried;
 use super::state::Heap;
+use super::state::StateUpdate;
 use super::{Mm, MmWriteGuard};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{BrkError, HeapError, LayoutError, Limit};
@@ -40,7 +43,7 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
     pub fn plan_brk(&mut self, brk: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, BrkError, L> {
         let limits = self.mm().limits_now();
         let Some(Heap { start, brk: old }) = self.mm().state.heap() else { return self.nothing(Err(BrkError::NoHeap { asked: brk })) };
-        let words = Words { brk: Some(brk), ..Words::default() };
+        let state = StateUpdate { brk: Some(brk), ..StateUpdate::default() };
         if brk < start {
             return self.nothing(Err(BrkError::BelowStart { asked: brk, start }));
         }
@@ -55,7 +58,7 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
         let old_end = old.next_multiple_of(PAGE_SIZE);
         if new_end == old_end {
             let mut plan = self.nothing(Ok(brk));
-            plan.remember(words);
+            plan.remember(state);
             return plan;
         }
         let span = Span::from_entry(new_end.min(old_end), new_end.max(old_end) - 1);
@@ -64,14 +67,14 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(flags) => flags,
             Err(error) => return self.nothing(Err(error)),
         };
-        self.plan(touched(span), &limits, patience, |sheet| {
+        self.plan(with_adjacent(span), &limits, patience, |draft| {
             if let Some(flags) = flags {
-                sheet.grow_heap(span, start, flags, &limits)?;
+                draft.grow_heap(span, start, flags, &limits)?;
             } else {
-                sheet.charge = Charge::Exempt;
-                sheet.shrink_heap(span, brk, &limits)?;
+                draft.charge = Charge::Exempt;
+                draft.shrink_heap(span, brk, &limits)?;
             }
-            sheet.words = words;
+            draft.state = state;
             Ok(brk)
         })
     }
@@ -109,7 +112,7 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 }
 
-impl<P: Payload> Sheet<'_, P> {
+impl<P: Payload> LayoutDraft<'_, P> {
     fn shrink_heap(&mut self, span: Span, brk: u64, limits: &Limits) -> Result<(), BrkError> {
         if self.within(span).is_empty() {
             return Err(BrkError::Absent { asked: brk });
@@ -128,7 +131,7 @@ impl<P: Payload> Sheet<'_, P> {
         // Only what lies above the heap's start is the heap: what ends right below is not.
         let heap = span.start().checked_sub(1).and_then(|below| self.lookup(below)).filter(|_| span.start() > start);
         let payload = match heap {
-            Some(i) => self.another(self.parts[i].payload()).map_err(LayoutError::from)?,
+            Some(i) => self.another(self.vmas[i].payload()).map_err(LayoutError::from)?,
             None => Carried::Kept(self.keep(|_| P::default()).map_err(LayoutError::from)?),
         };
         let kind = Kind { flags, backing: Backing::Anonymous, linear_offset: 0, owner: None, payload };

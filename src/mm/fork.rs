@@ -1,7 +1,7 @@
 //! The child's address space, and the end of one: Linux's `fork` (5.28) and `exit`.
 
 use super::keys::Keys;
-use super::plan::Words;
+use super::state::StateUpdate;
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
@@ -111,13 +111,14 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// # Errors
     /// [`LayoutError`]: memory; nothing has changed then.
     pub fn exit(&mut self) -> Result<(), LayoutError> {
-        let words = Words { brk: self.mm().state.heap().map(|heap| heap.start), locks_future: Some(VmaFlags::empty()), keyring: None };
+        let state =
+            StateUpdate { brk: self.mm().state.heap().map(|heap| heap.start), locks_future: Some(VmaFlags::empty()), keyring: None };
         let limits = self.mm().limits_now();
-        let plan = self.plan::<LayoutError>(Span::ALL, &limits, Patience::Forever, |sheet| {
-            sheet.words = words;
-            sheet.keyring.keys = Keys::default();
-            sheet.charge = Charge::Exempt;
-            sheet.take_out(0..sheet.parts.len())
+        let plan = self.plan::<LayoutError>(Span::ALL, &limits, Patience::Forever, |draft| {
+            draft.state = state;
+            draft.keyring.keys = Keys::default();
+            draft.charge = Charge::Exempt;
+            draft.remove(0..draft.vmas.len())
         });
         plan.commit().map(|_| ())
     }

@@ -6,8 +6,8 @@
 //!
 //! Both directions of growth are one rule: what grows up is looked at in a mirror.
 
+use super::draft::LayoutDraft;
 use super::limits::Limits;
-use super::sheet::Sheet;
 use super::{MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::lock::RawMmLock;
@@ -59,13 +59,13 @@ impl Edit for [Seen] {
     }
 }
 
-impl<P: Payload> Edit for Sheet<'_, P> {
+impl<P: Payload> Edit for LayoutDraft<'_, P> {
     fn count(&self) -> usize {
-        self.parts.len()
+        self.vmas.len()
     }
 
     fn nth(&self, i: usize) -> Seen {
-        Seen { span: self.parts[i].span, flags: self.parts[i].flags() }
+        Seen { span: self.vmas[i].span, flags: self.vmas[i].flags() }
     }
 }
 

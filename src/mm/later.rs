@@ -1,7 +1,7 @@
 //! Payloads that belong to nothing in the index: copies that an operation made while it planned, and those of records that were never
 //! published.
 //!
-//! `sheet.rs` and `plan.rs` come in. A payload's `Drop` is the embedder's code and may lock the mm, so none runs while the mm lock is held:
+//! `draft.rs` and `plan.rs` come in. A payload's `Drop` is the embedder's code and may lock the mm, so none runs while the mm lock is held:
 //! whatever an operation makes stays here until its guard has released the lock, however the operation ends.
 
 use super::{Mm, Record};

@@ -1,4 +1,4 @@
-//! What an operation over n VMAs moves on its sheet grows as n: tests of every operation, which count and do not time.
+//! What an operation over n VMAs moves on its draft grows as n: tests of every operation, which count and do not time.
 //!
 //! The counter is the row's (`row.rs`). A plain vector would move n² items in each operation that merges or moves n VMAs.
 

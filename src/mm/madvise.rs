@@ -1,11 +1,12 @@
 //! Advice that changes flags: Linux's `madvise` (5.24). What advice does to pages is the embedder's.
 
 use super::MmWriteGuard;
+use super::draft::{Gaps, LayoutDraft, SplitLimit};
 use super::limits::Limits;
-use super::mmap::split_room;
-use super::plan::{Plan, touched};
-use super::sheet::{Part, Sheet};
-use crate::addr::{PAGE_SIZE, Span};
+use super::pages::{whole_pages, with_adjacent};
+use super::plan::Plan;
+use super::staged::StagedVma;
+use crate::addr::Span;
 use crate::error::{LayoutError, MadviseError};
 use crate::lock::{Patience, RawMmLock};
 use crate::vma::{Backing, Payload, VmaFlags};
@@ -49,7 +50,7 @@ impl Advice {
     }
 
     /// The flags of a VMA that follows it; none where it makes no sense for the VMA.
-    fn flags_of<P>(self, part: &Part<'_, P>) -> Option<VmaFlags> {
+    fn flags_of<P>(self, part: &StagedVma<'_, P>) -> Option<VmaFlags> {
         let old = part.flags();
         let is_private_anonymous = part.backing() == Backing::Anonymous && !old.contains(VmaFlags::SHARED);
         let never_merged = VmaFlags::SPECIAL | VmaFlags::HUGETLB | VmaFlags::DROPPABLE | VmaFlags::SHARED | VmaFlags::MAYSHARE;
@@ -94,7 +95,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         advice: Advice,
         patience: Patience<'_, L::Interrupt>,
     ) -> Plan<'_, 'm, P, MadviseError, L> {
-        self.plan_all_mapped(start, len, patience, |sheet, span, limits| sheet.advise(span, advice, limits))
+        self.plan_all_mapped(start, len, patience, |draft, span, limits| draft.advise(span, advice, limits))
     }
 
     /// Plans a change of everything that is mapped in a range. A gap is reported at the end (5.24).
@@ -103,20 +104,16 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         start: u64,
         len: u64,
         patience: Patience<'_, L::Interrupt>,
-        change: impl FnOnce(&mut Sheet<'_, P>, Span, &Limits) -> Result<(), MadviseError>,
+        change: impl FnOnce(&mut LayoutDraft<'_, P>, Span, &Limits) -> Result<Option<u64>, MadviseError>,
     ) -> Plan<'_, 'm, P, MadviseError, L> {
         let limits = self.mm().limits_now();
-        let whole = len.checked_next_multiple_of(PAGE_SIZE);
-        let Some(end) = whole.and_then(|whole| start.checked_add(whole)).filter(|_| start.is_multiple_of(PAGE_SIZE)) else {
-            return self.nothing(Err(MadviseError::Range { at: start, len }));
+        let span = match whole_pages(start, len) {
+            Ok(Some(span)) => span,
+            Ok(None) => return self.nothing(Ok(0)),
+            Err(()) => return self.nothing(Err(MadviseError::Range { at: start, len })),
         };
-        if end == start {
-            return self.nothing(Ok(0));
-        }
-        let span = Span::from_entry(start, end - 1);
-        let plan = self.plan(touched(span), &limits, patience, |sheet| {
-            let gap = sheet.first_gap(span);
-            change(sheet, span, &limits)?;
+        let plan = self.plan(with_adjacent(span), &limits, patience, |draft| {
+            let gap = change(draft, span, &limits)?;
             gap.map_or(Ok(0), |at| Err(MadviseError::Gap { at }))
         });
         plan.map_err(again)
@@ -131,21 +128,20 @@ fn again(error: MadviseError) -> MadviseError {
     }
 }
 
-impl<P: Payload> Sheet<'_, P> {
-    fn advise(&mut self, span: Span, advice: Advice, limits: &Limits) -> Result<(), MadviseError> {
-        let mut at = Some(span.start());
-        while let Some(part) = at.map(|at| self.find(at)).and_then(|i| self.parts.get(i)).filter(|part| part.span.start() <= span.last()) {
-            let range = Span::from_entry(part.span.start().max(span.start()), part.span.last().min(span.last()));
-            let is_kept = advice.discards() && part.backing() == Backing::Anonymous && !part.flags().contains(VmaFlags::WRITE);
-            if is_kept && part.flags().contains(VmaFlags::SEALED) {
-                return Err(LayoutError::Sealed { by: part.span }.into());
+impl<P: Payload> LayoutDraft<'_, P> {
+    /// Returns the first address at which nothing is mapped.
+    fn advise(&mut self, span: Span, advice: Advice, limits: &Limits) -> Result<Option<u64>, MadviseError> {
+        self.each_part(span, Gaps::Skip, |draft, i, part| {
+            let vma = &draft.vmas[i];
+            let (old, is_kept) = (vma.flags(), advice.discards() && vma.backing() == Backing::Anonymous);
+            if is_kept && !old.contains(VmaFlags::WRITE) {
+                draft.check_sealed(i)?;
             }
-            let new = advice.flags_of(part).ok_or(MadviseError::Unfit { vma: part.span })?;
-            if new != part.flags() {
-                self.change(range, split_room(limits), |kind| kind.flags = new)?;
+            let new = advice.flags_of(vma).ok_or(MadviseError::Unfit { vma: vma.span })?;
+            if new != old {
+                draft.change(part, SplitLimit::of(limits), |kind| kind.flags = new)?;
             }
-            at = range.last().checked_add(1).filter(|above| *above <= span.last());
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

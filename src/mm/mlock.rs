@@ -1,11 +1,13 @@
 //! Locking pages in memory: Linux's `mlock`, `munlock`, `mlockall`, `munlockall` (5.26).
 
 use super::MmWriteGuard;
+use super::draft::{Gaps, LayoutDraft, SplitLimit};
+use super::flag_rules::NEVER_LOCKED;
 use super::limits::Limits;
-use super::mmap::split_room;
-use super::plan::{Plan, Words, touched};
-use super::sheet::Sheet;
-use crate::addr::{PAGE_SIZE, Span, page_floor};
+use super::pages::{pages_around, span_of, with_adjacent};
+use super::plan::Plan;
+use super::state::StateUpdate;
+use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, Limit, MlockError, ResourceError};
 use crate::lock::{Patience, RawMmLock};
 use crate::vma::{Payload, VmaFlags};
@@ -45,9 +47,6 @@ impl LockAll {
 const UNLOCKED: VmaFlags = VmaFlags::empty();
 const AT_ONCE: VmaFlags = VmaFlags::LOCKED;
 const ON_FAULT: VmaFlags = VmaFlags::LOCKED_MASK;
-
-/// What cannot be locked, and is passed over in silence.
-pub(super) const NEVER_LOCKED: VmaFlags = VmaFlags::SPECIAL.union(VmaFlags::HUGETLB).union(VmaFlags::DROPPABLE);
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Locks all pages in memory that the range touches, and brings them in. Tells 0. VMAs that cannot be locked are passed over.
@@ -101,8 +100,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Err(MlockError::MayNotLock));
         }
         // Outward to whole pages; both may come round.
-        let whole = len.wrapping_add(start % PAGE_SIZE).wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
-        let (asked, start) = (start, page_floor(start));
+        let (asked, (start, whole)) = (start, pages_around(start, len));
         if locked != UNLOCKED
             && let Err(limit) = self.check_mlock(start, whole, &limits)
         {
@@ -116,7 +114,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Ok(0));
         }
         let span = Span::from_entry(start, end - 1);
-        self.plan(touched(span), &limits, patience, |sheet| sheet.lock_range(span, locked, &limits))
+        self.plan(with_adjacent(span), &limits, patience, |draft| draft.lock_range(span, locked, &limits))
     }
 
     /// `RLIMIT_MEMLOCK`; what is locked already is not counted twice.
@@ -124,11 +122,10 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         let (pages, limit_pages) = (whole / PAGE_SIZE, limits.locked_pages());
         let mut asked_pages = self.sums().locked().saturating_add(pages);
         if asked_pages > limit_pages
-            && let Some(last) = start.checked_add(whole).and_then(|end| end.checked_sub(1)).filter(|last| *last >= start)
+            && let Some(span) = span_of(start, whole)
         {
-            let span = Span::from_entry(start, last);
             let mut at = Some(start);
-            while let Some(vma) = at.and_then(|at| self.find(at)).filter(|vma| vma.start() <= last) {
+            while let Some(vma) = at.and_then(|at| self.find(at)).filter(|vma| vma.start() <= span.last()) {
                 if vma.flags().contains(VmaFlags::LOCKED) {
                     asked_pages -= vma.span().intersection(span).map_or(0, |part| part.pages());
                 }
@@ -157,7 +154,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if current.is_some() && asked_pages > limit_pages {
             return self.nothing(Err(LayoutError::Limit(Limit::Locked { asked_pages, limit_pages }).into()));
         }
-        self.plan_all(current, Words { locks_future: Some(future), ..Words::default() }, patience)
+        self.plan_all(current, StateUpdate { locks_future: Some(future), ..StateUpdate::default() }, patience)
     }
 
     /// Unlocks all, also what will be mapped. Tells 0.
@@ -170,50 +167,45 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// The same, planned.
     pub fn plan_munlockall(&mut self, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
-        self.plan_all(Some(UNLOCKED), Words { locks_future: Some(UNLOCKED), ..Words::default() }, patience)
+        self.plan_all(Some(UNLOCKED), StateUpdate { locks_future: Some(UNLOCKED), ..StateUpdate::default() }, patience)
     }
 
-    fn plan_all(&mut self, locked: Option<VmaFlags>, words: Words, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
+    fn plan_all(
+        &mut self,
+        locked: Option<VmaFlags>,
+        state: StateUpdate,
+        patience: Patience<'_, L::Interrupt>,
+    ) -> Plan<'_, 'm, P, MlockError, L> {
         let limits = self.mm().limits_now();
-        self.plan(Span::ALL, &limits, patience, |sheet| {
-            sheet.words = words;
-            sheet.lock_all(locked, &limits)?;
+        self.plan(Span::ALL, &limits, patience, |draft| {
+            draft.state = state;
+            if let Some(locked) = locked {
+                draft.lock_all(locked, &limits)?;
+            }
             Ok(0)
         })
     }
 }
 
-impl<P: Payload> Sheet<'_, P> {
-    /// All VMAs, or none.
-    fn lock_all(&mut self, locked: Option<VmaFlags>, limits: &Limits) -> Result<(), ResourceError> {
-        let mut at = 0;
-        while !self.is_spoiled
-            && let Some(locked) = locked
-            && let Some(part) = self.parts.get(self.find(at)).map(|part| part.span)
-        {
-            // What cannot be is passed over; but for memory that is short, of which the plan tells.
-            _ = self.lock_one(part, locked, limits);
-            let Some(above) = part.last().checked_add(1) else { break };
-            at = above;
-        }
-        if locked.is_some_and(|locked| locked != UNLOCKED) {
-            for i in 0..self.parts.len() {
-                self.populate(self.parts[i].span)?;
+impl<P: Payload> LayoutDraft<'_, P> {
+    /// Locks every VMA. Those that cannot be split are passed over.
+    fn lock_all(&mut self, locked: VmaFlags, limits: &Limits) -> Result<(), ResourceError> {
+        self.each_part(Span::ALL, Gaps::Skip, |draft, i, part| {
+            _ = draft.lock_one(i, part, locked, limits);
+            // The plan reports that memory ran out.
+            if draft.is_spoiled { Err(ResourceError::OutOfMemory) } else { Ok(()) }
+        })?;
+        if locked != UNLOCKED {
+            for i in 0..self.vmas.len() {
+                self.populate(self.vmas[i].span)?;
             }
         }
         Ok(())
     }
 
     fn lock_range(&mut self, span: Span, locked: VmaFlags, limits: &Limits) -> Result<u64, MlockError> {
-        let mut at = span.start();
-        loop {
-            let Some(i) = self.lookup(at) else { return Err(MlockError::Gap { at }) };
-            let part = Span::from_entry(at, self.parts[i].span.last().min(span.last()));
-            self.lock_one(part, locked, limits)?;
-            if part.last() == span.last() {
-                break;
-            }
-            at = part.last() + 1;
+        if let Some(at) = self.each_part(span, Gaps::Stop, |draft, i, part| draft.lock_one(i, part, locked, limits))? {
+            return Err(MlockError::Gap { at });
         }
         if locked != UNLOCKED
             && let Some(vma) = self.populate(span)?
@@ -223,14 +215,13 @@ impl<P: Payload> Sheet<'_, P> {
         Ok(0)
     }
 
-    /// Pages of one VMA.
-    fn lock_one(&mut self, part: Span, locked: VmaFlags, limits: &Limits) -> Result<(), LayoutError> {
-        let Some(i) = self.lookup(part.start()) else { return Ok(()) };
-        let old = self.parts[i].flags();
+    /// Locks a part of one VMA.
+    fn lock_one(&mut self, i: usize, part: Span, locked: VmaFlags, limits: &Limits) -> Result<(), LayoutError> {
+        let old = self.vmas[i].flags();
         let new = (old - VmaFlags::LOCKED_MASK) | locked;
         if new == old || old.intersects(NEVER_LOCKED) {
             return Ok(());
         }
-        self.change(part, split_room(limits), |kind| kind.flags = new)
+        self.change(part, SplitLimit::of(limits), |kind| kind.flags = new)
     }
 }

@@ -1,14 +1,17 @@
 //! Mapping: Linux's `mmap` (5.1 to 5.6), in its order.
 
 use super::MmWriteGuard;
+use super::draft::{LayoutDraft, Sides};
+use super::flag_rules::{NEVER_LOCKED, account_of};
 use super::huge::page_bytes;
 use super::keys::Keyring;
 use super::limits::{Limits, PartialEffects};
-use super::mlock::NEVER_LOCKED;
+use super::pages::with_adjacent;
 use super::pkey_mprotect::ExecAlone;
 use super::place::{Alignment, Search, Within, round_hint};
-use super::plan::{Plan, Words, touched};
-use super::sheet::{Carried, Room, Sheet, Sides};
+use super::plan::Plan;
+use super::staged::Carried;
+use super::state::StateUpdate;
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::{LayoutError, MmapError};
 use crate::key::ProtectionKey;
@@ -145,7 +148,7 @@ impl<P> MapRequest<P> {
 const MAX_FILE_BYTES: u64 = i64::MAX.cast_unsigned();
 
 /// Flags with what Linux adds where a mapping is made.
-fn complete(mut flags: VmaFlags, key: ProtectionKey, backing: Backing) -> VmaFlags {
+fn complete(mut flags: VmaFlags, key: ProtectionKey) -> VmaFlags {
     let may = VmaFlags::MAYREAD | VmaFlags::MAYWRITE | VmaFlags::MAYEXEC;
     if !flags.intersects(may) {
         flags |= may;
@@ -161,7 +164,7 @@ fn complete(mut flags: VmaFlags, key: ProtectionKey, backing: Backing) -> VmaFla
     if flags.contains(VmaFlags::DROPPABLE) {
         flags |= VmaFlags::NORESERVE | VmaFlags::WIPEONFORK | VmaFlags::DONTDUMP;
     }
-    flags.with_pkey(key) | account_of(flags, backing)
+    flags.with_pkey(key) | account_of(flags)
 }
 
 /// To what the address is aligned where it is searched.
@@ -175,12 +178,6 @@ fn alignment_of<P>(spec: &VmaSpec<P>, flags: VmaFlags, limits: &Limits) -> Align
         (Backing::SharedMemory(_), Some(offset)) => Alignment::of_shared_memory(offset, limits),
         (Backing::Object(_), _) => Alignment::Pages,
     }
-}
-
-/// Private and writable pages are promised, unless it is said that they are not.
-pub(super) fn account_of(flags: VmaFlags, _backing: Backing) -> VmaFlags {
-    let is_promised = flags.contains(VmaFlags::WRITE) && !flags.intersects(VmaFlags::SHARED | VmaFlags::NORESERVE | VmaFlags::HUGETLB);
-    if is_promised { VmaFlags::ACCOUNT } else { VmaFlags::empty() }
 }
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
@@ -207,7 +204,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Err(error) => {
                 let mut plan = self.nothing(Err(error));
                 if limits.policy.partial == PartialEffects::AsLinux {
-                    plan.remember(Words { keyring: Some(keyring), ..Words::default() });
+                    plan.remember(StateUpdate { keyring: Some(keyring), ..StateUpdate::default() });
                 }
                 return plan;
             }
@@ -217,9 +214,9 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Populate::Now => self.with_neighbours(span),
             Populate::Later => span,
         };
-        self.plan(touched(stretch), &limits, patience, |sheet| {
-            sheet.keyring = keyring;
-            sheet.map(span, flags, request, &limits)
+        self.plan(with_adjacent(stretch), &limits, patience, |draft| {
+            draft.keyring = keyring;
+            draft.map(span, flags, request, &limits)
         })
     }
 
@@ -274,7 +271,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return Err(MmapError::Occupied { asked: span, by: by.span() });
         }
         // 5.5
-        let mut flags = complete(asked, key.unwrap_or_default(), spec.backing);
+        let mut flags = complete(asked, key.unwrap_or_default());
         if flags.contains(VmaFlags::LOCKED) && !limits.may_lock() {
             return Err(MmapError::MayNotLock);
         }
@@ -314,20 +311,20 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 }
 
-impl<P: Payload> Sheet<'_, P> {
+impl<P: Payload> LayoutDraft<'_, P> {
     /// 5.6: what is there goes, and the new VMA comes, merged with what touches it.
     fn map(&mut self, span: Span, flags: VmaFlags, request: &MapRequest<P>, limits: &Limits) -> Result<u64, MmapError> {
         let going = self.cut_free(span, limits)?;
         // The limits are on the net pages, whatever those are that go. Where they refuse, all of them stay, cut as they are.
         let (mut after, mut net) = (self.sums, span.pages());
         for i in going.clone() {
-            let part = &self.parts[i];
+            let part = &self.vmas[i];
             after.sub(part.flags(), part.span.pages());
             net -= part.span.pages();
         }
         self.sums.check_room(limits, flags, net)?;
         after.check_commit(limits, flags, span.pages())?;
-        self.take_out(going)?;
+        self.remove(going)?;
         let offset = request.spec.offset.unwrap_or(0);
         if flags.contains(VmaFlags::HUGETLB) && !offset.is_multiple_of(page_bytes(flags)) {
             // It is their object that sees it, when what was there is gone.
@@ -351,9 +348,4 @@ impl<P: Payload> Sheet<'_, P> {
         }
         Ok(span.start())
     }
-}
-
-/// Split where Linux looks whether there is room.
-pub(super) fn split_room(limits: &Limits) -> Room {
-    Room::Limited(limits.max_map_count)
 }

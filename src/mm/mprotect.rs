@@ -1,11 +1,12 @@
 //! Changing what may be done: Linux's `mprotect` (5.16), in its order.
 
 use super::MmWriteGuard;
+use super::draft::{Gaps, LayoutDraft, SplitLimit};
+use super::flag_rules::account_of;
 use super::limits::Limits;
-use super::mmap::{account_of, split_room};
+use super::pages::{round_up, with_adjacent};
 use super::pkey_mprotect::{Change, ExecAlone, KeyChange};
-use super::plan::{Plan, touched};
-use super::sheet::Sheet;
+use super::plan::Plan;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MprotectError};
 use crate::key::ProtectionKey;
@@ -72,7 +73,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Err(error) => return self.nothing(Err(error)),
         };
         let protection = (access.intersection(VmaFlags::ACCESS), key);
-        self.plan(touched(span), &limits, patience, |sheet| sheet.protect(span, protection, &limits))
+        self.plan(with_adjacent(span), &limits, patience, |draft| draft.protect(span, protection, &limits))
     }
 
     /// The range; none where it is empty.
@@ -88,8 +89,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return Ok(None);
         }
         // In whole pages; both may come round.
-        let whole = len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
-        let end = start.wrapping_add(whole);
+        let end = start.wrapping_add(round_up(len, PAGE_SIZE));
         if end <= start {
             return Err(MprotectError::Wraps { at: start, len });
         }
@@ -119,28 +119,20 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 }
 
-impl<P: Payload> Sheet<'_, P> {
+impl<P: Payload> LayoutDraft<'_, P> {
     fn protect(&mut self, span: Span, protection: (VmaFlags, Change), limits: &Limits) -> Result<u64, MprotectError> {
-        let mut at = span.start();
-        loop {
-            let Some(i) = self.lookup(at) else { return Err(MprotectError::Gap { at }) };
-            let part = Span::from_entry(at, self.parts[i].span.last().min(span.last()));
-            self.protect_one(i, part, protection, limits)?;
-            if part.last() == span.last() {
-                return Ok(0);
-            }
-            at = part.last() + 1;
-        }
+        let gap = self.each_part(span, Gaps::Stop, |draft, i, part| draft.protect_one(i, part, protection, limits))?;
+        gap.map_or(Ok(0), |at| Err(MprotectError::Gap { at }))
     }
 
     fn protect_one(&mut self, i: usize, part: Span, protection: (VmaFlags, Change), limits: &Limits) -> Result<(), MprotectError> {
-        let old = self.parts[i].flags();
+        let old = self.vmas[i].flags();
         let (access, change) = protection;
         // The execute-only key is allocated here: before it is asked whether this VMA may be changed, and not before there is one.
         let key = self.key_of(old, access, change, limits);
         let mut new = old.difference(VmaFlags::ACCESS).union(access).with_pkey(key);
         if let Some(access) = new.beyond_may() {
-            return Err(MprotectError::Denied { vma: self.parts[i].span, access });
+            return Err(MprotectError::Denied { vma: self.vmas[i].span, access });
         }
         // Before it is asked whether anything changes.
         self.check_sealed(i)?;
@@ -157,14 +149,14 @@ impl<P: Payload> Sheet<'_, P> {
             }
             let was_counted = VmaFlags::ACCOUNT | VmaFlags::WRITE | VmaFlags::HUGETLB | VmaFlags::SHARED | VmaFlags::NORESERVE;
             if !old.intersects(was_counted) {
-                new |= account_of(new, self.parts[i].backing());
+                new |= account_of(new);
                 self.sums.check_commit(limits, new, pages).map_err(LayoutError::from)?;
             }
-        } else if old.contains(VmaFlags::ACCOUNT) && self.parts[i].backing() == Backing::Anonymous && self.parts[i].owner().is_none() {
+        } else if old.contains(VmaFlags::ACCOUNT) && self.vmas[i].backing() == Backing::Anonymous && self.vmas[i].owner().is_none() {
             // No page was ever written: nothing is promised any more.
             new.remove(VmaFlags::ACCOUNT);
         }
-        self.change(part, split_room(limits), |kind| kind.flags = new)?;
+        self.change(part, SplitLimit::of(limits), |kind| kind.flags = new)?;
         let was = old.intersection(VmaFlags::LOCKED | VmaFlags::SHARED | VmaFlags::WRITE);
         if was == VmaFlags::LOCKED && new.contains(VmaFlags::WRITE) {
             // What is locked, and becomes writable, is brought in at once.

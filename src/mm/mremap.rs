@@ -1,12 +1,14 @@
 //! Resizing and moving: Linux's `mremap` (5.17 to 5.23), in its order.
 
 use super::MmWriteGuard;
+use super::draft::{Effect, Gaps, LayoutDraft, Sides};
 use super::huge::page_bytes;
 use super::limits::Limits;
 use super::munmap;
+use super::pages::{round_up, span_of, with_adjacent};
 use super::place::{Alignment, Search, Within};
-use super::plan::{Plan, touched};
-use super::sheet::{Body, Effect, Part, Sheet, Sides};
+use super::plan::Plan;
+use super::staged::{Origin, StagedVma};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
 use crate::lock::{Patience, RawMmLock};
@@ -62,23 +64,13 @@ impl Remap {
 
     /// The same in whole huge pages, where the VMA consists of such. In Linux's arithmetic: what comes round is no length any more.
     fn in_pages_of(self, page_bytes: u64) -> Self {
-        let whole = |len: u64| len.wrapping_add(page_bytes - 1) & !(page_bytes - 1);
-        Self { old_len: whole(self.old_len), new_len: whole(self.new_len), ..self }
+        Self { old_len: round_up(self.old_len, page_bytes), new_len: round_up(self.new_len, page_bytes), ..self }
     }
 
     /// The source; none of length 0.
     fn source(&self) -> Option<Span> {
         span_of(self.from, self.old_len)
     }
-}
-
-fn span_of(start: u64, len: u64) -> Option<Span> {
-    let last = start.checked_add(len)?.checked_sub(1).filter(|_| len > 0)?;
-    Some(Span::from_entry(start, last))
-}
-
-fn hull(one: Span, other: Span) -> Span {
-    Span::from_entry(one.start().min(other.start()), one.last().max(other.last()))
 }
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
@@ -125,16 +117,15 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         patience: Patience<'_, L::Interrupt>,
     ) -> Plan<'_, 'm, P, MremapError, L> {
         let limits = self.mm().limits_now();
-        let whole = |len: u64| len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
         let asked = Asked { old_len, new_len };
-        let remap = Remap { from, old_len: whole(old_len), new_len: whole(new_len), flags, to, asked };
+        let remap = Remap { from, old_len: round_up(old_len, PAGE_SIZE), new_len: round_up(new_len, PAGE_SIZE), flags, to, asked };
         let prepared = self.check_remap(remap, &limits).and_then(|()| self.reach(self.in_whole_pages(remap), &limits));
         let (stretch, target) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return self.nothing(Err(error)),
         };
-        self.plan(touched(stretch), &limits, patience, |sheet| {
-            if remap.is_move_only() { sheet.move_several(remap, &limits) } else { sheet.remap(remap, target, &limits) }
+        self.plan(with_adjacent(stretch), &limits, patience, |draft| {
+            if remap.is_move_only() { draft.move_several(remap, &limits) } else { draft.remap(remap, target, &limits) }
         })
     }
 
@@ -191,7 +182,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         let here = span_of(remap.from, remap.old_len.max(remap.new_len)).or_else(|| span_of(remap.from, remap.new_len));
         let here = here.ok_or(MremapError::Absent { at: remap.from })?;
         if remap.flags.contains(MremapFlags::FIXED) {
-            return Ok((span_of(remap.to, remap.new_len).map_or(here, |to| hull(here, to)), Some(remap.to)));
+            return Ok((span_of(remap.to, remap.new_len).map_or(here, |to| here.hull(to)), Some(remap.to)));
         }
         if remap.is_move_only() || !(remap.is_expansion() || remap.has_target()) {
             return Ok((here, None));
@@ -204,7 +195,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         let hint = if remap.has_target() { remap.to } else { 0 };
         let search = Search { within: Within::All, alignment: alignment_of(&vma, remap.from, limits), flags: vma.flags() };
         let target = self.place(hint, remap.new_len, search, limits);
-        let stretch = target.and_then(|to| span_of(to, remap.new_len)).map_or(here, |to| hull(here, to));
+        let stretch = target.and_then(|to| span_of(to, remap.new_len)).map_or(here, |to| here.hull(to));
         Ok((stretch, target))
     }
 }
@@ -237,7 +228,7 @@ fn check_spare(count: usize, limits: &Limits) -> Result<(), LayoutError> {
     if count + 3 >= limit { Err(LayoutError::TooMany { count, limit }) } else { Ok(()) }
 }
 
-impl<P: Payload> Sheet<'_, P> {
+impl<P: Payload> LayoutDraft<'_, P> {
     /// One VMA.
     fn remap(&mut self, remap: Remap, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
         let (vma, remap) = self.check_source(remap, limits)?;
@@ -265,7 +256,7 @@ impl<P: Payload> Sheet<'_, P> {
     /// What the VMA must be like; which it is, and what is asked of it, in the pages that it consists of.
     fn check_source(&self, remap: Remap, limits: &Limits) -> Result<(usize, Remap), MremapError> {
         let i = self.lookup(remap.from).ok_or(MremapError::Absent { at: remap.from })?;
-        let part = &self.parts[i];
+        let part = &self.vmas[i];
         let (vma, was, page_bytes) = (part.span, part.flags(), page_bytes(part.flags()));
         self.check_sealed(i)?;
         let remap = remap.in_pages_of(page_bytes);
@@ -310,11 +301,11 @@ impl<P: Payload> Sheet<'_, P> {
 
     /// 5.19: where it is, or, if it may move, elsewhere.
     fn expand(&mut self, remap: Remap, i: usize, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
-        let vma = self.parts[i].span;
-        let is_free = |&new_end: &u64| self.parts.get(i + 1).is_none_or(|next| next.span.start() >= new_end);
+        let vma = self.vmas[i].span;
+        let is_free = |&new_end: &u64| self.vmas.get(i + 1).is_none_or(|next| next.span.start() >= new_end);
         if let Some(new_end) = end_in_place(vma, remap, limits).filter(is_free) {
             let more = Span::from_entry(vma.last() + 1, new_end - 1);
-            let kind = self.parts[i].kind();
+            let kind = self.vmas[i].kind();
             self.sums.check_commit(limits, kind.flags, more.pages())?;
             let locked = kind.flags.contains(VmaFlags::LOCKED);
             // What does not even merge with more of itself does not grow where it is.
@@ -350,7 +341,7 @@ impl<P: Payload> Sheet<'_, P> {
         if remap.flags.contains(MremapFlags::DONTUNMAP)
             && let Some(i) = self.lookup(remap.from)
         {
-            self.sums.check_room(limits, self.parts[i].flags(), remap.old_len / PAGE_SIZE)?;
+            self.sums.check_room(limits, self.vmas[i].flags(), remap.old_len / PAGE_SIZE)?;
         }
         let to = target.ok_or(MremapError::NoRoom { len: remap.asked.new_len })?;
         // Not before: the target is empty then.
@@ -365,7 +356,7 @@ impl<P: Payload> Sheet<'_, P> {
         let Remap { from, old_len, new_len, flags, .. } = remap;
         check_spare(self.count, limits)?;
         let i = self.lookup(from).ok_or(MremapError::Absent { at: from })?;
-        let (vma, was) = (self.parts[i].span, self.parts[i].flags());
+        let (vma, was) = (self.vmas[i].span, self.vmas[i].flags());
         let target = Span::from_entry(to, to + (new_len - 1));
         let source = remap.source();
         for at in source.iter().flat_map(|source| [Some(source.start()), source.last().checked_add(1)]).flatten() {
@@ -374,14 +365,14 @@ impl<P: Payload> Sheet<'_, P> {
             }
         }
         self.sums.check_commit(limits, was, new_len / PAGE_SIZE)?;
-        let mut kind = self.parts[i].kind();
+        let mut kind = self.vmas[i].kind();
         let seen = source.unwrap_or(Span::from_entry(from, from));
         kind.payload = self.derive(kind.payload, |payload| payload.moved(seen, target)).map_err(LayoutError::from)?;
         // 5.22: what was never written to is as if it had been mapped there.
         kind.linear_offset =
             if kind.backing == Backing::Anonymous && kind.owner.is_none() { 0 } else { kind.offset_of(from).wrapping_sub(to) };
         if let Some(source) = source {
-            self.tell(self.parts[i].payload(), Effect::Moved(source, target))?;
+            self.notify(self.vmas[i].payload(), Effect::Moved(source, target))?;
         }
         self.put_merging(target, kind, Sides::Both)?;
         if let Some(source) = source {
@@ -403,15 +394,15 @@ impl<P: Payload> Sheet<'_, P> {
     /// owner.
     fn leave_behind(&mut self, source: Span) -> Result<(), LayoutError> {
         let Some(i) = self.lookup(source.start()) else { return Ok(()) };
-        let span = self.parts[i].span;
-        let mut kind = self.parts[i].kind();
+        let span = self.vmas[i].span;
+        let mut kind = self.vmas[i].kind();
         if span == source {
             kind.owner = None;
         }
         self.sums.sub(kind.flags, span.pages());
         kind.flags.remove(VmaFlags::LOCKED_MASK);
         self.sums.add(kind.flags, span.pages());
-        self.replace(i, Part { span, body: Body::New(kind) })?;
+        self.replace(i, StagedVma { span, origin: Origin::New(kind) })?;
         Ok(())
     }
 
@@ -420,24 +411,15 @@ impl<P: Payload> Sheet<'_, P> {
         let Some(source) = remap.source() else {
             return self.remap(remap, Some(remap.to), limits);
         };
-        let mut at = source.start();
-        let mut is_first = true;
-        while let Some(part) = self.parts.get(self.find(at)).map(|part| part.span).filter(|part| part.start() <= source.last()) {
-            if is_first && part.start() > at {
-                return Err(MremapError::Absent { at });
-            }
-            is_first = false;
-            let piece = Span::from_entry(part.start().max(at), part.last().min(source.last()));
-            let len = piece.len_less_one() + 1;
-            let to = remap.to + (piece.start() - source.start());
-            let one = Remap { from: piece.start(), old_len: len, new_len: len, to, ..remap };
-            let (_, one) = self.check_source(one, limits)?;
-            self.remap_to(one, Some(to), limits)?;
-            if piece.last() == source.last() {
-                break;
-            }
-            at = piece.last() + 1;
+        // The target is elsewhere, so the moves leave the rest of the source as it is.
+        if self.lookup(source.start()).is_none() {
+            return Err(MremapError::Absent { at: source.start() });
         }
-        if is_first { Err(MremapError::Absent { at }) } else { Ok(remap.to) }
+        self.each_part(source, Gaps::Skip, |draft, _, part| {
+            let (len, to) = (part.len_less_one() + 1, remap.to + (part.start() - source.start()));
+            let (_, one) = draft.check_source(Remap { from: part.start(), old_len: len, new_len: len, to, ..remap }, limits)?;
+            draft.remap_to(one, Some(to), limits).map(drop)
+        })?;
+        Ok(remap.to)
     }
 }

@@ -3,13 +3,11 @@
 use super::MmWriteGuard;
 use super::limits::Limits;
 use super::plan::Plan;
-use super::sheet::{Room, Sheet};
 use crate::addr::{PAGE_SIZE, Span};
-use crate::error::{LayoutError, MunmapError};
+use crate::error::MunmapError;
 use crate::lock::{Patience, RawMmLock};
 use crate::tree::limbo::Charge;
-use crate::vma::{Payload, VmaFlags};
-use core::ops::Range;
+use crate::vma::Payload;
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// Unmaps the pages of a range: VMAs inside go, those that stick out are split. Tells 0; so also where nothing was mapped.
@@ -48,9 +46,9 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             Ok(span) => span,
             Err(error) => return self.nothing(Err(error)),
         };
-        self.plan(span, &limits, patience, |sheet| {
-            sheet.charge = Charge::Exempt;
-            Ok(sheet.unmap(span, &limits).map(|_| 0)?)
+        self.plan(span, &limits, patience, |draft| {
+            draft.charge = Charge::Exempt;
+            Ok(draft.unmap(span, &limits).map(|_| 0)?)
         })
     }
 }
@@ -69,45 +67,4 @@ pub(super) fn check(start: u64, len: u64, limits: &Limits) -> Result<Span, Munma
     }
     // The end of the address space is at a page's start, so in whole pages it is not beyond.
     Ok(Span::from_entry(start, start + len.next_multiple_of(PAGE_SIZE) - 1))
-}
-
-impl<P: Payload> Sheet<'_, P> {
-    /// Unmaps a range on the sheet; tells how many pages went.
-    pub(super) fn unmap(&mut self, span: Span, limits: &Limits) -> Result<u64, LayoutError> {
-        let going = self.cut_free(span, limits)?;
-        self.take_out(going)
-    }
-
-    /// Cuts what sticks out of a range that is to be unmapped, and sees whether all in it may go: tells which go.
-    pub(super) fn cut_free(&mut self, span: Span, limits: &Limits) -> Result<Range<usize>, LayoutError> {
-        let mut going = self.within(span);
-        if going.is_empty() {
-            return Ok(going);
-        }
-        let first = &self.parts[going.start];
-        if first.span.start() < span.start() {
-            // One becomes two: that needs room. The other splits may exceed the limit for a moment, and then less is there.
-            let limit = limits.max_map_count;
-            if span.last() < first.span.last() && self.count >= limit {
-                return Err(LayoutError::TooMany { count: self.count, limit });
-            }
-            self.check_sealed(going.start)?;
-            self.cut(going.start, span.start(), Room::Unlimited)?;
-            going = going.start + 1..going.end + 1;
-        }
-        let top = going.end - 1;
-        for i in going.clone() {
-            self.check_sealed(i)?;
-        }
-        if self.parts[top].span.last() > span.last() {
-            self.cut(top, span.last() + 1, Room::Unlimited)?;
-        }
-        Ok(going)
-    }
-
-    /// 5.27: what is sealed does not change.
-    pub(super) fn check_sealed(&self, i: usize) -> Result<(), LayoutError> {
-        let part = &self.parts[i];
-        if part.flags().contains(VmaFlags::SEALED) { Err(LayoutError::Sealed { by: part.span }) } else { Ok(()) }
-    }
 }

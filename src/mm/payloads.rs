@@ -2,10 +2,10 @@
 //! userfaultfd contexts and names, which take part in whether VMAs merge (5.7). Splits and merges are those of 5.11.
 
 use super::MmWriteGuard;
+use super::draft::{Gaps, LayoutDraft, SplitLimit};
 use super::limits::Limits;
-use super::mmap::split_room;
 use super::plan::Plan;
-use super::sheet::{Carried, Sheet};
+use super::staged::Carried;
 use crate::addr::Span;
 use crate::error::{LayoutError, MadviseError};
 use crate::lock::{Patience, RawMmLock};
@@ -51,21 +51,24 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         change: impl FnMut(&P) -> Option<P>,
         patience: Patience<'_, L::Interrupt>,
     ) -> Plan<'_, 'm, P, MadviseError, L> {
-        self.plan_all_mapped(start, len, patience, |sheet, span, limits| sheet.change_payloads(span, change, limits))
+        self.plan_all_mapped(start, len, patience, |draft, span, limits| draft.change_payloads(span, change, limits))
     }
 }
 
-impl<P: Payload> Sheet<'_, P> {
-    fn change_payloads(&mut self, span: Span, mut change: impl FnMut(&P) -> Option<P>, limits: &Limits) -> Result<(), MadviseError> {
-        let mut at = Some(span.start());
-        while let Some(part) = at.map(|at| self.find(at)).and_then(|i| self.parts.get(i)).filter(|part| part.span.start() <= span.last()) {
-            let range = Span::from_entry(part.span.start().max(span.start()), part.span.last().min(span.last()));
-            let payload = part.payload();
-            if let Some(changed) = self.keep_if(|payloads| change(payload.of(payloads))).map_err(LayoutError::from)? {
-                self.change(range, split_room(limits), |kind| kind.payload = Carried::Kept(changed))?;
+impl<P: Payload> LayoutDraft<'_, P> {
+    /// Returns the first address at which nothing is mapped.
+    fn change_payloads(
+        &mut self,
+        span: Span,
+        mut change: impl FnMut(&P) -> Option<P>,
+        limits: &Limits,
+    ) -> Result<Option<u64>, MadviseError> {
+        self.each_part(span, Gaps::Skip, |draft, i, part| {
+            let payload = draft.vmas[i].payload();
+            if let Some(changed) = draft.keep_if(|payloads| change(payload.of(payloads))).map_err(LayoutError::from)? {
+                draft.change(part, SplitLimit::of(limits), |kind| kind.payload = Carried::Kept(changed))?;
             }
-            at = range.last().checked_add(1).filter(|above| *above <= span.last());
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! Allocating a protection key: Linux's `pkey_alloc` (8.5).
 
 use super::MmWriteGuard;
-use super::plan::{Plan, Words};
+use super::plan::Plan;
+use super::state::StateUpdate;
 use crate::error::PkeyAllocError;
 use crate::key::{KeyDenial, ProtectionKey};
 use crate::lock::RawMmLock;
@@ -45,7 +46,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             _ => keyring.keys.allocate(limits).ok_or(PkeyAllocError::Exhausted),
         });
         let mut plan = self.nothing(allocated.map(|key| u64::from(key.number())));
-        plan.remember(Words { keyring: Some(keyring), ..Words::default() });
+        plan.remember(StateUpdate { keyring: Some(keyring), ..StateUpdate::default() });
         plan
     }
 }

@@ -1,7 +1,8 @@
 //! Freeing a protection key: Linux's `pkey_free` (8.5).
 
 use super::MmWriteGuard;
-use super::plan::{Plan, Words};
+use super::plan::Plan;
+use super::state::StateUpdate;
 use crate::error::PkeyFreeError;
 use crate::key::ProtectionKey;
 use crate::lock::RawMmLock;
@@ -26,7 +27,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return self.nothing(Err(PkeyFreeError::NotAllocated { key: key.number() }));
         }
         let mut plan = self.nothing(Ok(0));
-        plan.remember(Words { keyring: Some(keyring), ..Words::default() });
+        plan.remember(StateUpdate { keyring: Some(keyring), ..StateUpdate::default() });
         plan
     }
 }

@@ -1,12 +1,13 @@
 //! From paper to the layout: what an operation is about to do, ready to be done with one store, or to be dropped.
 
 use super::accounts::Sums;
+use super::draft::{Effect, Effects, LayoutDraft};
 use super::guard::vma_of;
 use super::guard_gap::Gap;
-use super::keys::Keyring;
 use super::later::Payloads;
 use super::limits::{GuardGapPolicy, Limits, MapCountLimit, PartialEffects};
-use super::sheet::{Body, Carried, Effect, Effects, Sheet};
+use super::staged::{Carried, Origin};
+use super::state::StateUpdate;
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
@@ -17,7 +18,7 @@ use crate::tree::FirstPanic;
 use crate::tree::limbo::Charge;
 use crate::tree::list::{List, push};
 use crate::tree::prepared::Prepared;
-use crate::vma::{Kind, Owner, Payload, VmaFlags, VmaRecord};
+use crate::vma::{Kind, Owner, Payload, VmaRecord};
 use core::fmt;
 use core::mem;
 use smallvec::SmallVec;
@@ -81,36 +82,28 @@ struct After<P> {
     sums: Sums,
     effects: Effects,
     owned: SmallVec<[(Record<P>, Owner); 1]>,
-    /// What the mm's own words are to be.
-    words: Words,
-}
-
-/// What an operation leaves in the mm, and in the guard, beside the layout.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Words {
-    pub(super) brk: Option<u64>,
-    pub(super) locks_future: Option<VmaFlags>,
-    pub(super) keyring: Option<Keyring>,
+    /// What changes beside the layout.
+    state: StateUpdate,
 }
 
 impl<P> After<P> {
     /// Nothing.
     fn nothing(sums: Sums) -> Self {
         let (gone, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
-        Self { gone, sums, effects, owned, words: Words::default() }
+        Self { gone, sums, effects, owned, state: StateUpdate::default() }
     }
 
-    /// Takes what a sheet comes to, but for what the index is to hold.
-    fn take(&mut self, sheet: &mut Sheet<'_, P>) -> Result<(), ResourceError> {
-        for (_, record) in &sheet.gone {
+    /// Takes what a draft comes to, but for what the index is to hold.
+    fn take(&mut self, draft: &mut LayoutDraft<'_, P>) -> Result<(), ResourceError> {
+        for (_, record) in &draft.gone {
             push(&mut self.gone, Record::clone(record))?;
         }
-        for (record, owner) in &sheet.owned {
+        for (record, owner) in &draft.owned {
             push(&mut self.owned, (Record::clone(record), *owner))?;
         }
-        (self.sums, self.words) = (sheet.sums, sheet.words);
-        self.words.keyring = Some(sheet.keyring);
-        mem::swap(&mut self.effects, &mut sheet.effects);
+        (self.sums, self.state) = (draft.sums, draft.state);
+        self.state.keyring = Some(draft.keyring);
+        mem::swap(&mut self.effects, &mut draft.effects);
         Ok(())
     }
 }
@@ -128,8 +121,8 @@ impl<'w, 'm, P: Payload, E, L: RawMmLock> Plan<'w, 'm, P, E, L> {
     }
 
     /// Has the mm remember something else, too.
-    pub(super) fn remember(&mut self, words: Words) {
-        self.after.words = words;
+    pub(super) fn remember(&mut self, state: StateUpdate) {
+        self.after.state = state;
     }
 }
 
@@ -159,8 +152,8 @@ impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
         // In the hold in which they were unlinked, and after it: see the VMA's lock.
         after.gone.iter().for_each(|record| record.lock().detach());
         after.owned.iter().for_each(|(record, owner)| _ = record.own(*owner));
-        mm.state.set(after.words);
-        *rights = after.words.keyring.map_or(*rights, |keyring| keyring.rights);
+        mm.state.update(after.state);
+        *rights = after.state.keyring.map_or(*rights, |keyring| keyring.rights);
         after.tell(edit.payloads);
         outcome
     }
@@ -194,14 +187,14 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         Plan::empty(self.mm(), &mut self.key_rights, &mut self.later.payloads, outcome)
     }
 
-    /// Plans an operation: takes the stretch down that it may touch, has it done on the sheet, write-locks what changes, and takes all
+    /// Plans an operation: takes the stretch down that it may touch, has it done on the draft, write-locks what changes, and takes all
     /// memory that the change needs.
     pub(super) fn plan<E: From<LayoutError>>(
         &mut self,
         stretch: Span,
         limits: &Limits,
         patience: Patience<'_, L::Interrupt>,
-        operation: impl FnOnce(&mut Sheet<'_, P>) -> Result<u64, E>,
+        operation: impl FnOnce(&mut LayoutDraft<'_, P>) -> Result<u64, E>,
     ) -> Plan<'_, 'm, P, E, L> {
         let (mm, sequence, keyring) = (self.mm(), self.sequence(), self.keyring());
         self.later.payloads.begin();
@@ -210,14 +203,14 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         // Filled where it is made: it is large to move.
         let mut plan = Plan::empty(mm, &mut self.key_rights, &mut self.later.payloads, Ok(0));
         let change = {
-            let mut sheet = Sheet::of(mm, keyring, plan.edit.payloads);
-            plan.outcome = match self.guard.each_located(|entry| sheet.take_down(vma_of(entry))) {
-                Ok(()) => operation(&mut sheet),
+            let mut draft = LayoutDraft::of(mm, keyring, plan.edit.payloads);
+            plan.outcome = match self.guard.each_located(|entry| draft.load(vma_of(entry))) {
+                Ok(()) => operation(&mut draft),
                 Err(error) => Err(LayoutError::from(error).into()),
             };
             // 7.8: whatever the operation or what a failure leaves of it, and after all merges.
-            let (count, most) = (sheet.count, mm.map_count().max(limits.max_map_count));
-            if sheet.is_spoiled {
+            let (count, most) = (draft.count, mm.map_count().max(limits.max_map_count));
+            if draft.is_spoiled {
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::from(ResourceError::OutOfMemory).into()));
                 Ok(None)
             } else if plan.outcome.is_err() && limits.policy.partial == PartialEffects::Never {
@@ -227,14 +220,14 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| error.into()));
                 Ok(None)
             } else if limits.policy.guard_gap == GuardGapPolicy::Enforced
-                && let Some(range) = sheet.changed()
-                && let Some((asked, by)) = Gap::of(limits).breach(&*self.guard, range, &sheet)
+                && let Some(range) = draft.changed()
+                && let Some((asked, by)) = Gap::of(limits).breach(&*self.guard, range, &draft)
             {
                 // 7.9, likewise.
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::GuardGap { asked, by }.into()));
                 Ok(None)
             } else {
-                plan.after.take(&mut sheet).map_err(LayoutError::from).and_then(|()| sheet.write_down(mm, sequence, patience))
+                plan.after.take(&mut draft).map_err(LayoutError::from).and_then(|()| draft.write_down(mm, sequence, patience))
             }
         };
         let prepared = change.and_then(|change| {
@@ -255,7 +248,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 }
 
-impl<P: Payload> Sheet<'_, P> {
+impl<P: Payload> LayoutDraft<'_, P> {
     /// What is not as it was. Waits for the readers of what changes before anything does.
     fn write_down<L: RawMmLock>(
         &mut self,
@@ -281,9 +274,9 @@ impl<P: Payload> Sheet<'_, P> {
     /// Makes the payloads of the records to come that the operation has not made: they are as those of records that there are.
     fn make_payloads(&mut self, span: Span) -> Result<(), ResourceError> {
         for i in self.within(span) {
-            if let Body::New(Kind { payload: Carried::OfRecord(record), .. }) = self.parts[i].body {
+            if let Origin::New(Kind { payload: Carried::OfRecord(record), .. }) = self.vmas[i].origin {
                 let made = Carried::Kept(self.payloads.keep_with(|_| record.payload().clone())?);
-                if let Body::New(kind) = &mut self.parts[i].body {
+                if let Origin::New(kind) = &mut self.vmas[i].origin {
                     kind.payload = made;
                 }
             }
@@ -293,12 +286,12 @@ impl<P: Payload> Sheet<'_, P> {
 
     /// Makes the records that are to be in the index. The embedder is not called any more.
     fn make_records(&mut self, span: Span, sequence: u64, list: &mut List<Record<P>>) -> Result<(), ResourceError> {
-        for part in self.parts.iter().filter(|part| part.span.overlaps(span)) {
-            let record = match part.body {
+        for part in self.vmas.iter().filter(|part| part.span.overlaps(span)) {
+            let record = match part.origin {
                 // What stays between two changes keeps its record.
-                Body::Old(record) | Body::Owned(record, _) => Record::clone(record),
+                Origin::Existing(record) | Origin::Adopting(record, _) => Record::clone(record),
                 // Write-locked before it can be seen (3.10).
-                Body::New(kind) => {
+                Origin::New(kind) => {
                     let Carried::Kept(slot) = kind.payload else { unreachable!("it was made just now") };
                     let made = Shared::try_new(VmaRecord::new(kind.with(self.payloads.take(slot)), sequence));
                     made.map_err(|record| {
@@ -314,11 +307,6 @@ impl<P: Payload> Sheet<'_, P> {
         }
         Ok(())
     }
-}
-
-/// A stretch and what touches it: where an operation merges.
-pub(super) fn touched(stretch: Span) -> Span {
-    Span::from_entry(stretch.start().saturating_sub(1), stretch.last().saturating_add(1))
 }
 
 /// What the index is to hold in a stretch.

@@ -1,7 +1,8 @@
 //! Owners of private pages (Linux's `anon_vma`): who gets one, and when. An owner comes with the first private page of a VMA; what has
 //! one merges less (5.9).
 
-use super::sheet::{Body, Part, Sheet};
+use super::draft::LayoutDraft;
+use super::staged::{Origin, StagedVma};
 use super::{MmReadGuard, MmWriteGuard};
 use crate::addr::{Access, Span};
 use crate::error::ResourceError;
@@ -67,7 +68,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     owners!();
 }
 
-impl<P> Neighbour for Part<'_, P> {
+impl<P> Neighbour for StagedVma<'_, P> {
     fn flags(&self) -> VmaFlags {
         self.flags()
     }
@@ -81,13 +82,13 @@ impl<P> Neighbour for Part<'_, P> {
     }
 }
 
-impl<P: Payload> Sheet<'_, P> {
+impl<P: Payload> LayoutDraft<'_, P> {
     /// The pages of a range are brought in: as if those that are private and writable were written, and the others read. Tells the first VMA
     /// that does not let the calling thread in, where it stops. What is locked when it is touched is passed over, by whatever its pages would be brought in, and what has none of its
     /// own (5.26).
     pub(super) fn populate(&mut self, range: Span) -> Result<Option<Span>, ResourceError> {
         for i in self.within(range) {
-            let flags = self.parts[i].flags();
+            let flags = self.vmas[i].flags();
             if flags.intersects(VmaFlags::LOCKONFAULT | VmaFlags::IO | VmaFlags::PFNMAP) {
                 continue;
             }
@@ -95,7 +96,7 @@ impl<P: Payload> Sheet<'_, P> {
             let access = if is_written { Access::Write } else { Access::Read };
             // 8.7: not only the VMA may refuse.
             if !flags.is_accessible() || !self.keyring.rights.allows(flags.pkey(), access, self.keyring.keys.execute_only()) {
-                return Ok(Some(self.parts[i].span));
+                return Ok(Some(self.vmas[i].span));
             }
             if is_written {
                 self.own(i)?;
@@ -106,22 +107,22 @@ impl<P: Payload> Sheet<'_, P> {
 
     /// A private page comes into being in the VMA.
     pub(super) fn own(&mut self, i: usize) -> Result<(), ResourceError> {
-        if self.parts[i].owner().is_some() {
+        if self.vmas[i].owner().is_some() {
             return Ok(());
         }
-        let span = self.parts[i].span;
-        let near = |at: Option<u64>| at.and_then(|at| self.lookup(at)).map(|i| &self.parts[i]);
-        let shared = shared_owner(&self.parts[i], [near(span.last().checked_add(1)), near(span.start().checked_sub(1))]);
+        let span = self.vmas[i].span;
+        let near = |at: Option<u64>| at.and_then(|at| self.lookup(at)).map(|i| &self.vmas[i]);
+        let shared = shared_owner(&self.vmas[i], [near(span.last().checked_add(1)), near(span.start().checked_sub(1))]);
         let owner = shared.unwrap_or_else(|| Owner::of(AnonOwner::unique()));
-        let record = match &mut self.parts[i].body {
-            Body::New(kind) => {
+        let record = match &mut self.vmas[i].origin {
+            Origin::New(kind) => {
                 kind.owner = Some(owner);
                 return Ok(());
             }
-            Body::Old(record) | Body::Owned(record, _) => *record,
+            Origin::Existing(record) | Origin::Adopting(record, _) => *record,
         };
-        self.give(record, owner)?;
-        self.parts[i].body = Body::Owned(record, owner);
+        self.adopt(record, owner)?;
+        self.vmas[i].origin = Origin::Adopting(record, owner);
         Ok(())
     }
 }

@@ -2,9 +2,17 @@
 //! protection keys.
 
 use super::keys::{Keyring, Keys};
-use super::plan::Words;
 use crate::sync::{AtomicU64, Ordering};
 use crate::vma::VmaFlags;
+
+/// What an operation leaves in the mm beside the layout. `None`: it stays as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StateUpdate {
+    pub(super) brk: Option<u64>,
+    pub(super) locks_future: Option<VmaFlags>,
+    /// Its rights are those of the guard.
+    pub(super) keyring: Option<Keyring>,
+}
 
 /// Where no heap starts: no address space reaches as far.
 const NO_HEAP: u64 = u64::MAX;
@@ -63,8 +71,8 @@ impl State {
         self.brk.store(heap.brk, Ordering::Relaxed);
     }
 
-    pub(super) fn set(&self, words: Words) {
-        let Words { brk, locks_future, keyring } = words;
+    pub(super) fn update(&self, update: StateUpdate) {
+        let StateUpdate { brk, locks_future, keyring } = update;
         if let Some(brk) = brk {
             self.brk.store(brk, Ordering::Relaxed);
         }
