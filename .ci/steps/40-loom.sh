@@ -4,3 +4,5 @@
 say "models"
 apart loom
 RUSTFLAGS="--cfg vmaple_loom" cargo test --release -p vmaple --test models -- --nocapture
+say "models of tickets, which are unit tests"
+RUSTFLAGS="--cfg vmaple_loom" cargo test --release -p vmaple --lib sync::ticket -- --nocapture

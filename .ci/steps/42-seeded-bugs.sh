@@ -30,6 +30,7 @@ finds() {
 
 plain() { RUSTFLAGS="--cfg vmaple_bugs" CARGO_TARGET_DIR=$target/ci/bugs cargo test -p vmaple "$@"; }
 loom() { RUSTFLAGS="--cfg vmaple_loom --cfg vmaple_bugs" CARGO_TARGET_DIR=$target/ci/bugs-loom cargo test --release -p vmaple --test models "$@"; }
+loom_lib() { RUSTFLAGS="--cfg vmaple_loom --cfg vmaple_bugs" CARGO_TARGET_DIR=$target/ci/bugs-loom cargo test --release -p vmaple --lib "$@"; }
 shuttle() {
     RUSTFLAGS="--cfg vmaple_shuttle --cfg vmaple_bugs" CARGO_TARGET_DIR=$target/ci/bugs-shuttle \
         cargo test --release -p vmaple --test models "$@"
@@ -51,15 +52,18 @@ finds site_kept sequences plain --lib filling_and_emptying
 finds budget_not_counted memory plain --test it at_the_budget
 finds budget_not_counted budget plain --test it one_large_edit
 finds repin_without_fence loom loom a_kept_reader_repins
-finds newest_looked_at_once loom loom limits_replaced
+finds ticket_dropped_relaxed tickets loom_lib sync::ticket::models::what_came_before
+finds ticket_dropped_relaxed tickets loom_lib sync::ticket::models::a_line_and_its_ticket
+finds ticket_line_dropped_in_two_steps tickets loom_lib sync::ticket::models::a_line_and_its_ticket
+finds newest_current_not_checked_again loom loom limits_replaced
 finds newest_left_relaxed loom loom limits_replaced
 finds upgrade_ignores_readers loom loom two_upgrades
 finds upgrade_ignores_readers shuttle shuttle two_upgrades
 finds upgrade_ignores_readers lock plain --test it an_upgrade_is_for
 finds lost_wake_up loom loom writers_exclude
 finds lost_wake_up shuttle shuttle writers_exclude
-finds flag_raised_outside_the_room loom loom writers_exclude
-finds flag_raised_outside_the_room shuttle shuttle writers_exclude
+finds flag_raised_outside_the_mutex loom loom writers_exclude
+finds flag_raised_outside_the_mutex shuttle shuttle writers_exclude
 finds cancelled_writer_leaves_mark loom loom a_writer_that_gives_up
 finds cancelled_writer_leaves_mark shuttle shuttle a_writer_that_gives_up
 finds cancelled_writer_wakes_nobody loom loom a_writer_that_gives_up

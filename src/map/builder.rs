@@ -152,7 +152,7 @@ impl<V: Value, L: RawMmLock> Builder<V, L> {
     /// ```
     pub fn build_from<R: RangeBounds<u64>>(self, entries: impl IntoIterator<Item = (R, V)>) -> Result<RangeMap<V, L>, BuildError<V>> {
         if let Epochs::Private = self.epochs {
-            Collector::ask_for_private().map_err(|error| Rejected::new(None, error))?;
+            Collector::probe_private().map_err(|error| Rejected::new(None, error))?;
         }
         let collector = self.collector();
         let mut loader = Loader::new(collector.clone(), self.budget_bytes);

@@ -320,25 +320,25 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// After it no reader looks at what was removed before it. (The memory itself is recycled by the next writes, or [`reclaim`](Self::reclaim).)
     ///
     /// # Concurrency
-    /// Blocks by polling, with growing pauses of at most a millisecond. Takes no lock. A `Reader` that was left pinned and idle is
-    /// waited for: let it [`unpin`](Reader::unpin). Where memory is short (some KiB are needed) that is waited for, too.
+    /// Blocks by polling, with growing pauses of at most a millisecond. Takes no lock. Waits for an idle `Reader` that is pinned: call
+    /// [`Reader::unpin`] on it before. If memory is short (a few KiB are needed), waits for memory, too.
     ///
     /// # Errors
-    /// [`SynchronizeError`] instead of a deadlock, if the calling thread holds a pin, or a `Reader` that is not at rest.
+    /// [`SynchronizeError`] instead of a deadlock, if the calling thread holds a pin or a pinned `Reader`.
     pub fn synchronize(&self) -> Result<(), SynchronizeError> {
         if self.collector.is_pinned() {
             return Err(SynchronizeError);
         }
         let mut pause = Pause::default();
         let mut line = TicketLine::new();
-        let mut mark = || self.collector.funds(1).and_then(|mut funds| self.collector.mark(&mut line, &mut funds));
-        while mark().is_err() {
+        let mut start = || self.collector.probe(1).and_then(|mut probed| self.collector.start_grace_period(&mut line, &mut probed));
+        while start().is_err() {
             pause.next();
         }
         while !line.expired() {
             // Where memory is short, another thread may have some, or this one later.
-            if let Ok(mut funds) = self.collector.funds(1) {
-                self.collector.advance(&mut funds);
+            if let Ok(mut probed) = self.collector.probe(1) {
+                self.collector.advance(&mut probed);
             }
             pause.next();
         }

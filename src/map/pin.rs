@@ -86,9 +86,9 @@ impl<'m, V: Value> Reader<'m, V> {
     /// Pins afresh and shows the index: for several questions under one pin, an iteration, a batch.
     #[inline]
     pub fn view(&mut self) -> &View<V> {
-        Collector::refresh(&mut self.session);
-        #[allow(unsafe_code, reason = "a refreshed session is what a view needs")]
-        // SAFETY: pinned by the tree's collector until the next refresh or rest, which need `&mut self`; the view borrows it.
+        Collector::repin(&mut self.session);
+        #[allow(unsafe_code, reason = "a pinned session is what a view needs")]
+        // SAFETY: pinned by the tree's collector until the next repin or unpin, which need `&mut self`; the view borrows it.
         unsafe {
             self.tree.view()
         }

@@ -61,15 +61,15 @@ struct Stripe([Tally; 6]);
 pub(super) struct RoadCounters([Stripe; 8]);
 
 thread_local! {
-    /// Something at an address of the thread's own.
-    static HERE: u8 = const { 0 };
+    /// A byte whose address differs in each thread.
+    static THREAD_LOCAL_BYTE: u8 = const { 0 };
 }
 
 impl RoadCounters {
     #[inline]
     fn stripe(&self) -> &Stripe {
         // The blocks of two threads lie pages apart. A thread that is ending has none.
-        let at = HERE.try_with(|here| core::ptr::from_ref(here).addr()).unwrap_or(0);
+        let at = THREAD_LOCAL_BYTE.try_with(|byte| core::ptr::from_ref(byte).addr()).unwrap_or(0);
         let mixed = (at >> 6).wrapping_mul(0x9e37_79b9);
         &self.0[(mixed >> 16) % self.0.len()]
     }

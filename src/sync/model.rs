@@ -1,16 +1,19 @@
-//! The collector of the checkers: frees as early as any epoch scheme may.
+//! The collector of the models: frees as early as any epoch scheme may.
 //!
-//! A ticket expires when every pin that was live when it was marked is gone, at once when there is none. To "free" a node is to
-//! end its [`Liveness`]; each visit checks it. The bookkeeping is a *std* mutex that no checker sees, so it adds no ordering that
-//! could hide a missing one. The two fences are those of every epoch scheme, crossbeam's too: one between a pin and what is read
-//! under it, one between an unlinking and the look at who is pinned. So of the two sides one sees the other.
+//! Called by `map` and `tree`, as [`Collector`](super), in builds for a checker. A ticket expires as soon as every pin that was live when its
+//! grace period started is gone, which is at once if there was none. To "free" a node is to end its `Liveness`, which each visit checks.
+//!
+//! The book of pins is under a std mutex, which no checker sees, so it adds no ordering that could hide a missing one. The two fences are those
+//! of every epoch scheme, crossbeam's included: one between a pin and what is read under it, one between an unlinking and the look at the pins.
+//! So at least one side sees the other.
 
 use super::prim::fence;
-use super::ticket::Ticket;
-use super::{Funds, Reclaim, TicketLine, seeded};
+use super::reclaim::{ProbedCalls, Reclaim};
+use super::seeded::seeded;
+use super::ticket::{Ticket, TicketLine};
 use crate::error::ResourceError;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[cfg(vmaple_loom)]
@@ -20,35 +23,16 @@ use shuttle::thread::{ThreadId, current};
 #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
 use std::thread::{ThreadId, current};
 
-/// Whether a node may still be visited.
-#[derive(Debug)]
-pub(crate) struct Liveness(AtomicBool);
-
-impl Liveness {
-    pub(crate) const MODELLED: bool = true;
-
-    pub(crate) fn new() -> Self {
-        Self(AtomicBool::new(true))
-    }
-
-    #[track_caller]
-    pub(crate) fn check(&self) {
-        assert!(self.0.load(Ordering::Relaxed), "a reader stands in a node that was already reclaimed");
-    }
-
-    pub(crate) fn end(&self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
 #[derive(Debug, Default)]
 struct Book {
-    next: u64,
+    last_pin: u64,
+    /// The live pins, and the thread of each.
     live: Vec<(u64, ThreadId)>,
+    /// The grace periods that are not over, and the pins that each waits for.
     waiting: Vec<(Ticket, BTreeSet<u64>)>,
 }
 
-/// A collector for the checkers.
+/// A collector for the models.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model(Arc<Mutex<Book>>);
 
@@ -59,16 +43,16 @@ impl Model {
 
     fn enter(&self) -> Pin {
         let pin = self.announce();
-        // SeqCst: pairs with `mark` (O3).
+        // SeqCst: pairs with `start_grace_period` (O3).
         fence(Ordering::SeqCst);
         pin
     }
 
-    /// A pin without its fence.
+    /// Enters a pin into the book, without the fence.
     fn announce(&self) -> Pin {
         let mut book = self.book();
-        book.next += 1;
-        let id = book.next;
+        book.last_pin += 1;
+        let id = book.last_pin;
         book.live.push((id, current().id()));
         drop(book);
         Pin { model: self.clone(), id }
@@ -106,12 +90,12 @@ impl Reclaim for Model {
     type Pin = Pin;
     type Session = Session;
 
-    /// Each map has its own: nothing may outlive one execution of a model.
+    /// Makes one for each map, because nothing may outlive one execution of a model.
     fn shared() -> Self {
         Self::default()
     }
 
-    fn ask_for_private() -> Result<(), ResourceError> {
+    fn probe_private() -> Result<(), ResourceError> {
         Ok(())
     }
 
@@ -127,7 +111,7 @@ impl Reclaim for Model {
         Session { model: self.clone(), pin: None }
     }
 
-    fn refresh(session: &mut Session) {
+    fn repin(session: &mut Session) {
         session.pin = None;
         let fenced = !seeded("repin_without_fence");
         session.pin = Some(if fenced { session.model.enter() } else { session.model.announce() });
@@ -141,12 +125,12 @@ impl Reclaim for Model {
         self.book().live.iter().any(|(_, thread)| *thread == current().id())
     }
 
-    fn funds(&self, calls: usize) -> Result<Funds, ResourceError> {
-        Ok(Funds(calls))
+    fn probe(&self, calls: usize) -> Result<ProbedCalls, ResourceError> {
+        Ok(ProbedCalls(calls))
     }
 
-    fn mark(&self, line: &mut TicketLine, funds: &mut Funds) -> Result<(), ResourceError> {
-        funds.spend();
+    fn start_grace_period(&self, line: &mut TicketLine, probed: &mut ProbedCalls) -> Result<(), ResourceError> {
+        probed.use_one();
         let ticket = line.draw()?;
         // SeqCst: pairs with `enter` (O3).
         fence(Ordering::SeqCst);
@@ -160,7 +144,7 @@ impl Reclaim for Model {
         Ok(())
     }
 
-    fn advance(&self, funds: &mut Funds) {
-        funds.spend();
+    fn advance(&self, probed: &mut ProbedCalls) {
+        probed.use_one();
     }
 }

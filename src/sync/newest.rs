@@ -1,134 +1,138 @@
-//! A value that is read without a lock and replaced whole, and that needs no memory for either.
+//! A value that is read without a lock and replaced as a whole, neither of which allocates.
 //!
-//! `mm` comes in, with the limits. There are two places; one of them is shown. Who reads says at which place it looks, looks once more
-//! which is shown, and then reads the value there. Who replaces waits until nobody looks at the hidden place, writes there, and shows it.
+//! Called by `mm`, for its limits. There are two slots, and one is current. A reader counts itself in at the current slot, checks that the slot
+//! is still current, and reads the value there. A writer waits until no reader is counted at the other slot, writes there, and makes that slot
+//! current.
 //!
-//! The value is lent to a closure and not by a guard. A guard could be kept for as long as an operation takes, and an operation waits for
-//! readers of VMAs and calls the embedder: a second replacement would wait as long, and forever if it came from the thread that has the
-//! guard. So an operation that needs many of the limits takes a copy, and one that needs a few takes these.
+//! `read` lends the value to a closure and returns no guard, because a guard could be held for as long as an operation takes. An operation waits
+//! for readers of VMAs and calls the embedder, so a second replacement would have to wait as long, and forever if the thread that replaces
+//! holds the guard itself. An operation that needs many of the limits therefore takes a copy.
 //!
-//! * **N1** A place is written only while it is hidden and nobody looks at it.
-//! * **N2** A place is read only by who has said so and found it shown afterwards.
+//! * **N1** A slot is written only while it is not current and no reader is counted at it.
+//! * **N2** A slot is read only by a reader that is counted at it and found it current afterwards.
 //!
-//! Why no place is read and written at once. A reader adds itself to the place's count and then loads which one is shown. A writer hides
-//! the place, and at its next turn, before it writes there, loads the count. All four are sequentially consistent: if the reader finds the
-//! place shown, its load comes before the store that hid it, so its addition comes before the writer's load, which finds it. The writer
-//! waits until the reader has left: its departure releases, the writer's load acquires, and every change of the count between them is a
-//! read-modify-write. The departure is sequentially consistent, too: a load that is may otherwise find a departure from before the last
-//! addition (C++17 [atomics.order]; C++20 forbids it, and Miri follows the older rule).
+//! # Why a slot is never read and written at once
 //!
-//! | while | there comes | and then |
+//! A reader increments the slot's count and then loads which slot is current. A writer makes another slot current and, in its next replacement,
+//! loads the count before it writes to the slot. All four accesses are sequentially consistent. If the reader finds the slot current, its load
+//! comes before the store that made another slot current, so its increment comes before the writer's load, which sees it, and the writer waits.
+//!
+//! The reader's decrement releases and the writer's load acquires; every change of the count in between is a read-modify-write, so the release
+//! sequence is unbroken. The decrement is sequentially consistent, too: otherwise the writer's load could see a decrement from before the
+//! increment (allowed by C++17, which Miri implements; forbidden by C++20).
+//!
+//! | a reader | meanwhile | then |
 //! |---|---|---|
-//! | a reader has seen which place is shown, and has not added itself yet | one replacement | the other place is shown: the reader finds that out and begins again. The place that it is at is hidden and unwritten |
-//! | the same | two replacements | the second waits for the reader, should the reader be there by then; else the reader finds the place shown, with the newest value |
-//! | a reader reads | a replacement | it writes to the other place |
-//! | a reader reads | two replacements | the second waits for it |
+//! | has loaded the current slot and is not counted yet | one replacement | the reader finds another slot current and starts again; its first slot is not written |
+//! | has loaded the current slot and is not counted yet | two replacements | if the reader is counted by then, the second waits for it; otherwise the reader finds the slot current again, with the newest value |
+//! | reads a slot | one replacement | it writes to the other slot |
+//! | reads a slot | two replacements | the second waits for the reader |
 
-#![allow(unsafe_code, reason = "two places are read and written by a protocol of counts")]
+#![allow(unsafe_code, reason = "two slots are read and written under a protocol of counts")]
 
 use super::park::Mutex;
 use super::pause::Pause;
 use super::prim::{AtomicU64, Plain, fence, owner_load};
-use super::{Ordering, seeded};
+use super::seeded::seeded;
 use core::cell::UnsafeCell;
+use core::sync::atomic::Ordering;
 
-/// Gives a model the total order that the sequentially consistent accesses have on the machine: loom takes them for acquiring and releasing
-/// ones, and orders sequentially consistent fences alone. So the model checks the protocol, and not that those accesses are
-/// sequentially consistent: that rests on the argument at the head of the file.
+/// Gives loom the total order that sequentially consistent accesses have on the machine: loom orders only sequentially consistent *fences*, and
+/// treats such accesses as acquire and release. So the model checks the protocol, but not that these accesses are sequentially consistent.
 fn model_fence() {
     if cfg!(vmaple_loom) {
         fence(Ordering::SeqCst);
     }
 }
 
-/// A value and the one before it.
+/// A value, and the previous one.
 #[derive(Debug)]
 pub(crate) struct Newest<T> {
-    places: [UnsafeCell<Plain<T>>; 2],
-    /// How many look at each place.
-    lookers: [AtomicU64; 2],
-    /// The place that is shown.
-    shown: AtomicU64,
-    /// Locked by who replaces.
+    slots: [UnsafeCell<Plain<T>>; 2],
+    /// The number of readers at each slot.
+    readers: [AtomicU64; 2],
+    /// The index of the current slot.
+    current: AtomicU64,
+    /// Held during a replacement.
     replacing: Mutex<()>,
 }
 
-// SAFETY: readers of any thread copy the value through a shared reference (`Sync`), and a copy of it is dropped or replaced by any thread
-// (`Send`); N1 and N2 keep writers and readers of a place apart.
+// SAFETY: readers on any thread use a shared reference (`Sync`), and any thread may drop or replace a value (`Send`); N1 and N2 keep writers
+// and readers of a slot apart.
 unsafe impl<T: Send + Sync> Sync for Newest<T> {}
 
-/// Who looks at a place, until dropped.
-struct Looker<'n>(&'n AtomicU64);
+/// A reader that is counted at a slot, until dropped.
+struct CountedReader<'n>(&'n AtomicU64);
 
-impl Drop for Looker<'_> {
+impl Drop for CountedReader<'_> {
     fn drop(&mut self) {
-        let departure = if seeded("newest_left_relaxed") { Ordering::Relaxed } else { Ordering::SeqCst };
-        // SeqCst: see the head of this file. Release is part of it: what was read comes before the place is written; pairs with `replace`.
-        self.0.fetch_sub(1, departure);
+        let order = if seeded("newest_left_relaxed") { Ordering::Relaxed } else { Ordering::SeqCst };
+        // SeqCst: see the head of this file. Includes Release: the read happens before the slot is written; pairs with `replace`.
+        self.0.fetch_sub(1, order);
     }
 }
 
 impl<T: Clone> Newest<T> {
     pub(crate) fn new(value: T) -> Self {
-        let place = |value| UnsafeCell::new(Plain::new(value));
-        let places = [place(value.clone()), place(value)];
-        Self { places, lookers: [AtomicU64::new(0), AtomicU64::new(0)], shown: AtomicU64::new(0), replacing: Mutex::new(()) }
+        let slot = |value| UnsafeCell::new(Plain::new(value));
+        let slots = [slot(value.clone()), slot(value)];
+        Self { slots, readers: [AtomicU64::new(0), AtomicU64::new(0)], current: AtomicU64::new(0), replacing: Mutex::new(()) }
     }
 
-    fn shown(&self) -> usize {
-        // SeqCst: see the head of this file. Acquire is part of it: the value was written before it was shown.
-        usize::from(self.shown.load(Ordering::SeqCst) == 1)
+    fn current(&self) -> usize {
+        // SeqCst: see the head of this file. Includes Acquire: the value was written before its slot became current; pairs with `replace`.
+        usize::from(self.current.load(Ordering::SeqCst) == 1)
     }
 
-    /// A copy of the value as it is now.
+    /// Returns a copy of the value.
     pub(crate) fn load(&self) -> T {
         self.read(T::clone)
     }
 
-    /// Lends the value as it is now. `read` is short: a replacement may wait for it. It must not replace the value.
+    /// Calls `read` with the value. `read` must be short, because a replacement may wait for it, and must not replace the value.
     pub(crate) fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
         loop {
-            let place = self.shown();
+            let slot = self.current();
             // SeqCst: see the head of this file.
-            self.lookers[place].fetch_add(1, Ordering::SeqCst);
-            let looker = Looker(&self.lookers[place]);
+            self.readers[slot].fetch_add(1, Ordering::SeqCst);
+            let reader = CountedReader(&self.readers[slot]);
             model_fence();
-            if self.shown() == place || seeded("newest_looked_at_once") {
-                // SAFETY: N2: nobody writes here until the looker has gone (N1).
-                let told = read(unsafe { &*self.places[place].get() }.get());
-                drop(looker);
-                return told;
+            if self.current() == slot || seeded("newest_current_not_checked_again") {
+                // SAFETY: N2: the slot is not written while this reader is counted (N1).
+                let result = read(unsafe { &*self.slots[slot].get() }.get());
+                drop(reader);
+                return result;
             }
         }
     }
 
-    /// Replaces the value. Waits for those who read the value before the present one.
+    /// Replaces the value. Waits for the readers of the previous value.
     pub(crate) fn replace(&self, value: T) {
         let replacing = self.replacing.lock();
-        let hidden = 1 - owner_load(&self.shown);
-        let place = usize::from(hidden == 1);
+        let other = 1 - owner_load(&self.current);
+        let slot = usize::from(other == 1);
         model_fence();
         let mut pause = Pause::default();
-        // SeqCst: see the head of this file. Acquire is part of it; pairs with the looker's drop.
-        while self.lookers[place].load(Ordering::SeqCst) != 0 {
+        // SeqCst: see the head of this file. Includes Acquire; pairs with the drop of `CountedReader`.
+        while self.readers[slot].load(Ordering::SeqCst) != 0 {
             pause.next();
         }
-        // SAFETY: N1: hidden since before the count was looked at, and who comes now finds it so (N2); one replaces at a time.
-        unsafe { Plain::change(self.places[place].get(), |place| *place = value) };
-        // SeqCst: see the head of this file. Release is part of it; pairs with `shown`.
-        self.shown.store(hidden, Ordering::SeqCst);
+        // SAFETY: N1: the slot was not current when the count was loaded, and later readers find that (N2); the mutex admits one writer.
+        unsafe { Plain::change(self.slots[slot].get(), |old| *old = value) };
+        // SeqCst: see the head of this file. Includes Release; pairs with `current`.
+        self.current.store(other, Ordering::SeqCst);
         drop(replacing);
     }
 }
 
-// The atomics of the checkers live in models alone.
+// loom's and shuttle's atomics exist only inside a model.
 #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
 mod tests {
     use super::*;
     use std::thread;
 
     #[test]
-    fn a_copy_is_always_one_value_whole() {
+    fn a_copy_is_always_one_whole_value() {
         const ROUNDS: u64 = if cfg!(miri) { 30 } else { 20_000 };
         let newest = Newest::new([0u64; 8]);
         thread::scope(|threads| {
@@ -146,6 +150,6 @@ mod tests {
                 newest.replace([round; 8]);
             }
         });
-        assert_eq!(newest.lookers.map(|count| count.load(Ordering::Relaxed)), [0, 0]);
+        assert_eq!(newest.readers.map(|count| count.load(Ordering::Relaxed)), [0, 0]);
     }
 }

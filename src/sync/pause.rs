@@ -1,18 +1,18 @@
-//! Waiting for what other threads bring about, where nobody wakes the one who waits.
+//! Waiting by polling: pauses and spins between two looks, when no other thread wakes the one that waits.
 //!
-//! `map` comes in to wait for readers. In a model a pause gives the turn to another thread: a checker has no clock. The lock comes in to
-//! spin a little before it sleeps; in a model it does not, since to a checker another look is only more of the same.
+//! Called by `map` and `newest` to wait for readers, and by `lock` to spin briefly before it sleeps. In a model a pause yields to another
+//! thread, because a checker has no clock, and there is no spinning, because it would only add equal steps.
 
-/// Growing pauses between two looks.
+/// Pauses that grow from one to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Pause(u32);
 
 impl Pause {
-    /// How often it only yields before it sleeps.
+    /// The number of pauses that only yield, before the first one that sleeps.
     #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
     const YIELDS: u32 = 16;
 
-    /// Pauses: at most a millisecond.
+    /// Pauses, for about a millisecond at most.
     pub(crate) fn next(&mut self) {
         #[cfg(vmaple_loom)]
         loom::thread::yield_now();
@@ -28,15 +28,15 @@ impl Pause {
     }
 }
 
-/// Turns of a short wait, each twice as long as the one before: a hold is often over before a thread could sleep.
+/// A short spin, in turns that each take twice as long as the previous one. A hold is often over before a thread could fall asleep.
 #[derive(Debug, Default)]
 pub(crate) struct Spin(u32);
 
 impl Spin {
-    /// How many turns there are; together they take a microsecond or two.
+    /// The number of turns. Together they take a microsecond or two.
     const TURNS: u32 = if cfg!(any(vmaple_loom, vmaple_shuttle, miri)) { 0 } else { 6 };
 
-    /// Spins one turn; false, at once, when there were enough.
+    /// Spins for one turn and returns true, or returns false at once after the last turn.
     pub(crate) fn turn(&mut self) -> bool {
         if self.0 == Self::TURNS {
             return false;

@@ -1,14 +1,17 @@
-//! A counted box whose making can fail: what `Arc` is, but that it says when memory is short, and knows no weak references.
+//! A reference-counted box whose allocation can fail: `Arc` without weak references.
+//!
+//! Called by `vma` and `mm`, which keep each VMA's record in one.
 
-#![allow(unsafe_code, reason = "it owns what it points to together with others, and counts them")]
+#![allow(unsafe_code, reason = "several owners share an allocation, and the last one frees it")]
 
-use super::prim::AtomicU64;
-use super::{Ordering, fence, prefetch};
+use super::cpu::prefetch;
+use super::prim::{AtomicU64, fence};
 use crate::value::Value;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 use std::alloc::{Layout, alloc};
 
 struct Counted<T> {
@@ -16,19 +19,19 @@ struct Counted<T> {
     value: T,
 }
 
-/// A value that several own; the last one drops it.
+/// A value with several owners, dropped by the last one. Like [`Arc`](std::sync::Arc), without weak references.
 ///
-/// Clones are the same value. More than 2^63 of them at once are more than it can count: it aborts.
+/// A clone is another owner of the same value. Aborts the process if there are more than 2^63 owners.
 pub struct Shared<T> {
     counted: NonNull<Counted<T>>,
     owns: PhantomData<Counted<T>>,
 }
 
-// SAFETY: as `Arc`: the value is reached from every thread that has a clone (so `Sync`), and dropped by any of them (so `Send`).
+// SAFETY: as for `Arc`: every thread that has a clone can use the value (so `Sync`), and any of them may drop it (so `Send`).
 unsafe impl<T: Send + Sync> Send for Shared<T> {}
-// SAFETY: as above: a reference can be cloned.
+// SAFETY: as above, because a reference can be cloned.
 unsafe impl<T: Send + Sync> Sync for Shared<T> {}
-// SAFETY: a thin pointer; the count is beside the value, not in the word.
+// SAFETY: a thin pointer; the count is beside the value, not in the pointer.
 unsafe impl<T> Value for Shared<T> {
     const DROP_TELLS: bool = core::mem::needs_drop::<T>();
 
@@ -38,10 +41,10 @@ unsafe impl<T> Value for Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// Makes one; hands the value back where memory is short.
+    /// Allocates one, or returns the value if memory is short.
     #[inline]
     pub(crate) fn try_new(value: T) -> Result<Self, T> {
-        // SAFETY: not of size 0, for the count is in it.
+        // SAFETY: the layout is not of size 0, because it contains the count.
         let memory = unsafe { alloc(Layout::new::<Counted<T>>()) };
         let Some(counted) = NonNull::new(memory.cast::<Counted<T>>()) else { return Err(value) };
         // SAFETY: allocated just now with this layout.
@@ -50,30 +53,30 @@ impl<T> Shared<T> {
     }
 
     fn counted(&self) -> &Counted<T> {
-        // SAFETY: it lives as long as its count is above 0, and this one is counted.
+        // SAFETY: it lives as long as its count is above 0, and `self` is counted.
         unsafe { self.counted.as_ref() }
     }
 
-    /// Asks for the cache line where it begins.
+    /// Prefetches its first cache line.
     #[inline]
     pub(crate) fn prefetch(&self) {
         prefetch(self.counted.as_ptr());
     }
 
-    /// Whether both are the same one.
+    /// Returns whether both own the same value.
     #[must_use]
     pub fn ptr_eq(one: &Self, other: &Self) -> bool {
         one.counted == other.counted
     }
 
-    /// The value, if nobody else has it.
+    /// Returns the value, or `None` if there is another owner.
     pub(crate) fn into_inner(this: Self) -> Option<T> {
-        // Acquire: what the others did with it, before they left; pairs with the drop.
+        // Acquire: what other owners did with it before they dropped theirs; pairs with the drop.
         let alone = this.counted().count.load(Ordering::Acquire) == 1;
         alone.then(|| {
             let counted = this.counted;
             core::mem::forget(this);
-            // SAFETY: `try_new` made it with the box's layout, and nobody else has it, or can come by it.
+            // SAFETY: `try_new` allocated it with a box's layout, and there is no other owner, so there can be no new one.
             unsafe { Box::from_raw(counted.as_ptr()) }.value
         })
     }
@@ -81,7 +84,7 @@ impl<T> Shared<T> {
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
-        // Relaxed: who clones has one, so the count is not 0; nothing is carried.
+        // Relaxed: `self` is counted, so the count is not 0; publishes nothing.
         let before = self.counted().count.fetch_add(1, Ordering::Relaxed);
         if before > u64::MAX / 2 {
             std::process::abort();
@@ -92,10 +95,10 @@ impl<T> Clone for Shared<T> {
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        // Release: what was done with it comes before its end; pairs with the fence of whoever is last.
+        // Release: what this owner did with it happens before it is freed; pairs with the last owner's fence.
         if self.counted().count.fetch_sub(1, Ordering::Release) == 1 {
             fence(Ordering::Acquire);
-            // SAFETY: `try_new` made it with the box's layout, and this was the last.
+            // SAFETY: `try_new` allocated it with a box's layout, and this was the last owner.
             drop(unsafe { Box::from_raw(self.counted.as_ptr()) });
         }
     }

@@ -1,20 +1,20 @@
-//! Waiting without the system's help: what `park` is without the feature `parking`.
+//! Waiting by spinning: what `park` does without the feature `parking`.
 //!
-//! The lock comes in, through `park`'s names. Who waits looks at his flags again and again, with growing pauses; nobody is woken, so a
-//! key means nothing here, and a signal handler's raise is found as soon as another thread's. Of the system it needs the yield alone, so
-//! that on one processor the one who is waited for comes to his turn.
+//! Called by `lock`, through `park`. A waiting thread checks its flags again and again, with growing pauses. No thread is woken, so a key has no
+//! meaning here, and a flag raised by a signal handler is found as soon as any other. The only thing needed of the system is to yield, so that
+//! on a single processor the thread that is waited for can run.
 
-#![allow(unsafe_code, reason = "a lock over a value, as std's is")]
+#![allow(unsafe_code, reason = "a mutex around a value, like std's")]
 
-use super::park::{Flag, Key, Park, any_up};
+use super::flag::{Flag, Key, Park, any_up};
 use super::pause::Spin;
 use super::prim::AtomicU64;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
-use std::sync::atomic::Ordering;
 
-/// Growing turns between two looks: a few of spinning, then the processor is left to others.
+/// The pauses between two checks: a few spins first, then yields.
 #[derive(Default)]
 struct Backoff(Spin);
 
@@ -31,7 +31,7 @@ impl Backoff {
 pub(crate) struct Parking;
 
 impl Park for Parking {
-    /// Looks oftener than any limit asks for, and so needs no clock.
+    /// Ignores the limit: it checks its flags far more often than any limit requires.
     fn sleep(_: Key, flags: [Option<&Flag>; 2], _: Option<Duration>) {
         let mut backoff = Backoff::default();
         while !any_up(flags) {
@@ -44,7 +44,7 @@ impl Park for Parking {
     }
 }
 
-/// A lock that spins, for what is held for a few steps.
+/// A mutex that spins. It must be held for a few steps only.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T> {
     /// 1 while it is locked.
@@ -52,10 +52,10 @@ pub(crate) struct Mutex<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is reached by one thread at a time, through the one guard (so `Send` is enough).
+// SAFETY: one thread at a time accesses the value, through the only guard (so `Send` is enough).
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
-// As std's: what it guards is changed by steps that cannot panic halfway.
+// As std's mutex in `park`: what it guards is changed in steps that cannot panic halfway.
 impl<T> core::panic::UnwindSafe for Mutex<T> {}
 impl<T> core::panic::RefUnwindSafe for Mutex<T> {}
 
@@ -66,9 +66,9 @@ impl<T> Mutex<T> {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         let mut backoff = Backoff::default();
-        // Acquire: what was done under it before is seen; pairs with the guard's drop. Relaxed on failure: it is tried again.
+        // Acquire: what earlier holders did is seen; pairs with the guard's drop. Relaxed on failure: it is tried again.
         while self.word.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            // Relaxed: a look, so that waiting takes the line from nobody.
+            // Relaxed: only a hint for the next swap. A load, so that waiting does not take the cache line from the holder.
             while self.word.load(Ordering::Relaxed) != 0 {
                 backoff.turn();
             }
@@ -77,34 +77,34 @@ impl<T> Mutex<T> {
     }
 }
 
-/// The value, locked until this is dropped.
+/// The locked value. Unlocks when dropped.
 #[derive(Debug)]
 pub(crate) struct MutexGuard<'m, T> {
     mutex: &'m Mutex<T>,
 }
 
-// SAFETY: a shared guard lends the value shared (so `Sync` is needed: std's guard says the same).
+// SAFETY: a shared guard gives out `&T` (so `T: Sync` is needed, as for std's guard).
 unsafe impl<T: Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the one guard there is while the word is 1; the borrow is the guard's.
+        // SAFETY: this is the only guard while the word is 1, and the borrow is the guard's.
         unsafe { &*self.mutex.value.get() }
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as `deref`, and the guard is borrowed for this alone.
+        // SAFETY: as `deref`, and the guard is borrowed exclusively.
         unsafe { &mut *self.mutex.value.get() }
     }
 }
 
 impl<T> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
-        // Release: what was done under it is seen by who locks it next; pairs with `lock`.
+        // Release: what was done under the lock is seen by the next holder; pairs with `lock`.
         self.mutex.word.store(0, Ordering::Release);
     }
 }
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use std::thread;
 
-    /// Two steps under it are one to the others.
+    /// Two steps under the mutex are one step to other threads.
     #[test]
     fn the_mutex_excludes() {
         const ROUNDS: u64 = if cfg!(miri) { 20 } else { 1_000 };
@@ -125,8 +125,8 @@ mod tests {
                     for _ in 0..ROUNDS {
                         let mut pair = pair.lock();
                         pair.0 += 1;
-                        thread::yield_now(); // here the others come to their turn
-                        assert_eq!(pair.0, pair.1 + 1, "another was inside");
+                        thread::yield_now(); // the others run here
+                        assert_eq!(pair.0, pair.1 + 1, "another thread was inside");
                         pair.1 += 1;
                     }
                 });
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(*pair.lock(), (3 * ROUNDS, 3 * ROUNDS));
     }
 
-    /// Either flag ends a sleep, whoever raises it; what is up before it needs none.
+    /// Either flag ends a sleep, and a flag that is up before the sleep prevents it.
     #[test]
     fn a_raised_flag_ends_the_sleep() {
         let (granted, killed) = (Flag::new(), Flag::new());

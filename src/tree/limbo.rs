@@ -186,8 +186,8 @@ impl<V: Value> Limbo<V> {
         if !self.ticket_expires()? {
             return Ok(false);
         }
-        let mut funds = self.collector.funds(1)?;
-        self.collector.mark(&mut self.line, &mut funds)?;
+        let mut probed = self.collector.probe(1)?;
+        self.collector.start_grace_period(&mut self.line, &mut probed)?;
         self.ticket_expires()
     }
 
@@ -197,8 +197,8 @@ impl<V: Value> Limbo<V> {
             if self.line.expired() {
                 return Ok(true);
             }
-            let mut funds = self.collector.funds(1)?;
-            self.collector.advance(&mut funds);
+            let mut probed = self.collector.probe(1)?;
+            self.collector.advance(&mut probed);
         }
         Ok(self.line.expired())
     }
@@ -259,9 +259,9 @@ impl<V: Value> Limbo<V> {
     pub(super) fn step(&mut self, most: usize, mut room: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
         for _ in 0..most {
             // One look at the allocator for both calls of a turn: it costs as much as either of them.
-            let mut funds = self.collector.funds(usize::from(!self.line.expired()) + usize::from(!self.open.is_empty()))?;
+            let mut probed = self.collector.probe(usize::from(!self.line.expired()) + usize::from(!self.open.is_empty()))?;
             if !self.line.expired() {
-                self.collector.advance(&mut funds);
+                self.collector.advance(&mut probed);
             }
             if self.line.expired() {
                 self.recycle(&mut room, pool, counters);
@@ -269,8 +269,8 @@ impl<V: Value> Limbo<V> {
                 if self.open.is_empty() || room == 0 {
                     break;
                 }
-                // First the mark, which may fail: a closed batch without a ticket would be recycled.
-                self.collector.mark(&mut self.line, &mut funds)?;
+                // First the ticket, which may fail: a closed batch without one would be recycled.
+                self.collector.start_grace_period(&mut self.line, &mut probed)?;
                 mem::swap(&mut self.open, &mut self.closed);
             }
         }

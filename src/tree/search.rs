@@ -3,7 +3,7 @@
 //! The keys are plain memory that never changes once published, so that they may be read as vectors.
 
 use super::node::FANOUT;
-use crate::sync::Ability;
+use crate::sync::CpuFeature;
 
 /// Keys that are compared together at the second step.
 const GROUP: usize = 4;
@@ -46,20 +46,20 @@ impl Ranks for ByVectors {
     }
 }
 
-/// Whether the machine has the vectors.
-static HERE: Ability = Ability::unknown();
+/// Whether the processor has AVX-512.
+static AVX512: CpuFeature = CpuFeature::undetected();
 
-/// Finds that out; until then no question counts by vectors.
+/// Detects it. Until then no search uses it.
 pub(super) fn look_for_vectors() {
     if vector::run_here() {
-        HERE.note();
+        AVX512.set_detected();
     }
 }
 
 /// The way by vectors, where the machine has them. To be asked once a question: once a node would cost half of what is won.
 #[inline]
 pub(super) fn by_vectors() -> Option<ByVectors> {
-    (vector::BUILT && FANOUT == vector::KEYS && HERE.is_noted()).then_some(ByVectors(()))
+    (vector::BUILT && FANOUT == vector::KEYS && AVX512.is_detected()).then_some(ByVectors(()))
 }
 
 /// By AVX-512.
