@@ -1,14 +1,14 @@
-//! Protection keys as plain values (L0): the number of a key, and what a thread may do with memory that has it. Part 8 of
-//! `docs/semantics.md`.
+//! Protection keys as plain values (L0): the number of a key, and a thread's rights to memory that has it. Part 8 of `docs/semantics.md`.
 //!
-//! `error`, `vma` and `mm` come in. Nobody else is called.
+//! Called by `error`, `vma` and `mm`.
 
 use crate::addr::Access;
 use bitflags::bitflags;
 use core::fmt;
 
-/// A protection key: a number from 0 to 15 that a VMA has, and to which each thread has rights (8.1). Key 0 is every VMA's unless said
-/// otherwise.
+/// A protection key: a number from 0 to 15 that a VMA has, and to which each thread has rights (8.1).
+///
+/// A VMA has key 0 unless it is given another one.
 ///
 /// # Examples
 /// ```
@@ -20,24 +20,24 @@ use core::fmt;
 pub struct ProtectionKey(u8);
 
 impl ProtectionKey {
-    /// The number of keys that the flags of a VMA have room for.
+    /// The number of keys.
     pub const COUNT: u8 = 16;
-    /// Key 0, which every VMA has unless said otherwise.
+    /// Key 0, which a VMA has unless it is given another one.
     pub const ZERO: Self = Self(0);
 
-    /// Makes a key of its number. Returns `None` where the number is not below [`COUNT`](Self::COUNT).
+    /// Makes the key with this number. `None` if the number is not below [`COUNT`](Self::COUNT).
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
         if number < Self::COUNT { Some(Self(number)) } else { None }
     }
 
-    /// Makes a key of the low four bits of a word.
+    /// Makes a key from the low four bits of a word.
     #[must_use]
-    pub(crate) const fn of_low_bits(word: u64) -> Self {
+    pub(crate) const fn from_low_bits(word: u64) -> Self {
         Self((word & 0xf) as u8)
     }
 
-    /// Returns its number.
+    /// Returns the number.
     #[must_use]
     pub const fn number(self) -> u8 {
         self.0
@@ -51,19 +51,19 @@ impl fmt::Display for ProtectionKey {
 }
 
 bitflags! {
-    /// What a thread may not do with the memory that has a key: Linux's `PKEY_DISABLE_ACCESS` and so on, with Linux's numbers.
+    /// What is denied to a thread in memory that has a key: Linux's `PKEY_DISABLE_ACCESS` and `PKEY_DISABLE_WRITE`, with Linux's numbers.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct KeyDenial: u32 {
-        /// The thread may neither read nor write it.
+        /// Reading and writing.
         const ACCESS = 1;
-        /// The thread may not write it.
+        /// Writing.
         const WRITE = 2;
     }
 }
 
-/// A thread's rights to the keys, by which its accesses are judged (8.6): the register `PKRU` of x86.
+/// A thread's rights to the keys, which decide about its accesses (8.6). On x86 they are in the register `PKRU`.
 ///
-/// Reading and writing can be denied, executing never. By default a thread has all rights, except to an address space's execute-only key
+/// Reading and writing can be denied; executing cannot. By default a thread has all rights, except to an address space's execute-only key
 /// ([`Mm::execute_only_key`](crate::Mm::execute_only_key)).
 ///
 /// # Examples
@@ -75,14 +75,14 @@ bitflags! {
 /// assert!(rights.allows(key, Access::Read, None) && !rights.allows(key, Access::Write, None));
 /// // The address space's execute-only key is denied as well.
 /// assert!(!rights.allows(key, Access::Read, Some(key)));
-/// // What a processor's register says is taken as it is.
+/// // Rights from a processor's register are used as they are.
 /// assert!(KeyRights::from_pkru(0).allows(key, Access::Read, Some(key)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyRights {
-    /// Two bits a key, as `PKRU` has them: [`KeyDenial`].
+    /// Two bits for each key, as in `PKRU`: a [`KeyDenial`].
     denials: u32,
-    /// Whether the execute-only key is denied whatever the bits say.
+    /// Whether the execute-only key is denied regardless of its bits.
     denies_execute_only: bool,
 }
 
@@ -90,33 +90,34 @@ impl KeyRights {
     /// All rights, except to the execute-only key: the default.
     pub const ALL: Self = Self { denials: 0, denies_execute_only: true };
 
-    /// The rights that a register `PKRU` gives, to the execute-only key too.
+    /// Makes the rights that a value of the register `PKRU` gives. It decides about the execute-only key, too.
     #[must_use]
     pub const fn from_pkru(pkru: u32) -> Self {
         Self { denials: pkru, denies_execute_only: false }
     }
 
-    /// The register `PKRU` of these rights. It does not say that the execute-only key is denied.
+    /// Returns the value of the register `PKRU` for these rights. It does not contain that the execute-only key is denied.
     #[must_use]
     pub const fn pkru(self) -> u32 {
         self.denials
     }
 
-    /// These rights, with other ones to one key. Unknown bits of the denial are left out.
+    /// Returns these rights with another denial for one key. Unknown bits of the denial are ignored.
     #[must_use]
     pub const fn with(self, key: ProtectionKey, denial: KeyDenial) -> Self {
         let shift = 2 * key.0 as u32;
         Self { denials: self.denials & !(3 << shift) | (denial.bits() & 3) << shift, ..self }
     }
 
-    /// What is denied to the thread with one key. The execute-only key is denied in addition.
+    /// Returns what these rights deny for one key, not counting that the execute-only key is denied.
     #[must_use]
     pub const fn denial(self, key: ProtectionKey) -> KeyDenial {
         KeyDenial::from_bits_truncate(self.denials >> (2 * key.0 as u32))
     }
 
-    /// Whether a thread with these rights may do this to memory with the key, in an address space with this execute-only key. Key 0 is
-    /// denied by the rights alone: a thread that loses it can do nothing any more.
+    /// Returns whether a thread with these rights has access to memory with `key`, in an address space with this execute-only key.
+    ///
+    /// Key 0 is never treated as the execute-only key; only the rights decide about it.
     #[must_use]
     pub fn allows(self, key: ProtectionKey, access: Access, execute_only: Option<ProtectionKey>) -> bool {
         let denying = match access {
@@ -128,7 +129,7 @@ impl KeyRights {
         !(is_execute_only || self.denial(key).intersects(denying))
     }
 
-    /// Whether nothing is denied with key 0.
+    /// Returns whether nothing is denied for key 0.
     #[must_use]
     #[inline]
     pub(crate) const fn allow_key_zero(self) -> bool {
@@ -142,7 +143,7 @@ impl Default for KeyRights {
     }
 }
 
-/// An access together with the rights of the thread that makes it: what a page fault asks for. An [`Access`] alone has the default rights.
+/// An access and the rights of the thread that makes it, as a page fault needs them. Converts from an [`Access`], with the default rights.
 ///
 /// # Examples
 /// ```
@@ -152,7 +153,7 @@ impl Default for KeyRights {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyedAccess {
-    /// What is to be done.
+    /// The access.
     pub access: Access,
     /// The rights of the thread.
     pub rights: KeyRights,
@@ -166,7 +167,7 @@ impl From<Access> for KeyedAccess {
 }
 
 impl Access {
-    /// This access, made by a thread with these rights to the protection keys.
+    /// Returns this access as made by a thread with these rights to the protection keys.
     #[must_use]
     #[inline]
     pub const fn with_rights(self, rights: KeyRights) -> KeyedAccess {

@@ -47,7 +47,7 @@ impl From<Interrupted> for WaitError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LockVmaError {
-    /// A writer has marked the VMA, or waits for its readers to leave.
+    /// A writer has write-locked the VMA, or waits for its readers to leave.
     Busy,
     /// No VMA was there at one moment. It may be there now, or be about to grow there: this is not proof of absence.
     Absent,

@@ -1,16 +1,19 @@
-//! What ends a wait for the lock from outside.
+//! The default way to end a wait for the lock from outside.
+//!
+//! Called by `mm_lock` and `notify`, and by the embedder.
 
 use crate::sync::{Flag, Key, Park, Parking};
 use core::time::Duration;
 
-/// How often a wait looks whether it was interrupted from a signal handler, which can wake nobody.
-pub(crate) const LOOK: Duration = Duration::from_millis(10);
+/// How often a waiting thread checks its interrupt by itself, because a signal handler cannot wake it.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Ends waits for the lock: given to [`RangeMap::read_interruptible`](crate::RangeMap::read_interruptible) or
-/// [`write_interruptible`](crate::RangeMap::write_interruptible), and raised by another thread or by a signal handler.
+/// Ends waits for a lock. Raised by another thread or by a signal handler.
 ///
-/// Once raised it stays raised, and no wait under it begins, until it is [lowered](Self::lower). It ends *waits*: a lock that can be
-/// had without waiting is taken, raised or not. One interrupt may stand over any number of waits, of any number of locks.
+/// Passed to [`RangeMap::read_interruptible`](crate::RangeMap::read_interruptible),
+/// [`write_interruptible`](crate::RangeMap::write_interruptible) and the operations that wait. Once raised it stays raised until it is
+/// [lowered](Self::lower), and no wait with it begins. It ends *waits* only: a lock that is available without waiting is taken even if the
+/// interrupt is raised. One interrupt may be used for any number of waits and locks at once.
 ///
 /// # Examples
 /// ```
@@ -21,7 +24,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(10);
 /// std::thread::scope(|threads| {
 ///     let waits = threads.spawn(|| map.read_interruptible(&killed).is_err());
 ///     killed.raise();
-///     assert!(waits.join().unwrap()); // the writer is inside still
+///     assert!(waits.join().unwrap()); // the writer still holds the lock
 /// });
 /// # drop(writer);
 /// ```
@@ -31,52 +34,53 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Makes one that is not raised.
+    /// Makes an interrupt that is not raised.
     #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
     #[must_use]
     pub const fn new() -> Self {
         Self { raised: Flag::new() }
     }
 
-    /// Makes one that is not raised; the checkers' atomics are made at run time.
+    /// Makes an interrupt that is not raised. Not `const`: the checkers' atomics are made at run time.
     #[cfg(any(vmaple_loom, vmaple_shuttle))]
     #[must_use]
     pub fn new() -> Self {
         Self { raised: Flag::new() }
     }
 
-    /// Ends the waits under it, now, and those that would begin.
+    /// Raises the interrupt and wakes the threads that wait with it.
     ///
     /// # Concurrency
-    /// Wakes the threads that wait. Not async-signal-safe: a signal handler calls [`raise_from_signal`](Self::raise_from_signal).
+    /// Not async-signal-safe; a signal handler calls [`raise_from_signal`](Self::raise_from_signal).
     pub fn raise(&self) {
         Parking::wake(self.key(), &self.raised);
     }
 
-    /// Ends the waits under it within some 10 milliseconds, and those that would begin at once.
+    /// Raises the interrupt from a signal handler.
     ///
     /// # Concurrency
-    /// Async-signal-safe: one atomic store. It wakes nobody, so the waits find it at their next look, every 10 milliseconds.
+    /// Async-signal-safe: one atomic store. Wakes no thread, so a wait that has already begun ends when it next checks the interrupt, which
+    /// it does every 10 milliseconds.
     pub fn raise_from_signal(&self) {
         self.raised.raise();
     }
 
-    /// Makes it fit for the next use. A wait that has not noticed yet that it was raised goes on.
+    /// Lowers the interrupt, so that it can be used again. A wait that has not noticed that it was raised continues.
     pub fn lower(&self) {
         self.raised.lower();
     }
 
-    /// Whether it is raised.
+    /// Returns whether the interrupt is raised.
     #[must_use]
     pub fn is_raised(&self) -> bool {
         self.raised.is_up()
     }
 
-    pub(crate) fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         Key::of(&self.raised)
     }
 
-    pub(crate) fn flag(&self) -> &Flag {
+    pub(super) fn flag(&self) -> &Flag {
         &self.raised
     }
 }

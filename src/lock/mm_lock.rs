@@ -1,78 +1,77 @@
-//! The default lock: one state word, and a queue for those who wait. The transitions are `state`'s, the lists `queue`'s.
+//! The default lock: one state word, and a queue of waiters.
 //!
-//! Who need not wait enters and leaves by one compare-and-swap of the word. Who must wait locks the queue's mutex, looks at the word
-//! again, and is counted in it and listed in one go. Who leaves and finds by the count that someone must be let in locks the mutex,
-//! changes the word, and tells those who are in now: the lock is handed over.
+//! Called by `Lock`, through the trait `RawMmLock`. The transitions of the word are in `state`, with the table of races; the lists of waiters are
+//! in `queue`; `notify` is where the holder of the write hold waits for something other than the lock.
 //!
-//! | while | there comes | and then |
-//! |---|---|---|
-//! | a waiter is about to be counted | the last holder leaves | first: the waiter's look, under the mutex, finds it free. Second: the swap that counts fails, it looks again. Third: the leaver's swap fails, it sees the count and goes for the mutex |
-//! | a waiter is counted, not yet listed | a holder leaves | it waits for the mutex, so it finds the waiter listed |
-//! | a waiter is listed, not yet asleep | it is let in | `granted` is raised and the sleeper woken in one go, under the lot's lock; who finds it up does not sleep (`sync::park`) |
-//! | a waiter is interrupted | it is let in | both need the mutex. It first: it is gone, and the next is let in. The other first: it finds itself granted, and takes it |
-//! | the last waiting writer gives up | readers wait behind it | one transition takes it out and lets them in; none comes between, for the word is changed once |
-//! | a reader upgrades | another enters | one word: the swap of the later one fails, for there is not exactly one reader any more, or a writer |
-//! | a writer downgrades | another writer comes | the word is never free in between |
+//! * **Without contention** a thread acquires and releases with one compare-and-swap of the word.
+//! * **A thread that must wait** locks the queue's mutex, loads the word again, and is counted in the word and listed in the queue before it
+//!   unlocks the mutex. Then it sleeps until its `granted` flag is up.
+//! * **A thread that releases** and sees in the counts that a waiter must be woken locks the mutex, changes the word, and raises the flags of the
+//!   new holders: the lock is handed over.
 //!
-//! Orderings: an entry acquires and a departure releases, on the one word; every change of the word is a read-modify-write, so a
-//! departure's release reaches every later entry (a release sequence). Where a third thread hands over, its change does both.
+//! # Orderings
+//!
+//! An acquisition is an Acquire and a release is a Release, on the one word. Every change of the word is a read-modify-write, so a release
+//! happens before every later acquisition (a release sequence). A handover by a third thread does both in its change.
 
-#![allow(unsafe_code, reason = "an unsafe trait is implemented, and waiters are listed")]
+#![allow(unsafe_code, reason = "implements an unsafe trait, and lists waiters by address")]
 
-use super::bell::Bell;
-use super::interrupt::{Interrupt, LOOK};
+use super::interrupt::{Interrupt, POLL_INTERVAL};
+use super::notify::Notify;
 use super::queue::{Queue, Waiter};
 use super::raw::RawMmLock;
 use super::state::{Mode, State, Wake};
 use crate::error::Interrupted;
 use crate::sync::{AtomicU64, Mutex, Ordering, Park, Parking, Spin, seeded};
 
-/// The default lock of a map: fair, one word, sleeping where it must wait.
+/// The default lock of a map: fair, and sleeping while it waits.
 ///
-/// Readers do not overtake a waiting writer; a writer that leaves lets in all readers that wait, then the writer that waits longest. The
-/// lock is handed over: who is let in holds it when it wakes. Waiting allocates nothing. Guards that are forgotten keep it locked; two
-/// million forgotten read guards, or threads waiting, are more than it can count: it panics, with nothing changed.
+/// Readers do not overtake a waiting writer. A writer that releases the lock admits all waiting readers, or if there are none the writer that
+/// has waited longest. The lock is handed over: a thread that is woken already holds it. Waiting allocates nothing.
+///
+/// A forgotten guard keeps the lock held. Two million read holds or waiters are more than the lock can count: the next wait panics, with nothing
+/// changed.
 #[derive(Debug)]
 pub struct MmLock {
     word: AtomicU64,
     queue: Mutex<Queue>,
-    bell: Bell,
+    notify: Notify,
 }
 
 impl MmLock {
-    /// Makes one that is free.
+    /// Makes a lock that is not held.
     #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
     #[must_use]
     pub const fn new() -> Self {
-        Self { word: AtomicU64::new(State::FREE.word()), queue: Mutex::new(Queue::new()), bell: Bell::new() }
+        Self { word: AtomicU64::new(State::FREE.to_bits()), queue: Mutex::new(Queue::new()), notify: Notify::new() }
     }
 
-    /// Makes one that is free; the checkers' atomics are made at run time.
+    /// Makes a lock that is not held. Not `const`: the checkers' atomics are made at run time.
     #[cfg(any(vmaple_loom, vmaple_shuttle))]
     #[must_use]
     pub fn new() -> Self {
-        Self { word: AtomicU64::new(State::FREE.word()), queue: Mutex::new(Queue::new()), bell: Bell::new() }
+        Self { word: AtomicU64::new(State::FREE.to_bits()), queue: Mutex::new(Queue::new()), notify: Notify::new() }
     }
 
     #[inline]
     fn load(&self) -> State {
-        // Relaxed: a first guess for the swap that follows.
-        State::of_word(self.word.load(Ordering::Relaxed))
+        // Relaxed: only a guess for the swap that follows.
+        State::from_bits(self.word.load(Ordering::Relaxed))
     }
 
     #[inline]
     fn swap(&self, seen: State, next: State, order: Ordering) -> Result<(), State> {
-        // Relaxed on failure: what is seen is the next guess.
-        match self.word.compare_exchange(seen.word(), next.word(), order, Ordering::Relaxed) {
+        // Relaxed on failure: only the next guess.
+        match self.word.compare_exchange(seen.to_bits(), next.to_bits(), order, Ordering::Relaxed) {
             Ok(_) => Ok(()),
-            Err(now) => Err(State::of_word(now)),
+            Err(now) => Err(State::from_bits(now)),
         }
     }
 
     #[inline]
-    fn try_enter(&self, mode: Mode, mut seen: State) -> bool {
-        while let Some(next) = seen.entered(mode) {
-            // Acquire: all that was done under earlier holds is seen; pairs with the swaps of `leave` and `change`.
+    fn try_acquire(&self, mode: Mode, mut seen: State) -> bool {
+        while let Some(next) = seen.acquired(mode) {
+            // Acquire: everything done under earlier holds is seen; pairs with the swaps of `release` and `change`.
             match self.swap(seen, next, Ordering::Acquire) {
                 Ok(()) => return true,
                 Err(now) => seen = now,
@@ -81,76 +80,76 @@ impl MmLock {
         false
     }
 
-    /// Enters, or waits.
+    /// Acquires the lock, waiting if necessary.
     #[cold]
-    fn enter_slow(&self, mode: Mode, interrupt: Option<&Interrupt>) -> Result<(), Interrupted> {
+    fn acquire_slow(&self, mode: Mode, interrupt: Option<&Interrupt>) -> Result<(), Interrupted> {
         let mut spin = Spin::default();
         while spin.turn() {
-            if self.try_enter(mode, self.load()) {
+            if self.try_acquire(mode, self.load()) {
                 return Ok(());
             }
         }
         let waiter = Waiter::new(mode, interrupt.map(Interrupt::key));
-        if self.enter_or_queue(mode, &waiter) {
+        if self.acquire_or_queue(mode, &waiter) {
             return Ok(());
         }
         loop {
-            Parking::sleep(waiter.key(), [Some(&waiter.granted), interrupt.map(Interrupt::flag)], interrupt.map(|_| LOOK));
+            Parking::sleep(waiter.key(), [Some(&waiter.granted), interrupt.map(Interrupt::flag)], interrupt.map(|_| POLL_INTERVAL));
             if waiter.granted.is_up() {
                 return Ok(());
             }
             if interrupt.is_some_and(Interrupt::is_raised) {
-                return if self.give_up(mode, &waiter) { Err(Interrupted) } else { Ok(()) };
+                return if self.cancel(mode, &waiter) { Err(Interrupted) } else { Ok(()) };
             }
         }
     }
 
-    /// Under the mutex: enters, or counts and lists the waiter; whether it entered.
-    fn enter_or_queue(&self, mode: Mode, waiter: &Waiter) -> bool {
+    /// Under the mutex: acquires the lock, or counts and lists the waiter. Returns whether it acquired the lock.
+    fn acquire_or_queue(&self, mode: Mode, waiter: &Waiter) -> bool {
         let mut queue = self.queue.lock();
         let mut seen = self.load();
         loop {
-            let entered = seen.entered(mode).filter(|_| !seeded("lost_wake_up"));
-            let Some(next) = entered.or_else(|| seen.queued(mode)) else {
+            let acquired = seen.acquired(mode).filter(|_| !seeded("lost_wake_up"));
+            let Some(next) = acquired.or_else(|| seen.queued(mode)) else {
                 drop(queue);
                 panic!("the mm lock cannot count more holds and waiters: {seen:?}");
             };
-            // Acquire: where it enters, as in `try_enter`. To be counted takes nothing and gives nothing.
+            // Acquire: for the acquisition, as in `try_acquire`. Counting a waiter needs no ordering.
             match self.swap(seen, next, Ordering::Acquire) {
-                Ok(()) if entered.is_some() => return true,
+                Ok(()) if acquired.is_some() => return true,
                 Ok(()) => break,
                 Err(now) => seen = now,
             }
         }
-        // SAFETY: fresh, so in no list; the caller keeps it in place until it was granted or gave up.
+        // SAFETY: new, so in no list; the caller keeps it in place until it is granted or cancelled.
         unsafe { queue.push(waiter) };
         false
     }
 
-    /// Under the mutex: takes the waiter out, unless it was granted the lock meanwhile; whether it did.
-    fn give_up(&self, mode: Mode, waiter: &Waiter) -> bool {
+    /// Under the mutex: removes the waiter, unless it was granted the lock meanwhile. Returns whether it was removed.
+    fn cancel(&self, mode: Mode, waiter: &Waiter) -> bool {
         let mut queue = self.queue.lock();
         if waiter.granted.is_up() {
             return false;
         }
-        // SAFETY: it was pushed, and is not granted.
+        // SAFETY: it was pushed, and has not been granted.
         unsafe { queue.remove(waiter) };
-        if !seeded("cancelled_writer_leaves_mark") {
-            self.change(&mut queue, |state| match state.gave_up(mode) {
-                (next, _) if seeded("cancelled_writer_wakes_nobody") => (next, Wake::Nobody),
-                left => left,
+        if !seeded("cancelled_writer_stays_counted") {
+            self.change(&mut queue, |state| match state.cancelled(mode) {
+                (next, _) if seeded("cancelled_writer_wakes_nobody") => (next, Wake::None),
+                cancelled => cancelled,
             });
         }
         true
     }
 
-    /// Applies a transition and wakes whom it lets in, all under the mutex.
+    /// Under the mutex: applies a transition and wakes the new holders.
     fn change(&self, queue: &mut Queue, transition: impl Fn(State) -> (State, Wake)) {
         let mut seen = self.load();
         loop {
             let (next, wake) = transition(seen);
-            // Acquire and Release: hands on what earlier holders released, its own hold included, to those it lets in (by `granted`)
-            // and to later entries; pairs with `try_enter`, `leave` and itself.
+            // AcqRel: passes on what earlier holders released, its own hold included, to the new holders (by `granted`) and to later
+            // acquisitions; pairs with `try_acquire`, `release` and itself.
             match self.swap(seen, next, Ordering::AcqRel) {
                 Ok(()) => return queue.wake(wake),
                 Err(now) => seen = now,
@@ -158,12 +157,12 @@ impl MmLock {
         }
     }
 
-    /// Ends or weakens a hold: by one swap where that lets nobody in.
+    /// Releases or downgrades a hold: with one swap, if no waiter is to be woken.
     #[inline]
-    fn leave(&self, mut seen: State, transition: impl Fn(State) -> (State, Wake)) {
+    fn release(&self, mut seen: State, transition: impl Fn(State) -> (State, Wake)) {
         loop {
-            let (next, Wake::Nobody) = transition(seen) else { return self.leave_slow(transition) };
-            // Release: what was done under the hold is seen by who enters later; pairs with `try_enter` and `change`.
+            let (next, Wake::None) = transition(seen) else { return self.release_slow(transition) };
+            // Release: what was done under the hold is seen by later holders; pairs with `try_acquire` and `change`.
             let order = if seeded("relaxed_unlock") { Ordering::Relaxed } else { Ordering::Release };
             match self.swap(seen, next, order) {
                 Ok(()) => return,
@@ -173,7 +172,7 @@ impl MmLock {
     }
 
     #[cold]
-    fn leave_slow(&self, transition: impl Fn(State) -> (State, Wake)) {
+    fn release_slow(&self, transition: impl Fn(State) -> (State, Wake)) {
         self.change(&mut self.queue.lock(), transition);
     }
 }
@@ -184,45 +183,45 @@ impl Default for MmLock {
     }
 }
 
-// SAFETY: exclusion is S1, kept by every transition, each of which is one swap of one word (`state` checks all of them); `downgraded` and
-// `try_upgrade` go from held to held in one swap; the orderings are argued above. Departures panic on no path.
+// SAFETY: exclusion is S1, which every transition keeps (`state` tests all of them), each as one swap of the word. `downgraded` and
+// `try_upgrade` go from held to held in one swap. The orderings are argued above. No release panics.
 unsafe impl RawMmLock for MmLock {
     type Interrupt = Interrupt;
 
     #[inline]
     fn read(&self) {
         if !self.try_read() {
-            // Without an interrupt there is nothing that could end the wait but the lock.
-            _ = self.enter_slow(Mode::Read, None);
+            // Without an interrupt it always succeeds.
+            _ = self.acquire_slow(Mode::Read, None);
         }
     }
 
     #[inline]
     fn try_read(&self) -> bool {
-        self.try_enter(Mode::Read, self.load())
+        self.try_acquire(Mode::Read, self.load())
     }
 
     #[inline]
     fn read_interruptible(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
-        if self.try_read() { Ok(()) } else { self.enter_slow(Mode::Read, Some(interrupt)) }
+        if self.try_read() { Ok(()) } else { self.acquire_slow(Mode::Read, Some(interrupt)) }
     }
 
     #[inline]
     fn write(&self) {
         if !self.try_write() {
-            _ = self.enter_slow(Mode::Write, None);
+            _ = self.acquire_slow(Mode::Write, None);
         }
     }
 
     #[inline]
     fn try_write(&self) -> bool {
-        // Mostly it is free: the swap is tried without a look before it.
-        self.try_enter(Mode::Write, State::FREE)
+        // The lock is usually free, so this swaps without loading first.
+        self.try_acquire(Mode::Write, State::FREE)
     }
 
     #[inline]
     fn write_interruptible(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
-        if self.try_write() { Ok(()) } else { self.enter_slow(Mode::Write, Some(interrupt)) }
+        if self.try_write() { Ok(()) } else { self.acquire_slow(Mode::Write, Some(interrupt)) }
     }
 
     fn is_raised(interrupt: &Interrupt) -> bool {
@@ -231,34 +230,33 @@ unsafe impl RawMmLock for MmLock {
 
     #[cold]
     fn wait_until(&self, is_over: impl FnMut() -> bool, interrupt: Option<&Interrupt>) -> Result<(), Interrupted> {
-        self.bell.listen(is_over, interrupt)
+        self.notify.wait_until(is_over, interrupt)
     }
 
     #[cold]
-    fn look_again(&self) {
-        self.bell.ring();
+    fn notify(&self) {
+        self.notify.notify();
     }
 
     #[inline]
     unsafe fn unlock_read(&self) {
-        self.leave(self.load(), |state| state.left(Mode::Read));
+        self.release(self.load(), |state| state.released(Mode::Read));
     }
 
     #[inline]
     unsafe fn unlock_write(&self) {
-        self.leave(State::WRITER, |state| state.left(Mode::Write));
+        self.release(State::WRITER, |state| state.released(Mode::Write));
     }
 
     #[inline]
     unsafe fn downgrade(&self) {
-        self.leave(State::WRITER, State::downgraded);
+        self.release(State::WRITER, State::downgraded);
     }
 
     #[inline]
     unsafe fn try_upgrade(&self) -> bool {
-        let alone = if seeded("upgrade_ignores_readers") { self.load() } else { State::ONE_READER };
-        // Acquire: what the other readers did before they left is seen; pairs with `leave`. One swap, from one state to one state: that
-        // no writer waits is part of it, and so (S3) that no reader does.
-        self.swap(alone, State::WRITER, Ordering::Acquire).is_ok()
+        let expected = if seeded("upgrade_ignores_readers") { self.load() } else { State::ONE_READER };
+        // Acquire: what the other readers did under their holds is seen; pairs with `release`. `ONE_READER` includes that no thread waits.
+        self.swap(expected, State::WRITER, Ordering::Acquire).is_ok()
     }
 }

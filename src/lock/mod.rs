@@ -2,27 +2,37 @@
 //!
 //! [`MmLock`] is the default. Implement [`RawMmLock`] to put another lock under a [`RangeMap`](crate::RangeMap) or an [`Mm`](crate::Mm).
 
-// The mm lock (L1): one writer or many readers of the *layout*. It knows no tree; lockless lookups never come here.
+// The mm lock (L1): one writer or many readers of the layout. Lockless lookups do not use it.
 //
-// `map` comes in, through [`Lock`]: any [`RawMmLock`], with what is the same for all of them: guards, the write sequence, and in debug
-// builds the check that a thread does not wait for itself. That check is for waits alone, so a hold is first tried for without waiting; in
-// every build, so that a lock is called in the same way in all of them. The default lock is [`MmLock`], in `mm_lock`: `state` has its transitions,
-// `queue` those who wait, `bell` the writer who waits, inside, for something else.
+// Called by `map`, through [`Lock`], and by `vma`, whose locks wait through it. `Lock` adds to any [`RawMmLock`] what is the same for all of them:
+// holds that release when dropped, the write sequence, and in debug builds the check for deadlocks. This module uses no tree and no map.
 //
-// | to | the sequence | the lock |
+// | file | contents |
+// |---|---|
+// | `raw` | [`RawMmLock`], the trait of a lock |
+// | `mm_lock` | [`MmLock`], the default lock |
+// | `state` | its state word and the transitions |
+// | `queue` | its waiters |
+// | `notify` | how its write holder waits for something other than the lock |
+// | `interrupt`, `patience` | what ends a wait |
+// | `sequence` | the write sequence and [`Speculation`] |
+// | `deadlock` | the check in debug builds |
+// | `model` | all interleavings of the transitions, as a test |
+//
+// When the sequence changes:
+//
+// | operation | the sequence becomes | when |
 // |---|---|---|
-// | take it for writing | begins, odd | after it is taken |
-// | upgrade | begins, odd | after it is taken |
-// | unlock | ends, even | before it is released |
-// | downgrade | ends, even | before a reader or another can see a read hold |
+// | write, upgrade | odd | after the lock is taken |
+// | unlock, downgrade | even | before the lock is released or downgraded |
 
-mod bell;
-mod held;
+mod deadlock;
 mod interrupt;
 mod mm_lock;
-// Nothing in it is unsafe, and it is much for an interpreter.
+// Not under Miri: it takes too long there, and has no unsafe code.
 #[cfg(all(test, not(any(miri, vmaple_loom, vmaple_shuttle))))]
 mod model;
+mod notify;
 mod patience;
 mod queue;
 mod raw;
@@ -41,64 +51,63 @@ use crate::sync::seeded;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
-use held::Held;
+use deadlock::DeadlockCheck;
 use sequence::Sequence;
 use state::Mode;
 
-/// On lines of its own (two of them: neighbouring lines are fetched together).
+/// A value on cache lines of its own. Two lines, because processors fetch neighbouring lines together.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Line<T>(T);
+struct CacheAligned<T>(T);
 
-/// A lock with its sequence. They are on different lines, and neither on a line of the index: taking the lock dirties no word that
-/// lockless code reads.
+/// A lock with its sequence. Each is on cache lines of its own, so that taking the lock for reading invalidates no line that lockless code reads.
 #[derive(Debug)]
 pub(crate) struct Lock<L> {
-    raw: Line<L>,
-    sequence: Line<Sequence>,
-    held: Held,
+    raw: CacheAligned<L>,
+    sequence: CacheAligned<Sequence>,
+    deadlock: DeadlockCheck,
 }
 
-/// A hold stays with the thread that took it (the debug check counts on it, and a kernel's lock may), but others may look.
-pub(crate) type Stays = PhantomData<std::sync::MutexGuard<'static, ()>>;
+/// Makes a hold `!Send`, because the debug check and perhaps a kernel's lock require that the thread that took it releases it. It is `Sync`.
+pub(crate) type NotSend = PhantomData<std::sync::MutexGuard<'static, ()>>;
 
-/// The lock held for reading, until dropped.
+/// A read hold. Released when dropped.
 #[must_use]
 pub(crate) struct ReadHold<'l, L: RawMmLock> {
     lock: &'l Lock<L>,
-    _stays: Stays,
+    _not_send: NotSend,
 }
 
-/// The lock held for writing, until dropped.
+/// The write hold. Released when dropped.
 #[must_use]
 pub(crate) struct WriteHold<'l, L: RawMmLock> {
     lock: &'l Lock<L>,
-    _stays: Stays,
+    _not_send: NotSend,
 }
 
 impl<L: RawMmLock> Lock<L> {
     pub(crate) fn new(raw: L) -> Self {
-        Self { raw: Line(raw), sequence: Line(Sequence::new()), held: Held::new() }
+        Self { raw: CacheAligned(raw), sequence: CacheAligned(Sequence::new()), deadlock: DeadlockCheck::new() }
     }
 
-    /// Waits until no writer holds it or waits for it.
+    /// Takes a read hold. Waits while a writer holds the lock or waits for it.
     #[inline]
     #[track_caller]
     pub(crate) fn read(&self) -> ReadHold<'_, L> {
         if !self.raw.0.try_read() {
-            self.held.refuse_self(Mode::Read);
+            self.deadlock.refuse_self(Mode::Read);
             self.raw.0.read();
         }
         ReadHold::taken(self)
     }
 
-    /// The same, without waiting.
+    /// Takes a read hold if that is possible without waiting.
     #[inline]
     pub(crate) fn try_read(&self) -> Option<ReadHold<'_, L>> {
         self.raw.0.try_read().then(|| ReadHold::taken(self))
     }
 
-    /// The same, unless interrupted.
+    /// Takes a read hold, or fails if it must wait and is interrupted.
     #[track_caller]
     pub(crate) fn read_interruptible(&self, interrupt: &L::Interrupt) -> Result<ReadHold<'_, L>, Interrupted> {
         if !self.raw.0.try_read() {
@@ -108,32 +117,32 @@ impl<L: RawMmLock> Lock<L> {
         Ok(ReadHold::taken(self))
     }
 
-    /// Panics in debug builds if the calling thread is about to wait for itself; not for a wait that is over before it begins.
+    /// Panics in debug builds if the calling thread is about to wait for itself. Not if it is interrupted already, because then it does not wait.
     #[track_caller]
-    fn refuse_self(&self, asked: Mode, interrupt: &L::Interrupt) {
+    fn refuse_self(&self, wanted: Mode, interrupt: &L::Interrupt) {
         if !L::is_raised(interrupt) {
-            self.held.refuse_self(asked);
+            self.deadlock.refuse_self(wanted);
         }
     }
 
-    /// Waits until nobody holds it.
+    /// Takes the write hold. Waits while there is any other hold.
     #[inline]
     #[track_caller]
     pub(crate) fn write(&self) -> WriteHold<'_, L> {
         if !self.raw.0.try_write() {
-            self.held.refuse_self(Mode::Write);
+            self.deadlock.refuse_self(Mode::Write);
             self.raw.0.write();
         }
         WriteHold::taken(self)
     }
 
-    /// The same, without waiting.
+    /// Takes the write hold if that is possible without waiting.
     #[inline]
     pub(crate) fn try_write(&self) -> Option<WriteHold<'_, L>> {
         self.raw.0.try_write().then(|| WriteHold::taken(self))
     }
 
-    /// The same, unless interrupted.
+    /// Takes the write hold, or fails if it must wait and is interrupted.
     #[track_caller]
     pub(crate) fn write_interruptible(&self, interrupt: &L::Interrupt) -> Result<WriteHold<'_, L>, Interrupted> {
         if !self.raw.0.try_write() {
@@ -143,50 +152,50 @@ impl<L: RawMmLock> Lock<L> {
         Ok(WriteHold::taken(self))
     }
 
-    /// For the holder of the write hold: waits for something else, unless interrupted; see [`RawMmLock::wait_until`].
+    /// Waits, as the holder of the write hold, for something other than the lock; see [`RawMmLock::wait_until`].
     pub(crate) fn wait_until(&self, is_over: impl FnMut() -> bool, interrupt: Option<&L::Interrupt>) -> Result<(), Interrupted> {
         self.raw.0.wait_until(is_over, interrupt)
     }
 
-    /// What is waited for there may be over.
+    /// Wakes the thread in [`wait_until`](Self::wait_until), if there is one.
     #[inline]
-    pub(crate) fn look_again(&self) {
-        self.raw.0.look_again();
+    pub(crate) fn notify(&self) {
+        self.raw.0.notify();
     }
 
-    /// The calling thread has taken a lock that comes after this one: until it has released it, it must not wait for this one.
+    /// Records that the calling thread has taken a lock that comes after this one. Until it releases that one, it must not wait for this one.
     #[inline]
-    pub(crate) fn note_inner<T>(&self, inner: &T) {
-        self.held.note_inner(inner);
+    pub(crate) fn record_inner<T>(&self, inner: &T) {
+        self.deadlock.record_inner(inner);
     }
 
-    /// It has released it.
+    /// Records that the calling thread releases an inner lock.
     #[inline]
-    pub(crate) fn strike_inner<T>(&self, inner: &T) {
-        self.held.strike_inner(inner);
+    pub(crate) fn forget_inner<T>(&self, inner: &T) {
+        self.deadlock.forget_inner(inner);
     }
 
-    /// The calling thread, which holds this one for writing, is about to wait until nobody holds the inner lock, unless interrupted. Panics in
-    /// debug builds if it holds it itself.
+    /// Panics in debug builds if the calling thread, which has the write hold and is about to wait for the readers of an inner lock, is one of
+    /// them.
     pub(crate) fn refuse_inner<T>(&self, inner: &T, interrupt: Option<&L::Interrupt>) {
-        // Not for a wait that is over before it begins.
+        // If it is interrupted already, it does not wait.
         if !interrupt.is_some_and(L::is_raised) {
-            self.held.refuse_inner(inner);
+            self.deadlock.refuse_inner(inner);
         }
     }
 
-    /// How many write holds have begun and ended, together: odd while one lasts.
+    /// Returns the number of write holds begun plus the number ended. Odd while the lock is write-held.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence.0.number()
     }
 
-    /// As if so many write holds had begun and ended.
+    /// Sets the sequence.
     #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
     pub(crate) fn start_sequence_at(&self, number: u64) {
         self.sequence.0.start_at(number);
     }
 
-    /// Begins lockless work, if no writer is inside.
+    /// Begins lockless work. `None` while the lock is write-held.
     pub(crate) fn speculate(&self) -> Option<Speculation<'_>> {
         Speculation::begin(&self.sequence.0)
     }
@@ -195,21 +204,21 @@ impl<L: RawMmLock> Lock<L> {
 impl<'l, L: RawMmLock> ReadHold<'l, L> {
     #[inline]
     fn taken(lock: &'l Lock<L>) -> Self {
-        lock.held.note(Mode::Read);
-        Self { lock, _stays: PhantomData }
+        lock.deadlock.record(Mode::Read);
+        Self { lock, _not_send: PhantomData }
     }
 
-    /// Becomes the write hold if it is the only hold and no writer waits, else comes back as it was. Never waits.
+    /// Becomes the write hold if it is the only hold and no writer waits. Otherwise returns the read hold. Never waits.
     #[inline]
     pub(crate) fn try_upgrade(self) -> Result<WriteHold<'l, L>, Self> {
         #[allow(unsafe_code, reason = "changes the hold")]
-        // SAFETY: this is a read hold; where it succeeds, it is replaced by a write hold.
+        // SAFETY: this is a read hold. If it succeeds, the hold is replaced by a write hold.
         if unsafe { self.lock.raw.0.try_upgrade() } {
             let lock = ManuallyDrop::new(self).lock;
-            lock.held.strike(Mode::Read);
+            lock.deadlock.forget(Mode::Read);
             if seeded("sequence_not_begun_on_upgrade") {
-                lock.held.note(Mode::Write);
-                return Ok(WriteHold { lock, _stays: PhantomData });
+                lock.deadlock.record(Mode::Write);
+                return Ok(WriteHold { lock, _not_send: PhantomData });
             }
             Ok(WriteHold::taken(lock))
         } else {
@@ -221,7 +230,7 @@ impl<'l, L: RawMmLock> ReadHold<'l, L> {
 impl<L: RawMmLock> Drop for ReadHold<'_, L> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.held.strike(Mode::Read);
+        self.lock.deadlock.forget(Mode::Read);
         #[allow(unsafe_code, reason = "ends the hold")]
         // SAFETY: this is a read hold, and its last use.
         unsafe {
@@ -233,12 +242,12 @@ impl<L: RawMmLock> Drop for ReadHold<'_, L> {
 impl<'l, L: RawMmLock> WriteHold<'l, L> {
     #[inline]
     fn taken(lock: &'l Lock<L>) -> Self {
-        lock.held.note(Mode::Write);
+        lock.deadlock.record(Mode::Write);
         lock.sequence.0.begin();
-        Self { lock, _stays: PhantomData }
+        Self { lock, _not_send: PhantomData }
     }
 
-    /// Becomes a read hold, with no moment in between. Never waits.
+    /// Becomes a read hold, in one step. Never waits.
     #[inline]
     pub(crate) fn downgrade(self) -> ReadHold<'l, L> {
         if seeded("downgrade_opens_a_window") {
@@ -247,12 +256,12 @@ impl<'l, L: RawMmLock> WriteHold<'l, L> {
             return lock.read();
         }
         let lock = ManuallyDrop::new(self).lock;
-        lock.held.strike(Mode::Write);
+        lock.deadlock.forget(Mode::Write);
         if !seeded("sequence_not_ended_on_downgrade") {
             lock.sequence.0.end();
         }
         #[allow(unsafe_code, reason = "changes the hold")]
-        // SAFETY: this was the write hold; it is replaced by a read hold.
+        // SAFETY: this was the write hold, which is replaced by a read hold.
         unsafe {
             lock.raw.0.downgrade();
         }
@@ -263,7 +272,7 @@ impl<'l, L: RawMmLock> WriteHold<'l, L> {
 impl<L: RawMmLock> Drop for WriteHold<'_, L> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.held.strike(Mode::Write);
+        self.lock.deadlock.forget(Mode::Write);
         self.lock.sequence.0.end();
         #[allow(unsafe_code, reason = "ends the hold")]
         // SAFETY: this is the write hold, and its last use.

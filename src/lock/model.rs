@@ -1,50 +1,51 @@
-//! The protocol of the mm lock, explored exhaustively by stateright: the real transitions of `state`, the steps of `mm_lock`, four threads.
+//! The protocol of the mm lock, explored exhaustively by stateright: the real transitions of `state`, the steps of `mm_lock`, up to four threads.
 //!
-//! A step is what no other thread can see the middle of: one swap of the word, or what is done to the lists under the mutex. Threads ask
-//! for the lock, are interrupted, upgrade and downgrade whenever they may. Checked in every state that can be reached: a writer is alone;
-//! S1 to S3; the counts are the lists' lengths whenever the mutex is free; who is idle has left nothing behind.
+//! Called by nothing; it is a test. A step is what no other thread can see the middle of: one swap of the word, or one change of the lists under
+//! the mutex. Threads ask for the lock, are interrupted, upgrade and downgrade whenever they may. Checked in every reachable state: a writer is
+//! alone; S1 to S3 hold; the counts equal the lengths of the lists whenever the mutex is free; if all threads are idle, the word is free.
 //!
-//! That everyone who waits is served is a property of states, too, without the checker's `eventually`, which does not look along cycles:
-//! unless all are idle, someone can go on *without* anyone asking, upgrading or being interrupted; and each such step lowers
-//! [`World::rank`]. So there are finitely many until all are idle, and who is listed becomes idle only by being let in, or by his own
-//! wish. How often a waiter is overtaken at most is counted. With each fault put in on purpose, a named property fails.
+//! That every waiter is served is checked as a property of states, too, because the checker's `eventually` does not look along cycles. Some steps
+//! are *chosen* (a new request, an upgrade, a downgrade, an interrupt); the others happen *by themselves*. Unless all threads are idle, there is
+//! a step that happens by itself, and each such step lowers [`World::rank`]. So after finitely many of them all threads are idle, and a listed
+//! thread becomes idle only by being granted the lock or by its own interrupt. How often a waiter is overtaken is bounded as well. With each seeded
+//! fault, the expected property fails.
 
 use super::state::{Mode, State, Wake};
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 
 /// How a hold ends or changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Departure {
-    Leave(Mode),
+enum End {
+    Release(Mode),
     Downgrade,
 }
 
-/// Where a thread stands. A rank is its place in its list.
+/// What a thread is doing. The `u8` of a listed thread is its position in its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum At {
+enum Thread {
     Idle,
     WantsMutex(Mode),
     HasMutex(Mode),
     Counted(Mode),
     Listed(Mode, u8),
-    GivingUp(Mode, u8),
+    Cancels(Mode, u8),
     Unlisted(Mode),
     Granted(Mode),
     Holds(Mode),
-    LeavesByMutex(Departure),
-    LeavesUnderMutex(Departure),
+    WantsMutexToEnd(End),
+    EndsUnderMutex(End),
     Wakes(Wake, Option<Mode>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
-    /// Counted without a second look under the mutex.
+    /// Counts itself without loading the word again under the mutex.
     LostWakeUp,
-    /// Gives up without being taken out of the count.
-    MarkStays,
-    /// Gives up and wakes nobody.
-    GiveUpWakesNobody,
+    /// Is cancelled and stays counted.
+    StaysCounted,
+    /// Is cancelled and wakes no thread.
+    CancelWakesNone,
     UpgradeIgnoresReaders,
     DowngradeOpensWindow,
 }
@@ -52,49 +53,48 @@ enum Fault {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
     word: State,
-    /// The first is the one whose overtakers are counted; the others are alike, and sorted.
-    threads: Vec<At>,
+    /// How often the first one is overtaken is counted. The others are interchangeable, so they are sorted.
+    threads: Vec<Thread>,
     overtaken: u8,
 }
 
-/// Whether a step brings its thread on without anyone's asking.
+/// Whether a step happens by itself, or is chosen by the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    Onward,
+    ByItself,
     Chosen,
 }
 
 impl World {
     fn mutex_is_free(&self) -> bool {
-        !self
-            .threads
-            .iter()
-            .any(|at| matches!(at, At::HasMutex(_) | At::Counted(_) | At::Unlisted(_) | At::LeavesUnderMutex(_) | At::Wakes(..)))
+        !self.threads.iter().any(|at| {
+            matches!(at, Thread::HasMutex(_) | Thread::Counted(_) | Thread::Unlisted(_) | Thread::EndsUnderMutex(_) | Thread::Wakes(..))
+        })
     }
 
-    fn count(&self, which: impl Fn(At) -> bool) -> u64 {
+    fn count(&self, which: impl Fn(Thread) -> bool) -> u64 {
         self.threads.iter().filter(|at| which(**at)).count() as u64
     }
 
     fn listed(&self, mode: Mode) -> u64 {
-        self.count(|at| matches!(at, At::Listed(m, _) | At::GivingUp(m, _) if m == mode))
+        self.count(|at| matches!(at, Thread::Listed(m, _) | Thread::Cancels(m, _) if m == mode))
     }
 
     fn holders(&self, mode: Mode) -> u64 {
         self.count(|at| match at {
-            At::Holds(m) | At::Granted(m) => m == mode,
-            At::LeavesByMutex(by) | At::LeavesUnderMutex(by) => mode == if let Departure::Leave(m) = by { m } else { Mode::Write },
-            At::Wakes(_, now) => now == Some(mode),
+            Thread::Holds(m) | Thread::Granted(m) => m == mode,
+            Thread::WantsMutexToEnd(by) | Thread::EndsUnderMutex(by) => mode == if let End::Release(m) = by { m } else { Mode::Write },
+            Thread::Wakes(_, now) => now == Some(mode),
             _ => false,
         })
     }
 
-    /// Takes out of a list the one of this rank, who becomes something else.
-    fn unlist(&mut self, mode: Mode, rank: u8, becomes: At) {
+    /// Removes the thread at this position from its list.
+    fn unlist(&mut self, mode: Mode, rank: u8, becomes: Thread) {
         for at in &mut self.threads {
             match at {
-                At::Listed(m, r) | At::GivingUp(m, r) if *m == mode && *r == rank => *at = becomes,
-                At::Listed(m, r) | At::GivingUp(m, r) if *m == mode && *r > rank => *r -= 1,
+                Thread::Listed(m, r) | Thread::Cancels(m, r) if *m == mode && *r == rank => *at = becomes,
+                Thread::Listed(m, r) | Thread::Cancels(m, r) if *m == mode && *r > rank => *r -= 1,
                 _ => {}
             }
         }
@@ -105,60 +105,60 @@ impl World {
         writers == 0 || (writers == 1 && self.holders(Mode::Read) == 0)
     }
 
-    fn counts_are_the_lists(&self) -> bool {
+    fn counts_equal_the_lists(&self) -> bool {
         let counted = (self.word.waiting_readers(), self.word.waiting_writers());
         !self.mutex_is_free() || counted == (self.listed(Mode::Read), self.listed(Mode::Write))
     }
 
-    fn word_says_who_is_inside(&self) -> bool {
-        let said = (self.word.readers(), u64::from(self.word.is_write_held()));
-        !self.mutex_is_free() || said == (self.holders(Mode::Read), self.holders(Mode::Write))
+    fn word_equals_the_holds(&self) -> bool {
+        let in_word = (self.word.readers(), u64::from(self.word.is_write_held()));
+        !self.mutex_is_free() || in_word == (self.holders(Mode::Read), self.holders(Mode::Write))
     }
 
-    /// What is not sound is a mistake already, and its transitions mean nothing.
+    /// Whether the state is sound. An unsound state is a failure already, and is not explored further.
     fn is_sound(&self) -> bool {
-        self.word.is_sound() && self.writers_are_alone() && self.counts_are_the_lists() && self.word_says_who_is_inside()
+        self.word.is_sound() && self.writers_are_alone() && self.counts_equal_the_lists() && self.word_equals_the_holds()
     }
 
     fn all_are_idle(&self) -> bool {
-        self.threads.iter().all(|at| *at == At::Idle)
+        self.threads.iter().all(|at| *at == Thread::Idle)
     }
 
-    /// How many steps at most are before all are idle, if nobody asks for anything more.
+    /// An upper bound on the number of steps until all threads are idle, if none is chosen.
     fn rank(&self) -> u32 {
-        let steps = |at: At| match at {
-            At::Idle => 0,
-            At::Wakes(_, None) => 1,
-            At::LeavesUnderMutex(Departure::Leave(_)) | At::Unlisted(_) => 2,
-            At::LeavesByMutex(Departure::Leave(_)) => 3,
-            At::Holds(_) => 4,
-            At::Wakes(_, Some(_)) | At::Granted(_) => 5,
-            At::LeavesUnderMutex(Departure::Downgrade) => 6,
-            At::LeavesByMutex(Departure::Downgrade) => 7,
-            At::GivingUp(..) => 8,
-            At::Listed(..) => 9,
-            At::Counted(_) => 10,
-            At::HasMutex(_) => 11,
-            At::WantsMutex(_) => 12,
+        let steps = |at: Thread| match at {
+            Thread::Idle => 0,
+            Thread::Wakes(_, None) => 1,
+            Thread::EndsUnderMutex(End::Release(_)) | Thread::Unlisted(_) => 2,
+            Thread::WantsMutexToEnd(End::Release(_)) => 3,
+            Thread::Holds(_) => 4,
+            Thread::Wakes(_, Some(_)) | Thread::Granted(_) => 5,
+            Thread::EndsUnderMutex(End::Downgrade) => 6,
+            Thread::WantsMutexToEnd(End::Downgrade) => 7,
+            Thread::Cancels(..) => 8,
+            Thread::Listed(..) => 9,
+            Thread::Counted(_) => 10,
+            Thread::HasMutex(_) => 11,
+            Thread::WantsMutex(_) => 12,
         };
         self.threads.iter().map(|at| steps(*at)).sum()
     }
 
-    fn waits(at: At) -> bool {
-        matches!(at, At::Counted(_) | At::Listed(..) | At::GivingUp(..))
+    fn waits(at: Thread) -> bool {
+        matches!(at, Thread::Counted(_) | Thread::Listed(..) | Thread::Cancels(..))
     }
 
-    /// Whether the first thread waits, and was not let in: the word may say so already, and the waker be about to tell it.
+    /// Whether the first thread waits and has not been granted the lock, not even in the word by a thread that is about to wake it.
     fn first_waits(&self) -> bool {
-        let let_in = self.threads.iter().any(|at| match (*at, self.threads[0]) {
-            (At::Wakes(Wake::Readers, _), At::Listed(mode, _) | At::GivingUp(mode, _)) => mode == Mode::Read,
-            (At::Wakes(Wake::Writer, _), At::Listed(mode, rank) | At::GivingUp(mode, rank)) => mode == Mode::Write && rank == 0,
+        let is_granted = self.threads.iter().any(|at| match (*at, self.threads[0]) {
+            (Thread::Wakes(Wake::Readers, _), Thread::Listed(mode, _) | Thread::Cancels(mode, _)) => mode == Mode::Read,
+            (Thread::Wakes(Wake::Writer, _), Thread::Listed(mode, rank) | Thread::Cancels(mode, rank)) => mode == Mode::Write && rank == 0,
             _ => false,
         });
-        Self::waits(self.threads[0]) && !let_in
+        Self::waits(self.threads[0]) && !is_granted
     }
 
-    /// All that may come next.
+    /// The possible next steps.
     fn steps(&self, fault: Fault) -> Vec<(Step, Self)> {
         let mut all = Vec::new();
         if !self.is_sound() {
@@ -174,102 +174,102 @@ impl World {
                 all.push((step, next));
             };
             let word = self.word;
-            let depart = |by| match by {
-                Departure::Leave(mode) => (word.left(mode), None),
-                Departure::Downgrade => (word.downgraded(), Some(Mode::Read)),
+            let end = |by| match by {
+                End::Release(mode) => (word.released(mode), None),
+                End::Downgrade => (word.downgraded(), Some(Mode::Read)),
             };
-            let at_hold = |held: Option<Mode>| held.map_or(At::Idle, At::Holds);
+            let at_hold = |held: Option<Mode>| held.map_or(Thread::Idle, Thread::Holds);
             match at {
-                At::Idle => {
+                Thread::Idle => {
                     for mode in [Mode::Read, Mode::Write] {
-                        match word.entered(mode) {
-                            Some(entered) => go(Step::Chosen, entered, At::Holds(mode), &|_| {}),
-                            None => go(Step::Chosen, word, At::WantsMutex(mode), &|_| {}),
+                        match word.acquired(mode) {
+                            Some(acquired) => go(Step::Chosen, acquired, Thread::Holds(mode), &|_| {}),
+                            None => go(Step::Chosen, word, Thread::WantsMutex(mode), &|_| {}),
                         }
                     }
                 }
-                At::WantsMutex(mode) if free => go(Step::Onward, word, At::HasMutex(mode), &|_| {}),
-                At::HasMutex(mode) => {
-                    if let Some(entered) = word.entered(mode).filter(|_| fault != Fault::LostWakeUp) {
-                        go(Step::Onward, entered, At::Holds(mode), &|_| {});
+                Thread::WantsMutex(mode) if free => go(Step::ByItself, word, Thread::HasMutex(mode), &|_| {}),
+                Thread::HasMutex(mode) => {
+                    if let Some(acquired) = word.acquired(mode).filter(|_| fault != Fault::LostWakeUp) {
+                        go(Step::ByItself, acquired, Thread::Holds(mode), &|_| {});
                     } else if let Some(queued) = word.queued(mode) {
-                        go(Step::Onward, queued, At::Counted(mode), &|_| {});
+                        go(Step::ByItself, queued, Thread::Counted(mode), &|_| {});
                     }
                 }
-                At::Counted(mode) => {
+                Thread::Counted(mode) => {
                     let rank = u8::try_from(self.listed(mode)).expect("few threads");
-                    go(Step::Onward, word, At::Listed(mode, rank), &|_| {});
+                    go(Step::ByItself, word, Thread::Listed(mode, rank), &|_| {});
                 }
-                At::Listed(mode, rank) => go(Step::Chosen, word, At::GivingUp(mode, rank), &|_| {}),
-                At::GivingUp(mode, rank) if free => {
+                Thread::Listed(mode, rank) => go(Step::Chosen, word, Thread::Cancels(mode, rank), &|_| {}),
+                Thread::Cancels(mode, rank) if free => {
                     let mut next = self.clone();
-                    next.unlist(mode, rank, At::Unlisted(mode));
+                    next.unlist(mode, rank, Thread::Unlisted(mode));
                     next.settle(self);
-                    all.push((Step::Onward, next));
+                    all.push((Step::ByItself, next));
                 }
-                At::Unlisted(mode) => match (fault, word.gave_up(mode)) {
-                    (Fault::MarkStays, _) => go(Step::Onward, word, At::Idle, &|_| {}),
-                    (Fault::GiveUpWakesNobody, (next, _)) => go(Step::Onward, next, At::Idle, &|_| {}),
-                    (_, (next, wake)) => go(Step::Onward, next, At::Wakes(wake, None), &|_| {}),
+                Thread::Unlisted(mode) => match (fault, word.cancelled(mode)) {
+                    (Fault::StaysCounted, _) => go(Step::ByItself, word, Thread::Idle, &|_| {}),
+                    (Fault::CancelWakesNone, (next, _)) => go(Step::ByItself, next, Thread::Idle, &|_| {}),
+                    (_, (next, wake)) => go(Step::ByItself, next, Thread::Wakes(wake, None), &|_| {}),
                 },
-                At::Granted(mode) => go(Step::Onward, word, At::Holds(mode), &|_| {}),
-                At::Holds(mode) => {
-                    let mut departures = vec![(Step::Onward, Departure::Leave(mode))];
+                Thread::Granted(mode) => go(Step::ByItself, word, Thread::Holds(mode), &|_| {}),
+                Thread::Holds(mode) => {
+                    let mut ends = vec![(Step::ByItself, End::Release(mode))];
                     if mode == Mode::Write {
-                        departures.push((Step::Chosen, Departure::Downgrade));
+                        ends.push((Step::Chosen, End::Downgrade));
                     }
-                    for (step, by) in departures {
-                        match depart(by) {
-                            ((next, Wake::Nobody), then) => go(step, next, at_hold(then), &|_| {}),
-                            _ => go(step, word, At::LeavesByMutex(by), &|_| {}),
+                    for (step, by) in ends {
+                        match end(by) {
+                            ((next, Wake::None), then) => go(step, next, at_hold(then), &|_| {}),
+                            _ => go(step, word, Thread::WantsMutexToEnd(by), &|_| {}),
                         }
                     }
                     let ignores = fault == Fault::UpgradeIgnoresReaders && word.waiting_writers() == 0;
                     if mode == Mode::Read && (word == State::ONE_READER || ignores) {
-                        go(Step::Chosen, State::WRITER, At::Holds(Mode::Write), &|_| {});
+                        go(Step::Chosen, State::WRITER, Thread::Holds(Mode::Write), &|_| {});
                     }
                 }
-                At::LeavesByMutex(by) if free => go(Step::Onward, word, At::LeavesUnderMutex(by), &|_| {}),
-                At::LeavesUnderMutex(Departure::Downgrade) if fault == Fault::DowngradeOpensWindow => {
-                    let (next, wake) = word.left(Mode::Write);
-                    go(Step::Onward, next, At::Wakes(wake, Some(Mode::Read)), &|_| {});
+                Thread::WantsMutexToEnd(by) if free => go(Step::ByItself, word, Thread::EndsUnderMutex(by), &|_| {}),
+                Thread::EndsUnderMutex(End::Downgrade) if fault == Fault::DowngradeOpensWindow => {
+                    let (next, wake) = word.released(Mode::Write);
+                    go(Step::ByItself, next, Thread::Wakes(wake, Some(Mode::Read)), &|_| {});
                 }
-                At::LeavesUnderMutex(by) => {
-                    let ((next, wake), then) = depart(by);
-                    go(Step::Onward, next, At::Wakes(wake, then), &|_| {});
+                Thread::EndsUnderMutex(by) => {
+                    let ((next, wake), then) = end(by);
+                    go(Step::ByItself, next, Thread::Wakes(wake, then), &|_| {});
                 }
-                At::Wakes(wake, then) => go(Step::Onward, word, at_hold(then), &|next| match wake {
-                    Wake::Nobody => {}
-                    Wake::Readers => (0..next.listed(Mode::Read)).for_each(|_| next.unlist(Mode::Read, 0, At::Granted(Mode::Read))),
-                    Wake::Writer => next.unlist(Mode::Write, 0, At::Granted(Mode::Write)),
+                Thread::Wakes(wake, then) => go(Step::ByItself, word, at_hold(then), &|next| match wake {
+                    Wake::None => {}
+                    Wake::Readers => (0..next.listed(Mode::Read)).for_each(|_| next.unlist(Mode::Read, 0, Thread::Granted(Mode::Read))),
+                    Wake::Writer => next.unlist(Mode::Write, 0, Thread::Granted(Mode::Write)),
                 }),
-                At::WantsMutex(_) | At::GivingUp(..) | At::LeavesByMutex(_) => {}
+                Thread::WantsMutex(_) | Thread::Cancels(..) | Thread::WantsMutexToEnd(_) => {}
             }
         }
         all
     }
 
-    /// What may come next without anyone's asking.
-    fn onward(&self, fault: Fault) -> Vec<Self> {
-        self.steps(fault).into_iter().filter_map(|(step, next)| (step == Step::Onward).then_some(next)).collect()
+    /// The states after each step that happens by itself.
+    fn by_itself(&self, fault: Fault) -> Vec<Self> {
+        self.steps(fault).into_iter().filter_map(|(step, next)| (step == Step::ByItself).then_some(next)).collect()
     }
 
-    /// Counts who came in before the first thread, which waits; and sorts the others.
+    /// Counts the threads that overtook the first one, if it waits, and sorts the others.
     fn settle(&mut self, before: &Self) {
-        let inside = |at: At| matches!(at, At::Granted(_) | At::Holds(_));
+        let inside = |at: Thread| matches!(at, Thread::Granted(_) | Thread::Holds(_));
         let waits = self.first_waits() && before.first_waits();
-        let came = self
+        let overtook = self
             .threads
             .iter()
             .zip(&before.threads)
             .skip(1)
-            .filter(|(now, then)| inside(**now) && (Self::waits(**then) || matches!(then, At::Idle | At::HasMutex(_))));
-        self.overtaken = if waits { self.overtaken.saturating_add(u8::try_from(came.count()).expect("few threads")) } else { 0 };
+            .filter(|(now, then)| inside(**now) && (Self::waits(**then) || matches!(then, Thread::Idle | Thread::HasMutex(_))));
+        self.overtaken = if waits { self.overtaken.saturating_add(u8::try_from(overtook.count()).expect("few threads")) } else { 0 };
         self.threads[1..].sort_unstable();
     }
 }
 
-/// Some threads, and how often at most a waiter is to be overtaken.
+/// A number of threads, and how often a waiter may be overtaken.
 struct Protocol {
     threads: usize,
     overtaken: u8,
@@ -278,18 +278,18 @@ struct Protocol {
 
 const ALONE: &str = "a writer is alone";
 const SOUND: &str = "S1 to S3 hold";
-const COUNTED: &str = "the counts are the lists'";
-const SAID: &str = "the word says who is inside";
-const NOTHING_LEFT: &str = "who is idle has left nothing behind";
-const GOES_ON: &str = "someone goes on, nearer to idle, unless all are";
-const OVERTAKEN: &str = "nobody is overtaken more often";
+const COUNTED: &str = "the counts equal the lengths of the lists";
+const IN_WORD: &str = "the word equals the holds";
+const NOTHING_LEFT: &str = "if all threads are idle, the word is free";
+const PROGRESS: &str = "unless all threads are idle, one makes progress by itself";
+const OVERTAKEN: &str = "no waiter is overtaken more often";
 
 impl Model for Protocol {
     type State = World;
     type Action = (Step, World);
 
     fn init_states(&self) -> Vec<World> {
-        vec![World { word: State::FREE, threads: vec![At::Idle; self.threads], overtaken: 0 }]
+        vec![World { word: State::FREE, threads: vec![Thread::Idle; self.threads], overtaken: 0 }]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Self::Action>) {
@@ -304,35 +304,35 @@ impl Model for Protocol {
         vec![
             Property::always(ALONE, |_, world: &World| world.writers_are_alone()),
             Property::always(SOUND, |_, world: &World| world.word.is_sound()),
-            Property::always(COUNTED, |_, world: &World| world.counts_are_the_lists()),
-            Property::always(SAID, |_, world: &World| world.word_says_who_is_inside()),
+            Property::always(COUNTED, |_, world: &World| world.counts_equal_the_lists()),
+            Property::always(IN_WORD, |_, world: &World| world.word_equals_the_holds()),
             Property::always(NOTHING_LEFT, |_, world: &World| !world.all_are_idle() || world.word == State::FREE),
-            Property::always(GOES_ON, |model: &Self, world: &World| {
-                let onward = world.onward(model.fault);
-                let nearer = !onward.is_empty() && onward.iter().all(|next| next.rank() < world.rank());
+            Property::always(PROGRESS, |model: &Self, world: &World| {
+                let next_states = world.by_itself(model.fault);
+                let nearer = !next_states.is_empty() && next_states.iter().all(|next| next.rank() < world.rank());
                 nearer || world.all_are_idle() || !world.is_sound()
             }),
             Property::always(OVERTAKEN, |model: &Self, world: &World| world.overtaken <= model.overtaken),
-            // What shows that all of it is explored.
-            Property::sometimes("someone is overtaken as often", |model: &Self, world: &World| world.overtaken == model.overtaken),
+            // These show that the model explores what it should.
+            Property::sometimes("a waiter is overtaken that often", |model: &Self, world: &World| world.overtaken == model.overtaken),
             Property::sometimes("an upgrade succeeds", |_, world: &World| {
-                world.word == State::ONE_READER && world.threads.contains(&At::Holds(Mode::Read))
+                world.word == State::ONE_READER && world.threads.contains(&Thread::Holds(Mode::Read))
             }),
-            Property::sometimes("one who gives up is about to be let in", |_, world: &World| {
-                let first = |at: &At| matches!(at, At::GivingUp(Mode::Write, 0));
-                world.threads.iter().any(|at| matches!(at, At::Wakes(Wake::Writer, _))) && world.threads.iter().any(first)
+            Property::sometimes("a waiter is cancelled while it is about to be granted", |_, world: &World| {
+                let first = |at: &Thread| matches!(at, Thread::Cancels(Mode::Write, 0));
+                world.threads.iter().any(|at| matches!(at, Thread::Wakes(Wake::Writer, _))) && world.threads.iter().any(first)
             }),
         ]
     }
 }
 
-/// Explores until something is wrong, or everything; how many states there are, and what does not hold.
+/// Explores all states, or until a property fails. Returns the number of states and the properties that fail.
 fn explore(threads: usize, overtaken: u8, fault: Fault) -> (usize, Vec<&'static str>) {
     let found = Protocol { threads, overtaken, fault }.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let named = |expected| found.model().properties().into_iter().filter(move |p| p.expectation == expected).map(|p| p.name);
     let mut wrong = Vec::new();
     for (name, path) in named(Expectation::Always).filter_map(|name| Some((name, found.discovery(name)?))) {
-        println!("{fault:?}, not so: {name}: {:?}", path.last_state());
+        println!("{fault:?}: fails: {name}: {:?}", path.last_state());
         wrong.push(name);
     }
     if wrong.is_empty() {
@@ -341,9 +341,9 @@ fn explore(threads: usize, overtaken: u8, fault: Fault) -> (usize, Vec<&'static 
     (found.unique_state_count(), wrong)
 }
 
-/// Everything, with how often a waiter is overtaken at most.
+/// All properties hold, with the bound on how often a waiter is overtaken.
 #[test]
-fn every_order_of_four_threads() {
+fn every_interleaving_of_four_threads() {
     for (threads, overtaken) in [(2, 0), (3, 2), (4, 5)] {
         let (states, wrong) = explore(threads, overtaken, Fault::None);
         println!("{threads} threads: {states} states");
@@ -354,11 +354,11 @@ fn every_order_of_four_threads() {
 #[test]
 fn each_fault_is_found() {
     for (fault, expected) in [
-        (Fault::LostWakeUp, GOES_ON),
-        (Fault::MarkStays, COUNTED),
-        (Fault::GiveUpWakesNobody, COUNTED),
+        (Fault::LostWakeUp, PROGRESS),
+        (Fault::StaysCounted, COUNTED),
+        (Fault::CancelWakesNone, COUNTED),
         (Fault::UpgradeIgnoresReaders, ALONE),
-        (Fault::DowngradeOpensWindow, SAID),
+        (Fault::DowngradeOpensWindow, IN_WORD),
     ] {
         let (_, wrong) = explore(3, 2, fault);
         assert!(wrong.contains(&expected), "{fault:?}: {wrong:?}");

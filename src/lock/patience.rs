@@ -1,23 +1,21 @@
-//! How long a thread waits for a lock: for the mm lock, and for the readers of a VMA.
+//! How long an operation of an address space waits: for the mm lock, and for the readers of a VMA.
 //!
-//! Called by `vma`, `mm` and `mm::fault`.
+//! Called by `vma::lock` and by the operations of `mm`.
 
-use super::Interrupt;
-#[cfg(doc)]
-use super::RawMmLock;
+use super::interrupt::Interrupt;
 
-/// How long an operation is ready to wait for others.
+/// How long an operation waits for other threads.
 ///
-/// A thread that would wait for its own [`VmaGuard`](crate::mm::VmaGuard) waits forever; in debug builds it panics instead.
+/// A thread that waits for its own [`VmaGuard`](crate::mm::VmaGuard) waits forever; in debug builds it panics instead.
 ///
-/// `I` is what interrupts a wait for the mm lock ([`RawMmLock::Interrupt`]).
+/// `I` is the type that interrupts a wait for the mm lock ([`RawMmLock::Interrupt`](super::RawMmLock::Interrupt)).
 #[derive(Debug)]
 pub enum Patience<'i, I: ?Sized = Interrupt> {
-    /// Until they have left.
+    /// Waits as long as it takes.
     Forever,
-    /// The same, unless interrupted.
-    Unless(&'i I),
-    /// Not at all.
+    /// Waits until interrupted.
+    Interruptible(&'i I),
+    /// Does not wait.
     Never,
 }
 

@@ -1,23 +1,23 @@
-//! Who waits for the mm lock, in order of arrival. `mm_lock` comes in, with the queue's mutex locked.
+//! The queue of the threads that wait for the mm lock, in order of arrival.
 //!
-//! A waiter is a node on its own thread's stack, so that waiting needs no memory. It stays in its list until it is granted the lock or
-//! removes itself; both need the mutex. The links are plain cells, reached under the mutex alone; the one word that is looked at without
-//! it is the `granted` flag.
+//! Called by `mm_lock`, with the queue's mutex locked. A waiter is a node on its own thread's stack, so waiting allocates nothing. It stays in its
+//! list until it is granted the lock or its wait is cancelled, both under the mutex. The links are plain cells that are accessed only under the
+//! mutex. The `granted` flag is the only word that is read without it.
 
-#![allow(unsafe_code, reason = "the lists are linked through the stacks of the threads that wait")]
+#![allow(unsafe_code, reason = "the lists link nodes on the stacks of the waiting threads")]
 
 use super::state::{Mode, Wake};
 use crate::sync::{Flag, Key, Park, Parking};
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-/// One thread that waits.
+/// A waiting thread.
 #[derive(Debug)]
 pub(super) struct Waiter {
     mode: Mode,
-    /// What it sleeps under, if not under its own flag.
+    /// The key of its interrupt, if it has one.
     interrupt: Option<Key>,
-    /// Up when the lock is the waiter's. The one who raises it does not touch the waiter after.
+    /// Raised when the waiter holds the lock. The thread that raises it does not touch the waiter afterwards.
     pub(super) granted: Flag,
     next: Cell<Option<NonNull<Waiter>>>,
 }
@@ -27,35 +27,35 @@ impl Waiter {
         Self { mode, interrupt, granted: Flag::new(), next: Cell::new(None) }
     }
 
-    /// What the waiter sleeps under: what interrupts it, or itself.
+    /// Returns what the waiter sleeps under: the key of its interrupt, or its own.
     pub(super) fn key(&self) -> Key {
         self.interrupt.unwrap_or_else(|| Key::of(&self.granted))
     }
 }
 
-/// Those who wait for one mode, first come first.
+/// The waiters for one mode, in order of arrival.
 #[derive(Debug, Default)]
 struct List {
     first: Option<NonNull<Waiter>>,
     last: Option<NonNull<Waiter>>,
 }
 
-// SAFETY: a list is reached under its mutex; the nodes that it points to live as long as they are in it, whichever thread looks.
+// SAFETY: a list is accessed under its mutex, and its nodes live as long as they are in it, whichever thread accesses them.
 unsafe impl Send for List {}
 
-/// A waiter in a list.
+/// Returns a waiter in a list.
 ///
 /// # Safety
-/// It is in a list whose mutex the caller holds, for as long as the result is used.
+/// While the result is used, the waiter is in a list and the caller holds the mutex.
 unsafe fn node<'q>(waiter: NonNull<Waiter>) -> &'q Waiter {
-    // SAFETY: by `Queue::push` a waiter in a list is alive; and it is only ever shared.
+    // SAFETY: by `Queue::push` a waiter in a list is alive, and all references to it are shared.
     unsafe { waiter.as_ref() }
 }
 
 impl List {
     fn push(&mut self, waiter: NonNull<Waiter>) {
         match self.last {
-            // SAFETY: the last is in this list.
+            // SAFETY: in this list.
             Some(last) => unsafe { node(last) }.next.set(Some(waiter)),
             None => self.first = Some(waiter),
         }
@@ -64,7 +64,7 @@ impl List {
 
     fn pop(&mut self) -> Option<NonNull<Waiter>> {
         let first = self.first?;
-        // SAFETY: the first is in this list.
+        // SAFETY: in this list.
         self.first = unsafe { node(first) }.next.get();
         if self.first.is_none() {
             self.last = None;
@@ -77,14 +77,14 @@ impl List {
         let mut at = self.first;
         while let Some(here) = at.filter(|here| *here != waiter) {
             before = Some(here);
-            // SAFETY: reached through the links of this list.
+            // SAFETY: in this list.
             at = unsafe { node(here) }.next.get();
         }
-        debug_assert!(at.is_some(), "a waiter that is not granted is in its list");
-        // SAFETY: the waiter's own list, and it was not granted.
+        debug_assert!(at.is_some(), "a waiter that was not granted is in its list");
+        // SAFETY: in this list, because it was not granted.
         let after = unsafe { node(waiter) }.next.get();
         match before {
-            // SAFETY: reached through the links of this list.
+            // SAFETY: in this list.
             Some(before) => unsafe { node(before) }.next.set(after),
             None => self.first = after,
         }
@@ -94,7 +94,7 @@ impl List {
     }
 }
 
-/// All who wait for one lock.
+/// The waiters for one lock.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     readers: List,
@@ -120,26 +120,26 @@ impl Queue {
         }
     }
 
-    /// Lists a waiter as the last of its mode.
+    /// Appends a waiter to the list of its mode.
     ///
     /// # Safety
-    /// It is in no list, and stays where it is until it was granted or removed.
+    /// The waiter is in no list, and stays in place until it is granted or removed.
     pub(super) unsafe fn push(&mut self, waiter: &Waiter) {
         self.list(waiter.mode).push(NonNull::from(waiter));
     }
 
-    /// Takes out a waiter that gives up.
+    /// Removes a waiter whose wait is cancelled.
     ///
     /// # Safety
-    /// It was pushed here, and was not granted.
+    /// The waiter was pushed to this queue, and was not granted.
     pub(super) unsafe fn remove(&mut self, waiter: &Waiter) {
         self.list(waiter.mode).remove(NonNull::from(waiter));
     }
 
-    /// Wakes those whom a transition let in.
-    pub(super) fn wake(&mut self, whom: Wake) {
-        match whom {
-            Wake::Nobody => {}
+    /// Removes and wakes the waiters that a transition made holders.
+    pub(super) fn wake(&mut self, wake: Wake) {
+        match wake {
+            Wake::None => {}
             Wake::Readers => {
                 while let Some(reader) = self.readers.pop() {
                     grant(reader);
@@ -154,10 +154,10 @@ impl Queue {
     }
 }
 
-/// Tells a waiter, just taken out of its list, that the lock is its own.
+/// Grants the lock to a waiter that was just removed from its list.
 fn grant(waiter: NonNull<Waiter>) {
-    // SAFETY: it is not granted yet, so it waits still, if only for the mutex that the caller holds.
+    // SAFETY: it is not granted yet, so it still waits, if only for the mutex that the caller holds.
     let waiter = unsafe { node(waiter) };
-    // From when the flag is up the waiter may be gone.
+    // Once the flag is up, the waiter may be gone.
     Parking::wake(waiter.key(), &waiter.granted);
 }

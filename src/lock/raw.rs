@@ -1,78 +1,79 @@
-//! The face of a lock that a map can stand on.
+//! The trait of a lock that a map can use.
+//!
+//! Called by `Lock`, and implemented by `mm_lock` and by embedders.
 
 #![allow(unsafe_code, reason = "an unsafe trait: the map's soundness rests on what an implementation promises")]
 
 use crate::error::Interrupted;
 use crate::sync::Pause;
 
-/// A reader-writer lock with upgrade and downgrade, without data and without guards: what a kernel or an embedder implements to put its
-/// own under a [`RangeMap`](crate::map::Builder::lock) or an address space ([`MmBuilder::lock`](crate::mm::MmBuilder::lock)). The default is
-/// [`MmLock`](crate::lock::MmLock).
+/// A reader-writer lock with upgrade and downgrade, without data and without guards.
 ///
-/// The guards, the write sequence and the debug check against waiting for oneself are built on top, once for all locks.
+/// Implemented by a kernel or an embedder that wants its own lock in a [`RangeMap`](crate::map::Builder::lock) or an address space
+/// ([`MmBuilder::lock`](crate::mm::MmBuilder::lock)). The default is [`MmLock`](crate::lock::MmLock). The guards, the write sequence and the debug check for
+/// deadlocks are built on top of it and are the same for all locks.
 ///
-/// A hold is taken by trying first, and by waiting if that fails: `try_read`, then `read` or `read_interruptible`; `try_write`, then `write` or
+/// A lock is always tried first and waited for only if that fails: `try_read`, then `read` or `read_interruptible`; `try_write`, then `write` or
 /// `write_interruptible`. Debug and release builds make the same calls.
 ///
 /// # Safety
 /// The map's memory safety rests on these promises:
-/// * **Exclusion.** From the return of a successful write acquisition to `unlock_write` or `downgrade` there is no other hold; from a
-///   read acquisition to `unlock_read` or a successful `try_upgrade` there is no write hold.
-/// * **No moment in between.** In `downgrade` and in a successful `try_upgrade` the caller's hold changes; nobody else writes between
-///   the two.
-/// * **Order.** What was done before a hold was released or downgraded happens before what follows a later acquisition, or a successful
-///   `try_upgrade`, that excludes it as it was.
-/// * **What is said is true.** False, or [`Interrupted`], means that the lock was not taken; after a failed `try_upgrade` the read hold
-///   is as it was; after `wait_until` without an error the last that `is_over` said was true.
-/// * **No unwinding** out of `unlock_read`, `unlock_write`, `downgrade`, `try_upgrade`, `wait_until`, `look_again` and `is_raised`.
+/// * **Exclusion.** From the return of a successful write acquisition until `unlock_write` or `downgrade` there is no other hold. From a read
+///   acquisition until `unlock_read` or a successful `try_upgrade` there is no write hold.
+/// * **No gap.** `downgrade` and a successful `try_upgrade` change the caller's hold in one step: no other thread writes in between.
+/// * **Order.** What was done under a hold before it was released or downgraded happens before what follows a later acquisition, or a successful
+///   `try_upgrade`, that the hold excluded.
+/// * **Truth.** If a method returns false or [`Interrupted`], the lock was not taken. After a failed `try_upgrade` the read hold is as it was. If
+///   `wait_until` returns without an error, the last call of `is_over` returned true.
+/// * **No unwinding** out of `unlock_read`, `unlock_write`, `downgrade`, `try_upgrade`, `wait_until`, `notify` and `is_raised`.
 ///
-/// Fairness is not a matter of safety: the default neither lets a stream of readers starve a writer, nor one of writers a reader.
+/// Fairness is not required for safety. In the default lock neither a stream of readers nor one of writers can starve the others.
 pub unsafe trait RawMmLock {
-    /// What ends a wait from outside: [`Interrupt`](crate::Interrupt) for the default, a kernel's "this task is being killed".
+    /// The type that interrupts a wait: [`Interrupt`](crate::lock::Interrupt) for the default lock, "this task is being killed" for a kernel's.
     type Interrupt: ?Sized;
 
-    /// Takes a read hold; waits for a writer that is inside, or waits.
+    /// Takes a read hold. Waits while a writer holds the lock or waits for it.
     fn read(&self);
 
-    /// Takes a read hold, if that needs no waiting.
+    /// Takes a read hold if that is possible without waiting, and returns whether it did.
     #[must_use]
     fn try_read(&self) -> bool;
 
-    /// As [`read`](Self::read), unless it must wait and is interrupted.
+    /// Takes a read hold like [`read`](Self::read), or fails if it must wait and is interrupted.
     ///
     /// # Errors
-    /// [`Interrupted`]: nothing is held, nobody waits any more on the caller's behalf, and who waited because of it is let in.
+    /// [`Interrupted`]: no hold was taken, the wait has left no trace in the lock, and threads that waited because of it have been admitted.
     fn read_interruptible(&self, interrupt: &Self::Interrupt) -> Result<(), Interrupted>;
 
-    /// Takes the write hold; waits until nobody is inside.
+    /// Takes the write hold. Waits while there is any other hold.
     fn write(&self);
 
-    /// Takes the write hold, if that needs no waiting.
+    /// Takes the write hold if that is possible without waiting, and returns whether it did.
     #[must_use]
     fn try_write(&self) -> bool;
 
-    /// As [`write`](Self::write), unless it must wait and is interrupted.
+    /// Takes the write hold like [`write`](Self::write), or fails if it must wait and is interrupted.
     ///
     /// # Errors
     /// As [`read_interruptible`](Self::read_interruptible).
     fn write_interruptible(&self, interrupt: &Self::Interrupt) -> Result<(), Interrupted>;
 
-    /// Whether waits under the interrupt end now: asked by what waits for something else than the lock, and before each wait for the lock
-    /// that it may end.
+    /// Returns whether waits with this interrupt end now.
+    ///
+    /// Called during waits for something other than the lock, and before each wait for the lock.
     fn is_raised(interrupt: &Self::Interrupt) -> bool;
 
-    /// Waits for something else than the lock, unless interrupted: until `is_over` says that it is over. So the one who holds the lock for
-    /// writing waits for those who read a VMA; no one else calls it. `is_over` is asked first; an interrupt is not looked at where it is
-    /// true.
+    /// Waits until `is_over` returns true, or until interrupted.
     ///
-    /// What is waited for ends with a call of [`look_again`](Self::look_again), and no such call may be lost: `is_over` is asked after it,
-    /// and may be asked at any other time. It waits for nothing and calls nothing of the lock's, so a mutex may be held over it.
+    /// Called only by the holder of the write hold, which waits for the readers of a VMA. `is_over` is called first; the interrupt is checked
+    /// only if it returns false. Each call of [`notify`](Self::notify) must be followed by another call of `is_over`; no notification may be
+    /// lost. `is_over` may be called at other times, too. It does not wait and does not call the lock, so a mutex may be held around it.
     ///
-    /// Unless a lock brings its own way to sleep, and is told of both by waking it, this polls with growing pauses of at most a
-    /// millisecond.
+    /// The default implementation polls, with growing pauses of about a millisecond at most. A lock with its own way to sleep overrides both this
+    /// method and `notify`.
     ///
     /// # Errors
-    /// [`Interrupted`]: it was not over when it was last asked. Not without an interrupt.
+    /// [`Interrupted`], only with an interrupt: `is_over` returned false when it was last called.
     fn wait_until(&self, mut is_over: impl FnMut() -> bool, interrupt: Option<&Self::Interrupt>) -> Result<(), Interrupted> {
         let mut pause = Pause::default();
         while !is_over() {
@@ -84,33 +85,34 @@ pub unsafe trait RawMmLock {
         Ok(())
     }
 
-    /// What [`wait_until`](Self::wait_until) waits for may be over: wakes who waits there, if anyone does.
+    /// Wakes the thread in [`wait_until`](Self::wait_until), if there is one, because its condition may have become true.
     ///
-    /// Called by any thread, whether it holds the lock or not. Does not wait for a hold. Where `wait_until` polls, there is nothing to do.
-    fn look_again(&self) {}
+    /// Called by any thread, whether it holds the lock or not. Does not wait for a hold. The default implementation does nothing, because the
+    /// default `wait_until` polls.
+    fn notify(&self) {}
 
-    /// Ends a read hold.
+    /// Releases a read hold.
     ///
     /// # Safety
-    /// The caller owns one, and gives it up.
+    /// The caller owns a read hold, and gives it up.
     unsafe fn unlock_read(&self);
 
-    /// Ends the write hold.
+    /// Releases the write hold.
     ///
     /// # Safety
-    /// The caller owns it, and gives it up.
+    /// The caller owns the write hold, and gives it up.
     unsafe fn unlock_write(&self);
 
     /// Turns the write hold into a read hold. Does not wait.
     ///
     /// # Safety
-    /// The caller owns the write hold, and owns a read hold after.
+    /// The caller owns the write hold. Afterwards it owns a read hold instead.
     unsafe fn downgrade(&self);
 
-    /// Turns a read hold into the write hold if it is the only hold and no writer waits, and says whether it did. Does not wait.
+    /// Turns a read hold into the write hold if it is the only hold and no writer waits, and returns whether it did. Does not wait.
     ///
     /// # Safety
-    /// The caller owns a read hold; where this is true, it owns the write hold after.
+    /// The caller owns a read hold. If this returns true, it owns the write hold instead.
     #[must_use]
     unsafe fn try_upgrade(&self) -> bool;
 }

@@ -1,21 +1,25 @@
-//! The write sequence: odd while the lock is write-held. Lockless code asks by it whether a writer came in between.
+//! The write sequence: a number that is odd while the lock is write-held. Lockless code uses it to detect writers (a seqlock).
+//!
+//! Called by `Lock` at both ends of a write hold, by [`Speculation`], and through `Lock` by the locks of VMAs.
 //!
 //! | writer | speculation |
 //! |---|---|
-//! | W1 sequence := odd | R1 load the sequence: even, or give up (Acquire) |
-//! | W2 fence (Release) | R2 load data, any ordering |
-//! | W3 store data, any ordering | R3 fence (Acquire) |
-//! | W4 sequence := even (Release) | R4 load the sequence: the same, or give up |
+//! | W1 store an odd number (Release) | R1 load the number (Acquire); fail if it is odd |
+//! | W2 fence (Release) | R2 load data, with any ordering |
+//! | W3 store data, with any ordering | R3 fence (Acquire) |
+//! | W4 store an even number (Release) | R4 load the number; fail if it is not the same |
 //!
-//! W1 is a Release as well. That is for the locks of VMAs, which tell the holds apart by the number: who reads the number of a hold, begun
-//! or ended, sees all that the holds before it stored.
+//! A speculation that validates has seen no write in part:
 //!
-//! If a load of R2 sees a store of W3, the fences R3 and W2 order W1 before R4, which sees odd or later: refused. If R1 sees W4 of a
-//! write, all its W3 come before R2: nothing of it is missing. Between the two there is no other way for a write to be seen in part.
+//! * If R2 sees a store of W3, the fences W2 and R3 order W1 before R4. So R4 sees W1 or a later number, and the speculation fails.
+//! * If R1 sees W4, all of that hold's W3 happen before R2, so R2 misses none of them.
+//!
+//! W1 is a Release for the sake of the VMA locks (`vma/lock.rs`), which identify a hold by its number: a thread that loads the number of a hold,
+//! begun or ended, sees everything that the holds before it stored.
 
 use crate::sync::{AtomicU64, Ordering, fence, owner_load, seeded};
 
-/// A count of the write holds begun and ended. It does not come round: 2^64 holds take centuries.
+/// The number of write holds begun, plus the number ended. It wraps after 2^63 holds, which would take centuries.
 #[derive(Debug)]
 pub(super) struct Sequence(AtomicU64);
 
@@ -24,39 +28,39 @@ impl Sequence {
         Self(AtomicU64::new(0))
     }
 
-    /// A write hold has begun; by its owner.
+    /// Records that a write hold has begun. Called by its owner.
     #[inline]
     pub(super) fn begin(&self) {
         let now = owner_load(&self.0);
-        debug_assert!(now.is_multiple_of(2), "the write hold before this one did not end its sequence");
-        // Release: who reads that this hold has begun sees what the holds before it stored, whose `end` he may have missed; pairs with
-        // `number`. A plain store would not carry it on.
+        debug_assert!(now.is_multiple_of(2), "the previous write hold did not end its sequence");
+        // Release: a thread that loads this number sees what the holds before it stored, even if it missed their `end`; pairs with `number`.
+        // A relaxed store would break the release sequence of `end`.
         let order = if seeded("sequence_begun_relaxed") { Ordering::Relaxed } else { Ordering::Release };
         self.0.store(now.wrapping_add(1), order);
-        // Release fence: it comes before every store of this hold; pairs with `still` (R3).
+        // Release fence: the number is stored before everything that this hold stores; pairs with `is_still` (R3).
         if !seeded("sequence_without_fence") {
             fence(Ordering::Release);
         }
     }
 
-    /// The write hold is about to end; by its owner, before it releases.
+    /// Records that the write hold is about to end. Called by its owner, before it releases the lock.
     #[inline]
     pub(super) fn end(&self) {
-        // Release: every store of this hold comes before it; pairs with `even` (R1).
+        // Release: everything that this hold stored comes before it; pairs with `number` (R1).
         self.0.store(owner_load(&self.0).wrapping_add(1), Ordering::Release);
     }
 
-    /// The number now.
+    /// Returns the number.
     #[inline]
     pub(super) fn number(&self) -> u64 {
-        // Acquire: pairs with `end` (W4) and `begin` (W1).
+        // Acquire: pairs with `begin` (W1) and `end` (W4).
         self.0.load(Ordering::Acquire)
     }
 
-    /// As if so many holds had begun and ended; nobody may be at it.
+    /// Sets the number. No other thread may be using the lock.
     #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
     pub(super) fn start_at(&self, number: u64) {
-        assert!(number.is_multiple_of(2), "no hold lasts");
+        assert!(number.is_multiple_of(2), "not write-held");
         self.0.store(number, Ordering::SeqCst);
     }
 
@@ -66,17 +70,17 @@ impl Sequence {
     }
 
     #[inline]
-    fn still(&self, begun: u64) -> bool {
-        // Acquire fence: what was read since `even` comes before the load; pairs with the fence of `begin` (W2).
+    fn is_still(&self, begun: u64) -> bool {
+        // Acquire fence: what was read since `number` was loaded comes before this load; pairs with the fence of `begin` (W2).
         fence(Ordering::Acquire);
-        // Relaxed: nothing is read after it on its word.
+        // Relaxed: nothing that is read later relies on this load.
         self.0.load(Ordering::Relaxed) == begun
     }
 }
 
-/// Lockless work under way, begun when no writer was inside: see [`RangeMap::speculate`](crate::RangeMap::speculate).
+/// Lockless work that began while no writer held the lock; see [`RangeMap::speculate`](crate::RangeMap::speculate).
 #[derive(Clone, Copy, Debug)]
-#[must_use = "what was read is worth something only if it validates"]
+#[must_use = "what was read is only consistent if the speculation validates"]
 pub struct Speculation<'m> {
     sequence: &'m Sequence,
     begun: u64,
@@ -88,14 +92,14 @@ impl<'m> Speculation<'m> {
         Some(Self { sequence, begun: sequence.even()? })
     }
 
-    /// Whether no writer was inside at any moment from the begin to now: then all that was read meanwhile is one state, and was true
-    /// throughout. May be asked again and again.
+    /// Returns whether no writer has held the lock since the speculation began. If so, everything that was read in between belongs to one
+    /// state, which has been in effect all the time. May be called any number of times.
     ///
     /// # Concurrency
-    /// Wait-free; stores nothing.
+    /// Wait-free. Stores nothing.
     #[inline]
     #[must_use]
     pub fn validate(&self) -> bool {
-        self.sequence.still(self.begun)
+        self.sequence.is_still(self.begun)
     }
 }

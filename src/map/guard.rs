@@ -138,14 +138,13 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         Self { map, editor: Lent(MaybeUninit::new(editor)), hold: Some(hold), dead: Dead::none(map) }
     }
 
-    /// Becomes a read guard, with no moment in between: no other writer can have been there. Readers that wait are let in beside it,
-    /// though writers wait too.
+    /// Turns the write guard into a read guard in one step: no other writer can come in between. Waiting readers are admitted, even if writers
+    /// wait, too.
     ///
-    /// Values that were removed and that no reader can reach any more are dropped when the read guard is: no code of the embedder runs
-    /// while anything is locked.
+    /// Removed values that no reader can reach any more are dropped after the read guard has released the lock, so their `Drop` may use the map.
     ///
     /// # Concurrency
-    /// Never waits. The write sequence has ended when anyone sees a read hold.
+    /// Never waits. The write sequence is even before another thread can take a read hold.
     ///
     /// # Examples
     /// ```

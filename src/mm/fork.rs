@@ -75,7 +75,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
                 later.value().prefetch();
             }
             let (record, span) = (entry.value(), entry.span());
-            mm.mark(record, sequence, patience)?;
+            mm.start_write(record, sequence, patience)?;
             if record.flags().contains(VmaFlags::DONTCOPY) {
                 let mut rest = sums.get();
                 rest.sub(record.flags(), span.pages());

@@ -228,7 +228,7 @@ impl<'m, P, L: RawMmLock> WriteLockedVma<'m, P, L> {
 pub struct MmWriteGuard<'m, P = (), L: RawMmLock = MmLock> {
     mm: &'m Mm<P, L>,
     pub(super) guard: WriteGuard<'m, Record<P>, L>,
-    /// The mm's write sequence in this hold: the number of its marks.
+    /// The mm's write sequence in this hold, which its write locks of VMAs store.
     sequence: u64,
     /// The calling thread's rights to protection keys.
     pub(super) key_rights: KeyRights,
@@ -296,8 +296,8 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 
     /// Write-locks a VMA: waits for its readers, as long as is said.
-    pub(crate) fn mark(&self, record: &VmaRecord<P>, patience: Patience<'_, L::Interrupt>) -> Result<(), WaitError> {
-        self.mm.mark(record, self.sequence, patience)
+    pub(crate) fn start_write(&self, record: &VmaRecord<P>, patience: Patience<'_, L::Interrupt>) -> Result<(), WaitError> {
+        self.mm.start_write(record, self.sequence, patience)
     }
 
     /// The accounts, to reckon with.
@@ -305,7 +305,7 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
         self.mm.pages.sums()
     }
 
-    /// Grows the VMA that contains `at` in the index and in the accounts. The rules were asked, and the VMA is marked.
+    /// Grows the VMA that contains `at` in the index and in the accounts. The rules were checked, and the VMA is write-locked.
     pub(crate) fn commit_growth(&mut self, at: u64, flags: VmaFlags, from: Span, to: Span) -> Result<(), ExpandError> {
         let grown = if to.start() < from.start() { self.guard.extend_down(at, to.start()) } else { self.guard.extend_up(at, to.last()) };
         grown.map_err(|error: ExtendError| ExpandError::of_index(error, to))?;

@@ -6,7 +6,7 @@
 //! Why a lock keeps it:
 //! * **K1** Under a hold of the mm lock. Others take nothing out of the index, and what the holder takes out is dropped after the unlock, also
 //!   where the guard was upgraded or downgraded meanwhile (`map/guard.rs`).
-//! * **K2** Under a VMA's lock. Whoever takes a record out has marked it before, in that hold (`plan.rs`, where alone records go), and the mark
+//! * **K2** Under a VMA's lock. The writer that takes a record out has write-locked it before, in that hold (`plan.rs`, the only place where records go), and the write lock
 //!   waits for the VMA's readers. An address space that ends has no guards left: they borrow it.
 
 #![allow(unsafe_code, reason = "what is reached is kept by a lock, which no type can tell")]

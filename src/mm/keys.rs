@@ -24,14 +24,14 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// As a word; 0 is the default.
-    pub(super) fn word(self) -> u64 {
+    /// Returns the keys as a word. 0 is the default.
+    pub(super) fn to_bits(self) -> u64 {
         u64::from(self.allocated ^ 1) | self.execute_only.map_or(0, |key| u64::from(key.number()) + 1) << 16
     }
 
-    pub(super) fn of_word(word: u64) -> Self {
-        let execute_only = (word >> 16).checked_sub(1).map(ProtectionKey::of_low_bits);
-        Self { allocated: (word & 0xffff) as u16 ^ 1, execute_only }
+    pub(super) fn from_bits(bits: u64) -> Self {
+        let execute_only = (bits >> 16).checked_sub(1).map(ProtectionKey::from_low_bits);
+        Self { allocated: (bits & 0xffff) as u16 ^ 1, execute_only }
     }
 
     pub(super) fn execute_only(self) -> Option<ProtectionKey> {
@@ -140,11 +140,11 @@ mod tests {
     /// Every state comes back from its word, and the state of a new address space is the word 0.
     #[test]
     fn a_word_holds_all_of_it() {
-        assert_eq!(Keys::default().word(), 0);
+        assert_eq!(Keys::default().to_bits(), 0);
         for allocated in (0..=u16::MAX).step_by(if cfg!(miri) { 257 } else { 1 }) {
             for execute_only in [None, ProtectionKey::new(0), ProtectionKey::new(1), ProtectionKey::new(15)] {
                 let keys = Keys { allocated, execute_only };
-                assert_eq!(Keys::of_word(keys.word()), keys);
+                assert_eq!(Keys::from_bits(keys.to_bits()), keys);
             }
         }
     }

@@ -53,7 +53,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         }
     }
 
-    /// Under the mm lock nobody marks a VMA, and nobody drains one.
+    /// Under the mm lock no writer write-locks a VMA or waits for its readers.
     #[cold]
     #[track_caller]
     fn lock_next_slow(&self, from: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, WaitError> {

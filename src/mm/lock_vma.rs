@@ -5,7 +5,7 @@ use super::kept::Kept;
 use super::{Mm, Record};
 use crate::addr::Span;
 use crate::error::LockVmaError;
-use crate::lock::{MmLock, RawMmLock, Stays};
+use crate::lock::{MmLock, NotSend, RawMmLock};
 use crate::map::PinGuard;
 use crate::sync::{Shared, seeded};
 use crate::tree::walk::Entry;
@@ -39,8 +39,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
         self.pin().lock_vma(address)
     }
 
-    /// Locks what is found, with the bounds that it has then. Where the question is for a first, it is looked for again when it is locked,
-    /// so that it is the first at that moment, too; else only if a writer has marked it since.
+    /// Read-locks the VMA that `find` returns, with the bounds that it has then. If the question is for the first VMA, searches again once it is
+    /// locked, so that it is the first at that moment, too; otherwise only if a writer has write-locked it since the search.
     #[inline]
     pub(super) fn lock_found<'e>(
         &self,
@@ -53,13 +53,13 @@ impl<P, L: RawMmLock> Mm<P, L> {
         // Before the look: its Acquire lets the look see what the holds before it did.
         let mut since = self.map.write_sequence();
         let found = find().ok_or(LockVmaError::Absent)?;
-        if seeded("vma_since_after_the_look") {
+        if seeded("sequence_loaded_after_the_search") {
             since = self.map.write_sequence();
         }
         match self.try_lock(&found, since) {
             #[allow(unsafe_code, reason = "the lock that was entered keeps the record")]
             // SAFETY: read-locked just now.
-            Attempt::Entered if of == Question::WhatContains => Ok(unsafe { VmaGuard::entered(self, found) }),
+            Attempt::Locked if of == Question::WhatContains => Ok(unsafe { VmaGuard::entered(self, found) }),
             attempt => self.lock_found_slow(attempt, found, find),
         }
     }
@@ -87,9 +87,9 @@ impl<P, L: RawMmLock> Mm<P, L> {
                 Attempt::Detached => None,
                 #[allow(unsafe_code, reason = "as above")]
                 // SAFETY: read-locked just now.
-                Attempt::Entered | Attempt::EnteredSinceMarked => Some(unsafe { VmaGuard::entered(self, found) }),
+                Attempt::Locked | Attempt::LockedSearchAgain => Some(unsafe { VmaGuard::entered(self, found) }),
             };
-            if seeded("vma_bounds_of_before")
+            if seeded("vma_bounds_of_first_search")
                 && let Some(guard) = guard
             {
                 return Ok(guard);
@@ -176,7 +176,7 @@ pub struct VmaGuard<'m, P = (), L: RawMmLock = MmLock> {
     mm: &'m Mm<P, L>,
     span: Span,
     record: Kept<P>,
-    _stays: Stays,
+    _not_send: NotSend,
 }
 
 impl<'m, P, L: RawMmLock> VmaGuard<'m, P, L> {
@@ -186,10 +186,10 @@ impl<'m, P, L: RawMmLock> VmaGuard<'m, P, L> {
     /// The VMA was just read-locked, and the hold is the guard's.
     #[allow(unsafe_code, reason = "the VMA's lock keeps the record")]
     unsafe fn entered(mm: &'m Mm<P, L>, found: Entry<'_, Record<P>>) -> Self {
-        mm.map.lock().note_inner(found.value().lock());
+        mm.map.lock().record_inner(found.value().lock());
         // SAFETY: K2: the VMA is held for reading until the drop, whose last step ends the hold.
         let record = unsafe { Kept::by_lock(found.value()) };
-        Self { mm, span: found.span(), record, _stays: PhantomData }
+        Self { mm, span: found.span(), record, _not_send: PhantomData }
     }
 
     /// The VMA's bounds.
@@ -216,7 +216,7 @@ impl<P, L: RawMmLock> Deref for VmaGuard<'_, P, L> {
 impl<P, L: RawMmLock> Drop for VmaGuard<'_, P, L> {
     fn drop(&mut self) {
         let (mm, vma) = (self.mm.map.lock(), self.record.lock());
-        mm.strike_inner(vma);
+        mm.forget_inner(vma);
         vma.unlock_read(mm);
     }
 }

@@ -22,11 +22,11 @@
 // | a VMA for reading | [`VmaGuard`] | this VMA stays, with its bounds, flags and offset; its neighbours may change |
 // | the mm lock for reading | [`MmReadGuard`], [`LockedVma`] | the whole layout stands still |
 // | the mm lock for writing | [`MmWriteGuard`] | and is the holder's to change |
-// | the mm lock for writing, and a VMA is marked | inside an operation | no [`VmaGuard`] of it, until the end of the hold or a downgrade |
+// | the mm lock for writing, and a VMA is write-locked | inside an operation | no [`VmaGuard`] of it, until the end of the hold or a downgrade |
 //
 // | field | changed under | read |
 // |---|---|---|
-// | the index | the write guard, with every VMA marked that loses or gains addresses | without a lock |
+// | the index | the write guard, with every VMA write-locked that loses or gains addresses | without a lock |
 // | a record's lock | by itself | |
 // | the rest of a record | never | without a lock |
 // | [`Limits`] | replaced whole, at any time | without a lock, once an operation |
@@ -309,7 +309,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         match patience {
             Patience::Never => self.try_read().ok_or(WaitError::WouldBlock),
             Patience::Forever => Ok(self.read()),
-            Patience::Unless(interrupt) => Ok(self.read_interruptible(interrupt)?),
+            Patience::Interruptible(interrupt) => Ok(self.read_interruptible(interrupt)?),
         }
     }
 
@@ -319,13 +319,13 @@ impl<P, L: RawMmLock> Mm<P, L> {
         match patience {
             Patience::Never => self.try_write().ok_or(WaitError::WouldBlock),
             Patience::Forever => Ok(self.write()),
-            Patience::Unless(interrupt) => Ok(self.write_interruptible(interrupt)?),
+            Patience::Interruptible(interrupt) => Ok(self.write_interruptible(interrupt)?),
         }
     }
 
     /// Write-locks a VMA for the write hold of this sequence: waits for its readers, as long as is said.
-    fn mark(&self, record: &VmaRecord<P>, sequence: u64, patience: Patience<'_, L::Interrupt>) -> Result<(), WaitError> {
-        record.lock().mark(sequence, self.map.lock(), patience)
+    fn start_write(&self, record: &VmaRecord<P>, sequence: u64, patience: Patience<'_, L::Interrupt>) -> Result<(), WaitError> {
+        record.lock().start_write(sequence, self.map.lock(), patience)
     }
 
     /// A copy of the limits, for one operation.

@@ -32,7 +32,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pkey_alloc(&mut self, denial: KeyDenial) -> Result<ProtectionKey, PkeyAllocError> {
-        self.plan_pkey_alloc(denial).commit().map(ProtectionKey::of_low_bits)
+        self.plan_pkey_alloc(denial).commit().map(ProtectionKey::from_low_bits)
     }
 
     /// Plans [`pkey_alloc`](Self::pkey_alloc) without applying it. The outcome is the key's number.

@@ -257,9 +257,9 @@ impl<P: Payload> LayoutDraft<'_, P> {
         patience: Patience<'_, L::Interrupt>,
     ) -> Result<Option<Change<P>>, LayoutError> {
         let Some(span) = self.changed() else { return Ok(None) };
-        // In their order: where one is not waited out, those before it are marked, and no others.
+        // In their order: if the wait for one fails, exactly those before it are write-locked.
         self.gone.sort_unstable_by_key(|(span, _)| span.start());
-        self.gone.iter().try_for_each(|(_, record)| mm.mark(record, sequence, patience))?;
+        self.gone.iter().try_for_each(|(_, record)| mm.start_write(record, sequence, patience))?;
         self.make_payloads(span)?;
         let mut list = List::new();
         match self.make_records(span, sequence, &mut list) {

@@ -59,11 +59,11 @@ impl State {
     }
 
     pub(super) fn keys(&self) -> Keys {
-        Keys::of_word(self.keys.load(Ordering::Relaxed))
+        Keys::from_bits(self.keys.load(Ordering::Relaxed))
     }
 
     pub(super) fn set_keys(&self, keys: Keys) {
-        self.keys.store(keys.word(), Ordering::Relaxed);
+        self.keys.store(keys.to_bits(), Ordering::Relaxed);
     }
 
     pub(super) fn set_heap(&self, heap: Heap) {

@@ -220,7 +220,7 @@ mod models {
     use loom::thread;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-    /// W1, W2: whoever goes last frees the word, once, after all that the other did with it.
+    /// W1, W2: the last owner frees the word, once, after everything that the other one did with it.
     #[test]
     fn a_line_and_its_ticket_dropped_at_once() {
         let interleavings = std::sync::Arc::new(AtomicUsize::new(0));

@@ -1,16 +1,18 @@
-//! What a VMA allows and is: Linux's names and meaning.
+//! The flags of a VMA, with Linux's names and meaning.
+//!
+//! Called by all of `vma` and `mm`.
 
 use crate::addr::Access;
 use crate::key::ProtectionKey;
 use bitflags::bitflags;
 
-/// Where the four bits of the protection key begin: the highest ones.
+/// The lowest of the four bits of the protection key, which are the highest bits.
 const PKEY_SHIFT: u32 = 60;
-/// Where the six bits of the size of huge pages begin.
+/// The lowest of the six bits of the size of huge pages.
 const HUGE_SHIFT: u32 = 54;
 
 bitflags! {
-    /// A VMA's flags. The names and the meaning are Linux's (`VM_READ` and so on); the numbers are this crate's own.
+    /// The flags of a VMA. The names and the meaning are Linux's (`VM_READ` and so on); the numbers are this crate's own.
     ///
     /// # Examples
     /// ```
@@ -27,13 +29,13 @@ bitflags! {
         const WRITE = 1 << 1;
         /// It may be executed.
         const EXEC = 1 << 2;
-        /// What is written is seen by all who map the object.
+        /// What is written to it is seen by everyone who maps the object.
         const SHARED = 1 << 3;
-        /// `READ` may be given to it.
+        /// It may be made readable (`READ`).
         const MAYREAD = 1 << 4;
-        /// `WRITE` may be given to it.
+        /// It may be made writable (`WRITE`).
         const MAYWRITE = 1 << 5;
-        /// `EXEC` may be given to it.
+        /// It may be made executable (`EXEC`).
         const MAYEXEC = 1 << 6;
         /// It may become shared.
         const MAYSHARE = 1 << 7;
@@ -43,39 +45,39 @@ bitflags! {
         const GROWSUP = 1 << 9;
         /// Its pages stay in memory.
         const LOCKED = 1 << 10;
-        /// Its pages are promised, and so counted against what may be promised.
+        /// Its pages count against the limit on committed memory.
         const ACCOUNT = 1 << 11;
-        /// It cannot be changed any more, but may grow.
+        /// It is sealed: it cannot be changed any more, except that a stack may grow.
         const SEALED = 1 << 12;
-        /// A child does not get it.
+        /// It is not copied to a child in a fork.
         const DONTCOPY = 1 << 13;
-        /// It cannot be grown by a remap.
+        /// It cannot be grown with `mremap`.
         const DONTEXPAND = 1 << 14;
-        /// A child gets it empty.
+        /// It is empty in a child after a fork.
         const WIPEONFORK = 1 << 15;
-        /// It is made of huge pages.
+        /// It consists of huge pages.
         const HUGETLB = 1 << 16;
         /// It maps a device.
         const IO = 1 << 17;
-        /// It maps pages that the system does not manage.
+        /// It maps pages that the kernel does not manage.
         const PFNMAP = 1 << 18;
-        /// The same, some of them.
+        /// It maps pages of both kinds: managed by the kernel and not.
         const MIXEDMAP = 1 << 19;
-        /// Its pages are not promised.
+        /// Its pages do not count against the limit on committed memory, if the system allows that.
         const NORESERVE = 1 << 20;
-        /// It is read from low to high.
+        /// It will be read sequentially.
         const SEQ_READ = 1 << 21;
-        /// It is read here and there.
+        /// It will be read in random order.
         const RAND_READ = 1 << 22;
-        /// It is not in a dump.
+        /// It is left out of core dumps.
         const DONTDUMP = 1 << 23;
-        /// Equal pages may be one.
+        /// Equal pages of it may be merged.
         const MERGEABLE = 1 << 24;
         /// Huge pages are wanted.
         const HUGEPAGE = 1 << 25;
         /// Huge pages are not wanted.
         const NOHUGEPAGE = 1 << 26;
-        /// Of what is `LOCKED`: its pages come when they are first touched, and not before.
+        /// With `LOCKED`: its pages are brought into memory when they are first accessed, not before.
         const LOCKONFAULT = 1 << 27;
         /// The lowest bit of its protection key (8.1).
         const PKEY_BIT0 = 1 << PKEY_SHIFT;
@@ -85,44 +87,44 @@ bitflags! {
         const PKEY_BIT2 = 1 << (PKEY_SHIFT + 2);
         /// The highest bit of its protection key.
         const PKEY_BIT3 = 1 << (PKEY_SHIFT + 3);
-        /// The system may drop its pages when memory is short (`MAP_DROPPABLE`).
+        /// The kernel may drop its pages when memory is short (`MAP_DROPPABLE`).
         const DROPPABLE = 1 << 28;
-        /// What is written to it reaches persistent memory before the write ends (`MAP_SYNC`).
+        /// A page is writable only once its metadata is in persistent memory (`MAP_SYNC`).
         const SYNC = 1 << 29;
         /// The size of its huge pages: [`huge_page_bytes`](Self::huge_page_bytes).
         const HUGE_SIZE = 0x3f << HUGE_SHIFT;
 
-        /// What does not merge (5.7).
+        /// The flags whose VMAs never merge (5.7).
         const SPECIAL = Self::IO.bits() | Self::DONTEXPAND.bits() | Self::PFNMAP.bits() | Self::MIXEDMAP.bits();
-        /// How its pages are locked in memory, if they are.
+        /// The flags that say whether and how its pages are locked in memory.
         const LOCKED_MASK = Self::LOCKED.bits() | Self::LOCKONFAULT.bits();
         /// Its protection key: [`pkey`](Self::pkey).
         const PKEY_MASK = 0xf << PKEY_SHIFT;
-        /// What can be done to it.
+        /// The flags of access: read, write and execute.
         const ACCESS = Self::READ.bits() | Self::WRITE.bits() | Self::EXEC.bits();
     }
 }
 
 impl VmaFlags {
-    /// Any way in at all. What has none is a guard, and is exempt from the guard gap (2.3).
+    /// Returns whether it allows any access. A VMA that allows none does not need the guard gap between it and a stack (2.3).
     #[must_use]
     pub const fn is_accessible(self) -> bool {
         self.intersects(Self::READ.union(Self::WRITE).union(Self::EXEC))
     }
 
-    /// Whether it grows, either way: it counts as stack.
+    /// Returns whether it counts as stack: it grows, in either direction.
     #[must_use]
     pub const fn is_stack(self) -> bool {
         self.intersects(Self::GROWSDOWN.union(Self::GROWSUP))
     }
 
-    /// Whether it counts as data: writable, private, no stack.
+    /// Returns whether it counts as data: writable, private, and not a stack.
     #[must_use]
     pub const fn is_data(self) -> bool {
         self.contains(Self::WRITE) && !self.contains(Self::SHARED) && !self.is_stack()
     }
 
-    /// Whether it counts as code: executable, not writable, no stack.
+    /// Returns whether it counts as code: executable, not writable, and not a stack.
     #[must_use]
     pub const fn is_exec(self) -> bool {
         self.contains(Self::EXEC) && !self.contains(Self::WRITE) && !self.is_stack()
@@ -131,7 +133,7 @@ impl VmaFlags {
     /// Returns its protection key.
     #[must_use]
     pub const fn pkey(self) -> ProtectionKey {
-        ProtectionKey::of_low_bits(self.bits() >> PKEY_SHIFT)
+        ProtectionKey::from_low_bits(self.bits() >> PKEY_SHIFT)
     }
 
     /// Returns these flags with another protection key.
@@ -149,13 +151,13 @@ impl VmaFlags {
         Self::from_bits_retain(self.difference(Self::PKEY_MASK).bits() | (key.number() as u64) << PKEY_SHIFT)
     }
 
-    /// Whether it is execute-only memory as far as its permissions tell: executable, and nothing else.
+    /// Returns whether its only permission is to execute.
     #[must_use]
     pub(crate) const fn is_exec_alone(self) -> bool {
         self.intersection(Self::ACCESS).bits() == Self::EXEC.bits()
     }
 
-    /// Returns the flags of memory that is made of huge pages of so many bytes, a power of two.
+    /// Returns the flags of memory that consists of huge pages of this size in bytes, which is a power of two.
     ///
     /// `HUGETLB` alone is memory of the system's default size ([`Limits::hugetlb_bytes`](crate::mm::Limits::hugetlb_bytes)). The flags of a
     /// VMA always say the size.
@@ -173,14 +175,14 @@ impl VmaFlags {
         Self::from_bits_retain(Self::HUGETLB.bits() | power << HUGE_SHIFT)
     }
 
-    /// Returns how many bytes its huge pages have: `None` if it is not made of such, or if the size is the system's default.
+    /// Returns the size of its huge pages in bytes, or `None` if it has none or their size is the system's default.
     #[must_use]
     pub const fn huge_page_bytes(self) -> Option<u64> {
         let power = self.bits() >> HUGE_SHIFT & 0x3f;
         if self.contains(Self::HUGETLB) && power != 0 { Some(1 << power) } else { None }
     }
 
-    /// What it allows and its `MAY` flags forbid; the first such, if any.
+    /// Returns the first access that it allows although its `MAY` flags forbid it.
     #[must_use]
     pub(crate) fn beyond_may(self) -> Option<Access> {
         [(Self::READ, Self::MAYREAD, Access::Read), (Self::WRITE, Self::MAYWRITE, Access::Write), (Self::EXEC, Self::MAYEXEC, Access::Exec)]
@@ -188,8 +190,9 @@ impl VmaFlags {
             .find_map(|(has, may, access)| (self.contains(has) && !self.contains(may)).then_some(access))
     }
 
-    /// Whether it may be done. To read, any way in will do, as the processors have it that Linux was written for first: there what can
-    /// be written or executed can be read, unless a protection key denies it, which is another question:
+    /// Returns whether it allows this access.
+    ///
+    /// A VMA that can be written or executed can be read, as on x86. A protection key may deny the access nevertheless; see
     /// [`KeyRights::allows`](crate::mm::KeyRights::allows).
     #[must_use]
     pub const fn allows(self, access: Access) -> bool {

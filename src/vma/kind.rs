@@ -1,12 +1,15 @@
-//! What a VMA is but for its bounds and its lock, and when two that touch are one: part 5 of `docs/semantics.md`, 5.7 to 5.9.
+//! The attributes of a VMA without its bounds and its lock, and the owners of its private pages (5.9 in `docs/semantics.md`).
+//!
+//! Called by `record`, and by the operations of `mm`, which compare and change attributes before they publish a record.
 
+use super::backing::Backing;
 use super::flags::VmaFlags;
-use super::record::Backing;
 use crate::error::NameError;
 use crate::sync::unique_numbers;
 
-/// The name of an owner of the private pages of VMAs: Linux's `anon_vma`. The embedder's names are below 2^61. The library's own, which
-/// [`unique`](Self::unique) returns, begin there.
+/// Identifies an owner of private pages: Linux's `anon_vma`.
+///
+/// The embedder's ids are below 2^61. From there on are the library's own, which [`unique`](Self::unique) returns.
 ///
 /// # Examples
 /// ```
@@ -19,10 +22,10 @@ use crate::sync::unique_numbers;
 pub struct AnonOwner(pub(crate) u64);
 
 impl AnonOwner {
-    /// Where the library's own names begin. They end at 2^62: two bits of a record's word are not the name's.
+    /// The first of the library's own ids. They are below 2^62, because a record keeps an id and two more bits in one word.
     const OWN: u64 = 1 << 61;
 
-    /// Makes a name of the embedder's.
+    /// Makes an id of the embedder's.
     ///
     /// # Errors
     /// [`NameError`]: the number is 2^61 or larger.
@@ -30,7 +33,7 @@ impl AnonOwner {
         if number < Self::OWN { Ok(Self(number)) } else { Err(NameError::new(number, Self::OWN)) }
     }
 
-    /// Returns a name that no other call returns.
+    /// Returns an id that no other call returns.
     #[must_use]
     pub fn unique() -> Self {
         Self::uniques(1)
@@ -42,7 +45,7 @@ impl AnonOwner {
         self.0
     }
 
-    /// Returns the first of `count` consecutive names that no other call returns.
+    /// Returns the first of `count` consecutive ids that no other call returns.
     pub(crate) fn uniques(count: usize) -> Self {
         Self(Self::OWN | unique_numbers(count as u64))
     }
@@ -54,7 +57,7 @@ impl From<u32> for AnonOwner {
     }
 }
 
-/// An owner, and whether the VMA has it by a fork: then it shares pages with a parent, and merges less (5.9).
+/// An owner, and whether the VMA inherited it in a fork. If so, it shares pages with a parent, and merges with fewer VMAs (5.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) id: AnonOwner,
@@ -66,16 +69,17 @@ impl Owner {
         Self { id, inherited: false }
     }
 
-    /// As a word; 0 is nobody.
-    pub(super) fn word(owner: Option<Self>) -> u64 {
+    /// Returns an owner as a word. 0 is no owner.
+    pub(super) fn to_bits(owner: Option<Self>) -> u64 {
         owner.map_or(0, |Self { id, inherited }| id.0 << 2 | u64::from(inherited) << 1 | 1)
     }
 
-    pub(super) fn of_word(word: u64) -> Option<Self> {
-        (word != 0).then_some(Self { id: AnonOwner(word >> 2), inherited: word & 2 != 0 })
+    /// Returns the owner of a word, or `None` if it is 0.
+    pub(super) fn from_bits(bits: u64) -> Option<Self> {
+        (bits != 0).then_some(Self { id: AnonOwner(bits >> 2), inherited: bits & 2 != 0 })
     }
 
-    /// 5.9: whether a VMA with the owner `target` can take in pages of `source`.
+    /// Returns whether a VMA with the owner `target` can be merged with one whose pages belong to `source` (5.9).
     pub(crate) fn takes_in(target: Option<Self>, source: Option<Self>) -> bool {
         match (target, source) {
             (None, None) => true,
@@ -84,13 +88,13 @@ impl Owner {
         }
     }
 
-    /// 5.9: whether two VMAs agree that become one with a third between them.
+    /// Returns whether the owners of two VMAs allow that both merge with a third one between them (5.9).
     pub(crate) fn agree(prev: Option<Self>, next: Option<Self>) -> bool {
         prev.zip(next).is_none_or(|(prev, next)| prev.id == next.id)
     }
 }
 
-/// What a VMA is but for its bounds and its lock.
+/// The attributes of a VMA, without its bounds and its lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind<P> {
     pub(crate) flags: VmaFlags,
@@ -102,13 +106,13 @@ pub(crate) struct Kind<P> {
 }
 
 impl<P> Kind<P> {
-    /// The same with another payload.
+    /// Returns these attributes with another payload.
     pub(crate) fn with<Q>(self, payload: Q) -> Kind<Q> {
         let Self { flags, backing, linear_offset, owner, payload: _ } = self;
         Kind { flags, backing, linear_offset, owner, payload }
     }
 
-    /// The offset in what backs it, in bytes, of one of its addresses.
+    /// Returns the offset of one of its addresses in what it maps, in bytes.
     pub(crate) fn offset_of(&self, address: u64) -> u64 {
         address.wrapping_add(self.linear_offset)
     }

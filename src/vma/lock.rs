@@ -1,32 +1,74 @@
-//! The lock of one VMA: a fault that holds it needs no mm lock, and a writer that is to change the VMA waits for it to leave.
+//! The lock of one VMA. A fault that holds it needs no mm lock; a writer waits for its readers before it changes the VMA.
 //!
-//! `mm` comes in, with the mm's write sequence. One word: a count of readers, two flags, and the sequence number of the write hold that
-//! marked the VMA last. It is write-locked if and only if that is the number of the mm's present write hold (3.2); so the end of the hold
-//! unlocks all VMAs at once, and touches none.
+//! Called by `mm` and `fault`, through the record that contains it, with the mm lock and its write sequence. The lock is one word.
 //!
-//! | bits | | |
+//! # The word
+//!
+//! | bits | field | meaning |
 //! |---|---|---|
-//! | 0 to 19 | readers | who holds it (3.3) |
-//! | 20 | draining | a writer waits for them to leave; no new ones (3.4) |
-//! | 21 | detached | it is in the index no more, for ever (3.3, 3.10) |
-//! | 22 to 63 | mark | the low bits of the sequence. They come round after 2^41 holds, and then may say "busy" wrongly, never "free" (3.12) |
+//! | 0 to 19 | readers | the number of read holds (3.3) |
+//! | 20 | draining | a writer waits for the readers to leave, and no new ones are admitted (3.4) |
+//! | 21 | detached | the VMA is no longer in the index, and will never be again (3.3, 3.10) |
+//! | 22 to 63 | sequence | the low 42 bits of the mm's write sequence in the write hold that last write-locked this VMA |
 //!
-//! **Why one compare-and-swap enters.** A reader loads the word, then the mm's sequence, and adds itself by a swap of the whole word. If a
-//! writer marks the VMA in between, the word is another and the swap fails. But where the mark had come round to the number of just this
-//! hold: then the writer has swapped the word for the same word. The reader's swap reads from the writer's, so a second look at the
-//! sequence finds the hold begun (3.5d), and the reader leaves again. If the mark was there before, its Release and the reader's Acquire
-//! make the reader see the sequence begun, or a later one: equal is busy, later is free. Later is the hold's end or the begin of another,
-//! and with either the reader sees all that the hold did. The mark is looked at before "detached" (3.5a): who unlinks a VMA detaches it in
-//! the same hold, so a reader that is told "detached" sees the index without the VMA. Looking again does not spin.
+//! A VMA is *write-locked* if and only if its sequence equals the mm's write sequence (3.2). The end of a write hold changes the mm's sequence, so
+//! it unlocks all VMAs at once without touching any of them. Only the low 42 bits are compared, and each hold takes two numbers, so they wrap around
+//! after 2^41 holds.
 //!
-//! **Whether what was found is still so.** Bounds change in a hold that has marked the VMA before. A reader loads the sequence, looks for
-//! the VMA, and enters. The word it swaps has the last mark of all. If that is of a hold that had ended when the sequence was loaded, the look
-//! saw what the hold did, and nothing has changed since: there is no second look. A hold that marked it later, or had not ended, means one.
-//! What writers do elsewhere makes no difference. (After 2^41 holds a mark of long ago may ask for a look that is not needed.)
+//! # Who may change what, and when
 //!
-//! **Draining.** The mm has one writer, and how he waits is the mm lock's ([`RawMmLock::wait_until`]). The last reader that leaves while
-//! the flag is up has him look again: he raises it by a swap of the word, so either he sees the count without the reader, or the reader
-//! sees the flag.
+//! | field | by whom | when |
+//! |---|---|---|
+//! | readers | any thread adds and removes itself | adds: not write-locked, not draining, not detached |
+//! | draining | the writer sets it, and clears it when it write-locks or stops waiting | it wants to write-lock, and there are readers |
+//! | sequence | the writer, in `start_write` | there are no readers |
+//! | detached | the writer sets it; nothing clears it | it has write-locked the VMA in the same hold, or the address space is being dropped |
+//!
+//! The *writer* is the thread that holds the mm lock for writing; there is one at most. A new record is created write-locked.
+//!
+//! # How a reader locks
+//!
+//! `try_read` is given `since`, the mm's sequence from before the VMA was searched for, and then:
+//!
+//! 1. loads the word (Acquire) and the mm's sequence (Acquire);
+//! 2. fails if the VMA is write-locked, then if it is detached, then if it is draining;
+//! 3. increments the count with a compare-and-swap of the whole word, and starts again if the word has changed;
+//! 4. loads the mm's sequence again, and if the VMA is write-locked now, leaves and fails;
+//! 5. compares the word's sequence with `since`.
+//!
+//! # Races between a reader and the writer
+//!
+//! **The writer write-locks before step 1.** The reader's load of the word reads from the writer's swap, a Release, so its load of the mm's sequence
+//! finds this hold begun. If the hold still lasts, the two numbers are equal: busy. If the sequence is already a later one, the hold has ended, and
+//! the reader sees everything that the hold did.
+//!
+//! **The writer write-locks between steps 1 and 3.** The writer's swap changes the word, so the reader's swap fails, and its next round finds the VMA
+//! write-locked. There is one exception: if the numbers have wrapped around, the word's old sequence can be that of the writer's hold, and then the
+//! writer's swap leaves the word as it was and the reader's swap succeeds. But the reader's swap then reads from the writer's, so step 4 finds the
+//! hold begun. Either it still lasts: the reader leaves again and fails. Or it has ended: the reader holds the lock, and step 5 notices the hold.
+//! This is why `start_write` swaps the word even if the VMA seems to be write-locked already.
+//!
+//! **The writer write-locks after step 3.** It finds the reader counted, and waits for it or fails.
+//!
+//! **The last reader leaves while the writer starts to wait.** Both change the word: the reader decrements the count, the writer sets "draining". If
+//! the decrement comes first, the writer's swap finds no readers, and write-locks. If "draining" comes first, the reader's decrement returns it, and
+//! the reader notifies the writer. A notification is not lost ([`RawMmLock::wait_until`]).
+//!
+//! **The writer unlinks and detaches the VMA while a reader has it in hand.** "Write-locked" is checked before "detached" (3.5a). So a reader finds
+//! it detached only after the hold that unlinked it has ended, and then its next search, which sees that hold, does not find this VMA again.
+//!
+//! # Whether the bounds are still valid
+//!
+//! The bounds of a VMA change only in a hold that has write-locked it before. The word that a reader swaps contains the sequence of the last such hold.
+//! If that is below `since`, the hold had ended when `since` was loaded. So the search saw everything that the hold did, nothing has changed since, and
+//! the bounds that were found are valid: [`Attempt::Locked`]. Otherwise they may be older than the hold, and the caller must search again:
+//! [`Attempt::LockedSearchAgain`]. What writers do to other VMAs makes no difference.
+//!
+//! # Wrap-around
+//!
+//! The sequence in the word may have been stored any number of holds ago. If that was a multiple of 2^41 holds, the VMA looks write-locked: it is busy
+//! without need, and never free without right (3.12). If it was between 2^40 and 2^41 holds, it looks newer than `since`, so the caller searches again
+//! without need. The comparison with `since` takes for granted that fewer than 2^40 write holds pass between the search and step 3 of one reader.
 
 use crate::error::WaitError;
 use crate::lock::{Lock, Patience, RawMmLock};
@@ -35,20 +77,20 @@ use crate::sync::{AtomicU64, Ordering, seeded};
 const READERS: u64 = (1 << 20) - 1;
 const DRAINING: u64 = 1 << 20;
 const DETACHED: u64 = 1 << 21;
-const MARK_SHIFT: u32 = 22;
-const BELOW_MARK: u64 = (1 << MARK_SHIFT) - 1;
+const SEQUENCE_SHIFT: u32 = 22;
+const SEQUENCE: u64 = !((1 << SEQUENCE_SHIFT) - 1);
 
-/// What came of an attempt to read-lock.
+/// The result of an attempt to read-lock a VMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Attempt {
-    /// It is held, and nobody marked it since the number that was told: what was found then is still so.
-    Entered,
-    /// It is held, but it was marked since: what was found may be of before.
-    EnteredSinceMarked,
-    /// A writer has marked it, or waits to; or it has as many readers as can be counted.
+    /// The VMA is read-locked, and has not been write-locked since `since`: the bounds that were found are valid.
+    Locked,
+    /// The VMA is read-locked, but was write-locked after `since` or still at that time: its bounds must be searched for again.
+    LockedSearchAgain,
+    /// A writer has write-locked the VMA or waits to, or its readers cannot be counted.
     Busy,
-    /// It is in the index no more.
+    /// The VMA is no longer in the index.
     Detached,
 }
 
@@ -56,24 +98,29 @@ pub(crate) enum Attempt {
 #[derive(Debug)]
 pub(crate) struct VmaLock(AtomicU64);
 
-fn mark_of(sequence: u64) -> u64 {
-    sequence << MARK_SHIFT
+/// Returns the word of a VMA that is write-locked in the hold of this number, attached, and has no readers.
+fn write_locked(sequence: u64) -> u64 {
+    sequence << SEQUENCE_SHIFT
+}
+
+/// Returns whether the word's sequence is this number.
+fn is_write_locked(word: u64, sequence: u64) -> bool {
+    word & SEQUENCE == write_locked(sequence)
 }
 
 impl VmaLock {
-    /// Attached, and write-locked in the hold of this sequence (3.10).
+    /// Makes the lock of a new VMA: attached, and write-locked in the hold of this number (3.10).
     pub(crate) fn new(sequence: u64) -> Self {
-        Self(AtomicU64::new(mark_of(sequence)))
+        Self(AtomicU64::new(write_locked(sequence)))
     }
 
-    /// Read-locks, without waiting. `since` is what the mm's write sequence was before the VMA was looked for; `sequence` loads it now,
-    /// with Acquire.
+    /// Read-locks without waiting. `since` is the mm's write sequence from before the VMA was searched for; `sequence` loads it now, with Acquire.
     #[inline]
     pub(crate) fn try_read<L: RawMmLock>(&self, since: u64, sequence: impl Fn() -> u64, mm: &Lock<L>) -> Attempt {
         loop {
-            // Acquire: a mark that is seen is seen with the sequence of its hold; pairs with `swap`.
+            // Acquire: a write lock that is seen is seen with the beginning of its hold; pairs with `swap`.
             let word = self.0.load(Ordering::Acquire);
-            if word >> MARK_SHIFT == mark_of(sequence()) >> MARK_SHIFT {
+            if is_write_locked(word, sequence()) {
                 return Attempt::Busy;
             }
             if word & DETACHED != 0 {
@@ -82,44 +129,44 @@ impl VmaLock {
             if word & DRAINING != 0 || word & READERS == READERS {
                 return Attempt::Busy;
             }
-            // Acquire: nothing of what is done under the lock comes before it; and with a mark that has come round the second look finds its
-            // hold begun: pairs with `swap`.
+            // Acquire: nothing that is done under the lock comes before it. And if the word's sequence has wrapped around, the second load
+            // of the mm's sequence finds the hold begun; pairs with `swap`.
             if self.0.compare_exchange(word, word + 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                if word >> MARK_SHIFT == mark_of(sequence()) >> MARK_SHIFT {
+                if is_write_locked(word, sequence()) {
                     self.unlock_read(mm);
                     return Attempt::Busy;
                 }
-                // The difference of two numbers, in the upper bits: as a signed one it is right where they came round.
-                let ended = mark_of(since).wrapping_sub(word & !BELOW_MARK).cast_signed() > 0;
-                return if ended { Attempt::Entered } else { Attempt::EnteredSinceMarked };
+                // The signed difference, in the upper bits, is right even if one of the two has wrapped around.
+                let ended = write_locked(since).wrapping_sub(word & SEQUENCE).cast_signed() > 0;
+                return if ended { Attempt::Locked } else { Attempt::LockedSearchAgain };
             }
         }
     }
 
-    /// Ends a read hold. Touches nothing of the record after its decrement.
+    /// Ends a read hold. Does not touch the record after the decrement, because the writer may drop it then.
     #[inline]
     pub(crate) fn unlock_read<L: RawMmLock>(&self, mm: &Lock<L>) {
-        // Release: what was done under the hold comes before the mark; pairs with `swap`.
+        // Release: what was done under the hold happens before the write lock; pairs with `swap`.
         let word = self.0.fetch_sub(1, Ordering::Release);
-        debug_assert!(word & READERS > 0, "a reader leaves a VMA in which there was none");
+        debug_assert!(word & READERS > 0, "a read hold of a VMA is released, and there is none");
         if word & DRAINING != 0 && word & READERS == 1 {
-            mm.look_again();
+            mm.notify();
         }
     }
 
     fn swap(&self, seen: u64, next: u64) -> Result<(), u64> {
-        // Acquire: what readers did before they left; pairs with `unlock_read`. Release: the sequence was begun before; pairs with
-        // `try_read`. Relaxed on failure: the next guess.
+        // Acquire: what readers did under their holds is seen; pairs with `unlock_read`. Release: the mm's sequence was changed before;
+        // pairs with `try_read`. Relaxed on failure: only the next guess.
         self.0.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed).map(drop)
     }
 
-    /// Marks if there are no readers; else, where asked to, raises `DRAINING`. Whether it marked.
-    fn mark_or(&self, sequence: u64, else_set: u64) -> bool {
-        // Relaxed: a first guess.
+    /// Write-locks if there are no readers. Otherwise sets the bits `else_set`. Returns whether it write-locked.
+    fn start_write_or_set(&self, sequence: u64, else_set: u64) -> bool {
+        // Relaxed: only a guess for the swap that follows.
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
-            let free = seen & READERS == 0 || seeded("write_mark_misses_a_reader");
-            let next = if free { mark_of(sequence) | seen & (DETACHED | READERS) } else { seen | else_set };
+            let free = seen & READERS == 0 || seeded("start_write_misses_a_reader");
+            let next = if free { write_locked(sequence) | seen & (DETACHED | READERS) } else { seen | else_set };
             match self.swap(seen, next) {
                 Ok(()) => return free,
                 Err(now) => seen = now,
@@ -127,96 +174,101 @@ impl VmaLock {
         }
     }
 
-    /// Write-locks for the present hold of the mm lock (3.4): waits until its readers have left, and no more come.
+    /// Write-locks for the rest of the mm lock's present write hold, whose number is `sequence` (3.4). Waits until the readers have left; new ones are
+    /// not admitted meanwhile. Called by the writer.
     ///
     /// # Panics
-    /// In debug builds, where it would wait for a reader that is the calling thread (3.11). It is not marked then, as where it cannot wait.
+    /// In debug builds, if it would wait for a read hold of the calling thread (3.11). The VMA is not write-locked then.
     ///
     /// # Errors
-    /// [`WaitError`]: it is not marked, and readers come as before.
+    /// [`WaitError`]: the VMA is not write-locked, and readers are admitted again.
     #[inline]
-    pub(crate) fn mark<L: RawMmLock>(&self, sequence: u64, mm: &Lock<L>, patience: Patience<'_, L::Interrupt>) -> Result<(), WaitError> {
-        // Also where it seems to be marked already: a swap, so that a reader who comes after it sees this hold begun.
-        if self.mark_or(sequence, 0) {
+    pub(crate) fn start_write<L: RawMmLock>(
+        &self,
+        sequence: u64,
+        mm: &Lock<L>,
+        patience: Patience<'_, L::Interrupt>,
+    ) -> Result<(), WaitError> {
+        // Swaps even if it seems to be write-locked already, so that a reader that locks after this sees the hold begun.
+        if self.start_write_or_set(sequence, 0) {
             return Ok(());
         }
         match patience {
             Patience::Never => Err(WaitError::WouldBlock),
-            Patience::Forever => self.mark_slow(sequence, mm, None),
-            Patience::Unless(interrupt) => self.mark_slow(sequence, mm, Some(interrupt)),
+            Patience::Forever => self.start_write_slow(sequence, mm, None),
+            Patience::Interruptible(interrupt) => self.start_write_slow(sequence, mm, Some(interrupt)),
         }
     }
 
     #[cold]
-    fn mark_slow<L: RawMmLock>(&self, sequence: u64, mm: &Lock<L>, interrupt: Option<&L::Interrupt>) -> Result<(), WaitError> {
+    fn start_write_slow<L: RawMmLock>(&self, sequence: u64, mm: &Lock<L>, interrupt: Option<&L::Interrupt>) -> Result<(), WaitError> {
         mm.refuse_inner(self, interrupt);
-        let drained = mm.wait_until(|| self.mark_or(sequence, DRAINING), interrupt);
+        let drained = mm.wait_until(|| self.start_write_or_set(sequence, DRAINING), interrupt);
         if drained.is_err() {
-            // Relaxed: readers may come again; tells them nothing.
+            // Relaxed: admits readers again, and publishes nothing.
             self.0.fetch_and(!DRAINING, Ordering::Relaxed);
         }
         Ok(drained?)
     }
 
-    /// It is in the index no more. For the writer that has marked it, or at the end of the address space: nobody holds it, and nobody ever
-    /// will again.
+    /// Detaches the VMA for good. Called by the writer that has write-locked it, or when the address space is dropped; so it has no readers, and never
+    /// will have again.
     pub(crate) fn detach(&self) {
-        // Release: by way of the sequence's end, who is told "detached" sees the index without it. Itself it orders nothing more.
+        // Release: pairs with the loads of `is_detached`. A reader that finds it detached sees the index without the VMA by the mm's sequence.
         self.0.fetch_or(DETACHED, Ordering::Release);
     }
 
-    /// Whether it was detached.
+    /// Returns whether the VMA was detached.
     pub(crate) fn is_detached(&self) -> bool {
-        // Acquire: as `try_read`.
+        // Acquire: pairs with `detach`.
         self.0.load(Ordering::Acquire) & DETACHED != 0
     }
 }
 
-// The atomics of the checkers live in models alone.
+// loom's and shuttle's atomics exist only inside a model.
 #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
 mod tests {
     use super::*;
-    use crate::lock::Interrupt;
-    use crate::lock::MmLock;
+    use crate::lock::{Interrupt, MmLock};
 
-    /// 3.12: where the mark comes round, a mark of long ago may look like one of now, and says "busy"; a mark of now says so always.
+    /// 3.12: if the sequence has wrapped around, a VMA may be busy without need. One that is write-locked now is always busy.
     #[test]
-    fn numbers_that_come_round_are_busy_wrongly_never_free() {
+    fn a_wrapped_sequence_is_busy_without_need_and_never_free_without_right() {
         let mm = Lock::new(MmLock::new());
-        let round = 1 << (64 - MARK_SHIFT);
-        for begun in [1, round - 1, round + 1, u64::MAX - 2, u64::MAX] {
+        let wrap = 1 << (64 - SEQUENCE_SHIFT);
+        for begun in [1, wrap - 1, wrap + 1, u64::MAX - 2, u64::MAX] {
             let lock = VmaLock::new(begun);
             let after = |holds: u64| begun.wrapping_add(holds);
-            assert_eq!(lock.try_read(after(0), || begun, &mm), Attempt::Busy, "marked in this hold");
-            for (since, now, told) in [
-                (after(1), after(1), Attempt::Entered), // the hold has ended
-                (after(1), after(2), Attempt::Entered), // another hold, and not marked in it
-                (after(2), after(2), Attempt::Entered),
-                (after(0), after(1), Attempt::EnteredSinceMarked), // it ended after the look began
-                (begun.wrapping_sub(1), after(1), Attempt::EnteredSinceMarked), // it began and ended after
-                (begun.wrapping_sub(1), after(2), Attempt::EnteredSinceMarked),
+            assert_eq!(lock.try_read(after(0), || begun, &mm), Attempt::Busy, "write-locked in this hold");
+            for (since, now, expected) in [
+                (after(1), after(1), Attempt::Locked), // the hold has ended
+                (after(1), after(2), Attempt::Locked), // another hold, which did not write-lock it
+                (after(2), after(2), Attempt::Locked),
+                (after(0), after(1), Attempt::LockedSearchAgain), // it ended after the search began
+                (begun.wrapping_sub(1), after(1), Attempt::LockedSearchAgain), // it began and ended after that
+                (begun.wrapping_sub(1), after(2), Attempt::LockedSearchAgain),
             ] {
-                assert_eq!(lock.try_read(since, || now, &mm), told, "marked {begun}, looked for since {since}, now {now}");
+                assert_eq!(lock.try_read(since, || now, &mm), expected, "write-locked {begun}, searched for since {since}, now {now}");
                 lock.unlock_read(&mm);
             }
-            assert_eq!(lock.try_read(begun, || begun.wrapping_add(round), &mm), Attempt::Busy, "wrongly, and harmlessly");
-            lock.mark(begun.wrapping_add(2), &mm, Patience::Never).expect("nobody reads");
+            assert_eq!(lock.try_read(begun, || begun.wrapping_add(wrap), &mm), Attempt::Busy, "without need, and harmless");
+            lock.start_write(begun.wrapping_add(2), &mm, Patience::Never).expect("no readers");
             assert_eq!(lock.try_read(begun, || begun.wrapping_add(2), &mm), Attempt::Busy);
         }
     }
 
-    /// 3.12: the mark has come round to the number of a hold that begins while a reader is about to enter. The writer finds nobody inside,
-    /// and the reader finds the word as it was: so it must look again.
+    /// 3.12: the sequence has wrapped around to the number of a hold that begins while a reader is about to lock. The writer finds no readers, and
+    /// the reader finds the word as it was. So the reader must load the mm's sequence again.
     #[test]
-    fn a_reader_who_comes_with_a_mark_of_a_round_ago_leaves_again() {
+    fn a_reader_of_a_wrapped_sequence_leaves_again() {
         let mm = Lock::new(MmLock::new());
-        let round = 1 << (64 - MARK_SHIFT);
+        let wrap = 1 << (64 - SEQUENCE_SHIFT);
         let lock = VmaLock::new(3);
-        let now = core::cell::Cell::new(round + 2);
+        let now = core::cell::Cell::new(wrap + 2);
         let sequence = || {
-            let seen = now.replace(round + 3);
-            if seen == round + 2 {
-                lock.mark(round + 3, &mm, Patience::Never).expect("nobody is inside yet");
+            let seen = now.replace(wrap + 3);
+            if seen == wrap + 2 {
+                lock.start_write(wrap + 3, &mm, Patience::Never).expect("no readers yet");
             }
             seen
         };
@@ -224,43 +276,43 @@ mod tests {
         assert_eq!(lock.0.load(Ordering::Relaxed) & READERS, 0);
     }
 
-    /// 3.3, 3.4, 3.5: readers are counted; a mark waits for them, or does not come; marked comes before detached.
+    /// 3.3, 3.4, 3.5: readers are counted, and a write lock waits for them or fails. Write-locked is checked before detached.
     #[test]
-    fn a_mark_needs_all_readers_gone() {
+    fn a_write_lock_needs_all_readers_gone() {
         let mm = Lock::new(MmLock::new());
         let lock = VmaLock::new(1);
         for _ in 0..2 {
-            assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Entered);
+            assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Locked);
         }
         for _ in 0..2 {
-            assert_eq!(lock.mark(3, &mm, Patience::Never), Err(WaitError::WouldBlock));
+            assert_eq!(lock.start_write(3, &mm, Patience::Never), Err(WaitError::WouldBlock));
             lock.unlock_read(&mm);
         }
-        lock.mark(3, &mm, Patience::Never).expect("all have left");
-        lock.mark(3, &mm, Patience::Forever).expect("marked already: nothing to do");
+        lock.start_write(3, &mm, Patience::Never).expect("all have left");
+        lock.start_write(3, &mm, Patience::Forever).expect("write-locked already: nothing to do");
         lock.detach();
-        assert_eq!(lock.try_read(3, || 3, &mm), Attempt::Busy, "while the writer that detached it is inside");
+        assert_eq!(lock.try_read(3, || 3, &mm), Attempt::Busy, "while the hold that detached it lasts");
         assert_eq!(lock.try_read(4, || 4, &mm), Attempt::Detached);
         assert!(lock.is_detached());
     }
 
-    /// An interrupted mark leaves nothing behind: readers come as before.
+    /// An interrupted write lock leaves no trace: readers are admitted as before.
     #[test]
-    fn an_interrupted_mark_lets_readers_in_again() {
+    fn an_interrupted_write_lock_admits_readers_again() {
         let (mm, interrupt) = (Lock::new(MmLock::new()), Interrupt::new());
         let lock = VmaLock::new(1);
-        assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Entered);
+        assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Locked);
         interrupt.raise();
-        assert_eq!(lock.mark(3, &mm, Patience::Unless(&interrupt)), Err(WaitError::Interrupted));
-        assert_eq!(lock.try_read(3, || 3, &mm), Attempt::Entered, "not marked, not draining");
+        assert_eq!(lock.start_write(3, &mm, Patience::Interruptible(&interrupt)), Err(WaitError::Interrupted));
+        assert_eq!(lock.try_read(3, || 3, &mm), Attempt::Locked, "not write-locked, not draining");
     }
 
-    /// More readers than can be counted are told "busy".
+    /// A VMA with more readers than can be counted is busy.
     #[test]
     fn readers_that_cannot_be_counted_are_refused() {
         let mm = Lock::new(MmLock::new());
         let lock = VmaLock(AtomicU64::new(READERS - 1));
-        assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Entered);
+        assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Locked);
         assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Busy);
         assert_eq!(lock.0.load(Ordering::Relaxed), READERS);
     }

@@ -1,4 +1,6 @@
-//! What the embedder keeps with each VMA: how it is split, merged and moved, and who is told what becomes of pages.
+//! The trait of what an embedder keeps with each VMA: how it is split, merged and moved, and hooks for changes of pages.
+//!
+//! Called by the operations of `mm`.
 
 use super::flags::VmaFlags;
 use crate::addr::Span;
@@ -6,22 +8,21 @@ use std::sync::Arc;
 
 /// What the embedder keeps with each VMA.
 ///
-/// An operation of the layout asks it while it plans: whether two payloads may become one, and for the payloads of parts; nothing has
-/// happened then, and a panic leaves all as it was. When the new layout is in the index, the hooks tell who keeps page tables what became
-/// of pages, under the write guard still.
+/// While an operation plans, it calls `merges_with`, `merged`, `part`, `moved`, `may_split` and `may_vanish`. Nothing has changed then, so a panic
+/// leaves everything as it was. When the new layout is in the index, it calls the hooks `unmapped`, `protected` and `pages_moved`, which tell an
+/// embedder's page tables what became of pages. All of them are called while the mm lock is held for writing.
 ///
 /// # Dropping
-/// No payload is dropped while the mm lock is held, so its `Drop` may use the address space. A payload of a VMA that was unmapped is dropped
-/// by a later writer, when no reader can reach it any more. Copies that an operation made while it planned are dropped when its guard has
-/// released the lock, whether the operation was committed, refused or abandoned, or unwound; after a
-/// [`downgrade`](crate::mm::MmWriteGuard::downgrade), when the read guard has. A panic in such a drop is contained.
+/// No payload is dropped while the mm lock is held, so its `Drop` may use the address space. The payload of an unmapped VMA is dropped by a later
+/// writer, once no reader can reach it, or by the last clone of the record. Copies that an operation made while it planned are dropped after its
+/// guard has released the lock, whether the operation was committed, refused or abandoned, or has unwound; after a
+/// [`downgrade`](crate::mm::MmWriteGuard::downgrade), after the read guard has. A panic in such a drop is caught.
 ///
-/// A payload that the caller owns is the caller's to drop: that of a [`MapRequest`](crate::mm::MapRequest), or of a specification that a
-/// [`MapError`](crate::mm::MapError) hands back. In `mm.write().mmap(&MapRequest::new(..))` the request is dropped before the guard.
+/// A payload that the caller owns is dropped by the caller: that of a [`MapRequest`](crate::mm::MapRequest), or of a specification that a
+/// [`MapError`](crate::mm::MapError) returns. In `mm.write().mmap(&MapRequest::new(..))` the request is dropped before the guard.
 ///
 /// # Panics
-/// A hook that panics does not keep the hooks of other VMAs from being called. The first panic goes on when all were called; what later ones
-/// panic with is leaked.
+/// If a hook panics, the hooks of other VMAs are called nevertheless. Then the first panic continues; the payloads of later panics are leaked.
 ///
 /// # Examples
 /// ```
@@ -48,32 +49,33 @@ use std::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Payload: Clone {
-    /// Whether this one, of the lower VMA, and `next`, of the one that touches it from above, may become one. Asked where all else agrees.
+    /// Returns whether a VMA with this payload may merge with the adjacent VMA above it, whose payload is `next`. Called only if everything else
+    /// allows the merge.
     fn merges_with(&self, next: &Self) -> bool;
 
-    /// What the merged VMA has: as this one, unless said otherwise.
+    /// Returns the payload of a merged VMA. By default a clone of this one.
     #[must_use]
     fn merged(&self, next: &Self) -> Self {
         let _ = next;
         self.clone()
     }
 
-    /// What a part of the VMA has that stays, or is changed: as the whole, unless said otherwise.
+    /// Returns the payload of a part of the VMA, when the rest is unmapped or changed. By default a clone of this one.
     #[must_use]
     fn part(&self, whole: Span, part: Span) -> Self {
         let _ = (whole, part);
         self.clone()
     }
 
-    /// What a part has that is moved: as the whole, unless said otherwise.
+    /// Returns the payload of a part that is moved. By default a clone of this one.
     #[must_use]
     fn moved(&self, from: Span, to: Span) -> Self {
         let _ = (from, to);
         self.clone()
     }
 
-    /// Whether the VMA of these addresses may be split so that its upper part begins at the address `at` (5.14). Where it may not be, the
-    /// operation fails with `EINVAL`.
+    /// Returns whether the VMA may be split so that its upper part begins at `at` (5.14). If not, the operation fails with `EINVAL`. By default
+    /// true.
     ///
     /// # Examples
     /// Pages of a device that come four at a time:
@@ -104,22 +106,22 @@ pub trait Payload: Clone {
         true
     }
 
-    /// Whether the VMA may vanish in a merge: not, where its end must be told (Linux's close hook, 5.12).
+    /// Returns whether the VMA may disappear in a merge. Not if its end must be noticed (Linux's close hook, 5.12). By default true.
     fn may_vanish(&self) -> bool {
         true
     }
 
-    /// Hook: these pages are mapped no more. Another mapping may be there already.
+    /// Hook: these pages were unmapped. Another mapping may already be in their place. By default does nothing.
     fn unmapped(&self, pages: Span) {
         let _ = pages;
     }
 
-    /// Hook: what may be done to these pages is another.
+    /// Hook: the access that these pages allow has changed. By default does nothing.
     fn protected(&self, pages: Span, flags: VmaFlags) {
         let _ = (pages, flags);
     }
 
-    /// Hook: the pages that were mapped at `from` are mapped from `to` on, as many as both have.
+    /// Hook: the pages at `from` were moved to the start of `to`, as many as fit both. By default does nothing.
     fn pages_moved(&self, from: Span, to: Span) {
         let _ = (from, to);
     }
@@ -137,7 +139,7 @@ macro_rules! merges_if_equal {
 
 merges_if_equal!((), bool, char, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, &'static str, String);
 
-/// The same value is shared, not an equal one.
+/// Merges if both share one value. Equal values do not merge.
 impl<T: ?Sized> Payload for Arc<T> {
     fn merges_with(&self, next: &Self) -> bool {
         Self::ptr_eq(self, next)

@@ -1,7 +1,7 @@
-//! The fault path and the lock of a VMA. Maps are drawn with a letter a page; `S` is a stack. The guard gap is two pages.
+//! Models of the fault path and of the lock of a VMA.
 //!
-//! Each question to the helper is explored with the upgrade and without it: what comes of it is the same set, and upgrades are seen to
-//! succeed.
+//! Maps are drawn with one letter for each page; `S` is a stack. The guard gap is two pages. Each call of `find_vma_for_fault` is explored with the
+//! upgrade and without it: the outcomes are the same, and some upgrades succeed.
 
 use super::{explore_within, thread};
 use std::fmt::Debug;
@@ -15,7 +15,7 @@ use vmaple::{FaultContext, Interrupt, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 const DOWN: VmaFlags = RW.union(VmaFlags::GROWSDOWN);
 
-/// Under loom with four preemptions at most: a fault has many steps (`VMAPLE_PREEMPTIONS` says otherwise).
+/// Under loom with at most four preemptions (or as many as `VMAPLE_PREEMPTIONS` says), because a fault has many steps.
 fn explore<T: Ord + Clone + Debug + Send + Sync + 'static>(
     expected: impl IntoIterator<Item = T>,
     scenario: impl Fn() -> Vec<T> + Send + Sync + 'static,
@@ -45,23 +45,23 @@ fn beside<T: Send + 'static>(mm: &Arc<Mm>, run: impl FnOnce(&Mm) -> T + Send + '
     thread::spawn(move || run(&mm))
 }
 
-/// A fault on a page: the first page of the VMA found, or the errno. The context waits for ever.
+/// Faults on a page. Returns the first page of the VMA, or the errno. Waits as long as necessary.
 fn fault(mm: &Mm, at: u64) -> Result<u64, i32> {
     let killed = Interrupt::new();
     let found = mm.find_vma_for_fault(page(at), FaultContext::User(&killed)).map_err(|fault| fault.errno())?;
     assert!(found.span().contains(page(at)));
-    assert_eq!(found.guard().vma(page(at)).map(|vma| vma.span()), Some(found.span()), "the layout stands still");
+    assert_eq!(found.guard().vma(page(at)).map(|vma| vma.span()), Some(found.span()), "the layout does not change");
     Ok(number(found.span().start()))
 }
 
-/// What is mapped in the end: first page, page after the last.
+/// Returns what is mapped: the first page of each VMA, and the page after its last.
 fn layout(mm: &Mm) -> Vec<(u64, u64)> {
     let writer = mm.write();
     writer.validate().expect("the invariants hold");
     writer.vmas().map(|vma| (number(vma.start()), number(vma.last() + 1))).collect()
 }
 
-/// Explores a scenario with the upgrade and without.
+/// Explores a scenario with the upgrade and without it.
 fn both_ways<T: Ord + Clone + Debug + Send + Sync + 'static>(
     expected: &[T],
     scenario: impl Fn(UpgradePolicy) -> (T, Roads) + Send + Sync + Copy + 'static,
@@ -70,19 +70,19 @@ fn both_ways<T: Ord + Clone + Debug + Send + Sync + 'static>(
         let upgrades = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&upgrades);
         explore(expected.iter().cloned(), move || {
-            let (told, roads) = scenario(policy);
+            let (outcome, roads) = scenario(policy);
             count.fetch_add(roads.upgraded, Relaxed);
-            vec![told]
+            vec![outcome]
         });
-        assert_eq!(upgrades.load(Relaxed) > 0, policy == UpgradePolicy::Optimistic, "how often upgrades succeeded");
+        assert_eq!(upgrades.load(Relaxed) > 0, policy == UpgradePolicy::Optimistic, "upgrades succeed only if the policy allows them");
     }
 }
 
-/// fault       b.a.S   two on one stack
-/// after       SSSSS   it ends at the lower address, and each page is counted once
+/// fault       b.a.S   two faults on one stack
+/// after       SSSSS   it grows to the lower address, and each page is counted once
 #[test]
 fn two_faults_on_one_stack() {
-    // Where the stack starts for the fault on page 6.
+    // The start of the stack that the fault on page 6 finds.
     both_ways(&[4, 6], |policy| {
         let mm = stack(policy);
         let other = beside(&mm, |mm| fault(mm, 4));
@@ -94,7 +94,7 @@ fn two_faults_on_one_stack() {
     });
 }
 
-/// fault       ..a.S   beside an unmapping of the S: before it, and two pages stay; or after it, and nothing is there (1.7)
+/// fault       ..a.S   and an unmapping of S: the fault comes first, and two pages stay; or second, and nothing is there (1.7)
 #[test]
 fn a_fault_beside_an_unmap() {
     both_ways(&[Ok(6), Err(14)], |policy| {
@@ -108,7 +108,7 @@ fn a_fault_beside_an_unmap() {
     });
 }
 
-/// fault       ..a.S   beside a mapping of .MM..: the mapping is refused, or it is what the fault finds (1.7)
+/// fault       ..a.S   and a mapping of .MM..: the mapping is refused, or the fault finds it (1.7)
 #[test]
 fn a_fault_beside_a_mapping_in_the_way() {
     both_ways(&[(Ok(6), false), (Ok(5), true)], |policy| {
@@ -121,96 +121,97 @@ fn a_fault_beside_a_mapping_in_the_way() {
     });
 }
 
-/// fault       ..a.S   beside a mapping of MM...: it is too near when it comes first (2.3, looked at again under the write lock)
+/// fault       ..a.S   and a mapping of MM...: if the mapping comes first, it is too near (2.3, checked again under the write lock)
 #[test]
 fn a_fault_beside_a_mapping_in_the_guard_gap() {
     both_ways(&[Ok(6), Err(12)], |policy| {
         let mm = stack(policy);
         let other = beside(&mm, |mm| mm.write().map(page(3)..page(5), VmaSpec::anonymous(RW)).is_ok());
         let own = fault(&mm, 6);
-        assert!(other.join().expect("it ran to its end"), "mapping asks no guard gaps");
+        assert!(other.join().expect("it ran to its end"), "`map` ignores guard gaps");
         assert_eq!(layout(&mm), [(3, 5), (if own.is_ok() { 6 } else { 8 }, 9)]);
         (own, mm.stats().roads)
     });
 }
 
-/// Locks the VMA at a page, and looks whether it stands still while it is locked. Where it starts.
+/// Locks the VMA at a page, and checks that it does not change while it is locked. Returns its first page.
 fn lock(mm: &Mm, at: u64) -> Result<u64, LockVmaError> {
     let vma = mm.lock_vma(page(at))?;
     for _ in 0..2 {
         let pin = mm.pin();
-        let now = pin.vma(page(at)).expect("a VMA that is locked is mapped");
-        assert!(Shared::ptr_eq(now.record(), vma.record()) && vma.is_attached(), "it is what was locked");
-        assert_eq!(now.span(), vma.span(), "with the bounds that were told");
+        let now = pin.vma(page(at)).expect("a locked VMA is mapped");
+        assert!(Shared::ptr_eq(now.record(), vma.record()) && vma.is_attached(), "it is the VMA that was locked");
+        assert_eq!(now.span(), vma.span(), "it has the guard's bounds");
     }
     Ok(number(vma.span().start()))
 }
 
-/// A VMA is locked beside its unmapping: the writer waits, or the reader is told; never both at it.
+/// A VMA is locked while it is unmapped: the writer waits, or the reader fails.
 #[test]
 fn a_locked_vma_beside_an_unmap() {
-    explore([Ok(8), Err(LockVmaError::Busy), Err(LockVmaError::Absent)].map(|told| format!("{told:?}")), || {
+    explore([Ok(8), Err(LockVmaError::Busy), Err(LockVmaError::Absent)].map(|result| format!("{result:?}")), || {
         let mm = stack(UpgradePolicy::Optimistic);
         let reader = beside(&mm, |mm| lock(mm, 8));
         assert_eq!(mm.write().munmap(page(8), page(9) - page(8)), Ok(0));
-        let told = reader.join().expect("it ran to its end");
+        let result = reader.join().expect("it ran to its end");
         assert!(layout(&mm).is_empty());
-        vec![format!("{told:?}")]
+        vec![format!("{result:?}")]
     });
 }
 
-/// A VMA is locked beside its growth: it has the bounds of before or of after, and keeps them.
+/// A VMA is locked while it grows: it has the old bounds or the new ones, and keeps them.
 #[test]
 fn a_locked_vma_beside_its_growth() {
-    explore([Ok(8), Ok(6), Err(LockVmaError::Busy)].map(|told| format!("{told:?}")), || {
+    explore([Ok(8), Ok(6), Err(LockVmaError::Busy)].map(|result| format!("{result:?}")), || {
         let mm = stack(UpgradePolicy::Optimistic);
         let reader = beside(&mm, |mm| lock(mm, 8));
         mm.write().expand_down(page(6)).expect("room below");
-        let told = reader.join().expect("it ran to its end");
-        vec![format!("{told:?}")]
+        let result = reader.join().expect("it ran to its end");
+        vec![format!("{result:?}")]
     });
 }
 
-/// A VMA is locked beside its growth and a write hold after it that leaves it alone: who sees the second begun sees what the first did.
+/// A VMA is locked while it grows, with a second write hold afterwards that does not change it: a reader that sees the second hold begun sees what
+/// the first one did.
 #[test]
 fn a_locked_vma_beside_its_growth_and_another_hold() {
-    explore([Ok(8), Ok(6), Err(LockVmaError::Busy)].map(|told| format!("{told:?}")), || {
+    explore([Ok(8), Ok(6), Err(LockVmaError::Busy)].map(|result| format!("{result:?}")), || {
         let mm = stack(UpgradePolicy::Optimistic);
         let reader = beside(&mm, |mm| lock(mm, 8));
         mm.write().expand_down(page(6)).expect("room below");
         drop(mm.write());
-        let told = reader.join().expect("it ran to its end");
-        vec![format!("{told:?}")]
+        let result = reader.join().expect("it ran to its end");
+        vec![format!("{result:?}")]
     });
 }
 
-/// A VMA is locked beside a split that takes nothing of the address away: another record, and never an old one under the lock.
+/// A VMA is locked while it is split, and the address stays mapped: the reader gets the new record, and never the old one afterwards.
 #[test]
 fn a_locked_vma_beside_a_split() {
-    explore([Ok(8), Ok(6), Err(LockVmaError::Busy)].map(|told| format!("{told:?}")), || {
+    explore([Ok(8), Ok(6), Err(LockVmaError::Busy)].map(|result| format!("{result:?}")), || {
         let mm = stack(UpgradePolicy::Optimistic);
         mm.write().expand_down(page(6)).expect("room below");
         let reader = beside(&mm, |mm| lock(mm, 8));
         assert_eq!(mm.write().munmap(page(6), page(8) - page(6)), Ok(0));
-        let told = reader.join().expect("it ran to its end");
+        let result = reader.join().expect("it ran to its end");
         assert_eq!(layout(&mm), [(8, 9)]);
-        vec![format!("{told:?}")]
+        vec![format!("{result:?}")]
     });
 }
 
-/// Goes from VMA to VMA, and looks whether each stands still while it is locked. First page, page after the last.
+/// Goes from VMA to VMA, and checks that each does not change while it is locked. Returns the first page of each, and the page after its last.
 fn walk(mm: &Mm) -> Vec<(u64, u64)> {
     let (mut from, mut met) = (page(0), Vec::new());
     while let Some(vma) = mm.lock_next(from, Patience::Forever).expect("it waits") {
         let now = mm.pin().vma(vma.span().last()).map(|now| now.span());
-        assert_eq!(now, Some(vma.span()), "a VMA that is locked has the bounds that were told");
+        assert_eq!(now, Some(vma.span()), "a locked VMA has the guard's bounds");
         met.push((number(vma.span().start()), number(vma.span().last() + 1)));
         from = vma.span().last() + 1;
     }
     met
 }
 
-/// 3.7. From VMA to VMA beside a growth: the hole before the stack is told as it was at one moment.
+/// 3.7. From VMA to VMA while a stack grows: the hole before the stack is reported as it was at one moment.
 #[test]
 fn a_walk_beside_a_growth() {
     explore([vec![(8, 9)], vec![(6, 9)]], || {
@@ -221,7 +222,7 @@ fn a_walk_beside_a_growth() {
     });
 }
 
-/// 3.7. From VMA to VMA beside an unmapping of the first: the other is met, whatever becomes of the first.
+/// 3.7. From VMA to VMA while the first one is unmapped: the other one is found in any case.
 #[test]
 fn a_walk_beside_an_unmap() {
     explore([vec![(2, 3), (8, 9)], vec![(8, 9)]], || {
@@ -233,7 +234,7 @@ fn a_walk_beside_an_unmap() {
     });
 }
 
-/// 3.7. From VMA to VMA beside a mapping in the hole before it: it is met, or the hole is told that was there.
+/// 3.7. From VMA to VMA while the hole before the stack is mapped: the new VMA is found, or the hole as it was before.
 #[test]
 fn a_walk_beside_a_mapping() {
     explore([vec![(4, 5), (8, 9)], vec![(8, 9)]], || {
@@ -244,26 +245,26 @@ fn a_walk_beside_a_mapping() {
     });
 }
 
-/// A writer waits for the reader of a VMA and is interrupted: it has unmapped, or it has not, and the VMA can be locked as before.
+/// A writer waits for the reader of a VMA and is interrupted: it unmaps the VMA, or it does not and the VMA can be locked as before.
 #[test]
 fn an_interrupt_beside_the_last_reader() {
     explore([true, false], || {
         let mm = stack(UpgradePolicy::Optimistic);
         let interrupt = Arc::new(Interrupt::new());
         let raised = Arc::clone(&interrupt);
-        let held = mm.lock_vma(page(8)).expect("nobody is at it");
-        let writer = beside(&mm, move |mm| mm.write().plan_munmap(page(8), page(9) - page(8), Patience::Unless(&raised)).commit());
+        let held = mm.lock_vma(page(8)).expect("no writer holds it");
+        let writer = beside(&mm, move |mm| mm.write().plan_munmap(page(8), page(9) - page(8), Patience::Interruptible(&raised)).commit());
         interrupt.raise();
         drop(held);
-        let told = writer.join().expect("it ran to its end");
-        assert!(matches!(told, Ok(0) | Err(MunmapError::Layout(LayoutError::Wait(_)))));
-        assert_eq!(mm.lock_vma(page(8)).is_ok(), told.is_err(), "nothing is left behind");
-        vec![told.is_ok()]
+        let result = writer.join().expect("it ran to its end");
+        assert!(matches!(result, Ok(0) | Err(MunmapError::Layout(LayoutError::Wait(_)))));
+        assert_eq!(mm.lock_vma(page(8)).is_ok(), result.is_err(), "the cancelled wait left no trace");
+        vec![result.is_ok()]
     });
 }
 
-/// A fault beside an interrupt, while the caller holds what the fault must wait for: it grows the stack or it ends, at whatever step of its
-/// wait the interrupt comes; nothing is left behind either way, and the next fault is served.
+/// A fault is interrupted while this thread holds what the fault waits for. At whatever step the interrupt comes, the fault grows the stack or ends
+/// interrupted. Either way it leaves no trace, and the next fault succeeds.
 fn an_interrupt_beside_a_fault(while_held: fn(&Mm, &mut dyn FnMut())) {
     explore([true, false], move || {
         let mm = stack(UpgradePolicy::Optimistic);
@@ -274,46 +275,46 @@ fn an_interrupt_beside_a_fault(while_held: fn(&Mm, &mut dyn FnMut())) {
             waits = Some(beside(&mm, move |mm| mm.find_vma_for_fault(page(6), FaultContext::User(&raised)).map(drop)));
             interrupt.raise();
         });
-        let told = waits.expect("it was asked").join().expect("it ran to its end");
-        assert!(matches!(told, Ok(()) | Err(Fault::Interrupted)), "{told:?}");
-        drop(mm.try_write().expect("nobody is inside, nobody waits"));
-        assert_eq!(layout(&mm), [(if told.is_ok() { 6 } else { 8 }, 9)]);
-        assert!(mm.lock_vma(page(8)).is_ok(), "nobody drains it");
+        let result = waits.expect("it was spawned").join().expect("it ran to its end");
+        assert!(matches!(result, Ok(()) | Err(Fault::Interrupted)), "{result:?}");
+        drop(mm.try_write().expect("the lock is free"));
+        assert_eq!(layout(&mm), [(if result.is_ok() { 6 } else { 8 }, 9)]);
+        assert!(mm.lock_vma(page(8)).is_ok(), "it is not draining");
         assert_eq!(fault(&mm, 6), Ok(6));
-        vec![told.is_ok()]
+        vec![result.is_ok()]
     });
 }
 
 #[test]
 fn an_interrupt_beside_a_fault_that_waits_to_read() {
-    an_interrupt_beside_a_fault(|mm, ask| {
+    an_interrupt_beside_a_fault(|mm, fault| {
         let _held = mm.write();
-        ask();
+        fault();
     });
 }
 
 #[test]
 fn an_interrupt_beside_a_fault_that_waits_to_write() {
-    an_interrupt_beside_a_fault(|mm, ask| {
+    an_interrupt_beside_a_fault(|mm, fault| {
         let _held = mm.read();
-        ask();
+        fault();
     });
 }
 
 #[test]
 fn an_interrupt_beside_a_fault_that_waits_for_a_reader_of_the_vma() {
-    an_interrupt_beside_a_fault(|mm, ask| {
-        let _held = mm.lock_vma(page(8)).expect("nobody is at it");
-        ask();
+    an_interrupt_beside_a_fault(|mm, fault| {
+        let _held = mm.lock_vma(page(8)).expect("no writer holds it");
+        fault();
     });
 }
 
-/// The last reader leaves while the writer goes to sleep: no wake is lost.
+/// The last reader leaves while the writer goes to sleep: no wake-up is lost.
 #[test]
 fn a_writer_drains_the_last_reader() {
     explore([()], || {
         let mm = stack(UpgradePolicy::Optimistic);
-        let held = mm.lock_vma(page(8)).expect("nobody is at it");
+        let held = mm.lock_vma(page(8)).expect("no writer holds it");
         let writer = beside(&mm, |mm| mm.write().munmap(page(8), page(9) - page(8)));
         assert!(held.is_attached());
         drop(held);
@@ -322,7 +323,7 @@ fn a_writer_drains_the_last_reader() {
     });
 }
 
-/// Faults, an unmapping and a mapping, all at once: whatever is found holds, and the accounts are right in the end.
+/// Faults, an unmapping and a mapping at once: what a fault finds is valid, and the accounts are right in the end.
 #[cfg(vmaple_shuttle)]
 #[test]
 fn four_threads_on_one_stack() {
@@ -349,18 +350,18 @@ fn four_threads_on_one_stack() {
     });
 }
 
-/// Who must not wait never does, and is told so.
+/// A fault that must not wait does not wait, and says so.
 #[test]
 fn a_fault_that_must_not_wait() {
     both_ways(&["found", "would block"], |policy| {
         let mm = stack(policy);
         let other = beside(&mm, |mm| mm.write().expand_down(page(7)).map(drop));
-        let told = match mm.find_vma_for_fault(page(6), FaultContext::KernelWithoutFixup) {
+        let result = match mm.find_vma_for_fault(page(6), FaultContext::KernelWithoutFixup) {
             Ok(_) => "found",
             Err(Fault::WouldBlock) => "would block",
             Err(_) => "something else",
         };
         other.join().expect("it ran to its end").expect("room below");
-        (told, mm.stats().roads)
+        (result, mm.stats().roads)
     });
 }

@@ -1,4 +1,6 @@
-//! Lockless readers beside the layout's operations: each publishes by one store, so a reader sees before or after. A letter a page.
+//! Models of lockless readers and the operations on a layout. Each operation publishes with one store, so a reader sees the layout before or after.
+//!
+//! Maps are drawn with one letter for each page.
 
 use super::{explore_within, thread};
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 const R: VmaFlags = VmaFlags::READ;
 const RW: VmaFlags = R.union(VmaFlags::WRITE);
 
-/// Not an object: the heap.
+/// Stands for the heap, which is no object.
 const HEAP: VmaFlags = VmaFlags::WRITE;
 const MAY: VmaFlags = VmaFlags::MAYREAD.union(VmaFlags::MAYWRITE).union(VmaFlags::MAYEXEC).union(VmaFlags::MAYSHARE);
 
@@ -16,7 +18,8 @@ fn page(n: u64) -> u64 {
     0x10_0000 + n * PAGE_SIZE
 }
 
-/// The VMAs given: first page, page after the last, an object, so that none merge and each page can be told where it is moved.
+/// Makes the given VMAs: first page, page after the last, flags. Each maps an object of its own, so that none merge and a page that was moved can be
+/// identified.
 fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Arc<Mm> {
     let mut limits = Limits::default();
     limits.huge_page_bytes = 1;
@@ -37,7 +40,7 @@ fn map(writer: &mut MmWriteGuard<'_>, start: u64, end: u64, object: u64, flags: 
     writer.mmap(&MapRequest::new(page(end) - page(start), spec).fixed(page(start))).expect("memory");
 }
 
-/// What a page shows: the object that it maps, and whether it may be written; none where nothing is mapped.
+/// Returns the object that a page maps and whether it may be written, or `None` if nothing is mapped.
 fn look(mm: &Mm, at: u64) -> Option<(u64, bool)> {
     let pin = mm.pin();
     let vma = pin.vma(page(at))?;
@@ -45,7 +48,7 @@ fn look(mm: &Mm, at: u64) -> Option<(u64, bool)> {
     Some((object.number(), vma.flags().contains(VmaFlags::WRITE)))
 }
 
-/// Explores one question beside one operation: what is seen is one of these, and each is seen.
+/// Explores readers that call `ask` while a writer runs an operation: the answers are the expected ones, and each of them is seen.
 fn beside<T: Ord + Clone + std::fmt::Debug + Send + Sync + 'static>(
     expected: &[T],
     vmas: &'static [(u64, u64, VmaFlags)],
@@ -67,7 +70,7 @@ fn beside<T: Ord + Clone + std::fmt::Debug + Send + Sync + 'static>(
 }
 
 /// before  AABBCC
-/// after   ADDDDC   nothing is unmapped at any moment
+/// after   ADDDDC   at no moment is a page unmapped
 #[test]
 fn a_page_beside_a_fixed_mapping_over_it() {
     beside(&[Some((3, false)), Some((9, false))], &[(1, 3, R), (3, 5, R), (5, 7, R)], |mm| look(mm, 4), |writer| map(writer, 2, 6, 9, R));
@@ -86,7 +89,7 @@ fn a_page_beside_a_split_and_a_merge() {
     beside(&[readable], &[(1, 4, R)], |mm| look(mm, 3), there_and_back);
 }
 
-/// A walk over all VMAs, which takes no lock: what it met.
+/// Walks over all VMAs without a lock, and returns their bounds.
 fn spans(mm: &Mm) -> Vec<Span> {
     let (pin, mut at, mut met) = (mm.pin(), page(0), Vec::new());
     while let Some(vma) = pin.find(at) {
@@ -96,13 +99,13 @@ fn spans(mm: &Mm) -> Vec<Span> {
     met
 }
 
-/// The first page of each.
+/// Returns the first page of each VMA.
 fn walk(mm: &Mm) -> Vec<u64> {
     spans(mm).iter().map(|span| (span.start() - page(0)) / PAGE_SIZE).collect()
 }
 
 /// before  AA.BB...
-/// after   ...BB.AA   the old place is looked at first: so A is met once or twice, and B is never missed
+/// after   ...BB.AA   the walk comes to the old place first, so it finds A once or twice, and never misses B
 #[test]
 fn a_walk_beside_a_move() {
     let moved = |writer: &mut MmWriteGuard<'_>| {
@@ -112,7 +115,7 @@ fn a_walk_beside_a_move() {
     beside(&[vec![0, 3], vec![3, 6], vec![0, 3, 6]], &[(0, 2, R), (3, 5, R)], walk, moved);
 }
 
-/// One look that reaches both places sees the move as one step: the VMA is at the one or at the other.
+/// One search that covers both places sees the move as one step: the VMA is at the old place or at the new one.
 #[test]
 fn one_look_beside_a_move() {
     let moved = |writer: &mut MmWriteGuard<'_>| {
@@ -123,25 +126,25 @@ fn one_look_beside_a_move() {
     beside(&[Some(0), Some(6)], &[(0, 2, R)], ask, moved);
 }
 
-/// Locks a VMA, and looks whether it stands still.
+/// Locks a VMA, and checks that it does not change.
 fn lock(mm: &Mm) -> Result<u64, LockVmaError> {
     let vma = mm.lock_vma(page(2))?;
     let (span, flags) = (vma.span(), vma.flags());
     for _ in 0..2 {
         let pin = mm.pin();
-        let now = pin.vma(page(2)).expect("a VMA that is locked is mapped");
-        assert!(Shared::ptr_eq(now.record(), vma.record()) && vma.is_attached(), "it is what was locked");
+        let now = pin.vma(page(2)).expect("a locked VMA is mapped");
+        assert!(Shared::ptr_eq(now.record(), vma.record()) && vma.is_attached(), "it is the VMA that was locked");
         assert_eq!((now.span(), now.flags()), (span, flags));
     }
     Ok((span.start() - page(0)) / PAGE_SIZE)
 }
 
-/// A VMA is locked beside a move of it: it is waited for, or not there any more.
+/// A VMA is locked while it is moved: the writer waits for the reader, or the VMA is busy or gone.
 #[test]
 fn a_locked_vma_beside_its_move() {
-    let told = [Ok(1), Err(LockVmaError::Busy), Err(LockVmaError::Absent)].map(|told| format!("{told:?}"));
+    let expected = [Ok(1), Err(LockVmaError::Busy), Err(LockVmaError::Absent)].map(|result| format!("{result:?}"));
     beside(
-        &told,
+        &expected,
         &[(1, 4, R)],
         |mm| format!("{:?}", lock(mm)),
         |writer| {
@@ -151,12 +154,12 @@ fn a_locked_vma_beside_its_move() {
     );
 }
 
-/// A VMA is locked beside an `mprotect` of its middle: the whole one, or the middle.
+/// A VMA is locked while its middle is protected: the reader gets the whole VMA, or the middle, or it is busy.
 #[test]
 fn a_locked_vma_beside_its_split() {
-    let told = [Ok(1), Ok(2), Err(LockVmaError::Busy)].map(|told| format!("{told:?}"));
+    let expected = [Ok(1), Ok(2), Err(LockVmaError::Busy)].map(|result| format!("{result:?}"));
     beside(
-        &told,
+        &expected,
         &[(1, 4, R)],
         |mm| format!("{:?}", lock(mm)),
         |writer| {
@@ -165,10 +168,10 @@ fn a_locked_vma_beside_its_split() {
     );
 }
 
-/// An operation that changes page 2, or nothing, beside all that a reader does: which pages stay, and whether page 2 is seen to change.
+/// An operation: which pages stay mapped, and whether a reader can see page 2 change.
 ///
 /// ```text
-/// before  .AAA.HH.    H the heap
+/// before  .AAA.HH.    H is the heap
 /// ```
 type Beside = (&'static [u64], bool, fn(&mut MmWriteGuard<'_>));
 
@@ -188,7 +191,7 @@ const OPERATIONS: [Beside; 8] = [
     (&[], true, |writer| writer.exit().expect("memory")),
 ];
 
-/// What is mapped throughout is found, and met on the way from VMA to VMA; what is locked stands still.
+/// A page that stays mapped is found, and found on a walk; a locked VMA does not change.
 #[test]
 fn readers_beside_each_operation() {
     for (stays, is_seen, operation) in OPERATIONS {

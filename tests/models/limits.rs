@@ -1,6 +1,6 @@
-//! The limits, read without a lock beside a thread that replaces them: two places, of which one is shown (`src/sync/newest.rs`).
+//! A model of the limits, which are read without a lock while another thread replaces them (`src/sync/newest.rs`).
 //!
-//! To loom each place is a cell of its own: it reports a copy that is made while the place is written.
+//! For loom each of the two slots is a cell of its own, so it reports a slot that is read while it is written.
 
 use super::{explore, thread};
 use std::sync::Arc;
@@ -14,11 +14,11 @@ fn numbered(number: u64) -> Limits {
 }
 
 fn number(limits: &Limits) -> u64 {
-    assert_eq!(limits.data_bytes, limits.commit_bytes, "half of one value, half of another");
+    assert_eq!(limits.data_bytes, limits.commit_bytes, "parts of two values");
     limits.data_bytes >> 20
 }
 
-/// Two replacements: the second writes where a reader may be that began before the first.
+/// Two replacements: the second writes to the slot where a reader may be that began before the first.
 #[test]
 fn limits_replaced_twice_beside_a_reader() {
     explore([1, 2, 3], || {
@@ -29,7 +29,7 @@ fn limits_replaced_twice_beside_a_reader() {
         };
         mm.set_limits(numbered(2)).expect("limits that mean something");
         mm.set_limits(numbered(3)).expect("limits that mean something");
-        assert_eq!(number(&mm.limits()), 3, "one's own replacement is seen");
+        assert_eq!(number(&mm.limits()), 3, "the thread sees its own replacement");
         vec![reader.join().expect("no panic in a model")]
     });
 }

@@ -1,11 +1,10 @@
-//! The mm lock: the real one, sleeping by the checker. What it guards is a cell of the checker's, so that a missing order is seen as well
-//! as a missing exclusion; the map stands empty.
+//! Models of the mm lock. The lock is the real one, and sleeps with the checker's primitives. What it guards is a cell of the checker's, so that a
+//! missing ordering is found as well as a missing exclusion. The map itself is empty.
 //!
-//! Stock loom hides some interleavings of a thread that loads a word and then swaps it (tokio-rs/loom#392), and three threads are explored
-//! with a bound on preemptions. So each scenario runs under shuttle too, and the protocol itself is explored exhaustively, without a
-//! checker, in `src/lock/model.rs`.
+//! Stock loom hides some interleavings of a thread that loads a word and then swaps it (tokio-rs/loom#392), and three threads are explored with a
+//! bound on preemptions. So each scenario runs under shuttle, too, and `src/lock/model.rs` explores the protocol exhaustively without loom.
 
-#![allow(unsafe_code, reason = "what the lock guards is a bare cell")]
+#![allow(unsafe_code, reason = "the lock guards a bare cell")]
 
 use super::{explore, explore_bounded, thread};
 use std::sync::Arc;
@@ -17,8 +16,8 @@ use loom::{cell::UnsafeCell, sync::atomic::AtomicU64, sync::atomic::Ordering::Re
 #[cfg(vmaple_shuttle)]
 use shuttle::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What the lock guards: plain memory to loom, which reports every access that no hold orders; two halves to shuttle, which differ while
-/// a writer is at it.
+/// What the lock guards. For loom it is plain memory, so loom reports every access that no hold orders. For shuttle it is two halves, which differ
+/// while a writer changes them.
 struct Guarded {
     #[cfg(vmaple_loom)]
     cell: UnsafeCell<u64>,
@@ -26,7 +25,7 @@ struct Guarded {
     halves: [AtomicU64; 2],
 }
 
-// SAFETY: that it is reached under the lock is what is checked.
+// SAFETY: accessed under the lock only, which the models check.
 unsafe impl Sync for Guarded {}
 // SAFETY: as above.
 unsafe impl Send for Guarded {}
@@ -40,7 +39,7 @@ impl Guarded {
         // SAFETY: loom checks it.
         self.cell.with(|value| unsafe { *value })
     }
-    /// Adds one, and tells what was there.
+    /// Adds one and returns the previous value.
     fn add(&self, _: &mut WriteGuard<'_, u64>) -> u64 {
         // SAFETY: loom checks it.
         let value = self.cell.with_mut(|value| unsafe { &mut *value });
@@ -57,14 +56,14 @@ impl Guarded {
     fn read(&self, _: &ReadGuard<'_, u64>) -> u64 {
         let [a, b] = &self.halves;
         let read = a.load(Relaxed);
-        assert_eq!(read, b.load(Relaxed), "a writer is inside beside a reader");
+        assert_eq!(read, b.load(Relaxed), "a writer holds the lock together with a reader");
         read
     }
     fn add(&self, _: &mut WriteGuard<'_, u64>) -> u64 {
         let [a, b] = &self.halves;
         let was = a.load(Relaxed);
         a.store(was + 1, Relaxed);
-        assert_eq!(b.load(Relaxed), was, "two writers are inside");
+        assert_eq!(b.load(Relaxed), was, "two writers hold the lock");
         b.store(was + 1, Relaxed);
         was
     }
@@ -93,7 +92,8 @@ fn write(shared: &Shared) -> u64 {
     shared.guarded.add(&mut shared.map.write())
 }
 
-/// Upgrades, or drops, takes the lock for writing and looks again. What was read, what was found when writing, and whether it upgraded.
+/// Upgrades, or else drops the read hold, takes the write hold and reads again. Returns what was read, what was found when writing, and whether it
+/// upgraded.
 fn read_then_write(shared: &Shared) -> (u64, u64, bool) {
     let reader = shared.map.read();
     let read = shared.guarded.read(&reader);
@@ -107,7 +107,7 @@ fn read_then_write(shared: &Shared) -> (u64, u64, bool) {
     }
 }
 
-/// Two writers, one after the other.
+/// Two writers come one after the other.
 #[test]
 fn writers_exclude_each_other() {
     explore([(0, 1), (1, 0)], || {
@@ -118,7 +118,7 @@ fn writers_exclude_each_other() {
     });
 }
 
-/// A reader beside a writer: before it or after it.
+/// A reader and a writer: the reader comes before or after.
 #[test]
 fn a_writer_excludes_a_reader() {
     explore([0, 1], || {
@@ -129,9 +129,9 @@ fn a_writer_excludes_a_reader() {
     });
 }
 
-/// Two writers and a reader, who all wait for one another: nobody is forgotten.
+/// Two writers and a reader wait for one another, and each gets the lock.
 #[test]
-fn everyone_who_waits_is_served() {
+fn every_waiter_is_served() {
     explore_bounded([0, 1, 2], || {
         let shared = shared();
         let reader = beside(&shared, read);
@@ -144,25 +144,25 @@ fn everyone_who_waits_is_served() {
     });
 }
 
-/// An upgrade beside a writer: what was read is what is found, unless it failed.
+/// An upgrade and a writer: if the upgrade succeeds, what was read is what is found.
 #[test]
 fn an_upgrade_keeps_what_was_read() {
-    // (read, found, upgraded). It fails for the writer's sake alone, and then the lock is handed to the writer first.
+    // (read, found, upgraded). It fails only because of the writer, and then the lock is handed to the writer first.
     explore([(0, 0, true), (1, 1, true), (0, 1, false)], || {
         let shared = shared();
         let writer = beside(&shared, |shared| _ = write(shared));
-        let told = read_then_write(&shared);
+        let result = read_then_write(&shared);
         writer.join().expect("it ran to its end");
-        assert!(!told.2 || told.0 == told.1, "a writer came between the read hold and the upgrade");
+        assert!(!result.2 || result.0 == result.1, "a writer came between the read hold and the upgrade");
         assert_eq!(read(&shared), 2);
-        vec![told]
+        vec![result]
     });
 }
 
-/// Two readers that both want to upgrade: one may, never both; and none waits for the other.
+/// Two readers try to upgrade: at most one succeeds, and neither waits for the other.
 #[test]
-fn two_upgrades_never_both() {
-    // How many upgraded.
+fn two_upgrades_never_both_succeed() {
+    // The number of upgrades.
     explore_bounded([0, 1, 2], || {
         let shared = shared();
         let other = beside(&shared, read_then_write);
@@ -170,12 +170,12 @@ fn two_upgrades_never_both() {
         let other = other.join().expect("it ran to its end");
         assert_eq!(read(&shared), 2);
         let upgraded = usize::from(own.2) + usize::from(other.2);
-        assert!(upgraded < 2 || own.0 != other.0, "both have read the same, and both upgraded");
+        assert!(upgraded < 2 || own.0 != other.0, "both read the same value, and both upgraded");
         vec![upgraded]
     });
 }
 
-/// An upgrade beside a reader and a waiting writer.
+/// An upgrade, a reader and a waiting writer.
 #[test]
 fn an_upgrade_beside_a_reader_and_a_writer() {
     explore_bounded([false, true], || {
@@ -190,9 +190,9 @@ fn an_upgrade_beside_a_reader_and_a_writer() {
     });
 }
 
-/// A downgrade beside a writer: it comes before or after both holds, not between them.
+/// A downgrade and a writer: the writer comes before or after both holds, not between them.
 #[test]
-fn a_downgrade_lets_no_writer_between() {
+fn a_downgrade_lets_no_writer_in_between() {
     explore([(0, 1), (1, 2)], || {
         let shared = shared();
         let other = beside(&shared, write);
@@ -206,9 +206,9 @@ fn a_downgrade_lets_no_writer_between() {
     });
 }
 
-/// A downgrade lets a waiting reader in beside it: the reader reports back while the read hold lasts.
+/// A downgrade admits a waiting reader, which finishes while the read hold lasts.
 #[test]
-fn a_downgrade_lets_readers_in() {
+fn a_downgrade_admits_waiting_readers() {
     explore([()], || {
         let shared = shared();
         let mut writer = shared.map.write();
@@ -221,9 +221,10 @@ fn a_downgrade_lets_readers_in() {
     });
 }
 
-/// A reader holds the lock; a writer waits and gives up; a second reader that the writer held off is let in though the first stays.
+/// A reader holds the lock, and a writer waits and is interrupted. A second reader, which waited behind the writer, is admitted while the first
+/// still holds the lock.
 #[test]
-fn a_writer_that_gives_up_lets_in_whom_it_held_off() {
+fn a_cancelled_writer_admits_the_readers_behind_it() {
     explore_bounded([()], || {
         let shared = shared();
         let held = shared.map.read();
@@ -231,17 +232,17 @@ fn a_writer_that_gives_up_lets_in_whom_it_held_off() {
         let reader = beside(&shared, read);
         shared.interrupt.raise();
         // Both end while the first hold lasts.
-        assert!(writer.join().expect("it ran to its end"), "it could not get in");
+        assert!(writer.join().expect("it ran to its end"), "the writer could not have the lock");
         assert_eq!(reader.join().expect("it ran to its end"), 0);
-        // Nobody waits any more: so this may upgrade.
+        // No thread waits any more, so this may upgrade.
         assert!(held.try_upgrade().is_ok());
         vec![()]
     });
 }
 
-/// An interrupt beside the unlock that lets the waiter in: it has the lock or it has not, and the lock is free in the end either way.
+/// An interrupt and the unlock that hands over to the waiter: it has the lock or it has not, and either way the lock is free in the end.
 #[test]
-fn an_interrupt_races_with_being_let_in() {
+fn an_interrupt_races_with_a_handover() {
     explore_bounded([(false, false), (false, true), (true, false), (true, true)], || {
         let shared = shared();
         let held = shared.map.write();
@@ -249,29 +250,29 @@ fn an_interrupt_races_with_being_let_in() {
         let reader = beside(&shared, |shared| shared.map.read_interruptible(&shared.interrupt).is_ok());
         shared.interrupt.raise();
         drop(held);
-        let told = (writer.join().expect("it ran to its end"), reader.join().expect("it ran to its end"));
-        assert!(shared.map.try_write().is_some(), "nobody holds it, nobody waits");
-        vec![told]
+        let result = (writer.join().expect("it ran to its end"), reader.join().expect("it ran to its end"));
+        assert!(shared.map.try_write().is_some(), "the lock is free");
+        vec![result]
     });
 }
 
-/// Lockless work that validates saw no writer: two words that are changed under the lock, in halves.
+/// A speculation that validates saw no writer. It reads two words, which the writer changes one after the other under the lock.
 fn speculates(change: impl Fn(&Shared, &[AtomicU64; 2]) + Send + Sync + Copy + 'static, expected: &'static [Option<u64>]) {
     explore(expected.iter().copied(), move || {
         let shared = shared();
         let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
         let (changed, theirs) = (Arc::clone(&words), Arc::clone(&shared));
         let writer = thread::spawn(move || change(&theirs, &changed));
-        let told = shared.map.speculate().and_then(|speculation| {
+        let result = shared.map.speculate().and_then(|speculation| {
             let read = (words[0].load(Relaxed), words[1].load(Relaxed));
             speculation.validate().then_some(read)
         });
-        if let Some((a, b)) = told {
-            assert_eq!(a, b, "a writer was inside, and the speculation validates");
+        if let Some((a, b)) = result {
+            assert_eq!(a, b, "a writer held the lock, and the speculation validates");
         }
         writer.join().expect("it ran to its end");
         assert_eq!(shared.map.write_sequence() % 2, 0, "the sequence ended with the holds");
-        vec![told.map(|(a, _)| a)]
+        vec![result.map(|(a, _)| a)]
     });
 }
 
@@ -304,7 +305,7 @@ fn a_speculation_sees_an_upgrade() {
     );
 }
 
-/// The first hold ends by a downgrade. While it reads, a speculation is good; the second hold is seen as well as the first.
+/// The first hold is downgraded. While it is a read hold a speculation may validate, and a second write hold is detected like the first.
 #[test]
 fn a_speculation_sees_both_sides_of_a_downgrade() {
     speculates(
@@ -320,10 +321,10 @@ fn a_speculation_sees_both_sides_of_a_downgrade() {
     );
 }
 
-/// Four threads that do some of everything.
+/// Four threads use all operations.
 #[cfg(vmaple_shuttle)]
 #[test]
-fn four_threads_of_everything() {
+fn four_threads_mix_all_operations() {
     explore([()], || {
         let shared = shared();
         let others = [0, 1, 2].map(|kind| {

@@ -1,12 +1,11 @@
-//! Models: one writer beside readers, every interleaving (loom, fan-out 4) or many random ones (shuttle, the real fan-out).
+//! Models: a writer and readers in every interleaving (loom, fan-out 4), or in many random ones (shuttle, the real fan-out).
 //!
 //! ```text
 //! RUSTFLAGS="--cfg vmaple_loom"    cargo test --release --test models
 //! RUSTFLAGS="--cfg vmaple_shuttle" cargo test --release --test models
 //! ```
-//! Without one of the two flags there is nothing here. Each scenario says which outcomes may be seen, fails on any other, and fails too
-//! unless every one of them *was* seen: a model that explores nothing cannot pass. Each is known to see: `.ci/steps` runs them with
-//! bugs seeded on purpose, and expects them to fail.
+//! Without one of the two flags this is empty. Each scenario names the outcomes that may be seen. It fails on any other, and it fails unless each
+//! of them *was* seen, so a model that explores nothing cannot pass. `.ci/steps/42-seeded-bugs.sh` checks that the models fail with seeded bugs.
 #![cfg(any(vmaple_loom, vmaple_shuttle))]
 
 mod fault;
@@ -28,23 +27,23 @@ pub(crate) use shuttle::thread;
 /// The library's fan-out in this build.
 pub(crate) const FANOUT: u64 = if cfg!(vmaple_loom) { 4 } else { 16 };
 
-/// Who is there in an exploration, beside the writer of the scenario.
+/// The threads of an exploration in addition to the writer of the scenario.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crowd {
-    /// They all ask the same.
+    /// They all run the scenario's reader.
     pub(crate) readers: usize,
-    /// They wait for the same lock, and write where nobody asks.
+    /// They take the same lock, and write where no reader looks.
     pub(crate) writers_elsewhere: u64,
 }
 
-/// loom explores everything, so there are two threads; shuttle has room for more.
+/// loom explores everything, so it has two threads; shuttle has more.
 const CROWDS: &[Crowd] = if cfg!(vmaple_loom) {
     &[Crowd { readers: 1, writers_elsewhere: 0 }]
 } else {
     &[Crowd { readers: 1, writers_elsewhere: 0 }, Crowd { readers: 3, writers_elsewhere: 0 }, Crowd { readers: 3, writers_elsewhere: 2 }]
 };
 
-/// Runs a scenario in all interleavings (loom) or in random ones (shuttle), and compares what was seen with what is to be seen.
+/// Runs a scenario in all interleavings (loom) or in random ones (shuttle), and compares the outcomes with the expected ones.
 pub(crate) fn explore<T: Ord + Clone + Debug + Send + Sync + 'static>(
     expected: impl IntoIterator<Item = T>,
     scenario: impl Fn() -> Vec<T> + Send + Sync + 'static,
@@ -52,7 +51,7 @@ pub(crate) fn explore<T: Ord + Clone + Debug + Send + Sync + 'static>(
     explore_within(None, &expected.into_iter().collect(), scenario);
 }
 
-/// The same with each of the crowds.
+/// Like [`explore`], with each of the crowds.
 pub(crate) fn explore_crowds<T: Ord + Clone + Debug + Send + Sync + 'static>(
     expected: impl IntoIterator<Item = T>,
     scenario: fn(Crowd) -> Vec<T>,
@@ -63,7 +62,7 @@ pub(crate) fn explore_crowds<T: Ord + Clone + Debug + Send + Sync + 'static>(
     }
 }
 
-/// The same for three threads, which loom explores with three preemptions at most (`VMAPLE_PREEMPTIONS` says otherwise).
+/// Like [`explore`], for three threads, which loom explores with at most three preemptions (or as many as `VMAPLE_PREEMPTIONS` says).
 pub(crate) fn explore_bounded<T: Ord + Clone + Debug + Send + Sync + 'static>(
     expected: impl IntoIterator<Item = T>,
     scenario: impl Fn() -> Vec<T> + Send + Sync + 'static,
@@ -83,13 +82,13 @@ fn explore_within<T: Ord + Clone + Debug + Send + Sync + 'static>(
     check(preemptions, move || {
         count.fetch_add(1, Ordering::Relaxed);
         for outcome in scenario() {
-            assert!(allowed.contains(&outcome), "seen: {outcome:?}, which was true at no moment; allowed: {allowed:?}");
-            notes.lock().expect("no panic while noting").insert(outcome);
+            assert!(allowed.contains(&outcome), "an outcome that was true at no moment: {outcome:?}; allowed: {allowed:?}");
+            notes.lock().expect("not poisoned").insert(outcome);
         }
     });
     println!("{} interleavings", runs.load(Ordering::Relaxed));
-    let seen = seen.lock().expect("no panic while noting");
-    assert_eq!(*seen, *expected, "not everything that may be seen was seen: the model explores too little");
+    let seen = seen.lock().expect("not poisoned");
+    assert_eq!(*seen, *expected, "not every allowed outcome was seen: the model explores too little");
 }
 
 #[cfg(vmaple_loom)]
@@ -103,6 +102,6 @@ fn check(preemptions: Option<usize>, scenario: impl Fn() + Send + Sync + 'static
 #[cfg(vmaple_shuttle)]
 fn check(_preemptions: Option<usize>, scenario: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("VMAPLE_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000);
-    // By priorities (PCT): the writer takes many more steps than a reader, and a coin at each would let it hardly ever come first.
+    // By priorities (PCT): the writer takes many more steps than a reader, so with a random choice at each step it would hardly ever come first.
     shuttle::check_pct(scenario, schedules, 4);
 }

@@ -1,4 +1,4 @@
-//! The scenarios. Maps are drawn with one letter an entry; `.` is unmapped.
+//! Models of the index. In the drawings a letter is a part of an entry, and `.` is unmapped.
 
 use super::{Crowd, FANOUT, explore_crowds, thread};
 use std::sync::Arc;
@@ -14,18 +14,17 @@ fn flat(entry: Option<Entry<'_, u64>>) -> Answer {
     entry.map(|e| (e.start(), e.last(), *e.value()))
 }
 
-/// Entry `i` of the regular map: `[10 i, 10 i + 4]`, with the value `i`.
+/// Returns entry `i` of the regular map: `[10 i, 10 i + 4]`, with the value `i`.
 fn nth(i: u64) -> Flat {
     (10 * i, 10 * i + 4, i)
 }
 
-/// The first `n` regular entries, in full leaves.
+/// Makes a map of the first `n` regular entries, in full leaves.
 fn regular(n: u64) -> Map {
     Arc::new(RangeMap::builder().private_epochs().build_from((0..n).map(nth).map(|(s, l, v)| (s..=l, v))).expect("sorted"))
 }
 
-/// The readers of the crowd all ask the same while the main thread writes, and the writers of the crowd write elsewhere; what each
-/// reader was told.
+/// Runs `ask` on each reader of the crowd, `write` on this thread, and the other writers of the crowd. Returns the readers' answers.
 fn beside<T: Send + 'static>(
     crowd: Crowd,
     map: &Map,
@@ -44,29 +43,29 @@ fn beside<T: Send + 'static>(
     });
     let writers: Vec<_> = writers.collect();
     write(map);
-    let told = readers.into_iter().map(|reader| reader.join().expect("the reader ran to its end")).collect();
+    let answers = readers.into_iter().map(|reader| reader.join().expect("the reader ran to its end")).collect();
     for writer in writers {
         writer.join().expect("the writer ran to its end");
     }
     let writer = map.write();
     writer.validate().expect("the invariants hold");
     let far = writer.range(FAR..).expect("a range").filter(|e| e.start() % 1000 == 3).count() as u64;
-    assert_eq!(far, crowd.writers_elsewhere, "each of the other writers' last edits is there");
-    told
+    assert_eq!(far, crowd.writers_elsewhere, "the last edit of each other writer is there");
+    answers
 }
 
-/// Where nobody asks.
+/// Addresses that no reader looks at.
 const FAR: u64 = 1_000_000_000_000;
 
-/// What another writer does: an entry comes, is exchanged, loses its end, and grows down.
+/// What another writer does: inserts an entry, replaces it, cuts off its end, and grows it downward.
 fn write_elsewhere(map: &RangeMap<u64>, start: u64) {
-    map.write().insert(start + 5..start + 20, 5).expect("nobody else writes here");
+    map.write().insert(start + 5..start + 20, 5).expect("no other thread writes here");
     map.write().replace(start + 5..start + 20, 6).expect("memory");
     map.write().remove(start + 10..start + 20).expect("memory");
     map.write().extend_down(start + 5, start + 3).expect("room below");
 }
 
-/// before  ....AAAA    fault at 7
+/// before  ....AAAA    the reader looks at 7
 /// after   ..AAAAAA    one store, in place
 #[test]
 fn growth_in_place() {
@@ -83,7 +82,7 @@ fn growth_in_place() {
     });
 }
 
-/// What the writer did before it grew an entry is seen by whoever sees the growth: the start itself is published.
+/// A reader that sees the second growth sees the first one, too: the start is published (O2).
 #[test]
 fn growth_twice_is_seen_in_order() {
     let (a, b, c) = ((10, 14, 1), (5, 14, 1), (2, 14, 1));
@@ -105,7 +104,7 @@ fn growth_twice_is_seen_in_order() {
     });
 }
 
-/// What the writer did before it grew an entry has happened for whoever sees the growth (O2). loom alone: shuttle knows no weak memory.
+/// A reader that sees a growth sees what the writer did before it (O2). Only under loom, because shuttle does not model weak memory.
 #[cfg(vmaple_loom)]
 #[test]
 fn what_came_before_a_growth_is_seen_with_it() {
@@ -120,7 +119,7 @@ fn what_came_before_a_growth_is_seen_with_it() {
             move |map| (map.pin().lookup(7).is_some(), readers.load(Relaxed)),
             move |map| {
                 let mut writer = map.write();
-                // After the lock was taken: the fence of its sequence would order what came before.
+                // After taking the lock, whose fence would order what came before.
                 writers.store(1, Relaxed);
                 writer.extend_down(12, 5).expect("room below");
             },
@@ -128,7 +127,7 @@ fn what_came_before_a_growth_is_seen_with_it() {
     });
 }
 
-/// A leaf below an inner node is exchanged with one store: nothing else is ever in its slot (T4).
+/// A leaf below an inner node is replaced with one store: its slot never holds anything else (T4).
 #[test]
 fn leaf_swap_below_an_inner_node() {
     let i = FANOUT + 1;
@@ -146,7 +145,7 @@ fn leaf_swap_below_an_inner_node() {
     });
 }
 
-/// Several readers, one through a kept handle, one iterating, beside a writer that does some of everything.
+/// Three readers, one with a `Reader`, one with pins and one iterating, while a writer uses all edits.
 #[cfg(vmaple_shuttle)]
 #[test]
 fn several_readers_beside_many_edits() {
@@ -187,7 +186,7 @@ fn several_readers_beside_many_edits() {
     });
 }
 
-/// A leaf is exchanged: old or new, never nothing; and the old leaf stays readable.
+/// A leaf is replaced: the reader finds the old entry or the new one, and the old leaf stays readable.
 #[test]
 fn leaf_swap() {
     explore_crowds([Some((10, 14, 1)), Some((10, 14, 9))], |crowd| {
@@ -203,7 +202,7 @@ fn leaf_swap() {
     });
 }
 
-/// A reader that repins between two questions goes forward in time, and stands in no node that is gone.
+/// A reader that repins between two lookups does not go back in time, and visits no recycled node.
 #[test]
 fn a_kept_reader_repins() {
     let (old, new, last) = (1, 8, 9);
@@ -225,7 +224,7 @@ fn a_kept_reader_repins() {
     });
 }
 
-/// A full leaf at the root splits: the root grows by a level, and nothing in it is missed meanwhile.
+/// The root is a full leaf and splits: the tree grows by a level, and no entry is missed meanwhile.
 #[test]
 fn split_and_root_growth() {
     let new = Some((15, 16, 99));
@@ -246,7 +245,7 @@ fn split_and_root_growth() {
     });
 }
 
-/// Two leaves become one, the root shrinks by a level; what stays is never missed.
+/// Two leaves become one, and the tree shrinks by a level; an entry that stays is never missed.
 #[test]
 fn merge_and_root_shrink() {
     let (stays, goes) = (nth(FANOUT), nth(2));
@@ -266,7 +265,7 @@ fn merge_and_root_shrink() {
     });
 }
 
-/// A replace over three leaves: one store, so every address of it is mapped throughout.
+/// Three leaves are replaced with one store, so every address stays mapped.
 #[test]
 fn replace_over_leaves_is_seen_whole() {
     let n = 3 * FANOUT;
@@ -289,7 +288,7 @@ fn replace_over_leaves_is_seen_whole() {
     });
 }
 
-/// The counterexample of T8. `find(157)` stands before the inner node B; `L` grows over 157, and B's first entry goes:
+/// The counterexample that requires T8. `find(157)` is about to enter the inner node B; `L` grows over 157, and then B's first entry is removed:
 ///
 /// before   ..LL.|.FF..GG       find -> F
 /// grown    ..LLL|.FF..GG       find -> L
@@ -315,7 +314,7 @@ fn find_beside_a_boundary_that_moves() {
     });
 }
 
-/// `prev` must look into the leaf to the left, where the answer goes; then the gap before it is grown over.
+/// `prev` must look into the leaf to the left, whose last entry is removed; then the entry to the right grows over the gap.
 #[test]
 fn prev_over_a_leaf_boundary() {
     let (a, b) = (nth(FANOUT - 1), nth(FANOUT - 2));
@@ -334,8 +333,8 @@ fn prev_over_a_leaf_boundary() {
     });
 }
 
-/// The same where all from the answer on goes, and the leaf to the left, now the last, is filled up again: it routes the address where
-/// the answer ended, and has no entry there.
+/// `prev`, while the answer and everything after it is removed, and the leaf to the left, which is the last one now, gets another entry. That leaf
+/// then covers the address where the answer ended, and has no entry there.
 #[test]
 fn prev_beside_a_leaf_that_becomes_the_last() {
     let (a, b) = (nth(FANOUT - 1), nth(FANOUT - 2));
@@ -354,8 +353,7 @@ fn prev_beside_a_leaf_that_becomes_the_last() {
     });
 }
 
-/// `next` of an address in a leaf's last entry E: E is cut, and only then the entry after it exchanged. So the exchanged one is
-/// never the answer.
+/// `next` of an address in a leaf's last entry E. E is cut, and only then the entry after it is replaced, so the replacement is never the answer.
 #[test]
 fn next_over_a_leaf_boundary() {
     let after = nth(FANOUT);
@@ -376,12 +374,12 @@ fn next_over_a_leaf_boundary() {
     });
 }
 
-/// An iteration beside a change of the leaf it is about to enter: in order, and what stays is never missed.
+/// An iteration while the leaf that it is about to enter changes: the entries come in order, and one that stays is never missed.
 #[test]
 fn iteration_misses_nothing_that_stays() {
     explore_crowds([0, 1, 2], |crowd| {
         let map = regular(FANOUT + 2);
-        let told = beside(
+        let answers = beside(
             crowd,
             &map,
             |map| {
@@ -403,14 +401,14 @@ fn iteration_misses_nothing_that_stays() {
                     assert!(way.iter().any(|e| e.0 <= 10 * stays && 10 * stays + 4 <= e.1), "{stays} was missed: {way:?}");
                 }
             }
-            // How many of the two ways saw the entry that went: both, one, none.
+            // In how many of the two directions the removed entry was seen.
             [&all, &back].iter().filter(|way| way.contains(&nth(1))).count()
         };
-        told.into_iter().map(seen_going).collect()
+        answers.into_iter().map(seen_going).collect()
     });
 }
 
-/// A batch goes down its routes one step at a time while the root is exchanged under it.
+/// A batch of lookups descends level by level while the root is replaced.
 #[test]
 fn lookup_many_beside_root_growth() {
     explore_crowds([None, Some(99)], |crowd| {
@@ -430,7 +428,7 @@ fn lookup_many_beside_root_growth() {
     });
 }
 
-/// A value that is not plain memory: removed beside a reader that looks at it, dropped once, after the reader has gone.
+/// A value with a destructor is removed while a reader uses it: it is dropped once, after the reader has unpinned.
 #[test]
 fn a_removed_value_outlives_its_readers() {
     explore_crowds([None, Some(7)], |crowd| {
@@ -452,7 +450,7 @@ fn a_removed_value_outlives_its_readers() {
     });
 }
 
-/// `synchronize` returns when the reader that was pinned before it has gone; then the value is nobody's.
+/// `synchronize` returns when the readers that were pinned before it have unpinned; then no reader can reach the removed value.
 #[test]
 fn synchronize_waits_for_the_readers_before_it() {
     explore_crowds([None, Some(1)], |crowd| {
@@ -465,8 +463,8 @@ fn synchronize_waits_for_the_readers_before_it() {
                 map.write().remove(10..=14).expect("memory");
                 map.synchronize().expect("this thread is not pinned");
                 let held = map.reclaim();
-                // What other writers removed since, later readers may stand in.
-                assert!(held == 0 || crowd.writers_elsewhere > 0, "nobody can stand in what was removed");
+                // Later readers may still use what other writers removed since.
+                assert!(held == 0 || crowd.writers_elsewhere > 0, "no reader can reach what was removed");
             },
         )
     });

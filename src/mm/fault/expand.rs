@@ -81,7 +81,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             self.own(span.last());
         }
         // 2.5
-        self.mark(record, patience)?;
+        self.start_write(record, patience)?;
         // 2.6
         if page >= span.start() {
             return Ok(span);
@@ -141,7 +141,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             self.own(span.last());
         }
         // 2.5
-        self.mark(&record, patience)?;
+        self.start_write(&record, patience)?;
         // 2.6
         if page <= span.last() {
             return Ok(span);

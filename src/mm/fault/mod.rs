@@ -7,8 +7,8 @@
 // ```text
 // handle_fault(address, access, context)
 //   │
-//   ├─ pin, find, read-lock the VMA ── attached, and not marked since the look ────────┐   per-VMA road: no mm lock
-//   │     marked since: find again. busy, absent: no proof                             │
+//   ├─ pin, find, read-lock the VMA ── attached, not write-locked since the search ────┐   per-VMA road: no mm lock
+//   │     write-locked since: find again. busy, absent: no proof                       │
 //   ▼                                                                                  │
 // find_vma_for_fault(address, context)                                                 │
 //   1.1  read-lock the mm: try; else wait, if the context may ── no ──► WouldBlock     │
@@ -67,7 +67,7 @@ impl<'i, I: ?Sized> FaultContext<'i, I> {
     #[must_use]
     pub fn patience(self) -> Patience<'i, I> {
         match self {
-            Self::User(interrupt) | Self::KernelWithFixup(interrupt) => Patience::Unless(interrupt),
+            Self::User(interrupt) | Self::KernelWithFixup(interrupt) => Patience::Interruptible(interrupt),
             Self::KernelWithoutFixup => Patience::Never,
         }
     }

@@ -1,4 +1,5 @@
-//! An address space whose sequence is about to come round: as a number of 64 bits, and in the bits that a VMA's mark keeps of it (3.12).
+//! Tests of an address space whose write sequence is about to wrap around: as a number of 64 bits, and in the bits of it that a VMA's lock keeps
+//! (3.12).
 //!
 //! `cargo test` alone comes in. Two billion holds are not to be waited for, so the sequence is put to where they would have brought it.
 
@@ -12,8 +13,8 @@ use std::thread;
 
 const NO_FIXUP: FaultContext<'static> = FaultContext::KernelWithoutFixup;
 const DOWN: VmaFlags = VmaFlags::READ.union(VmaFlags::GROWSDOWN);
-/// The mark keeps the low bits of the sequence: it comes round after so many.
-const MARKS: u64 = 1 << 42;
+/// A VMA's lock keeps the low bits of the sequence, which wrap around after this number.
+const VMA_WRAP: u64 = 1 << 42;
 
 fn page(n: u64) -> u64 {
     0x10_0000 + n * PAGE_SIZE
@@ -27,12 +28,12 @@ fn stack(sequence: u64, policy: UpgradePolicy) -> Mm {
     mm
 }
 
-/// Just below where either comes round.
+/// Just below where either wraps around.
 fn below_the_wraps() -> impl Iterator<Item = u64> {
-    [MARKS, 0, 5 * MARKS].into_iter().flat_map(|wrap| (0..5).map(move |n| wrap.wrapping_sub(2 * n)))
+    [VMA_WRAP, 0, 5 * VMA_WRAP].into_iter().flat_map(|wrap| (0..5).map(move |n| wrap.wrapping_sub(2 * n)))
 }
 
-/// Hold for hold across the wrap: odd while one lasts; a VMA is busy in the hold that marked it, never before and never after; a
+/// Hold by hold across the wrap: the sequence is odd while one lasts; a VMA is busy in the hold that write-locked it, never before and never after; a
 /// speculation sees each hold.
 #[test]
 fn every_hold_across_the_wrap_is_told_apart() {
@@ -45,7 +46,7 @@ fn every_hold_across_the_wrap_is_told_apart() {
             let mut writer = mm.write();
             assert_eq!(mm.write_sequence(), before.wrapping_add(1));
             assert!(mm.speculate().is_none() && !speculation.validate());
-            assert!(mm.lock_vma(page(100)).is_ok(), "it is not marked yet in this hold, {before:#x}");
+            assert!(mm.lock_vma(page(100)).is_ok(), "it is not write-locked yet in this hold, {before:#x}");
             writer.expand_down(page(100 - hold)).expect("room below");
             assert_eq!(mm.lock_vma(page(100)).map(drop), Err(LockVmaError::Busy), "in the hold of {before:#x}");
             let reader = writer.downgrade();
@@ -84,21 +85,21 @@ fn faults_across_the_wrap() {
     }
 }
 
-/// 3.12: a VMA marked exactly one round ago looks as if it were marked now. It is busy wrongly, and the mm lock is the way; never free
+/// 3.12: a VMA write-locked exactly one wrap ago looks as if it were write-locked now. It is busy wrongly, and the mm lock is the way; never free
 /// wrongly, and not for the writer either.
 #[test]
-fn a_mark_of_a_round_ago_is_busy_and_the_fault_goes_on() {
+fn a_wrapped_write_lock_is_busy_and_the_fault_goes_on() {
     let mm = stack(2, UpgradePolicy::Optimistic);
-    assert_eq!(mm.write_sequence(), 4, "mapped, and so marked, in the hold of 3");
-    mm.start_sequence_at(MARKS + 2);
+    assert_eq!(mm.write_sequence(), 4, "mapped, and so write-locked, in the hold of 3");
+    mm.start_sequence_at(VMA_WRAP + 2);
     let writer = mm.write();
     assert_eq!(mm.lock_vma(page(100)).map(drop), Err(LockVmaError::Busy), "wrongly");
     let reader = writer.downgrade();
     assert!(mm.lock_vma(page(100)).is_ok(), "the next hold, or its end, makes it free again");
     drop(reader);
 
-    // As it seems it is marked already, and so drained. But one is inside who came before this hold.
-    mm.start_sequence_at(MARKS + 2);
+    // It looks write-locked, and so drained. But there is a reader, from before this hold.
+    mm.start_sequence_at(VMA_WRAP + 2);
     let held = mm.lock_vma(page(100)).expect("no writer is inside");
     let mut writer = mm.write();
     let refused = writer.expand_down_with(page(99), Patience::Never);

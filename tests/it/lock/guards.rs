@@ -89,7 +89,7 @@ fn a_downgrade_keeps_writers_out_and_lets_readers_in() {
 
 /// Held for reading, a writer waits, a reader waits behind it: the writer gives up, and the reader is in beside the first.
 #[test]
-fn a_writer_that_gives_up_lets_in_the_readers_behind_it() {
+fn a_cancelled_writer_admits_lets_in_the_readers_behind_it() {
     let (map, interrupt) = (map(), Interrupt::new());
     thread::scope(|threads| {
         let held = map.read();

@@ -168,7 +168,7 @@ fn a_child_stands_on_the_lock_that_it_is_given() {
     let child: Mm<(), Listening> = writer.fork_with_lock(Listening::heard_by(&others), Patience::Forever).expect("memory");
     assert_eq!(calls.take(), ["try_write", "try_write"]);
     assert_eq!(child.write().expand_down(0x7f_f000).map(|span| span.start()), Ok(0x7f_f000), "though its parent is locked");
-    let plain: Mm = child.write().fork_with_lock(MmLock::new(), Patience::Unless(&interrupt)).expect("memory");
+    let plain: Mm = child.write().fork_with_lock(MmLock::new(), Patience::Interruptible(&interrupt)).expect("memory");
     assert_eq!((calls.take(), others.take()), (vec![], vec!["try_write", "try_write"]));
     let start = |vma: Option<vmaple::mm::Vma<'_>>| vma.map(|vma| vma.start());
     let starts = [start(writer.vma(0x80_0000)), start(child.read().vma(0x80_0000)), start(plain.read().vma(0x80_0000))];
@@ -189,7 +189,7 @@ fn an_address_space_on_it_polls_for_the_readers_of_a_vma() {
     thread::scope(|threads| {
         let grow = |to: u64| {
             let (mm, interrupt) = (&mm, &interrupt);
-            threads.spawn(move || mm.write().expand_down_with(to, Patience::Unless(interrupt)).map(|span| span.start()))
+            threads.spawn(move || mm.write().expand_down_with(to, Patience::Interruptible(interrupt)).map(|span| span.start()))
         };
         let _raise = RaiseOnDrop(&interrupt);
         let held = mm.lock_vma(0x80_0000).expect("free");

@@ -137,7 +137,7 @@ fn reclaim_brings_back_what_a_pinned_reader_held() {
     assert_eq!(map.stats().held_bytes, 0);
 }
 
-/// Short-lived `Reader`s beside one that stays leave nothing behind that what is marked later would have to wait for.
+/// Short-lived `Reader`s beside one that stays leave nothing behind that a later grace period would have to wait for.
 #[test]
 fn readers_that_come_and_go_beside_a_pinned_one_delay_nothing() {
     let map = filled(BudgetPolicy::Fail, BUDGET);
@@ -160,7 +160,7 @@ fn readers_that_come_and_go_beside_a_pinned_one_delay_nothing() {
 fn threads_that_come_and_go_beside_a_pinned_one_delay_no_reclaim() {
     let map = filled(BudgetPolicy::Fail, BUDGET);
     let pin = map.pin();
-    // The first is closed and marked at once, before the bags; the others are marked when that one has come back, behind them.
+    // The first ticket is drawn at once, ahead of the bags; the others are drawn once it has expired, behind the bags.
     for n in 1..10 {
         replace_once(&map, n).expect("the budget is large");
     }

@@ -194,7 +194,7 @@ unsafe impl RawMmLock for Fifo {
         told
     }
 
-    fn look_again(&self) {
+    fn notify(&self) {
         if let Some(writer) = &*locked(&self.drains) {
             writer.unpark();
         }

@@ -66,9 +66,9 @@ fn a_record_is_attached_no_longer_than_its_address_space() {
     assert!(of_child.iter().all(|record| !record.is_attached()));
 }
 
-/// Readers that are not waited out: what is below them is marked for the hold, and nothing above.
+/// If the writer does not wait for the readers of a VMA, the VMAs below it are write-locked for the hold, and none above.
 #[test]
-fn marks_come_in_the_order_of_addresses() {
+fn vmas_are_write_locked_in_the_order_of_addresses() {
     let mm = mm_of(&[(0, 2, RW), (3, 5, RW), (6, 8, RW)]);
     let held = mm.lock_vma(page(3)).expect("mapped, and no writer is inside");
     let mut writer = mm.write();
@@ -155,7 +155,7 @@ fn rule_3_4_the_wait_can_be_interrupted() {
     let (mm, interrupt) = (mm_of(&[(0, 2, RW)]), Interrupt::new());
     thread::scope(|threads| {
         let guard = mm.lock_vma(page(0)).expect("free");
-        let writer = threads.spawn(|| mm.write().plan_munmap(page(0), page(1) - page(0), Patience::Unless(&interrupt)).commit());
+        let writer = threads.spawn(|| mm.write().plan_munmap(page(0), page(1) - page(0), Patience::Interruptible(&interrupt)).commit());
         while mm.lock_vma(page(0)).is_ok() {
             thread::yield_now();
         }
@@ -176,7 +176,7 @@ fn rule_3_6_busy_and_absent() {
     let mut writer = mm.write();
     assert!(mm.lock_vma(page(0)).is_ok(), "a writer that is not at this VMA is not in the way");
     writer.munmap(page(1), page(2) - page(1)).expect("memory");
-    assert_eq!(mm.lock_vma(page(0)).map(drop), Err(LockVmaError::Busy), "3.5a: marked");
+    assert_eq!(mm.lock_vma(page(0)).map(drop), Err(LockVmaError::Busy), "3.5a: write-locked");
     assert_eq!(mm.lock_vma(page(1)).map(drop), Err(LockVmaError::Absent));
     drop(writer);
     assert_eq!(mm.lock_vma(page(0)).map(|vma| vma.span().last()), Ok(page(1) - 1));
@@ -276,7 +276,7 @@ fn rule_3_11_waiting_for_ones_own_vma_is_refused() {
     let waits: [&dyn Fn(); 8] = [
         &|| _ = mm.write().munmap(page(0), PAGE_SIZE),
         &|| _ = mm.write().mprotect(page(0), PAGE_SIZE, VmaFlags::READ),
-        &|| _ = mm.write().plan_munmap(page(0), PAGE_SIZE, Patience::Unless(&interrupt)).commit(),
+        &|| _ = mm.write().plan_munmap(page(0), PAGE_SIZE, Patience::Interruptible(&interrupt)).commit(),
         &|| _ = mm.write().expand_down(page(7)),
         &|| _ = mm.read().expand_stack(page(7), mm_lock::FaultContext::User(&interrupt)).is_ok(),
         &|| _ = mm.find_vma_for_fault(page(7), mm_lock::FaultContext::User(&interrupt)).is_ok(),
@@ -319,7 +319,7 @@ fn rule_3_7_from_vma_to_vma() {
     let interrupt = Interrupt::new();
     interrupt.raise();
     thread::scope(|threads| {
-        let killed = threads.spawn(|| mm.lock_next(page(0), Patience::Unless(&interrupt)).map(drop));
+        let killed = threads.spawn(|| mm.lock_next(page(0), Patience::Interruptible(&interrupt)).map(drop));
         assert_eq!(killed.join().expect("no panic").map(drop), Err(WaitError::Interrupted));
         let waits = threads.spawn(|| mm.lock_next(page(0), Patience::Forever).map(|vma| vma.map(|vma| vma.span().last())));
         drop(writer);

@@ -30,7 +30,7 @@ pub(crate) struct Vma {
     pub(crate) record: u64,
     pub(crate) readers: u32,
     /// Write-locked until the end of the present write hold.
-    pub(crate) marked: bool,
+    pub(crate) write_locked: bool,
 }
 
 /// Who is inside the mm lock.
@@ -146,10 +146,10 @@ impl Plain {
         self.sequence += 1;
     }
 
-    /// 3.1, 3.2: it ends, by release or downgrade, and all marks with it.
+    /// 3.1, 3.2: it ends, by release or downgrade, and all write locks with it.
     pub(crate) fn end(&mut self) {
         self.sequence += 1;
-        self.vmas.iter_mut().for_each(|vma| vma.marked = false);
+        self.vmas.iter_mut().for_each(|vma| vma.write_locked = false);
     }
 
     /// Does it under the write hold that there is, or under one of its own; not at all beside readers.
@@ -167,17 +167,17 @@ impl Plain {
     }
 
     /// 3.4.
-    fn mark(&mut self, i: usize, wait: i32) -> Result<(), i32> {
+    fn start_write(&mut self, i: usize, wait: i32) -> Result<(), i32> {
         let vma = &mut self.vmas[i];
-        is(!vma.marked && vma.readers > 0, wait)?;
-        vma.marked = true;
+        is(!vma.write_locked && vma.readers > 0, wait)?;
+        vma.write_locked = true;
         Ok(())
     }
 
     /// 3.5, 3.6: the record locked, or why not.
     pub(crate) fn lock(&mut self, at: u64) -> Result<u64, &'static str> {
         let i = self.containing(at).ok_or("absent")?;
-        if self.vmas[i].marked {
+        if self.vmas[i].write_locked {
             return Err("busy");
         }
         self.vmas[i].readers += 1;
@@ -219,7 +219,7 @@ impl Plain {
 
     /// 1.14: under the VMA's own lock, or by the helper; then the access.
     pub(crate) fn handle(&mut self, at: u64, access: Access, wait: i32) -> Result<usize, i32> {
-        let i = match self.containing(at).filter(|&i| !self.vmas[i].marked) {
+        let i = match self.containing(at).filter(|&i| !self.vmas[i].write_locked) {
             Some(i) => {
                 self.taken.per_vma += 1;
                 i
@@ -257,7 +257,7 @@ impl Plain {
             let guarded = accessible(below.flags) && !grows_down(below.flags);
             is(guarded && at - below.end < self.rules.gap, ENOMEM)?; // 2.3
         }
-        self.mark(i, wait)?; // 2.5
+        self.start_write(i, wait)?; // 2.5
         if at >= start {
             return Ok(i); // 2.6
         }
@@ -278,7 +278,7 @@ impl Plain {
         if let Some(above) = self.vmas.get(i + 1).filter(|above| above.start < limit) {
             is(accessible(above.flags) && !grows_up(above.flags), ENOMEM)?; // 2.11
         }
-        self.mark(i, wait)?;
+        self.start_write(i, wait)?;
         if at < end {
             return Ok(i);
         }
@@ -310,8 +310,8 @@ impl Plain {
         is(data(flags) && self.pages(data) + more > self.rules.data, ENOMEM)?;
         is(promised(flags) && self.pages(promised) + more > self.rules.commit, ENOMEM)?;
         let record = self.fresh_record();
-        // 3.10: marked before it can be seen.
-        self.vmas.push(Vma { start, end, flags, offset, record, readers: 0, marked: true });
+        // 3.10: write-locked before it can be seen.
+        self.vmas.push(Vma { start, end, flags, offset, record, readers: 0, write_locked: true });
         self.vmas.sort_unstable_by_key(|vma| vma.start);
         Ok(())
     }
@@ -328,24 +328,24 @@ impl Plain {
             is(is_sealed(&vma), EPERM)?;
             if gone.iter().any(|&i| is_sealed(&self.vmas[i])) {
                 // The split where the range begins is left behind.
-                self.mark(first, wait)?;
+                self.start_write(first, wait)?;
                 let (low, high) = (self.fresh_record(), self.fresh_record());
                 let offset = (vma.offset + (start - vma.start)) % OFFSETS;
-                self.vmas[first] = Vma { end: start, record: low, marked: true, ..vma };
-                self.vmas.insert(first + 1, Vma { start, offset, record: high, marked: true, ..vma });
+                self.vmas[first] = Vma { end: start, record: low, write_locked: true, ..vma };
+                self.vmas.insert(first + 1, Vma { start, offset, record: high, write_locked: true, ..vma });
                 return Err(EPERM);
             }
         }
         is(gone.iter().any(|&i| is_sealed(&self.vmas[i])), EPERM)?;
         for &i in &gone {
-            self.mark(i, wait)?;
+            self.start_write(i, wait)?;
         }
         for vma in std::mem::take(&mut self.vmas) {
             if vma.end <= start || end <= vma.start {
                 self.vmas.push(vma);
                 continue;
             }
-            // What stays of it is marked, for it is new.
+            // What stays of it is write-locked, because it is new.
             for (from, to) in [(vma.start, vma.end.min(start)), (vma.start.max(end), vma.end)] {
                 if from < to {
                     let record = self.fresh_record();
