@@ -1,6 +1,8 @@
-//! What may be a value (L0): one machine word whose bits may be moved while readers look at them.
+//! The trait of a value (L0): one machine word, whose bits may be copied while readers look at them.
+//!
+//! Called by `tree` and `map`, and implemented by embedders.
 
-#![allow(unsafe_code, reason = "the trait is unsafe to implement; these are its implementations for std's words")]
+#![allow(unsafe_code, reason = "implements an unsafe trait for std's types")]
 
 use core::mem;
 use core::ptr::NonNull;
@@ -8,17 +10,15 @@ use std::sync::{Arc, Weak};
 
 /// A value of the index: at most one machine word, kept in the leaf itself.
 ///
-/// Integers, pointers and references are values as they are: no allocation per entry, no hop beyond the leaf. Anything larger goes
-/// into a box of the caller's making, once: `Box<T>`, or `Arc<T>` where it is shared, is a value too, and moving it between leaves
-/// moves the pointer. A word-sized `Copy` type of one's own goes in as [`Inline<T>`](Inline).
+/// Integers, pointers and references are values, and need no allocation per entry. For a larger type use a `Box<T>`, or an `Arc<T>` to share it;
+/// the index moves only the pointer. For a word-sized `Copy` type of your own use [`Inline<T>`](Inline).
 ///
-/// The box is made by the caller, so the index itself allocates nothing per entry and an allocation that fails does so before
-/// anything changed.
+/// The caller makes the box, so the index allocates nothing per entry, and if the allocation fails nothing has changed.
 ///
 /// # Safety
 /// * The size is at most 8 bytes and the alignment at most 8.
-/// * There is no interior mutability in the value's own bytes (behind a pointer in it there may be): the index copies the bytes to
-///   another leaf while readers hold references to the old ones, takes both for the same value, and drops one.
+/// * There is no interior mutability in the value's own bytes (behind a pointer in it there may be), because the index copies the bytes to another
+///   leaf while readers hold references to the old ones, treats both as the same value, and drops one of them.
 /// * [`owned_bytes`](Self::owned_bytes) does not panic.
 ///
 /// # Examples
@@ -39,15 +39,16 @@ use std::sync::{Arc, Weak};
     note = "put it in a box (`Box<{Self}>`, or `Arc<{Self}>` to share it), or in `Inline` if it is `Copy` and at most 8 bytes"
 )]
 pub unsafe trait Value: Sized {
-    /// Whether a drop of this type does more than to give memory back, so that somebody may wait for it. Where it does not, removed
-    /// values are looked after as seldom as nodes are.
+    /// Whether dropping a value does more than free memory, so that someone may wait for it.
+    ///
+    /// If false, removed values are dropped as rarely as nodes are recycled.
     const DROP_TELLS: bool = true;
 
-    /// Returns how many bytes of heap the value surely owns: its drop gives back that many. They count against the map's budget while the
-    /// value is removed and waits for readers.
+    /// Returns the number of heap bytes that dropping the value is sure to free. They count against the map's budget from the removal of the value
+    /// until no reader can reach it.
     ///
-    /// Asked of each value that an edit is to remove, while the map is locked for writing: it must not use the map. Where the edit is refused
-    /// or waits for the budget, it is asked again at the next attempt.
+    /// Called for each value that an edit removes, while the map is locked for writing, so it must not use the map. If the edit is refused or waits
+    /// for the budget, it is called again in the next attempt. By default 0.
     ///
     /// # Examples
     /// ```
@@ -79,7 +80,7 @@ pub struct Inline<T: Copy>(pub T);
 // `Copy`).
 unsafe impl<T: Copy> Value for Inline<T> {}
 
-/// Refuses at compile time what does not fit a word, whatever an `unsafe impl` claimed.
+/// Fails to compile if the type does not fit a word, whatever its `unsafe impl` claims.
 pub(crate) const fn assert_word<V: Value>() {
     assert!(mem::size_of::<V>() <= 8 && mem::align_of::<V>() <= 8, "a value of the index is at most one word: put it in a box");
 }
