@@ -1,8 +1,8 @@
 //! The shim (L0): atomics, cells, epochs and sleep, of the machine or of a model checker.
 //!
-//! Called by every module that shares memory between threads. This file only declares its children and re-exports what they define. They are
-//! the only files that import atomics, loom, shuttle or crossbeam-epoch (a test checks this), so the rest of the crate is compiled unchanged
-//! for the machine and for the checkers:
+//! Called by every module that shares memory between threads. This file only declares its children and re-exports what they define. They
+//! are the only files that import atomics, loom, shuttle or crossbeam-epoch (a test checks this), so the rest of the crate is compiled
+//! unchanged for the machine and for the checkers:
 //!
 //! | build | atomics and cells | collector | sleep |
 //! |---|---|---|---|

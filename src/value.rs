@@ -10,15 +10,15 @@ use std::sync::{Arc, Weak};
 
 /// A value of the index: at most one machine word, kept in the leaf itself.
 ///
-/// Integers, pointers and references are values, and need no allocation per entry. For a larger type use a `Box<T>`, or an `Arc<T>` to share it;
-/// the index moves only the pointer. For a word-sized `Copy` type of your own use [`Inline<T>`](Inline).
+/// Integers, pointers and references are values, and need no allocation per entry. For a larger type use a `Box<T>`, or an `Arc<T>` to
+/// share it; the index moves only the pointer. For a word-sized `Copy` type of your own use [`Inline<T>`](Inline).
 ///
 /// The caller makes the box, so the index allocates nothing per entry, and if the allocation fails nothing has changed.
 ///
 /// # Safety
 /// * The size is at most 8 bytes and the alignment at most 8.
-/// * There is no interior mutability in the value's own bytes (behind a pointer in it there may be), because the index copies the bytes to another
-///   leaf while readers hold references to the old ones, treats both as the same value, and drops one of them.
+/// * There is no interior mutability in the value's own bytes (behind a pointer in it there may be), because the index copies the bytes to
+///   another leaf while readers hold references to the old ones, treats both as the same value, and drops one of them.
 /// * [`owned_bytes`](Self::owned_bytes) does not panic.
 ///
 /// # Examples
@@ -44,11 +44,11 @@ pub unsafe trait Value: Sized {
     /// If false, removed values are dropped as rarely as nodes are recycled.
     const DROP_TELLS: bool = true;
 
-    /// Returns the number of heap bytes that dropping the value is sure to free. They count against the map's budget from the removal of the value
-    /// until no reader can reach it.
+    /// Returns the number of heap bytes that dropping the value is sure to free. They count against the map's budget from the removal of
+    /// the value until no reader can reach it.
     ///
-    /// Called for each value that an edit removes, while the map is locked for writing, so it must not use the map. If the edit is refused or waits
-    /// for the budget, it is called again in the next attempt. By default 0.
+    /// Called for each value that an edit removes, while the map is locked for writing, so it must not use the map. If the edit is refused
+    /// or waits for the budget, it is called again in the next attempt. By default 0.
     ///
     /// # Examples
     /// ```

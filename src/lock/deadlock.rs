@@ -1,14 +1,15 @@
-//! A check for threads that would wait for themselves, in debug builds: each thread keeps a list of the locks that it holds, and panics before
-//! it waits for one of them.
+//! A check for threads that would wait for themselves, in debug builds: each thread keeps a list of the locks that it holds, and panics
+//! before it waits for one of them.
 //!
 //! Called by `Lock` when a hold begins, before a wait, and when a hold ends.
 //!
-//! * A thread that holds the mm lock for reading and waits to read again may wait for a writer that waits for the first hold. Only the *wait*
-//!   is refused: reading twice while no writer waits is not a deadlock.
-//! * A VMA's lock comes after the mm lock in the lock order (3.11). A thread that holds a VMA must not wait for the mm lock, because the writer
-//!   that holds it may wait for the VMA. Nor may it, as the writer, wait for that VMA.
+//! * A thread that holds the mm lock for reading and waits to read again may wait for a writer that waits for the first hold. Only the
+//!   *wait* is refused: reading twice while no writer waits is not a deadlock.
+//! * A VMA's lock comes after the mm lock in the lock order (3.11). A thread that holds a VMA must not wait for the mm lock, because the
+//!   writer that holds it may wait for the VMA. Nor may it, as the writer, wait for that VMA.
 //!
-//! In release builds this is empty. In models, too: their threads share one thread of the system, and the checkers report deadlocks themselves.
+//! In release builds this is empty. In models, too: their threads share one thread of the system, and the checkers report deadlocks
+//! themselves.
 
 #[cfg(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle))))]
 pub(super) use checked::DeadlockCheck;
@@ -44,7 +45,8 @@ mod checked {
         }
     }
 
-    /// A lock's id. Not its address, because the hold of a guard that was forgotten must not be taken for one of a later lock at that address.
+    /// A lock's id. Not its address, because the hold of a guard that was forgotten must not be taken for one of a later lock at that
+    /// address.
     #[derive(Debug)]
     pub(in super::super) struct DeadlockCheck(u64);
 

@@ -1,13 +1,13 @@
 //! The default lock: one state word, and a queue of waiters.
 //!
-//! Called by `Lock`, through the trait `RawMmLock`. The transitions of the word are in `state`, with the table of races; the lists of waiters are
-//! in `queue`; `notify` is where the holder of the write hold waits for something other than the lock.
+//! Called by `Lock`, through the trait `RawMmLock`. The transitions of the word are in `state`, with the table of races; the lists of
+//! waiters are in `queue`; `notify` is where the holder of the write hold waits for something other than the lock.
 //!
 //! * **Without contention** a thread acquires and releases with one compare-and-swap of the word.
-//! * **A thread that must wait** locks the queue's mutex, loads the word again, and is counted in the word and listed in the queue before it
-//!   unlocks the mutex. Then it sleeps until its `granted` flag is up.
-//! * **A thread that releases** and sees in the counts that a waiter must be woken locks the mutex, changes the word, and raises the flags of the
-//!   new holders: the lock is handed over.
+//! * **A thread that must wait** locks the queue's mutex, loads the word again, and is counted in the word and listed in the queue before
+//!   it unlocks the mutex. Then it sleeps until its `granted` flag is up.
+//! * **A thread that releases** and sees in the counts that a waiter must be woken locks the mutex, changes the word, and raises the flags
+//!   of the new holders: the lock is handed over.
 //!
 //! # Orderings
 //!
@@ -26,11 +26,11 @@ use crate::sync::{AtomicU64, Mutex, Ordering, Park, Parking, Spin, seeded};
 
 /// The default lock of a map: fair, and sleeping while it waits.
 ///
-/// Readers do not overtake a waiting writer. A writer that releases the lock admits all waiting readers, or if there are none the writer that
-/// has waited longest. The lock is handed over: a thread that is woken already holds it. Waiting allocates nothing.
+/// Readers do not overtake a waiting writer. A writer that releases the lock admits all waiting readers, or if there are none the writer
+/// that has waited longest. The lock is handed over: a thread that is woken already holds it. Waiting allocates nothing.
 ///
-/// A forgotten guard keeps the lock held. Two million read holds or waiters are more than the lock can count: the next wait panics, with nothing
-/// changed.
+/// A forgotten guard keeps the lock held. Two million read holds or waiters are more than the lock can count: the next wait panics, with
+/// nothing changed.
 #[derive(Debug)]
 pub struct MmLock {
     word: AtomicU64,

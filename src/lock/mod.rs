@@ -4,8 +4,9 @@
 
 // The mm lock (L1): one writer or many readers of the layout. Lockless lookups do not use it.
 //
-// Called by `map`, through [`Lock`], and by `vma`, whose locks wait through it. `Lock` adds to any [`RawMmLock`] what is the same for all of them:
-// holds that release when dropped, the write sequence, and in debug builds the check for deadlocks. This module uses no tree and no map.
+// Called by `map`, through [`Lock`], and by `vma`, whose locks wait through it. `Lock` adds to any [`RawMmLock`] what is the same for all
+// of them: holds that release when dropped, the write sequence, and in debug builds the check for deadlocks. This module uses no tree and
+// no map.
 //
 // | file | contents |
 // |---|---|
@@ -60,7 +61,8 @@ use state::Mode;
 #[repr(align(128))]
 struct CacheAligned<T>(T);
 
-/// A lock with its sequence. Each is on cache lines of its own, so that taking the lock for reading invalidates no line that lockless code reads.
+/// A lock with its sequence. Each is on cache lines of its own, so that taking the lock for reading invalidates no line that lockless code
+/// reads.
 #[derive(Debug)]
 pub(crate) struct Lock<L> {
     raw: CacheAligned<L>,
@@ -68,7 +70,8 @@ pub(crate) struct Lock<L> {
     deadlock: DeadlockCheck,
 }
 
-/// Makes a hold `!Send`, because the debug check and perhaps a kernel's lock require that the thread that took it releases it. It is `Sync`.
+/// Makes a hold `!Send`, because the debug check and perhaps a kernel's lock require that the thread that took it releases it. It is
+/// `Sync`.
 pub(crate) type NotSend = PhantomData<std::sync::MutexGuard<'static, ()>>;
 
 /// A read hold. Released when dropped.
@@ -117,7 +120,8 @@ impl<L: RawMmLock> Lock<L> {
         Ok(ReadHold::taken(self))
     }
 
-    /// Panics in debug builds if the calling thread is about to wait for itself. Not if it is interrupted already, because then it does not wait.
+    /// Panics in debug builds if the calling thread is about to wait for itself. Not if it is interrupted already, because then it does not
+    /// wait.
     #[track_caller]
     fn refuse_self(&self, wanted: Mode, interrupt: &L::Interrupt) {
         if !L::is_raised(interrupt) {
@@ -163,7 +167,8 @@ impl<L: RawMmLock> Lock<L> {
         self.raw.0.notify();
     }
 
-    /// Records that the calling thread has taken a lock that comes after this one. Until it releases that one, it must not wait for this one.
+    /// Records that the calling thread has taken a lock that comes after this one. Until it releases that one, it must not wait for this
+    /// one.
     #[inline]
     pub(crate) fn record_inner<T>(&self, inner: &T) {
         self.deadlock.record_inner(inner);
@@ -175,8 +180,8 @@ impl<L: RawMmLock> Lock<L> {
         self.deadlock.forget_inner(inner);
     }
 
-    /// Panics in debug builds if the calling thread, which has the write hold and is about to wait for the readers of an inner lock, is one of
-    /// them.
+    /// Panics in debug builds if the calling thread, which has the write hold and is about to wait for the readers of an inner lock, is one
+    /// of them.
     pub(crate) fn refuse_inner<T>(&self, inner: &T, interrupt: Option<&L::Interrupt>) {
         // If it is interrupted already, it does not wait.
         if !interrupt.is_some_and(L::is_raised) {

@@ -1,14 +1,16 @@
-//! The protocol of the mm lock, explored exhaustively by stateright: the real transitions of `state`, the steps of `mm_lock`, up to four threads.
+//! The protocol of the mm lock, explored exhaustively by stateright: the real transitions of `state`, the steps of `mm_lock`, up to four
+//! threads.
 //!
-//! Called by nothing; it is a test. A step is what no other thread can see the middle of: one swap of the word, or one change of the lists under
-//! the mutex. Threads ask for the lock, are interrupted, upgrade and downgrade whenever they may. Checked in every reachable state: a writer is
-//! alone; S1 to S3 hold; the counts equal the lengths of the lists whenever the mutex is free; if all threads are idle, the word is free.
+//! Called by nothing; it is a test. A step is what no other thread can see the middle of: one swap of the word, or one change of the lists
+//! under the mutex. Threads ask for the lock, are interrupted, upgrade and downgrade whenever they may. Checked in every reachable state: a
+//! writer is alone; S1 to S3 hold; the counts equal the lengths of the lists whenever the mutex is free; if all threads are idle, the word
+//! is free.
 //!
-//! That every waiter is served is checked as a property of states, too, because the checker's `eventually` does not look along cycles. Some steps
-//! are *chosen* (a new request, an upgrade, a downgrade, an interrupt); the others happen *by themselves*. Unless all threads are idle, there is
-//! a step that happens by itself, and each such step lowers [`World::rank`]. So after finitely many of them all threads are idle, and a listed
-//! thread becomes idle only by being granted the lock or by its own interrupt. How often a waiter is overtaken is bounded as well. With each seeded
-//! fault, the expected property fails.
+//! That every waiter is served is checked as a property of states, too, because the checker's `eventually` does not look along cycles. Some
+//! steps are *chosen* (a new request, an upgrade, a downgrade, an interrupt); the others happen *by themselves*. Unless all threads are
+//! idle, there is a step that happens by itself, and each such step lowers [`World::rank`]. So after finitely many of them all threads are
+//! idle, and a listed thread becomes idle only by being granted the lock or by its own interrupt. How often a waiter is overtaken is
+//! bounded as well. With each seeded fault, the expected property fails.
 
 use super::state::{Mode, State, Wake};
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};

@@ -2,10 +2,10 @@
 //!
 //! Called by `mm_lock`. Only the holder of the write hold waits here, so there is one waiter at most. Any thread may notify, at any time.
 //!
-//! Why no notification is lost: before each check of its condition the waiter lowers the flag, under the mutex. A notification raises the flag
-//! under the same mutex if a thread waits. If the notification comes before the lowering, the check sees everything that came before the
-//! notification. If it comes after, the waiter finds the flag up and does not sleep, or it is woken. A notification that was meant for an
-//! earlier waiter only makes this one check once more.
+//! Why no notification is lost: before each check of its condition the waiter lowers the flag, under the mutex. A notification raises the
+//! flag under the same mutex if a thread waits. If the notification comes before the lowering, the check sees everything that came before
+//! the notification. If it comes after, the waiter finds the flag up and does not sleep, or it is woken. A notification that was meant for
+//! an earlier waiter only makes this one check once more.
 
 use super::interrupt::{Interrupt, POLL_INTERVAL};
 use crate::error::Interrupted;

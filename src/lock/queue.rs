@@ -1,8 +1,8 @@
 //! The queue of the threads that wait for the mm lock, in order of arrival.
 //!
-//! Called by `mm_lock`, with the queue's mutex locked. A waiter is a node on its own thread's stack, so waiting allocates nothing. It stays in its
-//! list until it is granted the lock or its wait is cancelled, both under the mutex. The links are plain cells that are accessed only under the
-//! mutex. The `granted` flag is the only word that is read without it.
+//! Called by `mm_lock`, with the queue's mutex locked. A waiter is a node on its own thread's stack, so waiting allocates nothing. It stays
+//! in its list until it is granted the lock or its wait is cancelled, both under the mutex. The links are plain cells that are accessed
+//! only under the mutex. The `granted` flag is the only word that is read without it.
 
 #![allow(unsafe_code, reason = "the lists link nodes on the stacks of the waiting threads")]
 

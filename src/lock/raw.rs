@@ -10,26 +10,27 @@ use crate::sync::Pause;
 /// A reader-writer lock with upgrade and downgrade, without data and without guards.
 ///
 /// Implemented by a kernel or an embedder that wants its own lock in a [`RangeMap`](crate::map::Builder::lock) or an address space
-/// ([`MmBuilder::lock`](crate::mm::MmBuilder::lock)). The default is [`MmLock`](crate::lock::MmLock). The guards, the write sequence and the debug check for
-/// deadlocks are built on top of it and are the same for all locks.
+/// ([`MmBuilder::lock`](crate::mm::MmBuilder::lock)). The default is [`MmLock`](crate::lock::MmLock). The guards, the write sequence and
+/// the debug check for deadlocks are built on top of it and are the same for all locks.
 ///
-/// A lock is always tried first and waited for only if that fails: `try_read`, then `read` or `read_interruptible`; `try_write`, then `write` or
-/// `write_interruptible`. Debug and release builds make the same calls.
+/// A lock is always tried first and waited for only if that fails: `try_read`, then `read` or `read_interruptible`; `try_write`, then
+/// `write` or `write_interruptible`. Debug and release builds make the same calls.
 ///
 /// # Safety
 /// The map's memory safety rests on these promises:
-/// * **Exclusion.** From the return of a successful write acquisition until `unlock_write` or `downgrade` there is no other hold. From a read
-///   acquisition until `unlock_read` or a successful `try_upgrade` there is no write hold.
+/// * **Exclusion.** From the return of a successful write acquisition until `unlock_write` or `downgrade` there is no other hold. From a
+///   read acquisition until `unlock_read` or a successful `try_upgrade` there is no write hold.
 /// * **No gap.** `downgrade` and a successful `try_upgrade` change the caller's hold in one step: no other thread writes in between.
-/// * **Order.** What was done under a hold before it was released or downgraded happens before what follows a later acquisition, or a successful
-///   `try_upgrade`, that the hold excluded.
-/// * **Truth.** If a method returns false or [`Interrupted`], the lock was not taken. After a failed `try_upgrade` the read hold is as it was. If
-///   `wait_until` returns without an error, the last call of `is_over` returned true.
+/// * **Order.** What was done under a hold before it was released or downgraded happens before what follows a later acquisition, or a
+///   successful `try_upgrade`, that the hold excluded.
+/// * **Truth.** If a method returns false or [`Interrupted`], the lock was not taken. After a failed `try_upgrade` the read hold is as it
+///   was. If `wait_until` returns without an error, the last call of `is_over` returned true.
 /// * **No unwinding** out of `unlock_read`, `unlock_write`, `downgrade`, `try_upgrade`, `wait_until`, `notify` and `is_raised`.
 ///
 /// Fairness is not required for safety. In the default lock neither a stream of readers nor one of writers can starve the others.
 pub unsafe trait RawMmLock {
-    /// The type that interrupts a wait: [`Interrupt`](crate::lock::Interrupt) for the default lock, "this task is being killed" for a kernel's.
+    /// The type that interrupts a wait: [`Interrupt`](crate::lock::Interrupt) for the default lock, "this task is being killed" for a
+    /// kernel's.
     type Interrupt: ?Sized;
 
     /// Takes a read hold. Waits while a writer holds the lock or waits for it.
@@ -42,7 +43,8 @@ pub unsafe trait RawMmLock {
     /// Takes a read hold like [`read`](Self::read), or fails if it must wait and is interrupted.
     ///
     /// # Errors
-    /// [`Interrupted`]: no hold was taken, the wait has left no trace in the lock, and threads that waited because of it have been admitted.
+    /// [`Interrupted`]: no hold was taken, the wait has left no trace in the lock, and threads that waited because of it have been
+    /// admitted.
     fn read_interruptible(&self, interrupt: &Self::Interrupt) -> Result<(), Interrupted>;
 
     /// Takes the write hold. Waits while there is any other hold.
@@ -65,12 +67,13 @@ pub unsafe trait RawMmLock {
 
     /// Waits until `is_over` returns true, or until interrupted.
     ///
-    /// Called only by the holder of the write hold, which waits for the readers of a VMA. `is_over` is called first; the interrupt is checked
-    /// only if it returns false. Each call of [`notify`](Self::notify) must be followed by another call of `is_over`; no notification may be
-    /// lost. `is_over` may be called at other times, too. It does not wait and does not call the lock, so a mutex may be held around it.
+    /// Called only by the holder of the write hold, which waits for the readers of a VMA. `is_over` is called first; the interrupt is
+    /// checked only if it returns false. Each call of [`notify`](Self::notify) must be followed by another call of `is_over`; no
+    /// notification may be lost. `is_over` may be called at other times, too. It does not wait and does not call the lock, so a mutex may
+    /// be held around it.
     ///
-    /// The default implementation polls, with growing pauses of about a millisecond at most. A lock with its own way to sleep overrides both this
-    /// method and `notify`.
+    /// The default implementation polls, with growing pauses of about a millisecond at most. A lock with its own way to sleep overrides
+    /// both this method and `notify`.
     ///
     /// # Errors
     /// [`Interrupted`], only with an interrupt: `is_over` returned false when it was last called.
@@ -87,8 +90,8 @@ pub unsafe trait RawMmLock {
 
     /// Wakes the thread in [`wait_until`](Self::wait_until), if there is one, because its condition may have become true.
     ///
-    /// Called by any thread, whether it holds the lock or not. Does not wait for a hold. The default implementation does nothing, because the
-    /// default `wait_until` polls.
+    /// Called by any thread, whether it holds the lock or not. Does not wait for a hold. The default implementation does nothing, because
+    /// the default `wait_until` polls.
     fn notify(&self) {}
 
     /// Releases a read hold.

@@ -14,8 +14,8 @@
 //! * If R2 sees a store of W3, the fences W2 and R3 order W1 before R4. So R4 sees W1 or a later number, and the speculation fails.
 //! * If R1 sees W4, all of that hold's W3 happen before R2, so R2 misses none of them.
 //!
-//! W1 is a Release for the sake of the VMA locks (`vma/lock.rs`), which identify a hold by its number: a thread that loads the number of a hold,
-//! begun or ended, sees everything that the holds before it stored.
+//! W1 is a Release for the sake of the VMA locks (`vma/lock.rs`), which identify a hold by its number: a thread that loads the number of a
+//! hold, begun or ended, sees everything that the holds before it stored.
 
 use crate::sync::{AtomicU64, Ordering, fence, owner_load, seeded};
 
@@ -33,8 +33,8 @@ impl Sequence {
     pub(super) fn begin(&self) {
         let now = owner_load(&self.0);
         debug_assert!(now.is_multiple_of(2), "the previous write hold did not end its sequence");
-        // Release: a thread that loads this number sees what the holds before it stored, even if it missed their `end`; pairs with `number`.
-        // A relaxed store would break the release sequence of `end`.
+        // Release: a thread that loads this number sees what the holds before it stored, even if it missed their `end`; pairs with
+        // `number`. A relaxed store would break the release sequence of `end`.
         let order = if seeded("sequence_begun_relaxed") { Ordering::Relaxed } else { Ordering::Release };
         self.0.store(now.wrapping_add(1), order);
         // Release fence: the number is stored before everything that this hold stores; pairs with `is_still` (R3).

@@ -43,15 +43,15 @@
 //! # Who may change what, and when
 //!
 //! * **A thread that acquires or releases without waking another** changes readers and write-held, with one compare-and-swap and no mutex.
-//! * **The waiting counts** change only under the queue's mutex, and the lists of waiters change in the same critical section. So a thread that
-//!   holds the mutex finds each count equal to the length of its list.
+//! * **The waiting counts** change only under the queue's mutex, and the lists of waiters change in the same critical section. So a thread
+//!   that holds the mutex finds each count equal to the length of its list.
 //! * **A release or downgrade that wakes** changes both, so it runs under the mutex. So does every cancellation.
 //!
 //! # Fairness
 //!
 //! A reader does not overtake a waiting writer, so a stream of readers cannot starve a writer. A writer that releases or downgrades admits
-//! *all* waiting readers, even if writers wait, so a stream of writers cannot starve a reader: it waits for the present holds and for one write
-//! hold after them. The last reader hands the lock to the writer that has waited longest.
+//! *all* waiting readers, even if writers wait, so a stream of writers cannot starve a reader: it waits for the present holds and for one
+//! write hold after them. The last reader hands the lock to the writer that has waited longest.
 //!
 //! # Races
 //!
@@ -139,8 +139,8 @@ impl State {
         self.0 & WRITE_HELD != 0
     }
 
-    /// The state after an acquisition that does not wait. `None` if the lock is not available: to a reader while it is write-held or a writer
-    /// waits, to a writer while there is any hold.
+    /// The state after an acquisition that does not wait. `None` if the lock is not available: to a reader while it is write-held or a
+    /// writer waits, to a writer while there is any hold.
     ///
     /// Also `None` to a reader if the readers cannot be counted (there are two million, so guards were forgotten).
     #[inline]

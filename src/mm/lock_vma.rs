@@ -39,8 +39,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
         self.pin().lock_vma(address)
     }
 
-    /// Read-locks the VMA that `find` returns, with the bounds that it has then. If the question is for the first VMA, searches again once it is
-    /// locked, so that it is the first at that moment, too; otherwise only if a writer has write-locked it since the search.
+    /// Read-locks the VMA that `find` returns, with the bounds that it has then. If the question is for the first VMA, searches again once
+    /// it is locked, so that it is the first at that moment, too; otherwise only if a writer has write-locked it since the search.
     #[inline]
     pub(super) fn lock_found<'e>(
         &self,

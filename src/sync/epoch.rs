@@ -3,10 +3,11 @@
 //! Called by `map` and `tree`, as [`Collector`](super).
 //!
 //! * **`repin` has no fence.** It is a relaxed load of the epoch and a release store, so a later slot load could be satisfied before it. A
-//!   fence follows each repin. On x86-64 an acquire fence is enough, and free: loads stay in order there, so a reader that still sees a node
-//!   has announced an epoch that was current before the node was unlinked, and the node's batch is stamped no older than that. Elsewhere, and
-//!   under Miri (which finds the race), the fence is sequentially consistent, which makes a repin as strong as a pin. An acquire fence would
-//!   not do: the epoch may have been advanced by a thread that does not know of the unlinking, so there is nothing to acquire.
+//!   fence follows each repin. On x86-64 an acquire fence is enough, and free: loads stay in order there, so a reader that still sees a
+//!   node has announced an epoch that was current before the node was unlinked, and the node's batch is stamped no older than that.
+//!   Elsewhere, and under Miri (which finds the race), the fence is sequentially consistent, which makes a repin as strong as a pin. An
+//!   acquire fence would not do: the epoch may have been advanced by a thread that does not know of the unlinking, so there is nothing to
+//!   acquire.
 //! * **`repin` does nothing while the same handle holds two guards.** So each session has a handle of its own.
 //! * **A deferred call stays in its thread's bag until the bag has 64.** So `start_grace_period` flushes.
 //! * **A handle that is dropped leaves an empty bag in the collector's queue.** While a reader stays pinned the bag stays there, ahead of
@@ -52,13 +53,13 @@ const BAG_BYTES: usize = 2_072;
 /// The size of its allocation for the registration of a thread, which is aligned to 128 bytes.
 const REGISTRATION_BYTES: usize = 2_304 + 128;
 
-/// The most that one `start_grace_period` or `advance` allocates on a registered thread: the bag with the ticket, and one that overflows. (A
-/// call defers the freeing of every ended registration and of every bag that it pops, so it takes one more bag for each 64 threads that ended
-/// since the last call.)
+/// The most that one `start_grace_period` or `advance` allocates on a registered thread: the bag with the ticket, and one that overflows.
+/// (A call defers the freeing of every ended registration and of every bag that it pops, so it takes one more bag for each 64 threads that
+/// ended since the last call.)
 const CALL_BYTES: usize = 2 * (BAG_BYTES + 64);
 
-/// What a thread's first call allocates in addition: the registration and its entry in the thread's list; the collector itself with its first
-/// bag, if this is the first thread of all; and a bag for each handle of an idle registration that is dropped to make room.
+/// What a thread's first call allocates in addition: the registration and its entry in the thread's list; the collector itself with its
+/// first bag, if this is the first thread of all; and a bag for each handle of an idle registration that is dropped to make room.
 const FIRST_CALL_BYTES: usize = REGISTRATION_BYTES + 2048 + (2 + MAX_SPARE) * (BAG_BYTES + 64);
 
 /// What a collector allocates: itself, and the first bag of its queue.

@@ -1,11 +1,12 @@
 //! The collector of the models: frees as early as any epoch scheme may.
 //!
-//! Called by `map` and `tree`, as [`Collector`](super), in builds for a checker. A ticket expires as soon as every pin that was live when its
-//! grace period started is gone, which is at once if there was none. To "free" a node is to end its `Liveness`, which each visit checks.
+//! Called by `map` and `tree`, as [`Collector`](super), in builds for a checker. A ticket expires as soon as every pin that was live when
+//! its grace period started is gone, which is at once if there was none. To "free" a node is to end its `Liveness`, which each visit
+//! checks.
 //!
-//! The book of pins is under a std mutex, which no checker sees, so it adds no ordering that could hide a missing one. The two fences are those
-//! of every epoch scheme, crossbeam's included: one between a pin and what is read under it, one between an unlinking and the look at the pins.
-//! So at least one side sees the other.
+//! The book of pins is under a std mutex, which no checker sees, so it adds no ordering that could hide a missing one. The two fences are
+//! those of every epoch scheme, crossbeam's included: one between a pin and what is read under it, one between an unlinking and the look at
+//! the pins. So at least one side sees the other.
 
 use super::prim::fence;
 use super::reclaim::{ProbedCalls, Reclaim};

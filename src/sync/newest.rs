@@ -1,25 +1,26 @@
 //! A value that is read without a lock and replaced as a whole, neither of which allocates.
 //!
-//! Called by `mm`, for its limits. There are two slots, and one is current. A reader counts itself in at the current slot, checks that the slot
-//! is still current, and reads the value there. A writer waits until no reader is counted at the other slot, writes there, and makes that slot
-//! current.
+//! Called by `mm`, for its limits. There are two slots, and one is current. A reader counts itself in at the current slot, checks that the
+//! slot is still current, and reads the value there. A writer waits until no reader is counted at the other slot, writes there, and makes
+//! that slot current.
 //!
-//! `read` lends the value to a closure and returns no guard, because a guard could be held for as long as an operation takes. An operation waits
-//! for readers of VMAs and calls the embedder, so a second replacement would have to wait as long, and forever if the thread that replaces
-//! holds the guard itself. An operation that needs many of the limits therefore takes a copy.
+//! `read` lends the value to a closure and returns no guard, because a guard could be held for as long as an operation takes. An operation
+//! waits for readers of VMAs and calls the embedder, so a second replacement would have to wait as long, and forever if the thread that
+//! replaces holds the guard itself. An operation that needs many of the limits therefore takes a copy.
 //!
 //! * **N1** A slot is written only while it is not current and no reader is counted at it.
 //! * **N2** A slot is read only by a reader that is counted at it and found it current afterwards.
 //!
 //! # Why a slot is never read and written at once
 //!
-//! A reader increments the slot's count and then loads which slot is current. A writer makes another slot current and, in its next replacement,
-//! loads the count before it writes to the slot. All four accesses are sequentially consistent. If the reader finds the slot current, its load
-//! comes before the store that made another slot current, so its increment comes before the writer's load, which sees it, and the writer waits.
+//! A reader increments the slot's count and then loads which slot is current. A writer makes another slot current and, in its next
+//! replacement, loads the count before it writes to the slot. All four accesses are sequentially consistent. If the reader finds the slot
+//! current, its load comes before the store that made another slot current, so its increment comes before the writer's load, which sees it,
+//! and the writer waits.
 //!
-//! The reader's decrement releases and the writer's load acquires; every change of the count in between is a read-modify-write, so the release
-//! sequence is unbroken. The decrement is sequentially consistent, too: otherwise the writer's load could see a decrement from before the
-//! increment (allowed by C++17, which Miri implements; forbidden by C++20).
+//! The reader's decrement releases and the writer's load acquires; every change of the count in between is a read-modify-write, so the
+//! release sequence is unbroken. The decrement is sequentially consistent, too: otherwise the writer's load could see a decrement from
+//! before the increment (allowed by C++17, which Miri implements; forbidden by C++20).
 //!
 //! | a reader | meanwhile | then |
 //! |---|---|---|
@@ -37,8 +38,9 @@ use super::seeded::seeded;
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering;
 
-/// Gives loom the total order that sequentially consistent accesses have on the machine: loom orders only sequentially consistent *fences*, and
-/// treats such accesses as acquire and release. So the model checks the protocol, but not that these accesses are sequentially consistent.
+/// Gives loom the total order that sequentially consistent accesses have on the machine: loom orders only sequentially consistent *fences*,
+/// and treats such accesses as acquire and release. So the model checks the protocol, but not that these accesses are sequentially
+/// consistent.
 fn model_fence() {
     if cfg!(vmaple_loom) {
         fence(Ordering::SeqCst);
@@ -57,8 +59,8 @@ pub(crate) struct Newest<T> {
     replacing: Mutex<()>,
 }
 
-// SAFETY: readers on any thread use a shared reference (`Sync`), and any thread may drop or replace a value (`Send`); N1 and N2 keep writers
-// and readers of a slot apart.
+// SAFETY: readers on any thread use a shared reference (`Sync`), and any thread may drop or replace a value (`Send`); N1 and N2 keep
+// writers and readers of a slot apart.
 unsafe impl<T: Send + Sync> Sync for Newest<T> {}
 
 /// A reader that is counted at a slot, until dropped.

@@ -1,8 +1,8 @@
 //! Waiting by spinning: what `park` does without the feature `parking`.
 //!
-//! Called by `lock`, through `park`. A waiting thread checks its flags again and again, with growing pauses. No thread is woken, so a key has no
-//! meaning here, and a flag raised by a signal handler is found as soon as any other. The only thing needed of the system is to yield, so that
-//! on a single processor the thread that is waited for can run.
+//! Called by `lock`, through `park`. A waiting thread checks its flags again and again, with growing pauses. No thread is woken, so a key
+//! has no meaning here, and a flag raised by a signal handler is found as soon as any other. The only thing needed of the system is to
+//! yield, so that on a single processor the thread that is waited for can run.
 
 #![allow(unsafe_code, reason = "a mutex around a value, like std's")]
 

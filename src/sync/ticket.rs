@@ -1,7 +1,8 @@
 //! Tickets: how a collector reports that a grace period is over.
 //!
-//! Called by `tree::limbo` and `map`, which each own a [`TicketLine`], and by the collectors, which own the [`Ticket`] of a grace period and
-//! expire it by dropping it. A line and its ticket share one word on the heap. The word is allocated fallibly, where an `Arc` would abort.
+//! Called by `tree::limbo` and `map`, which each own a [`TicketLine`], and by the collectors, which own the [`Ticket`] of a grace period
+//! and expire it by dropping it. A line and its ticket share one word on the heap. The word is allocated fallibly, where an `Arc` would
+//! abort.
 //!
 //! # Invariants
 //! * **W1** The word's state says who owns it:
@@ -15,16 +16,16 @@
 //! * **W2** An owner that goes swaps the state. It frees the word if the swap shows that it was the last owner, and otherwise never touches
 //!   the word again.
 //!
-//! The two swaps are in `Ticket::drop` and `TicketLine::drop`. If the ticket goes first, it finds `OUT`, and the line then finds `EXPIRED` and
-//! frees the word. If the line goes first, it finds `OUT`, and the ticket then finds `ABANDONED` and frees the word. Both swaps are `AcqRel`,
-//! so whatever the first owner did with the word happens before the second one frees it.
+//! The two swaps are in `Ticket::drop` and `TicketLine::drop`. If the ticket goes first, it finds `OUT`, and the line then finds `EXPIRED`
+//! and frees the word. If the line goes first, it finds `OUT`, and the ticket then finds `ABANDONED` and frees the word. Both swaps are
+//! `AcqRel`, so whatever the first owner did with the word happens before the second one frees it.
 //!
 //! # Models
 //!
-//! `models`, at the end of this file, checks W1, W2 and the orderings: loom reports a word that is leaked, or freed while the other owner may
-//! still use it. Seeded bugs: `ticket_dropped_relaxed`, `ticket_line_dropped_in_two_steps`. The models are unit tests, and only there the state is
-//! loom's atomic. In the models of the index (`tests/models`) it is a std atomic, because there a ticket reaches its thread through the book of
-//! `model`, which loom does not see, so loom would take it for an unordered access.
+//! `models`, at the end of this file, checks W1, W2 and the orderings: loom reports a word that is leaked, or freed while the other owner
+//! may still use it. Seeded bugs: `ticket_dropped_relaxed`, `ticket_line_dropped_in_two_steps`. The models are unit tests, and only there
+//! the state is loom's atomic. In the models of the index (`tests/models`) it is a std atomic, because there a ticket reaches its thread
+//! through the book of `model`, which loom does not see, so loom would take it for an unordered access.
 
 #![allow(unsafe_code, reason = "two owners share a word, and the last one frees it")]
 

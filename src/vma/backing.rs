@@ -56,8 +56,8 @@ pub enum Backing {
     Anonymous,
     /// An object: the embedder's, or one that the library made for a private mapping of huge pages, whose id has the top bit set.
     Object(ObjectId),
-    /// An object of shared memory: the embedder's, or one that the library made for a shared anonymous mapping, whose id has the top bit set.
-    /// Its mappings are placed according to [`Limits::shared_huge_pages`](crate::mm::Limits::shared_huge_pages).
+    /// An object of shared memory: the embedder's, or one that the library made for a shared anonymous mapping, whose id has the top bit
+    /// set. Its mappings are placed according to [`Limits::shared_huge_pages`](crate::mm::Limits::shared_huge_pages).
     SharedMemory(ObjectId),
 }
 

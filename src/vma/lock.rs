@@ -11,9 +11,9 @@
 //! | 21 | detached | the VMA is no longer in the index, and will never be again (3.3, 3.10) |
 //! | 22 to 63 | sequence | the low 42 bits of the mm's write sequence in the write hold that last write-locked this VMA |
 //!
-//! A VMA is *write-locked* if and only if its sequence equals the mm's write sequence (3.2). The end of a write hold changes the mm's sequence, so
-//! it unlocks all VMAs at once without touching any of them. Only the low 42 bits are compared, and each hold takes two numbers, so they wrap around
-//! after 2^41 holds.
+//! A VMA is *write-locked* if and only if its sequence equals the mm's write sequence (3.2). The end of a write hold changes the mm's
+//! sequence, so it unlocks all VMAs at once without touching any of them. Only the low 42 bits are compared, and each hold takes two
+//! numbers, so they wrap around after 2^41 holds.
 //!
 //! # Who may change what, and when
 //!
@@ -38,37 +38,40 @@
 //!
 //! # Races between a reader and the writer
 //!
-//! **The writer write-locks before step 1.** The reader's load of the word reads from the writer's swap, a Release, so its load of the mm's sequence
-//! finds this hold begun. If the hold still lasts, the two numbers are equal: busy. If the sequence is already a later one, the hold has ended, and
-//! the reader sees everything that the hold did.
+//! **The writer write-locks before step 1.** The reader's load of the word reads from the writer's swap, a Release, so its load of the mm's
+//! sequence finds this hold begun. If the hold still lasts, the two numbers are equal: busy. If the sequence is already a later one, the
+//! hold has ended, and the reader sees everything that the hold did.
 //!
-//! **The writer write-locks between steps 1 and 3.** The writer's swap changes the word, so the reader's swap fails, and its next round finds the VMA
-//! write-locked. There is one exception: if the numbers have wrapped around, the word's old sequence can be that of the writer's hold, and then the
-//! writer's swap leaves the word as it was and the reader's swap succeeds. But the reader's swap then reads from the writer's, so step 4 finds the
-//! hold begun. Either it still lasts: the reader leaves again and fails. Or it has ended: the reader holds the lock, and step 5 notices the hold.
-//! This is why `start_write` swaps the word even if the VMA seems to be write-locked already.
+//! **The writer write-locks between steps 1 and 3.** The writer's swap changes the word, so the reader's swap fails, and its next round
+//! finds the VMA write-locked, or the hold ended and step 5 notices it. There is one exception: if the numbers have wrapped around, the
+//! word's old sequence can be that of the writer's hold, and then the writer's swap leaves the word as it was and the reader's swap
+//! succeeds. But the reader's swap then reads from the writer's, so step 4 finds the hold begun. Either it still lasts: the reader leaves
+//! again and fails. Or it has ended: the reader holds the lock, and step 5 notices the hold. This is why `start_write` swaps the word even
+//! if the VMA seems to be write-locked already.
 //!
 //! **The writer write-locks after step 3.** It finds the reader counted, and waits for it or fails.
 //!
-//! **The last reader leaves while the writer starts to wait.** Both change the word: the reader decrements the count, the writer sets "draining". If
-//! the decrement comes first, the writer's swap finds no readers, and write-locks. If "draining" comes first, the reader's decrement returns it, and
-//! the reader notifies the writer. A notification is not lost ([`RawMmLock::wait_until`]).
+//! **The last reader leaves while the writer starts to wait.** Both change the word: the reader decrements the count, the writer sets
+//! "draining". If the decrement comes first, the writer's swap finds no readers, and write-locks. If "draining" comes first, the reader's
+//! decrement returns it, and the reader notifies the writer. A notification is not lost ([`RawMmLock::wait_until`]).
 //!
-//! **The writer unlinks and detaches the VMA while a reader has it in hand.** "Write-locked" is checked before "detached" (3.5a). So a reader finds
-//! it detached only after the hold that unlinked it has ended, and then its next search, which sees that hold, does not find this VMA again.
+//! **The writer unlinks and detaches the VMA while a reader has it in hand.** "Write-locked" is checked before "detached" (3.5a). So a
+//! reader finds it detached only after the hold that unlinked it has ended, and then its next search, which sees that hold, does not find
+//! this VMA again.
 //!
 //! # Whether the bounds are still valid
 //!
-//! The bounds of a VMA change only in a hold that has write-locked it before. The word that a reader swaps contains the sequence of the last such hold.
-//! If that is below `since`, the hold had ended when `since` was loaded. So the search saw everything that the hold did, nothing has changed since, and
-//! the bounds that were found are valid: [`Attempt::Locked`]. Otherwise they may be older than the hold, and the caller must search again:
-//! [`Attempt::LockedSearchAgain`]. What writers do to other VMAs makes no difference.
+//! The bounds of a VMA change only in a hold that has write-locked it before. The word that a reader swaps contains the sequence of the
+//! last such hold. If that is below `since`, the hold had ended when `since` was loaded. So the search saw everything that the hold did,
+//! nothing has changed since, and the bounds that were found are valid: [`Attempt::Locked`]. Otherwise they may be older than the hold, and
+//! the caller must search again: [`Attempt::LockedSearchAgain`]. What writers do to other VMAs makes no difference.
 //!
 //! # Wrap-around
 //!
-//! The sequence in the word may have been stored any number of holds ago. If that was a multiple of 2^41 holds, the VMA looks write-locked: it is busy
-//! without need, and never free without right (3.12). If it was between 2^40 and 2^41 holds, it looks newer than `since`, so the caller searches again
-//! without need. The comparison with `since` takes for granted that fewer than 2^40 write holds pass between the search and step 3 of one reader.
+//! The sequence in the word may have been stored any number of holds ago. If that was a multiple of 2^41 holds, the VMA looks write-locked:
+//! it is busy without need, and never free without right (3.12). If it was between 2^40 and 2^41 holds, it looks newer than `since`, so the
+//! caller searches again without need. The comparison with `since` takes for granted that fewer than 2^40 write holds pass between the
+//! search and step 3 of one reader.
 
 use crate::error::WaitError;
 use crate::lock::{Lock, Patience, RawMmLock};
@@ -114,7 +117,8 @@ impl VmaLock {
         Self(AtomicU64::new(write_locked(sequence)))
     }
 
-    /// Read-locks without waiting. `since` is the mm's write sequence from before the VMA was searched for; `sequence` loads it now, with Acquire.
+    /// Read-locks without waiting. `since` is the mm's write sequence from before the VMA was searched for; `sequence` loads it now, with
+    /// Acquire.
     #[inline]
     pub(crate) fn try_read<L: RawMmLock>(&self, since: u64, sequence: impl Fn() -> u64, mm: &Lock<L>) -> Attempt {
         loop {
@@ -174,8 +178,8 @@ impl VmaLock {
         }
     }
 
-    /// Write-locks for the rest of the mm lock's present write hold, whose number is `sequence` (3.4). Waits until the readers have left; new ones are
-    /// not admitted meanwhile. Called by the writer.
+    /// Write-locks for the rest of the mm lock's present write hold, whose number is `sequence` (3.4). Waits until the readers have left;
+    /// new ones are not admitted meanwhile. Called by the writer.
     ///
     /// # Panics
     /// In debug builds, if it would wait for a read hold of the calling thread (3.11). The VMA is not write-locked then.
@@ -211,10 +215,11 @@ impl VmaLock {
         Ok(drained?)
     }
 
-    /// Detaches the VMA for good. Called by the writer that has write-locked it, or when the address space is dropped; so it has no readers, and never
-    /// will have again.
+    /// Detaches the VMA for good. Called by the writer that has write-locked it, or when the address space is dropped; so it has no
+    /// readers, and never will have again.
     pub(crate) fn detach(&self) {
-        // Release: pairs with the loads of `is_detached`. A reader that finds it detached sees the index without the VMA by the mm's sequence.
+        // Release: pairs with the loads of `is_detached`. A reader that finds it detached sees the index without the VMA by the mm's
+        // sequence.
         self.0.fetch_or(DETACHED, Ordering::Release);
     }
 
@@ -257,8 +262,8 @@ mod tests {
         }
     }
 
-    /// 3.12: the sequence has wrapped around to the number of a hold that begins while a reader is about to lock. The writer finds no readers, and
-    /// the reader finds the word as it was. So the reader must load the mm's sequence again.
+    /// 3.12: the sequence has wrapped around to the number of a hold that begins while a reader is about to lock. The writer finds no
+    /// readers, and the reader finds the word as it was. So the reader must load the mm's sequence again.
     #[test]
     fn a_reader_of_a_wrapped_sequence_leaves_again() {
         let mm = Lock::new(MmLock::new());

@@ -2,9 +2,9 @@
 //!
 //! Called by `mm`. This module uses no tree and no map, and of the mm lock only how its writer waits.
 //!
-//! A published [`VmaRecord`] does not change, except for its lock word and the owner of its private pages, which is set once at most. Its bounds
-//! are not in it, but in the index. An operation that changes a VMA publishes another record in its place. So a record that can be read at all is
-//! consistent.
+//! A published [`VmaRecord`] does not change, except for its lock word and the owner of its private pages, which is set once at most. Its
+//! bounds are not in it, but in the index. An operation that changes a VMA publishes another record in its place. So a record that can be
+//! read at all is consistent.
 
 mod backing;
 mod flags;

@@ -8,21 +8,22 @@ use std::sync::Arc;
 
 /// What the embedder keeps with each VMA.
 ///
-/// While an operation plans, it calls `merges_with`, `merged`, `part`, `moved`, `may_split` and `may_vanish`. Nothing has changed then, so a panic
-/// leaves everything as it was. When the new layout is in the index, it calls the hooks `unmapped`, `protected` and `pages_moved`, which tell an
-/// embedder's page tables what became of pages. All of them are called while the mm lock is held for writing.
+/// While an operation plans, it calls `merges_with`, `merged`, `part`, `moved`, `may_split` and `may_vanish`. Nothing has changed then, so
+/// a panic leaves everything as it was. When the new layout is in the index, it calls the hooks `unmapped`, `protected` and `pages_moved`,
+/// which tell an embedder's page tables what became of pages. All of them are called while the mm lock is held for writing.
 ///
 /// # Dropping
-/// No payload is dropped while the mm lock is held, so its `Drop` may use the address space. The payload of an unmapped VMA is dropped by a later
-/// writer, once no reader can reach it, or by the last clone of the record. Copies that an operation made while it planned are dropped after its
-/// guard has released the lock, whether the operation was committed, refused or abandoned, or has unwound; after a
+/// No payload is dropped while the mm lock is held, so its `Drop` may use the address space. The payload of an unmapped VMA is dropped by a
+/// later writer, once no reader can reach it, or by the last clone of the record. Copies that an operation made while it planned are
+/// dropped after its guard has released the lock, whether the operation was committed, refused or abandoned, or has unwound; after a
 /// [`downgrade`](crate::mm::MmWriteGuard::downgrade), after the read guard has. A panic in such a drop is caught.
 ///
 /// A payload that the caller owns is dropped by the caller: that of a [`MapRequest`](crate::mm::MapRequest), or of a specification that a
 /// [`MapError`](crate::mm::MapError) returns. In `mm.write().mmap(&MapRequest::new(..))` the request is dropped before the guard.
 ///
 /// # Panics
-/// If a hook panics, the hooks of other VMAs are called nevertheless. Then the first panic continues; the payloads of later panics are leaked.
+/// If a hook panics, the hooks of other VMAs are called nevertheless. Then the first panic continues; the payloads of later panics are
+/// leaked.
 ///
 /// # Examples
 /// ```
@@ -49,8 +50,8 @@ use std::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Payload: Clone {
-    /// Returns whether a VMA with this payload may merge with the adjacent VMA above it, whose payload is `next`. Called only if everything else
-    /// allows the merge.
+    /// Returns whether a VMA with this payload may merge with the adjacent VMA above it, whose payload is `next`. Called only if everything
+    /// else allows the merge.
     fn merges_with(&self, next: &Self) -> bool;
 
     /// Returns the payload of a merged VMA. By default a clone of this one.
@@ -74,8 +75,8 @@ pub trait Payload: Clone {
         self.clone()
     }
 
-    /// Returns whether the VMA may be split so that its upper part begins at `at` (5.14). If not, the operation fails with `EINVAL`. By default
-    /// true.
+    /// Returns whether the VMA may be split so that its upper part begins at `at` (5.14). If not, the operation fails with `EINVAL`. By
+    /// default true.
     ///
     /// # Examples
     /// Pages of a device that come four at a time:

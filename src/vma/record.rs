@@ -38,8 +38,8 @@ impl VmaSpec {
         Self { flags, backing: Backing::Anonymous, offset: None, owner: None, payload: () }
     }
 
-    /// Specifies shared anonymous memory, with the embedder's id for the object that is made for it. The object's offsets begin at 0. To map the
-    /// same object again, use [`of_shared_memory`](Self::of_shared_memory).
+    /// Specifies shared anonymous memory, with the embedder's id for the object that is made for it. The object's offsets begin at 0. To
+    /// map the same object again, use [`of_shared_memory`](Self::of_shared_memory).
     ///
     /// # Examples
     /// ```
@@ -86,7 +86,8 @@ impl<P> VmaSpec<P> {
         self
     }
 
-    /// Sets the owner of its private pages, inherited in a fork: some of the pages are shared with a parent, so it merges with fewer VMAs (5.9).
+    /// Sets the owner of its private pages, inherited in a fork: some of the pages are shared with a parent, so it merges with fewer VMAs
+    /// (5.9).
     pub fn inherited_by(mut self, owner: AnonOwner) -> Self {
         self.owner = Some(Owner { id: owner, inherited: true });
         self
@@ -146,8 +147,8 @@ impl<P> VmaRecord<P> {
         self.payload
     }
 
-    /// Returns a child's copy of it (5.28): not locked in memory, and with `id` as the owner of the private pages that the child shares. It is
-    /// not write-locked, because the child's first hold has another number (3.2).
+    /// Returns a child's copy of it (5.28): not locked in memory, and with `id` as the owner of the private pages that the child shares. It
+    /// is not write-locked, because the child's first hold has another number (3.2).
     #[inline]
     pub(crate) fn inherited(&self, id: AnonOwner) -> Self
     where

@@ -1,7 +1,7 @@
 //! Models of the fault path and of the lock of a VMA.
 //!
-//! Maps are drawn with one letter for each page; `S` is a stack. The guard gap is two pages. Each call of `find_vma_for_fault` is explored with the
-//! upgrade and without it: the outcomes are the same, and some upgrades succeed.
+//! Maps are drawn with one letter for each page; `S` is a stack. The guard gap is two pages. Each call of `find_vma_for_fault` is explored
+//! with the upgrade and without it: the outcomes are the same, and some upgrades succeed.
 
 use super::{explore_within, thread};
 use std::fmt::Debug;
@@ -171,8 +171,8 @@ fn a_locked_vma_beside_its_growth() {
     });
 }
 
-/// A VMA is locked while it grows, with a second write hold afterwards that does not change it: a reader that sees the second hold begun sees what
-/// the first one did.
+/// A VMA is locked while it grows, with a second write hold afterwards that does not change it: a reader that sees the second hold begun
+/// sees what the first one did.
 #[test]
 fn a_locked_vma_beside_its_growth_and_another_hold() {
     explore([Ok(8), Ok(6), Err(LockVmaError::Busy)].map(|result| format!("{result:?}")), || {
@@ -199,7 +199,8 @@ fn a_locked_vma_beside_a_split() {
     });
 }
 
-/// Goes from VMA to VMA, and checks that each does not change while it is locked. Returns the first page of each, and the page after its last.
+/// Goes from VMA to VMA, and checks that each does not change while it is locked. Returns the first page of each, and the page after its
+/// last.
 fn walk(mm: &Mm) -> Vec<(u64, u64)> {
     let (mut from, mut met) = (page(0), Vec::new());
     while let Some(vma) = mm.lock_next(from, Patience::Forever).expect("it waits") {
@@ -263,8 +264,8 @@ fn an_interrupt_beside_the_last_reader() {
     });
 }
 
-/// A fault is interrupted while this thread holds what the fault waits for. At whatever step the interrupt comes, the fault grows the stack or ends
-/// interrupted. Either way it leaves no trace, and the next fault succeeds.
+/// A fault is interrupted while this thread holds what the fault waits for. At whatever step the interrupt comes, the fault grows the stack
+/// or ends interrupted. Either way it leaves no trace, and the next fault succeeds.
 fn an_interrupt_beside_a_fault(while_held: fn(&Mm, &mut dyn FnMut())) {
     explore([true, false], move || {
         let mm = stack(UpgradePolicy::Optimistic);

@@ -1,4 +1,5 @@
-//! Models of lockless readers and the operations on a layout. Each operation publishes with one store, so a reader sees the layout before or after.
+//! Models of lockless readers and the operations on a layout. Each operation publishes with one store, so a reader sees the layout before
+//! or after.
 //!
 //! Maps are drawn with one letter for each page.
 
@@ -18,8 +19,8 @@ fn page(n: u64) -> u64 {
     0x10_0000 + n * PAGE_SIZE
 }
 
-/// Makes the given VMAs: first page, page after the last, flags. Each maps an object of its own, so that none merge and a page that was moved can be
-/// identified.
+/// Makes the given VMAs: first page, page after the last, flags. Each maps an object of its own, so that none merge and a page that was
+/// moved can be identified.
 fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Arc<Mm> {
     let mut limits = Limits::default();
     limits.huge_page_bytes = 1;

@@ -1,8 +1,9 @@
-//! Models of the mm lock. The lock is the real one, and sleeps with the checker's primitives. What it guards is a cell of the checker's, so that a
-//! missing ordering is found as well as a missing exclusion. The map itself is empty.
+//! Models of the mm lock. The lock is the real one, and sleeps with the checker's primitives. What it guards is a cell of the checker's, so
+//! that a missing ordering is found as well as a missing exclusion. The map itself is empty.
 //!
-//! Stock loom hides some interleavings of a thread that loads a word and then swaps it (tokio-rs/loom#392), and three threads are explored with a
-//! bound on preemptions. So each scenario runs under shuttle, too, and `src/lock/model.rs` explores the protocol exhaustively without loom.
+//! Stock loom hides some interleavings of a thread that loads a word and then swaps it (tokio-rs/loom#392), and three threads are explored
+//! with a bound on preemptions. So each scenario runs under shuttle, too, and `src/lock/model.rs` explores the protocol exhaustively
+//! without loom.
 
 #![allow(unsafe_code, reason = "the lock guards a bare cell")]
 
@@ -16,8 +17,8 @@ use loom::{cell::UnsafeCell, sync::atomic::AtomicU64, sync::atomic::Ordering::Re
 #[cfg(vmaple_shuttle)]
 use shuttle::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What the lock guards. For loom it is plain memory, so loom reports every access that no hold orders. For shuttle it is two halves, which differ
-/// while a writer changes them.
+/// What the lock guards. For loom it is plain memory, so loom reports every access that no hold orders. For shuttle it is two halves, which
+/// differ while a writer changes them.
 struct Guarded {
     #[cfg(vmaple_loom)]
     cell: UnsafeCell<u64>,
@@ -92,8 +93,8 @@ fn write(shared: &Shared) -> u64 {
     shared.guarded.add(&mut shared.map.write())
 }
 
-/// Upgrades, or else drops the read hold, takes the write hold and reads again. Returns what was read, what was found when writing, and whether it
-/// upgraded.
+/// Upgrades, or else drops the read hold, takes the write hold and reads again. Returns what was read, what was found when writing, and
+/// whether it upgraded.
 fn read_then_write(shared: &Shared) -> (u64, u64, bool) {
     let reader = shared.map.read();
     let read = shared.guarded.read(&reader);
@@ -221,8 +222,8 @@ fn a_downgrade_admits_waiting_readers() {
     });
 }
 
-/// A reader holds the lock, and a writer waits and is interrupted. A second reader, which waited behind the writer, is admitted while the first
-/// still holds the lock.
+/// A reader holds the lock, and a writer waits and is interrupted. A second reader, which waited behind the writer, is admitted while the
+/// first still holds the lock.
 #[test]
 fn a_cancelled_writer_admits_the_readers_behind_it() {
     explore_bounded([()], || {

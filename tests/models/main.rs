@@ -4,8 +4,9 @@
 //! RUSTFLAGS="--cfg vmaple_loom"    cargo test --release --test models
 //! RUSTFLAGS="--cfg vmaple_shuttle" cargo test --release --test models
 //! ```
-//! Without one of the two flags this is empty. Each scenario names the outcomes that may be seen. It fails on any other, and it fails unless each
-//! of them *was* seen, so a model that explores nothing cannot pass. `.ci/steps/42-seeded-bugs.sh` checks that the models fail with seeded bugs.
+//! Without one of the two flags this is empty. Each scenario names the outcomes that may be seen. It fails on any other, and it fails
+//! unless each of them *was* seen, so a model that explores nothing cannot pass. `.ci/steps/42-seeded-bugs.sh` checks that the models fail
+//! with seeded bugs.
 #![cfg(any(vmaple_loom, vmaple_shuttle))]
 
 mod fault;
@@ -102,6 +103,7 @@ fn check(preemptions: Option<usize>, scenario: impl Fn() + Send + Sync + 'static
 #[cfg(vmaple_shuttle)]
 fn check(_preemptions: Option<usize>, scenario: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("VMAPLE_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000);
-    // By priorities (PCT): the writer takes many more steps than a reader, so with a random choice at each step it would hardly ever come first.
+    // By priorities (PCT): the writer takes many more steps than a reader, so with a random choice at each step it would hardly ever come
+    // first.
     shuttle::check_pct(scenario, schedules, 4);
 }

@@ -288,7 +288,8 @@ fn replace_over_leaves_is_seen_whole() {
     });
 }
 
-/// The counterexample that requires T8. `find(157)` is about to enter the inner node B; `L` grows over 157, and then B's first entry is removed:
+/// The counterexample that requires T8. `find(157)` is about to enter the inner node B; `L` grows over 157, and then B's first entry is
+/// removed:
 ///
 /// before   ..LL.|.FF..GG       find -> F
 /// grown    ..LLL|.FF..GG       find -> L
@@ -333,8 +334,8 @@ fn prev_over_a_leaf_boundary() {
     });
 }
 
-/// `prev`, while the answer and everything after it is removed, and the leaf to the left, which is the last one now, gets another entry. That leaf
-/// then covers the address where the answer ended, and has no entry there.
+/// `prev`, while the answer and everything after it is removed, and the leaf to the left, which is the last one now, gets another entry.
+/// That leaf then covers the address where the answer ended, and has no entry there.
 #[test]
 fn prev_beside_a_leaf_that_becomes_the_last() {
     let (a, b) = (nth(FANOUT - 1), nth(FANOUT - 2));
@@ -353,7 +354,8 @@ fn prev_beside_a_leaf_that_becomes_the_last() {
     });
 }
 
-/// `next` of an address in a leaf's last entry E. E is cut, and only then the entry after it is replaced, so the replacement is never the answer.
+/// `next` of an address in a leaf's last entry E. E is cut, and only then the entry after it is replaced, so the replacement is never the
+/// answer.
 #[test]
 fn next_over_a_leaf_boundary() {
     let after = nth(FANOUT);
