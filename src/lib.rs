@@ -61,6 +61,7 @@ mod sorted_list;
 
 mod addr;
 mod error;
+mod fallible;
 mod key;
 pub mod lock;
 pub mod map;

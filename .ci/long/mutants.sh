@@ -1,8 +1,8 @@
 # Mutation testing of the index: each of cargo-mutants' small changes to src/tree must be noticed by a test.
 #
 #   bash .ci/long/mutants.sh                                 all of src/tree: hours, for each change is built anew
-#   bash .ci/long/mutants.sh gap.rs limbo.rs                 these files of it
-#   bash .ci/long/mutants.sh walk.rs -F 'in .*::last_below'  and of those what the expression names; see `cargo mutants --help`
+#   bash .ci/long/mutants.sh write/gap.rs memory/limbo.rs     these files of it
+#   bash .ci/long/mutants.sh read/walk.rs -F 'in .*::last_below' and of those what the expression names; see `cargo mutants --help`
 #
 # First the unit tests, fan-out 4, which notice nearly all and take a second; then, for what they missed, the integration tests and the
 # failing allocations; then, for what is left, the models: some changes show only between two threads.

@@ -48,7 +48,7 @@ finds start_raised_first shuttle shuttle growth_twice
 finds two_stores loom loom leaf_swap_below
 finds two_stores shuttle shuttle leaf_swap_below
 finds stale_gap_summary sequences plain --lib filling_and_emptying
-finds site_kept sequences plain --lib filling_and_emptying
+finds path_kept sequences plain --lib filling_and_emptying
 finds budget_not_counted memory plain --test it at_the_budget
 finds budget_not_counted budget plain --test it one_large_edit
 finds repin_without_fence loom loom a_kept_reader_repins

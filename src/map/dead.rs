@@ -5,8 +5,7 @@
 use super::RangeMap;
 use crate::error::ResourceError;
 use crate::lock::RawMmLock;
-use crate::tree::build::Loader;
-use crate::tree::{Tree, drop_contained};
+use crate::tree::{Loader, Tree, drop_contained};
 use crate::value::Value;
 use core::fmt;
 use core::mem::{self, MaybeUninit};

@@ -4,8 +4,7 @@ use super::dead::Dead;
 use super::{RangeMap, ReadGuard, WriteGuard};
 use crate::error::ResourceError;
 use crate::lock::RawMmLock;
-use crate::tree::build::Loader;
-use crate::tree::walk::{Entry, View};
+use crate::tree::{Entry, Loader, View};
 use crate::value::Value;
 
 /// The copies that either guard makes.

@@ -5,14 +5,7 @@ use super::{RangeMap, Unspliced};
 use crate::addr::Span;
 use crate::error::{EditError, ExtendError, GapError, InsertError, Rejected, ReplaceError, ResourceError, SpliceError};
 use crate::lock::{MmLock, RawMmLock, ReadHold, WriteHold};
-use crate::tree::Editor;
-use crate::tree::edit::Removed;
-use crate::tree::gap::GapQuery;
-use crate::tree::limbo::Charge;
-use crate::tree::list::List;
-use crate::tree::prepared::Prepared;
-use crate::tree::validate::Violation;
-use crate::tree::walk::{Entry, View};
+use crate::tree::{Editor, EntryList, FoundGap, GapQuery, Position, Removed, View, Violation};
 use crate::value::Value;
 use core::fmt;
 use core::mem::{self, MaybeUninit};
@@ -122,7 +115,7 @@ impl<V: Value, L: RawMmLock> fmt::Debug for ReadGuard<'_, V, L> {
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct WriteGuard<'m, V: Value, L: RawMmLock = MmLock> {
     map: &'m RangeMap<V, L>,
-    editor: Lent<Editor<'m, V>>,
+    editor: MaybeDangling<Editor<'m, V>>,
     /// Taken by the drop, which has work before and after the unlock, or by a downgrade.
     hold: Option<WriteHold<'m, L>>,
     /// What an earlier write guard left behind, brought here by an upgrade, and in the end what this one leaves behind. A field: dropped
@@ -135,7 +128,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         #[allow(unsafe_code, reason = "a write hold is what an editor needs")]
         // SAFETY: the write hold makes this the one writer, until the drop or a downgrade gives it up as its last use of the editor.
         let editor = unsafe { map.tree.edit() };
-        Self { map, editor: Lent(MaybeUninit::new(editor)), hold: Some(hold), dead: Dead::none(map) }
+        Self { map, editor: MaybeDangling(MaybeUninit::new(editor)), hold: Some(hold), dead: Dead::none(map) }
     }
 
     /// Turns the write guard into a read guard in one step: no other writer can come in between. Waiting readers are admitted, even if writers
@@ -172,7 +165,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
 
     /// Ends the work of the editor, with the lock held still; what is to be dropped when it is not joins what is carried.
     fn settle(&mut self) {
-        self.editor.tend();
+        self.editor.poll_reclaim();
         if self.editor.has_dead() {
             self.editor.hand_out_dead(self.dead.values_mut());
         }
@@ -259,7 +252,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         V: Clone,
     {
         let mut entries = entries.into_iter();
-        let (list, gathered) = self.editor.hold_list_while(List::new(), |list| {
+        let (list, gathered) = self.editor.hold_list_while(EntryList::new(), |list| {
             entries.by_ref().try_for_each(|(span, value)| list.push(span, value).map_err(|(value, cause)| ((span, value), cause)))
         });
         if let Err((refused, cause)) = gathered {
@@ -268,24 +261,9 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         self.editor.splice_list(range, list).map_err(|(list, cause)| Rejected::new(Unspliced::all_taken(list), cause))
     }
 
-    /// Goes to a range, for what is asked about it and for the edit to come.
-    pub(crate) fn locate(&mut self, span: Span) {
-        self.editor.locate(span);
-    }
-
-    /// Shows the entries in the range that it went to, in order. Nothing was edited since.
-    pub(crate) fn each_located<'e, E>(&'e self, see: impl FnMut(Entry<'e, V>) -> Result<(), E>) -> Result<(), E> {
-        self.editor.each_located(see)
-    }
-
-    /// The entries next to the range that it went to, where there is none in it: below and above.
-    pub(crate) fn beside(&self) -> (Option<Entry<'_, V>>, Option<Entry<'_, V>>) {
-        self.editor.beside()
-    }
-
-    /// [`splice`](Self::splice) in two steps, cutting nothing: see [`Editor::prepare_list`].
-    pub(crate) fn prepare(&mut self, span: Span, list: List<V>, charge: Charge) -> Result<Prepared<'_, 'm, V>, (List<V>, ResourceError)> {
-        self.editor.prepare_list(span, list, charge)
+    /// Goes to a range, to look at what is there and then to edit it.
+    pub(crate) fn locate(&mut self, span: Span) -> Position<'_, 'm, V> {
+        self.editor.locate(span)
     }
 
     /// Empties a range: entries inside go, entries that stick out keep what sticks out (the value is cloned where one is cut in two).
@@ -343,6 +321,11 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// # Errors
     /// [`GapError`]: the query makes no sense, or nothing fits.
     pub fn find_gap(&self, query: &GapQuery) -> Result<Span, GapError> {
+        self.editor.find_gap(query).map(|gap| gap.span())
+    }
+
+    /// [`find_gap`](Self::find_gap) with what is next to the gap.
+    pub(crate) fn find_gap_and_neighbours(&self, query: &GapQuery) -> Result<FoundGap<'_, V>, GapError> {
         self.editor.find_gap(query)
     }
 
@@ -371,9 +354,9 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
 /// The guard goes into a function by value (`drop(writer)`), and an exclusive reference in it would be promised to be the only one until that
 /// returns; but from the unlock on there may be another writer. In a union it promises nothing (std's unstable `MaybeDangling`).
 #[derive(Debug)]
-struct Lent<T>(MaybeUninit<T>);
+struct MaybeDangling<T>(MaybeUninit<T>);
 
-impl<T> Deref for Lent<T> {
+impl<T> Deref for MaybeDangling<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -385,7 +368,7 @@ impl<T> Deref for Lent<T> {
     }
 }
 
-impl<T> DerefMut for Lent<T> {
+impl<T> DerefMut for MaybeDangling<T> {
     fn deref_mut(&mut self) -> &mut T {
         #[allow(unsafe_code, reason = "looks into a union")]
         // SAFETY: as above.

@@ -33,12 +33,7 @@ pub use crate::error::{
     BuildCause, BuildError, EditError, ExtendError, GapError, InsertCause, InsertError, Rejected, ReplaceError, ResourceError, SpliceCause,
     SpliceError, SynchronizeError,
 };
-pub use crate::tree::edit::{Removed, RemovedEntry};
-pub use crate::tree::gap::GapQuery;
-pub use crate::tree::iter::Iter;
-pub use crate::tree::stats::Stats;
-pub use crate::tree::validate::Violation;
-pub use crate::tree::walk::{Entry, View};
+pub use crate::tree::{Entry, GapQuery, Iter, Removed, RemovedEntry, Stats, View, Violation};
 
 use crate::error::Interrupted;
 use crate::lock::{Lock, MmLock, RawMmLock, Speculation, WriteHold};

@@ -3,8 +3,7 @@
 use crate::addr::Span;
 use crate::error::RangeError;
 use crate::sync::{Collector, Reclaim};
-use crate::tree::Tree;
-use crate::tree::walk::{Entry, View};
+use crate::tree::{Entry, Tree, View};
 use crate::value::Value;
 use core::fmt;
 use core::ops::{Deref, RangeBounds};

@@ -4,7 +4,7 @@
 //! splice had gathered, and in the iterator that it was given.
 
 use crate::addr::Span;
-use crate::tree::list::{List, ListEntries};
+use crate::tree::{EntryList, EntryListIter};
 use core::fmt;
 
 /// The entries of a refused [`splice`](super::WriteGuard::splice), in their order: those that the splice had taken from the iterator, and
@@ -22,19 +22,19 @@ use core::fmt;
 /// # Ok::<(), vmaple::RangeError>(())
 /// ```
 pub struct Unspliced<V, I> {
-    taken: ListEntries<V>,
+    taken: EntryListIter<V>,
     /// The entry that did not go into the list, and the iterator that it came from; none where the iterator had ended.
     rest: Option<(Option<(Span, V)>, I)>,
 }
 
 impl<V, I> Unspliced<V, I> {
     /// The iterator had ended.
-    pub(super) fn all_taken(list: List<V>) -> Self {
+    pub(super) fn all_taken(list: EntryList<V>) -> Self {
         Self { taken: list.into_entries(), rest: None }
     }
 
     /// The list did not take the entry.
-    pub(super) fn stopped_at(list: List<V>, entry: (Span, V), rest: I) -> Self {
+    pub(super) fn stopped_at(list: EntryList<V>, entry: (Span, V), rest: I) -> Self {
         Self { taken: list.into_entries(), rest: Some((Some(entry), rest)) }
     }
 }

@@ -12,7 +12,7 @@ use super::{Mm, MmWriteGuard};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{BrkError, HeapError, LayoutError, Limit};
 use crate::lock::{Patience, RawMmLock};
-use crate::tree::limbo::Charge;
+use crate::tree::Charge;
 use crate::vma::{Backing, Kind, Payload, VmaFlags};
 
 /// What a heap is.

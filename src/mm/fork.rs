@@ -7,8 +7,7 @@ use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
 use crate::lock::{Patience, RawMmLock};
 use crate::sync::Shared;
-use crate::tree::limbo::Charge;
-use crate::tree::walk::Entry;
+use crate::tree::{Charge, Entry};
 use crate::vma::{AnonOwner, Payload, VmaFlags};
 use core::cell::Cell;
 

@@ -4,7 +4,7 @@ use super::MmWriteGuard;
 use crate::addr::Span;
 use crate::error::GapError;
 use crate::lock::RawMmLock;
-use crate::tree::gap::GapQuery;
+use crate::tree::GapQuery;
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Finds unmapped room, in whole pages or not. The guard gaps of stacks nearby are not kept free.

@@ -10,7 +10,7 @@ use crate::key::KeyRights;
 use crate::lock::{MmLock, Patience, RawMmLock};
 use crate::map::{ReadGuard, WriteGuard};
 use crate::sync::Shared;
-use crate::tree::walk::{Entry, View};
+use crate::tree::{Entry, View};
 use crate::vma::{Vma, VmaFlags, VmaRecord};
 use core::fmt;
 use core::ops::Deref;

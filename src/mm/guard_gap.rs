@@ -11,7 +11,7 @@ use super::limits::Limits;
 use super::{MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::lock::RawMmLock;
-use crate::tree::walk::View;
+use crate::tree::View;
 use crate::vma::{Payload, VmaFlags};
 
 /// A VMA, as far as guard gaps ask.

@@ -8,8 +8,7 @@ use super::{Mm, Record};
 use crate::error::ResourceError;
 use crate::lock::RawMmLock;
 use crate::sync::Shared;
-use crate::tree::drop_contained;
-use crate::tree::list::List;
+use crate::tree::{EntryList, drop_contained};
 use core::fmt;
 use core::mem::{self, MaybeUninit};
 
@@ -90,7 +89,7 @@ impl<P> Payloads<P> {
     }
 
     /// Takes those of all records of a list.
-    pub(super) fn put_back_all(&mut self, mut list: List<Record<P>>) {
+    pub(super) fn put_back_all(&mut self, mut list: EntryList<Record<P>>) {
         let mut first = 0;
         for record in list.take().filter_map(|(_, record)| Shared::into_inner(record)) {
             first = self.put_back_from(first, record.into_payload());

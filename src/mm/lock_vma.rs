@@ -8,7 +8,7 @@ use crate::error::LockVmaError;
 use crate::lock::{MmLock, NotSend, RawMmLock};
 use crate::map::PinGuard;
 use crate::sync::{Shared, seeded};
-use crate::tree::walk::Entry;
+use crate::tree::Entry;
 use crate::vma::{Attempt, Vma, VmaRecord};
 use core::fmt;
 use core::marker::PhantomData;

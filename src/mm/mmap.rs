@@ -228,7 +228,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 
     /// 5.1 to 5.5: where it goes, and with which flags.
-    fn check_mmap(&mut self, request: &MapRequest<P>, keyring: &mut Keyring, limits: &Limits) -> Result<(Span, VmaFlags), MmapError> {
+    fn check_mmap(&self, request: &MapRequest<P>, keyring: &mut Keyring, limits: &Limits) -> Result<(Span, VmaFlags), MmapError> {
         let MapRequest { len, spec, address, .. } = request;
         let offset = spec.offset.unwrap_or(0);
         // 5.1

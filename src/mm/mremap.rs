@@ -12,7 +12,7 @@ use super::staged::{Origin, StagedVma};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
 use crate::lock::{Patience, RawMmLock};
-use crate::tree::limbo::Charge;
+use crate::tree::Charge;
 use crate::vma::{Backing, Kind, Payload, Vma, VmaFlags};
 use bitflags::bitflags;
 
@@ -177,7 +177,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 
     /// What of the layout the operation may touch, and where it goes, if its place is searched.
-    fn reach(&mut self, remap: Remap, limits: &Limits) -> Result<(Span, Option<u64>), MremapError> {
+    fn reach(&self, remap: Remap, limits: &Limits) -> Result<(Span, Option<u64>), MremapError> {
         // What is to go may come round: then it is refused in its turn.
         let here = span_of(remap.from, remap.old_len.max(remap.new_len)).or_else(|| span_of(remap.from, remap.new_len));
         let here = here.ok_or(MremapError::Absent { at: remap.from })?;

@@ -6,7 +6,7 @@ use super::plan::Plan;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::MunmapError;
 use crate::lock::{Patience, RawMmLock};
-use crate::tree::limbo::Charge;
+use crate::tree::Charge;
 use crate::vma::Payload;
 
 impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {

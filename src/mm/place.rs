@@ -9,7 +9,7 @@ use super::guard_gap::Walked;
 use super::limits::{GuardGapPolicy, Limits};
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::lock::RawMmLock;
-use crate::tree::gap::GapQuery;
+use crate::tree::GapQuery;
 use crate::vma::{Vma, VmaFlags};
 use core::ops::Range;
 
@@ -101,7 +101,7 @@ struct Look {
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Room for a mapping of so many bytes, in whole pages: at the hint (0: none), or where the search finds it.
-    pub(super) fn place(&mut self, hint: u64, len: u64, search: Search, limits: &Limits) -> Option<u64> {
+    pub(super) fn place(&self, hint: u64, len: u64, search: Search, limits: &Limits) -> Option<u64> {
         let look = Look { hint, len, within: search.within, align: PAGE_SIZE, flags: search.flags };
         match search.alignment {
             Alignment::Private { huge } if hint == 0 && huge > PAGE_SIZE && len.is_multiple_of(huge) => {
@@ -120,7 +120,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     }
 
     /// As Linux aligns private memory: it looks for room that is larger by one huge page, and takes the aligned part of it.
-    fn place_private(&mut self, look: Look, huge: u64, limits: &Limits) -> Option<u64> {
+    fn place_private(&self, look: Look, huge: u64, limits: &Limits) -> Option<u64> {
         let at = self.look(Look { len: look.len.checked_add(huge)?, ..look }, limits)?;
         let below = at % huge;
         Some(if below == 0 { at + huge } else { at + (huge - below) })
@@ -128,7 +128,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
 
     /// As Linux aligns shared memory, which has found a place already: where the hint was not taken, and huge pages would not fit there, it
     /// looks for more room, and takes the part of it in which they fit.
-    fn place_shared(&mut self, look: Look, at: u64, (huge, offset): (u64, u64), limits: &Limits) -> Option<u64> {
+    fn place_shared(&self, look: Look, at: u64, (huge, offset): (u64, u64), limits: &Limits) -> Option<u64> {
         let into = offset % huge;
         let fits_a_page = look.len >= huge && (into == 0 || into.saturating_add(look.len) >= huge.saturating_mul(2));
         if look.hint == at || !fits_a_page || at % huge == into {
@@ -139,7 +139,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         (aligned <= limits.task_size.checked_sub(look.len)?).then_some(aligned)
     }
 
-    fn look(&mut self, look: Look, limits: &Limits) -> Option<u64> {
+    fn look(&self, look: Look, limits: &Limits) -> Option<u64> {
         let Look { hint, len, within, .. } = look;
         let (task_size, window) = (limits.task_size, limits.map_window.min(limits.task_size));
         let low = limits.lowest_address().max(PAGE_SIZE);
@@ -181,20 +181,19 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
 
     /// The highest or the lowest room between two addresses, guard gaps left free. A gap that is too small but for the guard gap at its
     /// end costs a look. As in Linux, one that holds the mapping only because it begins at an aligned address already is not seen.
-    fn search(&mut self, range: Range<u64>, look: Look, direction: Direction, limits: &Limits) -> Option<u64> {
+    fn search(&self, range: Range<u64>, look: Look, direction: Direction, limits: &Limits) -> Option<u64> {
         let (mut low, mut high) = (range.start, range.end);
         let mut walked = Default::default();
         let len = look.len.checked_add(look.align - PAGE_SIZE)?;
         while high > low && high - low >= len {
             let query = GapQuery::new(len).within(low..high).aligned_to(PAGE_SIZE);
             let found = match direction {
-                Direction::Down => self.guard.find_gap(&query.highest()),
-                Direction::Up => self.guard.find_gap(&query.lowest()),
+                Direction::Down => self.guard.find_gap_and_neighbours(&query.highest()),
+                Direction::Up => self.guard.find_gap_and_neighbours(&query.lowest()),
             };
             let found = found.ok()?;
-            self.guard.locate(found);
-            let (prev, next) = self.guard.beside();
-            let (prev, next) = (prev.map(vma_of), next.map(vma_of));
+            let (prev, next) = found.neighbours();
+            let (found, prev, next) = (found.span(), prev.map(vma_of), next.map(vma_of));
             let at = match direction {
                 Direction::Down => (found.last() - (look.len - 1)) / look.align * look.align,
                 Direction::Up => found.start().next_multiple_of(look.align),

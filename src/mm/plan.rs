@@ -11,13 +11,11 @@ use super::state::StateUpdate;
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
+use crate::fallible::push;
 use crate::key::KeyRights;
 use crate::lock::{MmLock, Patience, RawMmLock};
 use crate::sync::Shared;
-use crate::tree::FirstPanic;
-use crate::tree::limbo::Charge;
-use crate::tree::list::{List, push};
-use crate::tree::prepared::Prepared;
+use crate::tree::{Charge, EntryList, FirstPanic, Prepared};
 use crate::vma::{Kind, Owner, Payload, VmaRecord};
 use core::fmt;
 use core::mem;
@@ -198,13 +196,12 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     ) -> Plan<'_, 'm, P, E, L> {
         let (mm, sequence, keyring) = (self.mm(), self.sequence(), self.keyring());
         self.later.payloads.begin();
-        // The edit has its way there then.
-        self.guard.locate(stretch);
         // Filled where it is made: it is large to move.
         let mut plan = Plan::empty(mm, &mut self.key_rights, &mut self.later.payloads, Ok(0));
+        let position = self.guard.locate(stretch);
         let change = {
             let mut draft = LayoutDraft::of(mm, keyring, plan.edit.payloads);
-            plan.outcome = match self.guard.each_located(|entry| draft.load(vma_of(entry))) {
+            plan.outcome = match position.try_for_each(|entry| draft.load(vma_of(entry))) {
                 Ok(()) => operation(&mut draft),
                 Err(error) => Err(LayoutError::from(error).into()),
             };
@@ -221,7 +218,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
                 Ok(None)
             } else if limits.policy.guard_gap == GuardGapPolicy::Enforced
                 && let Some(range) = draft.changed()
-                && let Some((asked, by)) = Gap::of(limits).breach(&*self.guard, range, &draft)
+                && let Some((asked, by)) = Gap::of(limits).breach(position.view(), range, &draft)
             {
                 // 7.9, likewise.
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::GuardGap { asked, by }.into()));
@@ -232,7 +229,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         };
         let prepared = change.and_then(|change| {
             let Some(Change { span, list, charge }) = change else { return Ok(None) };
-            let prepared = self.guard.prepare(span, list, charge).map_err(|(list, error)| {
+            let prepared = position.moved_to(span).prepare(list, charge).map_err(|(list, error)| {
                 plan.edit.payloads.put_back_all(list);
                 error
             })?;
@@ -261,7 +258,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         self.gone.sort_unstable_by_key(|(span, _)| span.start());
         self.gone.iter().try_for_each(|(_, record)| mm.start_write(record, sequence, patience))?;
         self.make_payloads(span)?;
-        let mut list = List::new();
+        let mut list = EntryList::new();
         match self.make_records(span, sequence, &mut list) {
             Ok(()) => Ok(Some(Change { span, list, charge: self.charge })),
             Err(error) => {
@@ -285,7 +282,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
     }
 
     /// Makes the records that are to be in the index. The embedder is not called any more.
-    fn make_records(&mut self, span: Span, sequence: u64, list: &mut List<Record<P>>) -> Result<(), ResourceError> {
+    fn make_records(&mut self, span: Span, sequence: u64, list: &mut EntryList<Record<P>>) -> Result<(), ResourceError> {
         for part in self.vmas.iter().filter(|part| part.span.overlaps(span)) {
             let record = match part.origin {
                 // What stays between two changes keeps its record.
@@ -312,6 +309,6 @@ impl<P: Payload> LayoutDraft<'_, P> {
 /// What the index is to hold in a stretch.
 struct Change<P> {
     span: Span,
-    list: List<Record<P>>,
+    list: EntryList<Record<P>>,
     charge: Charge,
 }

@@ -18,7 +18,7 @@
 //! A short row has no folds, and is a plain vector.
 
 use crate::error::ResourceError;
-use crate::tree::list::push;
+use crate::fallible::push;
 use core::ops::{Index, IndexMut, Range};
 use smallvec::SmallVec;
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@ use super::MmWriteGuard;
 use super::accounts::Sums;
 use super::huge::page_bytes;
 use crate::lock::RawMmLock;
-use crate::tree::validate::Violation;
+use crate::tree::Violation;
 use crate::vma::{Backing, Vma, VmaFlags};
 
 fn check(holds: bool, found: impl FnOnce() -> String) -> Result<(), Violation> {

@@ -1,6 +1,6 @@
 //! The trait of an epoch collector: what the crate requires of one.
 //!
-//! Called by `map` (pins, readers, `synchronize`) and `tree::limbo` (grace periods), with the [`Collector`](super) of the build: `epoch` or
+//! Called by `map` (pins, readers, `synchronize`) and `tree::memory` (grace periods), with the [`Collector`](super) of the build: `epoch` or
 //! `model`.
 
 use super::ticket::TicketLine;

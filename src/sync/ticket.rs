@@ -1,6 +1,6 @@
 //! Tickets: how a collector reports that a grace period is over.
 //!
-//! Called by `tree::limbo` and `map`, which each own a [`TicketLine`], and by the collectors, which own the [`Ticket`] of a grace period
+//! Called by `tree::memory` and `map`, which each own a [`TicketLine`], and by the collectors, which own the [`Ticket`] of a grace period
 //! and expire it by dropping it. A line and its ticket share one word on the heap. The word is allocated fallibly, where an `Arc` would
 //! abort.
 //!

@@ -2,9 +2,9 @@
 //! `dup` is this over a tree's own entries.
 
 use super::Tree;
-use super::entries::Entries;
-use super::node::{Child, FANOUT, Item, Node};
-use super::pool::{Pool, drop_contained};
+use super::layout::FANOUT;
+use super::memory::{Pool, drop_contained, node_bytes};
+use super::node::{Child, EntryBuffer, Node, Owner, RawEntry};
 use crate::addr::Span;
 use crate::error::{BuildCause, BuildError, Rejected, ResourceError};
 use crate::sync::Collector;
@@ -14,7 +14,7 @@ use core::mem::{self, MaybeUninit};
 /// A tree under construction. Nobody else sees it; dropped unfinished, it drops what it was given.
 pub(crate) struct Loader<V: Value> {
     tree: Tree<V>,
-    entries: Entries<V>,
+    entries: EntryBuffer<V>,
     /// The nodes of each level that have no parent yet, leaves first; at most `FANOUT` each.
     levels: Vec<Vec<Child<V>>>,
     after: Option<Span>,
@@ -28,7 +28,7 @@ unsafe impl<V: Value + Send> Send for Loader<V> {}
 
 impl<V: Value> Loader<V> {
     pub(crate) fn new(collector: Collector, budget_bytes: usize) -> Self {
-        Self { tree: Tree::new(collector, budget_bytes), entries: Entries::default(), levels: Vec::new(), after: None, refused: None }
+        Self { tree: Tree::new(collector, budget_bytes), entries: EntryBuffer::default(), levels: Vec::new(), after: None, refused: None }
     }
 
     /// Takes the next entry, if it is one.
@@ -48,7 +48,7 @@ impl<V: Value> Loader<V> {
         {
             return Err(Rejected::new(value, error));
         }
-        self.entries.push(Item { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
+        self.entries.push(RawEntry { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl<V: Value> Loader<V> {
             return Ok(());
         }
         self.room(0)?;
-        let part = self.entries.part(0..self.entries.len());
+        let part = self.entries.slice(0..self.entries.len());
         let Tree { counters, writer, .. } = &mut self.tree;
         let node = writer.get_mut().pool.make_leaf(&part, counters)?;
         let child = Child { node, last: key.unwrap_or(part.last()), summary: part.summary() };
@@ -108,7 +108,7 @@ impl<V: Value> Loader<V> {
         self.levels[level].clear();
         #[allow(unsafe_code, reason = "steps into a node that was just made")]
         // SAFETY: private.
-        let Node::Inner(inner) = (unsafe { node.get() }) else { unreachable!("an inner node was made") };
+        let Node::Inner(inner) = (unsafe { node.get::<Owner>() }) else { unreachable!("an inner node was made") };
         self.adopt(level + 1, Child { node, last, summary: inner.summary() });
         Ok(())
     }
@@ -117,7 +117,7 @@ impl<V: Value> Loader<V> {
     fn adopt(&mut self, level: usize, child: Child<V>) {
         let counters = &self.tree.counters;
         counters.nodes_of(child.node).add(1);
-        counters.index_bytes.add(super::pool::node_bytes(child.node));
+        counters.index_bytes.add(node_bytes(child.node));
         self.levels[level].push(child);
     }
 
@@ -135,7 +135,7 @@ impl<V: Value> Loader<V> {
             match self.levels.get(level).map(Vec::as_slice) {
                 None => break,
                 Some([top]) if is_top => {
-                    self.tree.root.slot.publish(top.node);
+                    self.tree.root.0.publish(top.node);
                     self.tree.counters.height.set(level + 1);
                     self.levels[level].clear();
                     break;

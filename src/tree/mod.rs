@@ -19,7 +19,7 @@
 //!
 //! Three ways run through this house, each one way:
 //! * the **reader's**: [`walk`] (one answer) and [`iter`] (many), over [`node`] and [`search`]. A reader never writes.
-//! * the **writer's**: [`edit`] (the verbs) → [`splice`] (builds the replacement; [`swap`] where that is one leaf) → [`publish`] (the one store, the retiring), with
+//! * the **writer's**: [`edit`] (the verbs) → [`splice`] (builds the replacement; [`leaf_edit`] where that is one leaf) → [`publish`] (the one store, the retiring), with
 //!   memory from [`pool`]; [`gap`] searches the summaries.
 //! * the way **out**: [`limbo`] (what was retired waits for readers) → back to [`pool`], the values to whoever unlocks.
 //!
@@ -54,66 +54,30 @@
 //! two subtrees moves only through unmapped room or, by T8, together with both its sides. So while a leaf is live its lower boundary
 //! only falls; `prev` and `next`, which must look into a neighbour, therefore only ask afterwards whether the leaf is live still.
 
-pub(crate) mod build;
-pub(crate) mod edit;
-mod entries;
-pub(crate) mod gap;
-pub(crate) mod iter;
-pub(crate) mod limbo;
-pub(crate) mod list;
+mod build;
+mod layout;
+mod memory;
 mod node;
-mod pool;
-pub(crate) mod prepared;
-mod publish;
-mod search;
-mod site;
-mod splice;
-pub(crate) mod stats;
-mod swap;
-pub(crate) mod validate;
-pub(crate) mod walk;
+mod read;
+mod stats;
+mod validate;
+mod write;
 
-pub(crate) use edit::Editor;
-pub(crate) use pool::{FirstPanic, drop_contained};
+pub(crate) use build::Loader;
+pub(crate) use memory::{Charge, FirstPanic, drop_contained};
+pub use read::{Entry, Iter, View};
+pub use stats::Stats;
+pub use validate::Violation;
+pub(crate) use write::{Editor, EntryList, EntryListIter, FoundGap, Position, Prepared};
+pub use write::{GapQuery, Removed, RemovedEntry};
 
 use crate::sync::Collector;
 use crate::value::{Value, assert_word};
 use core::cell::UnsafeCell;
-use limbo::Limbo;
-use node::{NodePtr, Slot};
-use pool::Pool;
-use publish::Draft;
-use site::Site;
+use memory::Pool;
+use node::{NodePtr, Root, Slot};
 use stats::Counters;
-use walk::View;
-
-/// Where readers start: the topmost slot.
-///
-/// Alone on its lines (two of them: neighbouring lines are fetched together), so that no writer's word shares what every lookup
-/// reads.
-#[derive(Debug)]
-#[repr(align(128))]
-pub(crate) struct Root<V> {
-    slot: Slot<V>,
-}
-
-impl<V> Root<V> {
-    /// Takes the root's pointer, as a reader.
-    fn load(&self) -> NodePtr<V> {
-        self.slot.load()
-    }
-}
-
-/// What only the writer touches.
-#[derive(Debug)]
-struct Writer<V> {
-    pool: Pool<V>,
-    limbo: Limbo<V>,
-    /// The buffers of the edit under way, kept for the next one.
-    draft: Draft<V>,
-    /// Where it is, or the next one is going to be.
-    site: Site<V>,
-}
+use write::Writer;
 
 /// A whole index: what readers see, what the writer owns, and the figures that both may read.
 #[derive(Debug)]
@@ -129,16 +93,11 @@ impl<V: Value> Tree<V> {
     /// An empty index that retires through the collector, and holds back at most `budget_bytes`.
     pub(crate) fn new(collector: Collector, budget_bytes: usize) -> Self {
         const { assert_word::<V>() };
-        search::look_for_vectors();
+        node::look_for_vectors();
         Self {
-            root: Root { slot: Slot::new(NodePtr::NULL) },
+            root: Root(Slot::new(NodePtr::NULL)),
             counters: Counters::default(),
-            writer: UnsafeCell::new(Writer {
-                pool: Pool::default(),
-                limbo: Limbo::new(collector, budget_bytes),
-                draft: Draft::default(),
-                site: Site::default(),
-            }),
+            writer: UnsafeCell::new(Writer::new(collector, budget_bytes)),
             at_end: None,
         }
     }
@@ -180,7 +139,7 @@ impl<V: Value> Drop for Tree<V> {
         // No borrow is left, so no reader: everything goes at once.
         let writer = self.writer.get_mut();
         writer.limbo.drop_all();
-        let root = self.root.slot.owner_load();
+        let root = self.root.0.owner_load();
         if let Some(look) = self.at_end {
             #[allow(unsafe_code, reason = "the tree's end is its last borrow")]
             // SAFETY: nobody edits any more.

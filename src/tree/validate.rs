@@ -1,7 +1,8 @@
 //! Checks the invariants that speak of a state, by number: T1, T2, T3, T6, and that the counters agree.
 
-use super::edit::Editor;
-use super::node::{InnerRef, LeafRef, MIN_FILL, Node, NodePtr, Summary};
+use super::layout::MIN_FILL;
+use super::node::{InnerRef, LeafRef, Node, NodePtr, Owner, Summary};
+use super::write::Editor;
 use crate::addr::Span;
 use crate::value::Value;
 use core::fmt;
@@ -51,8 +52,8 @@ impl<V: Value> Editor<'_, V> {
     /// `RangeMap::validate`.
     pub(crate) fn validate(&self) -> Result<(), Violation> {
         let mut census = Census::default();
-        check(self.is_site_good(), "site", || "the route that the writer keeps is not the way from the root".into())?;
-        let root = self.root.slot.owner_load();
+        check(self.is_path_good(), "path", || "the path that the writer keeps does not lead from the root to its leaf".into())?;
+        let root = self.root.0.owner_load();
         if !root.is_null() {
             self.visit(root, Place { depth: 1, is_right_edge: true }, &mut census)?;
         }
@@ -73,14 +74,14 @@ impl<V: Value> Editor<'_, V> {
     }
 
     #[allow(clippy::unused_self, reason = "the twin of visit_inner")]
-    fn visit_leaf(&self, leaf: LeafRef<'_, V>, place: Place, census: &mut Census) -> Result<Summary, Violation> {
+    fn visit_leaf(&self, leaf: LeafRef<'_, V, Owner>, place: Place, census: &mut Census) -> Result<Summary, Violation> {
         let expected = *census.leaf_depth.get_or_insert(place.depth);
         check(expected == place.depth, "T3", || format!("leaves at depths {expected} and {}", place.depth))?;
         census.leaves += 1;
         // Of the entries themselves: what the nodes say of their own gaps is what is checked.
         let mut gap = 0;
         for i in 0..leaf.len() {
-            let (start, last) = (leaf.owner_start(i), leaf.last(i));
+            let (start, last) = (leaf.start(i), leaf.last(i));
             check(Span::new(start, last).is_ok(), "T1", || format!("the entry {start:#x}..={last:#x} is reversed"))?;
             let is_after = census.last.is_none_or(|before| before < start);
             check(is_after, "T1", || {
@@ -92,10 +93,10 @@ impl<V: Value> Editor<'_, V> {
             census.last = Some(last);
             census.entries += 1;
         }
-        Ok(Summary { low: leaf.owner_start(0), gap })
+        Ok(Summary { low: leaf.start(0), gap })
     }
 
-    fn visit_inner(&self, inner: InnerRef<'_, V>, place: Place, census: &mut Census) -> Result<Summary, Violation> {
+    fn visit_inner(&self, inner: InnerRef<'_, V, Owner>, place: Place, census: &mut Census) -> Result<Summary, Violation> {
         census.inners += 1;
         let mut whole: Option<Summary> = None;
         for i in 0..inner.len() {
@@ -103,7 +104,7 @@ impl<V: Value> Editor<'_, V> {
             let is_right_edge = place.is_right_edge && is_last;
             let below = Place { depth: place.depth + 1, is_right_edge };
             let before = census.last;
-            let found = self.visit(inner.owner_child(i), below, census)?;
+            let found = self.visit(inner.child(i), below, census)?;
             whole = Some(match (whole, before) {
                 (Some(Summary { low, gap }), Some(before)) => Summary { low, gap: gap.max(found.gap).max(found.low - before - 1) },
                 _ => found,
@@ -123,8 +124,7 @@ impl<V: Value> Editor<'_, V> {
 mod tests {
     use super::super::Tree;
     use super::super::build::Loader;
-    use super::super::entries::Entries;
-    use super::super::node::{Child, Item};
+    use super::super::node::{Child, EntryBuffer, RawEntry};
     use super::*;
     use crate::sync::{Collector, Reclaim};
     use core::mem::MaybeUninit;
@@ -140,10 +140,10 @@ mod tests {
         }
 
         fn leaf(&mut self, entries: &[(u64, u64)]) -> Child<u64> {
-            let mut list = Entries::default();
+            let mut list = EntryBuffer::default();
             list.reserve(entries.len()).expect("memory");
-            list.extend_with(entries.iter().map(|&(start, last)| Item { start, last, value: MaybeUninit::new(0) }));
-            let node = self.tree.writer.get_mut().pool.make_leaf(&list.part(0..entries.len()), &self.tree.counters).expect("memory");
+            list.extend_with(entries.iter().map(|&(start, last)| RawEntry { start, last, value: MaybeUninit::new(0) }));
+            let node = self.tree.writer.get_mut().pool.make_leaf(&list.slice(0..entries.len()), &self.tree.counters).expect("memory");
             self.tree.counters.entries.add(entries.len());
             self.tree.counters.leaves.add(1);
             let gap = entries.windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].1 + 1)).max().unwrap_or(0);
@@ -158,7 +158,7 @@ mod tests {
 
         /// The rule that is broken in the tree with this root, if any.
         fn broken(self, root: Child<u64>, height: usize) -> Option<&'static str> {
-            self.tree.root.slot.publish(root.node);
+            self.tree.root.0.publish(root.node);
             self.tree.counters.height.set(height);
             broken(&self.tree)
         }
@@ -261,7 +261,7 @@ mod tests {
         for (i, wrong) in counted.iter().enumerate() {
             let (mut made, children) = over(&[LOW, MIDDLE, EDGE], KEYS);
             let root = made.inner(&children, 0);
-            made.tree.root.slot.publish(root.node);
+            made.tree.root.0.publish(root.node);
             made.tree.counters.height.set(2);
             assert_eq!(broken(&made.tree), None);
             wrong(&made.tree);

@@ -4,8 +4,11 @@
 
 #![allow(unsafe_code, reason = "writes into free memory, and copies the bits of values")]
 
-use super::super::entries::Part;
-use super::{Child, FANOUT, Inner, Item, Leaf, LeafRef, NodePtr, Slot, Summary, copy_bits};
+use super::super::layout::FANOUT;
+use super::buffer::EntrySlice;
+use super::raw::{RawEntry, copy_bits};
+use super::refs::{LeafRef, Owner};
+use super::shape::{Child, Inner, Leaf, NodePtr, Slot, Summary};
 use crate::sync::{AtomicU64, Liveness, Plain, owner_load};
 use core::cell::Cell;
 use core::mem::{MaybeUninit, offset_of};
@@ -17,7 +20,7 @@ use smallvec::SmallVec;
 ///
 /// # Safety
 /// The memory is a leaf's, unused by anyone.
-pub(in crate::tree) unsafe fn write_leaf<V>(memory: NonNull<Leaf<V>>, part: &Part<'_, V>) -> NodePtr<V> {
+pub(in crate::tree) unsafe fn write_leaf<V>(memory: NonNull<Leaf<V>>, part: &EntrySlice<'_, V>) -> NodePtr<V> {
     let len = part.len();
     let mut lasts = [u64::MAX; FANOUT];
     let mut starts = [u64::MAX; FANOUT];
@@ -37,25 +40,32 @@ pub(in crate::tree) unsafe fn write_leaf<V>(memory: NonNull<Leaf<V>>, part: &Par
 #[derive(Debug)]
 pub(in crate::tree) struct Exchange<V> {
     pub(in crate::tree) range: Range<usize>,
-    pub(in crate::tree) news: SmallVec<[Item<V>; 3]>,
+    pub(in crate::tree) entries: SmallVec<[RawEntry<V>; 3]>,
 }
 
 impl<V> Exchange<V> {
     /// Where what follows the range will be.
     pub(in crate::tree) fn behind(&self) -> usize {
-        self.range.start + self.news.len()
+        self.range.start + self.entries.len()
     }
 
     /// Makes a column of the new leaf out of a copy of the old one: what follows the range goes to its new place, where that is another,
     /// and what comes for the range in between.
-    fn write<T, U>(&self, column: &mut Column<U>, old: &[T; FANOUT], old_len: usize, copy: impl Fn(&T) -> U, new: impl Fn(&Item<V>) -> U) {
+    fn write<T, U>(
+        &self,
+        column: &mut Column<U>,
+        old: &[T; FANOUT],
+        old_len: usize,
+        copy: impl Fn(&T) -> U,
+        new: impl Fn(&RawEntry<V>) -> U,
+    ) {
         let behind = self.behind();
         if behind != self.range.end {
             for (to, from) in column[behind..].iter_mut().zip(&old[self.range.end..old_len]) {
                 to.write(copy(from));
             }
         }
-        for (to, item) in column[self.range.start..].iter_mut().zip(&self.news) {
+        for (to, item) in column[self.range.start..].iter_mut().zip(&self.entries) {
             to.write(new(item));
         }
     }
@@ -68,7 +78,7 @@ type Column<T> = [MaybeUninit<T>; FANOUT];
 ///
 /// # Safety
 /// The memory is a leaf's, unused by anyone.
-pub(in crate::tree) unsafe fn write_leaf_of<V>(memory: NonNull<Leaf<V>>, old: LeafRef<'_, V>, exchange: &Exchange<V>) -> NodePtr<V> {
+pub(in crate::tree) unsafe fn write_leaf_of<V>(memory: NonNull<Leaf<V>>, old: LeafRef<'_, V, Owner>, exchange: &Exchange<V>) -> NodePtr<V> {
     let len = exchange.behind() + old.len - exchange.range.end;
     // Column by column at its place: a leaf made elsewhere and moved would cost as much again. First each as it was, a copy of fixed size.
     let place = |offset| memory.as_ptr().wrapping_byte_add(offset);

@@ -62,7 +62,7 @@ fn the_rule_of_layers_can_fail() {
     finds(rule, 1, "src/lock/mod.rs", "fn f() { crate::tree::Tree::new() }");
     finds(rule, 1, "src/tree/walk.rs", "use super::super::map::RangeMap;");
     finds(rule, 0, "src/tree/walk.rs", "use super::node::Node; mod tests { use super::super::node::Node; use super::*; }");
-    finds(rule, 0, "src/mm/mod.rs", "use crate::{map::RangeMap, tree::walk::View, vma::VmaRecord, lock::Interrupt};");
+    finds(rule, 0, "src/mm/mod.rs", "use crate::{map::RangeMap, tree::View, vma::VmaRecord, lock::Interrupt};");
     finds(rule, 1, "src/mm/mod.rs", "use crate::mm::fault::FaultContext;");
     finds(rule, 1, "src/vma/lock.rs", "use crate::mm::Mm;");
     finds(rule, 1, "src/vma/record.rs", "use crate::map::RangeMap;");

@@ -6,11 +6,12 @@ use super::source::{Fault, Source, each_token, inside, is_punct, is_word};
 use proc_macro2::{Delimiter, TokenTree};
 
 /// The rooms of the library and their layers, lowest first.
-const LAYERS: [(&str, u8); 12] = [
+const LAYERS: [(&str, u8); 13] = [
     ("sync", 0),
     ("addr", 0),
     ("key", 0),
     ("error", 0),
+    ("fallible", 0),
     ("value", 0),
     ("tree", 1),
     ("lock", 1),

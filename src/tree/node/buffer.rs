@@ -2,15 +2,17 @@
 //!
 //! Filled by `splice.rs` and `build.rs`, emptied by `pool.rs` into new leaves. The values are bits: who owns them, the filler knows.
 
-use super::limbo::trim;
-use super::node::{Item, LeafRef, Summary, copy_bits};
+use super::raw::{RawEntry, copy_bits};
+use super::refs::{LeafRef, Owner};
+use super::shape::Summary;
 use crate::error::ResourceError;
+use crate::fallible::{reserve, trim};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
 /// Entries in order. Kept between edits, so that a steady load allocates nothing here.
 #[derive(Debug)]
-pub(super) struct Entries<V> {
+pub(in crate::tree) struct EntryBuffer<V> {
     starts: Vec<u64>,
     lasts: Vec<u64>,
     values: Vec<MaybeUninit<V>>,
@@ -18,29 +20,29 @@ pub(super) struct Entries<V> {
 
 /// Some of them, for one leaf.
 #[derive(Debug)]
-pub(super) struct Part<'a, V> {
-    pub(super) starts: &'a [u64],
-    pub(super) lasts: &'a [u64],
-    pub(super) values: &'a [MaybeUninit<V>],
+pub(in crate::tree) struct EntrySlice<'a, V> {
+    pub(in crate::tree) starts: &'a [u64],
+    pub(in crate::tree) lasts: &'a [u64],
+    pub(in crate::tree) values: &'a [MaybeUninit<V>],
 }
 
-impl<V> Default for Entries<V> {
+impl<V> Default for EntryBuffer<V> {
     fn default() -> Self {
         Self { starts: Vec::new(), lasts: Vec::new(), values: Vec::new() }
     }
 }
 
-impl<V> Entries<V> {
-    pub(super) fn len(&self) -> usize {
+impl<V> EntryBuffer<V> {
+    pub(in crate::tree) fn len(&self) -> usize {
         self.lasts.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::tree) fn is_empty(&self) -> bool {
         self.lasts.is_empty()
     }
 
     /// Forgets them all.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::tree) fn clear(&mut self) {
         self.starts.clear();
         self.lasts.clear();
         self.values.clear();
@@ -50,29 +52,28 @@ impl<V> Entries<V> {
     }
 
     /// Makes room for so many more.
-    pub(super) fn reserve(&mut self, more: usize) -> Result<(), ResourceError> {
-        let oom = |_| ResourceError::OutOfMemory;
-        self.starts.try_reserve(more).map_err(oom)?;
-        self.lasts.try_reserve(more).map_err(oom)?;
-        self.values.try_reserve(more).map_err(oom)
+    pub(in crate::tree) fn reserve(&mut self, more: usize) -> Result<(), ResourceError> {
+        reserve(&mut self.starts, more)?;
+        reserve(&mut self.lasts, more)?;
+        reserve(&mut self.values, more)
     }
 
     /// Puts one at the end; room was reserved.
-    pub(super) fn push(&mut self, item: Item<V>) {
+    pub(in crate::tree) fn push(&mut self, item: RawEntry<V>) {
         self.starts.push(item.start);
         self.lasts.push(item.last);
         self.values.push(item.value);
     }
 
     /// Puts some at the end; room was reserved.
-    pub(super) fn extend_with(&mut self, items: impl Iterator<Item = Item<V>>) {
+    pub(in crate::tree) fn extend_with(&mut self, items: impl Iterator<Item = RawEntry<V>>) {
         for item in items {
             self.push(item);
         }
     }
 
     /// Puts those of a leaf at the end; room was reserved. The writer only.
-    pub(super) fn extend(&mut self, leaf: LeafRef<'_, V>, range: Range<usize>) {
+    pub(in crate::tree) fn extend(&mut self, leaf: LeafRef<'_, V, Owner>, range: Range<usize>) {
         let (starts, lasts, values) = leaf.columns(range);
         self.starts.extend(starts);
         self.lasts.extend_from_slice(lasts);
@@ -80,36 +81,36 @@ impl<V> Entries<V> {
     }
 
     /// Moves those from `middle` on to the front.
-    pub(super) fn rotate(&mut self, middle: usize) {
+    pub(in crate::tree) fn rotate(&mut self, middle: usize) {
         self.starts.rotate_left(middle);
         self.lasts.rotate_left(middle);
         self.values.rotate_left(middle);
     }
 
-    pub(super) fn part(&self, range: Range<usize>) -> Part<'_, V> {
-        Part { starts: &self.starts[range.clone()], lasts: &self.lasts[range.clone()], values: &self.values[range] }
+    pub(in crate::tree) fn slice(&self, range: Range<usize>) -> EntrySlice<'_, V> {
+        EntrySlice { starts: &self.starts[range.clone()], lasts: &self.lasts[range.clone()], values: &self.values[range] }
     }
 
     /// Hands the values' bits out.
-    pub(super) fn take_values(&mut self) -> impl Iterator<Item = MaybeUninit<V>> + '_ {
+    pub(in crate::tree) fn take_values(&mut self) -> impl Iterator<Item = MaybeUninit<V>> + '_ {
         self.starts.clear();
         self.lasts.clear();
         self.values.drain(..)
     }
 }
 
-impl<V> Part<'_, V> {
-    pub(super) fn len(&self) -> usize {
+impl<V> EntrySlice<'_, V> {
+    pub(in crate::tree) fn len(&self) -> usize {
         self.lasts.len()
     }
 
     /// The last address; 0 if there are none.
-    pub(super) fn last(&self) -> u64 {
+    pub(in crate::tree) fn last(&self) -> u64 {
         self.lasts.last().copied().unwrap_or_default()
     }
 
     /// What a parent notes of a leaf of these (T6).
-    pub(super) fn summary(&self) -> Summary {
+    pub(in crate::tree) fn summary(&self) -> Summary {
         let gap = self.starts.iter().skip(1).zip(self.lasts).map(|(start, before)| start - before - 1).max().unwrap_or(0);
         Summary { low: self.starts.first().copied().unwrap_or_default(), gap }
     }

@@ -2,8 +2,8 @@
 //!
 //! [`edit`](super::edit) takes them; above, whoever gathers them. Nobody is called.
 
-use super::node::{Item, copy_bits};
-use super::pool::{FirstPanic, drop_contained};
+use super::super::memory::{FirstPanic, drop_contained};
+use super::super::node::{RawEntry, copy_bits};
 use crate::addr::Span;
 use crate::error::{ResourceError, SpliceCause};
 use core::fmt;
@@ -12,11 +12,11 @@ use smallvec::SmallVec;
 use std::thread;
 
 /// The entries, in order. Dropped, it drops their values, each whatever the others do.
-pub(crate) struct List<V> {
-    items: SmallVec<[Item<V>; 3]>,
+pub(crate) struct EntryList<V> {
+    items: SmallVec<[RawEntry<V>; 3]>,
 }
 
-impl<V> List<V> {
+impl<V> EntryList<V> {
     pub(crate) fn new() -> Self {
         Self { items: SmallVec::new() }
     }
@@ -29,14 +29,14 @@ impl<V> List<V> {
         if self.items.len() == self.items.capacity() && self.items.try_reserve(1).is_err() {
             return Err((value, ResourceError::OutOfMemory.into()));
         }
-        self.items.push(Item { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
+        self.items.push(RawEntry { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
         Ok(())
     }
 
     /// One entry.
     pub(super) fn of(span: Span, value: V) -> Self {
         let mut list = Self::new();
-        list.items.push(Item { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
+        list.items.push(RawEntry { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
         list
     }
 
@@ -46,7 +46,7 @@ impl<V> List<V> {
         value
     }
 
-    pub(super) fn items(&self) -> &[Item<V>] {
+    pub(super) fn items(&self) -> &[RawEntry<V>] {
         &self.items
     }
 
@@ -67,8 +67,8 @@ impl<V> List<V> {
     }
 
     /// Hands them out one by one, from the first on. Allocates nothing.
-    pub(crate) fn into_entries(mut self) -> ListEntries<V> {
-        ListEntries { items: mem::take(&mut self.items).into_iter() }
+    pub(crate) fn into_entries(mut self) -> EntryListIter<V> {
+        EntryListIter { items: mem::take(&mut self.items).into_iter() }
     }
 
     /// The values are the index's now.
@@ -83,7 +83,7 @@ impl<V> List<V> {
     }
 }
 
-impl<V> Drop for List<V> {
+impl<V> Drop for EntryList<V> {
     fn drop(&mut self) {
         // As a rule they are the index's by now.
         if !self.items.is_empty() {
@@ -94,11 +94,11 @@ impl<V> Drop for List<V> {
 
 /// The entries of a list on their way out. Dropped, it drops the values of those that are left, each whatever the others do; the first panic
 /// goes on then, since the values are the caller's.
-pub(crate) struct ListEntries<V> {
-    items: smallvec::IntoIter<[Item<V>; 3]>,
+pub(crate) struct EntryListIter<V> {
+    items: smallvec::IntoIter<[RawEntry<V>; 3]>,
 }
 
-impl<V> Iterator for ListEntries<V> {
+impl<V> Iterator for EntryListIter<V> {
     type Item = (Span, V);
 
     fn next(&mut self) -> Option<(Span, V)> {
@@ -114,7 +114,7 @@ impl<V> Iterator for ListEntries<V> {
     }
 }
 
-impl<V> Drop for ListEntries<V> {
+impl<V> Drop for EntryListIter<V> {
     fn drop(&mut self) {
         let mut panicked = FirstPanic::default();
         for (_, value) in self {
@@ -125,20 +125,10 @@ impl<V> Drop for ListEntries<V> {
     }
 }
 
-impl<V> fmt::Debug for List<V> {
+impl<V> fmt::Debug for EntryList<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.items.iter().map(|item| Span::from_entry(item.start, item.last))).finish()
     }
-}
-
-/// Puts an item at the end, or says that memory is short.
-#[inline]
-pub(crate) fn push<T, const N: usize>(list: &mut SmallVec<[T; N]>, item: T) -> Result<(), ResourceError> {
-    if list.len() == list.capacity() {
-        list.try_reserve(1).map_err(|_| ResourceError::OutOfMemory)?;
-    }
-    list.push(item);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -167,7 +157,7 @@ mod tests {
         }
         let dropped = Cell::new(0);
         let list = || {
-            let mut list = List::new();
+            let mut list = EntryList::new();
             for at in 0..5 {
                 assert!(list.push(Span::from_entry(at, at), Told(at, &dropped)).is_ok(), "in order");
             }
@@ -187,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_list_shows_its_ranges() {
-        let mut list = List::new();
+        let mut list = EntryList::new();
         for start in [0, 0x10] {
             list.push(Span::from_entry(start, start + 4), ()).expect("in order");
         }

@@ -1,7 +1,6 @@
-//! WRITER: builds the replacement of everything in one range, privately; `publish.rs` then makes it visible.
+//! The edit that does not stay inside one leaf. Called by `splice`.
 //!
-//! This is the only way in which the index changes, but for a start that is lowered in place. A splice goes down two routes, that of
-//! the range's first address and that of its last. Level by level from the leaves up, all nodes from the one route to the other are
+//! There are two paths, to the range's first address and to its last. Level by level from the leaves up, all nodes from the one path to the other are
 //! one *group*: the group's content, with the range's entries exchanged, is cut into new nodes (T8: the nodes at both ends of the
 //! group are replaced even where no entry of theirs changes). It ends at the lowest slot that can take the result: one new node in
 //! place of one old one, under the same key.
@@ -10,124 +9,35 @@
 //!                  ┌────────── parent ──────────┐         the slot of the lowest covering node is stored to,
 //!   level above:   │  ..  [L ═══════ R]  ..     │         or the parent's content joins the next group
 //!                  └──────┼─────────┼───────────┘
-//!   group:          left route ... right route            replaced whole; what lies between goes with its subtrees
+//!   group:          left path ... right path            replaced whole; what lies between goes with its subtrees
 //! ```
 
-use super::edit::Editor;
-use super::limbo::Charge;
-use super::node::{Child, FANOUT, Item, LeafRef, MIN_FILL, Node, NodePtr, copy_bits};
-use super::publish::{Bias, Change, Children, Draft, Place, Retire};
-use super::site::{Route, Step, entry_span};
+use super::super::layout::{FANOUT, MIN_FILL};
+use super::super::node::{Child, Node, NodePtr, RawEntry};
+use super::editor::Editor;
+use super::nodes::{Bias, Children};
+use super::path::{Path, PathStep};
+use super::publish::{Replacement, Target};
 use crate::addr::Span;
 use crate::error::ResourceError;
 use crate::value::Value;
-use core::mem::MaybeUninit;
-use core::ptr::NonNull;
 use smallvec::SmallVec;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Entries of two leaves up to which two still have room for a while, and from which on they are on their way to three: at once, or with the
 /// next entry or two. Between the two it is cheaper to cut the one that overflows in halves, which then have room for long.
 const FOR_TWO: usize = 2 * FANOUT - FANOUT / 4;
 const FOR_THREE: usize = 2 * FANOUT - 1;
 
-/// An entry as it was before a splice; readable until the writer unlocks, or edits again.
-#[derive(Debug)]
-pub(crate) struct Old<V> {
-    pub(crate) span: Span,
-    value: NonNull<V>,
-}
-
-impl<V> Old<V> {
-    /// Entry `i` of a leaf that is being replaced.
-    pub(super) fn of(leaf: LeafRef<'_, V>, i: usize) -> Self {
-        Self { span: entry_span(leaf, i), value: NonNull::from(leaf.value(i)) }
-    }
-
-    pub(super) fn is_within(&self, span: Span) -> bool {
-        span.start() <= self.span.start() && self.span.last() <= span.last()
-    }
-
-    /// Where the value is: in a leaf that was replaced.
-    pub(crate) fn value(&self) -> NonNull<V> {
-        self.value
-    }
-
-    /// The value's bits.
-    pub(super) fn bits(&self) -> MaybeUninit<V> {
-        let value = self.value.cast::<MaybeUninit<V>>();
-        #[allow(unsafe_code, reason = "reads a leaf that the writer replaced in this very edit")]
-        // SAFETY: the leaf is retired at the earliest by this edit, and reused at the earliest by a later one.
-        copy_bits(unsafe { value.as_ref() })
-    }
-
-    /// What the value counts for while it waits: its word, and what it owns.
-    pub(super) fn bytes(&self) -> usize
-    where
-        V: Value,
-    {
-        #[allow(unsafe_code, reason = "looks at a value of a leaf that the writer is about to replace")]
-        // SAFETY: the leaf is live until this edit is published.
-        let value = unsafe { self.value.as_ref() };
-        size_of::<V>().saturating_add(value.owned_bytes())
-    }
-}
-
 impl<'t, V: Value> Editor<'t, V> {
-    /// Replaces everything in the site's range by `fresh` (in order, inside the range), and keeps the parts of cut entries that stick out.
-    /// `cut` makes the second value where an entry is cut in two; if it panics, nothing has happened.
-    ///
-    /// The entries that were in the range, as they were, are then in the writer's draft until its next edit.
-    pub(super) fn splice(
-        &mut self,
-        fresh: &[Item<V>],
-        retire: Retire,
-        charge: Charge,
-        cut: impl FnOnce(&V) -> V,
-    ) -> Result<(), ResourceError> {
-        let change = self.prepared(fresh, retire, charge)?;
-        // The embedder's clone comes last of all that can fail, so that none is made in vain.
-        if let Some((value, hole)) = self.writer.draft.hole {
-            match clone_of(value, cut) {
-                Ok(clone) => self.fill(hole, clone),
-                Err(panic) => {
-                    self.abandon();
-                    resume_unwind(panic);
-                }
-            }
-        }
-        self.publish(change, retire);
-        Ok(())
-    }
-
-    /// The replacement, ready to be published or abandoned; where it cannot be made, it is abandoned.
-    pub(super) fn prepared(&mut self, fresh: &[Item<V>], retire: Retire, charge: Charge) -> Result<Change<'t, V>, ResourceError> {
-        self.writer.draft.clear();
-        let change = self.prepare(fresh, retire, charge);
-        if change.is_err() {
-            self.abandon();
-        }
-        change
-    }
-
-    /// Builds the replacement, finds the slot for it, and prepares all that publishing it needs.
-    fn prepare(&mut self, fresh: &[Item<V>], retire: Retire, charge: Charge) -> Result<Change<'t, V>, ResourceError> {
-        let change = match self.swap(fresh)? {
-            Some(change) => change,
-            None => self.build(fresh)?,
-        };
-        self.admit(retire, charge)?;
-        if self.writer.draft.hole.is_some() {
-            // For the values on their way in, should the clone panic.
-            self.writer.limbo.reserve_dead(fresh.len())?;
-        }
-        Ok(change)
-    }
-
     /// Builds the replacement by groups, and finds the slot for it.
-    fn build(&mut self, fresh: &[Item<V>]) -> Result<Change<'t, V>, ResourceError> {
-        let (left, right) = (&mut self.writer.site.route.clone(), &mut self.right_route());
-        let bias = self.gather(self.writer.site.span, left, right, fresh)?;
+    pub(super) fn build_groups(
+        &mut self,
+        span: Span,
+        left: &mut Path<V>,
+        right: &mut Path<V>,
+        inserted: &[RawEntry<V>],
+    ) -> Result<Replacement<'t, V>, ResourceError> {
+        let bias = self.gather(span, left, right, inserted)?;
         let mut depth = left.depth();
         // The leaves.
         if bias == Bias::Even
@@ -150,8 +60,8 @@ impl<'t, V: Value> Editor<'t, V> {
                 && l.index == r.index
                 && top.last == l_node.last(l.index)
             {
-                let place = Place::Child { parent: l_node, index: l.index, depth };
-                return Ok(Change { top: Some(top), place });
+                let target = Target::Child { parent: l_node, index: l.index, depth };
+                return Ok(Replacement { top: Some(top), target });
             }
             self.replace_both(l.node, r.node)?;
             let mut items: SmallVec<[Child<V>; 2 * FANOUT + 4]> = SmallVec::new();
@@ -169,7 +79,7 @@ impl<'t, V: Value> Editor<'t, V> {
             if at_right_edge && let Some(edge) = items.last_mut() {
                 *edge = self.made_right_edge(*edge)?;
             }
-            if items.len() == 1 && at_right_edge && is_left_edge(left, depth) {
+            if items.len() == 1 && at_right_edge && left.is_left_edge(depth) {
                 // The level below is one node: it needs no parent, it is the root, and all that is above goes.
                 level.push(items[0]);
                 for (l, r) in left.steps[..depth].iter().zip(&right.steps[..depth]) {
@@ -183,7 +93,7 @@ impl<'t, V: Value> Editor<'t, V> {
     }
 
     /// Makes one root of the topmost level.
-    fn build_root(&mut self, mut level: Children<V>) -> Result<Change<'t, V>, ResourceError> {
+    fn build_root(&mut self, mut level: Children<V>) -> Result<Replacement<'t, V>, ResourceError> {
         while level.len() > 1 {
             level = self.build_inners(&level, Bias::Even, true)?;
         }
@@ -193,60 +103,60 @@ impl<'t, V: Value> Editor<'t, V> {
             && inner.len() == 1
         {
             // An inner node of the right edge may have one child; a root needs none.
-            self.writer.draft.replace(node)?;
+            self.writer.draft.note_node(node)?;
             top = Some(inner.item(0));
         }
-        Ok(Change { top, place: Place::Root(&self.root.slot) })
+        Ok(Replacement { top, target: Target::Root(&self.root.0) })
     }
 
-    /// Notes what two routes pass through at one depth: a node, or two.
+    /// Notes what two paths pass through at one depth: a node, or two.
     fn replace_both(&mut self, left: NodePtr<V>, right: NodePtr<V>) -> Result<(), ResourceError> {
-        self.writer.draft.replace(left)?;
-        if left == right { Ok(()) } else { self.writer.draft.replace(right) }
+        self.writer.draft.note_node(left)?;
+        if left == right { Ok(()) } else { self.writer.draft.note_node(right) }
     }
 
     /// The group's entries: what the two leaves at its ends keep, what sticks out of the range, and what goes in. Notes what was in
     /// the range, and what is replaced.
-    fn gather(&mut self, span: Span, left: &Route<V>, right: &Route<V>, fresh: &[Item<V>]) -> Result<Bias, ResourceError> {
-        let (Some(left_leaf), Some(right_leaf)) = (self.leaf(left.leaf()), self.leaf(right.leaf())) else {
+    fn gather(&mut self, span: Span, left: &Path<V>, right: &Path<V>, inserted: &[RawEntry<V>]) -> Result<Bias, ResourceError> {
+        let (Some(left_leaf), Some(right_leaf)) = (self.leaf(left.leaf), self.leaf(right.leaf)) else {
             let draft = &mut self.writer.draft;
-            draft.news = fresh.len();
-            draft.entries.reserve(draft.news)?;
-            draft.entries.extend_with(fresh.iter().map(Item::copy));
+            draft.inserted = inserted.len();
+            draft.entries.reserve(draft.inserted)?;
+            draft.entries.extend_with(inserted.iter().map(RawEntry::copy));
             return Ok(Bias::Even);
         };
-        self.replace_both(left.leaf(), right.leaf())?;
+        self.replace_both(left.leaf, right.leaf)?;
         let first = left_leaf.rank(span.start());
         let mut end = right_leaf.rank(span.last());
-        end += usize::from(end < right_leaf.len() && right_leaf.owner_start(end) <= span.last());
+        end += usize::from(end < right_leaf.len() && right_leaf.start(end) <= span.last());
         if left_leaf.is(right_leaf) {
-            self.writer.draft.note_olds(left_leaf, first..end)?;
+            self.writer.draft.note_entries(left_leaf, first..end)?;
         } else {
-            self.writer.draft.note_olds(left_leaf, first..left_leaf.len())?;
+            self.writer.draft.note_entries(left_leaf, first..left_leaf.len())?;
             self.harvest_between(left, right)?;
-            self.writer.draft.note_olds(right_leaf, 0..end)?;
+            self.writer.draft.note_entries(right_leaf, 0..end)?;
         }
         let draft = &mut self.writer.draft;
-        let low_part = draft.olds.first().filter(|old| old.span.start() < span.start());
-        let high_part = draft.olds.last().filter(|old| old.span.last() > span.last());
-        let low_item = low_part.map(|old| Item { start: old.span.start(), last: span.start() - 1, value: old.bits() });
-        let high_item = high_part.map(|old| Item { start: span.last() + 1, last: old.span.last(), value: old.bits() });
-        if let (Some(_), Some(_), [old]) = (&low_item, &high_item, &draft.olds[..]) {
+        let low_part = draft.replaced.first().filter(|old| old.span.start() < span.start());
+        let high_part = draft.replaced.last().filter(|old| old.span.last() > span.last());
+        let low_item = low_part.map(|old| RawEntry { start: old.span.start(), last: span.start() - 1, value: old.bits() });
+        let high_item = high_part.map(|old| RawEntry { start: span.last() + 1, last: old.span.last(), value: old.bits() });
+        if let (Some(_), Some(_), [old]) = (&low_item, &high_item, &draft.replaced[..]) {
             // One entry on both sides: it is cut in two, and the upper part waits for a value of its own.
-            draft.hole = Some((old.value(), first + 1 + fresh.len()));
+            draft.hole = Some((old.value(), first + 1 + inserted.len()));
         }
-        draft.news = usize::from(low_item.is_some()) + fresh.len() + usize::from(high_item.is_some());
+        draft.inserted = usize::from(low_item.is_some()) + inserted.len() + usize::from(high_item.is_some());
         let bias = bias_of(first == 0 && low_item.is_none(), end == right_leaf.len() && high_item.is_none());
-        let Draft { entries, news, .. } = draft;
-        entries.reserve(first + *news + (right_leaf.len() - end))?;
+        let entries = &mut draft.entries;
+        entries.reserve(first + draft.inserted + (right_leaf.len() - end))?;
         entries.extend(left_leaf, 0..first);
-        entries.extend_with(low_item.into_iter().chain(fresh.iter().map(Item::copy)).chain(high_item));
+        entries.extend_with(low_item.into_iter().chain(inserted.iter().map(RawEntry::copy)).chain(high_item));
         entries.extend(right_leaf, end..right_leaf.len());
         Ok(bias)
     }
 
-    /// Notes all entries and nodes strictly between the two routes' leaves, in order.
-    fn harvest_between(&mut self, left: &Route<V>, right: &Route<V>) -> Result<(), ResourceError> {
+    /// Notes all entries and nodes strictly between the two paths' leaves, in order.
+    fn harvest_between(&mut self, left: &Path<V>, right: &Path<V>) -> Result<(), ResourceError> {
         let (left, right) = (&left.steps, &right.steps);
         let fork = (0..left.len()).find(|&d| left[d].index != right[d].index).unwrap_or(left.len());
         for step in left[fork + 1..].iter().rev() {
@@ -261,13 +171,13 @@ impl<'t, V: Value> Editor<'t, V> {
 
     fn harvest_children(&mut self, parent: NodePtr<V>, range: core::ops::Range<usize>) -> Result<(), ResourceError> {
         let parent = self.inner(parent);
-        range.into_iter().try_for_each(|i| self.harvest(parent.owner_child(i)))
+        range.into_iter().try_for_each(|i| self.harvest(parent.child(i)))
     }
 
     fn harvest(&mut self, node: NodePtr<V>) -> Result<(), ResourceError> {
-        self.writer.draft.replace(node)?;
+        self.writer.draft.note_node(node)?;
         match self.node(node) {
-            Node::Leaf(leaf) => self.writer.draft.note_olds(leaf, 0..leaf.len()),
+            Node::Leaf(leaf) => self.writer.draft.note_entries(leaf, 0..leaf.len()),
             Node::Inner(inner) => self.harvest_children(node, 0..inner.len()),
         }
     }
@@ -288,13 +198,13 @@ impl<'t, V: Value> Editor<'t, V> {
 
     /// Where one leaf becomes too full: the emptier of the leaves next to it under the same parent, if the two better share what they hold
     /// (in two leaves or in three) than that one is cut in halves. So leaves stay fuller.
-    fn to_share_with(&self, left: &Route<V>, right: &Route<V>) -> Option<(Side, usize)> {
+    fn to_share_with(&self, left: &Path<V>, right: &Path<V>) -> Option<(Side, usize)> {
         let entries = self.writer.draft.entries.len();
-        let step = left.parent().filter(|_| left.leaf() == right.leaf() && entries > FANOUT)?;
+        let step = left.parent().filter(|_| left.leaf == right.leaf && entries > FANOUT)?;
         let parent = self.inner(step.node);
         let len = |side| match side {
-            Side::Left if step.index > 0 => Some(parent.owner_child(step.index - 1).len()),
-            Side::Right if step.index + 1 < parent.len() => Some(parent.owner_child(step.index + 1).len()),
+            Side::Left if step.index > 0 => Some(parent.child(step.index - 1).len()),
+            Side::Right if step.index + 1 < parent.len() => Some(parent.child(step.index + 1).len()),
             _ => None,
         };
         let (len, side) = [Side::Left, Side::Right].into_iter().filter_map(|side| Some((len(side)?, side))).min_by_key(|(len, _)| *len)?;
@@ -302,32 +212,32 @@ impl<'t, V: Value> Editor<'t, V> {
         (total <= FOR_TWO || total >= FOR_THREE).then_some((side, left.depth() - 1))
     }
 
-    /// Takes the neighbour of the group at `depth` into it that hangs beside its route at `turn`, and tells it.
+    /// Takes the neighbour of the group at `depth` into it that hangs beside its path at `turn`, and tells it.
     fn widen_to(
         &mut self,
-        left: &mut Route<V>,
-        right: &mut Route<V>,
+        left: &mut Path<V>,
+        right: &mut Path<V>,
         depth: usize,
         side: Side,
         turn: usize,
     ) -> Result<NodePtr<V>, ResourceError> {
         let (moved, other) = if side == Side::Left { (left, right) } else { (right, left) };
         for d in turn + 1..depth {
-            // The route leaves this node; it stays in the group, whose content it no longer has.
+            // The path leaves this node; it stays in the group, whose content it no longer has.
             if moved.steps[d].node != other.steps[d].node {
-                self.writer.draft.replace(moved.steps[d].node)?;
+                self.writer.draft.note_node(moved.steps[d].node)?;
             }
         }
         let step = &mut moved.steps[turn];
         step.index = if side == Side::Left { step.index - 1 } else { step.index + 1 };
-        let mut node = self.inner(step.node).owner_child(step.index);
+        let mut node = self.inner(step.node).child(step.index);
         for d in turn + 1..depth {
             let inner = self.inner(node);
             let index = if side == Side::Left { inner.len() - 1 } else { 0 };
-            moved.steps[d] = Step { node, index };
-            node = inner.owner_child(index);
+            moved.steps[d] = PathStep { node, index };
+            node = inner.child(index);
         }
-        self.writer.draft.replace(node)?;
+        self.writer.draft.note_node(node)?;
         Ok(node)
     }
 
@@ -340,7 +250,7 @@ impl<'t, V: Value> Editor<'t, V> {
             if let Some(edge) = items.last_mut() {
                 *edge = self.made_right_edge(*edge)?;
             }
-            self.writer.draft.replace(child.node)?;
+            self.writer.draft.note_node(child.node)?;
             let built = self.build_inners(&items, Bias::Even, true)?;
             child.node = built[0].node;
         }
@@ -356,9 +266,9 @@ enum Side {
     Right,
 }
 
-/// The nearest neighbour of the group between two routes at a depth: on which side, and where the way there leaves the group's own. None
+/// The nearest neighbour of the group between two paths at a depth: on which side, and where the way there leaves the group's own. None
 /// if the group is the whole level.
-fn nearest<V>(left: &Route<V>, right: &Route<V>, depth: usize) -> Option<(Side, usize)> {
+fn nearest<V>(left: &Path<V>, right: &Path<V>, depth: usize) -> Option<(Side, usize)> {
     let before = left.steps[..depth].iter().rposition(|step| step.index > 0);
     let after = right.steps[..depth].iter().rposition(|step| step.index + 1 < step.node.len());
     match (before, after) {
@@ -368,24 +278,12 @@ fn nearest<V>(left: &Route<V>, right: &Route<V>, depth: usize) -> Option<(Side, 
     }
 }
 
-fn is_left_edge<V>(left: &Route<V>, depth: usize) -> bool {
-    left.steps[..depth].iter().all(|step| step.index == 0)
-}
-
 fn bias_of(at_low_end: bool, at_high_end: bool) -> Bias {
     match (at_low_end, at_high_end) {
         (true, false) => Bias::Low,
         (false, true) => Bias::High,
         _ => Bias::Even,
     }
-}
-
-/// Lets the embedder clone a value of a leaf.
-fn clone_of<V>(value: NonNull<V>, cut: impl FnOnce(&V) -> V) -> std::thread::Result<V> {
-    #[allow(unsafe_code, reason = "lends a value of a leaf to the embedder's clone")]
-    // SAFETY: the leaf is live until this edit is published, and the writer does nothing else meanwhile.
-    let value = unsafe { value.as_ref() };
-    catch_unwind(AssertUnwindSafe(|| cut(value)))
 }
 
 /// Puts items at one end of a list, in order.

@@ -9,11 +9,14 @@
 //! replaced meanwhile: its slots are frozen, so its next child is the one that routed those addresses when it was replaced, which was
 //! after the iteration came to it; and its keys never change, so that child begins where the leaf before ended.
 
-use super::node::{InnerRef, LeafRef};
-use super::walk::{Arrival, Containing, Entry, View, entries, entry};
+use super::super::node::{InnerRef, LeafRef, Reader};
+use super::entry::Entry;
+use super::walk::{Arrival, Containing, View, entries, entry};
 use crate::addr::Span;
+use crate::error::RangeError;
 use core::fmt;
 use core::iter::FusedIterator;
+use core::ops::RangeBounds;
 
 /// An iterator over the entries of a range.
 ///
@@ -30,23 +33,23 @@ pub struct Iter<'g, V> {
     ceiling: u64,
     ended: bool,
     front: Option<Run<'g, V>>,
-    back: Option<(LeafRef<'g, V>, usize)>,
+    back: Option<(LeafRef<'g, V, Reader>, usize)>,
 }
 
 /// Entries of one leaf that come as they stand, one after the other: what was reported ends below each (T5), and each ends below `high`.
 #[derive(Debug)]
 struct Run<'g, V> {
-    leaf: LeafRef<'g, V>,
+    leaf: LeafRef<'g, V, Reader>,
     next: usize,
     end: usize,
     above: Above<'g, V>,
 }
 
 /// The parent of a leaf, and which child that is; none above the root.
-type Above<'g, V> = Option<(InnerRef<'g, V>, usize)>;
+type Above<'g, V> = Option<(InnerRef<'g, V, Reader>, usize)>;
 
 /// An entry to come: its leaf, which one there, and what is above.
-type Place<'g, V> = (LeafRef<'g, V>, usize, Above<'g, V>);
+type ToCome<'g, V> = (LeafRef<'g, V, Reader>, usize, Above<'g, V>);
 
 impl<V> Clone for Run<'_, V> {
     fn clone(&self) -> Self {
@@ -57,7 +60,7 @@ impl<V> Clone for Run<'_, V> {
 impl<V> Copy for Run<'_, V> {}
 
 impl<'g, V> Iter<'g, V> {
-    pub(super) fn new(view: &'g View<V>, span: Span) -> Self {
+    fn new(view: &'g View<V>, span: Span) -> Self {
         let (low, high) = (span.start(), span.last());
         Self { view, low, high, floor: 0, ceiling: u64::MAX, ended: false, front: None, back: None }
     }
@@ -72,7 +75,7 @@ impl<'g, V> Iter<'g, V> {
     }
 
     /// Where the first entry that ends at or after the cursor is.
-    fn front(&self) -> Option<Place<'g, V>> {
+    fn front(&self) -> Option<ToCome<'g, V>> {
         if let Some(Run { leaf, next, above, .. }) = self.front {
             if next < leaf.len() {
                 return Some((leaf, next, above));
@@ -103,17 +106,17 @@ impl<'g, V> Iter<'g, V> {
     }
 
     /// How many entries of a leaf end below `high`.
-    fn end_in(&self, leaf: LeafRef<'g, V>) -> usize {
+    fn end_in(&self, leaf: LeafRef<'g, V, Reader>) -> usize {
         if leaf.last(leaf.len() - 1) < self.high { leaf.len() } else { leaf.rank(self.high) }
     }
 
     /// Where the last entry that starts at or before the back cursor is.
-    fn back(&mut self) -> Option<(LeafRef<'g, V>, usize)> {
+    fn back(&mut self) -> Option<(LeafRef<'g, V, Reader>, usize)> {
         self.back.take().or_else(|| self.view.last_below(self.high, Containing::Yes))
     }
 
     /// Entry `i` of a leaf, clamped to what was not reported yet; none if it does not meet what is still to come.
-    fn clamped(&self, leaf: LeafRef<'g, V>, i: usize) -> Option<Entry<'g, V>> {
+    fn clamped(&self, leaf: LeafRef<'g, V, Reader>, i: usize) -> Option<Entry<'g, V>> {
         let (start, last) = (leaf.start(i), leaf.last(i));
         (start <= self.high && last >= self.low)
             .then(|| Entry::new(Span::from_entry(start.max(self.floor), last.min(self.ceiling)), leaf.value(i)))
@@ -168,6 +171,39 @@ impl<V> DoubleEndedIterator for Iter<'_, V> {
 }
 
 impl<V> FusedIterator for Iter<'_, V> {}
+
+impl<V> View<V> {
+    /// All entries in order.
+    pub fn iter(&self) -> Iter<'_, V> {
+        self.within(Span::ALL)
+    }
+
+    /// The entries that share an address with the range, in order; each as it stands, also where it sticks out of the range.
+    ///
+    /// # Concurrency
+    /// Addresses come in order and none twice, and an address that stays mapped throughout is never missed. It is no snapshot, but
+    /// under a lock guard.
+    ///
+    /// # Errors
+    /// [`RangeError`] if the range holds no address.
+    pub fn range(&self, range: impl RangeBounds<u64>) -> Result<Iter<'_, V>, RangeError> {
+        Ok(self.within(Span::from_bounds(range)?))
+    }
+
+    /// The same of a span.
+    pub(crate) fn within(&self, span: Span) -> Iter<'_, V> {
+        Iter::new(self, span)
+    }
+}
+
+impl<'g, V> IntoIterator for &'g View<V> {
+    type Item = Entry<'g, V>;
+    type IntoIter = Iter<'g, V>;
+
+    fn into_iter(self) -> Iter<'g, V> {
+        self.iter()
+    }
+}
 
 impl<V> Clone for Iter<'_, V> {
     fn clone(&self) -> Self {

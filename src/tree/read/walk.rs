@@ -3,14 +3,11 @@
 //! Everything here is safe to call and sees a tree that a writer may be changing. That the nodes stay readable is the promise with
 //! which a [`View`] was made (`Tree::view`).
 
-use super::Root;
-use super::iter::Iter;
-use super::node::{InnerRef, LeafRef, Node, NodePtr};
-use super::search::{ByGroups, Ranks, by_vectors};
+use super::super::node::{ByGroups, InnerRef, LeafRef, Node, NodePtr, Ranks, Reader, Root, by_vectors};
+use super::entry::Entry;
 use crate::addr::Span;
-use crate::error::RangeError;
 use core::fmt;
-use core::ops::{self, RangeBounds};
+use core::ops;
 use core::ptr;
 
 /// How many descents `lookup_many` keeps in flight: enough to cover the latency of memory, few enough for its line-fill buffers.
@@ -32,74 +29,6 @@ pub struct View<V> {
     root: Root<V>,
 }
 
-/// One entry: its bounds as they were at one moment, and its value.
-///
-/// The value may be read as long as the guard lives, whatever the writer does meanwhile.
-pub struct Entry<'g, V> {
-    span: Span,
-    value: &'g V,
-}
-
-impl<'g, V> Entry<'g, V> {
-    pub(super) fn new(span: Span, value: &'g V) -> Self {
-        Self { span, value }
-    }
-
-    /// The first address.
-    #[must_use]
-    #[inline]
-    pub fn start(&self) -> u64 {
-        self.span.start()
-    }
-
-    /// The last address, included.
-    #[must_use]
-    #[inline]
-    pub fn last(&self) -> u64 {
-        self.span.last()
-    }
-
-    /// Both.
-    #[must_use]
-    #[inline]
-    pub fn span(&self) -> Span {
-        self.span
-    }
-
-    /// The value.
-    #[must_use]
-    #[inline]
-    pub fn value(&self) -> &'g V {
-        self.value
-    }
-
-    /// The part of the entry at or above an address that is in it, or below it.
-    pub(crate) fn clamped(self, floor: u64) -> Self {
-        Self { span: Span::from_entry(self.start().max(floor), self.last()), value: self.value }
-    }
-
-    /// Whether the address is in the entry.
-    #[must_use]
-    #[inline]
-    pub fn contains(&self, address: u64) -> bool {
-        self.span.contains(address)
-    }
-}
-
-impl<V> Clone for Entry<'_, V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<V> Copy for Entry<'_, V> {}
-
-impl<V: fmt::Debug> fmt::Debug for Entry<'_, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("span", &self.span).field("value", self.value).finish()
-    }
-}
-
 impl<V> fmt::Debug for View<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("View").finish_non_exhaustive()
@@ -108,37 +37,37 @@ impl<V> fmt::Debug for View<V> {
 
 /// A leaf that a descent arrived at, the last address of the subtree to the left of the way (none on the left edge), and the leaf's parent,
 /// with which of its children the leaf is (none where it is the root).
-pub(super) struct Arrival<'g, V> {
-    pub(super) leaf: LeafRef<'g, V>,
-    pub(super) below: Option<u64>,
-    pub(super) above: Option<(InnerRef<'g, V>, usize)>,
+pub(in crate::tree) struct Arrival<'g, V> {
+    pub(in crate::tree) leaf: LeafRef<'g, V, Reader>,
+    pub(in crate::tree) below: Option<u64>,
+    pub(in crate::tree) above: Option<(InnerRef<'g, V, Reader>, usize)>,
 }
 
 impl<V> View<V> {
     /// The view of a root, for `Tree::view`.
     #[allow(unsafe_code, reason = "a transparent wrapper")]
-    pub(super) fn of(root: &Root<V>) -> &Self {
+    pub(in crate::tree) fn of(root: &Root<V>) -> &Self {
         // SAFETY: `View` is `Root`, transparently.
         unsafe { &*ptr::from_ref(root).cast::<Self>() }
     }
 
     #[inline]
     #[allow(unsafe_code, reason = "the reader's one step into a node")]
-    fn node(&self, node: NodePtr<V>) -> Node<'_, V> {
+    fn node(&self, node: NodePtr<V>) -> Node<'_, V, Reader> {
         // SAFETY: not null, by the callers; loaded from a slot under this view, whose maker keeps retired nodes from reuse (T7, O3).
         unsafe { node.get() }
     }
 
     /// The leaf that routes the address; none in an empty tree.
     #[inline]
-    pub(super) fn leaf(&self, address: u64) -> Option<LeafRef<'_, V>> {
+    pub(in crate::tree) fn leaf(&self, address: u64) -> Option<LeafRef<'_, V, Reader>> {
         self.leaf_by(ByGroups, address)
     }
 
     /// The same, its ranks counted in one way from the root on.
     #[inline]
-    fn leaf_by(&self, way: impl Ranks, address: u64) -> Option<LeafRef<'_, V>> {
-        let mut node = self.root.load();
+    fn leaf_by(&self, way: impl Ranks, address: u64) -> Option<LeafRef<'_, V, Reader>> {
+        let mut node = self.root.0.load();
         if node.is_null() {
             return None;
         }
@@ -152,7 +81,7 @@ impl<V> View<V> {
 
     /// The leaf that is a child of this node, which is a leaf's parent.
     #[inline]
-    pub(super) fn leaf_at<'g>(&'g self, parent: InnerRef<'g, V>, i: usize) -> LeafRef<'g, V> {
+    pub(in crate::tree) fn leaf_at<'g>(&'g self, parent: InnerRef<'g, V, Reader>, i: usize) -> LeafRef<'g, V, Reader> {
         match self.node(parent.child(i)) {
             Node::Leaf(leaf) => leaf,
             Node::Inner(_) => unreachable!("T3: all leaves are at one depth"),
@@ -160,8 +89,8 @@ impl<V> View<V> {
     }
 
     /// The leaf that routes the address, with what is known of the way there.
-    pub(super) fn arrive(&self, address: u64) -> Option<Arrival<'_, V>> {
-        let mut node = self.root.load();
+    pub(in crate::tree) fn arrive(&self, address: u64) -> Option<Arrival<'_, V>> {
+        let mut node = self.root.0.load();
         let mut below = None;
         let mut above = None;
         if node.is_null() {
@@ -257,7 +186,7 @@ impl<V> View<V> {
     }
 
     /// The last entry below the address; with `Containing::Yes`, the entry that contains it comes first.
-    pub(super) fn last_below(&self, address: u64, containing: Containing) -> Option<(LeafRef<'_, V>, usize)> {
+    pub(in crate::tree) fn last_below(&self, address: u64, containing: Containing) -> Option<(LeafRef<'_, V, Reader>, usize)> {
         loop {
             let Arrival { leaf, below, .. } = self.arrive(address)?;
             let i = leaf.rank(address);
@@ -281,28 +210,6 @@ impl<V> View<V> {
         }
     }
 
-    /// All entries in order.
-    pub fn iter(&self) -> Iter<'_, V> {
-        self.within(Span::ALL)
-    }
-
-    /// The entries that share an address with the range, in order; each as it stands, also where it sticks out of the range.
-    ///
-    /// # Concurrency
-    /// Addresses come in order and none twice, and an address that stays mapped throughout is never missed. It is no snapshot, but
-    /// under a lock guard.
-    ///
-    /// # Errors
-    /// [`RangeError`] if the range holds no address.
-    pub fn range(&self, range: impl RangeBounds<u64>) -> Result<Iter<'_, V>, RangeError> {
-        Ok(self.within(Span::from_bounds(range)?))
-    }
-
-    /// The same of a span.
-    pub(crate) fn within(&self, span: Span) -> Iter<'_, V> {
-        Iter::new(self, span)
-    }
-
     /// Looks up many addresses at once, several descents in flight together, so that their cache misses overlap. Answer `i` is that
     /// of `lookup(addresses[i])`.
     ///
@@ -318,7 +225,7 @@ impl<V> View<V> {
 
     fn lookup_many_by<'g>(&'g self, way: impl Ranks, addresses: &[u64], answers: &mut [Option<Entry<'g, V>>]) {
         for (addresses, answers) in addresses.chunks(IN_FLIGHT).zip(answers.chunks_mut(IN_FLIGHT)) {
-            let mut nodes = [self.root.load(); IN_FLIGHT];
+            let mut nodes = [self.root.0.load(); IN_FLIGHT];
             if nodes[0].is_null() {
                 answers.fill(None);
                 continue;
@@ -348,33 +255,24 @@ impl<V> View<V> {
 
 /// Whether an entry that contains the address answers a question for what is below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Containing {
+pub(in crate::tree) enum Containing {
     Yes,
     No,
 }
 
-fn contains_at<V>(leaf: LeafRef<'_, V>, i: usize, address: u64, containing: Containing) -> bool {
+fn contains_at<V>(leaf: LeafRef<'_, V, Reader>, i: usize, address: u64, containing: Containing) -> bool {
     containing == Containing::Yes && i < leaf.len() && leaf.start(i) <= address
 }
 
 /// Some entries of a leaf, each as it is when it comes.
 #[inline]
-pub(super) fn entries<V>(leaf: LeafRef<'_, V>, range: ops::Range<usize>) -> impl Iterator<Item = Entry<'_, V>> {
+pub(in crate::tree) fn entries<V>(leaf: LeafRef<'_, V, Reader>, range: ops::Range<usize>) -> impl Iterator<Item = Entry<'_, V>> {
     leaf.read(range).map(|(start, last, value)| Entry::new(Span::from_entry(start, last), value))
 }
 
 /// Entry `i` of a leaf, as it is now.
 #[inline]
-pub(super) fn entry<V>(leaf: LeafRef<'_, V>, i: usize) -> Entry<'_, V> {
+pub(in crate::tree) fn entry<V>(leaf: LeafRef<'_, V, Reader>, i: usize) -> Entry<'_, V> {
     let (start, last) = (leaf.start(i), leaf.last(i));
     Entry::new(Span::from_entry(start, last), leaf.value(i))
-}
-
-impl<'g, V> IntoIterator for &'g View<V> {
-    type Item = Entry<'g, V>;
-    type IntoIter = Iter<'g, V>;
-
-    fn into_iter(self) -> Iter<'g, V> {
-        self.iter()
-    }
 }

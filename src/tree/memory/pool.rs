@@ -1,18 +1,18 @@
 //! Node memory: taken before an edit's first visible change, given back after the grace period, kept for the next edit.
 //!
-//! A steady write load goes round between here and [`super::limbo`] and asks the system for nothing.
+//! A steady write load goes round between here and [`limbo`](super::limbo) and asks the system for nothing.
 
 #![allow(unsafe_code, reason = "allocates, frees and writes nodes")]
 
-use super::entries::Part;
-use super::limbo::step_bytes;
-use super::node::{Child, Exchange, Inner, Leaf, LeafRef, Memory, Node, NodePtr, end_of_life, write_inner, write_leaf, write_leaf_of};
-use super::stats::Counters;
+use super::super::node::{
+    Child, EntrySlice, Exchange, Inner, Leaf, LeafRef, Memory, Node, NodePtr, Owner, end_of_life, write_inner, write_leaf, write_leaf_of,
+};
+use super::super::stats::Counters;
+use super::contained::drop_contained;
 use crate::error::ResourceError;
 use crate::sync::Liveness;
 use core::alloc::Layout;
-use core::any::Any;
-use core::mem::{self, MaybeUninit};
+use core::mem;
 use core::ptr::NonNull;
 use std::alloc::{alloc, dealloc};
 
@@ -22,9 +22,19 @@ const KEEP_PART: usize = 8;
 /// Where a memory checker watches, freed nodes go straight back to the system, so that it sees every use after free.
 const PASS_THROUGH: bool = cfg!(any(miri, fuzzing, vmaple_no_pool));
 
+/// The writer looks after its limbo once per this many retired bytes: half of a small index (a quarter costs a tenth of a replace more),
+/// and of a large one no more than fits the caches. Where a checker watches, after every edit.
+#[inline]
+pub(in crate::tree) fn step_bytes(counters: &Counters) -> usize {
+    if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) {
+        return 1;
+    }
+    (counters.index_bytes.read() / 2).clamp(8 << 10, 32 << 10)
+}
+
 /// Free nodes of either shape.
 #[derive(Debug)]
-pub(super) struct Pool<V> {
+pub(in crate::tree) struct Pool<V> {
     leaves: Vec<NonNull<Leaf<V>>>,
     inners: Vec<NonNull<Inner<V>>>,
     /// In models: nodes that may never be visited again, kept so that a visit is noticed.
@@ -38,7 +48,7 @@ impl<V> Default for Pool<V> {
 }
 
 /// The bytes of a node.
-pub(super) fn node_bytes<V>(node: NodePtr<V>) -> usize {
+pub(in crate::tree) fn node_bytes<V>(node: NodePtr<V>) -> usize {
     match node.memory() {
         Memory::Leaf(_) => mem::size_of::<Leaf<V>>(),
         Memory::Inner(_) => mem::size_of::<Inner<V>>(),
@@ -80,16 +90,16 @@ unsafe fn give<T>(list: &mut Vec<NonNull<T>>, memory: NonNull<T>, counters: &Cou
 
 impl<V> Pool<V> {
     /// Makes a private leaf of these entries (1 to `FANOUT`).
-    pub(super) fn make_leaf(&mut self, part: &Part<'_, V>, counters: &Counters) -> Result<NodePtr<V>, ResourceError> {
+    pub(in crate::tree) fn make_leaf(&mut self, part: &EntrySlice<'_, V>, counters: &Counters) -> Result<NodePtr<V>, ResourceError> {
         let memory = take(&mut self.leaves, counters)?;
         // SAFETY: free memory, just taken.
         Ok(unsafe { write_leaf(memory, part) })
     }
 
     /// Makes a private leaf that holds what `old` does, but for an exchange.
-    pub(super) fn make_leaf_of(
+    pub(in crate::tree) fn make_leaf_of(
         &mut self,
-        old: LeafRef<'_, V>,
+        old: LeafRef<'_, V, Owner>,
         exchange: &Exchange<V>,
         counters: &Counters,
     ) -> Result<NodePtr<V>, ResourceError> {
@@ -99,7 +109,7 @@ impl<V> Pool<V> {
     }
 
     /// Makes a private inner node of these children (1 to `FANOUT`).
-    pub(super) fn make_inner(&mut self, items: &[Child<V>], counters: &Counters) -> Result<NodePtr<V>, ResourceError> {
+    pub(in crate::tree) fn make_inner(&mut self, items: &[Child<V>], counters: &Counters) -> Result<NodePtr<V>, ResourceError> {
         let memory = take(&mut self.inners, counters)?;
         // SAFETY: free memory, just taken.
         Ok(unsafe { write_inner(memory, items) })
@@ -126,19 +136,19 @@ impl<V> Pool<V> {
     }
 
     /// Takes back a node of an expired batch.
-    pub(super) fn take_back_retired(&mut self, node: NodePtr<V>, counters: &Counters) {
+    pub(in crate::tree) fn take_back_retired(&mut self, node: NodePtr<V>, counters: &Counters) {
         // SAFETY: `limbo.rs` passes each retired node once, after its ticket expired: no reader stands in it (T7, O3).
         unsafe { self.take_back(node, counters) };
     }
 
     /// Takes back a node that was built and never published.
-    pub(super) fn take_back_private(&mut self, node: NodePtr<V>, counters: &Counters) {
+    pub(in crate::tree) fn take_back_private(&mut self, node: NodePtr<V>, counters: &Counters) {
         // SAFETY: `publish.rs` passes each node of an abandoned draft once; nobody else ever saw it.
         unsafe { self.take_back(node, counters) };
     }
 
     /// Gives all free memory back to the system.
-    pub(super) fn release(&mut self, counters: &Counters) {
+    pub(in crate::tree) fn release(&mut self, counters: &Counters) {
         self.free_all();
         counters.pool_bytes.set(0);
     }
@@ -155,7 +165,7 @@ impl<V> Pool<V> {
     }
 
     /// Frees a node at once; for a tree that is going, with no reader left.
-    pub(super) fn free(node: NodePtr<V>) {
+    pub(in crate::tree) fn free(node: NodePtr<V>) {
         match node.memory() {
             // SAFETY: made by `make_leaf`; the tree is going, and this is its only pointer.
             Memory::Leaf(leaf) => unsafe { free(leaf) },
@@ -165,12 +175,12 @@ impl<V> Pool<V> {
     }
 
     /// Drops the values of a subtree and frees its nodes; for a tree that is going, with no reader left.
-    pub(super) fn drop_subtree(node: NodePtr<V>) {
+    pub(in crate::tree) fn drop_subtree(node: NodePtr<V>) {
         if node.is_null() {
             return;
         }
         // SAFETY: not null, and freed only below.
-        match unsafe { node.get() } {
+        match unsafe { node.get::<Owner>() } {
             Node::Leaf(leaf) => {
                 for i in 0..leaf.len() {
                     drop_contained(leaf.bits(i));
@@ -178,7 +188,7 @@ impl<V> Pool<V> {
             }
             Node::Inner(inner) => {
                 for i in 0..inner.len() {
-                    Self::drop_subtree(inner.owner_child(i));
+                    Self::drop_subtree(inner.child(i));
                 }
             }
         }
@@ -194,53 +204,3 @@ impl<V> Drop for Pool<V> {
         }
     }
 }
-
-/// Runs code of the embedder's, each piece whatever the others do. The first panic goes on at the end.
-#[derive(Default)]
-pub(crate) struct FirstPanic(Option<Box<dyn Any + Send>>);
-
-impl FirstPanic {
-    /// Runs a piece.
-    pub(crate) fn run(&mut self, piece: impl FnOnce()) {
-        let Err(with) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(piece)) else { return };
-        match self.0 {
-            None => self.0 = Some(with),
-            // Its drop is the embedder's code, too, and may panic.
-            Some(_) => mem::forget(with),
-        }
-    }
-
-    /// Goes on with the first panic, if there was one.
-    pub(crate) fn go_on(self) {
-        if let Some(with) = self.0 {
-            std::panic::resume_unwind(with);
-        }
-    }
-}
-
-/// Drops a value that nobody can reach any more; says whether its destructor panicked.
-///
-/// The panic is contained: it was not the fault of whoever happens to drop the value, and the values after it must go too.
-pub(crate) fn drop_contained<V>(mut value: MaybeUninit<V>) -> bool {
-    if !mem::needs_drop::<V>() {
-        return false;
-    }
-    let drop = std::panic::AssertUnwindSafe(|| {
-        // SAFETY: the bits of a value whose one owner this was; they are not used again.
-        unsafe { value.assume_init_drop() };
-    });
-    let mut outcome = std::panic::catch_unwind(drop);
-    let panicked = outcome.is_err();
-    for _ in 0..PAYLOADS {
-        // The payload's own destructor may panic as well, and that one's payload's.
-        let Err(payload) = outcome else { return panicked };
-        let payload = std::panic::AssertUnwindSafe(|| mem::drop(payload));
-        outcome = std::panic::catch_unwind(payload);
-    }
-    // Who goes on like this means it: the last one is let be.
-    mem::forget(outcome);
-    panicked
-}
-
-/// How many payloads of panics in destructors, each from the destructor of the one before, are dropped.
-const PAYLOADS: usize = 4;

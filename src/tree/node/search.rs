@@ -2,7 +2,7 @@
 //!
 //! The keys are plain memory that never changes once published, so that they may be read as vectors.
 
-use super::node::FANOUT;
+use super::super::layout::FANOUT;
 use crate::sync::CpuFeature;
 
 /// Keys that are compared together at the second step.
@@ -10,7 +10,7 @@ const GROUP: usize = 4;
 const _: () = assert!(FANOUT.is_multiple_of(GROUP), "whole groups");
 
 /// A way of counting ranks. The outcome is the same with each.
-pub(super) trait Ranks: Copy {
+pub(in crate::tree) trait Ranks: Copy {
     /// How many keys lie below the address: the index of the first entry that ends at or after it.
     ///
     /// Keys are sorted and padded with `u64::MAX`, so a padding key is never below an address and the length is not needed.
@@ -20,7 +20,7 @@ pub(super) trait Ranks: Copy {
 /// Two steps without a branch that a predictor could miss: how many groups lie below the address whole (but for the last group, of which
 /// that need not be known), then how many keys of the group after those.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ByGroups;
+pub(in crate::tree) struct ByGroups;
 
 impl Ranks for ByGroups {
     #[inline]
@@ -34,7 +34,7 @@ impl Ranks for ByGroups {
 
 /// All keys at once. There is one only where the machine can: [`by_vectors`] makes it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ByVectors(());
+pub(in crate::tree) struct ByVectors(());
 
 impl Ranks for ByVectors {
     #[inline]
@@ -50,7 +50,7 @@ impl Ranks for ByVectors {
 static AVX512: CpuFeature = CpuFeature::undetected();
 
 /// Detects it. Until then no search uses it.
-pub(super) fn look_for_vectors() {
+pub(in crate::tree) fn look_for_vectors() {
     if vector::run_here() {
         AVX512.set_detected();
     }
@@ -58,7 +58,7 @@ pub(super) fn look_for_vectors() {
 
 /// The way by vectors, where the machine has them. To be asked once a question: once a node would cost half of what is won.
 #[inline]
-pub(super) fn by_vectors() -> Option<ByVectors> {
+pub(in crate::tree) fn by_vectors() -> Option<ByVectors> {
     (vector::BUILT && FANOUT == vector::KEYS && AVX512.is_detected()).then_some(ByVectors(()))
 }
 

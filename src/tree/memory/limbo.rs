@@ -8,23 +8,15 @@
 //! Nobody but the writer moves this along: at the end of a write, and in `reclaim()`. A write recycles a bounded number, and more only
 //! where it retires as many itself: so one that comes after a large removal does not pay for all of it.
 
-use super::node::NodePtr;
-use super::pool::{Pool, drop_contained, node_bytes};
-use super::stats::Counters;
+use super::super::node::NodePtr;
+use super::super::stats::Counters;
+use super::contained::drop_contained;
+use super::pool::{Pool, node_bytes, step_bytes};
 use crate::error::ResourceError;
+use crate::fallible::{release, reserve, trim};
 use crate::sync::{Collector, Reclaim, TicketLine};
 use crate::value::Value;
 use core::mem::{self, MaybeUninit};
-
-/// The writer looks after its limbo once per this many retired bytes: half of a small index (a quarter costs a tenth of a replace more),
-/// and of a large one no more than fits the caches. Where a checker watches, after every edit.
-#[inline]
-pub(super) fn step_bytes(counters: &Counters) -> usize {
-    if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) {
-        return 1;
-    }
-    (counters.index_bytes.read() / 2).clamp(8 << 10, 32 << 10)
-}
 
 /// From here on it tries harder each time, because a reader was away for long and is perhaps back.
 const MUCH_BYTES: usize = 1 << 20;
@@ -34,12 +26,12 @@ const MUCH_BYTES: usize = 1 << 20;
 const AT_ONCE: usize = 64;
 
 /// How many steps the collector is helped by when it matters: enough for two grace periods.
-pub(super) const TRY_HARD: usize = 8;
+pub(in crate::tree) const TRY_HARD: usize = 8;
 
 /// How often in a row it tries hard in vain where nothing but readers may be in the way. Each time the collector passes 64 of its bags, and
 /// a thread that ended left one: so those of four thousand threads are no obstacle. A model's collector has no queue, and under Miri there
 /// is no time.
-pub(super) const IN_VAIN: usize = if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) { 1 } else { 64 };
+pub(in crate::tree) const IN_VAIN: usize = if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) { 1 } else { 64 };
 
 /// What the bytes that an edit retires are to the budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,30 +72,6 @@ impl<V> Batch<V> {
     }
 }
 
-/// Gives the memory of an empty list back. (To shrink one that is not would be an allocation that may not fail.)
-fn release<T>(list: &mut Vec<T>) {
-    if list.is_empty() {
-        *list = Vec::new();
-    }
-}
-
-/// Gives the memory of an empty list back where it is much.
-pub(super) fn trim<T>(list: &mut Vec<T>) {
-    const KEEP: usize = 4096;
-    if list.capacity() > KEEP {
-        release(list);
-    }
-}
-
-/// Makes room for so many more, which there is as a rule.
-#[inline]
-fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), ResourceError> {
-    if list.capacity() - list.len() < more {
-        list.try_reserve(more).map_err(|_| ResourceError::OutOfMemory)?;
-    }
-    Ok(())
-}
-
 /// Values of the caller's, beside code that may unwind.
 struct Hands<'l, V: Value, T> {
     held: Option<T>,
@@ -122,7 +90,7 @@ impl<V: Value, T> Drop for Hands<'_, V, T> {
 
 /// What waits.
 #[derive(Debug)]
-pub(super) struct Limbo<V> {
+pub(in crate::tree) struct Limbo<V> {
     open: Batch<V>,
     closed: Batch<V>,
     /// Values that no reader can reach any more, for the writer to drop once it has unlocked.
@@ -132,11 +100,11 @@ pub(super) struct Limbo<V> {
     budget_bytes: usize,
     since_step_bytes: usize,
     /// Nodes and values that were retired since it was looked after.
-    since_tended: usize,
+    since_polled: usize,
 }
 
 impl<V: Value> Limbo<V> {
-    pub(super) fn new(collector: Collector, budget_bytes: usize) -> Self {
+    pub(in crate::tree) fn new(collector: Collector, budget_bytes: usize) -> Self {
         let line = TicketLine::new();
         Self {
             open: Batch::new(),
@@ -146,20 +114,20 @@ impl<V: Value> Limbo<V> {
             collector,
             budget_bytes,
             since_step_bytes: 0,
-            since_tended: 0,
+            since_polled: 0,
         }
     }
 
     /// Makes room for what an edit will retire, so that retiring cannot fail; the last thing that can fail before the edit is published.
     #[inline]
-    pub(super) fn reserve(&mut self, nodes: usize, values: usize) -> Result<(), ResourceError> {
+    pub(in crate::tree) fn reserve(&mut self, nodes: usize, values: usize) -> Result<(), ResourceError> {
         reserve(&mut self.open.nodes, nodes)?;
         reserve(&mut self.open.values, values)
     }
 
     /// Whether an edit that adds may retire this much: within the budget, or while no reader is pinned who would hold it back. What retires
     /// nothing needs no budget.
-    pub(super) fn admit(&mut self, needed_bytes: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
+    pub(in crate::tree) fn admit(&mut self, needed_bytes: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
         let budget_bytes = self.budget_bytes;
         let fits = |held: usize| needed_bytes == 0 || held.saturating_add(needed_bytes) <= budget_bytes;
         if crate::sync::seeded("budget_not_counted") || fits(self.waiting_bytes(counters)) {
@@ -204,18 +172,18 @@ impl<V: Value> Limbo<V> {
     }
 
     /// Takes an unlinked node (T7); room was reserved.
-    pub(super) fn retire_node(&mut self, node: NodePtr<V>, counters: &Counters) {
+    pub(in crate::tree) fn retire_node(&mut self, node: NodePtr<V>, counters: &Counters) {
         let bytes = node_bytes(node);
         self.open.node_bytes += bytes;
         self.open.nodes.push(node);
         counters.held_bytes.add(bytes);
         counters.retired_nodes.add(1);
         self.since_step_bytes += bytes;
-        self.since_tended += 1;
+        self.since_polled += 1;
     }
 
     /// Takes the values that an edit removed, which count for `bytes` together; room was reserved.
-    pub(super) fn retire_values(&mut self, values: impl Iterator<Item = MaybeUninit<V>>, bytes: usize, counters: &Counters) {
+    pub(in crate::tree) fn retire_values(&mut self, values: impl Iterator<Item = MaybeUninit<V>>, bytes: usize, counters: &Counters) {
         let before = self.open.values.len();
         for value in values {
             self.open.values.push(value);
@@ -223,12 +191,12 @@ impl<V: Value> Limbo<V> {
         self.open.value_bytes = self.open.value_bytes.wrapping_add(bytes);
         counters.held_bytes.add(bytes);
         counters.held_values.add(self.open.values.len() - before);
-        self.since_tended += self.open.values.len() - before;
+        self.since_polled += self.open.values.len() - before;
         self.since_step_bytes = self.since_step_bytes.saturating_add(bytes);
     }
 
     /// Looks after what waits, as much as is due.
-    pub(super) fn tend(&mut self, pool: &mut Pool<V>, counters: &Counters) {
+    pub(in crate::tree) fn poll(&mut self, pool: &mut Pool<V>, counters: &Counters) {
         let held = counters.held_bytes.read();
         // Values of no size may be left when there are no bytes.
         if held == 0 && !self.has_values() {
@@ -244,7 +212,7 @@ impl<V: Value> Limbo<V> {
             false if !self.closed.is_empty() && self.line.expired() => 0,
             false => return,
         };
-        let room = AT_ONCE.saturating_add(mem::take(&mut self.since_tended).saturating_mul(2));
+        let room = AT_ONCE.saturating_add(mem::take(&mut self.since_polled).saturating_mul(2));
         _ = self.step(most, room, pool, counters);
     }
 
@@ -256,7 +224,13 @@ impl<V: Value> Limbo<V> {
     ///
     /// # Errors
     /// [`ResourceError::OutOfMemory`]: what waits goes on waiting, and the next write tries again.
-    pub(super) fn step(&mut self, most: usize, mut room: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
+    pub(in crate::tree) fn step(
+        &mut self,
+        most: usize,
+        mut room: usize,
+        pool: &mut Pool<V>,
+        counters: &Counters,
+    ) -> Result<(), ResourceError> {
         for _ in 0..most {
             // One look at the allocator for both calls of a turn: it costs as much as either of them.
             let mut probed = self.collector.probe(usize::from(!self.line.expired()) + usize::from(!self.open.is_empty()))?;
@@ -310,13 +284,13 @@ impl<V: Value> Limbo<V> {
     }
 
     /// Whether there are values to be dropped, after the unlock.
-    pub(super) fn has_dead(&self) -> bool {
+    pub(in crate::tree) fn has_dead(&self) -> bool {
         !self.dead.is_empty()
     }
 
     /// Hands out the values that are to be dropped, after the unlock. Mostly there are none there yet, and nothing is copied. Where memory
     /// is short they stay here for the next to ask.
-    pub(super) fn hand_out_dead(&mut self, to: &mut Vec<MaybeUninit<V>>) {
+    pub(in crate::tree) fn hand_out_dead(&mut self, to: &mut Vec<MaybeUninit<V>>) {
         if to.is_empty() {
             *to = mem::take(&mut self.dead);
         } else if to.try_reserve(self.dead.len()).is_ok() {
@@ -325,13 +299,13 @@ impl<V: Value> Limbo<V> {
     }
 
     /// Makes room for a value that may have to be dropped without ever having been in the index.
-    pub(super) fn reserve_dead(&mut self, values: usize) -> Result<(), ResourceError> {
+    pub(in crate::tree) fn reserve_dead(&mut self, values: usize) -> Result<(), ResourceError> {
         self.dead.try_reserve(values).map_err(|_| ResourceError::OutOfMemory)
     }
 
     /// Takes such a value. Where no room was reserved, and there is none, it is leaked: its drop is the embedder's code, which may not run
     /// here.
-    pub(super) fn bury_unseen(&mut self, value: MaybeUninit<V>) {
+    pub(in crate::tree) fn bury_unseen(&mut self, value: MaybeUninit<V>) {
         if self.dead.try_reserve(1).is_ok() {
             self.dead.push(value);
         }
@@ -339,7 +313,7 @@ impl<V: Value> Limbo<V> {
 
     /// Runs code of the embedder's while the caller has values in its hands, which are buried if that code unwinds.
     #[inline]
-    pub(super) fn hold_while<T, U>(&mut self, held: T, bury: fn(&mut Self, T), run: impl FnOnce(&mut T) -> U) -> (T, U) {
+    pub(in crate::tree) fn hold_while<T, U>(&mut self, held: T, bury: fn(&mut Self, T), run: impl FnOnce(&mut T) -> U) -> (T, U) {
         let mut hands = Hands { held: Some(held), limbo: self, bury };
         let told = hands.held.as_mut().map(run);
         let Some(both) = hands.held.take().zip(told) else { unreachable!("they are taken here and in the drop alone") };
@@ -347,12 +321,12 @@ impl<V: Value> Limbo<V> {
     }
 
     /// The collector that the tree retires through.
-    pub(super) fn collector(&self) -> Collector {
+    pub(in crate::tree) fn collector(&self) -> Collector {
         self.collector.clone()
     }
 
     /// Gives back the memory of its lists, as far as nothing is in them.
-    pub(super) fn release(&mut self) {
+    pub(in crate::tree) fn release(&mut self) {
         for batch in [&mut self.open, &mut self.closed] {
             release(&mut batch.nodes);
             release(&mut batch.values);
@@ -361,12 +335,12 @@ impl<V: Value> Limbo<V> {
     }
 
     /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::tree) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.closed.is_empty()
     }
 
     /// Lets everything go at once; for a tree that is going, with no reader left.
-    pub(super) fn drop_all(&mut self) {
+    pub(in crate::tree) fn drop_all(&mut self) {
         for batch in [&mut self.open, &mut self.closed] {
             batch.nodes.drain(..).for_each(Pool::free);
             batch.values.drain(..).for_each(|value| _ = drop_contained(value));

@@ -3,13 +3,13 @@
 //! Exact: where an aligned fit exists it is found. (Linux pads the size by the alignment, and so misses a gap that fits only when it
 //! is already aligned.) The summaries steer the descent: a subtree whose largest gap is too small is not entered.
 
-use super::edit::Editor;
-use super::node::{InnerRef, Node, NodePtr};
-use super::site::{Site, entry_span};
-use super::walk::Entry;
+use super::super::node::{InnerRef, LeafRef, Node, NodePtr, Owner};
+use super::super::read::{Arrival, Entry, View, entry};
+use super::editor::Editor;
 use crate::addr::Span;
 use crate::error::{GapError, RangeError};
 use crate::value::Value;
+use core::fmt;
 use core::ops::RangeBounds;
 
 /// What gap is wanted. Made by [`GapQuery::new`] and narrowed from there.
@@ -100,59 +100,84 @@ impl GapQuery {
     }
 }
 
-impl<V: Value> Editor<'_, V> {
+/// A gap that was found, as a value: it borrows the editor, so that nothing is published while it is looked at.
+pub(crate) struct FoundGap<'e, V> {
+    span: Span,
+    above: Option<(LeafRef<'e, V, Owner>, usize)>,
+    view: &'e View<V>,
+}
+
+impl<'e, V> FoundGap<'e, V> {
+    /// The place in the gap.
+    pub(crate) fn span(&self) -> Span {
+        self.span
+    }
+
+    /// The entries next to the gap: the last below it, and the first above.
+    pub(crate) fn neighbours(&self) -> (Option<Entry<'e, V>>, Option<Entry<'e, V>>) {
+        if let Some((leaf, i)) = self.above {
+            let entry = |i| Some(Entry::new(leaf.span(i), leaf.value(i)));
+            return (entry(i - 1), entry(i));
+        }
+        let Some(Arrival { leaf, below, .. }) = self.view.arrive(self.span.start()) else { return (None, None) };
+        let i = leaf.rank(self.span.start());
+        let below = if i > 0 { Some(entry(leaf, i - 1)) } else { below.and_then(|below| self.view.find(below)) };
+        // A leaf ends at its key, except the last of all (T2).
+        (below, (i < leaf.len()).then(|| entry(leaf, i)))
+    }
+}
+
+impl<V> fmt::Debug for FoundGap<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FoundGap").field("span", &self.span).finish_non_exhaustive()
+    }
+}
+
+/// A place, and the entry above it where that and the one below it are in one leaf.
+type Fit<'t, V> = (Span, Option<(LeafRef<'t, V, Owner>, usize)>);
+
+impl<'t, V: Value> Editor<'t, V> {
     /// `RangeMap::find_gap`.
-    pub(crate) fn find_gap(&self, query: &GapQuery) -> Result<Span, GapError> {
+    pub(crate) fn find_gap(&self, query: &GapQuery) -> Result<FoundGap<'_, V>, GapError> {
         let window = query.check()?;
         let search = Search { query, window };
-        let root = self.root.slot.owner_load();
+        let root = self.root.0.owner_load();
         let found = match query.end {
             End::Lowest => self.lowest(&search, root),
             End::Highest => self.highest(&search, root),
         };
-        found.ok_or(GapError::NotFound { size: query.size, align: query.align, window })
-    }
-
-    /// The entries next to the site's range, in which there is none: the last below it, and the first above.
-    pub(crate) fn beside(&self) -> (Option<Entry<'_, V>>, Option<Entry<'_, V>>) {
-        let Site { span, ref route, low, .. } = self.writer.site;
-        debug_assert!(self.writer.site.is_at(span.start()), "nothing was published since `locate`");
-        let Some(leaf) = self.leaf(route.leaf()) else { return (None, None) };
-        let entry = |i| Entry::new(entry_span(leaf, i), leaf.value(i));
-        let i = leaf.rank(span.start());
-        let below = if i > 0 { Some(entry(i - 1)) } else { low.checked_sub(1).and_then(|below| self.view().find(below)) };
-        // A leaf ends where it routes to, but for the last of all (T2).
-        (below, (i < leaf.len()).then(|| entry(i)))
+        let (span, above) = found.ok_or(GapError::NotFound { size: query.size, align: query.align, window })?;
+        Ok(FoundGap { span, above, view: self.view() })
     }
 
     /// Inside the root's holes, then in the room above its last entry (below the first, for `highest`).
-    fn lowest(&self, search: &Search<'_>, root: NodePtr<V>) -> Option<Span> {
+    fn lowest(&self, search: &Search<'_>, root: NodePtr<V>) -> Option<Fit<'t, V>> {
         if root.is_null() {
-            return search.fit(Some(0), None);
+            return search.fit(Some(0), None, None);
         }
         let low = self.low_of(root);
-        search.fit(Some(0), Some(low)).or_else(|| self.lowest_inside(search, root)).or_else(|| self.room_above(search, root))
+        search.fit(Some(0), Some(low), None).or_else(|| self.lowest_inside(search, root)).or_else(|| self.room_above(search, root))
     }
 
-    fn highest(&self, search: &Search<'_>, root: NodePtr<V>) -> Option<Span> {
+    fn highest(&self, search: &Search<'_>, root: NodePtr<V>) -> Option<Fit<'t, V>> {
         if root.is_null() {
-            return search.fit(Some(0), None);
+            return search.fit(Some(0), None, None);
         }
-        let below = || search.fit(Some(0), Some(self.low_of(root)));
+        let below = || search.fit(Some(0), Some(self.low_of(root)), None);
         self.room_above(search, root).or_else(|| self.highest_inside(search, root)).or_else(below)
     }
 
     /// The fit above the last entry. Nearly always the window ends below that, and then a look at the topmost keys tells.
-    fn room_above(&self, search: &Search<'_>, mut node: NodePtr<V>) -> Option<Span> {
+    fn room_above(&self, search: &Search<'_>, mut node: NodePtr<V>) -> Option<Fit<'t, V>> {
         loop {
             match self.node(node) {
-                Node::Leaf(leaf) => return search.fit(leaf.last(leaf.len() - 1).checked_add(1), None),
+                Node::Leaf(leaf) => return search.fit(leaf.last(leaf.len() - 1).checked_add(1), None, None),
                 Node::Inner(inner) => {
                     let edge = inner.len() - 1;
                     if edge > 0 && search.window.last() <= inner.last(edge - 1) {
                         return None;
                     }
-                    node = inner.owner_child(edge);
+                    node = inner.child(edge);
                 }
             }
         }
@@ -160,13 +185,13 @@ impl<V: Value> Editor<'_, V> {
 
     fn low_of(&self, node: NodePtr<V>) -> u64 {
         match self.node(node) {
-            Node::Leaf(leaf) => leaf.owner_start(0),
+            Node::Leaf(leaf) => leaf.start(0),
             Node::Inner(inner) => inner.child_summary(0).low,
         }
     }
 
     /// The lowest fit between two entries of the subtree.
-    fn lowest_inside(&self, search: &Search<'_>, node: NodePtr<V>) -> Option<Span> {
+    fn lowest_inside(&self, search: &Search<'_>, node: NodePtr<V>) -> Option<Fit<'t, V>> {
         // Holes that end below the window are passed over at once, and none is looked at that begins above it.
         match self.node(node) {
             Node::Leaf(leaf) => {
@@ -174,7 +199,7 @@ impl<V: Value> Editor<'_, V> {
                     if leaf.last(i - 1) >= search.window.last() {
                         break;
                     }
-                    let fit = || search.fit(leaf.last(i - 1).checked_add(1), Some(leaf.owner_start(i)));
+                    let fit = || search.fit(leaf.last(i - 1).checked_add(1), Some(leaf.start(i)), Some((leaf, i)));
                     if search.worth(leaf.gap_below(i))
                         && let Some(found) = fit()
                     {
@@ -191,7 +216,7 @@ impl<V: Value> Editor<'_, V> {
                         return Some(found);
                     }
                     if search.worth(inner.child_summary(i).gap)
-                        && let Some(found) = self.lowest_inside(search, inner.owner_child(i))
+                        && let Some(found) = self.lowest_inside(search, inner.child(i))
                     {
                         return Some(found);
                     }
@@ -202,15 +227,15 @@ impl<V: Value> Editor<'_, V> {
     }
 
     /// The highest fit between two entries of the subtree.
-    fn highest_inside(&self, search: &Search<'_>, node: NodePtr<V>) -> Option<Span> {
+    fn highest_inside(&self, search: &Search<'_>, node: NodePtr<V>) -> Option<Fit<'t, V>> {
         match self.node(node) {
             Node::Leaf(leaf) => {
                 let last = leaf.rank(search.window.last()).min(leaf.len() - 1);
                 for i in (1..=last).rev() {
-                    if leaf.owner_start(i) <= search.window.start() {
+                    if leaf.start(i) <= search.window.start() {
                         break;
                     }
-                    let fit = || search.fit(leaf.last(i - 1).checked_add(1), Some(leaf.owner_start(i)));
+                    let fit = || search.fit(leaf.last(i - 1).checked_add(1), Some(leaf.start(i)), Some((leaf, i)));
                     if search.worth(leaf.gap_below(i))
                         && let Some(found) = fit()
                     {
@@ -226,7 +251,7 @@ impl<V: Value> Editor<'_, V> {
                         break;
                     }
                     if search.worth(inner.child_summary(i).gap)
-                        && let Some(found) = self.highest_inside(search, inner.owner_child(i))
+                        && let Some(found) = self.highest_inside(search, inner.child(i))
                     {
                         return Some(found);
                     }
@@ -248,17 +273,17 @@ struct Search<'q> {
 
 impl Search<'_> {
     /// The fit between an address and the entry that starts at `end` (or the end of the address space).
-    fn fit(&self, start: Option<u64>, end: Option<u64>) -> Option<Span> {
+    fn fit<'t, V>(&self, start: Option<u64>, end: Option<u64>, above: Option<(LeafRef<'t, V, Owner>, usize)>) -> Option<Fit<'t, V>> {
         let last = end.map_or(Some(u64::MAX), |end| end.checked_sub(1))?;
-        self.query.fit(Span::new(start?, last).ok()?, self.window)
+        Some((self.query.fit(Span::new(start?, last).ok()?, self.window)?, above))
     }
 
     /// The fit between child `i` and the one before it.
-    fn before<V>(&self, inner: InnerRef<'_, V>, i: usize) -> Option<Span> {
+    fn before<'t, V>(&self, inner: InnerRef<'t, V, Owner>, i: usize) -> Option<Fit<'t, V>> {
         if !self.worth(inner.gap_below(i)) {
             return None;
         }
-        self.fit(inner.last(i - 1).checked_add(1), Some(inner.child_summary(i).low))
+        self.fit(inner.last(i - 1).checked_add(1), Some(inner.child_summary(i).low), None)
     }
 
     /// Whether a gap is large enough to be looked at; of a subtree, its largest.

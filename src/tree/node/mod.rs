@@ -1,0 +1,17 @@
+//! Nodes: their shape, references to them by role, the search inside one, and how one is filled.
+//!
+//! All of the tree may come in here; nobody outside the tree does.
+
+mod buffer;
+mod fill;
+mod raw;
+mod refs;
+mod search;
+mod shape;
+
+pub(super) use buffer::{EntryBuffer, EntrySlice};
+pub(super) use fill::{Exchange, write_inner, write_leaf, write_leaf_of};
+pub(super) use raw::{RawEntry, copy_bits};
+pub(super) use refs::{InnerRef, LeafRef, Node, Owner, Reader};
+pub(super) use search::{ByGroups, Ranks, by_vectors, look_for_vectors};
+pub(super) use shape::{Child, Inner, Leaf, Memory, NodePtr, Root, Slot, Summary, end_of_life};

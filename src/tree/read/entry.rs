@@ -1,0 +1,72 @@
+//! One entry of the index, as readers and the writer are shown it.
+
+use crate::addr::Span;
+use core::fmt;
+
+/// One entry: its bounds as they were at one moment, and its value.
+///
+/// The value may be read as long as the guard lives, whatever the writer does meanwhile.
+pub struct Entry<'g, V> {
+    span: Span,
+    value: &'g V,
+}
+
+impl<'g, V> Entry<'g, V> {
+    pub(in crate::tree) fn new(span: Span, value: &'g V) -> Self {
+        Self { span, value }
+    }
+
+    /// The first address.
+    #[must_use]
+    #[inline]
+    pub fn start(&self) -> u64 {
+        self.span.start()
+    }
+
+    /// The last address, included.
+    #[must_use]
+    #[inline]
+    pub fn last(&self) -> u64 {
+        self.span.last()
+    }
+
+    /// Both.
+    #[must_use]
+    #[inline]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// The value.
+    #[must_use]
+    #[inline]
+    pub fn value(&self) -> &'g V {
+        self.value
+    }
+
+    /// The part of the entry at or above an address that is in it, or below it.
+    pub(crate) fn clamped(self, floor: u64) -> Self {
+        Self { span: Span::from_entry(self.start().max(floor), self.last()), value: self.value }
+    }
+
+    /// Whether the address is in the entry.
+    #[must_use]
+    #[inline]
+    pub fn contains(&self, address: u64) -> bool {
+        self.span.contains(address)
+    }
+}
+
+impl<V> Clone for Entry<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Entry<'_, V> {}
+
+impl<V: fmt::Debug> fmt::Debug for Entry<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("span", &self.span).field("value", self.value).finish()
+    }
+}

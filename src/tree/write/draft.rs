@@ -1,0 +1,143 @@
+//! A replacement under construction: the entries that go in, the nodes that were built, and what they replace. Called by the files that
+//! build one (`leaf_edit`, `groups`, `nodes`) and by `publish`.
+//!
+//! Until it is published nobody else sees anything of a draft, and it can be abandoned.
+
+use super::super::node::{EntryBuffer, LeafRef, NodePtr, Owner, copy_bits};
+use crate::addr::Span;
+use crate::error::ResourceError;
+use crate::fallible::{reserve, trim};
+use crate::value::Value;
+use core::mem::{self, MaybeUninit};
+use core::ops::Range;
+use core::ptr::NonNull;
+
+/// A replacement under construction. Its buffers are kept from edit to edit.
+#[derive(Debug)]
+pub(super) struct Draft<V> {
+    /// What goes into the new leaves.
+    pub(super) entries: EntryBuffer<V>,
+    /// Built for it, and seen by nobody.
+    pub(super) built: Vec<NodePtr<V>>,
+    /// The nodes that it unlinks.
+    pub(super) unlinked: Vec<NodePtr<V>>,
+    /// The entries in its range, as they were.
+    pub(super) replaced: Vec<ReplacedEntry<V>>,
+    /// Where it cuts an entry in two: that value, and the place among the entries that its clone will take.
+    pub(super) hole: Option<(NonNull<V>, usize)>,
+    /// How many entries take the place of `replaced`.
+    pub(super) inserted: usize,
+    /// What the values that it removes for good count for. Known when it was admitted.
+    pub(super) removed_bytes: usize,
+}
+
+impl<V> Default for Draft<V> {
+    fn default() -> Self {
+        Self {
+            entries: EntryBuffer::default(),
+            built: Vec::new(),
+            unlinked: Vec::new(),
+            replaced: Vec::new(),
+            hole: None,
+            inserted: 0,
+            removed_bytes: 0,
+        }
+    }
+}
+
+impl<V: Value> Draft<V> {
+    /// Forgets the edit before.
+    pub(super) fn clear(&mut self) {
+        // What an edit left empty was trimmed after the edit before: an edit inside one leaf has no entries here.
+        if !self.entries.is_empty() {
+            self.entries.clear();
+        }
+        if !self.built.is_empty() {
+            self.built.clear();
+            trim(&mut self.built);
+        }
+        if !self.unlinked.is_empty() {
+            self.unlinked.clear();
+            trim(&mut self.unlinked);
+        }
+        if !self.replaced.is_empty() {
+            self.replaced.clear();
+            trim(&mut self.replaced);
+        }
+        self.hole = None;
+        self.inserted = 0;
+    }
+
+    /// Notes a node that the draft unlinks.
+    pub(super) fn note_node(&mut self, node: NodePtr<V>) -> Result<(), ResourceError> {
+        reserve(&mut self.unlinked, 1)?;
+        self.unlinked.push(node);
+        Ok(())
+    }
+
+    /// The entries whose values the draft removes for good (none where values need no drop).
+    pub(super) fn removed(&self, retire: Retire) -> impl Iterator<Item = &ReplacedEntry<V>> {
+        self.replaced.iter().filter(move |entry| match retire {
+            Retire::Within(span) => mem::needs_drop::<V>() && entry.is_within(span),
+            Retire::None => false,
+        })
+    }
+
+    /// Notes entries in the draft's range.
+    pub(super) fn note_entries(&mut self, leaf: LeafRef<'_, V, Owner>, range: Range<usize>) -> Result<(), ResourceError> {
+        reserve(&mut self.replaced, range.len())?;
+        self.replaced.extend(range.map(|i| ReplacedEntry::of(leaf, i)));
+        Ok(())
+    }
+}
+
+/// An entry as it was before a splice; readable until the writer unlocks, or edits again.
+#[derive(Debug)]
+pub(crate) struct ReplacedEntry<V> {
+    pub(crate) span: Span,
+    value: NonNull<V>,
+}
+
+impl<V> ReplacedEntry<V> {
+    /// Entry `i` of a leaf that is being replaced.
+    pub(super) fn of(leaf: LeafRef<'_, V, Owner>, i: usize) -> Self {
+        Self { span: leaf.span(i), value: NonNull::from(leaf.value(i)) }
+    }
+
+    pub(super) fn is_within(&self, span: Span) -> bool {
+        span.start() <= self.span.start() && self.span.last() <= span.last()
+    }
+
+    /// Where the value is: in a leaf that was replaced.
+    pub(crate) fn value(&self) -> NonNull<V> {
+        self.value
+    }
+
+    /// The value's bits.
+    pub(super) fn bits(&self) -> MaybeUninit<V> {
+        let value = self.value.cast::<MaybeUninit<V>>();
+        #[allow(unsafe_code, reason = "reads a leaf that the writer replaced in this very edit")]
+        // SAFETY: the leaf is retired at the earliest by this edit, and reused at the earliest by a later one.
+        copy_bits(unsafe { value.as_ref() })
+    }
+
+    /// What the value counts for while it waits: its word, and what it owns.
+    pub(super) fn bytes(&self) -> usize
+    where
+        V: Value,
+    {
+        #[allow(unsafe_code, reason = "looks at a value of a leaf that the writer is about to replace")]
+        // SAFETY: the leaf is live until this edit is published.
+        let value = unsafe { self.value.as_ref() };
+        size_of::<V>().saturating_add(value.owned_bytes())
+    }
+}
+
+/// Which values an edit removes for good.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Retire {
+    /// Those of entries that lie within the span; of an entry that was cut, a part lives on.
+    Within(Span),
+    /// None: each lives on in an entry that the edit put in.
+    None,
+}

@@ -1,0 +1,27 @@
+//! What the writer does: it goes to a range ([`position`]), builds a replacement privately ([`draft`]), and publishes it ([`publish`]).
+//!
+//! Only a write guard may come in, by an [`Editor`], and `validate`, which looks.
+
+mod draft;
+mod edit;
+mod editor;
+mod gap;
+mod groups;
+mod leaf_edit;
+mod list;
+mod nodes;
+mod path;
+mod position;
+mod prepared;
+mod publish;
+mod removed;
+mod splice;
+
+pub(crate) use editor::Editor;
+pub(super) use editor::Writer;
+pub(crate) use gap::FoundGap;
+pub use gap::GapQuery;
+pub(crate) use list::{EntryList, EntryListIter};
+pub(crate) use position::Position;
+pub(crate) use prepared::Prepared;
+pub use removed::{Removed, RemovedEntry};

@@ -1,0 +1,150 @@
+//! From private to visible: the only Release store of a node that readers may see, the only store of a start, the only retiring. Called by
+//! `splice`, `prepared` and `edit`.
+//!
+//! After `admit` nothing can fail.
+
+use super::super::memory::{Charge, node_bytes};
+use super::super::node::{Child, InnerRef, LeafRef, Node, NodePtr, Owner, Slot, Summary};
+use super::draft::{ReplacedEntry, Retire};
+use super::editor::{Editor, Writer};
+use super::position::Position;
+use crate::error::ResourceError;
+use crate::sync::seeded;
+use crate::value::Value;
+
+/// A finished draft: its topmost node (`None` if nothing is left), and the slot in which it becomes visible.
+pub(super) struct Replacement<'t, V> {
+    pub(super) top: Option<Child<V>>,
+    pub(super) target: Target<'t, V>,
+}
+
+/// The slot in which a draft becomes visible.
+pub(super) enum Target<'t, V> {
+    /// The root.
+    Root(&'t Slot<V>),
+    /// The slot of child `index`, at `depth` of the path.
+    Child { parent: InnerRef<'t, V, Owner>, index: usize, depth: usize },
+}
+
+impl<V: Value> Editor<'_, V> {
+    /// Prepares the retiring of a draft: the last that can fail but for the embedder's clone.
+    pub(super) fn admit(&mut self, retire: Retire, charge: Charge) -> Result<(), ResourceError> {
+        let Writer { draft, limbo, pool, .. } = &mut *self.writer;
+        let (values, bytes) = draft.removed(retire).fold((0, 0usize), |(n, bytes), old| (n + 1, bytes.saturating_add(old.bytes())));
+        draft.removed_bytes = bytes;
+        if charge == Charge::Checked {
+            let nodes: usize = draft.unlinked.iter().map(|&node| node_bytes(node)).sum();
+            limbo.admit(nodes.saturating_add(bytes), pool, self.counters)?;
+        }
+        limbo.reserve(draft.unlinked.len(), values)
+    }
+
+    fn retire_nodes(&mut self) {
+        let Writer { draft, limbo, .. } = &mut *self.writer;
+        for &node in &draft.unlinked {
+            limbo.retire_node(node, self.counters);
+        }
+    }
+
+    fn count(&self) {
+        let (draft, counters) = (&self.writer.draft, self.counters);
+        counters.published.add(1);
+        counters.entries.add(draft.inserted.wrapping_sub(draft.replaced.len()));
+        for &node in &draft.built {
+            counters.nodes_of(node).add(1);
+            counters.index_bytes.add(node_bytes(node));
+        }
+        for &node in &draft.unlinked {
+            counters.nodes_of(node).sub(1);
+            counters.index_bytes.sub(node_bytes(node));
+        }
+    }
+
+    fn height_of(&self, mut node: NodePtr<V>) -> usize {
+        let mut height = usize::from(!node.is_null());
+        while height > 0
+            && let Node::Inner(inner) = self.node(node)
+        {
+            node = inner.child(0);
+            height += 1;
+        }
+        height
+    }
+}
+
+impl<'t, V: Value> Position<'_, 't, V> {
+    /// Makes an admitted draft visible with one store, and then retires what it unlinked (T7). The target lies on the position's path.
+    pub(super) fn publish(&mut self, replacement: Replacement<'t, V>, retire: Retire) {
+        let Replacement { top, target } = replacement;
+        let editor = &mut *self.editor;
+        let early = seeded("retire_before_unlink");
+        if early {
+            editor.retire_nodes();
+            let Writer { limbo, pool, .. } = &mut *editor.writer;
+            _ = limbo.step(1, usize::MAX, pool, editor.counters);
+        }
+        let node = top.map_or(NodePtr::NULL, |top| top.node);
+        match target {
+            Target::Root(slot) => {
+                slot.publish(node);
+                editor.counters.height.set(editor.height_of(node));
+            }
+            Target::Child { parent, index, .. } => {
+                if seeded("two_stores") {
+                    // The first child's sibling, for a moment: what a change in two steps looks like.
+                    parent.slot(index).publish(parent.child(0));
+                }
+                parent.slot(index).publish(node);
+            }
+        }
+        if let (Target::Child { depth, .. }, Some(top)) = (target, top)
+            && !seeded("stale_gap_summary")
+        {
+            self.note_upward(depth + 1, top.summary);
+        }
+        let editor = &mut *self.editor;
+        if !early {
+            editor.retire_nodes();
+        }
+        editor.count();
+        let Writer { draft, limbo, path, .. } = &mut *editor.writer;
+        path.forget();
+        limbo.retire_values(draft.removed(retire).map(ReplacedEntry::bits), draft.removed_bytes, editor.counters);
+    }
+
+    /// Lowers the start of entry `i` of the path's leaf, in place, and notes what that changes for gap searches (T5, T6).
+    pub(super) fn publish_start(&mut self, leaf: LeafRef<'t, V, Owner>, i: usize, start: u64) {
+        let depth = self.path().depth();
+        let before = leaf.gap_below(i);
+        leaf.lower_start(i, start);
+        self.editor.counters.extended_in_place.add(1);
+        if !seeded("stale_gap_summary")
+            && let Some(noted) = self.noted(depth)
+        {
+            let gap = noted.gap_after(before, leaf.gap_below(i)).unwrap_or_else(|| leaf.summary().gap);
+            self.note_upward(depth, Summary { low: leaf.start(0), gap });
+        }
+    }
+
+    /// Returns what is noted of the node at `depth` of the path, or `None` for the root.
+    pub(super) fn noted(&self, depth: usize) -> Option<Summary> {
+        self.path().steps_above(depth).next().map(|step| self.editor.inner(step.node).child_summary(step.index))
+    }
+
+    /// Notes the summary of the node at `depth` of the path in its parent, and so on upward while anything changes (T6).
+    fn note_upward(&self, depth: usize, mut summary: Summary) {
+        for (above, step) in self.path().steps_above(depth).enumerate() {
+            let parent = self.editor.inner(step.node);
+            let old = parent.child_summary(step.index);
+            if old == summary {
+                return;
+            }
+            let before = old.gap.max(parent.gap_below(step.index));
+            parent.note(step.index, summary);
+            let Some(noted) = self.noted(depth - above - 1) else { return };
+            let after = summary.gap.max(parent.gap_below(step.index));
+            let gap = noted.gap_after(before, after).unwrap_or_else(|| parent.summary().gap);
+            summary = Summary { low: parent.child_summary(0).low, gap };
+        }
+    }
+}

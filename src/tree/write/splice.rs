@@ -1,0 +1,80 @@
+//! The one edit: replaces everything in a range. Called by `edit`, and in two steps by `prepared`.
+//!
+//! The index changes in no other way, except that a start may be lowered in place. The replacement is built privately, by `leaf_edit` if it
+//! is one leaf and by `groups` otherwise; then `publish` makes it visible.
+
+use super::super::memory::Charge;
+use super::super::node::RawEntry;
+use super::draft::Retire;
+use super::position::Position;
+use super::publish::Replacement;
+use crate::error::ResourceError;
+use crate::value::Value;
+use core::ptr::NonNull;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+impl<'t, V: Value> Position<'_, 't, V> {
+    /// Replaces everything in the range by `inserted` (in order, inside the range), and keeps the parts of cut entries that stick out.
+    /// `cut` makes the second value where an entry is cut in two; if it panics, nothing has happened.
+    ///
+    /// The entries that were in the range, as they were, are then in the writer's draft until its next edit.
+    pub(super) fn splice(
+        mut self,
+        inserted: &[RawEntry<V>],
+        retire: Retire,
+        charge: Charge,
+        cut: impl FnOnce(&V) -> V,
+    ) -> Result<(), ResourceError> {
+        let replacement = self.replacement(inserted, retire, charge)?;
+        // The embedder's clone comes last of all that can fail, so that none is made in vain.
+        if let Some((value, hole)) = self.editor.writer.draft.hole {
+            match clone_of(value, cut) {
+                Ok(clone) => self.editor.fill(hole, clone),
+                Err(panic) => {
+                    self.editor.abandon();
+                    resume_unwind(panic);
+                }
+            }
+        }
+        self.publish(replacement, retire);
+        Ok(())
+    }
+
+    /// Builds the replacement and prepares all that publishing it needs. If that fails, what was built is abandoned.
+    pub(super) fn replacement(
+        &mut self,
+        inserted: &[RawEntry<V>],
+        retire: Retire,
+        charge: Charge,
+    ) -> Result<Replacement<'t, V>, ResourceError> {
+        self.editor.writer.draft.clear();
+        let built = self.build(inserted, retire, charge);
+        if built.is_err() {
+            self.editor.abandon();
+        }
+        built
+    }
+
+    fn build(&mut self, inserted: &[RawEntry<V>], retire: Retire, charge: Charge) -> Result<Replacement<'t, V>, ResourceError> {
+        let replacement = if let Some(replacement) = self.edit_leaf(inserted)? {
+            replacement
+        } else {
+            let (left, right) = (&mut self.path().clone(), &mut self.right_path());
+            self.editor.build_groups(self.span, left, right, inserted)?
+        };
+        self.editor.admit(retire, charge)?;
+        if self.editor.writer.draft.hole.is_some() {
+            // For the inserted values, should the clone panic.
+            self.editor.writer.limbo.reserve_dead(inserted.len())?;
+        }
+        Ok(replacement)
+    }
+}
+
+/// Lets the embedder clone a value of a leaf.
+fn clone_of<V>(value: NonNull<V>, cut: impl FnOnce(&V) -> V) -> std::thread::Result<V> {
+    #[allow(unsafe_code, reason = "lends a value of a leaf to the embedder's clone")]
+    // SAFETY: the leaf is live until this edit is published, and the writer does nothing else meanwhile.
+    let value = unsafe { value.as_ref() };
+    catch_unwind(AssertUnwindSafe(|| cut(value)))
+}
