@@ -2,6 +2,7 @@
 //!
 //! `rules` says what is wrong with one file. Here every file is held against every rule, and every rule against files that break it.
 
+mod circles;
 mod rules;
 mod source;
 
@@ -20,6 +21,14 @@ fn obeyed(rule: Rule, applies: fn(&Source) -> bool) {
 #[test]
 fn every_file_names_its_own_layer_or_lower_ones() {
     obeyed(rules::layers, |file| file.path.starts_with("src/"));
+}
+
+#[test]
+fn no_files_import_each_other() {
+    let files: Vec<Source> = repository().into_iter().filter(|file| file.path.starts_with("src/") && file.is_rust()).collect();
+    let faults = circles::circles(&files);
+    let list: Vec<String> = faults.iter().map(|fault| format!("{}:{}: {}", fault.path, fault.line, fault.what)).collect();
+    assert!(faults.is_empty(), "\n{}\n", list.join("\n"));
 }
 
 #[test]
@@ -77,6 +86,25 @@ fn the_rule_of_layers_can_fail() {
     finds(rule, 1, "src/sync/epoch.rs", "use std::sync::Arc; use crate::value::Value; use crate::mm;");
     finds(rule, 0, "src/tree/walk.rs", "//! [`crate::map`]");
     finds(rule, 0, "src/tree/walk.rs", r#"const S: &str = "crate::map"; pub(crate) struct A; // crate::map"#);
+}
+
+#[test]
+fn the_rule_of_circles_can_fail() {
+    let faults = |files: &[(&str, &str)]| {
+        let files: Vec<Source> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
+        circles::circles(&files).len()
+    };
+    let two = |a, b| faults(&[("src/tree/mod.rs", "mod a; mod b;"), ("src/tree/a.rs", a), ("src/tree/b.rs", b)]);
+    assert_eq!(two("use super::b::B;", "pub(super) struct B;"), 0);
+    assert_eq!(two("use super::b::B;", "use super::a::A;"), 2, "each other");
+    assert_eq!(two("use super::b::{C, D as B};", "fn f() { crate::tree::a::f() }"), 2, "in other words");
+    assert_eq!(two("use super::b::B;", "mod tests { use super::super::a::A; }"), 0, "a unit test");
+    let three = |c| faults(&[("src/a.rs", "use crate::b::B;"), ("src/b.rs", "use crate::c::C;"), ("src/c.rs", c)]);
+    assert_eq!(three("use crate::d::D;"), 0);
+    assert_eq!(three("use crate::a::A;"), 3, "round by way of a third");
+    let wing = ("src/w/mod.rs", "mod x; pub(super) use x::{X, Y}; use x::f;");
+    assert_eq!(faults(&[wing, ("src/w/x.rs", "use crate::a::A; use super::W;"), ("src/a.rs", "")]), 0, "a roof");
+    assert_eq!(faults(&[wing, ("src/w/x.rs", "use crate::a::A;"), ("src/a.rs", "use crate::w::Y;")]), 2, "handed on by a `mod.rs`");
 }
 
 #[test]

@@ -63,6 +63,18 @@ impl Source {
         Some(inside.split('/').filter(|part| !matches!(*part, "mod" | "lib")).map(str::to_owned).collect())
     }
 
+    /// Every path that the code spells outside its unit tests.
+    pub(super) fn imports(&self) -> Vec<Named> {
+        let mut tokens = self.tokens();
+        let tests = |three: &[TokenTree]| matches!(three, [keyword, name, TokenTree::Group(_)] if is_word(Some(keyword), "mod") && is_word(Some(name), "tests"));
+        while let Some(at) = tokens.windows(3).position(tests) {
+            tokens.drain(at..at + 3);
+        }
+        let mut all = Vec::new();
+        spell(&tokens, &self.module().unwrap_or_default(), &mut all);
+        all
+    }
+
     /// Every path that the code spells.
     pub(super) fn paths(&self) -> Vec<Named> {
         let mut all = Vec::new();

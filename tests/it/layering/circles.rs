@@ -1,0 +1,69 @@
+//! The rule that no files import each other, directly or by way of others. Called by `house`, with the library's files and with seeded ones.
+//!
+//! An import is a path that begins with `crate`, `self` or `super`; it leads to the file that has the item, also where a `mod.rs` hands the
+//! item on. A `mod.rs` names its own files by relative paths, and they may name what it defines: it is the roof of its folder. Unit tests may
+//! look at anything.
+
+use super::source::{Fault, Named, Source};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Imports that close a circle still: from, to, and why.
+const EXCEPTIONS: [(&str, &str, &str); 0] = [];
+
+/// The files by their modules, each with the paths that it spells.
+type Modules<'f> = BTreeMap<Vec<String>, (&'f str, Vec<Named>)>;
+
+/// Every import of a file that leads back to that file.
+pub(super) fn circles(files: &[Source]) -> Vec<Fault> {
+    let modules: Modules<'_> = files.iter().filter_map(|file| Some((file.module()?, (&*file.path, file.imports())))).collect();
+    let imports: BTreeMap<_, _> = modules.values().map(|(path, named)| (*path, imports(path, named, &modules))).collect();
+    let mut faults = Vec::new();
+    for file in files {
+        for (&to, &line) in &imports[&*file.path] {
+            if reaches(&imports, to, &file.path) {
+                faults.push(file.fault(line, format!("imports `{to}`, which imports this file, or another that does")));
+            }
+        }
+    }
+    faults
+}
+
+/// The files that a file imports, each with the line of an import.
+fn imports<'f>(from: &str, named: &[Named], modules: &Modules<'f>) -> BTreeMap<&'f str, usize> {
+    let mut found = BTreeMap::new();
+    for Named { line, in_crate, .. } in named {
+        let Some(to) = in_crate.as_ref().and_then(|path| defined_in(path, modules)) else { continue };
+        let is_excepted = EXCEPTIONS.iter().any(|&(file, excepted, _)| file == from && excepted == to);
+        if to != from && !is_excepted {
+            found.insert(to, *line);
+        }
+    }
+    found
+}
+
+/// The file that has what a path leads to.
+fn defined_in<'f>(path: &[String], modules: &Modules<'f>) -> Option<&'f str> {
+    let len = (0..=path.len()).rev().find(|&len| modules.contains_key(&path[..len]))?;
+    let (module, rest) = path.split_at(len);
+    let (file, named) = &modules[module];
+    // Handed on: `pub use child::Item;`.
+    let handed_on = named.iter().find_map(|Named { spelled, .. }| {
+        let (item, child) = spelled.split_last()?;
+        let child = [module, child].concat();
+        (child.len() > len && Some(item) == rest.first() && modules.contains_key(&child)).then(|| [&child[..], rest].concat())
+    });
+    handed_on.map_or(Some(file), |path| defined_in(&path, modules))
+}
+
+fn reaches(imports: &BTreeMap<&str, BTreeMap<&str, usize>>, from: &str, to: &str) -> bool {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+    while let Some(at) = next.pop() {
+        if at == to {
+            return true;
+        }
+        if seen.insert(at.to_owned()) {
+            next.extend(imports.get(at).into_iter().flat_map(|imports| imports.keys()));
+        }
+    }
+    false
+}
