@@ -17,11 +17,12 @@
 //! the first entry that ends at or after `a`: that is `find`; `lookup` is one more comparison. And growing downward changes a start,
 //! which is no key.
 //!
-//! Three ways run through this house, each one way:
-//! * the **reader's**: [`walk`] (one answer) and [`iter`] (many), over [`node`] and [`search`]. A reader never writes.
-//! * the **writer's**: [`edit`] (the verbs) → [`splice`] (builds the replacement; [`leaf_edit`] where that is one leaf) → [`publish`] (the one store, the retiring), with
-//!   memory from [`pool`]; [`gap`] searches the summaries.
-//! * the way **out**: [`limbo`] (what was retired waits for readers) → back to [`pool`], the values to whoever unlocks.
+//! There are three paths through this directory:
+//! * a **reader** comes in by [`read`]: one answer, or an iteration, over [`node`]. It never writes.
+//! * the **writer** comes in by [`write`]: it goes to a range, builds a replacement from the memory of [`memory`], and makes it visible with one
+//!   store.
+//! * what an edit unlinked goes to the limbo in [`memory`], waits there for the readers, and returns to the pool; removed values are
+//!   dropped after the unlock.
 //!
 //! # Invariants
 //! * **T1** Entries are non-empty, sorted and disjoint.
@@ -48,11 +49,11 @@
 //! * **O4** The writer's own loads are Relaxed: the last store was its own, or came before it through the lock that makes it the writer.
 //!
 //! # Why one descent is an answer
-//! A replaced node's slots are frozen (only slots of reachable nodes are stored to), so a reader that stands in one sees the
-//! subtree as it was when the node was replaced or, through a child that lived on, as it was a little later; both moments lie inside
-//! its call. A hit was live when its leaf was reached. A miss was true at some moment inside the call, because the boundary between
-//! two subtrees moves only through unmapped room or, by T8, together with both its sides. So while a leaf is live its lower boundary
-//! only falls; `prev` and `next`, which must look into a neighbour, therefore only ask afterwards whether the leaf is live still.
+//! Every node that a reader reaches was live at a moment inside its call, because the slots of a node that was replaced are frozen: they
+//! lead to what was live just before. While a node is live, the interval of addresses that it routes only grows (T8), so the leaf that a
+//! reader arrives at routed the address at that moment, and its first entry that ends at or after the address was the answer. `prev` and
+//! `next` look into a second leaf; they then descend again, and retry unless the first leaf is still live. The long form, with the
+//! counterexample that T8 excludes, is `docs/linearizability.md`.
 
 mod build;
 mod layout;

@@ -334,6 +334,30 @@ fn prev_over_a_leaf_boundary() {
     });
 }
 
+/// `prev`, while an entry N is inserted after the answer A, and A grows down only then. So A with its new start is never the answer.
+///
+/// before   ..AA|..RR    prev -> A
+/// inserted ..AA|NNRR    prev -> N
+/// grown    .AAA|NNRR    prev -> N
+#[test]
+fn prev_beside_an_entry_that_comes_and_a_growth() {
+    let a = nth(FANOUT - 1);
+    let n = (a.1 + 2, a.1 + 3, 9);
+    explore_crowds([Some(a), Some(n)], |crowd| {
+        let map = regular(2 * FANOUT - 1);
+        let (a, right) = (nth(FANOUT - 1), nth(FANOUT));
+        beside(
+            crowd,
+            &map,
+            move |map| flat(map.pin().prev(right.0)),
+            move |map| {
+                map.write().insert(a.1 + 2..=a.1 + 3, 9).expect("free");
+                map.write().extend_down(a.0, a.0 - 2).expect("room below");
+            },
+        )
+    });
+}
+
 /// `prev`, while the answer and everything after it is removed, and the leaf to the left, which is the last one now, gets another entry.
 /// That leaf then covers the address where the answer ended, and has no entry there.
 #[test]

@@ -112,7 +112,7 @@ impl<'g, V> Iter<'g, V> {
 
     /// Where the last entry that starts at or before the back cursor is.
     fn back(&mut self) -> Option<(LeafRef<'g, V, Reader>, usize)> {
-        self.back.take().or_else(|| self.view.last_below(self.high, Containing::Yes))
+        self.back.take().or_else(|| self.view.last_below(self.high, Containing::Yes).map(|(leaf, i, _)| (leaf, i)))
     }
 
     /// Entry `i` of a leaf, clamped to what was not reported yet; none if it does not meet what is still to come.

@@ -182,30 +182,35 @@ impl<V> View<V> {
     /// The last entry that ends before the address.
     #[must_use]
     pub fn prev(&self, address: u64) -> Option<Entry<'_, V>> {
-        self.last_below(address, Containing::No).map(|(leaf, i)| entry(leaf, i))
+        self.last_below(address, Containing::No).map(|(leaf, i, start)| entry_from(leaf, i, start))
     }
 
-    /// The last entry below the address; with `Containing::Yes`, the entry that contains it comes first.
-    pub(in crate::tree) fn last_below(&self, address: u64, containing: Containing) -> Option<(LeafRef<'_, V, Reader>, usize)> {
+    /// The last entry below the address, or, with `Containing::Yes`, the entry that contains it if there is one: its leaf, its index there
+    /// and its start.
+    pub(super) fn last_below(&self, address: u64, containing: Containing) -> Option<(LeafRef<'_, V, Reader>, usize, u64)> {
         loop {
             let Arrival { leaf, below, .. } = self.arrive(address)?;
             let i = leaf.rank(address);
             if contains_at(leaf, i, address, containing) {
-                return Some((leaf, i));
+                return Some((leaf, i, leaf.start(i)));
             }
             if i > 0 {
-                return Some((leaf, i - 1));
+                return Some((leaf, i - 1, leaf.start(i - 1)));
             }
             // Nothing in this leaf is below the address: the answer, if there is one, ends at `below`, in the leaf to the left.
             let below = below?;
             let left = self.leaf(below)?;
             let k = left.rank(below);
-            let is_answer = k < left.len() && left.last(k) == below;
+            if k == left.len() || left.last(k) != below {
+                continue;
+            }
+            // Before the question whether `leaf` is live: later another entry may be the answer, and this one start lower.
+            let start = left.start(k);
             // It was the answer if the leaf was live meanwhile: while it is, its lower boundary only falls (T8), and a boundary that
             // fell shows in `left`. And nothing may have grown down over the address.
             let is_live = self.leaf(address).is_some_and(|now| now.is(leaf));
-            if is_answer && is_live && !contains_at(leaf, i, address, containing) {
-                return Some((left, k));
+            if is_live && !contains_at(leaf, i, address, containing) {
+                return Some((left, k, start));
             }
         }
     }
@@ -273,6 +278,11 @@ pub(in crate::tree) fn entries<V>(leaf: LeafRef<'_, V, Reader>, range: ops::Rang
 /// Entry `i` of a leaf, as it is now.
 #[inline]
 pub(in crate::tree) fn entry<V>(leaf: LeafRef<'_, V, Reader>, i: usize) -> Entry<'_, V> {
-    let (start, last) = (leaf.start(i), leaf.last(i));
-    Entry::new(Span::from_entry(start, last), leaf.value(i))
+    entry_from(leaf, i, leaf.start(i))
+}
+
+/// Entry `i` of a leaf, with a start that it had.
+#[inline]
+fn entry_from<V>(leaf: LeafRef<'_, V, Reader>, i: usize, start: u64) -> Entry<'_, V> {
+    Entry::new(Span::from_entry(start, leaf.last(i)), leaf.value(i))
 }
