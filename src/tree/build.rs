@@ -1,5 +1,5 @@
-//! A whole tree from entries that come in order: leaves are filled one after the other, and the levels above them as they fill up.
-//! `dup` is this over a tree's own entries.
+//! Builds a whole tree from entries in order: leaves are filled one after the other, and the levels above them as they fill up. Called by
+//! the map's builder, and by `dup` with the entries of another tree.
 
 use super::Tree;
 use super::layout::FANOUT;
@@ -11,14 +11,14 @@ use crate::sync::Collector;
 use crate::value::Value;
 use core::mem::{self, MaybeUninit};
 
-/// A tree under construction. Nobody else sees it; dropped unfinished, it drops what it was given.
+/// A tree under construction, which nobody else sees. If it is dropped unfinished, it drops the values that it was given.
 pub(crate) struct Loader<V: Value> {
     tree: Tree<V>,
     entries: EntryBuffer<V>,
-    /// The nodes of each level that have no parent yet, leaves first; at most `FANOUT` each.
+    /// The nodes of each level that have no parent yet, leaves first. At most `FANOUT` per level.
     levels: Vec<Vec<Child<V>>>,
     after: Option<Span>,
-    /// The value of an entry that there was no memory for.
+    /// The value of an entry for which there was no memory.
     refused: Option<MaybeUninit<V>>,
 }
 
@@ -31,7 +31,7 @@ impl<V: Value> Loader<V> {
         Self { tree: Tree::new(collector, budget_bytes), entries: EntryBuffer::default(), levels: Vec::new(), after: None, refused: None }
     }
 
-    /// Takes the next entry, if it is one.
+    /// Appends an entry, or returns its value if it does not start above the one before.
     pub(crate) fn push(&mut self, span: Span, value: V) -> Result<(), BuildError<V>> {
         if let Some(after) = self.after.filter(|after| span.start() <= after.last()) {
             return Err(Rejected::new(Some(value), BuildCause::Unsorted { item: span, after }));
@@ -40,7 +40,7 @@ impl<V: Value> Loader<V> {
         self.append(span, value).map_err(|Rejected { value, cause }| Rejected::new(Some(value), cause))
     }
 
-    /// Takes the next entry: it starts above the one before.
+    /// Appends an entry that starts above the one before.
     #[inline]
     pub(crate) fn append(&mut self, span: Span, value: V) -> Result<(), Rejected<V, ResourceError>> {
         if self.entries.len().is_multiple_of(FANOUT)
@@ -52,7 +52,7 @@ impl<V: Value> Loader<V> {
         Ok(())
     }
 
-    /// As [`append`](Self::append), but what does not go in is dropped with the rest.
+    /// [`append`](Self::append), except that a value for which there is no memory is kept and dropped with the rest.
     #[inline]
     pub(crate) fn append_or_keep(&mut self, span: Span, value: V) -> Result<(), ResourceError> {
         self.append(span, value).map_err(|Rejected { value, cause }| {
@@ -61,14 +61,14 @@ impl<V: Value> Loader<V> {
         })
     }
 
-    /// Makes room for the entries of a leaf, where there are none or those of a whole one.
+    /// Makes room for the entries of a leaf. If those of a whole leaf are there, makes the leaf first.
     #[inline(never)]
     fn next_leaf(&mut self) -> Result<(), ResourceError> {
         self.close_leaf(None)?;
         self.entries.reserve(FANOUT)
     }
 
-    /// Makes a leaf of the entries gathered; `key` is its key where that is not its last address (T2).
+    /// Makes a leaf of the entries gathered. `key` is the leaf's key if that is not its last address (T2).
     fn close_leaf(&mut self, key: Option<u64>) -> Result<(), ResourceError> {
         if self.entries.is_empty() {
             return Ok(());
@@ -79,7 +79,7 @@ impl<V: Value> Loader<V> {
         let node = writer.get_mut().pool.make_leaf(&part, counters)?;
         let child = Child { node, last: key.unwrap_or(part.last()), summary: part.summary() };
         counters.entries.add(part.len());
-        // The leaf has the values now.
+        // The leaf owns the values now.
         self.entries.clear();
         self.adopt(0, child);
         Ok(())
@@ -99,7 +99,7 @@ impl<V: Value> Loader<V> {
         self.levels[level].try_reserve_exact(free).map_err(oom)
     }
 
-    /// Makes a parent of a level's nodes.
+    /// Makes the parent of a level's nodes.
     fn close_inner(&mut self, level: usize) -> Result<(), ResourceError> {
         let Some(&Child { last, .. }) = self.levels[level].last() else { return Ok(()) };
         self.room(level + 1)?;
@@ -113,7 +113,7 @@ impl<V: Value> Loader<V> {
         Ok(())
     }
 
-    /// Takes a finished node into a level that has room.
+    /// Adds a finished node to a level that has room.
     fn adopt(&mut self, level: usize, child: Child<V>) {
         let counters = &self.tree.counters;
         counters.nodes_of(child.node).add(1);
@@ -121,7 +121,7 @@ impl<V: Value> Loader<V> {
         self.levels[level].push(child);
     }
 
-    /// Closes all levels and hands the tree out.
+    /// Closes all levels and returns the tree.
     pub(crate) fn finish(&mut self) -> Result<Tree<V>, ResourceError> {
         self.close_all()?;
         let empty = Tree::new(self.tree.writer.get_mut().limbo.collector(), 0);

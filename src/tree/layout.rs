@@ -1,7 +1,7 @@
-//! How many entries or children a node holds. Named by every part of the tree.
+//! The fan-out of nodes. Used by every part of the tree.
 
-/// How many entries or children a node holds. Small where a checker explores, so that trees get tall with few entries.
+/// The most entries or children that a node can hold. Small under a checker, so that few entries make a tall tree.
 pub(crate) const FANOUT: usize = if cfg!(any(test, miri, fuzzing, vmaple_loom)) { 4 } else { 16 };
 
-/// What every node but the root and the right edge holds at least (T3).
+/// The least that a node holds, except the root and the nodes on the right edge (T3).
 pub(crate) const MIN_FILL: usize = if FANOUT / 4 > 2 { FANOUT / 4 } else { 2 };

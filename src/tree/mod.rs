@@ -1,4 +1,5 @@
-//! The index (L1): an RCU B+-tree from disjoint ranges of addresses to values. It knows ranges, and nothing of mmap or of locks.
+//! The index (L1): an RCU B+-tree from disjoint ranges of addresses to values. It knows ranges, and neither mmap nor locks. Called by
+//! `map`.
 //!
 //! ```text
 //!                 Root ── one atomic pointer, on a line of its own
@@ -13,16 +14,15 @@
 //!             values │    v       w       x   │  plain, never changes
 //! ```
 //!
-//! Entries are keyed by their *last* address. The rank of `a` in a node is how many lasts lie below `a`, so one descent arrives at
-//! the first entry that ends at or after `a`: that is `find`; `lookup` is one more comparison. And growing downward changes a start,
-//! which is no key.
+//! Entries are keyed by their *last* address. The rank of `a` in a node is the number of lasts below `a`, so one descent arrives at the
+//! first entry that ends at or after `a`: that is `find`. `lookup` is one more comparison. Growing downward changes a start, which is not a
+//! key.
 //!
 //! There are three paths through this directory:
-//! * a **reader** comes in by [`read`]: one answer, or an iteration, over [`node`]. It never writes.
-//! * the **writer** comes in by [`write`]: it goes to a range, builds a replacement from the memory of [`memory`], and makes it visible with one
-//!   store.
-//! * what an edit unlinked goes to the limbo in [`memory`], waits there for the readers, and returns to the pool; removed values are
-//!   dropped after the unlock.
+//! * a **reader** calls [`read`], for one answer or for an iteration, which uses [`node`]. It never writes.
+//! * the **writer** calls [`write`]. It goes to a range, builds a replacement in nodes from [`memory`], and makes it visible with one store.
+//! * what an edit **unlinked** goes to the limbo in [`memory`], waits there for readers, and returns to the pool. Removed values are dropped
+//!   after the unlock.
 //!
 //! # Invariants
 //! * **T1** Entries are non-empty, sorted and disjoint.
@@ -36,8 +36,8 @@
 //! * **T8** Below the slot that it stores to, a splice replaces every node, leaves included, that routes *any* address of its range,
 //!   also one none of whose entries change.
 //!
-//! T1, T2, T3 and T6 are checked by number in [`validate`]. T4, T5, T7 and T8 speak of changes: the models check them, and each has
-//! a seeded bug that they must find.
+//! [`validate`] checks T1, T2, T3 and T6. T4, T5, T7 and T8 speak of changes: the models check them, and each has a seeded bug that the
+//! models must find.
 //!
 //! # Orderings
 //! * **O1** A slot (or the root) is stored with Release, after all fields of the new nodes were written, and loaded with Acquire: a
@@ -86,12 +86,12 @@ pub(crate) struct Tree<V: Value> {
     root: Root<V>,
     counters: Counters,
     writer: UnsafeCell<Writer<V>>,
-    /// Looks at each value that is in the index when the index ends.
+    /// Called for each value that is in the index when the index ends.
     at_end: Option<fn(&V)>,
 }
 
 impl<V: Value> Tree<V> {
-    /// An empty index that retires through the collector, and holds back at most `budget_bytes`.
+    /// Makes an empty index that retires through the collector and holds back at most `budget_bytes`.
     pub(crate) fn new(collector: Collector, budget_bytes: usize) -> Self {
         const { assert_word::<V>() };
         node::look_for_vectors();
@@ -103,25 +103,25 @@ impl<V: Value> Tree<V> {
         }
     }
 
-    /// Has each value looked at that is in the index when the index ends, before it is dropped.
+    /// Has `look` called for each value that is in the index when the index ends, before the value is dropped.
     pub(crate) fn at_end(&mut self, look: fn(&V)) {
         self.at_end = Some(look);
     }
 
-    /// The readers' face.
+    /// Returns the readers' methods.
     ///
     /// # Safety
-    /// While the result lives, what is retired is not reused: the caller is pinned by the tree's collector, or holds the lock that
+    /// While the result lives, nothing that is retired is reused: the caller is pinned by the tree's collector, or holds the lock that
     /// keeps writers out, or is the writer and edits nothing.
     #[allow(unsafe_code, reason = "the door to the reader's methods, which are safe behind it")]
     pub(crate) unsafe fn view(&self) -> &View<V> {
         View::of(&self.root)
     }
 
-    /// The writer's face.
+    /// Returns the writer's methods.
     ///
     /// # Safety
-    /// The caller is the one writer for as long as the result lives: it holds the write lock.
+    /// The caller is the only writer while the result lives: it holds the write lock.
     #[allow(unsafe_code, reason = "the door to the writer's methods, which are safe behind it")]
     pub(crate) unsafe fn edit(&self) -> Editor<'_, V> {
         // SAFETY: the cell's content is reached here alone, and by one writer at a time, by the caller's promise.
@@ -129,7 +129,7 @@ impl<V: Value> Tree<V> {
         Editor::new(&self.root, &self.counters, writer)
     }
 
-    /// The figures.
+    /// Returns the figures.
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -137,7 +137,7 @@ impl<V: Value> Tree<V> {
 
 impl<V: Value> Drop for Tree<V> {
     fn drop(&mut self) {
-        // No borrow is left, so no reader: everything goes at once.
+        // No borrow is left, so there is no reader, and everything is freed at once.
         let writer = self.writer.get_mut();
         writer.limbo.drop_all();
         let root = self.root.0.owner_load();

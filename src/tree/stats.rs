@@ -1,11 +1,11 @@
-//! The figures of an index: kept by the writer, read by anyone without a lock.
+//! The figures of an index, which the writer keeps and anyone may read without a lock. Called by the writer's files, and by the map.
 
 use super::node::NodePtr;
 use crate::sync::{Counter, Tally};
 
 /// The live counters.
 ///
-/// On lines of their own: every write dirties them, and no lookup reads them.
+/// They are on cache lines of their own, because every write stores to them and no lookup reads them.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
@@ -60,12 +60,12 @@ pub struct Stats {
 }
 
 impl Counters {
-    /// The counter of the nodes of this shape.
+    /// Returns the counter of the nodes of this shape.
     pub(super) fn nodes_of<V>(&self, node: NodePtr<V>) -> &Counter {
         if node.is_inner() { &self.inners } else { &self.leaves }
     }
 
-    /// Reads them all.
+    /// Reads all figures.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             entries: self.entries.read(),
@@ -84,12 +84,12 @@ impl Counters {
         }
     }
 
-    /// The entries in the index.
+    /// Returns the number of entries in the index.
     pub(crate) fn entries(&self) -> usize {
         self.entries.read()
     }
 
-    /// The bytes that wait for readers.
+    /// Returns the bytes that wait for readers.
     #[inline]
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes.read()

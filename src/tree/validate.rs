@@ -1,4 +1,5 @@
-//! Checks the invariants that speak of a state, by number: T1, T2, T3, T6, and that the counters agree.
+//! Checks the invariants that speak of a state (T1, T2, T3 and T6), that the writer's path is right, and that the counters agree. Called by
+//! `RangeMap::validate`.
 
 use super::layout::MIN_FILL;
 use super::node::{InnerRef, LeafRef, Node, NodePtr, Owner, Summary};
@@ -29,7 +30,7 @@ fn check(holds: bool, rule: &'static str, found: impl FnOnce() -> String) -> Res
     if holds { Ok(()) } else { Err(Violation { rule, found: found() }) }
 }
 
-/// What is counted on the way.
+/// What a check has counted so far.
 #[derive(Default)]
 struct Census {
     /// The last address seen so far.
@@ -41,7 +42,7 @@ struct Census {
     leaf_depth: Option<usize>,
 }
 
-/// Where in the tree.
+/// The place of a node in the tree.
 #[derive(Clone, Copy)]
 struct Place {
     depth: usize,
@@ -78,7 +79,7 @@ impl<V: Value> Editor<'_, V> {
         let expected = *census.leaf_depth.get_or_insert(place.depth);
         check(expected == place.depth, "T3", || format!("leaves at depths {expected} and {}", place.depth))?;
         census.leaves += 1;
-        // Of the entries themselves: what the nodes say of their own gaps is what is checked.
+        // Computed from the entries, because what the nodes compute of their gaps is what is checked.
         let mut gap = 0;
         for i in 0..leaf.len() {
             let (start, last) = (leaf.start(i), leaf.last(i));
@@ -129,7 +130,7 @@ mod tests {
     use crate::sync::{Collector, Reclaim};
     use core::mem::MaybeUninit;
 
-    /// A tree by hand: nodes are made as told, right or wrong, and the counters count them.
+    /// A tree made by hand: the nodes may break invariants, and the counters count them.
     struct Made {
         tree: Tree<u64>,
     }
@@ -156,7 +157,7 @@ mod tests {
             Child { node, last: children[children.len() - 1].last, summary: Summary { low: children[0].summary.low, gap } }
         }
 
-        /// The rule that is broken in the tree with this root, if any.
+        /// Returns the rule that is broken in the tree with this root, if any.
         fn broken(self, root: Child<u64>, height: usize) -> Option<&'static str> {
             self.tree.root.0.publish(root.node);
             self.tree.counters.height.set(height);
@@ -171,7 +172,7 @@ mod tests {
         editor.validate().err().map(|violation| violation.rule)
     }
 
-    /// A root over leaves of these entries, under these keys; summaries and counters as they should be.
+    /// Makes leaves of these entries, with these keys and with right summaries and counters.
     fn over(leaves: &[&[(u64, u64)]], keys: &[u64]) -> (Made, Vec<Child<u64>>) {
         let mut made = Made::new();
         let mut children: Vec<_> = leaves.iter().map(|entries| made.leaf(entries)).collect();
@@ -238,7 +239,7 @@ mod tests {
             let root = made.inner(&children, 0);
             assert_eq!(made.broken(root, 2), Some("T6"), "{low} {gap}");
         }
-        // A level higher: between the leaves are gaps of 5, inside them of 5 and 35.
+        // A level higher. The gaps between the leaves are 5 long, those inside them 5 and 35.
         for (leaves, gap) in [([LOW, MIDDLE], 35), ([&[(0, 4), (10, 14)], &[(70, 74), (80, 84)]], 55)] {
             for (noted, rule) in [(gap, None), (gap - 1, Some("T6")), (gap + 1, Some("T6"))] {
                 let (mut made, mut children) = over(&[leaves[0], leaves[1], &[(100, 104)]], &[leaves[0][1].1, leaves[1][1].1, u64::MAX]);

@@ -1,11 +1,12 @@
-//! Code of the embedder's that may panic: each piece runs whatever the others do. Called wherever values are dropped or hooks are called.
+//! Runs the embedder's code, which may panic, so that a panic in one piece does not keep the others from running. Called wherever values
+//! are dropped or hooks are called.
 
 #![allow(unsafe_code, reason = "drops values by their bits")]
 
 use core::any::Any;
 use core::mem::{self, MaybeUninit};
 
-/// Runs code of the embedder's, each piece whatever the others do. The first panic goes on at the end.
+/// Runs pieces of the embedder's code, even after one of them has panicked, and keeps the first panic.
 #[derive(Default)]
 pub(crate) struct FirstPanic(Option<Box<dyn Any + Send>>);
 
@@ -15,12 +16,12 @@ impl FirstPanic {
         let Err(with) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(piece)) else { return };
         match self.0 {
             None => self.0 = Some(with),
-            // Its drop is the embedder's code, too, and may panic.
+            // Leaked, because its drop is also the embedder's code and may panic.
             Some(_) => mem::forget(with),
         }
     }
 
-    /// Goes on with the first panic, if there was one.
+    /// Resumes the first panic, if there was one.
     pub(crate) fn go_on(self) {
         if let Some(with) = self.0 {
             std::panic::resume_unwind(with);
@@ -28,9 +29,9 @@ impl FirstPanic {
     }
 }
 
-/// Drops a value that nobody can reach any more; says whether its destructor panicked.
+/// Drops a value that nobody can reach any more, and returns whether its destructor panicked.
 ///
-/// The panic is contained: it was not the fault of whoever happens to drop the value, and the values after it must go too.
+/// The panic is contained, because the caller did not cause it and has more values to drop.
 pub(crate) fn drop_contained<V>(mut value: MaybeUninit<V>) -> bool {
     if !mem::needs_drop::<V>() {
         return false;
@@ -42,15 +43,15 @@ pub(crate) fn drop_contained<V>(mut value: MaybeUninit<V>) -> bool {
     let mut outcome = std::panic::catch_unwind(drop);
     let panicked = outcome.is_err();
     for _ in 0..PAYLOADS {
-        // The payload's own destructor may panic as well, and that one's payload's.
+        // The destructor of the payload may panic as well, and so may that of the next payload.
         let Err(payload) = outcome else { return panicked };
         let payload = std::panic::AssertUnwindSafe(|| mem::drop(payload));
         outcome = std::panic::catch_unwind(payload);
     }
-    // Who goes on like this means it: the last one is let be.
+    // The last payload is leaked.
     mem::forget(outcome);
     panicked
 }
 
-/// How many payloads of panics in destructors, each from the destructor of the one before, are dropped.
+/// How many payloads are dropped, each from the panic of the destructor of the one before.
 const PAYLOADS: usize = 4;

@@ -1,12 +1,12 @@
-//! Between the index and the pool: what was unlinked and waits for the readers that may still stand in it.
+//! The limbo: nodes and values that an edit unlinked, and that readers may still use. Called by the writer's files.
 //!
-//! The writer owns everything here; a reader frees nothing and drops nothing. There are two batches. `open` gathers what edits
-//! retire. `closed` waits for one ticket: when that expires, every reader that was pinned when the batch was closed has left, and
-//! so the batch is recycled, nodes to the pool, values to `dead`; then `open` is closed in its turn. So the collector is given one
-//! tiny call per batch however much is retired, and what it may run on a reader's thread sets one flag.
+//! The writer owns everything here; a reader frees and drops nothing. There are two batches. `open` gathers what edits retire. `closed`
+//! waits for one ticket. When the ticket expires, every reader that was pinned when the batch was closed has left, so the batch is
+//! recycled: nodes go to the pool, values to `dead`. Then `open` is closed in its turn. So the collector gets one small call per batch,
+//! however much is retired, and what it may run on a reader's thread sets one flag.
 //!
-//! Nobody but the writer moves this along: at the end of a write, and in `reclaim()`. A write recycles a bounded number, and more only
-//! where it retires as many itself: so one that comes after a large removal does not pay for all of it.
+//! Only the writer moves this along, at each write and in `reclaim()`. A write recycles a bounded number of nodes and values, and more only
+//! if it retires as many itself, so that a write after a large removal does not pay for all of it.
 
 use super::super::node::NodePtr;
 use super::super::stats::Counters;
@@ -18,32 +18,32 @@ use crate::sync::{Collector, Reclaim, TicketLine};
 use crate::value::Value;
 use core::mem::{self, MaybeUninit};
 
-/// From here on it tries harder each time, because a reader was away for long and is perhaps back.
+/// From this many held bytes on, the writer helps the collector more, because a reader that was off its core for long may be back.
 const MUCH_BYTES: usize = 1 << 20;
 
-/// How many nodes and values a write recycles at most, and twice as many as were retired since the last look: what is retired is recycled
-/// faster than more comes, and a write that comes after a large removal does not pay for all of it.
+/// How many nodes and values a write recycles at most, in addition to twice as many as were retired since the last look. So what is retired
+/// is recycled faster than more comes, and a write after a large removal does not pay for all of it.
 const AT_ONCE: usize = 64;
 
-/// How many steps the collector is helped by when it matters: enough for two grace periods.
+/// How many steps the writer helps the collector by when it matters. They are enough for two grace periods.
 pub(in crate::tree) const TRY_HARD: usize = 8;
 
-/// How often in a row it tries hard in vain where nothing but readers may be in the way. Each time the collector passes 64 of its bags, and
-/// a thread that ended left one: so those of four thousand threads are no obstacle. A model's collector has no queue, and under Miri there
-/// is no time.
+/// How often in a row the writer tries `TRY_HARD` steps without success before it gives up. Each time the collector passes 64 of its bags,
+/// and a thread that ended left one, so those of four thousand threads are no obstacle. A model's collector has no queue, and Miri is too
+/// slow for more.
 pub(in crate::tree) const IN_VAIN: usize = if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) { 1 } else { 64 };
 
-/// What the bytes that an edit retires are to the budget.
+/// How the bytes that an edit retires count against the budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Charge {
-    /// It adds or replaces: it is refused where they would exceed the budget.
+    /// The edit adds or replaces. It is refused if they would exceed the budget.
     #[default]
     Checked,
-    /// It removes: they are counted, and it is never refused for them.
+    /// The edit removes. They are counted, but the edit is never refused for them.
     Exempt,
 }
 
-/// What was retired between two tickets.
+/// The nodes and values that were retired between two tickets.
 #[derive(Debug)]
 struct Batch<V> {
     nodes: Vec<NodePtr<V>>,
@@ -65,14 +65,14 @@ impl<V> Batch<V> {
         self.node_bytes.wrapping_add(self.value_bytes)
     }
 
-    /// Gives the memory of a large batch's lists back, once they are empty.
+    /// Frees the memory of the lists of a large batch, once they are empty.
     fn trim(&mut self) {
         trim(&mut self.nodes);
         trim(&mut self.values);
     }
 }
 
-/// Values of the caller's, beside code that may unwind.
+/// Values that the caller owns while code runs that may unwind. If it does, they are buried.
 struct Hands<'l, V: Value, T> {
     held: Option<T>,
     limbo: &'l mut Limbo<V>,
@@ -88,7 +88,7 @@ impl<V: Value, T> Drop for Hands<'_, V, T> {
     }
 }
 
-/// What waits.
+/// What waits for readers, and what waits for the unlock.
 #[derive(Debug)]
 pub(in crate::tree) struct Limbo<V> {
     open: Batch<V>,
@@ -99,7 +99,7 @@ pub(in crate::tree) struct Limbo<V> {
     collector: Collector,
     budget_bytes: usize,
     since_step_bytes: usize,
-    /// Nodes and values that were retired since it was looked after.
+    /// The number of nodes and values that were retired since the last poll.
     since_polled: usize,
 }
 
@@ -118,15 +118,15 @@ impl<V: Value> Limbo<V> {
         }
     }
 
-    /// Makes room for what an edit will retire, so that retiring cannot fail; the last thing that can fail before the edit is published.
+    /// Makes room for what an edit will retire, so that retiring cannot fail.
     #[inline]
     pub(in crate::tree) fn reserve(&mut self, nodes: usize, values: usize) -> Result<(), ResourceError> {
         reserve(&mut self.open.nodes, nodes)?;
         reserve(&mut self.open.values, values)
     }
 
-    /// Whether an edit that adds may retire this much: within the budget, or while no reader is pinned who would hold it back. What retires
-    /// nothing needs no budget.
+    /// Checks that an edit that adds may retire this much: within the budget, or if no reader is pinned that would hold it back. An edit
+    /// that retires nothing needs no budget.
     pub(in crate::tree) fn admit(&mut self, needed_bytes: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
         let budget_bytes = self.budget_bytes;
         let fits = |held: usize| needed_bytes == 0 || held.saturating_add(needed_bytes) <= budget_bytes;
@@ -135,22 +135,22 @@ impl<V: Value> Limbo<V> {
         }
         self.step(TRY_HARD, usize::MAX, pool, counters)?;
         let held_bytes = counters.held_bytes.read();
-        // That nothing is held back does not mean that nobody is pinned.
+        // Nothing is held back, but a reader may be pinned all the same.
         if fits(held_bytes) || held_bytes == 0 && self.readers_have_left()? {
             return Ok(());
         }
         Err(ResourceError::OverBudget { held_bytes, needed_bytes, budget_bytes })
     }
 
-    /// What waits for readers: of what is held, not what waits only for its turn to be recycled.
+    /// Returns the bytes that wait for readers: what is held, without what only waits to be recycled.
     fn waiting_bytes(&self, counters: &Counters) -> usize {
         let held = counters.held_bytes.read();
         if self.line.expired() { held.wrapping_sub(self.closed.bytes()) } else { held }
     }
 
-    /// Whether every reader that was pinned when this was called has left. Nothing waits.
+    /// Whether every reader that was pinned at the time of the call has left. Called when nothing waits.
     fn readers_have_left(&mut self) -> Result<bool, ResourceError> {
-        // The ticket of an edit that was refused may be out still, with readers who had pinned by then.
+        // The ticket of an edit that was refused may still be out, because of readers that were pinned then.
         if !self.ticket_expires()? {
             return Ok(false);
         }
@@ -159,7 +159,7 @@ impl<V: Value> Limbo<V> {
         self.ticket_expires()
     }
 
-    /// Helps until the ticket expires, or nothing but readers can be in its way.
+    /// Helps the collector until the ticket expires, or until only readers can be in its way. Returns whether it expired.
     fn ticket_expires(&mut self) -> Result<bool, ResourceError> {
         for _ in 0..IN_VAIN * TRY_HARD {
             if self.line.expired() {
@@ -171,7 +171,7 @@ impl<V: Value> Limbo<V> {
         Ok(self.line.expired())
     }
 
-    /// Takes an unlinked node (T7); room was reserved.
+    /// Takes an unlinked node (T7). The caller has reserved room.
     pub(in crate::tree) fn retire_node(&mut self, node: NodePtr<V>, counters: &Counters) {
         let bytes = node_bytes(node);
         self.open.node_bytes += bytes;
@@ -182,7 +182,7 @@ impl<V: Value> Limbo<V> {
         self.since_polled += 1;
     }
 
-    /// Takes the values that an edit removed, which count for `bytes` together; room was reserved.
+    /// Takes the values that an edit removed, which count for `bytes` together. The caller has reserved room.
     pub(in crate::tree) fn retire_values(&mut self, values: impl Iterator<Item = MaybeUninit<V>>, bytes: usize, counters: &Counters) {
         let before = self.open.values.len();
         for value in values {
@@ -195,20 +195,20 @@ impl<V: Value> Limbo<V> {
         self.since_step_bytes = self.since_step_bytes.saturating_add(bytes);
     }
 
-    /// Looks after what waits, as much as is due.
+    /// Recycles what no reader can reach any more, as far as that is due.
     pub(in crate::tree) fn poll(&mut self, pool: &mut Pool<V>, counters: &Counters) {
         let held = counters.held_bytes.read();
-        // Values of no size may be left when there are no bytes.
+        // Values of size 0 may wait when there are no bytes.
         if held == 0 && !self.has_values() {
             return;
         }
-        // Nodes can wait until there are some; a value may be a device or a file, and its owner waits for its drop. A small budget is
-        // looked after sooner.
+        // Nodes can wait until there are many, but a value may be a device or a file, and its owner waits for its drop. With a small budget
+        // the writer looks sooner.
         let is_due = self.since_step_bytes >= step_bytes(counters).min(self.budget_bytes / 16) || V::DROP_TELLS && self.has_values();
         let most = match is_due {
             true if held >= MUCH_BYTES.min(self.budget_bytes / 4) => TRY_HARD,
             true => 1,
-            // A batch that was begun is recycled on, whether or not the collector is to be asked again.
+            // A batch that is partly recycled is continued, even if the collector is not asked again.
             false if !self.closed.is_empty() && self.line.expired() => 0,
             false => return,
         };
@@ -223,7 +223,7 @@ impl<V: Value> Limbo<V> {
     /// Makes at most `most` steps of the collector, and recycles at most `room` nodes and values.
     ///
     /// # Errors
-    /// [`ResourceError::OutOfMemory`]: what waits goes on waiting, and the next write tries again.
+    /// [`ResourceError::OutOfMemory`]. Everything goes on waiting, and the next write tries again.
     pub(in crate::tree) fn step(
         &mut self,
         most: usize,
@@ -239,7 +239,7 @@ impl<V: Value> Limbo<V> {
             }
             if self.line.expired() {
                 self.recycle(&mut room, pool, counters);
-                // The next batch has its turn when this one is done.
+                // The next batch is closed when this one is empty.
                 if self.open.is_empty() || room == 0 {
                     break;
                 }
@@ -257,7 +257,7 @@ impl<V: Value> Limbo<V> {
         Ok(())
     }
 
-    /// Empties the closed batch, whose ticket has expired, as far as there is room for what is in it.
+    /// Recycles what is in the closed batch, whose ticket has expired, up to `room` nodes and values.
     fn recycle(&mut self, room: &mut usize, pool: &mut Pool<V>, counters: &Counters) {
         let Batch { nodes, values, node_bytes: of_nodes, value_bytes: of_values } = &mut self.closed;
         let turn = nodes.len().min(*room);
@@ -272,24 +272,24 @@ impl<V: Value> Limbo<V> {
         let turn = values.len().min(*room);
         if self.dead.try_reserve(turn).is_ok() {
             *room -= turn;
-            // From here on they wait for the unlock, not for readers. The last ones take what is left of the sum.
+            // From here on the values wait for the unlock, not for readers. The last ones take what is left of the sum.
             let bytes = if turn == values.len() { *of_values } else { *of_values / values.len() * turn };
             *of_values = of_values.wrapping_sub(bytes);
             counters.held_bytes.sub(bytes);
             counters.held_values.sub(turn);
             self.dead.extend(values.drain(values.len() - turn..));
         }
-        // Else the values stay in the closed batch, counted, and go with the next one.
+        // Without memory the values stay in the closed batch, and are recycled with the next one.
         self.closed.trim();
     }
 
-    /// Whether there are values to be dropped, after the unlock.
+    /// Whether there are values to drop after the unlock.
     pub(in crate::tree) fn has_dead(&self) -> bool {
         !self.dead.is_empty()
     }
 
-    /// Hands out the values that are to be dropped, after the unlock. Mostly there are none there yet, and nothing is copied. Where memory
-    /// is short they stay here for the next to ask.
+    /// Moves the values to drop after the unlock to `to`, which is usually empty, so that nothing is copied. If memory is short they stay
+    /// here until the next call.
     pub(in crate::tree) fn hand_out_dead(&mut self, to: &mut Vec<MaybeUninit<V>>) {
         if to.is_empty() {
             *to = mem::take(&mut self.dead);
@@ -298,20 +298,20 @@ impl<V: Value> Limbo<V> {
         }
     }
 
-    /// Makes room for a value that may have to be dropped without ever having been in the index.
+    /// Makes room for values that may have to be dropped without ever having been in the index.
     pub(in crate::tree) fn reserve_dead(&mut self, values: usize) -> Result<(), ResourceError> {
         self.dead.try_reserve(values).map_err(|_| ResourceError::OutOfMemory)
     }
 
-    /// Takes such a value. Where no room was reserved, and there is none, it is leaked: its drop is the embedder's code, which may not run
-    /// here.
+    /// Takes a value that was never in the index, to be dropped after the unlock. It is leaked if no room was reserved and memory is short,
+    /// because its drop is the embedder's code and may not run here.
     pub(in crate::tree) fn bury_unseen(&mut self, value: MaybeUninit<V>) {
         if self.dead.try_reserve(1).is_ok() {
             self.dead.push(value);
         }
     }
 
-    /// Runs code of the embedder's while the caller has values in its hands, which are buried if that code unwinds.
+    /// Runs the embedder's code while the caller owns values. If that code unwinds, the values are buried.
     #[inline]
     pub(in crate::tree) fn hold_while<T, U>(&mut self, held: T, bury: fn(&mut Self, T), run: impl FnOnce(&mut T) -> U) -> (T, U) {
         let mut hands = Hands { held: Some(held), limbo: self, bury };
@@ -320,12 +320,12 @@ impl<V: Value> Limbo<V> {
         both
     }
 
-    /// The collector that the tree retires through.
+    /// Returns the collector that the tree retires through.
     pub(in crate::tree) fn collector(&self) -> Collector {
         self.collector.clone()
     }
 
-    /// Gives back the memory of its lists, as far as nothing is in them.
+    /// Frees the memory of the lists that are empty.
     pub(in crate::tree) fn release(&mut self) {
         for batch in [&mut self.open, &mut self.closed] {
             release(&mut batch.nodes);
@@ -334,12 +334,12 @@ impl<V: Value> Limbo<V> {
         release(&mut self.dead);
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing waits for readers.
     pub(in crate::tree) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.closed.is_empty()
     }
 
-    /// Lets everything go at once; for a tree that is going, with no reader left.
+    /// Frees and drops everything at once. Called when the tree ends and no reader is left.
     pub(in crate::tree) fn drop_all(&mut self) {
         for batch in [&mut self.open, &mut self.closed] {
             batch.nodes.drain(..).for_each(Pool::free);

@@ -1,6 +1,6 @@
-//! Where nodes come from and where removed nodes and values wait: the pool, and the limbo before it.
+//! The memory of nodes: the pool that they come from, and the limbo in which removed nodes and values wait for readers.
 //!
-//! Only the writer's files come in here, `build` for a tree that nobody sees yet, and the tree when it ends.
+//! Called by the writer's files, by `build` for a tree that nobody else sees yet, and by the tree when it ends. A reader never comes here.
 
 mod contained;
 mod limbo;

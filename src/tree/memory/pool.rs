@@ -1,6 +1,7 @@
-//! Node memory: taken before an edit's first visible change, given back after the grace period, kept for the next edit.
+//! The pool: node memory, taken before an edit's first visible change, given back after the grace period, and kept for the next edit.
+//! Called by the writer's files and by `build`.
 //!
-//! A steady write load goes round between here and [`limbo`](super::limbo) and asks the system for nothing.
+//! Under a steady write load, nodes go round between here and the [`limbo`](super::limbo), and nothing is allocated.
 
 #![allow(unsafe_code, reason = "allocates, frees and writes nodes")]
 
@@ -16,14 +17,14 @@ use core::mem;
 use core::ptr::NonNull;
 use std::alloc::{alloc, dealloc};
 
-/// Free memory kept at most, as a part of the reachable nodes' (and never less than goes round: two steps of the limbo).
+/// The pool keeps at most this part of the size of the reachable nodes, but at least what goes round, which is two steps of the limbo.
 const KEEP_PART: usize = 8;
 
-/// Where a memory checker watches, freed nodes go straight back to the system, so that it sees every use after free.
+/// Under a memory checker, nodes are freed at once, so that it sees every use after free.
 const PASS_THROUGH: bool = cfg!(any(miri, fuzzing, vmaple_no_pool));
 
-/// The writer looks after its limbo once per this many retired bytes: half of a small index (a quarter costs a tenth of a replace more),
-/// and of a large one no more than fits the caches. Where a checker watches, after every edit.
+/// Returns how many retired bytes the writer gathers before it looks after its limbo: half of a small index (with a quarter a replace would
+/// cost a tenth more), and of a large one no more than fits the caches. Under a checker it looks after every edit.
 #[inline]
 pub(in crate::tree) fn step_bytes(counters: &Counters) -> usize {
     if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) {
@@ -37,7 +38,7 @@ pub(in crate::tree) fn step_bytes(counters: &Counters) -> usize {
 pub(in crate::tree) struct Pool<V> {
     leaves: Vec<NonNull<Leaf<V>>>,
     inners: Vec<NonNull<Inner<V>>>,
-    /// In models: nodes that may never be visited again, kept so that a visit is noticed.
+    /// In models: nodes that may not be visited any more, kept so that a visit is noticed.
     buried: Vec<NodePtr<V>>,
 }
 
@@ -47,7 +48,7 @@ impl<V> Default for Pool<V> {
     }
 }
 
-/// The bytes of a node.
+/// Returns the size of a node in bytes.
 pub(in crate::tree) fn node_bytes<V>(node: NodePtr<V>) -> usize {
     match node.memory() {
         Memory::Leaf(_) => mem::size_of::<Leaf<V>>(),
@@ -62,7 +63,7 @@ fn allocate<T>() -> Result<NonNull<T>, ResourceError> {
 }
 
 /// # Safety
-/// From `allocate` of the same type, and not used again.
+/// The memory is from `allocate` with the same type, and is not used again.
 unsafe fn free<T>(memory: NonNull<T>) {
     // SAFETY: by the caller's promise. A node has no destructor: its values were moved, dropped or never there.
     unsafe { dealloc(memory.as_ptr().cast(), Layout::new::<T>()) };
@@ -89,14 +90,14 @@ unsafe fn give<T>(list: &mut Vec<NonNull<T>>, memory: NonNull<T>, counters: &Cou
 }
 
 impl<V> Pool<V> {
-    /// Makes a private leaf of these entries (1 to `FANOUT`).
+    /// Makes a leaf of these entries (1 to `FANOUT`), which nobody else sees.
     pub(in crate::tree) fn make_leaf(&mut self, part: &EntrySlice<'_, V>, counters: &Counters) -> Result<NodePtr<V>, ResourceError> {
         let memory = take(&mut self.leaves, counters)?;
         // SAFETY: free memory, just taken.
         Ok(unsafe { write_leaf(memory, part) })
     }
 
-    /// Makes a private leaf that holds what `old` does, but for an exchange.
+    /// Makes a leaf that holds what `old` holds, with some entries exchanged.
     pub(in crate::tree) fn make_leaf_of(
         &mut self,
         old: LeafRef<'_, V, Owner>,
@@ -108,17 +109,17 @@ impl<V> Pool<V> {
         Ok(unsafe { write_leaf_of(memory, old, exchange) })
     }
 
-    /// Makes a private inner node of these children (1 to `FANOUT`).
+    /// Makes an inner node of these children (1 to `FANOUT`), which nobody else sees.
     pub(in crate::tree) fn make_inner(&mut self, items: &[Child<V>], counters: &Counters) -> Result<NodePtr<V>, ResourceError> {
         let memory = take(&mut self.inners, counters)?;
         // SAFETY: free memory, just taken.
         Ok(unsafe { write_inner(memory, items) })
     }
 
-    /// Takes a node back that no reader can reach.
+    /// Takes back a node that no reader can reach.
     ///
     /// # Safety
-    /// From `make_*`, never published or past its grace period, and not used again.
+    /// The node is from `make_*`, was never published or is past its grace period, and is not used again.
     unsafe fn take_back(&mut self, node: NodePtr<V>, counters: &Counters) {
         let memory = node.memory();
         if Liveness::MODELLED {
@@ -164,7 +165,7 @@ impl<V> Pool<V> {
         }
     }
 
-    /// Frees a node at once; for a tree that is going, with no reader left.
+    /// Frees a node at once. Called when the tree ends and no reader is left.
     pub(in crate::tree) fn free(node: NodePtr<V>) {
         match node.memory() {
             // SAFETY: made by `make_leaf`; the tree is going, and this is its only pointer.
@@ -174,7 +175,7 @@ impl<V> Pool<V> {
         }
     }
 
-    /// Drops the values of a subtree and frees its nodes; for a tree that is going, with no reader left.
+    /// Drops the values of a subtree and frees its nodes. Called when the tree ends and no reader is left.
     pub(in crate::tree) fn drop_subtree(node: NodePtr<V>) {
         if node.is_null() {
             return;

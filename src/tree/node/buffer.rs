@@ -1,6 +1,7 @@
-//! Entries on their way from leaves into leaves: three columns like a leaf's own, so that they are copied by the column.
+//! Entries on their way from leaves into leaves, in three columns like those of a leaf, so that whole columns are copied.
 //!
-//! Filled by `splice.rs` and `build.rs`, emptied by `pool.rs` into new leaves. The values are bits: who owns them, the filler knows.
+//! Filled by `groups` and `build`, and copied into new leaves by the pool. The values are bits; the code that fills the buffer knows who
+//! owns them.
 
 use super::raw::{RawEntry, copy_bits};
 use super::refs::{LeafRef, Owner};
@@ -10,7 +11,7 @@ use crate::fallible::{reserve, trim};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-/// Entries in order. Kept between edits, so that a steady load allocates nothing here.
+/// Entries in order. The buffer is kept between edits, so that a steady load allocates nothing.
 #[derive(Debug)]
 pub(in crate::tree) struct EntryBuffer<V> {
     starts: Vec<u64>,
@@ -18,7 +19,7 @@ pub(in crate::tree) struct EntryBuffer<V> {
     values: Vec<MaybeUninit<V>>,
 }
 
-/// Some of them, for one leaf.
+/// A part of a buffer, for one leaf.
 #[derive(Debug)]
 pub(in crate::tree) struct EntrySlice<'a, V> {
     pub(in crate::tree) starts: &'a [u64],
@@ -41,7 +42,7 @@ impl<V> EntryBuffer<V> {
         self.lasts.is_empty()
     }
 
-    /// Forgets them all.
+    /// Removes all entries, without dropping their values.
     pub(in crate::tree) fn clear(&mut self) {
         self.starts.clear();
         self.lasts.clear();
@@ -51,28 +52,28 @@ impl<V> EntryBuffer<V> {
         trim(&mut self.values);
     }
 
-    /// Makes room for so many more.
+    /// Makes room for `more` entries.
     pub(in crate::tree) fn reserve(&mut self, more: usize) -> Result<(), ResourceError> {
         reserve(&mut self.starts, more)?;
         reserve(&mut self.lasts, more)?;
         reserve(&mut self.values, more)
     }
 
-    /// Puts one at the end; room was reserved.
+    /// Appends an entry. The caller has reserved room.
     pub(in crate::tree) fn push(&mut self, item: RawEntry<V>) {
         self.starts.push(item.start);
         self.lasts.push(item.last);
         self.values.push(item.value);
     }
 
-    /// Puts some at the end; room was reserved.
+    /// Appends entries. The caller has reserved room.
     pub(in crate::tree) fn extend_with(&mut self, items: impl Iterator<Item = RawEntry<V>>) {
         for item in items {
             self.push(item);
         }
     }
 
-    /// Puts those of a leaf at the end; room was reserved. The writer only.
+    /// Appends entries of a leaf. The caller has reserved room.
     pub(in crate::tree) fn extend(&mut self, leaf: LeafRef<'_, V, Owner>, range: Range<usize>) {
         let (starts, lasts, values) = leaf.columns(range);
         self.starts.extend(starts);
@@ -80,7 +81,7 @@ impl<V> EntryBuffer<V> {
         self.values.extend(values.iter().map(copy_bits));
     }
 
-    /// Moves those from `middle` on to the front.
+    /// Moves the entries from `middle` on to the front.
     pub(in crate::tree) fn rotate(&mut self, middle: usize) {
         self.starts.rotate_left(middle);
         self.lasts.rotate_left(middle);
@@ -91,7 +92,7 @@ impl<V> EntryBuffer<V> {
         EntrySlice { starts: &self.starts[range.clone()], lasts: &self.lasts[range.clone()], values: &self.values[range] }
     }
 
-    /// Hands the values' bits out.
+    /// Removes all entries, and returns the bits of their values.
     pub(in crate::tree) fn take_values(&mut self) -> impl Iterator<Item = MaybeUninit<V>> + '_ {
         self.starts.clear();
         self.lasts.clear();
@@ -104,12 +105,12 @@ impl<V> EntrySlice<'_, V> {
         self.lasts.len()
     }
 
-    /// The last address; 0 if there are none.
+    /// Returns the last address, or 0 if there are no entries.
     pub(in crate::tree) fn last(&self) -> u64 {
         self.lasts.last().copied().unwrap_or_default()
     }
 
-    /// What a parent notes of a leaf of these (T6).
+    /// Returns the summary of a leaf with these entries (T6).
     pub(in crate::tree) fn summary(&self) -> Summary {
         let gap = self.starts.iter().skip(1).zip(self.lasts).map(|(start, before)| start - before - 1).max().unwrap_or(0);
         Summary { low: self.starts.first().copied().unwrap_or_default(), gap }

@@ -1,6 +1,6 @@
-//! Nodes made in free memory: of entries or of children, or of another leaf with some entries exchanged.
+//! Writes nodes into free memory: from entries, from children, or from another leaf with some entries exchanged.
 //!
-//! `pool` comes in with the memory. Nobody else sees a node before `publish` shows it.
+//! Called by the pool, which has the memory. No reader sees a node before it is published.
 
 #![allow(unsafe_code, reason = "writes into free memory, and copies the bits of values")]
 
@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 /// Writes a leaf of these entries (1 to `FANOUT`) into free memory.
 ///
 /// # Safety
-/// The memory is a leaf's, unused by anyone.
+/// The memory has the layout of a leaf, and nobody uses it.
 pub(in crate::tree) unsafe fn write_leaf<V>(memory: NonNull<Leaf<V>>, part: &EntrySlice<'_, V>) -> NodePtr<V> {
     let len = part.len();
     let mut lasts = [u64::MAX; FANOUT];
@@ -36,7 +36,7 @@ pub(in crate::tree) unsafe fn write_leaf<V>(memory: NonNull<Leaf<V>>, part: &Ent
     NodePtr::leaf(memory, len)
 }
 
-/// Which of a leaf's entries are to be others: those of a range, for which these come.
+/// A change of a leaf: `entries` take the place of those in `range`.
 #[derive(Debug)]
 pub(in crate::tree) struct Exchange<V> {
     pub(in crate::tree) range: Range<usize>,
@@ -44,13 +44,13 @@ pub(in crate::tree) struct Exchange<V> {
 }
 
 impl<V> Exchange<V> {
-    /// Where what follows the range will be.
+    /// Returns the index in the new leaf of what follows the range.
     pub(in crate::tree) fn behind(&self) -> usize {
         self.range.start + self.entries.len()
     }
 
-    /// Makes a column of the new leaf out of a copy of the old one: what follows the range goes to its new place, where that is another,
-    /// and what comes for the range in between.
+    /// Turns a copy of a column of the old leaf into the column of the new one: moves what follows the range if its index changes, and
+    /// writes the new entries in between.
     fn write<T, U>(
         &self,
         column: &mut Column<U>,
@@ -74,18 +74,19 @@ impl<V> Exchange<V> {
 /// A column of a leaf in free memory.
 type Column<T> = [MaybeUninit<T>; FANOUT];
 
-/// Writes a leaf into free memory that holds what `old` does, but for an exchange (which leaves at most `FANOUT` entries).
+/// Writes a leaf into free memory that holds what `old` holds, with some entries exchanged. The result has at most `FANOUT` entries.
 ///
 /// # Safety
-/// The memory is a leaf's, unused by anyone.
+/// The memory has the layout of a leaf, and nobody uses it.
 pub(in crate::tree) unsafe fn write_leaf_of<V>(memory: NonNull<Leaf<V>>, old: LeafRef<'_, V, Owner>, exchange: &Exchange<V>) -> NodePtr<V> {
     let len = exchange.behind() + old.len - exchange.range.end;
-    // Column by column at its place: a leaf made elsewhere and moved would cost as much again. First each as it was, a copy of fixed size.
+    // Column by column in place, because moving a finished leaf there would cost as much again. Each column is first copied whole, since a
+    // copy of fixed size is fast.
     let place = |offset| memory.as_ptr().wrapping_byte_add(offset);
     let lasts = |column: &mut Column<u64>| {
         column.write_copy_of_slice(old.leaf.lasts.get());
         exchange.write(column, old.leaf.lasts.get(), old.len, |&last| last, |item| item.last);
-        // What is left over of a longer leaf is padding.
+        // If the old leaf was longer, the rest becomes padding.
         column[len.min(old.len)..old.len].iter_mut().for_each(|last| _ = last.write(u64::MAX));
     };
     // SAFETY: that column's memory, free by the caller's promise.
@@ -111,7 +112,7 @@ pub(in crate::tree) unsafe fn write_leaf_of<V>(memory: NonNull<Leaf<V>>, old: Le
 /// Writes an inner node of these children (1 to `FANOUT`) into free memory.
 ///
 /// # Safety
-/// The memory is an inner node's, unused by anyone.
+/// The memory has the layout of an inner node, and nobody uses it.
 pub(in crate::tree) unsafe fn write_inner<V>(memory: NonNull<Inner<V>>, items: &[Child<V>]) -> NodePtr<V> {
     let mut lasts = [u64::MAX; FANOUT];
     let mut children = [NodePtr::NULL; FANOUT];
@@ -128,7 +129,7 @@ pub(in crate::tree) unsafe fn write_inner<V>(memory: NonNull<Inner<V>>, items: &
     NodePtr::inner(memory, items.len())
 }
 
-/// The bits of a column of values, without claiming them: one copy of fixed size.
+/// Copies the bits of a column of values, which keep their owner, in one copy of fixed size.
 fn copy_all_bits<V>(values: &[MaybeUninit<V>; FANOUT]) -> Column<MaybeUninit<V>> {
     // SAFETY: as in `copy_bits`; an array of `MaybeUninit` is initialized whatever its bits are, and laid out like the one inside.
     unsafe { ptr::from_ref(values).cast::<Column<MaybeUninit<V>>>().read() }

@@ -1,6 +1,6 @@
-//! Nodes: their shape, references to them by role, the search inside one, and how one is filled.
+//! Nodes: their shape, references to them by role, the search inside a node, and how a node is filled.
 //!
-//! All of the tree may come in here; nobody outside the tree does.
+//! Called by all of the tree, and by nothing outside it.
 
 mod buffer;
 mod fill;

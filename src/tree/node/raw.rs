@@ -14,13 +14,13 @@ pub(in crate::tree) struct RawEntry<V> {
 }
 
 impl<V> RawEntry<V> {
-    /// Copies the entry. The value still has one owner, which the caller knows.
+    /// Copies the entry. The value keeps its one owner, whom the caller knows.
     pub(in crate::tree) fn copy(&self) -> Self {
         Self { start: self.start, last: self.last, value: copy_bits(&self.value) }
     }
 }
 
-/// The bits of a value, without claiming it.
+/// Copies the bits of a value, which keeps its owner.
 pub(in crate::tree) fn copy_bits<V>(value: &MaybeUninit<V>) -> MaybeUninit<V> {
     // SAFETY: read from a reference; `MaybeUninit` may be copied, and is not a claim to the value.
     unsafe { ptr::from_ref(value).read() }

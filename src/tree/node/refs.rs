@@ -71,14 +71,14 @@ impl<'g, V, R> LeafRef<'g, V, R> {
         self.len
     }
 
-    /// The index of the first entry that ends at or after the address; `len` if there is none here.
+    /// Returns the index of the first entry that ends at or after the address, or `len` if there is none in this leaf.
     #[inline]
     pub(in crate::tree) fn rank(self, address: u64) -> usize {
         self.rank_by(ByGroups, address).min(self.len)
     }
 
-    /// [`rank`](Self::rank), counted in a way that the caller chooses. Returns `len` or more if no entry here ends at or after the address,
-    /// because the padding keys are not told from keys.
+    /// [`rank`](Self::rank), counted in a way that the caller chooses. Returns `len` or more if no entry in this leaf ends at or after the
+    /// address, because padding keys are counted like keys.
     #[inline]
     pub(in crate::tree) fn rank_by(self, way: impl Ranks, address: u64) -> usize {
         way.rank(self.leaf.lasts.get(), address)
@@ -96,7 +96,7 @@ impl<'g, V, R> LeafRef<'g, V, R> {
         unsafe { self.leaf.values.get()[i].assume_init_ref() }
     }
 
-    /// Whether the two are one leaf.
+    /// Whether both are the same leaf.
     pub(in crate::tree) fn is(self, other: Self) -> bool {
         ptr::eq(self.leaf, other.leaf)
     }
@@ -110,7 +110,7 @@ impl<'g, V> LeafRef<'g, V, Reader> {
         self.leaf.starts[i].load(Ordering::Acquire)
     }
 
-    /// A reader's loads of some entries: start, last and value of each.
+    /// Loads start, last and value of some entries.
     #[inline]
     pub(in crate::tree) fn read(self, range: Range<usize>) -> impl Iterator<Item = (u64, u64, &'g V)> {
         assert!(range.end <= self.len);
@@ -125,7 +125,7 @@ impl<'g, V> LeafRef<'g, V, Reader> {
 }
 
 impl<'g, V> LeafRef<'g, V, Owner> {
-    /// Loads a start (O4).
+    /// Loads a start, as its only writer (O4).
     pub(in crate::tree) fn start(self, i: usize) -> u64 {
         owner_load(&self.leaf.starts[i])
     }
@@ -135,7 +135,7 @@ impl<'g, V> LeafRef<'g, V, Owner> {
         Span::from_entry(self.start(i), self.last(i))
     }
 
-    /// Grows entry `i` downward in place (T5: into the gap below it). For `publish.rs` alone.
+    /// Lowers the start of entry `i` into the gap below it (T5). Called by `publish` only.
     pub(in crate::tree) fn lower_start(self, i: usize, start: u64) {
         if seeded("start_raised_first") {
             self.leaf.starts[i].store(u64::MAX, Ordering::Release);
@@ -145,14 +145,14 @@ impl<'g, V> LeafRef<'g, V, Owner> {
         self.leaf.starts[i].store(start, ordering);
     }
 
-    /// The bits of value `i`, for another leaf.
+    /// Copies the bits of value `i`, for another leaf.
     pub(in crate::tree) fn bits(self, i: usize) -> MaybeUninit<V> {
         copy_bits(&self.leaf.values.get()[i])
     }
 
-    /// Starts, lasts and the values' bits of some entries, for another leaf.
+    /// Returns starts, lasts and the bits of the values of some entries, for another leaf.
     ///
-    /// The bits are to be copied as they are, never as a `V`: moving a box would claim it for the copy alone.
+    /// The caller copies the bits as they are and never as a `V`, because moving a box would make the copy its only owner.
     #[allow(clippy::type_complexity, reason = "the leaf's three columns")]
     pub(in crate::tree) fn columns(
         self,
@@ -162,17 +162,17 @@ impl<'g, V> LeafRef<'g, V, Owner> {
         (starts[range.clone()].iter().map(owner_load), &lasts.get()[range.clone()], &values.get()[range])
     }
 
-    /// The gap between entry `i` and the one before it; 0 where one of the two is not in this leaf.
+    /// Returns the size of the gap between entry `i` and the one before it, or 0 if one of the two is not in this leaf.
     pub(in crate::tree) fn gap_below(self, i: usize) -> u64 {
         if i > 0 && i < self.len { self.start(i) - self.last(i - 1) - 1 } else { 0 }
     }
 
-    /// The largest of the gaps below these entries.
+    /// Returns the largest of the gaps below these entries.
     pub(in crate::tree) fn gap_among(self, range: RangeInclusive<usize>) -> u64 {
         range.map(|i| self.gap_below(i)).max().unwrap_or(0)
     }
 
-    /// What the parent notes of this leaf (T6).
+    /// Returns the summary of this leaf (T6).
     pub(in crate::tree) fn summary(self) -> Summary {
         Summary { low: self.start(0), gap: self.gap_among(1..=self.len - 1) }
     }
@@ -199,7 +199,7 @@ impl<V, R> InnerRef<'_, V, R> {
         self.len
     }
 
-    /// The index of the child that routes the address: always one of the `len` (T2).
+    /// Returns the index of the child that routes the address, which is always below `len` (T2).
     #[inline]
     pub(in crate::tree) fn rank(self, address: u64) -> usize {
         self.rank_by(ByGroups, address)
@@ -226,7 +226,7 @@ impl<V> InnerRef<'_, V, Reader> {
 }
 
 impl<'g, V> InnerRef<'g, V, Owner> {
-    /// Loads the pointer to child `i` (O4).
+    /// Loads the pointer to child `i`, as its only writer (O4).
     pub(in crate::tree) fn child(self, i: usize) -> NodePtr<V> {
         self.inner.children[i].owner_load()
     }
@@ -235,28 +235,28 @@ impl<'g, V> InnerRef<'g, V, Owner> {
         &self.inner.children[i]
     }
 
-    /// What is noted of child `i`.
+    /// Returns the noted summary of child `i`.
     pub(in crate::tree) fn child_summary(self, i: usize) -> Summary {
         Summary { low: self.inner.lows[i].get(), gap: self.inner.gaps[i].get() }
     }
 
-    /// Notes it.
+    /// Notes the summary of child `i`.
     pub(in crate::tree) fn note(self, i: usize, summary: Summary) {
         self.inner.lows[i].set(summary.low);
         self.inner.gaps[i].set(summary.gap);
     }
 
-    /// Child `i`, for another inner node.
+    /// Returns child `i` with its key and its summary, for another inner node.
     pub(in crate::tree) fn item(self, i: usize) -> Child<V> {
         Child { node: self.child(i), last: self.last(i), summary: self.child_summary(i) }
     }
 
-    /// The gap between child `i` and the one before it; 0 for the first.
+    /// Returns the size of the gap between child `i` and the one before it, or 0 for the first child.
     pub(in crate::tree) fn gap_below(self, i: usize) -> u64 {
         if i > 0 { self.inner.lows[i].get() - self.last(i - 1) - 1 } else { 0 }
     }
 
-    /// What the parent notes of this node (T6).
+    /// Returns the summary of this node (T6).
     pub(in crate::tree) fn summary(self) -> Summary {
         let within = (0..self.len).map(|i| self.inner.gaps[i].get()).max().unwrap_or(0);
         let between = (1..self.len).map(|i| self.gap_below(i)).max().unwrap_or(0);

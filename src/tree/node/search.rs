@@ -1,24 +1,24 @@
-//! Rank inside one node: safe slices in, an index out. Nothing else of the tree is known here.
+//! Counts ranks inside one node: an array of keys in, an index out. Called by `refs`, and by `read` to choose how to count.
 //!
-//! The keys are plain memory that never changes once published, so that they may be read as vectors.
+//! The keys never change after publication, so they are plain memory and can be loaded as vectors.
 
 use super::super::layout::FANOUT;
 use crate::sync::CpuFeature;
 
-/// Keys that are compared together at the second step.
+/// The number of keys that the second step compares.
 const GROUP: usize = 4;
 const _: () = assert!(FANOUT.is_multiple_of(GROUP), "whole groups");
 
-/// A way of counting ranks. The outcome is the same with each.
+/// A way to count ranks. All ways return the same.
 pub(in crate::tree) trait Ranks: Copy {
-    /// How many keys lie below the address: the index of the first entry that ends at or after it.
+    /// Returns the number of keys below the address, which is the index of the first entry that ends at or after it.
     ///
-    /// Keys are sorted and padded with `u64::MAX`, so a padding key is never below an address and the length is not needed.
+    /// Keys are sorted and padded with `u64::MAX`. No padding key is below an address, so the length is not needed.
     fn rank(self, lasts: &[u64; FANOUT], address: u64) -> usize;
 }
 
-/// Two steps without a branch that a predictor could miss: how many groups lie below the address whole (but for the last group, of which
-/// that need not be known), then how many keys of the group after those.
+/// Counts in two steps, without a branch that could be mispredicted: first the groups that lie wholly below the address (the last group
+/// need not be compared), then the keys of the next group.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::tree) struct ByGroups;
 
@@ -32,7 +32,7 @@ impl Ranks for ByGroups {
     }
 }
 
-/// All keys at once. There is one only where the machine can: [`by_vectors`] makes it.
+/// Compares all keys at once. Made by [`by_vectors`], and only on a machine that can.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::tree) struct ByVectors(());
 
@@ -56,13 +56,13 @@ pub(in crate::tree) fn look_for_vectors() {
     }
 }
 
-/// The way by vectors, where the machine has them. To be asked once a question: once a node would cost half of what is won.
+/// Returns the way by vectors if the machine has them. Called once per lookup, because once per node would cost half of what it saves.
 #[inline]
 pub(in crate::tree) fn by_vectors() -> Option<ByVectors> {
     (vector::BUILT && FANOUT == vector::KEYS && AVX512.is_detected()).then_some(ByVectors(()))
 }
 
-/// By AVX-512.
+/// Ranks by AVX-512.
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(any(miri, vmaple_portable))))]
 mod vector {
     use core::arch::asm;
@@ -70,18 +70,19 @@ mod vector {
     pub(super) const BUILT: bool = true;
     pub(super) const KEYS: usize = 16;
 
-    /// `vpopcntdq` is not used: it tells the machines that have AVX-512 (Ice Lake, Zen 4 and later) from those that become slow by it.
+    /// Whether the machine has AVX-512 and is fast with it. `vpopcntdq` is not used: the machines that have it (Ice Lake, Zen 4 and later)
+    /// are those that do not slow down.
     pub(super) fn run_here() -> bool {
         is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq") && is_x86_feature_detected!("popcnt")
     }
 
-    /// How many keys lie below the address. They are sorted, so those that do come first, and to count them is enough.
+    /// Returns the number of keys below the address.
     ///
-    /// In assembler: a function that is compiled for more than the crate is cannot be inlined, and a call would cost what is won. `zmm16`
-    /// and up are unknown to older vector code, which therefore does not have to be told (`vzeroupper`) that they were used.
+    /// Written in assembler, because a function with target features of its own cannot be inlined, and a call would cost as much as this
+    /// saves. It uses `zmm16` and not a lower register, because then no `vzeroupper` is needed.
     ///
     /// # Safety
-    /// `run_here` has said so.
+    /// `run_here` returned true.
     #[inline]
     #[allow(unsafe_code, reason = "six instructions that Rust has no inlinable words for")]
     pub(super) unsafe fn rank(keys: &[u64; KEYS], address: u64) -> usize {
@@ -108,7 +109,7 @@ mod vector {
     }
 }
 
-/// No vectors: not on this machine, or not in this build.
+/// A build or a machine without vector instructions.
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(miri, vmaple_portable)))))]
 mod vector {
     pub(super) const BUILT: bool = false;
@@ -119,7 +120,7 @@ mod vector {
     }
 
     /// # Safety
-    /// `run_here` has said so: it never does.
+    /// `run_here` returned true, which it never does.
     #[allow(unsafe_code, reason = "the face of the other")]
     pub(super) unsafe fn rank(_: &[u64; KEYS], _: u64) -> usize {
         unreachable!("there are no vectors")
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
     use quickcheck::quickcheck;
 
-    /// Whether a rank is right: among sorted keys, small ones where some are to be equal.
+    /// Whether a rank is right among these keys, sorted. With `small`, some keys are equal.
     fn is_right<const N: usize>(rank: impl Fn(&[u64; N], u64) -> usize, keys: &[u64], address: u64, small: bool) -> bool {
         let of = |key: u64| if small { key % 8 } else { key };
         let mut lasts = [u64::MAX; N];
@@ -151,7 +152,7 @@ mod tests {
             #[allow(unsafe_code, reason = "what only some machines have")]
             // SAFETY: called where they run.
             let rank = |lasts: &_, address| unsafe { vector::rank(lasts, address) };
-            // Nothing to see where they do not.
+            // Passes where there are no vector instructions.
             !vector::run_here() || is_right(rank, &keys, address, small)
         }
     }

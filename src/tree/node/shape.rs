@@ -13,7 +13,7 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 
-/// Entries: three arrays side by side, so that a search touches keys only.
+/// A node of entries. They are in three arrays, so that a search touches only keys.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(in crate::tree) struct Leaf<V> {
@@ -23,7 +23,7 @@ pub(in crate::tree) struct Leaf<V> {
     pub(super) liveness: Liveness,
 }
 
-/// Children, and what the writer notes of each.
+/// A node of children, with the summary of each.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(in crate::tree) struct Inner<V> {
@@ -34,7 +34,7 @@ pub(in crate::tree) struct Inner<V> {
     pub(super) liveness: Liveness,
 }
 
-/// What the writer notes of a subtree (T6): its lowest start, and its largest gap between entries (in bytes; 0 where there is none).
+/// What the writer notes of a subtree (T6): its lowest start, and the size of its largest gap between entries (0 if there is none).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::tree) struct Summary {
     pub(in crate::tree) low: u64,
@@ -42,14 +42,14 @@ pub(in crate::tree) struct Summary {
 }
 
 impl Summary {
-    /// The largest gap after a change, where this was noted before it: among the gaps that changed `before` was the largest, and
-    /// `after` is. None if that does not tell: the largest of all may be gone.
+    /// Returns the largest gap after a change, if `self` was noted before it. `before` was the largest of the gaps that changed, and
+    /// `after` is now. `None` if that does not determine it, because the largest gap of all may be gone.
     pub(in crate::tree) fn gap_after(self, before: u64, after: u64) -> Option<u64> {
         (before < self.gap || after >= self.gap).then_some(self.gap.max(after))
     }
 }
 
-/// A subtree on its way into an inner node: where it is, its key, its summary.
+/// A subtree on its way into an inner node, with its key and its summary.
 #[derive(Debug)]
 pub(in crate::tree) struct Child<V> {
     pub(in crate::tree) node: NodePtr<V>,
@@ -65,14 +65,14 @@ impl<V> Clone for Child<V> {
 
 impl<V> Copy for Child<V> {}
 
-/// A pointer to a node, or null. The low bits, free by the alignment, tell the shape and how many entries it holds: a reader learns
-/// both with the one load that it does anyway, and a leaf needs no header.
+/// A pointer to a node, or null. The low bits, which are free because nodes are aligned, hold the shape and the number of entries. So a
+/// reader learns both from the load that it does anyway, and a leaf needs no header.
 #[derive(Debug)]
 pub(in crate::tree) struct NodePtr<V>(*mut (), PhantomData<*mut V>);
 
 const INNER: usize = 1;
 const LEN_SHIFT: u32 = 1;
-/// No wider than it must be: then the compiler knows that no length is above `FANOUT`.
+/// As narrow as possible, so that the compiler knows that no length is above `FANOUT`.
 const TAG: usize = (FANOUT - 1) << LEN_SHIFT | INNER;
 const _: () =
     assert!(FANOUT.is_power_of_two() && TAG < align_of::<Leaf<()>>(), "the tag has room for len - 1, and the pointer for the tag");
@@ -92,7 +92,7 @@ impl<V> PartialEq for NodePtr<V> {
 }
 
 impl<V> NodePtr<V> {
-    /// No node: the empty tree, an unused slot.
+    /// No node: an empty tree, or an unused slot.
     pub(in crate::tree) const NULL: Self = Self(ptr::null_mut(), PhantomData);
 
     pub(super) fn leaf(node: NonNull<Leaf<V>>, len: usize) -> Self {
@@ -111,17 +111,17 @@ impl<V> NodePtr<V> {
         self.0.addr() & INNER != 0
     }
 
-    /// How many entries or children; not for null.
+    /// Returns the number of entries or children. The pointer is not null.
     pub(in crate::tree) fn len(self) -> usize {
         ((self.0.addr() & TAG) >> LEN_SHIFT) + 1
     }
 
-    /// The address of the node.
+    /// The pointer without its tag.
     pub(super) fn untagged(self) -> *mut () {
         self.0.map_addr(|a| a & !TAG)
     }
 
-    /// The memory behind it, by shape.
+    /// The memory of the node, by shape.
     pub(in crate::tree) fn memory(self) -> Memory<V> {
         let node = self.untagged();
         if self.is_inner() {
@@ -134,7 +134,8 @@ impl<V> NodePtr<V> {
     /// Writes a value of a leaf.
     ///
     /// # Safety
-    /// A leaf that nobody else has seen and to which there is no reference, and one of its entries. What stood there is forgotten.
+    /// The node is a leaf that nobody else has seen and to which there is no reference, and `i` is one of its entries. The value that was
+    /// there is not dropped.
     pub(in crate::tree) unsafe fn write_value(self, i: usize, value: V) {
         let Memory::Leaf(leaf) = self.memory() else { unreachable!("a leaf was built") };
         // SAFETY: in bounds of the leaf, by the caller's promise.
@@ -143,7 +144,7 @@ impl<V> NodePtr<V> {
         unsafe { Plain::change(values, |values| values[i] = MaybeUninit::new(value)) };
     }
 
-    /// Asks for the line of keys at the node.
+    /// Prefetches the first cache line of keys.
     pub(in crate::tree) fn prefetch(self) {
         prefetch(self.0);
     }
@@ -165,7 +166,7 @@ impl<V> Slot<V> {
         Self(AtomicPtr::new(node.0), PhantomData)
     }
 
-    /// A reader's load.
+    /// Loads the pointer, as a reader.
     #[inline]
     pub(in crate::tree) fn load(&self) -> NodePtr<V> {
         let ordering = if seeded("relaxed_slot_load") { Ordering::Relaxed } else { Ordering::Acquire };
@@ -173,12 +174,12 @@ impl<V> Slot<V> {
         NodePtr(self.0.load(ordering), PhantomData)
     }
 
-    /// The writer's load of what only it stores to (O4).
+    /// Loads the pointer, as its only writer (O4).
     pub(in crate::tree) fn owner_load(&self) -> NodePtr<V> {
         NodePtr(owner_load_ptr(&self.0), PhantomData)
     }
 
-    /// Makes a subtree visible. For `publish.rs` alone, and `build.rs` in a tree that nobody sees yet.
+    /// Makes a subtree visible. Called by `publish` only, and by `build` in a tree that nobody else has seen.
     pub(in crate::tree) fn publish(&self, node: NodePtr<V>) {
         let ordering = if seeded("relaxed_publish") { Ordering::Relaxed } else { Ordering::Release };
         // Release: the new nodes' fields come before it; pairs with `Slot::load` (O1).
@@ -186,7 +187,7 @@ impl<V> Slot<V> {
     }
 }
 
-/// Marks a node's memory as no longer to be visited (models only).
+/// Marks the memory of a node as one that may not be visited any more (in models only).
 ///
 /// # Safety
 /// The memory holds a node.
@@ -201,7 +202,8 @@ pub(in crate::tree) unsafe fn end_of_life<V>(memory: &Memory<V>) {
 
 /// The topmost slot, where every descent begins.
 ///
-/// It has two lines to itself, because neighbouring lines are fetched together: no word that a writer stores to shares a line with it.
+/// It has two cache lines to itself, because neighbouring lines are fetched together, and a word that a writer stores to should not share
+/// them.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(in crate::tree) struct Root<V>(pub(in crate::tree) Slot<V>);

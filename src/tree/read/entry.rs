@@ -1,4 +1,4 @@
-//! One entry of the index, as readers and the writer are shown it.
+//! An entry of the index, as readers and the writer see it.
 
 use crate::addr::Span;
 use core::fmt;
@@ -44,7 +44,7 @@ impl<'g, V> Entry<'g, V> {
         self.value
     }
 
-    /// The part of the entry at or above an address that is in it, or below it.
+    /// Returns the part of the entry from `floor` on. The entry ends at or after `floor`.
     pub(crate) fn clamped(self, floor: u64) -> Self {
         Self { span: Span::from_entry(self.start().max(floor), self.last()), value: self.value }
     }

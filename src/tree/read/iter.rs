@@ -1,13 +1,13 @@
-//! READER: ranges of entries under one view, from both ends.
+//! Iteration over the entries of a range, from both ends. Called through a `View`.
 //!
-//! An iterator stands in a leaf and goes through it; upward it takes the next leaf from the parent that it came by, and at the parent's
-//! end goes down again from the root to its cursor. The cursor is the address next to the last one reported: what comes is clamped to
-//! it, so that addresses come in order and none twice even when an entry has meanwhile grown over what was reported.
+//! An iterator goes through a leaf. For the next leaf it asks the parent that it came by, and at the parent's end it descends again from
+//! the root to its cursor. The cursor is the address after the last one reported. What comes is clamped to it, so that addresses come in
+//! order and none twice, even if an entry has grown over what was reported.
 //!
-//! An address that stays mapped throughout is never missed: a leaf routes all addresses between its lower boundary and its last
-//! entry's end, and what it held when it was reached was true then; what comes next begins where it ended. The same of a parent that was
-//! replaced meanwhile: its slots are frozen, so its next child is the one that routed those addresses when it was replaced, which was
-//! after the iteration came to it; and its keys never change, so that child begins where the leaf before ended.
+//! An address that stays mapped throughout is never missed. A leaf routes all addresses from its lower boundary to the end of its last
+//! entry, and what it held was true at a moment after the iteration came to it; the next leaf begins where it ended. This also holds below
+//! a parent that was replaced: its slots are frozen, so its next child is the one that routed those addresses when the parent was replaced,
+//! which was after the iteration came to it; and its keys never change, so that child begins where the leaf before ended.
 
 use super::super::node::{InnerRef, LeafRef, Reader};
 use super::entry::Entry;
@@ -24,11 +24,11 @@ use core::ops::RangeBounds;
 #[must_use = "iterators do nothing unless they are advanced"]
 pub struct Iter<'g, V> {
     view: &'g View<V>,
-    /// What was asked for and is not passed yet: entries that meet it are still to come.
+    /// The part of the range that is still to come.
     low: u64,
     high: u64,
-    /// What was reported lies below the floor or above the ceiling. An end from which nothing was reported yet has none: entries are
-    /// reported as they stand, also where they stick out of what was asked for.
+    /// What was reported lies below the floor or above the ceiling. An end that has reported nothing has no limit, because the first entry
+    /// is reported whole even if it reaches out of the range.
     floor: u64,
     ceiling: u64,
     ended: bool,
@@ -36,7 +36,8 @@ pub struct Iter<'g, V> {
     back: Option<(LeafRef<'g, V, Reader>, usize)>,
 }
 
-/// Entries of one leaf that come as they stand, one after the other: what was reported ends below each (T5), and each ends below `high`.
+/// Entries of one leaf that are reported whole, one after the other. What was reported ends below each of them (T5), and each ends below
+/// `high`.
 #[derive(Debug)]
 struct Run<'g, V> {
     leaf: LeafRef<'g, V, Reader>,
@@ -45,10 +46,10 @@ struct Run<'g, V> {
     above: Above<'g, V>,
 }
 
-/// The parent of a leaf, and which child that is; none above the root.
+/// The parent of a leaf, and the leaf's index there. `None` if the leaf is the root.
 type Above<'g, V> = Option<(InnerRef<'g, V, Reader>, usize)>;
 
-/// An entry to come: its leaf, which one there, and what is above.
+/// An entry to come: its leaf, its index there, and the leaf's parent.
 type ToCome<'g, V> = (LeafRef<'g, V, Reader>, usize, Above<'g, V>);
 
 impl<V> Clone for Run<'_, V> {
@@ -65,7 +66,7 @@ impl<'g, V> Iter<'g, V> {
         Self { view, low, high, floor: 0, ceiling: u64::MAX, ended: false, front: None, back: None }
     }
 
-    /// Notes how far the run has come, and ends it.
+    /// Ends the run, and notes how far it has come.
     fn end_run(&mut self) {
         if let Some(run) = &mut self.front {
             run.end = run.next;
@@ -74,14 +75,14 @@ impl<'g, V> Iter<'g, V> {
         }
     }
 
-    /// Where the first entry that ends at or after the cursor is.
+    /// Finds the first entry that ends at or after the cursor.
     fn front(&self) -> Option<ToCome<'g, V>> {
         if let Some(Run { leaf, next, above, .. }) = self.front {
             if next < leaf.len() {
                 return Some((leaf, next, above));
             }
             if let Some((parent, i)) = above.filter(|(parent, i)| i + 1 < parent.len()) {
-                // All of it ends above the key between the two, and what was reported does not.
+                // All entries of the next child end above the key between the two, and what was reported does not.
                 return Some((self.view.leaf_at(parent, i + 1), 0, Some((parent, i + 1))));
             }
         }
@@ -90,7 +91,7 @@ impl<'g, V> Iter<'g, V> {
         (i < leaf.len()).then_some((leaf, i, above))
     }
 
-    /// The next entry, where it is not simply the next of the run.
+    /// Returns the next entry if it is not in the run, and begins a new run.
     fn next_run(&mut self) -> Option<Entry<'g, V>> {
         if self.ended {
             return None;
@@ -105,17 +106,17 @@ impl<'g, V> Iter<'g, V> {
         found
     }
 
-    /// How many entries of a leaf end below `high`.
+    /// Returns how many entries of a leaf end below `high`.
     fn end_in(&self, leaf: LeafRef<'g, V, Reader>) -> usize {
         if leaf.last(leaf.len() - 1) < self.high { leaf.len() } else { leaf.rank(self.high) }
     }
 
-    /// Where the last entry that starts at or before the back cursor is.
+    /// Finds the last entry that starts at or before the back cursor.
     fn back(&mut self) -> Option<(LeafRef<'g, V, Reader>, usize)> {
         self.back.take().or_else(|| self.view.last_below(self.high, Containing::Yes).map(|(leaf, i, _)| (leaf, i)))
     }
 
-    /// Entry `i` of a leaf, clamped to what was not reported yet; none if it does not meet what is still to come.
+    /// Returns entry `i` of a leaf, clamped to what was not reported yet, or `None` if it lies outside of what is still to come.
     fn clamped(&self, leaf: LeafRef<'g, V, Reader>, i: usize) -> Option<Entry<'g, V>> {
         let (start, last) = (leaf.start(i), leaf.last(i));
         (start <= self.high && last >= self.low)
@@ -137,7 +138,7 @@ impl<'g, V> Iterator for Iter<'g, V> {
         self.next_run()
     }
 
-    /// Leaf by leaf, which is faster than entry by entry: `for_each`, `count`, `sum` and their like come here.
+    /// Goes leaf by leaf, which is faster than entry by entry. `for_each`, `count`, `sum` and others are built on this.
     #[inline]
     fn fold<B, F: FnMut(B, Entry<'g, V>) -> B>(mut self, init: B, mut f: F) -> B {
         let mut folded = init;

@@ -1,6 +1,6 @@
-//! What readers do: one answer by one descent ([`walk`]), and many in order ([`iter`]). Nothing here writes to the index.
+//! What readers do: one answer by one descent ([`walk`]), or many in order ([`iter`]). Nothing here writes to the index.
 //!
-//! Called through a [`View`], which every guard and pin derefs to, and by the writer, which is a reader of what it does not change.
+//! Called through a [`View`], to which every guard and pin derefs, and by the writer for what it only reads.
 
 mod entry;
 mod iter;

@@ -1,7 +1,7 @@
-//! READER: lookup, find, next, prev. The way down, one load a level; nothing is written, nothing is waited for.
+//! Lookup, find, next and prev: descents with one load per level, which write nothing and wait for nothing. Called through a [`View`].
 //!
-//! Everything here is safe to call and sees a tree that a writer may be changing. That the nodes stay readable is the promise with
-//! which a [`View`] was made (`Tree::view`).
+//! A writer may be changing the tree meanwhile. That nodes stay readable was promised when the [`View`] was made (`Tree::view`).
+//! `docs/linearizability.md` proves the answers right.
 
 use super::super::node::{ByGroups, InnerRef, LeafRef, Node, NodePtr, Ranks, Reader, Root, by_vectors};
 use super::entry::Entry;
@@ -10,7 +10,8 @@ use core::fmt;
 use core::ops;
 use core::ptr;
 
-/// How many descents `lookup_many` keeps in flight: enough to cover the latency of memory, few enough for its line-fill buffers.
+/// How many descents `lookup_many` runs at once: enough to cover the latency of memory, and few enough for the processor's line-fill
+/// buffers.
 const IN_FLIGHT: usize = 16;
 
 /// The index as readers see it. Every guard of a map derefs to it.
@@ -35,8 +36,8 @@ impl<V> fmt::Debug for View<V> {
     }
 }
 
-/// A leaf that a descent arrived at, the last address of the subtree to the left of the way (none on the left edge), and the leaf's parent,
-/// with which of its children the leaf is (none where it is the root).
+/// The end of a descent: the leaf, the key of the nearest subtree to the left (`None` on the left edge), and the leaf's parent with the
+/// leaf's index there (`None` if the leaf is the root).
 pub(in crate::tree) struct Arrival<'g, V> {
     pub(in crate::tree) leaf: LeafRef<'g, V, Reader>,
     pub(in crate::tree) below: Option<u64>,
@@ -44,7 +45,7 @@ pub(in crate::tree) struct Arrival<'g, V> {
 }
 
 impl<V> View<V> {
-    /// The view of a root, for `Tree::view`.
+    /// Makes the view of a root. Called by `Tree::view`.
     #[allow(unsafe_code, reason = "a transparent wrapper")]
     pub(in crate::tree) fn of(root: &Root<V>) -> &Self {
         // SAFETY: `View` is `Root`, transparently.
@@ -58,13 +59,13 @@ impl<V> View<V> {
         unsafe { node.get() }
     }
 
-    /// The leaf that routes the address; none in an empty tree.
+    /// Returns the leaf that routes the address, or `None` in an empty tree.
     #[inline]
     pub(in crate::tree) fn leaf(&self, address: u64) -> Option<LeafRef<'_, V, Reader>> {
         self.leaf_by(ByGroups, address)
     }
 
-    /// The same, its ranks counted in one way from the root on.
+    /// [`leaf`](Self::leaf), with a way to count ranks.
     #[inline]
     fn leaf_by(&self, way: impl Ranks, address: u64) -> Option<LeafRef<'_, V, Reader>> {
         let mut node = self.root.0.load();
@@ -79,7 +80,7 @@ impl<V> View<V> {
         }
     }
 
-    /// The leaf that is a child of this node, which is a leaf's parent.
+    /// Returns child `i` of a node whose children are leaves.
     #[inline]
     pub(in crate::tree) fn leaf_at<'g>(&'g self, parent: InnerRef<'g, V, Reader>, i: usize) -> LeafRef<'g, V, Reader> {
         match self.node(parent.child(i)) {
@@ -88,7 +89,7 @@ impl<V> View<V> {
         }
     }
 
-    /// The leaf that routes the address, with what is known of the way there.
+    /// Descends to the leaf that routes the address, and notes what lies to the left of the path and above the leaf.
     pub(in crate::tree) fn arrive(&self, address: u64) -> Option<Arrival<'_, V>> {
         let mut node = self.root.0.load();
         let mut below = None;
@@ -101,7 +102,7 @@ impl<V> View<V> {
                 Node::Leaf(leaf) => return Some(Arrival { leaf, below, above }),
                 Node::Inner(inner) => {
                     let i = inner.rank(address);
-                    // T2: the key of the nearest subtree to the left is the last address mapped below this one.
+                    // T2: the key of the nearest subtree to the left is the last address that is mapped below this subtree.
                     below = if i > 0 { Some(inner.last(i - 1)) } else { below };
                     above = Some((inner, i));
                     node = inner.child(i);
@@ -172,7 +173,7 @@ impl<V> View<V> {
             }
             let after = here.last().checked_add(1)?;
             let next = self.find(after);
-            // `next` was the answer if `here` was still an entry then; it was, if its leaf is live now: no leaf comes back.
+            // `next` was the answer if `here` was still an entry then. It was if its leaf is live now, because a leaf never comes back.
             if self.leaf(address).is_some_and(|now| now.is(leaf)) {
                 return next;
             }
@@ -185,7 +186,7 @@ impl<V> View<V> {
         self.last_below(address, Containing::No).map(|(leaf, i, start)| entry_from(leaf, i, start))
     }
 
-    /// The last entry below the address, or, with `Containing::Yes`, the entry that contains it if there is one: its leaf, its index there
+    /// Finds the last entry below the address, or, with `Containing::Yes`, the entry that contains it. Returns its leaf, its index there
     /// and its start.
     pub(super) fn last_below(&self, address: u64, containing: Containing) -> Option<(LeafRef<'_, V, Reader>, usize, u64)> {
         loop {
@@ -197,17 +198,17 @@ impl<V> View<V> {
             if i > 0 {
                 return Some((leaf, i - 1, leaf.start(i - 1)));
             }
-            // Nothing in this leaf is below the address: the answer, if there is one, ends at `below`, in the leaf to the left.
+            // Nothing in this leaf is below the address. If there is an answer, it ends at `below`, in the leaf to the left.
             let below = below?;
             let left = self.leaf(below)?;
             let k = left.rank(below);
             if k == left.len() || left.last(k) != below {
                 continue;
             }
-            // Before the question whether `leaf` is live: later another entry may be the answer, and this one start lower.
+            // Loaded before the check below, because after it another entry may become the answer, and this one may grow down.
             let start = left.start(k);
-            // It was the answer if the leaf was live meanwhile: while it is, its lower boundary only falls (T8), and a boundary that
-            // fell shows in `left`. And nothing may have grown down over the address.
+            // It was the answer if the leaf was live meanwhile: then the leaf's lower boundary only fell (T8), and `left` would show that
+            // it fell. Nor may an entry have grown down over the address.
             let is_live = self.leaf(address).is_some_and(|now| now.is(leaf));
             if is_live && !contains_at(leaf, i, address, containing) {
                 return Some((left, k, start));
@@ -235,7 +236,7 @@ impl<V> View<V> {
                 answers.fill(None);
                 continue;
             }
-            // All from one root, and all leaves are at one depth: they arrive together.
+            // All start at one root and all leaves are at one depth (T3), so they arrive together.
             loop {
                 let mut moving = false;
                 for (&address, node) in addresses.iter().zip(&mut nodes) {
@@ -258,7 +259,7 @@ impl<V> View<V> {
     }
 }
 
-/// Whether an entry that contains the address answers a question for what is below it.
+/// Whether an entry that contains the address counts as one below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::tree) enum Containing {
     Yes,
@@ -269,19 +270,19 @@ fn contains_at<V>(leaf: LeafRef<'_, V, Reader>, i: usize, address: u64, containi
     containing == Containing::Yes && i < leaf.len() && leaf.start(i) <= address
 }
 
-/// Some entries of a leaf, each as it is when it comes.
+/// Iterates over some entries of a leaf, each as it is when its turn comes.
 #[inline]
 pub(in crate::tree) fn entries<V>(leaf: LeafRef<'_, V, Reader>, range: ops::Range<usize>) -> impl Iterator<Item = Entry<'_, V>> {
     leaf.read(range).map(|(start, last, value)| Entry::new(Span::from_entry(start, last), value))
 }
 
-/// Entry `i` of a leaf, as it is now.
+/// Returns entry `i` of a leaf, as it is now.
 #[inline]
 pub(in crate::tree) fn entry<V>(leaf: LeafRef<'_, V, Reader>, i: usize) -> Entry<'_, V> {
     entry_from(leaf, i, leaf.start(i))
 }
 
-/// Entry `i` of a leaf, with a start that it had.
+/// Returns entry `i` of a leaf, with a start that it had.
 #[inline]
 fn entry_from<V>(leaf: LeafRef<'_, V, Reader>, i: usize, start: u64) -> Entry<'_, V> {
     Entry::new(Span::from_entry(start, leaf.last(i)), leaf.value(i))

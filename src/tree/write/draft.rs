@@ -1,7 +1,7 @@
 //! A replacement under construction: the entries that go in, the nodes that were built, and what they replace. Called by the files that
-//! build one (`leaf_edit`, `groups`, `nodes`) and by `publish`.
+//! build one (`leaf_edit`, `groups` and `nodes`), and by `publish`.
 //!
-//! Until it is published nobody else sees anything of a draft, and it can be abandoned.
+//! Nobody else sees a draft until it is published, and it can be abandoned until then.
 
 use super::super::node::{EntryBuffer, LeafRef, NodePtr, Owner, copy_bits};
 use crate::addr::Span;
@@ -12,22 +12,22 @@ use core::mem::{self, MaybeUninit};
 use core::ops::Range;
 use core::ptr::NonNull;
 
-/// A replacement under construction. Its buffers are kept from edit to edit.
+/// A replacement under construction. Its buffers are kept between edits.
 #[derive(Debug)]
 pub(super) struct Draft<V> {
-    /// What goes into the new leaves.
+    /// The entries of the new leaves, if they are not made from one old leaf.
     pub(super) entries: EntryBuffer<V>,
-    /// Built for it, and seen by nobody.
+    /// The nodes that were built.
     pub(super) built: Vec<NodePtr<V>>,
     /// The nodes that it unlinks.
     pub(super) unlinked: Vec<NodePtr<V>>,
     /// The entries in its range, as they were.
     pub(super) replaced: Vec<ReplacedEntry<V>>,
-    /// Where it cuts an entry in two: that value, and the place among the entries that its clone will take.
+    /// If the edit cuts an entry in two: its value, and the index that the clone will have among the entries of the new leaves.
     pub(super) hole: Option<(NonNull<V>, usize)>,
     /// How many entries take the place of `replaced`.
     pub(super) inserted: usize,
-    /// What the values that it removes for good count for. Known when it was admitted.
+    /// What the values that are removed for good count for, in bytes. Set by `admit`.
     pub(super) removed_bytes: usize,
 }
 
@@ -46,9 +46,9 @@ impl<V> Default for Draft<V> {
 }
 
 impl<V: Value> Draft<V> {
-    /// Forgets the edit before.
+    /// Clears the draft of the previous edit.
     pub(super) fn clear(&mut self) {
-        // What an edit left empty was trimmed after the edit before: an edit inside one leaf has no entries here.
+        // A list that is empty is not trimmed again. An edit inside one leaf leaves `entries` empty.
         if !self.entries.is_empty() {
             self.entries.clear();
         }
@@ -75,7 +75,7 @@ impl<V: Value> Draft<V> {
         Ok(())
     }
 
-    /// The entries whose values the draft removes for good (none where values need no drop).
+    /// Returns the entries whose values are removed for good. None if values need no drop.
     pub(super) fn removed(&self, retire: Retire) -> impl Iterator<Item = &ReplacedEntry<V>> {
         self.replaced.iter().filter(move |entry| match retire {
             Retire::Within(span) => mem::needs_drop::<V>() && entry.is_within(span),
@@ -91,7 +91,7 @@ impl<V: Value> Draft<V> {
     }
 }
 
-/// An entry as it was before a splice; readable until the writer unlocks, or edits again.
+/// An entry as it was before a splice. It can be read until the writer unlocks or edits again.
 #[derive(Debug)]
 pub(crate) struct ReplacedEntry<V> {
     pub(crate) span: Span,
@@ -108,12 +108,12 @@ impl<V> ReplacedEntry<V> {
         span.start() <= self.span.start() && self.span.last() <= span.last()
     }
 
-    /// Where the value is: in a leaf that was replaced.
+    /// Returns a pointer to the value, in the leaf that was replaced.
     pub(crate) fn value(&self) -> NonNull<V> {
         self.value
     }
 
-    /// The value's bits.
+    /// Copies the bits of the value.
     pub(super) fn bits(&self) -> MaybeUninit<V> {
         let value = self.value.cast::<MaybeUninit<V>>();
         #[allow(unsafe_code, reason = "reads a leaf that the writer replaced in this very edit")]
@@ -121,7 +121,7 @@ impl<V> ReplacedEntry<V> {
         copy_bits(unsafe { value.as_ref() })
     }
 
-    /// What the value counts for while it waits: its word, and what it owns.
+    /// Returns the bytes that the value counts for while it waits: its own, and what it owns.
     pub(super) fn bytes(&self) -> usize
     where
         V: Value,
@@ -136,8 +136,8 @@ impl<V> ReplacedEntry<V> {
 /// Which values an edit removes for good.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Retire {
-    /// Those of entries that lie within the span; of an entry that was cut, a part lives on.
+    /// Those of entries that lie within the span. Of an entry that is cut, a part lives on.
     Within(Span),
-    /// None: each lives on in an entry that the edit put in.
+    /// None, because each lives on in an entry that is inserted.
     None,
 }

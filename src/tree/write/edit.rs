@@ -1,7 +1,7 @@
-//! The writer's operations. Called by the write guard. Each checks its arguments, goes to its range, and makes one splice there (or lowers
-//! one start in place).
+//! The writer's operations. Called by the write guard. Each checks its arguments, goes to its range, and makes one splice there, or lowers
+//! one start in place.
 //!
-//! Either everything happened when an operation returns, or nothing.
+//! An operation either does everything or fails with nothing changed.
 
 use super::super::memory::Charge;
 use super::super::node::RawEntry;
@@ -77,7 +77,7 @@ impl<V: Value> Editor<'_, V> {
         Ok(self.removed(span))
     }
 
-    /// `RangeMap::splice`: hands the list back where it cannot.
+    /// `RangeMap::splice`. Returns the list on failure.
     pub(crate) fn splice_list(
         &mut self,
         range: impl RangeBounds<u64>,
@@ -158,12 +158,12 @@ impl<V: Value> Editor<'_, V> {
 }
 
 impl<V: Value> Position<'_, '_, V> {
-    /// Puts entries over the range. Hands them back on failure.
+    /// Replaces what is in the range by a list. Returns the list on failure.
     fn put(self, list: EntryList<V>, cut: impl FnOnce(&V) -> V) -> Result<(), (EntryList<V>, ResourceError)> {
         let retire = Retire::Within(self.span);
         let charge = if list.items().is_empty() { Charge::Exempt } else { Charge::Checked };
         let Position { editor, span } = self;
-        // Their bits: until they are in the index or back with the caller, the values are in two places.
+        // The splice copies the bits of the values. They have one owner again when the list is given up, or returned.
         let spliced = AssertUnwindSafe(|| Position { editor: &mut *editor, span }.splice(list.items(), retire, charge, cut));
         match catch_unwind(spliced) {
             Ok(Ok(())) => {
@@ -172,7 +172,7 @@ impl<V: Value> Position<'_, '_, V> {
             }
             Ok(Err(error)) => Err((list, error)),
             Err(panic) => {
-                // Only the embedder's clone panics, before anything happened, and room was reserved before it was called.
+                // Only the embedder's clone panics. Nothing has happened then, and room was reserved before it was called.
                 list.give_up().for_each(|value| editor.writer.limbo.bury_unseen(value));
                 resume_unwind(panic)
             }

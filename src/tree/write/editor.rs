@@ -1,4 +1,4 @@
-//! The writer: what it owns, its steps into nodes, and what it does beside edits. Called by the write guard, through `Tree::edit`.
+//! The writer: what it owns, its steps into nodes, and what it does besides edits. Called by the write guard, through `Tree::edit`.
 //!
 //! The edits are in `edit`, the searches in `gap` and `position`.
 
@@ -18,21 +18,21 @@ use core::mem::MaybeUninit;
 pub(in crate::tree) struct Writer<V> {
     pub(in crate::tree) pool: Pool<V>,
     pub(in crate::tree) limbo: Limbo<V>,
-    /// The buffers of the edit under way, kept for the next one.
+    /// The edit under way, whose buffers are kept for the next one.
     pub(super) draft: Draft<V>,
-    /// The last path that was taken: see `position`.
+    /// The path of the last position: see `position`.
     pub(super) path: Path<V>,
 }
 
 impl<V: Value> Writer<V> {
-    /// The writer of an empty tree that retires through the collector, and holds back at most `budget_bytes`.
+    /// Makes the writer of an empty tree that retires through the collector and holds back at most `budget_bytes`.
     pub(in crate::tree) fn new(collector: Collector, budget_bytes: usize) -> Self {
         let limbo = Limbo::new(collector, budget_bytes);
         Self { pool: Pool::default(), limbo, draft: Draft::default(), path: Path::default() }
     }
 }
 
-/// The writer at work: the one that may change the index.
+/// The writer while it holds the lock. Only an editor can change the index.
 #[derive(Debug)]
 pub(crate) struct Editor<'t, V: Value> {
     pub(in crate::tree) root: &'t Root<V>,
@@ -45,7 +45,7 @@ impl<'t, V: Value> Editor<'t, V> {
         Self { root, counters, writer }
     }
 
-    /// The readers' methods, for the writer: it keeps itself from editing by lending itself.
+    /// Returns the readers' methods. The view borrows the editor, so nothing is edited while it lives.
     pub(crate) fn view(&self) -> &View<V> {
         View::of(self.root)
     }
@@ -74,18 +74,19 @@ impl<'t, V: Value> Editor<'t, V> {
         }
     }
 
-    /// Looks after what was retired, where due. Before an edit, since what the edit before removed may still be looked at until then.
+    /// Recycles what no reader can reach any more, as far as that is due. Called before an edit and not after it, because the caller may
+    /// look at what an edit removed until the next one.
     pub(crate) fn poll_reclaim(&mut self) {
         self.writer.limbo.poll(&mut self.writer.pool, self.counters);
     }
 
-    /// Tries as long as anything moves to bring everything back that waits, and some time longer: what threads left in the collector's
-    /// queue when they ended is out of the way before anything of ours moves, and does not show.
+    /// Recycles everything that waits, as far as readers permit. Tries again while that makes progress, and `IN_VAIN` times more, because
+    /// the collector's queue may hold bags of ended threads before ours.
     pub(crate) fn reclaim(&mut self) {
         let mut in_vain = 0;
         while in_vain < IN_VAIN && !self.writer.limbo.is_empty() {
             let held = self.counters.held_bytes.read();
-            // Where memory is short what waits goes on waiting.
+            // If memory is short, everything goes on waiting.
             if self.writer.limbo.step(TRY_HARD, usize::MAX, &mut self.writer.pool, self.counters).is_err() {
                 return;
             }
@@ -93,31 +94,30 @@ impl<'t, V: Value> Editor<'t, V> {
         }
     }
 
-    /// Gives the system what is kept for the next edits.
+    /// Frees the memory that is kept for the next edits.
     pub(crate) fn release(&mut self) {
         self.writer.pool.release(self.counters);
         self.writer.limbo.release();
         self.writer.draft = Draft::default();
     }
 
-    /// Whether there are values to drop once the writer's lock is released.
+    /// Whether there are values to drop after the unlock.
     pub(crate) fn has_dead(&self) -> bool {
         self.writer.limbo.has_dead()
     }
 
-    /// Adds the values to drop once the writer's lock is released to those that are there already; the next writer does, where memory is
-    /// short.
+    /// Moves the values to drop after the unlock to `to`. If memory is short they stay, and the next writer drops them.
     pub(crate) fn hand_out_dead(&mut self, to: &mut Vec<MaybeUninit<V>>) {
         self.writer.limbo.hand_out_dead(to);
     }
 
-    /// Runs code of the embedder's beside a value that is to be dropped after the unlock if that code unwinds.
+    /// Runs the embedder's code while a value is owned here. If that code unwinds, the value is dropped after the unlock.
     #[inline]
     pub(super) fn hold_value_while<T>(&mut self, value: V, run: impl FnOnce() -> T) -> (V, T) {
         self.writer.limbo.hold_while(value, |limbo, value| limbo.bury_unseen(MaybeUninit::new(value)), |_| run())
     }
 
-    /// The same beside the values of a list.
+    /// Runs the embedder's code while the values of a list are owned here. If that code unwinds, they are dropped after the unlock.
     pub(crate) fn hold_list_while<T>(&mut self, list: EntryList<V>, run: impl FnOnce(&mut EntryList<V>) -> T) -> (EntryList<V>, T) {
         self.writer.limbo.hold_while(list, |limbo, list| list.give_up().for_each(|value| limbo.bury_unseen(value)), run)
     }

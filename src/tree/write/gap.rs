@@ -1,7 +1,7 @@
-//! WRITER: the lowest or highest hole of a size and an alignment inside a window.
+//! Searches the lowest or highest gap of a size and an alignment inside a window. Called by the write guard.
 //!
-//! Exact: where an aligned fit exists it is found. (Linux pads the size by the alignment, and so misses a gap that fits only when it
-//! is already aligned.) The summaries steer the descent: a subtree whose largest gap is too small is not entered.
+//! The search is exact: if an aligned fit exists, it is found. (Linux pads the size by the alignment, and so misses a gap that fits only
+//! because it is already aligned.) A subtree whose largest gap is too small, by its summary, is not entered.
 
 use super::super::node::{InnerRef, LeafRef, Node, NodePtr, Owner};
 use super::super::read::{Arrival, Entry, View, entry};
@@ -86,7 +86,7 @@ impl GapQuery {
         Ok(window)
     }
 
-    /// The place in this hole, if there is one.
+    /// Returns the place in this hole, if the gap fits there.
     fn fit(&self, hole: Span, window: Span) -> Option<Span> {
         let room = hole.intersection(window)?;
         let reach = self.size - 1;
@@ -100,7 +100,7 @@ impl GapQuery {
     }
 }
 
-/// A gap that was found, as a value: it borrows the editor, so that nothing is published while it is looked at.
+/// A gap that was found. It borrows the editor, so nothing is published while it lives.
 pub(crate) struct FoundGap<'e, V> {
     span: Span,
     above: Option<(LeafRef<'e, V, Owner>, usize)>,
@@ -108,12 +108,12 @@ pub(crate) struct FoundGap<'e, V> {
 }
 
 impl<'e, V> FoundGap<'e, V> {
-    /// The place in the gap.
+    /// Returns the place that was asked for.
     pub(crate) fn span(&self) -> Span {
         self.span
     }
 
-    /// The entries next to the gap: the last below it, and the first above.
+    /// Returns the entries next to the gap: the last below it, and the first above.
     pub(crate) fn neighbours(&self) -> (Option<Entry<'e, V>>, Option<Entry<'e, V>>) {
         if let Some((leaf, i)) = self.above {
             let entry = |i| Some(Entry::new(leaf.span(i), leaf.value(i)));
@@ -122,7 +122,7 @@ impl<'e, V> FoundGap<'e, V> {
         let Some(Arrival { leaf, below, .. }) = self.view.arrive(self.span.start()) else { return (None, None) };
         let i = leaf.rank(self.span.start());
         let below = if i > 0 { Some(entry(leaf, i - 1)) } else { below.and_then(|below| self.view.find(below)) };
-        // A leaf ends at its key, except the last of all (T2).
+        // A leaf ends at its key, so it has an entry above, except the last leaf of all (T2).
         (below, (i < leaf.len()).then(|| entry(leaf, i)))
     }
 }
@@ -133,7 +133,7 @@ impl<V> fmt::Debug for FoundGap<'_, V> {
     }
 }
 
-/// A place, and the entry above it where that and the one below it are in one leaf.
+/// A place, and the entry above it if that entry and the one below are in one leaf.
 type Fit<'t, V> = (Span, Option<(LeafRef<'t, V, Owner>, usize)>);
 
 impl<'t, V: Value> Editor<'t, V> {
@@ -150,7 +150,7 @@ impl<'t, V: Value> Editor<'t, V> {
         Ok(FoundGap { span, above, view: self.view() })
     }
 
-    /// Inside the root's holes, then in the room above its last entry (below the first, for `highest`).
+    /// Looks below the first entry, then between entries, then above the last.
     fn lowest(&self, search: &Search<'_>, root: NodePtr<V>) -> Option<Fit<'t, V>> {
         if root.is_null() {
             return search.fit(Some(0), None, None);
@@ -167,7 +167,7 @@ impl<'t, V: Value> Editor<'t, V> {
         self.room_above(search, root).or_else(|| self.highest_inside(search, root)).or_else(below)
     }
 
-    /// The fit above the last entry. Nearly always the window ends below that, and then a look at the topmost keys tells.
+    /// Returns the fit above the last entry. The window nearly always ends below that, which the topmost keys show.
     fn room_above(&self, search: &Search<'_>, mut node: NodePtr<V>) -> Option<Fit<'t, V>> {
         loop {
             match self.node(node) {
@@ -190,9 +190,9 @@ impl<'t, V: Value> Editor<'t, V> {
         }
     }
 
-    /// The lowest fit between two entries of the subtree.
+    /// Returns the lowest fit between two entries of the subtree.
     fn lowest_inside(&self, search: &Search<'_>, node: NodePtr<V>) -> Option<Fit<'t, V>> {
-        // Holes that end below the window are passed over at once, and none is looked at that begins above it.
+        // Starts at the first hole that ends inside the window, and stops at the first one that begins above it.
         match self.node(node) {
             Node::Leaf(leaf) => {
                 for i in leaf.rank(search.window.start()).max(1)..leaf.len() {
@@ -226,7 +226,7 @@ impl<'t, V: Value> Editor<'t, V> {
         None
     }
 
-    /// The highest fit between two entries of the subtree.
+    /// Returns the highest fit between two entries of the subtree.
     fn highest_inside(&self, search: &Search<'_>, node: NodePtr<V>) -> Option<Fit<'t, V>> {
         match self.node(node) {
             Node::Leaf(leaf) => {
@@ -246,7 +246,7 @@ impl<'t, V: Value> Editor<'t, V> {
             Node::Inner(inner) => {
                 let last = inner.rank(search.window.last()).min(inner.len() - 1);
                 for i in (0..=last).rev() {
-                    // The keys are exact but for the last child's, and that one is visited only as `last`.
+                    // Every key is exact except the last child's, which is looked at only as `last`.
                     if i < last && inner.last(i) < search.window.start() {
                         break;
                     }
@@ -272,13 +272,13 @@ struct Search<'q> {
 }
 
 impl Search<'_> {
-    /// The fit between an address and the entry that starts at `end` (or the end of the address space).
+    /// Returns the fit between an address and the entry that starts at `end` (`None`: the end of the address space).
     fn fit<'t, V>(&self, start: Option<u64>, end: Option<u64>, above: Option<(LeafRef<'t, V, Owner>, usize)>) -> Option<Fit<'t, V>> {
         let last = end.map_or(Some(u64::MAX), |end| end.checked_sub(1))?;
         Some((self.query.fit(Span::new(start?, last).ok()?, self.window)?, above))
     }
 
-    /// The fit between child `i` and the one before it.
+    /// Returns the fit between child `i` and the one before it.
     fn before<'t, V>(&self, inner: InnerRef<'t, V, Owner>, i: usize) -> Option<Fit<'t, V>> {
         if !self.worth(inner.gap_below(i)) {
             return None;
@@ -286,7 +286,7 @@ impl Search<'_> {
         self.fit(inner.last(i - 1).checked_add(1), Some(inner.child_summary(i).low), None)
     }
 
-    /// Whether a gap is large enough to be looked at; of a subtree, its largest.
+    /// Whether a gap, or the largest gap of a subtree, is large enough.
     fn worth(&self, gap: u64) -> bool {
         gap >= self.query.size
     }

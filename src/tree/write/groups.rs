@@ -1,9 +1,9 @@
 //! The edit that does not stay inside one leaf. Called by `splice`.
 //!
-//! There are two paths, to the range's first address and to its last. Level by level from the leaves up, all nodes from the one path to the other are
-//! one *group*: the group's content, with the range's entries exchanged, is cut into new nodes (T8: the nodes at both ends of the
-//! group are replaced even where no entry of theirs changes). It ends at the lowest slot that can take the result: one new node in
-//! place of one old one, under the same key.
+//! There are two paths: to the range's first address, and to its last. Level by level from the leaves up, all nodes from the one path to
+//! the other form a *group*. The group's content, with the range's entries exchanged, is divided into new nodes. By T8 the nodes at both
+//! ends of the group are replaced even if none of their entries change. The edit ends at the lowest slot that can take the result, which is
+//! one new node in place of one old one, under the same key.
 //!
 //! ```text
 //!                  ┌────────── parent ──────────┐         the slot of the lowest covering node is stored to,
@@ -23,13 +23,13 @@ use crate::error::ResourceError;
 use crate::value::Value;
 use smallvec::SmallVec;
 
-/// Entries of two leaves up to which two still have room for a while, and from which on they are on their way to three: at once, or with the
-/// next entry or two. Between the two it is cheaper to cut the one that overflows in halves, which then have room for long.
+/// Entries of two neighbouring leaves. Up to `FOR_TWO` two leaves have room for a while; from `FOR_THREE` on they need a third at once or
+/// soon. In between it is cheaper to cut the leaf that overflows in halves, which then have room for long.
 const FOR_TWO: usize = 2 * FANOUT - FANOUT / 4;
 const FOR_THREE: usize = 2 * FANOUT - 1;
 
 impl<'t, V: Value> Editor<'t, V> {
-    /// Builds the replacement by groups, and finds the slot for it.
+    /// Builds the replacement by groups, and finds the slot for it. The paths lead to the first and to the last address of the span.
     pub(super) fn build_groups(
         &mut self,
         span: Span,
@@ -80,7 +80,7 @@ impl<'t, V: Value> Editor<'t, V> {
                 *edge = self.made_right_edge(*edge)?;
             }
             if items.len() == 1 && at_right_edge && left.is_left_edge(depth) {
-                // The level below is one node: it needs no parent, it is the root, and all that is above goes.
+                // The level below is one node, which becomes the root. Everything above it goes.
                 level.push(items[0]);
                 for (l, r) in left.steps[..depth].iter().zip(&right.steps[..depth]) {
                     self.replace_both(l.node, r.node)?;
@@ -92,7 +92,7 @@ impl<'t, V: Value> Editor<'t, V> {
         self.build_root(level)
     }
 
-    /// Makes one root of the topmost level.
+    /// Makes a root of the topmost level.
     fn build_root(&mut self, mut level: Children<V>) -> Result<Replacement<'t, V>, ResourceError> {
         while level.len() > 1 {
             level = self.build_inners(&level, Bias::Even, true)?;
@@ -102,21 +102,21 @@ impl<'t, V: Value> Editor<'t, V> {
             && let Node::Inner(inner) = self.node(node)
             && inner.len() == 1
         {
-            // An inner node of the right edge may have one child; a root needs none.
+            // An inner node on the right edge may have one child, but a root with one child is not needed.
             self.writer.draft.note_node(node)?;
             top = Some(inner.item(0));
         }
         Ok(Replacement { top, target: Target::Root(&self.root.0) })
     }
 
-    /// Notes what two paths pass through at one depth: a node, or two.
+    /// Notes the one or two nodes of two paths at one depth as replaced.
     fn replace_both(&mut self, left: NodePtr<V>, right: NodePtr<V>) -> Result<(), ResourceError> {
         self.writer.draft.note_node(left)?;
         if left == right { Ok(()) } else { self.writer.draft.note_node(right) }
     }
 
-    /// The group's entries: what the two leaves at its ends keep, what sticks out of the range, and what goes in. Notes what was in
-    /// the range, and what is replaced.
+    /// Gathers the entries of the new leaves: what the two leaves at the ends of the group keep, what sticks out of the range, and what is
+    /// inserted. Notes what was in the range, and which leaves are replaced.
     fn gather(&mut self, span: Span, left: &Path<V>, right: &Path<V>, inserted: &[RawEntry<V>]) -> Result<Bias, ResourceError> {
         let (Some(left_leaf), Some(right_leaf)) = (self.leaf(left.leaf), self.leaf(right.leaf)) else {
             let draft = &mut self.writer.draft;
@@ -142,7 +142,7 @@ impl<'t, V: Value> Editor<'t, V> {
         let low_item = low_part.map(|old| RawEntry { start: old.span.start(), last: span.start() - 1, value: old.bits() });
         let high_item = high_part.map(|old| RawEntry { start: span.last() + 1, last: old.span.last(), value: old.bits() });
         if let (Some(_), Some(_), [old]) = (&low_item, &high_item, &draft.replaced[..]) {
-            // One entry on both sides: it is cut in two, and the upper part waits for a value of its own.
+            // One entry sticks out on both sides. It is cut in two, and the upper part will get a clone of the value.
             draft.hole = Some((old.value(), first + 1 + inserted.len()));
         }
         draft.inserted = usize::from(low_item.is_some()) + inserted.len() + usize::from(high_item.is_some());
@@ -155,7 +155,7 @@ impl<'t, V: Value> Editor<'t, V> {
         Ok(bias)
     }
 
-    /// Notes all entries and nodes strictly between the two paths' leaves, in order.
+    /// Notes all entries and nodes strictly between the leaves of two paths, in order.
     fn harvest_between(&mut self, left: &Path<V>, right: &Path<V>) -> Result<(), ResourceError> {
         let (left, right) = (&left.steps, &right.steps);
         let fork = (0..left.len()).find(|&d| left[d].index != right[d].index).unwrap_or(left.len());
@@ -182,7 +182,7 @@ impl<'t, V: Value> Editor<'t, V> {
         }
     }
 
-    /// Adds a leaf next to the group to its entries.
+    /// Adds the entries of a leaf next to the group.
     fn gather_neighbour(&mut self, node: NodePtr<V>, side: Side) -> Result<(), ResourceError> {
         let Some(neighbour) = self.leaf(node) else { return Ok(()) };
         let draft = &mut self.writer.draft;
@@ -196,8 +196,8 @@ impl<'t, V: Value> Editor<'t, V> {
         Ok(())
     }
 
-    /// Where one leaf becomes too full: the emptier of the leaves next to it under the same parent, if the two better share what they hold
-    /// (in two leaves or in three) than that one is cut in halves. So leaves stay fuller.
+    /// Chooses a neighbour to share with if one leaf overflows: the emptier of the two leaves next to it under the same parent, if dividing
+    /// both leaves' entries (into two leaves or three) is better than cutting the one in halves. This keeps leaves fuller.
     fn to_share_with(&self, left: &Path<V>, right: &Path<V>) -> Option<(Side, usize)> {
         let entries = self.writer.draft.entries.len();
         let step = left.parent().filter(|_| left.leaf == right.leaf && entries > FANOUT)?;
@@ -212,7 +212,8 @@ impl<'t, V: Value> Editor<'t, V> {
         (total <= FOR_TWO || total >= FOR_THREE).then_some((side, left.depth() - 1))
     }
 
-    /// Takes the neighbour of the group at `depth` into it that hangs beside its path at `turn`, and tells it.
+    /// Takes the neighbour at `depth` into the group, moving the path to it, and returns it. `turn` is the depth at which the way to the
+    /// neighbour leaves the path.
     fn widen_to(
         &mut self,
         left: &mut Path<V>,
@@ -223,7 +224,7 @@ impl<'t, V: Value> Editor<'t, V> {
     ) -> Result<NodePtr<V>, ResourceError> {
         let (moved, other) = if side == Side::Left { (left, right) } else { (right, left) };
         for d in turn + 1..depth {
-            // The path leaves this node; it stays in the group, whose content it no longer has.
+            // The path leaves this node, which stays replaced.
             if moved.steps[d].node != other.steps[d].node {
                 self.writer.draft.note_node(moved.steps[d].node)?;
             }
@@ -241,7 +242,7 @@ impl<'t, V: Value> Editor<'t, V> {
         Ok(node)
     }
 
-    /// Makes a subtree fit for the right edge: its last keys become the maximum (T2).
+    /// Prepares a subtree for the right edge: its last keys become the maximum (T2).
     fn made_right_edge(&mut self, mut child: Child<V>) -> Result<Child<V>, ResourceError> {
         if child.last != u64::MAX
             && let Node::Inner(inner) = self.node(child.node)
@@ -266,8 +267,8 @@ enum Side {
     Right,
 }
 
-/// The nearest neighbour of the group between two paths at a depth: on which side, and where the way there leaves the group's own. None
-/// if the group is the whole level.
+/// Finds the nearest neighbour of the group between two paths: its side, and the depth at which the way to it leaves the path. `None` if
+/// the group is the whole level.
 fn nearest<V>(left: &Path<V>, right: &Path<V>, depth: usize) -> Option<(Side, usize)> {
     let before = left.steps[..depth].iter().rposition(|step| step.index > 0);
     let after = right.steps[..depth].iter().rposition(|step| step.index + 1 < step.node.len());
@@ -286,7 +287,7 @@ fn bias_of(at_low_end: bool, at_high_end: bool) -> Bias {
     }
 }
 
-/// Puts items at one end of a list, in order.
+/// Inserts items at one end of a list, in order.
 fn insert_all<T, const N: usize>(
     list: &mut SmallVec<[T; N]>,
     side: Side,

@@ -1,9 +1,9 @@
-//! WRITER: the edit that stays inside one leaf, as nearly every edit does.
+//! The edit that stays inside one leaf, as nearly every edit does. Called by `splice`.
 //!
-//! The leaf routes the whole range, holds the result, and ends where it ended: so its parent's key stays exact (T2), nothing but its own
-//! slot is stored to, and T8 asks for no other node. Then the leaf is copied with the range's entries exchanged, and the gap summary
-//! follows from what was noted and the gaps next to the change. Whatever does not fit goes by way of the groups of `splice.rs`; what the
-//! two leave in the draft is the same.
+//! It is possible if the leaf routes the whole range, holds the result, and ends where it ended. Then its parent's key stays exact (T2),
+//! nothing but its own slot is stored to, and T8 asks for no other node. The leaf is copied with the range's entries exchanged, and its gap
+//! summary follows from what was noted and from the gaps next to the change. All other edits go by `groups`, which leaves the same in the
+//! draft.
 
 use super::super::layout::{FANOUT, MIN_FILL};
 use super::super::node::{Child, Exchange, RawEntry, Summary};
@@ -21,7 +21,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
         let Some(leaf) = self.editor.leaf(old).filter(|_| span.last() <= bound) else { return Ok(None) };
         let first = leaf.rank(span.start());
         let end = (first..leaf.len()).find(|&i| leaf.start(i) > span.last()).unwrap_or(leaf.len());
-        // What sticks out of the range, of the first entry in it and of the last, stays.
+        // The parts of the first and the last entry that stick out of the range stay.
         let has_low = first < end && leaf.start(first) < span.start();
         let has_high = first < end && leaf.last(end - 1) > span.last();
         if inserted.len() > FANOUT {
@@ -43,7 +43,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
         let exchange = Exchange { range: first..end, entries };
         let behind = exchange.behind();
         let len = behind + leaf.len() - end;
-        // Only the right edge has the maximum for its key: there a leaf may hold little, and end anywhere (T3, T2).
+        // Only a leaf on the right edge has the maximum for its key. It may hold fewer entries (T3), and end anywhere (T2).
         let at_right_edge = bound == u64::MAX;
         let ends_alike = end < leaf.len() || exchange.entries.last().is_some_and(|item| item.last == bound);
         let holds_enough = (MIN_FILL..=FANOUT).contains(&len) && ends_alike;
@@ -55,7 +55,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
         let before = leaf.gap_among(first..=end);
         let draft = &mut self.editor.writer.draft;
         if has_low && has_high && end - first == 1 {
-            // One entry on both sides: it is cut in two, and the upper part waits for a value of its own.
+            // One entry sticks out on both sides. It is cut in two, and the upper part will get a clone of the value.
             draft.hole = Some((leaf.value(first).into(), behind - 1));
         }
         draft.inserted = behind - first;

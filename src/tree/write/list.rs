@@ -1,6 +1,6 @@
-//! Entries on their way in together, for an edit that puts in several: sorted, disjoint, and the owner of their values until they are in.
+//! A list of entries to insert together. It is sorted, and owns the values until they are in the index.
 //!
-//! [`edit`](super::edit) takes them; above, whoever gathers them. Nobody is called.
+//! Filled by the write guard and by the operations of an address space, and taken by `edit` and `prepared`.
 
 use super::super::memory::{FirstPanic, drop_contained};
 use super::super::node::{RawEntry, copy_bits};
@@ -11,7 +11,7 @@ use core::mem::{self, MaybeUninit};
 use smallvec::SmallVec;
 use std::thread;
 
-/// The entries, in order. Dropped, it drops their values, each whatever the others do.
+/// Entries in order. If the list is dropped, it drops all values, even if a drop panics.
 pub(crate) struct EntryList<V> {
     items: SmallVec<[RawEntry<V>; 3]>,
 }
@@ -21,7 +21,7 @@ impl<V> EntryList<V> {
         Self { items: SmallVec::new() }
     }
 
-    /// Puts an entry at the end; hands the value back where it does not belong there.
+    /// Appends an entry. Returns the value if the entry does not start above the one before, or if memory is short.
     pub(crate) fn push(&mut self, span: Span, value: V) -> Result<(), (V, SpliceCause)> {
         if let Some(after) = self.items.last().filter(|after| span.start() <= after.last) {
             return Err((value, SpliceCause::Unsorted { item: span, after: Span::from_entry(after.start, after.last) }));
@@ -33,14 +33,14 @@ impl<V> EntryList<V> {
         Ok(())
     }
 
-    /// One entry.
+    /// A list of one entry. It allocates nothing.
     pub(super) fn of(span: Span, value: V) -> Self {
         let mut list = Self::new();
         list.items.push(RawEntry { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
         list
     }
 
-    /// The value of a list of one.
+    /// Returns the value of a list of one.
     pub(super) fn into_only(mut self) -> V {
         let Some((_, value)) = self.take().next() else { unreachable!("a list of one") };
         value
@@ -50,13 +50,13 @@ impl<V> EntryList<V> {
         &self.items
     }
 
-    /// The first and the last address; none where there are no entries.
+    /// Returns the span from the first address to the last, or `None` if the list is empty.
     pub(crate) fn hull(&self) -> Option<Span> {
         let [first, .., last] = &self.items[..] else { return self.items.first().map(|only| Span::from_entry(only.start, only.last)) };
         Some(Span::from_entry(first.start, last.last))
     }
 
-    /// Hands the entries out.
+    /// Removes the entries, and returns them.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = (Span, V)> + '_ {
         self.items.drain(..).map(|item| {
             #[allow(unsafe_code, reason = "hands a value back")]
@@ -66,18 +66,18 @@ impl<V> EntryList<V> {
         })
     }
 
-    /// Hands them out one by one, from the first on. Allocates nothing.
+    /// Converts the list into an iterator. Allocates nothing.
     pub(crate) fn into_entries(mut self) -> EntryListIter<V> {
         EntryListIter { items: mem::take(&mut self.items).into_iter() }
     }
 
-    /// The values are the index's now.
+    /// Forgets the entries, because the index owns the values now.
     pub(super) fn forget(&mut self) {
-        // Bits, which nobody drops here.
+        // Items have no destructor, so no value is dropped.
         self.items.clear();
     }
 
-    /// The bits of the values, which are the caller's to drop.
+    /// Returns the bits of the values, which the caller owns then.
     pub(super) fn give_up(mut self) -> impl Iterator<Item = MaybeUninit<V>> {
         mem::take(&mut self.items).into_iter().map(|item| copy_bits(&item.value))
     }
@@ -85,15 +85,15 @@ impl<V> EntryList<V> {
 
 impl<V> Drop for EntryList<V> {
     fn drop(&mut self) {
-        // As a rule they are the index's by now.
+        // Usually the index owns the values by now, and the list is empty.
         if !self.items.is_empty() {
             self.take().for_each(|(_, value)| _ = drop_contained(MaybeUninit::new(value)));
         }
     }
 }
 
-/// The entries of a list on their way out. Dropped, it drops the values of those that are left, each whatever the others do; the first panic
-/// goes on then, since the values are the caller's.
+/// The iterator over the entries of a list. If it is dropped, it drops the values that are left, even if a drop panics; then the first
+/// panic goes on, because the values are the caller's.
 pub(crate) struct EntryListIter<V> {
     items: smallvec::IntoIter<[RawEntry<V>; 3]>,
 }

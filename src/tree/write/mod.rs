@@ -1,6 +1,6 @@
 //! What the writer does: it goes to a range ([`position`]), builds a replacement privately ([`draft`]), and publishes it ([`publish`]).
 //!
-//! Only a write guard may come in, by an [`Editor`], and `validate`, which looks.
+//! Called by the write guard through an [`Editor`], and by `validate`, which only looks.
 
 mod draft;
 mod edit;

@@ -9,21 +9,22 @@ use crate::fallible::{push, reserve};
 use crate::value::Value;
 use smallvec::SmallVec;
 
-/// Siblings in order, on their way into the level above. Nearly always one or two.
+/// New siblings in order, nearly always one or two.
 pub(super) type Children<V> = SmallVec<[Child<V>; 4]>;
 
-/// How a level that overflows is cut: so that what grows at one end finds room there, and what was left behind stays full.
+/// How a level that overflows is divided. A level that grows at one end gets room there, and its other nodes stay full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bias {
-    /// In equal parts.
+    /// Into equal parts.
     Even,
-    /// The change is at the low end: few entries there, the rest full.
+    /// Few entries at the low end, where the change is; the rest is full.
     Low,
-    /// The change is at the high end.
+    /// Few entries at the high end, where the change is.
     High,
 }
 
-/// How many of the items that are left go into the next node: all nodes but those on the right edge hold at least `MIN_FILL` (T3).
+/// Returns how many of the items that are left go into the next node. All nodes except those on the right edge hold at least `MIN_FILL`
+/// (T3).
 fn next_part(left: usize, bias: Bias, at_right_edge: bool) -> usize {
     let for_two = left <= 2 * FANOUT;
     match bias {
@@ -78,7 +79,7 @@ impl<'t, V: Value> Editor<'t, V> {
         Ok(level)
     }
 
-    /// Gives back what a failed draft built.
+    /// Returns the nodes that a failed draft built to the pool.
     pub(super) fn abandon(&mut self) {
         let Writer { draft: Draft { built, .. }, pool, .. } = &mut *self.writer;
         for node in built.drain(..) {
@@ -86,7 +87,7 @@ impl<'t, V: Value> Editor<'t, V> {
         }
     }
 
-    /// Fills the hole that a cut left in the draft's leaves with the clone.
+    /// Writes the clone to its place in the draft's leaves, where an entry was cut in two.
     pub(super) fn fill(&mut self, mut place: usize, clone: V) {
         for &node in &self.writer.draft.built {
             // The leaves were built first, in order.
@@ -108,7 +109,7 @@ impl<'t, V: Value> Editor<'t, V> {
 mod tests {
     use super::*;
 
-    /// The sizes into which so many items are cut.
+    /// Returns the sizes of the nodes into which this many items are divided.
     fn cut(mut left: usize, bias: Bias, at_right_edge: bool) -> Vec<usize> {
         core::iter::from_fn(|| {
             let part = next_part(left, bias, at_right_edge);

@@ -1,6 +1,6 @@
-//! WRITER: the path from the root to a leaf. Called by `position` to find a leaf, and by `splice` and `publish` to go up from it.
+//! The path from the root to a leaf. Called by `position` to find a leaf, and by `groups` and `publish` to go up from it.
 //!
-//! The writer keeps the last path that it took until an edit is published, because the next question is nearly always about the same leaf.
+//! The writer keeps its last path until an edit is published, because the next position is nearly always in the same leaf.
 
 use super::super::node::NodePtr;
 use crate::sync::seeded;

@@ -1,7 +1,7 @@
-//! WRITER: a range that the writer went to, as a value: what is in it, and the edits of it.
+//! A range that the writer went to, as a value: what is in it, and the edits of it.
 //!
-//! [`Editor::locate`] makes a [`Position`]. It borrows the editor, so that nothing can be published while somebody looks at it, and an edit
-//! consumes it. Called by `edit` and by the write guard; `splice`, `leaf_edit`, `prepared` and `publish` add the edits.
+//! [`Editor::locate`] makes a [`Position`]. It borrows the editor, so nothing can be published while a caller looks at it, and an edit
+//! consumes it. Called by `edit` and the write guard; `splice`, `leaf_edit`, `prepared` and `publish` add the edits.
 
 use super::super::node::{LeafRef, Node, Owner};
 use super::super::read::{Entry, View};

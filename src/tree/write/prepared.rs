@@ -1,6 +1,6 @@
-//! WRITER: an edit in two steps: prepared, with all that can fail behind it, and then published, or dropped.
+//! An edit in two steps: it is prepared, after which nothing can fail, and then published or dropped.
 //!
-//! For who must do something between the two that cannot be undone, and so must know before that the edit will not fail.
+//! Called by the plan of an operation, whose caller may do something in between that cannot be undone.
 
 use super::super::memory::Charge;
 use super::draft::Retire;
@@ -12,12 +12,12 @@ use crate::value::Value;
 use core::fmt;
 use core::mem;
 
-/// An edit that needs no memory any more. Dropped, it has never been.
+/// An edit that can no longer fail. If it is dropped, nothing has happened.
 #[must_use = "nothing has changed until it is published"]
 pub(crate) struct Prepared<'e, 't, V: Value> {
     position: Position<'e, 't, V>,
     list: EntryList<V>,
-    /// Taken when it is published.
+    /// `None` once it is published.
     replacement: Option<Replacement<'t, V>>,
 }
 
@@ -37,7 +37,7 @@ impl<'e, 't, V: Value> Position<'e, 't, V> {
 }
 
 impl<V: Value> Prepared<'_, '_, V> {
-    /// Makes it visible, with one store; once.
+    /// Makes the edit visible with one store. Does nothing the second time.
     pub(crate) fn publish(&mut self) {
         if let Some(replacement) = self.replacement.take() {
             self.position.publish(replacement, Retire::Within(self.position.span));
@@ -47,7 +47,7 @@ impl<V: Value> Prepared<'_, '_, V> {
 }
 
 impl<V: Value> Prepared<'_, '_, V> {
-    /// Has never been; hands the list back. (Dropped, it drops the list's values in place.)
+    /// Undoes the preparation, and returns the list. (A drop would drop the list's values in place.)
     pub(crate) fn abandon(mut self) -> EntryList<V> {
         mem::replace(&mut self.list, EntryList::new())
     }
@@ -75,7 +75,7 @@ mod tests {
     use crate::tree::Tree;
     use crate::tree::{Entry, GapQuery};
 
-    /// What a position shows, after edits in the very leaf as well, and what a reader sees.
+    /// A position shows what a reader sees, also after edits in the same leaf.
     #[test]
     #[allow(unsafe_code, reason = "the door to the writer")]
     fn a_position_shows_what_a_reader_sees() {

@@ -1,7 +1,7 @@
-//! From private to visible: the only Release store of a node that readers may see, the only store of a start, the only retiring. Called by
-//! `splice`, `prepared` and `edit`.
+//! Makes an edit visible: the only Release store of a node that readers may see, the only store of a start, and the only retiring. Called
+//! by `splice`, `prepared` and `edit`.
 //!
-//! After `admit` nothing can fail.
+//! Nothing can fail after `admit`, except the embedder's clone.
 
 use super::super::memory::{Charge, node_bytes};
 use super::super::node::{Child, InnerRef, LeafRef, Node, NodePtr, Owner, Slot, Summary};
@@ -27,7 +27,7 @@ pub(super) enum Target<'t, V> {
 }
 
 impl<V: Value> Editor<'_, V> {
-    /// Prepares the retiring of a draft: the last that can fail but for the embedder's clone.
+    /// Checks the budget, and makes room for what the draft will retire.
     pub(super) fn admit(&mut self, retire: Retire, charge: Charge) -> Result<(), ResourceError> {
         let Writer { draft, limbo, pool, .. } = &mut *self.writer;
         let (values, bytes) = draft.removed(retire).fold((0, 0usize), |(n, bytes), old| (n + 1, bytes.saturating_add(old.bytes())));

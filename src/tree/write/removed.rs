@@ -1,4 +1,4 @@
-//! What an edit removed. Made by `edit` from the draft, and looked at by whoever asked for the edit.
+//! What an edit removed. Made by `edit` from the draft, for the caller of the edit.
 
 use super::super::read::Entry;
 use super::draft::{Draft, ReplacedEntry};

@@ -15,9 +15,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 impl<'t, V: Value> Position<'_, 't, V> {
     /// Replaces everything in the range by `inserted` (in order, inside the range), and keeps the parts of cut entries that stick out.
-    /// `cut` makes the second value where an entry is cut in two; if it panics, nothing has happened.
+    /// `cut` makes the second value if an entry is cut in two. If it panics, nothing has happened.
     ///
-    /// The entries that were in the range, as they were, are then in the writer's draft until its next edit.
+    /// Afterwards the writer's draft has the entries that were in the range, until the next edit.
     pub(super) fn splice(
         mut self,
         inserted: &[RawEntry<V>],
@@ -26,7 +26,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
         cut: impl FnOnce(&V) -> V,
     ) -> Result<(), ResourceError> {
         let replacement = self.replacement(inserted, retire, charge)?;
-        // The embedder's clone comes last of all that can fail, so that none is made in vain.
+        // The embedder's clone comes after everything else that can fail, so that none is made in vain.
         if let Some((value, hole)) = self.editor.writer.draft.hole {
             match clone_of(value, cut) {
                 Ok(clone) => self.editor.fill(hole, clone),
@@ -64,14 +64,14 @@ impl<'t, V: Value> Position<'_, 't, V> {
         };
         self.editor.admit(retire, charge)?;
         if self.editor.writer.draft.hole.is_some() {
-            // For the inserted values, should the clone panic.
+            // For the inserted values, in case the clone panics.
             self.editor.writer.limbo.reserve_dead(inserted.len())?;
         }
         Ok(replacement)
     }
 }
 
-/// Lets the embedder clone a value of a leaf.
+/// Calls the embedder's clone for a value of a leaf.
 fn clone_of<V>(value: NonNull<V>, cut: impl FnOnce(&V) -> V) -> std::thread::Result<V> {
     #[allow(unsafe_code, reason = "lends a value of a leaf to the embedder's clone")]
     // SAFETY: the leaf is live until this edit is published, and the writer does nothing else meanwhile.
