@@ -27,6 +27,7 @@ pub(super) struct Draft<V> {
     pub(super) hole: Option<(NonNull<V>, usize)>,
     /// How many entries take the place of `replaced`.
     pub(super) inserted: usize,
+    pub(super) retire: Retire,
     /// What the values that are removed for good count for, in bytes. Set by `admit`.
     pub(super) removed_bytes: usize,
 }
@@ -40,6 +41,7 @@ impl<V> Default for Draft<V> {
             replaced: Vec::new(),
             hole: None,
             inserted: 0,
+            retire: Retire::None,
             removed_bytes: 0,
         }
     }
@@ -76,8 +78,8 @@ impl<V: Value> Draft<V> {
     }
 
     /// Returns the entries whose values are removed for good. None if values need no drop.
-    pub(super) fn removed(&self, retire: Retire) -> impl Iterator<Item = &ReplacedEntry<V>> {
-        self.replaced.iter().filter(move |entry| match retire {
+    pub(super) fn removed(&self) -> impl Iterator<Item = &ReplacedEntry<V>> {
+        self.replaced.iter().filter(|entry| match self.retire {
             Retire::Within(span) => mem::needs_drop::<V>() && entry.is_within(span),
             Retire::None => false,
         })

@@ -108,7 +108,7 @@ impl<V: Value> Editor<'_, V> {
     /// `RangeMap::extend_down`.
     pub(crate) fn extend_down(&mut self, address: u64, start: u64) -> Result<Span, ExtendError> {
         self.poll_reclaim();
-        let mut position = self.locate(Span::from_entry(address, address));
+        let position = self.locate(Span::from_entry(address, address));
         let (leaf, i) = position.first_index().ok_or(ExtendError::Absent { at: address })?;
         let span = leaf.span(i);
         if start >= span.start() {
@@ -127,7 +127,7 @@ impl<V: Value> Editor<'_, V> {
             let by = position.editor.view().lookup(below).map_or(Span::from_entry(below, below), |entry| entry.span());
             return Err(ExtendError::Blocked { asked, by });
         }
-        position.publish_start(leaf, i, start);
+        position.editor.publish_start(leaf, i, start);
         Ok(asked)
     }
 
@@ -159,6 +159,7 @@ impl<V: Value> Editor<'_, V> {
 
 impl<V: Value> Position<'_, '_, V> {
     /// Replaces what is in the range by a list. Returns the list on failure.
+    #[inline]
     fn put(self, list: EntryList<V>, cut: impl FnOnce(&V) -> V) -> Result<(), (EntryList<V>, ResourceError)> {
         let retire = Retire::Within(self.span);
         let charge = if list.items().is_empty() { Charge::Exempt } else { Charge::Checked };

@@ -51,7 +51,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
         if !is_legal {
             return Ok(None);
         }
-        let noted = self.noted(depth);
+        let noted = self.editor.noted(depth);
         let before = leaf.gap_among(first..=end);
         let draft = &mut self.editor.writer.draft;
         if has_low && has_high && end - first == 1 {

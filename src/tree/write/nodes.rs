@@ -55,6 +55,7 @@ impl<'t, V: Value> Editor<'t, V> {
     }
 
     /// Builds the one leaf that takes the place of another.
+    #[inline]
     pub(super) fn build_leaf_of(&mut self, old: LeafRef<'t, V, Owner>, exchange: &Exchange<V>) -> Result<NodePtr<V>, ResourceError> {
         let Writer { draft: Draft { built, .. }, pool, .. } = &mut *self.writer;
         reserve(built, 1)?;

@@ -4,6 +4,7 @@
 
 use super::super::memory::Charge;
 use super::draft::Retire;
+use super::editor::Editor;
 use super::list::EntryList;
 use super::position::Position;
 use super::publish::Replacement;
@@ -15,7 +16,7 @@ use core::mem;
 /// An edit that can no longer fail. If it is dropped, nothing has happened.
 #[must_use = "nothing has changed until it is published"]
 pub(crate) struct Prepared<'e, 't, V: Value> {
-    position: Position<'e, 't, V>,
+    editor: &'e mut Editor<'t, V>,
     list: EntryList<V>,
     /// `None` once it is published.
     replacement: Option<Replacement<'t, V>>,
@@ -30,7 +31,7 @@ impl<'e, 't, V: Value> Position<'e, 't, V> {
     pub(crate) fn prepare(mut self, list: EntryList<V>, charge: Charge) -> Result<Prepared<'e, 't, V>, (EntryList<V>, ResourceError)> {
         self.editor.poll_reclaim();
         match self.replacement(list.items(), Retire::Within(self.span), charge) {
-            Ok(replacement) => Ok(Prepared { position: self, list, replacement: Some(replacement) }),
+            Ok(replacement) => Ok(Prepared { editor: self.editor, list, replacement: Some(replacement) }),
             Err(error) => Err((list, error)),
         }
     }
@@ -40,7 +41,7 @@ impl<V: Value> Prepared<'_, '_, V> {
     /// Makes the edit visible with one store. Does nothing the second time.
     pub(crate) fn publish(&mut self) {
         if let Some(replacement) = self.replacement.take() {
-            self.position.publish(replacement, Retire::Within(self.position.span));
+            self.editor.publish(replacement);
             self.list.forget();
         }
     }
@@ -56,14 +57,14 @@ impl<V: Value> Prepared<'_, '_, V> {
 impl<V: Value> Drop for Prepared<'_, '_, V> {
     fn drop(&mut self) {
         if self.replacement.is_some() {
-            self.position.editor.abandon();
+            self.editor.abandon();
         }
     }
 }
 
 impl<V: Value> fmt::Debug for Prepared<'_, '_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prepared").field("span", &self.position.span).finish_non_exhaustive()
+        f.debug_struct("Prepared").field("list", &self.list).finish_non_exhaustive()
     }
 }
 
@@ -119,7 +120,7 @@ mod tests {
         let before = tree.counters().stats();
         let span = Span::from_entry(4, 7);
         let prepared = editor.locate(span).prepare(EntryList::of(span, 2), Charge::Checked).expect("memory");
-        assert_eq!(format!("{prepared:?}"), "Prepared { span: 0x4..=0x7, .. }");
+        assert_eq!(format!("{prepared:?}"), "Prepared { list: [0x4..=0x7], .. }");
         drop(prepared);
         let after = tree.counters().stats();
         assert_eq!((after.entries, after.published), (before.entries, before.published));

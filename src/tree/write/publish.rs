@@ -5,9 +5,8 @@
 
 use super::super::memory::{Charge, node_bytes};
 use super::super::node::{Child, InnerRef, LeafRef, Node, NodePtr, Owner, Slot, Summary};
-use super::draft::{ReplacedEntry, Retire};
+use super::draft::ReplacedEntry;
 use super::editor::{Editor, Writer};
-use super::position::Position;
 use crate::error::ResourceError;
 use crate::sync::seeded;
 use crate::value::Value;
@@ -26,11 +25,12 @@ pub(super) enum Target<'t, V> {
     Child { parent: InnerRef<'t, V, Owner>, index: usize, depth: usize },
 }
 
-impl<V: Value> Editor<'_, V> {
+impl<'t, V: Value> Editor<'t, V> {
     /// Checks the budget, and makes room for what the draft will retire.
-    pub(super) fn admit(&mut self, retire: Retire, charge: Charge) -> Result<(), ResourceError> {
+    #[inline]
+    pub(super) fn admit(&mut self, charge: Charge) -> Result<(), ResourceError> {
         let Writer { draft, limbo, pool, .. } = &mut *self.writer;
-        let (values, bytes) = draft.removed(retire).fold((0, 0usize), |(n, bytes), old| (n + 1, bytes.saturating_add(old.bytes())));
+        let (values, bytes) = draft.removed().fold((0, 0usize), |(n, bytes), old| (n + 1, bytes.saturating_add(old.bytes())));
         draft.removed_bytes = bytes;
         if charge == Charge::Checked {
             let nodes: usize = draft.unlinked.iter().map(|&node| node_bytes(node)).sum();
@@ -39,6 +39,7 @@ impl<V: Value> Editor<'_, V> {
         limbo.reserve(draft.unlinked.len(), values)
     }
 
+    #[inline]
     fn retire_nodes(&mut self) {
         let Writer { draft, limbo, .. } = &mut *self.writer;
         for &node in &draft.unlinked {
@@ -46,6 +47,7 @@ impl<V: Value> Editor<'_, V> {
         }
     }
 
+    #[inline]
     fn count(&self) {
         let (draft, counters) = (&self.writer.draft, self.counters);
         counters.published.add(1);
@@ -70,24 +72,22 @@ impl<V: Value> Editor<'_, V> {
         }
         height
     }
-}
 
-impl<'t, V: Value> Position<'_, 't, V> {
-    /// Makes an admitted draft visible with one store, and then retires what it unlinked (T7). The target lies on the position's path.
-    pub(super) fn publish(&mut self, replacement: Replacement<'t, V>, retire: Retire) {
+    /// Makes an admitted draft visible with one store, and then retires what it unlinked (T7). The target lies on the writer's
+    /// path, which has not changed since the draft was built.
+    pub(super) fn publish(&mut self, replacement: Replacement<'t, V>) {
         let Replacement { top, target } = replacement;
-        let editor = &mut *self.editor;
         let early = seeded("retire_before_unlink");
         if early {
-            editor.retire_nodes();
-            let Writer { limbo, pool, .. } = &mut *editor.writer;
-            _ = limbo.step(1, usize::MAX, pool, editor.counters);
+            self.retire_nodes();
+            let Writer { limbo, pool, .. } = &mut *self.writer;
+            _ = limbo.step(1, usize::MAX, pool, self.counters);
         }
         let node = top.map_or(NodePtr::NULL, |top| top.node);
         match target {
             Target::Root(slot) => {
                 slot.publish(node);
-                editor.counters.height.set(editor.height_of(node));
+                self.counters.height.set(self.height_of(node));
             }
             Target::Child { parent, index, .. } => {
                 if seeded("two_stores") {
@@ -102,22 +102,21 @@ impl<'t, V: Value> Position<'_, 't, V> {
         {
             self.note_upward(depth + 1, top.summary);
         }
-        let editor = &mut *self.editor;
         if !early {
-            editor.retire_nodes();
+            self.retire_nodes();
         }
-        editor.count();
-        let Writer { draft, limbo, path, .. } = &mut *editor.writer;
+        self.count();
+        let Writer { draft, limbo, path, .. } = &mut *self.writer;
         path.forget();
-        limbo.retire_values(draft.removed(retire).map(ReplacedEntry::bits), draft.removed_bytes, editor.counters);
+        limbo.retire_values(draft.removed().map(ReplacedEntry::bits), draft.removed_bytes, self.counters);
     }
 
     /// Lowers the start of entry `i` of the path's leaf, in place, and notes what that changes for gap searches (T5, T6).
     pub(super) fn publish_start(&mut self, leaf: LeafRef<'t, V, Owner>, i: usize, start: u64) {
-        let depth = self.path().depth();
+        let depth = self.writer.path.depth();
         let before = leaf.gap_below(i);
         leaf.lower_start(i, start);
-        self.editor.counters.extended_in_place.add(1);
+        self.counters.extended_in_place.add(1);
         if !seeded("stale_gap_summary")
             && let Some(noted) = self.noted(depth)
         {
@@ -128,13 +127,13 @@ impl<'t, V: Value> Position<'_, 't, V> {
 
     /// Returns what is noted of the node at `depth` of the path, or `None` for the root.
     pub(super) fn noted(&self, depth: usize) -> Option<Summary> {
-        self.path().steps_above(depth).next().map(|step| self.editor.inner(step.node).child_summary(step.index))
+        self.writer.path.steps_above(depth).next().map(|step| self.inner(step.node).child_summary(step.index))
     }
 
     /// Notes the summary of the node at `depth` of the path in its parent, and so on upward while anything changes (T6).
     fn note_upward(&self, depth: usize, mut summary: Summary) {
-        for (above, step) in self.path().steps_above(depth).enumerate() {
-            let parent = self.editor.inner(step.node);
+        for (above, step) in self.writer.path.steps_above(depth).enumerate() {
+            let parent = self.inner(step.node);
             let old = parent.child_summary(step.index);
             if old == summary {
                 return;

@@ -18,6 +18,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
     /// `cut` makes the second value if an entry is cut in two. If it panics, nothing has happened.
     ///
     /// Afterwards the writer's draft has the entries that were in the range, until the next edit.
+    #[inline]
     pub(super) fn splice(
         mut self,
         inserted: &[RawEntry<V>],
@@ -36,7 +37,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
                 }
             }
         }
-        self.publish(replacement, retire);
+        self.editor.publish(replacement);
         Ok(())
     }
 
@@ -47,22 +48,25 @@ impl<'t, V: Value> Position<'_, 't, V> {
         retire: Retire,
         charge: Charge,
     ) -> Result<Replacement<'t, V>, ResourceError> {
-        self.editor.writer.draft.clear();
-        let built = self.build(inserted, retire, charge);
+        let draft = &mut self.editor.writer.draft;
+        draft.clear();
+        draft.retire = retire;
+        let built = self.build(inserted, charge);
         if built.is_err() {
             self.editor.abandon();
         }
         built
     }
 
-    fn build(&mut self, inserted: &[RawEntry<V>], retire: Retire, charge: Charge) -> Result<Replacement<'t, V>, ResourceError> {
+    #[inline]
+    fn build(&mut self, inserted: &[RawEntry<V>], charge: Charge) -> Result<Replacement<'t, V>, ResourceError> {
         let replacement = if let Some(replacement) = self.edit_leaf(inserted)? {
             replacement
         } else {
             let (left, right) = (&mut self.path().clone(), &mut self.right_path());
             self.editor.build_groups(self.span, left, right, inserted)?
         };
-        self.editor.admit(retire, charge)?;
+        self.editor.admit(charge)?;
         if self.editor.writer.draft.hole.is_some() {
             // For the inserted values, in case the clone panics.
             self.editor.writer.limbo.reserve_dead(inserted.len())?;
