@@ -9,7 +9,7 @@ use core::fmt;
 /// ```
 /// use vmaple::mm::Limits;
 /// use vmaple::Mm;
-/// let mm = Mm::new();
+/// let mm: Mm = Mm::new();
 /// let mut limits = Limits::default();
 /// limits.huge_page_bytes = 5000;
 /// let refused = mm.set_limits(limits).unwrap_err();

@@ -99,11 +99,11 @@ mod checked {
             if let Some(held) = held.map(name) {
                 panic!("deadlock: a thread that holds the mm lock for {held} waits to take it for {wanted}, which waits for its own hold");
             }
-            if INNER.try_with(|holds| holds.borrow().iter().any(|inner| inner.0 == self.0)).unwrap_or(false) {
-                panic!(
-                    "lock order: a thread that holds a VMA waits to take the mm lock for {wanted}; a writer that holds it may wait for the VMA"
-                );
-            }
+            let holds_inner = INNER.try_with(|holds| holds.borrow().iter().any(|inner| inner.0 == self.0)).unwrap_or(false);
+            assert!(
+                !holds_inner,
+                "lock order: a thread that holds a VMA waits to take the mm lock for {wanted}; a writer that holds it may wait for the VMA"
+            );
         }
     }
 }

@@ -15,7 +15,9 @@ use core::fmt;
 /// ```
 /// use vmaple::Mm;
 /// use vmaple::mm::Limits;
-/// let mm: Mm = Mm::builder().limits(Limits { max_map_count: 100, ..Limits::default() })?.build();
+/// let mut limits = Limits::default();
+/// limits.max_map_count = 100;
+/// let mm: Mm = Mm::builder().limits(limits)?.build();
 /// assert_eq!(mm.limits().max_map_count, 100);
 /// # Ok::<(), vmaple::mm::LimitsError>(())
 /// ```
