@@ -3,7 +3,7 @@
 //! Maps are drawn with a letter a page: `S` a stack that grows down, `U` one that grows up, `A` accessible, `-` inaccessible, `.` nothing.
 //! The guard gap is two pages.
 
-use super::vma::{DOWN, RW, UP, layout, map_all, mm_of, mm_with, page};
+use crate::support::address_space::{DOWN, RW, UP, layout, map_all, mm_of, mm_with, page};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use vmaple::lock::{Patience, WaitError};

@@ -1,26 +1,41 @@
 //! The fault path: part 1 of `docs/semantics.md`, a test a rule.
 
-use super::mm_lock::{FaultContext, Interrupt, Mm, MmWriteGuard};
-use super::vma::{DOWN, RW, UP, layout, mm_of, mm_with, page};
+use crate::support::address_space::{DOWN, RW, UP, layout, map_all, page};
+use crate::support::each_lock::{RaiseOnDrop, TestInterrupt, TestLock, over_each_lock};
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::thread;
+use vmaple::FaultContext::{self, KernelWithoutFixup};
+use vmaple::lock::RawMmLock;
 use vmaple::mm::fault::{ExpandError, Fault, FaultedVma, Limit, SegvCode, Signal};
-use vmaple::mm::{Limits, MmStats, UpgradePolicy};
-use vmaple::{Access, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::mm::{Limits, MmStats, MmWriteGuard, UpgradePolicy};
+use vmaple::{Access, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
-const NO_FIXUP: FaultContext<'static> = FaultContext::KernelWithoutFixup;
-
-/// Ends a wait when the test fails, so that it ends.
-struct RaiseOnDrop<'i>(&'i Interrupt);
-
-impl Drop for RaiseOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.raise();
-    }
+over_each_lock! {
+    rule_1_1_read_acquisition,
+    rule_1_2_a_hit_without_waiting,
+    rule_1_3_a_hit_holds_the_read_lock,
+    rule_1_4_a_plain_miss,
+    rule_1_5_the_upgrade,
+    rule_1_6_when_the_upgrade_fails,
+    rule_1_7_everything_is_looked_at_again,
+    rule_1_8_growth_refused,
+    rule_1_10_the_sequence,
+    rule_1_11_expand_stack,
+    rule_1_12_find_extend_vma_locked,
+    rule_1_12_up_first_then_down,
+    rule_1_12_a_wait_that_ended_is_the_end,
+    rule_1_13_nothing_grows_up_here,
+    rule_1_14_the_roads,
+    a_kept_reader_goes_the_same_roads,
+    a_writer_elsewhere_is_not_in_the_way,
+    every_fault_has_its_errno_and_signal,
+    growth_waits_for_readers_of_the_vma_as_the_context_allows,
+    two_threads_grow_one_stack,
+    the_policies_agree,
 }
 
-fn never_upgrading(mm: Mm) -> Mm {
+fn never_upgrading<L: RawMmLock>(mm: Mm<(), L>) -> Mm<(), L> {
     let mut limits = Limits::clone(&mm.limits());
     limits.upgrade = UpgradePolicy::Never;
     mm.set_limits(limits).expect("limits that mean something");
@@ -28,25 +43,24 @@ fn never_upgrading(mm: Mm) -> Mm {
 }
 
 /// Nothing is held: a writer could come in at once.
-fn nothing_held(mm: &Mm) -> bool {
+fn nothing_held<L: RawMmLock>(mm: &Mm<(), L>) -> bool {
     mm.try_write().is_some()
 }
 
 /// Waits until someone waits to write, behind a read hold of the caller's.
-fn until_a_writer_waits(mm: &Mm) {
+fn until_a_writer_waits<L: RawMmLock>(mm: &Mm<(), L>) {
     while mm.try_read().is_some() {
         thread::yield_now();
     }
 }
 
 /// 1.1: the lock is write-held. Who may not wait is told so; who may, waits, and is let in or interrupted.
-#[test]
-fn rule_1_1_read_acquisition() {
-    let (mm, interrupt) = (mm_of(&[(0, 1, RW)]), Interrupt::new());
+fn rule_1_1_read_acquisition<L: TestLock>() {
+    let (mm, interrupt) = (L::mm_of(&[(0, 1, RW)]), L::Interrupt::default());
     thread::scope(|threads| {
         let _raise = RaiseOnDrop(&interrupt);
         let writer = mm.write();
-        let refused = threads.spawn(|| mm.find_vma_for_fault(page(0), NO_FIXUP).map(drop));
+        let refused = threads.spawn(|| mm.find_vma_for_fault(page(0), KernelWithoutFixup).map(drop));
         assert_eq!(refused.join().expect("no panic"), Err(Fault::WouldBlock));
         let waits = threads.spawn(|| mm.find_vma_for_fault(page(0), FaultContext::User(&interrupt)).map(|vma| vma.span().start()));
         drop(writer);
@@ -68,22 +82,20 @@ fn rule_1_1_read_acquisition() {
 }
 
 /// 1.2: what needs no wait is for every context, also for one that is interrupted.
-#[test]
-fn rule_1_2_a_hit_without_waiting() {
-    let (mm, interrupt) = (mm_of(&[(0, 1, RW)]), Interrupt::new());
+fn rule_1_2_a_hit_without_waiting<L: TestLock>() {
+    let (mm, interrupt) = (L::mm_of(&[(0, 1, RW)]), L::Interrupt::default());
     interrupt.raise();
-    for context in [NO_FIXUP, FaultContext::User(&interrupt), FaultContext::KernelWithFixup(&interrupt)] {
+    for context in [KernelWithoutFixup, FaultContext::User(&interrupt), FaultContext::KernelWithFixup(&interrupt)] {
         let _other = mm.read();
         assert!(mm.find_vma_for_fault(page(0), context).is_ok());
     }
 }
 
 /// 1.3, 1.9: a hit and a growth return with the read lock held, and the VMA contains the address.
-#[test]
-fn rule_1_3_a_hit_holds_the_read_lock() {
-    let mm = mm_of(&[(4, 8, DOWN)]);
+fn rule_1_3_a_hit_holds_the_read_lock<L: TestLock>() {
+    let mm = L::mm_of(&[(4, 8, DOWN)]);
     for (at, start) in [(7, 4), (4, 4), (2, 2)] {
-        let found = mm.find_vma_for_fault(page(at) + 5, NO_FIXUP).expect("there");
+        let found = mm.find_vma_for_fault(page(at) + 5, KernelWithoutFixup).expect("there");
         assert_eq!((found.span().start(), found.span().last()), (page(start), page(8) - 1));
         assert!(mm.try_read().is_some() && mm.try_write().is_none(), "read-held");
         assert_eq!(found.guard().vma(page(at)).map(|vma| vma.span()), Some(found.span()));
@@ -92,39 +104,36 @@ fn rule_1_3_a_hit_holds_the_read_lock() {
 }
 
 /// 1.4: nothing above, or what is above does not grow down: the write lock is never touched.
-#[test]
-fn rule_1_4_a_plain_miss() {
-    let mm = mm_of(&[(4, 5, RW), (8, 9, UP)]);
+fn rule_1_4_a_plain_miss<L: TestLock>() {
+    let mm = L::mm_of(&[(4, 5, RW), (8, 9, UP)]);
     let sequence = mm.write_sequence();
     let _other = mm.read();
     for at in [0, 6, 9, 20] {
-        assert_eq!(mm.find_vma_for_fault(page(at), NO_FIXUP).map(drop), Err(Fault::Unmapped { at: page(at) }));
+        assert_eq!(mm.find_vma_for_fault(page(at), KernelWithoutFixup).map(drop), Err(Fault::Unmapped { at: page(at) }));
     }
     assert_eq!(mm.write_sequence(), sequence, "1.10");
 }
 
 /// 1.5, better than Linux: alone, the read hold becomes the write hold. 1.8, 1.9: it grows and is downgraded.
-#[test]
-fn rule_1_5_the_upgrade() {
-    let mm = mm_of(&[(8, 9, DOWN)]);
-    assert_eq!(mm.find_vma_for_fault(page(4), NO_FIXUP).map(|vma| vma.span().start()), Ok(page(4)));
+fn rule_1_5_the_upgrade<L: TestLock>() {
+    let mm = L::mm_of(&[(8, 9, DOWN)]);
+    assert_eq!(mm.find_vma_for_fault(page(4), KernelWithoutFixup).map(|vma| vma.span().start()), Ok(page(4)));
     assert_eq!((mm.stats().roads.upgraded, mm.stats().roads.retaken), (1, 0));
     let mm = never_upgrading(mm);
-    assert_eq!(mm.find_vma_for_fault(page(2), NO_FIXUP).map(|vma| vma.span().start()), Ok(page(2)));
+    assert_eq!(mm.find_vma_for_fault(page(2), KernelWithoutFixup).map(|vma| vma.span().start()), Ok(page(2)));
     assert_eq!((mm.stats().roads.upgraded, mm.stats().roads.retaken), (1, 1));
 }
 
 /// 1.6: another reader is inside, so the upgrade fails. Who must not wait is told so; who may drops its hold first (else it would wait for
 /// itself), waits, and grows.
-#[test]
-fn rule_1_6_when_the_upgrade_fails() {
+fn rule_1_6_when_the_upgrade_fails<L: TestLock>() {
     for policy in [UpgradePolicy::Optimistic, UpgradePolicy::Never] {
-        let (mm, interrupt) = (mm_of(&[(8, 9, DOWN)]), Interrupt::new());
+        let (mm, interrupt) = (L::mm_of(&[(8, 9, DOWN)]), L::Interrupt::default());
         let mm = if policy == UpgradePolicy::Never { never_upgrading(mm) } else { mm };
         thread::scope(|threads| {
             let _raise = RaiseOnDrop(&interrupt);
             let other = mm.read();
-            let refused = threads.spawn(|| mm.find_vma_for_fault(page(4), NO_FIXUP).map(drop));
+            let refused = threads.spawn(|| mm.find_vma_for_fault(page(4), KernelWithoutFixup).map(drop));
             assert_eq!(refused.join().expect("no panic"), Err(Fault::WouldBlock));
             let waits = threads.spawn(|| mm.find_vma_for_fault(page(4), FaultContext::User(&interrupt)).map(|vma| vma.span().start()));
             until_a_writer_waits(&mm);
@@ -153,11 +162,10 @@ fn rule_1_6_when_the_upgrade_fails() {
 ///            .......A   what is above grows no more: nothing there
 /// fault         ^
 /// ```
-#[test]
-fn rule_1_7_everything_is_looked_at_again() {
-    type Meanwhile = fn(&mut MmWriteGuard<'_>) -> bool;
+fn rule_1_7_everything_is_looked_at_again<L: TestLock>() {
+    type Meanwhile<L> = fn(&mut MmWriteGuard<'_, (), L>) -> bool;
     type Told = Result<(u64, VmaFlags), Fault>;
-    let cases: [(Meanwhile, Told); 4] = [
+    let cases: [(Meanwhile<L>, Told); 4] = [
         (|writer| writer.map(page(2)..page(6), VmaSpec::anonymous(RW)).is_ok(), Ok((2, RW))),
         (|writer| writer.expand_down(page(2)).is_ok(), Ok((2, DOWN))),
         (|writer| writer.munmap(page(0), page(8) - page(0)).is_ok(), Err(Fault::Unmapped { at: page(3) })),
@@ -172,7 +180,7 @@ fn rule_1_7_everything_is_looked_at_again() {
     for (meanwhile, expected) in cases {
         let mut seen = false;
         for attempt in 0..if cfg!(miri) { 1 } else { 2_000 } {
-            let (mm, interrupt, both_are_near) = (mm_of(&[(6, 8, DOWN)]), Interrupt::new(), Barrier::new(3));
+            let (mm, interrupt, both_are_near) = (L::mm_of(&[(6, 8, DOWN)]), L::Interrupt::default(), Barrier::new(3));
             let told = thread::scope(|threads| {
                 let _raise = RaiseOnDrop(&interrupt);
                 let held = mm.write();
@@ -211,12 +219,11 @@ fn rule_1_7_everything_is_looked_at_again() {
 }
 
 /// 1.8: growth is refused: nothing is held, nothing has grown, and the error is the rule's. 1.10: the sequence went on by two.
-#[test]
-fn rule_1_8_growth_refused() {
-    let mm = mm_of(&[(0, 2, RW), (8, 9, DOWN)]);
-    for mm in [mm, never_upgrading(mm_of(&[(0, 2, RW), (8, 9, DOWN)]))] {
+fn rule_1_8_growth_refused<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 2, RW), (8, 9, DOWN)]);
+    for mm in [mm, never_upgrading(L::mm_of(&[(0, 2, RW), (8, 9, DOWN)]))] {
         let sequence = mm.write_sequence();
-        let fault = mm.find_vma_for_fault(page(3), NO_FIXUP).expect_err("too near");
+        let fault = mm.find_vma_for_fault(page(3), KernelWithoutFixup).expect_err("too near");
         assert!(matches!(fault, Fault::Growth(ExpandError::GuardGap { .. })));
         assert_eq!((fault.errno(), fault.signal()), (12, Some(Signal::Segv(SegvCode::MapErr))));
         assert_eq!(mm.write_sequence(), sequence + 2);
@@ -226,13 +233,12 @@ fn rule_1_8_growth_refused() {
 }
 
 /// 1.10: a growth is one write hold.
-#[test]
-fn rule_1_10_the_sequence() {
-    for mm in [mm_of(&[(8, 9, DOWN)]), never_upgrading(mm_of(&[(8, 9, DOWN)]))] {
+fn rule_1_10_the_sequence<L: TestLock>() {
+    for mm in [L::mm_of(&[(8, 9, DOWN)]), never_upgrading(L::mm_of(&[(8, 9, DOWN)]))] {
         let sequence = mm.write_sequence();
-        drop(mm.find_vma_for_fault(page(8), NO_FIXUP).expect("a hit"));
+        drop(mm.find_vma_for_fault(page(8), KernelWithoutFixup).expect("a hit"));
         assert_eq!(mm.write_sequence(), sequence);
-        let found = mm.find_vma_for_fault(page(5), NO_FIXUP).expect("grown");
+        let found = mm.find_vma_for_fault(page(5), KernelWithoutFixup).expect("grown");
         assert_eq!(mm.write_sequence(), sequence + 2, "ended by the downgrade, before the lock is released");
         drop(found);
         assert_eq!(mm.write_sequence(), sequence + 2);
@@ -240,26 +246,24 @@ fn rule_1_10_the_sequence() {
 }
 
 /// 1.11: the guard goes in, and comes back with the VMA or not at all. Both directions.
-#[test]
-fn rule_1_11_expand_stack() {
-    let mm = mm_of(&[(0, 1, UP), (8, 9, VmaFlags::empty()), (20, 21, DOWN), (30, 31, RW)]);
+fn rule_1_11_expand_stack<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 1, UP), (8, 9, VmaFlags::empty()), (20, 21, DOWN), (30, 31, RW)]);
     for (at, span) in [(20, (20, 21)), (3, (0, 4)), (16, (16, 21))] {
-        let found = mm.read().expand_stack(page(at), NO_FIXUP).expect("it grows");
+        let found = mm.read().expand_stack(page(at), KernelWithoutFixup).expect("it grows");
         assert_eq!((found.span().start(), found.span().last()), (page(span.0), page(span.1) - 1));
         assert!(mm.try_write().is_none(), "read-held");
     }
     for at in [25, 40] {
-        let told = mm.read().expand_stack(page(at), NO_FIXUP).expect_err("nothing grows there");
+        let told = mm.read().expand_stack(page(at), KernelWithoutFixup).expect_err("nothing grows there");
         assert_eq!((told.errno(), nothing_held(&mm)), (14, true));
     }
     let _other = mm.read();
-    assert_eq!(mm.read().expand_stack(page(10), NO_FIXUP).expect_err("another reads"), Fault::WouldBlock);
+    assert_eq!(mm.read().expand_stack(page(10), KernelWithoutFixup).expect_err("another reads"), Fault::WouldBlock);
 }
 
 /// 1.12: the lock stays with the caller, also on failure.
-#[test]
-fn rule_1_12_find_extend_vma_locked() {
-    let mm = mm_of(&[(0, 1, UP), (8, 9, VmaFlags::empty()), (20, 21, DOWN), (30, 31, RW)]);
+fn rule_1_12_find_extend_vma_locked<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 1, UP), (8, 9, VmaFlags::empty()), (20, 21, DOWN), (30, 31, RW)]);
     let mut writer = mm.write();
     assert_eq!(writer.find_extend_vma_locked(page(20)).map(|vma| vma.start()), Ok(page(20)));
     assert_eq!(writer.find_extend_vma_locked(page(2)).map(|vma| vma.last()), Ok(page(3) - 1));
@@ -272,49 +276,45 @@ fn rule_1_12_find_extend_vma_locked() {
 }
 
 /// 1.11, 1.12: where the VMA before grows up but may not, the one after is tried.
-#[test]
-fn rule_1_12_up_first_then_down() {
-    let mm = mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 4 * PAGE_SIZE));
-    super::vma::map_all(&mm, &[(0, 4, UP), (12, 13, DOWN)]);
+fn rule_1_12_up_first_then_down<L: TestLock>() {
+    let mm = L::mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 4 * PAGE_SIZE));
+    map_all(&mm, &[(0, 4, UP), (12, 13, DOWN)]);
     assert_eq!(mm.write().find_extend_vma_locked(page(10)).map(|vma| vma.start()), Ok(page(10)));
 }
 
 /// 1.11, 1.12: a wait that ended, as the patience has it, is not followed by another for the other direction.
-#[test]
-fn rule_1_12_a_wait_that_ended_is_the_end() {
-    let (mm, interrupt) = (mm_of(&[(0, 1, UP), (12, 13, DOWN)]), Interrupt::new());
+fn rule_1_12_a_wait_that_ended_is_the_end<L: TestLock>() {
+    let (mm, interrupt) = (L::mm_of(&[(0, 1, UP), (12, 13, DOWN)]), L::Interrupt::default());
     interrupt.raise();
     thread::scope(|threads| {
         let held = mm.lock_vma(page(0)).expect("free");
         let told = threads.spawn(|| {
-            let contexts = [FaultContext::User(&interrupt), NO_FIXUP];
+            let contexts = [FaultContext::User(&interrupt), KernelWithoutFixup];
             contexts.map(|context| mm.read().expand_stack(page(6), context).map(|vma| vma.span().start()))
         });
         assert_eq!(told.join().expect("no panic"), [Err(Fault::Interrupted), Err(Fault::WouldBlock)]);
         drop(held);
     });
     assert_eq!(mm.map_count(), 2);
-    assert_eq!(mm.read().expand_stack(page(6), NO_FIXUP).map(|vma| vma.span().start()), Ok(page(0)), "upward, as it is free now");
+    assert_eq!(mm.read().expand_stack(page(6), KernelWithoutFixup).map(|vma| vma.span().start()), Ok(page(0)), "upward, as it is free now");
 }
 
 /// 1.13: the common way grows down only.
-#[test]
-fn rule_1_13_nothing_grows_up_here() {
-    let mm = mm_of(&[(0, 1, UP)]);
-    assert_eq!(mm.find_vma_for_fault(page(1), NO_FIXUP).map(drop), Err(Fault::Unmapped { at: page(1) }));
+fn rule_1_13_nothing_grows_up_here<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 1, UP)]);
+    assert_eq!(mm.find_vma_for_fault(page(1), KernelWithoutFixup).map(drop), Err(Fault::Unmapped { at: page(1) }));
     assert_eq!(layout(&mm), [(0, 1, UP)]);
 }
 
-fn roads(mm: &Mm) -> [u64; 6] {
+fn roads<L: RawMmLock>(mm: &Mm<(), L>) -> [u64; 6] {
     let roads = mm.stats().roads;
     [roads.per_vma, roads.mm_read, roads.upgraded, roads.retaken, roads.found_again, roads.failed]
 }
 
 /// 1.14: the per-VMA road grows nothing; what it does not find goes to the mm lock. Each road is counted.
-#[test]
-fn rule_1_14_the_roads() {
-    let mm = mm_of(&[(8, 9, DOWN)]);
-    let handle = |at| mm.handle_fault(page(at), Access::Write, NO_FIXUP);
+fn rule_1_14_the_roads<L: TestLock>() {
+    let mm = L::mm_of(&[(8, 9, DOWN)]);
+    let handle = |at| mm.handle_fault(page(at), Access::Write, KernelWithoutFixup);
     assert!(matches!(handle(8), Ok(FaultedVma::PerVma(_))));
     assert_eq!(roads(&mm), [1, 0, 0, 0, 0, 0]);
     assert!(matches!(handle(6), Ok(FaultedVma::Mm(_))), "grown");
@@ -325,16 +325,15 @@ fn rule_1_14_the_roads() {
 }
 
 /// 1.14 by a reader that is kept: the same answers, by the same roads.
-#[test]
-fn a_kept_reader_goes_the_same_roads() {
+fn a_kept_reader_goes_the_same_roads<L: TestLock>() {
     let layout = &[(2, 4, RW), (4, 5, VmaFlags::READ), (20, 22, DOWN), (30, 31, VmaFlags::empty())];
-    let (mm, twin) = (mm_of(layout), mm_of(layout));
+    let (mm, twin) = (L::mm_of(layout), L::mm_of(layout));
     let mut reader = mm.reader();
     for access in [Access::Write, Access::Read] {
         // From above, so that the stack grows page by page, and then is there.
         for n in (0..34).rev().chain(0..34) {
-            let told = reader.handle_fault(page(n) + 7, access, NO_FIXUP).map(|vma| (vma.span(), vma.flags()));
-            let expected = twin.handle_fault(page(n) + 7, access, NO_FIXUP).map(|vma| (vma.span(), vma.flags()));
+            let told = reader.handle_fault(page(n) + 7, access, KernelWithoutFixup).map(|vma| (vma.span(), vma.flags()));
+            let expected = twin.handle_fault(page(n) + 7, access, KernelWithoutFixup).map(|vma| (vma.span(), vma.flags()));
             assert_eq!(told, expected, "page {n}, {access:?}");
         }
     }
@@ -342,28 +341,26 @@ fn a_kept_reader_goes_the_same_roads() {
     assert!(mm.stats().roads.per_vma > 0 && mm.stats().roads.upgraded > 0 && mm.stats().roads.failed > 0);
     assert!(nothing_held(&mm));
     // What it has answered does not need it.
-    let held = reader.handle_fault(page(3), Access::Write, NO_FIXUP).expect("mapped");
+    let held = reader.handle_fault(page(3), Access::Write, KernelWithoutFixup).expect("mapped");
     drop(reader);
     assert_eq!((held.span().start(), held.is_attached()), (page(2), true));
 }
 
 /// A writer that works elsewhere in the map, and holds the mm lock, is not in the way of a fault.
-#[test]
-fn a_writer_elsewhere_is_not_in_the_way() {
-    let mm = mm_of(&[(8, 9, RW), (20, 24, RW)]);
+fn a_writer_elsewhere_is_not_in_the_way<L: TestLock>() {
+    let mm = L::mm_of(&[(8, 9, RW), (20, 24, RW)]);
     let mut writer = mm.write();
     writer.munmap(page(21), page(22) - page(21)).expect("memory");
-    assert!(matches!(mm.handle_fault(page(8), Access::Read, NO_FIXUP), Ok(FaultedVma::PerVma(_))));
-    assert_eq!(mm.handle_fault(page(20), Access::Read, NO_FIXUP).map(drop), Err(Fault::WouldBlock), "it is at this one");
+    assert!(matches!(mm.handle_fault(page(8), Access::Read, KernelWithoutFixup), Ok(FaultedVma::PerVma(_))));
+    assert_eq!(mm.handle_fault(page(20), Access::Read, KernelWithoutFixup).map(drop), Err(Fault::WouldBlock), "it is at this one");
 }
 
 /// Every kind of fault, its errno and its signal.
-#[test]
-fn every_fault_has_its_errno_and_signal() {
+fn every_fault_has_its_errno_and_signal<L: TestLock>() {
     let (map_err, acc_err) = (Some(Signal::Segv(SegvCode::MapErr)), Some(Signal::Segv(SegvCode::AccErr)));
-    let mm = mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 8 * PAGE_SIZE));
-    super::vma::map_all(&mm, &[(0, 1, RW), (8, 9, DOWN), (20, 21, VmaFlags::empty()), (30, 31, DOWN)]);
-    let handle = |at, access| mm.handle_fault(page(at), access, NO_FIXUP).expect_err("refused");
+    let mm = L::mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 8 * PAGE_SIZE));
+    map_all(&mm, &[(0, 1, RW), (8, 9, DOWN), (20, 21, VmaFlags::empty()), (30, 31, DOWN)]);
+    let handle = |at, access| mm.handle_fault(page(at), access, KernelWithoutFixup).expect_err("refused");
     let told = |fault: Fault| (fault.errno(), fault.signal());
     assert_eq!(told(handle(50, Access::Read)), (14, map_err));
     assert_eq!(told(handle(8, Access::Exec)), (14, acc_err));
@@ -382,13 +379,12 @@ fn every_fault_has_its_errno_and_signal() {
 }
 
 /// The VMA's own readers delay its growth as long as the context allows: not at all, or until interrupted (2.5, 3.4).
-#[test]
-fn growth_waits_for_readers_of_the_vma_as_the_context_allows() {
-    let (mm, interrupt) = (mm_of(&[(8, 9, DOWN)]), Interrupt::new());
+fn growth_waits_for_readers_of_the_vma_as_the_context_allows<L: TestLock>() {
+    let (mm, interrupt) = (L::mm_of(&[(8, 9, DOWN)]), L::Interrupt::default());
     thread::scope(|threads| {
         let _raise = RaiseOnDrop(&interrupt);
         let guard = mm.lock_vma(page(8)).expect("free");
-        assert_eq!(mm.find_vma_for_fault(page(6), NO_FIXUP).map(drop), Err(Fault::WouldBlock));
+        assert_eq!(mm.find_vma_for_fault(page(6), KernelWithoutFixup).map(drop), Err(Fault::WouldBlock));
         let killed = threads.spawn(|| mm.find_vma_for_fault(page(6), FaultContext::User(&interrupt)).map(drop));
         while mm.lock_vma(page(8)).is_ok() {
             thread::yield_now();
@@ -396,17 +392,16 @@ fn growth_waits_for_readers_of_the_vma_as_the_context_allows() {
         interrupt.raise();
         assert_eq!(killed.join().expect("no panic"), Err(Fault::Interrupted));
         drop(guard);
-        assert!(mm.find_vma_for_fault(page(6), NO_FIXUP).is_ok());
+        assert!(mm.find_vma_for_fault(page(6), KernelWithoutFixup).is_ok());
     });
 }
 
 /// Two threads that grow one stack (CVE-2005-0001): it ends at the lower address, and each page is counted once.
-#[test]
-fn two_threads_grow_one_stack() {
+fn two_threads_grow_one_stack<L: TestLock>() {
     const ROUNDS: u64 = if cfg!(miri) { 3 } else { 200 };
     for policy in [UpgradePolicy::Optimistic, UpgradePolicy::Never] {
         for _ in 0..ROUNDS {
-            let (mm, interrupt, begin) = (mm_of(&[(40, 41, DOWN)]), Interrupt::new(), Barrier::new(2));
+            let (mm, interrupt, begin) = (L::mm_of(&[(40, 41, DOWN)]), L::Interrupt::default(), Barrier::new(2));
             let mm = if policy == UpgradePolicy::Never { never_upgrading(mm) } else { mm };
             thread::scope(|threads| {
                 for offset in 0..2 {
@@ -431,13 +426,12 @@ fn two_threads_grow_one_stack() {
 }
 
 /// Without a second thread the policies differ in the road alone.
-#[test]
-fn the_policies_agree() {
-    let outcome = |mm: Mm| -> BTreeSet<(u64, Result<u64, i32>)> {
+fn the_policies_agree<L: TestLock>() {
+    let outcome = |mm: Mm<(), L>| -> BTreeSet<(u64, Result<u64, i32>)> {
         (0..24)
-            .map(|at| (at, mm.find_vma_for_fault(page(23 - at), NO_FIXUP).map(|vma| vma.span().start()).map_err(|f| f.errno())))
+            .map(|at| (at, mm.find_vma_for_fault(page(23 - at), KernelWithoutFixup).map(|vma| vma.span().start()).map_err(|f| f.errno())))
             .collect()
     };
     let vmas = [(0, 2, RW), (6, 7, DOWN), (9, 10, RW), (15, 16, DOWN), (20, 21, RW)];
-    assert_eq!(outcome(mm_of(&vmas)), outcome(never_upgrading(mm_of(&vmas))));
+    assert_eq!(outcome(L::mm_of(&vmas)), outcome(never_upgrading(L::mm_of(&vmas))));
 }

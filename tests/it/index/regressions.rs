@@ -3,7 +3,7 @@
 //!
 //! Maps are drawn with a letter a page: `S` a stack, `A` anonymous memory, `.` nothing.
 
-use crate::vma::{DOWN, RW, layout, map_all, mm_of, mm_with, page};
+use crate::support::address_space::{DOWN, RW, layout, map_all, mm_of, mm_with, page};
 use std::thread;
 use vmaple::map::{GapError, GapQuery};
 use vmaple::mm::fault::Fault;

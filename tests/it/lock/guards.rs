@@ -3,6 +3,7 @@
 //! Nothing here waits for time to pass. Where a thread must be known to wait, the test looks for the sign of it: while a writer waits,
 //! `try_read` beside a read guard finds the lock closed.
 
+use crate::support::each_lock::RaiseOnDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -18,15 +19,6 @@ pub(crate) fn map() -> RangeMap<u64> {
 fn until_a_writer_waits(map: &RangeMap<u64>) {
     while map.try_read().is_some() {
         thread::yield_now();
-    }
-}
-
-/// Ends a wait when the test fails, so that it ends.
-pub(crate) struct RaiseOnDrop<'i>(pub(crate) &'i Interrupt);
-
-impl Drop for RaiseOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.raise();
     }
 }
 

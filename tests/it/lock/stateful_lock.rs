@@ -1,6 +1,6 @@
 //! A lock of the embedder's that has state and no default: under a map, under its copies, and under an address space and its child.
 
-use super::guards::RaiseOnDrop;
+use crate::support::each_lock::RaiseOnDrop;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use vmaple::lock::{Interrupted, MmLock, Patience, RawMmLock, WaitError};

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::support::Ends;
-use crate::vma::{RW, page};
+use crate::support::address_space::{RW, page};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use vmaple::mm::{Advice, Backing, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId, Shared};

@@ -2,7 +2,7 @@
 //!
 //! Maps are drawn with a letter a page.
 
-use crate::vma::{DOWN, RW, layout, map_all, mm_of, mm_with, page};
+use crate::support::address_space::{DOWN, RW, layout, map_all, mm_of, mm_with, page};
 use vmaple::lock::Patience;
 use vmaple::mm::{Advice, AnonOwner, LayoutError, MapRequest, MprotectError, MremapFlags};
 use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};

@@ -1,6 +1,6 @@
 //! Hooks that panic: every hook of an operation is called all the same, the layout has changed, and the first panic goes on.
 
-use crate::vma::{RW, page};
+use crate::support::address_space::{RW, page};
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,7 +1,7 @@
 //! What binds an address space: the limits, who they do not bind, and where nothing may be mapped. Numbers are those of
 //! `docs/semantics.md`.
 
-use crate::vma::{RW, map_all, mm_with, page};
+use crate::support::address_space::{RW, map_all, mm_with, page};
 use vmaple::lock::Patience;
 use vmaple::mm::{
     Advice, AnonOwner, Backing, BrkError, Capabilities, HeapError, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId,

@@ -1,10 +1,9 @@
 //! Flags and offsets of VMAs, and what `map` and `munmap` refuse and leave.
 
-use crate::mm_lock::{self, Mm};
-use crate::vma::{DOWN, RW, UP, layout, map_all, mm_of, mm_with, page};
+use crate::support::address_space::{DOWN, RW, UP, layout, map_all, mm_of, mm_with, page};
 use std::sync::Arc;
-use vmaple::mm::{AnonOwner, Backing, LayoutError, Limits, MapCause, MunmapError, ObjectId, Shared};
-use vmaple::{Access, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::mm::{AnonOwner, Backing, LayoutError, MapCause, MunmapError, ObjectId, Shared};
+use vmaple::{Access, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 #[test]
 fn flags_say_what_is_allowed() {
@@ -24,7 +23,7 @@ fn flags_say_what_is_allowed() {
 /// after   A..A    each with a record of its own, the same linear offset, the payload cloned
 #[test]
 fn a_split_keeps_what_each_address_is_backed_by() {
-    let mm: Mm<Arc<str>> = mm_lock::mm(Limits::default());
+    let mm: Mm<Arc<str>> = Mm::builder().private_epochs().build();
     let spec = VmaSpec::of_object(ObjectId::from(7), 0x5000, RW).owned_by(AnonOwner::from(3)).with_payload(Arc::from("text"));
     mm.write().map(page(0)..page(4), spec).expect("free");
     let before = Shared::clone(mm.read().vma(page(0)).expect("mapped").record());

@@ -1,6 +1,6 @@
 //! What the embedder's payload is asked and told, call by call, with the spans.
 
-use crate::vma::{RW, page};
+use crate::support::address_space::{RW, page};
 use std::cell::{Cell, RefCell};
 use vmaple::mm::{MapRequest, MremapFlags, Payload};
 use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};

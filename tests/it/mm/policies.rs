@@ -1,6 +1,6 @@
 //! The policies of part 7 of `docs/semantics.md`, each beside what Linux does. Maps are drawn with a letter a page.
 
-use crate::vma::{DOWN, RW, layout, map_all, mm_with, page};
+use crate::support::address_space::{DOWN, RW, layout, map_all, mm_with, page};
 use vmaple::mm::{
     Advice, GuardGapPolicy, LayoutError, Limits, MapCause, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError, MremapFlags,
     PartialEffects, Shared,

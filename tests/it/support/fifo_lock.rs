@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "an unsafe trait")]
 
+use super::each_lock::{TestInterrupt, TestLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
@@ -21,16 +22,14 @@ pub(crate) struct Kill {
     waiting: Mutex<Vec<Thread>>,
 }
 
-impl Kill {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    pub(crate) fn raise(&self) {
+impl TestInterrupt for Kill {
+    fn raise(&self) {
         self.raised.store(true, Ordering::SeqCst);
         locked(&self.waiting).iter().for_each(Thread::unpark);
     }
+}
 
+impl Kill {
     fn is_raised(&self) -> bool {
         self.raised.load(Ordering::SeqCst)
     }
@@ -129,6 +128,8 @@ pub(crate) struct Fifo {
     /// Who waits, inside, for readers of a VMA.
     drains: Mutex<Option<Thread>>,
 }
+
+impl TestLock for Fifo {}
 
 impl Fifo {
     fn enter(&self, mode: Mode, kill: Option<&Kill>) -> Result<(), Interrupted> {

@@ -1,5 +1,7 @@
 //! What several subjects share: the models, the programs that drive library and model in step, and small helpers.
 
+pub(crate) mod address_space;
+pub(crate) mod each_lock;
 pub(crate) mod fault_model;
 pub(crate) mod fifo_lock;
 pub(crate) mod page_model;

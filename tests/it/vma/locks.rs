@@ -2,7 +2,8 @@
 //!
 //! Maps are drawn with a letter a page: `S` a stack, `A` anonymous memory, `.` nothing.
 
-use super::mm_lock::{self, Interrupt, Mm};
+use crate::support::address_space::{DOWN, RW, layout, map_all, page};
+use crate::support::each_lock::{TestInterrupt, TestLock, over_each_lock};
 #[cfg(debug_assertions)]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(debug_assertions)]
@@ -12,52 +13,34 @@ use std::thread;
 use vmaple::lock::{Patience, WaitError};
 #[cfg(debug_assertions)]
 use vmaple::mm::fault::Fault;
-use vmaple::mm::{LayoutError, Limits, LockVmaError, Shared};
-use vmaple::{Access, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::mm::{LayoutError, LockVmaError, Shared};
+use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
-pub(crate) const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
-pub(crate) const DOWN: VmaFlags = RW.union(VmaFlags::GROWSDOWN);
-pub(crate) const UP: VmaFlags = RW.union(VmaFlags::GROWSUP);
-
-/// The address of a page of the tests: page 0 is far from both ends of the address space.
-pub(crate) fn page(n: u64) -> u64 {
-    0x10_0000_0000 + n * PAGE_SIZE
-}
-
-/// An empty address space, with the limits changed.
-pub(crate) fn mm_with(change: impl FnOnce(&mut Limits)) -> Mm {
-    let mut limits = Limits::default();
-    change(&mut limits);
-    mm_lock::mm(limits)
-}
-
-/// An address space with a guard gap of two pages, and these VMAs, in pages.
-pub(crate) fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Mm {
-    let mm = mm_with(|limits| limits.stack_guard_gap_pages = 2);
-    map_all(&mm, vmas);
-    mm
-}
-
-pub(crate) fn map_all(mm: &Mm, vmas: &[(u64, u64, VmaFlags)]) {
-    for &(start, end, flags) in vmas {
-        mm.write().map(page(start)..page(end), VmaSpec::anonymous(flags)).expect("it is free");
-    }
-}
-
-/// What is mapped: first page, page after the last, flags.
-pub(crate) fn layout(mm: &Mm) -> Vec<(u64, u64, VmaFlags)> {
-    let writer = mm.write();
-    writer.validate().expect("the invariants hold");
-    let of = |address: u64| (address - page(0)) / PAGE_SIZE;
-    writer.vmas().map(|vma| (of(vma.start()), of(vma.last() + 1), vma.flags())).collect()
+over_each_lock! {
+    a_record_is_attached_no_longer_than_its_address_space,
+    vmas_are_write_locked_in_the_order_of_addresses,
+    rule_3_1_the_sequence,
+    rule_3_2_one_step_releases_all,
+    rule_3_3_readers_share,
+    rule_3_4_a_writer_drains_readers,
+    rule_3_4_the_wait_can_be_interrupted,
+    rule_3_6_busy_and_absent,
+    rule_3_6_absent_is_no_proof,
+    rule_3_8_speculation,
+    rule_3_9_a_record_is_never_another_vmas,
+    rule_3_11_order,
+    #[cfg(debug_assertions)] rule_3_11_waiting_for_the_mm_lock_is_refused,
+    #[cfg(debug_assertions)] rule_3_11_waiting_for_ones_own_vma_is_refused,
+    rule_3_7_from_vma_to_vma,
+    rule_3_7_no_hole_is_told_where_none_is,
+    a_locked_vma_contains_its_address,
 }
 
 /// A record that is kept beyond its address space says that it is in no index.
-#[test]
-fn a_record_is_attached_no_longer_than_its_address_space() {
-    let mm = mm_of(&[(0, 1, RW), (4, 5, DOWN)]);
+fn a_record_is_attached_no_longer_than_its_address_space<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 1, RW), (4, 5, DOWN)]);
     let child = mm.write().fork().expect("memory");
-    let kept = |mm: &Mm| [0, 4].map(|n| Shared::clone(mm.read().vma(page(n)).expect("mapped").record()));
+    let kept = |mm: &Mm<(), L>| [0, 4].map(|n| Shared::clone(mm.read().vma(page(n)).expect("mapped").record()));
     let (records, of_child) = (kept(&mm), kept(&child));
     assert!(records.iter().chain(&of_child).all(|record| record.is_attached()));
     drop(mm);
@@ -67,9 +50,8 @@ fn a_record_is_attached_no_longer_than_its_address_space() {
 }
 
 /// If the writer does not wait for the readers of a VMA, the VMAs below it are write-locked for the hold, and none above.
-#[test]
-fn vmas_are_write_locked_in_the_order_of_addresses() {
-    let mm = mm_of(&[(0, 2, RW), (3, 5, RW), (6, 8, RW)]);
+fn vmas_are_write_locked_in_the_order_of_addresses<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 2, RW), (3, 5, RW), (6, 8, RW)]);
     let held = mm.lock_vma(page(3)).expect("mapped, and no writer is inside");
     let mut writer = mm.write();
     let refused = writer.plan_munmap(page(1), page(7) - page(1), Patience::Never).commit();
@@ -80,9 +62,8 @@ fn vmas_are_write_locked_in_the_order_of_addresses() {
 }
 
 /// 3.1: odd while write-held; the end of a hold and a downgrade make it even before they release. An upgrade begins it.
-#[test]
-fn rule_3_1_the_sequence() {
-    let mm = mm_of(&[]);
+fn rule_3_1_the_sequence<L: TestLock>() {
+    let mm = L::mm_of(&[]);
     let begun = mm.write_sequence();
     let writer = mm.write();
     assert_eq!(mm.write_sequence(), begun + 1);
@@ -95,9 +76,8 @@ fn rule_3_1_the_sequence() {
 }
 
 /// 3.2, 3.10: what is mapped is write-locked before it is seen; the end of the hold unlocks all of it at once; so does a downgrade.
-#[test]
-fn rule_3_2_one_step_releases_all() {
-    let mm = mm_of(&[]);
+fn rule_3_2_one_step_releases_all<L: TestLock>() {
+    let mm = L::mm_of(&[]);
     for end in [0, 1] {
         let mut writer = mm.write();
         for i in 0..4 {
@@ -112,9 +92,8 @@ fn rule_3_2_one_step_releases_all() {
 }
 
 /// 3.3: any number of readers, who keep out whoever is to change the VMA, and nobody else.
-#[test]
-fn rule_3_3_readers_share() {
-    let mm = mm_of(&[(0, 1, RW), (4, 5, RW)]);
+fn rule_3_3_readers_share<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 1, RW), (4, 5, RW)]);
     let (a, b) = (mm.lock_vma(page(0)).expect("free"), mm.lock_vma(page(0)).expect("shared"));
     let mut writer = mm.write();
     assert_eq!(
@@ -132,9 +111,8 @@ fn rule_3_3_readers_share() {
 }
 
 /// 3.4: a writer waits for the readers of the VMA that it changes; while it waits no new ones come; when they leave it goes on.
-#[test]
-fn rule_3_4_a_writer_drains_readers() {
-    let mm = mm_of(&[(0, 2, RW), (4, 5, RW)]);
+fn rule_3_4_a_writer_drains_readers<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 2, RW), (4, 5, RW)]);
     thread::scope(|threads| {
         let guard = mm.lock_vma(page(0)).expect("free");
         let writer = threads.spawn(|| mm.write().munmap(page(1), page(2) - page(1)));
@@ -150,9 +128,8 @@ fn rule_3_4_a_writer_drains_readers() {
 }
 
 /// 3.4, the killable form: nothing has changed, and readers come as before.
-#[test]
-fn rule_3_4_the_wait_can_be_interrupted() {
-    let (mm, interrupt) = (mm_of(&[(0, 2, RW)]), Interrupt::new());
+fn rule_3_4_the_wait_can_be_interrupted<L: TestLock>() {
+    let (mm, interrupt) = (L::mm_of(&[(0, 2, RW)]), L::Interrupt::default());
     thread::scope(|threads| {
         let guard = mm.lock_vma(page(0)).expect("free");
         let writer = threads.spawn(|| mm.write().plan_munmap(page(0), page(1) - page(0), Patience::Interruptible(&interrupt)).commit());
@@ -169,9 +146,8 @@ fn rule_3_4_the_wait_can_be_interrupted() {
 }
 
 /// 3.5, 3.6: absent and busy, told apart; neither waits.
-#[test]
-fn rule_3_6_busy_and_absent() {
-    let mm = mm_of(&[(0, 2, RW)]);
+fn rule_3_6_busy_and_absent<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 2, RW)]);
     assert_eq!(mm.lock_vma(page(2)).map(drop), Err(LockVmaError::Absent));
     let mut writer = mm.write();
     assert!(mm.lock_vma(page(0)).is_ok(), "a writer that is not at this VMA is not in the way");
@@ -183,9 +159,8 @@ fn rule_3_6_busy_and_absent() {
 }
 
 /// 3.6: absent is no proof: a stack that grows is there the next moment, and the guard's bounds are those of after it was locked.
-#[test]
-fn rule_3_6_absent_is_no_proof() {
-    let mm = mm_of(&[(8, 9, DOWN)]);
+fn rule_3_6_absent_is_no_proof<L: TestLock>() {
+    let mm = L::mm_of(&[(8, 9, DOWN)]);
     let pin = mm.pin();
     assert_eq!(pin.lock_vma(page(6)).map(drop), Err(LockVmaError::Absent));
     let record = Shared::clone(pin.vma(page(8)).expect("mapped").record());
@@ -196,9 +171,8 @@ fn rule_3_6_absent_is_no_proof() {
 }
 
 /// 3.8: lockless work validates if no writer was inside.
-#[test]
-fn rule_3_8_speculation() {
-    let mm = mm_of(&[(0, 1, RW)]);
+fn rule_3_8_speculation<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 1, RW)]);
     let speculation = mm.speculate().expect("no writer");
     drop(mm.lock_vma(page(0)));
     assert!(speculation.validate());
@@ -209,9 +183,8 @@ fn rule_3_8_speculation() {
 }
 
 /// 3.9, otherwise than Linux: a record that was read is that VMA's for ever, and says when it is in the index no more.
-#[test]
-fn rule_3_9_a_record_is_never_another_vmas() {
-    let mm = mm_of(&[(0, 1, RW)]);
+fn rule_3_9_a_record_is_never_another_vmas<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 1, RW)]);
     let pin = mm.pin();
     let vma = pin.vma(page(0)).expect("mapped");
     mm.write().munmap(page(0), page(1) - page(0)).expect("memory");
@@ -221,9 +194,8 @@ fn rule_3_9_a_record_is_never_another_vmas() {
 }
 
 /// 3.11: who holds a VMA and asks for the mm lock may wait for one who waits for him; what does not wait says so instead.
-#[test]
-fn rule_3_11_order() {
-    let mm = mm_of(&[(8, 9, DOWN)]);
+fn rule_3_11_order<L: TestLock>() {
+    let mm = L::mm_of(&[(8, 9, DOWN)]);
     let _guard = mm.lock_vma(page(8)).expect("free");
     let mut writer = mm.try_write().expect("a VMA guard holds no mm lock");
     assert_eq!(writer.expand_down_with(page(7), Patience::Never).expect_err("read by this thread").errno(), 11);
@@ -231,9 +203,8 @@ fn rule_3_11_order() {
 
 /// 3.11: debug builds refuse such a wait, whoever asks for it, and say why. What does not wait may be asked still.
 #[cfg(debug_assertions)]
-#[test]
-fn rule_3_11_waiting_for_the_mm_lock_is_refused() {
-    let (mm, interrupt) = (mm_of(&[(0, 1, RW), (8, 9, DOWN)]), Interrupt::new());
+fn rule_3_11_waiting_for_the_mm_lock_is_refused<L: TestLock>() {
+    let (mm, interrupt) = (L::mm_of(&[(0, 1, RW), (8, 9, DOWN)]), L::Interrupt::default());
     let (inside, ended) = (Barrier::new(2), Barrier::new(2));
     thread::scope(|threads| {
         threads.spawn(|| {
@@ -248,12 +219,11 @@ fn rule_3_11_waiting_for_the_mm_lock_is_refused() {
             &|| drop(mm.read()),
             &|| drop(mm.write()),
             &|| _ = mm.read_interruptible(&interrupt).is_ok(),
-            &|| _ = mm.find_vma_for_fault(page(0), mm_lock::FaultContext::User(&interrupt)).is_ok(),
-            &|| _ = mm.handle_fault(page(6), Access::Read, mm_lock::FaultContext::KernelWithFixup(&interrupt)).is_ok(),
+            &|| _ = mm.find_vma_for_fault(page(0), FaultContext::User(&interrupt)).is_ok(),
+            &|| _ = mm.handle_fault(page(6), Access::Read, FaultContext::KernelWithFixup(&interrupt)).is_ok(),
         ];
         let said: Vec<String> = waits.iter().map(|wait| panicked(wait)).collect();
-        let refused =
-            (mm.try_read().is_none(), mm.handle_fault(page(6), Access::Read, mm_lock::FaultContext::KernelWithoutFixup).map(drop));
+        let refused = (mm.try_read().is_none(), mm.handle_fault(page(6), Access::Read, FaultContext::KernelWithoutFixup).map(drop));
         drop(guards.0);
         let still = panicked(&|| drop(mm.read()));
         drop(guards.1);
@@ -267,10 +237,9 @@ fn rule_3_11_waiting_for_the_mm_lock_is_refused() {
 /// 3.11: debug builds refuse to wait for a VMA that the calling thread holds, whichever operation would wait. Nothing has changed then, and
 /// the lock is free.
 #[cfg(debug_assertions)]
-#[test]
-fn rule_3_11_waiting_for_ones_own_vma_is_refused() {
-    let (mm, interrupt) = (mm_of(&[(0, 2, RW | VmaFlags::MAYREAD), (8, 9, DOWN), (20, 21, RW)]), Interrupt::new());
-    let other = mm_of(&[(0, 2, RW), (8, 9, DOWN)]);
+fn rule_3_11_waiting_for_ones_own_vma_is_refused<L: TestLock>() {
+    let (mm, interrupt) = (L::mm_of(&[(0, 2, RW | VmaFlags::MAYREAD), (8, 9, DOWN), (20, 21, RW)]), L::Interrupt::default());
+    let other = L::mm_of(&[(0, 2, RW), (8, 9, DOWN)]);
     let before = layout(&mm);
     let held = [0, 8].map(|n| mm.lock_vma(page(n)).expect("free"));
     let waits: [&dyn Fn(); 8] = [
@@ -278,9 +247,9 @@ fn rule_3_11_waiting_for_ones_own_vma_is_refused() {
         &|| _ = mm.write().mprotect(page(0), PAGE_SIZE, VmaFlags::READ),
         &|| _ = mm.write().plan_munmap(page(0), PAGE_SIZE, Patience::Interruptible(&interrupt)).commit(),
         &|| _ = mm.write().expand_down(page(7)),
-        &|| _ = mm.read().expand_stack(page(7), mm_lock::FaultContext::User(&interrupt)).is_ok(),
-        &|| _ = mm.find_vma_for_fault(page(7), mm_lock::FaultContext::User(&interrupt)).is_ok(),
-        &|| _ = mm.handle_fault(page(7), Access::Read, mm_lock::FaultContext::KernelWithFixup(&interrupt)).is_ok(),
+        &|| _ = mm.read().expand_stack(page(7), FaultContext::User(&interrupt)).is_ok(),
+        &|| _ = mm.find_vma_for_fault(page(7), FaultContext::User(&interrupt)).is_ok(),
+        &|| _ = mm.handle_fault(page(7), Access::Read, FaultContext::KernelWithFixup(&interrupt)).is_ok(),
         &|| _ = mm.write().fork().is_ok(),
     ];
     for (i, wait) in waits.iter().enumerate() {
@@ -307,16 +276,15 @@ fn panicked(run: &dyn Fn()) -> String {
 }
 
 /// 3.7: from VMA to VMA, each locked by itself; a writer that is at one of them is waited for, as long as is said.
-#[test]
-fn rule_3_7_from_vma_to_vma() {
-    let mm = mm_of(&[(0, 2, RW), (4, 5, RW), (8, 9, DOWN)]);
+fn rule_3_7_from_vma_to_vma<L: TestLock>() {
+    let mm = L::mm_of(&[(0, 2, RW), (4, 5, RW), (8, 9, DOWN)]);
     let next = |from| mm.lock_next(page(from), Patience::Never).map(|vma| vma.map(|vma| (vma.span().start() - page(0)) / PAGE_SIZE));
     assert_eq!([0, 1, 2, 4, 5, 9].map(next), [Ok(Some(0)), Ok(Some(0)), Ok(Some(4)), Ok(Some(4)), Ok(Some(8)), Ok(None)]);
     let mut writer = mm.write();
     assert_eq!(next(0), Ok(Some(0)), "a writer that is not at it is not in the way");
     writer.munmap(page(1), page(2) - page(1)).expect("memory");
     assert_eq!((next(0), next(2)), (Err(WaitError::WouldBlock), Ok(Some(4))));
-    let interrupt = Interrupt::new();
+    let interrupt = L::Interrupt::default();
     interrupt.raise();
     thread::scope(|threads| {
         let killed = threads.spawn(|| mm.lock_next(page(0), Patience::Interruptible(&interrupt)).map(drop));
@@ -329,10 +297,9 @@ fn rule_3_7_from_vma_to_vma() {
 
 /// 3.7: while a writer splits, grows, unmaps and maps, who goes from VMA to VMA meets each that is mapped throughout, in order, and each
 /// stands still while it is held.
-#[test]
-fn rule_3_7_no_hole_is_told_where_none_is() {
+fn rule_3_7_no_hole_is_told_where_none_is<L: TestLock>() {
     const ROUNDS: u64 = if cfg!(miri) { 4 } else { 1_000 };
-    let mm = mm_of(&[(0, 1, RW), (4, 8, RW), (20, 21, DOWN), (30, 31, RW)]);
+    let mm = L::mm_of(&[(0, 1, RW), (4, 8, RW), (20, 21, DOWN), (30, 31, RW)]);
     let stop = AtomicBool::new(false);
     thread::scope(|threads| {
         let reader = threads.spawn(|| {
@@ -366,10 +333,9 @@ fn rule_3_7_no_hole_is_told_where_none_is() {
 }
 
 /// A locked VMA contains its address, whatever writers do: split it, grow it, unmap it, map another.
-#[test]
-fn a_locked_vma_contains_its_address() {
+fn a_locked_vma_contains_its_address<L: TestLock>() {
     const ROUNDS: u64 = if cfg!(miri) { 8 } else { 3_000 };
-    let mm = mm_of(&[(8, 12, DOWN)]);
+    let mm = L::mm_of(&[(8, 12, DOWN)]);
     thread::scope(|threads| {
         let readers: Vec<_> = (0..2)
             .map(|_| {

@@ -2,7 +2,7 @@
 
 use super::ONE_OF;
 use super::watch::{UNSPLITTABLE, Watch, Watched};
-use crate::vma::{DOWN, RW, UP, page};
+use crate::support::address_space::{DOWN, RW, UP, page};
 use std::ops::{Bound, RangeBounds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};

@@ -1,0 +1,42 @@
+//! Small address spaces in pages: making one, and reading its layout back.
+//!
+//! Called by the tests of `mm`, `fault`, `vma`, `lock` and `memory`.
+
+use super::each_lock::TestLock;
+use vmaple::lock::{MmLock, RawMmLock};
+use vmaple::mm::Limits;
+use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
+
+pub(crate) const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
+pub(crate) const DOWN: VmaFlags = RW.union(VmaFlags::GROWSDOWN);
+pub(crate) const UP: VmaFlags = RW.union(VmaFlags::GROWSUP);
+
+/// Returns the address of a page of the tests. Page 0 is far from both ends of the address space.
+pub(crate) fn page(n: u64) -> u64 {
+    0x10_0000_0000 + n * PAGE_SIZE
+}
+
+/// Returns an empty address space whose limits were changed.
+pub(crate) fn mm_with(change: impl FnOnce(&mut Limits)) -> Mm {
+    MmLock::mm_with(change)
+}
+
+/// Returns an address space with a guard gap of two pages and these VMAs: first page, page after the last, flags.
+pub(crate) fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Mm {
+    MmLock::mm_of(vmas)
+}
+
+/// Maps these VMAs where nothing is mapped: first page, page after the last, flags.
+pub(crate) fn map_all<L: RawMmLock>(mm: &Mm<(), L>, vmas: &[(u64, u64, VmaFlags)]) {
+    for &(start, end, flags) in vmas {
+        mm.write().map(page(start)..page(end), VmaSpec::anonymous(flags)).expect("it is free");
+    }
+}
+
+/// Checks the invariants and returns what is mapped: first page, page after the last, flags.
+pub(crate) fn layout<L: RawMmLock>(mm: &Mm<(), L>) -> Vec<(u64, u64, VmaFlags)> {
+    let writer = mm.write();
+    writer.validate().expect("the invariants hold");
+    let of = |address: u64| (address - page(0)) / PAGE_SIZE;
+    writer.vmas().map(|vma| (of(vma.start()), of(vma.last() + 1), vma.flags())).collect()
+}
