@@ -406,7 +406,7 @@ impl From<ResourceError> for BuildCause {
 /// before it are dropped with the half-built map.
 pub type BuildError<V> = Rejected<Option<V>, BuildCause>;
 
-/// The calling thread holds a pin (or a `Reader` that is not at rest): waiting for readers would be waiting for itself.
+/// The calling thread holds a pin or a pinned `Reader`, so waiting for readers would be waiting for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SynchronizeError;

@@ -174,7 +174,7 @@ const MAX_TASK_SIZE: u64 = page_floor(u64::MAX);
 impl Limits {
     /// Checks that each field has a value that means something.
     ///
-    /// Whoever sets limits need not ask: [`Mm::with`](crate::Mm::with) and [`Mm::set_limits`](crate::Mm::set_limits) do.
+    /// [`MmBuilder::limits`](super::MmBuilder::limits) and [`Mm::set_limits`](crate::Mm::set_limits) call this themselves.
     ///
     /// # Errors
     /// [`LimitsError`], which names the first field that has none: a [`task_size`](Self::task_size) that is not in whole pages or includes

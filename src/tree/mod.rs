@@ -20,7 +20,7 @@
 //!
 //! There are three paths through this directory:
 //! * a **reader** calls [`read`], for one answer or for an iteration, which uses [`node`]. It never writes.
-//! * the **writer** calls [`write`]. It goes to a range, builds a replacement in nodes from [`memory`], and makes it visible with one store.
+//! * the **writer** calls [`mod@write`]. It goes to a range, builds a replacement in nodes from [`memory`], and makes it visible with one store.
 //! * what an edit **unlinked** goes to the limbo in [`memory`], waits there for readers, and returns to the pool. Removed values are dropped
 //!   after the unlock.
 //!

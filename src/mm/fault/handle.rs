@@ -130,7 +130,7 @@ impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
     /// As [`Mm::handle_fault`], by the kept pin. What it answers does not need the reader.
     ///
     /// # Concurrency
-    /// As [`Mm::handle_fault`]. It is at rest before it waits for anything.
+    /// As [`Mm::handle_fault`]. Unpins the reader before it waits for anything.
     ///
     /// # Errors
     /// As [`Mm::handle_fault`].

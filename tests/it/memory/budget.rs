@@ -62,7 +62,7 @@ fn one_large_edit_is_refused_under_a_pin() {
     let mut reader = map.reader();
     assert!(reader.lookup(0).is_some());
     drop(pin);
-    assert!(replace().is_err(), "a `Reader` that has asked and is not at rest is pinned, too");
+    assert!(replace().is_err(), "a `Reader` stays pinned after a lookup");
     reader.unpin();
     assert_eq!(replace(), Ok(LARGE), "nobody is pinned: there is nothing to bound");
     assert_eq!((map.len(), map.reclaim()), (1, 0));

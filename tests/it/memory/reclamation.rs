@@ -171,7 +171,7 @@ fn synchronize_refuses_to_wait_for_its_own_thread() {
     assert!(map.synchronize().is_err());
     drop(pin);
     let mut reader = map.reader();
-    assert!(map.synchronize().is_ok(), "a reader that has not asked yet is at rest");
+    assert!(map.synchronize().is_ok(), "a new reader is not pinned");
     assert!(reader.lookup(3).is_some());
     assert!(map.synchronize().is_err());
     reader.unpin();
