@@ -7,14 +7,10 @@
 use super::source::{Fault, Named, Source};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Imports that still close a circle, and why. None of them is in `src/tree`.
-const EXCEPTIONS: [(&str, &str, &str); 6] = [
-    ("src/addr.rs", "src/error.rs", "a range's error is among the errors of all"),
+/// Imports that still close a circle, and why.
+const EXCEPTIONS: [(&str, &str, &str); 2] = [
+    ("src/addr.rs", "src/error.rs", "all errors are in one file, the one of a range among them"),
     ("src/error/fault.rs", "src/error/mm.rs", "the errors of growth and of faults name each other"),
-    ("src/mm/mlock.rs", "src/mm/mmap.rs", "what several operations share has no file of its own yet"),
-    ("src/mm/sheet.rs", "src/mm/plan.rs", "likewise"),
-    ("src/sync/spinning.rs", "src/sync/park.rs", "`park` hands on what `spinning` has in place of a parking lot"),
-    ("src/vma/kind.rs", "src/vma/record.rs", "a kind has a backing, which is defined beside the record"),
 ];
 
 /// The files by their modules, each with the paths that it spells.
