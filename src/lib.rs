@@ -46,19 +46,6 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![cfg_attr(doctest, doc = include_str!("../docs/examples.md"))]
 
-// The integration tests' sorted list, sequences and node counts are compiled here once more, at fan-out 4: `FANOUT` is small in unit tests.
-#[cfg(test)]
-extern crate self as vmaple;
-#[cfg(all(test, not(miri)))]
-#[path = "../tests/it/index/node_counts.rs"]
-mod node_counts;
-#[cfg(test)]
-#[path = "../tests/it/index/sequences.rs"]
-mod sequences;
-#[cfg(test)]
-#[path = "../tests/it/support/sorted_list.rs"]
-mod sorted_list;
-
 mod addr;
 mod error;
 mod fallible;

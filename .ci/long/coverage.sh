@@ -7,6 +7,7 @@ need "ls $(rustc +nightly --print sysroot)/lib/rustlib/$host/bin/llvm-cov" "rust
 apart coverage
 say "tests"
 cargo +nightly llvm-cov --branch --no-report -p vmaple --lib --test it --test memory_short -- --skip layering::
+RUSTFLAGS="--cfg vmaple_small_nodes" cargo +nightly llvm-cov --branch --no-report -p vmaple --test it -- index::
 say "src/tree and src/map"
 # Only these two, and not the unit tests inside them.
 elsewhere='src/(addr|error|value|sync|lib|lock|vma|mm|fault)|tests/|cargo/registry'

@@ -4,8 +4,8 @@
 #   bash .ci/long/mutants.sh write/gap.rs memory/limbo.rs     these files of it
 #   bash .ci/long/mutants.sh read/walk.rs -F 'in .*::last_below' and of those what the expression names; see `cargo mutants --help`
 #
-# First the unit tests, fan-out 4, which notice nearly all and take a second; then, for what they missed, the integration tests and the
-# failing allocations; then, for what is left, the models: some changes show only between two threads.
+# First the unit tests, and the tests of the index with nodes of 4 entries, which notice nearly all and take a second; then, for what they
+# missed, the integration tests and the failing allocations; then, for what is left, the models: some changes show only between two threads.
 # What is missed by all is listed at the end: docs/mutants.md says of each known one why no test can tell it from the original.
 . "$(dirname "$0")/../step.sh"
 need "cargo mutants --version" "cargo install --locked cargo-mutants"
@@ -32,8 +32,10 @@ pass() {
     [[ $code == [023] ]]
 }
 
-pass "unit tests" --timeout 30 --cargo-arg=--lib \
-    -- -- --skip lock:: --skip vma:: --skip fault:: --skip growth::
+apart mutants-small-nodes
+RUSTFLAGS="--cfg vmaple_small_nodes" pass "unit tests, tests of the index" --timeout 30 --cargo-arg=--lib --cargo-arg=--test=it \
+    -- -- tree:: sync:: index::sequences:: index::node_counts::
+apart mutants
 pass "what those missed, by the integration tests" --timeout 120 --cargo-arg=--test=it --cargo-arg=--test=memory_short \
     -- -- --skip layering:: --skip history:: --skip lock::
 apart mutants-loom

@@ -5,11 +5,7 @@
 . "$(dirname "$0")/../step.sh"
 need "cargo +nightly miri --version" "rustup component add --toolchain nightly miri rust-src"
 
-# The sequences are in the unit tests already, and under Miri both have the same fan-out.
-unit_and_integration_tests() {
-    cargo +nightly miri test -p vmaple --lib &&
-        cargo +nightly miri test -p vmaple --test it -- --skip index::sequences::
-}
+unit_and_integration_tests() { cargo +nightly miri test -p vmaple --lib --test it; }
 
 over_crossbeam() {
     apart miri

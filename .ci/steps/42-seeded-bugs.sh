@@ -29,6 +29,9 @@ finds() {
 }
 
 plain() { RUSTFLAGS="--cfg vmaple_bugs" CARGO_TARGET_DIR=$target/ci/bugs cargo test -p vmaple "$@"; }
+small_nodes() {
+    RUSTFLAGS="--cfg vmaple_small_nodes --cfg vmaple_bugs" CARGO_TARGET_DIR=$target/ci/bugs-small-nodes cargo test -p vmaple --test it "$@"
+}
 loom() { RUSTFLAGS="--cfg vmaple_loom --cfg vmaple_bugs" CARGO_TARGET_DIR=$target/ci/bugs-loom cargo test --release -p vmaple --test models "$@"; }
 loom_lib() { RUSTFLAGS="--cfg vmaple_loom --cfg vmaple_bugs" CARGO_TARGET_DIR=$target/ci/bugs-loom cargo test --release -p vmaple --lib "$@"; }
 shuttle() {
@@ -47,8 +50,8 @@ finds start_raised_first loom loom growth_twice
 finds start_raised_first shuttle shuttle growth_twice
 finds two_stores loom loom leaf_swap_below
 finds two_stores shuttle shuttle leaf_swap_below
-finds stale_gap_summary sequences plain --lib filling_and_emptying
-finds path_kept sequences plain --lib filling_and_emptying
+finds stale_gap_summary sequences small_nodes index::sequences::filling_and_emptying
+finds path_kept sequences small_nodes index::sequences::filling_and_emptying
 finds budget_not_counted memory plain --test it at_the_budget
 finds budget_not_counted budget plain --test it one_large_edit
 finds repin_without_fence loom loom a_kept_reader_repins

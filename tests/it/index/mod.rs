@@ -1,7 +1,5 @@
 //! The index: what it holds, what it answers, and what an edit costs.
 
-use crate::support::sorted_list;
-
 mod api_equivalence;
 mod history;
 // It counts nodes: nothing for Miri.

@@ -1,6 +1,6 @@
 //! Random sequences of operations against the sorted list, `validate` after each; at this build's fan-out.
 
-use super::sorted_list::{Op, Ops, Pair, SIDE, refuses_bad_ranges, replay};
+use crate::support::sorted_list::{Op, Ops, Pair, SIDE, refuses_bad_ranges, replay};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
 impl Arbitrary for Op {

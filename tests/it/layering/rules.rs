@@ -89,7 +89,12 @@ pub(super) fn facade(file: &Source) -> Vec<Fault> {
         // Attributes, inner and outer, documentation among them, and the visibility.
         loop {
             item = match item {
-                [TokenTree::Punct(hash), TokenTree::Group(_), rest @ ..] if hash.as_char() == '#' => rest,
+                [TokenTree::Punct(hash), TokenTree::Group(attribute), rest @ ..] if hash.as_char() == '#' => {
+                    if is_word(attribute.stream().into_iter().next().as_ref(), "path") {
+                        faults.push(file.fault(hash.span().start().line, "a module from another place"));
+                    }
+                    rest
+                }
                 [TokenTree::Punct(hash), TokenTree::Punct(bang), TokenTree::Group(_), rest @ ..]
                     if hash.as_char() == '#' && bang.as_char() == '!' =>
                 {
@@ -105,7 +110,6 @@ pub(super) fn facade(file: &Source) -> Vec<Fault> {
         let plain = match item {
             [] => true,
             [first, ..] if is_word(Some(first), "use") => true,
-            [first, second, ..] if is_word(Some(first), "extern") => is_word(Some(second), "crate"),
             [first, TokenTree::Ident(_)] => is_word(Some(first), "mod"),
             _ => false,
         };
