@@ -8,7 +8,7 @@ mod limits;
 mod mm;
 mod splice;
 
-pub use fault::{ExpandError, Fault, Limit, SegvCode, Signal};
+pub use fault::{ExpandError, FaultError, Limit, SegvCode, Signal};
 pub use key::{PkeyAllocError, PkeyFreeError};
 pub use layout::{BrkError, LayoutError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError};
 pub use limits::{HeapError, LimitsError};

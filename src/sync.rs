@@ -57,6 +57,6 @@ pub(crate) use pause::{Pause, Spin};
 pub(crate) use prim::{AtomicPtr, AtomicU64, Plain, fence, owner_load, owner_load_ptr};
 pub(crate) use reclaim::Reclaim;
 pub(crate) use seeded::seeded;
-pub use shared::Shared;
+pub(crate) use shared::Shared;
 pub(crate) use ticket::TicketLine;
 pub(crate) use unique::unique_numbers;

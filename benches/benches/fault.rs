@@ -1,4 +1,4 @@
-//! Faults under criterion, by all their roads, at 20, 1,000 and 100,000 regions: `cargo bench -p vmaple-bench --bench fault`.
+//! Faults under criterion, by all their paths, at 20, 1,000 and 100,000 regions: `cargo bench -p vmaple-bench --bench fault`.
 
 mod laps;
 

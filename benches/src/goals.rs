@@ -157,7 +157,7 @@ impl Judge<'_> {
         let verdicts = [
             self.least("fault-hit, per VMA: times faster than a read-locked BTreeMap", 2.0, self.faster("fault-hit", PER_VMA, BASE)),
             self.least("fault-2, per VMA: times faster than a read-locked BTreeMap", 10.0, self.faster("fault-2", PER_VMA, BASE)),
-            self.most("fault-mixed, per VMA: off their road by a writer elsewhere, of a million", 0.0, detours),
+            self.most("fault-mixed, per VMA: off their path by a writer elsewhere, of a million", 0.0, detours),
             self.least(
                 "fault-grow: upgrade, times faster than drop-and-retake",
                 1.3,

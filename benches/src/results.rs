@@ -41,7 +41,7 @@ pub struct Row {
     /// Lookups of mapped addresses that found nothing, of a million; where a writer was at work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_ppm: Option<f64>,
-    /// Faults that could not keep to their road, of a million.
+    /// Faults that could not keep to their path, of a million.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detour_ppm: Option<f64>,
     /// The rate, as a multiple of one reader's with nobody beside it in the same laps.

@@ -141,7 +141,7 @@ pub trait Held {
     /// Which.
     fn region(&self) -> Region;
 
-    /// Whether the fault could not keep to the road that is measured, and took another.
+    /// Whether the fault could not keep to the path that is measured, and took another.
     fn is_detour(&self) -> bool {
         false
     }

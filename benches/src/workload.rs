@@ -38,7 +38,7 @@ pub struct Lap {
     pub pace: Pace,
     /// Lookups of mapped addresses that found nothing.
     pub lost: u64,
-    /// Faults that could not keep to their road, where the workload counts them.
+    /// Faults that could not keep to their path, where the workload counts them.
     pub detours: Option<u64>,
     /// The same work with nobody beside it, where the workload compares.
     pub alone: Option<Pace>,

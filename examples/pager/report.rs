@@ -19,16 +19,16 @@ impl Report {
     /// All that is not as it must be.
     pub(crate) fn wrong(&self) -> Vec<String> {
         let Self { served, guests, watchers, stats, invariants } = self;
-        let roads = stats.roads;
-        let questions = roads.per_vma + roads.mm_read + roads.upgraded + roads.retaken + roads.found_again + roads.failed;
+        let paths = stats.fault_paths;
+        let questions = paths.per_vma + paths.mm_read + paths.upgraded + paths.retaken + paths.found_again + paths.failed;
         let refused = |why| served.refused.iter().filter(|((reason, _), _)| *reason == why).map(|(_, count)| *count).sum::<u64>();
         let answers = served.copied + served.zeroed + served.present + served.refusals();
         let mut wrong: Vec<String> = guests.wrong.iter().chain(&watchers.wrong).cloned().collect();
         wrong.extend(invariants.as_ref().err().map(ToString::to_string));
         for (what, found, wanted) in [
             ("faults answered", answers, served.faults),
-            ("questions, by road", questions, served.faults + served.looked_again),
-            ("growths", roads.upgraded + roads.retaken, guests.growths),
+            ("questions, by path", questions, served.faults + served.looked_again),
+            ("growths", paths.upgraded + paths.retaken, guests.growths),
             ("pages of stacks", stats.stack_pages, layout::full_stack_pages()),
             ("bytes that guests verified", guests.verified_bytes, layout::guests_bytes()),
             ("accesses refused to guests", guests.refused, 3 * GUESTS),
@@ -48,7 +48,7 @@ impl Report {
 
     pub(crate) fn print(&self) {
         let Self { served, guests, watchers, stats, .. } = self;
-        let roads = stats.roads;
+        let paths = stats.fault_paths;
         let table = |title: &str, rows: &[(&str, u64)]| {
             println!("{title}");
             for (name, count) in rows {
@@ -56,14 +56,14 @@ impl Report {
             }
         };
         table(
-            "faults, by road",
+            "faults, by path",
             &[
-                ("the VMA's own lock", roads.per_vma),
-                ("the mm lock, for reading", roads.mm_read),
-                ("grown, after an upgrade", roads.upgraded),
-                ("grown, after dropping and waiting", roads.retaken),
-                ("found again under the write lock", roads.found_again),
-                ("no VMA", roads.failed),
+                ("the VMA's own lock", paths.per_vma),
+                ("the mm lock, for reading", paths.mm_read),
+                ("grown, after an upgrade", paths.upgraded),
+                ("grown, after dropping and waiting", paths.retaken),
+                ("found again under the write lock", paths.found_again),
+                ("no VMA", paths.failed),
             ],
         );
         table(
@@ -89,6 +89,6 @@ impl Report {
                 ("EFAULT, watchers of the window", watchers.refused),
             ],
         );
-        println!("\n{} faults, {} growths to {} pages of stacks", served.faults, roads.upgraded + roads.retaken, stats.stack_pages);
+        println!("\n{} faults, {} growths to {} pages of stacks", served.faults, paths.upgraded + paths.retaken, stats.stack_pages);
     }
 }

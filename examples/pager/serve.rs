@@ -7,8 +7,8 @@ use crate::content;
 use crate::memory::{FaultEvent, Filled, Memory, PAGE_BYTES, Page, Wake};
 use std::collections::BTreeMap;
 use std::io::PipeReader;
-use vmaple::mm::Backing;
-use vmaple::mm::fault::{ExpandError, Fault, FaultedVma, Limit};
+use vmaple::mm::fault::{ExpandError, FaultError, Limit};
+use vmaple::mm::{Backing, Vma};
 use vmaple::{FaultContext, Interrupt, Mm};
 
 /// The reasons to refuse that the guests give.
@@ -77,7 +77,7 @@ impl Pager<'_> {
         loop {
             match self.mm.handle_fault(event.page, event.access, FaultContext::User(&self.killed)) {
                 // The VMA is held until the page is in: whoever unmaps it waits for that, and then drops the page.
-                Ok(vma) => return self.fill(event.page, &vma),
+                Ok(held) => return self.fill(event.page, held.vma()),
                 Err(fault) => match self.refuse(event, fault)? {
                     Refusal::Given => return Ok(()),
                     Refusal::Outdated => self.served.looked_again += 1,
@@ -86,7 +86,7 @@ impl Pager<'_> {
         }
     }
 
-    fn fill(&mut self, page: u64, vma: &FaultedVma<'_>) -> nix::Result<()> {
+    fn fill(&mut self, page: u64, vma: Vma<'_>) -> nix::Result<()> {
         let (filled, count) = match vma.backing() {
             Backing::Object(object) => {
                 content::fill(&mut self.page, object, vma.offset_of(page));
@@ -104,7 +104,7 @@ impl Pager<'_> {
     /// Refuses a fault, if the answer is the same under the mm lock. A refused page stays refused until whoever maps there discards it,
     /// which he does under that lock: so no refusal from before is still there after. (Here nobody raises a stack's limit, or unmaps its
     /// neighbour: who does would discard what was refused below it.)
-    fn refuse(&mut self, FaultEvent { page, access }: FaultEvent, fault: Fault) -> nix::Result<Refusal> {
+    fn refuse(&mut self, FaultEvent { page, access }: FaultEvent, fault: FaultError) -> nix::Result<Refusal> {
         let mut writer = self.mm.write();
         if writer.find_extend_vma_locked(page).is_ok_and(|vma| vma.flags().allows(access)) {
             return Ok(Refusal::Outdated);
@@ -120,12 +120,12 @@ enum Refusal {
     Outdated,
 }
 
-fn reason(fault: &Fault) -> &'static str {
+fn reason(fault: &FaultError) -> &'static str {
     match fault {
-        Fault::Unmapped { .. } => UNMAPPED,
-        Fault::Denied { .. } => DENIED,
-        Fault::Growth(ExpandError::GuardGap { .. }) => GUARD_GAP,
-        Fault::Growth(ExpandError::Limit(Limit::Stack { .. })) => STACK_LIMIT,
+        FaultError::Unmapped { .. } => UNMAPPED,
+        FaultError::Denied { .. } => DENIED,
+        FaultError::Growth(ExpandError::GuardGap { .. }) => GUARD_GAP,
+        FaultError::Growth(ExpandError::Limit(Limit::Stack { .. })) => STACK_LIMIT,
         _ => OTHER,
     }
 }

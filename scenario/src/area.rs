@@ -270,7 +270,7 @@ pub(super) mod tests {
             mm.write().map(area.extent.start..area.extent.end, names.spec_of(area, None)).expect("free");
         }
         let reader = mm.read();
-        let back: Vec<Area> = reader.vmas().map(|vma| names.area_of(vma)).collect();
+        let back: Vec<Area> = reader.iter().map(|vma| names.area_of(vma)).collect();
         assert_eq!(back, areas);
         assert_eq!(names.objects.len(), 4, "two equal names are one object");
     }

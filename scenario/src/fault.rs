@@ -3,14 +3,14 @@
 use crate::area::{Rider, extent_of};
 use crate::space::Answer;
 use vmaple::mm::KeyRights;
-use vmaple::mm::fault::{ExpandError, Fault};
+use vmaple::mm::fault::{ExpandError, FaultError};
 use vmaple::{FaultContext, Interrupt, Mm, Span, VmaFlags};
 use vmaple_trace::{Access, Context, Extent};
 
 /// Handles a fault: the area that serves it.
 ///
 /// Where the area before the address grows up, the machine is one whose handler asks for that first (1.11, 1.13); on every other it is
-/// the helper (1.1 to 1.10) and the road before it (1.14).
+/// the helper (1.1 to 1.10) and the path before it (1.14).
 pub(super) fn handle(mm: &Mm<Rider>, addr: u64, access: Access, rights: KeyRights, context: Context) -> Answer {
     let killed = Interrupt::new();
     let context = match context {
@@ -24,15 +24,16 @@ pub(super) fn handle(mm: &Mm<Rider>, addr: u64, access: Access, rights: KeyRight
         Access::Exec => vmaple::Access::Exec,
     };
     let told = if has_upward_stack_below(mm, addr) {
-        mm.read().expand_stack(addr, context).and_then(|vma| {
+        mm.read().expand_stack(addr, context).and_then(|found| {
+            let vma = found.vma();
             let (flags, key) = (vma.flags(), vma.flags().pkey());
             if !rights.allows(key, access, mm.execute_only_key()) {
-                return Err(Fault::DeniedByKey { at: addr, access, vma: vma.span(), key });
+                return Err(FaultError::DeniedByKey { at: addr, access, vma: vma.span(), key });
             }
-            if flags.allows(access) { Ok(vma.span()) } else { Err(Fault::Denied { at: addr, access, vma: vma.span() }) }
+            if flags.allows(access) { Ok(vma.span()) } else { Err(FaultError::Denied { at: addr, access, vma: vma.span() }) }
         })
     } else {
-        mm.handle_fault(addr, access.with_rights(rights), context).map(|vma| vma.span())
+        mm.handle_fault(addr, access.with_rights(rights), context).map(|found| found.vma().span())
     };
     if told.is_ok() && access == vmaple::Access::Write {
         // What is written in a private mapping is its own from then on.
@@ -44,7 +45,7 @@ pub(super) fn handle(mm: &Mm<Rider>, addr: u64, access: Access, rights: KeyRight
 /// Whether nothing is at the address, and what is before it grows up.
 fn has_upward_stack_below(mm: &Mm<Rider>, addr: u64) -> bool {
     let reader = mm.read();
-    reader.vma(addr).is_none() && reader.prev(addr).is_some_and(|vma| vma.flags().contains(VmaFlags::GROWSUP))
+    reader.lookup(addr).is_none() && reader.prev(addr).is_some_and(|vma| vma.flags().contains(VmaFlags::GROWSUP))
 }
 
 /// Grows the first area that has something in common with the range, in its direction, until it reaches the range's end there.

@@ -81,7 +81,7 @@ impl MmSpace {
 
     /// Returns all VMAs with all flags.
     pub(super) fn exact(&self) -> Vec<Exact> {
-        self.mm.read().vmas().map(|vma| Exact::of(vma, self.names.object_of(vma))).collect()
+        self.mm.read().iter().map(|vma| Exact::of(vma, self.names.object_of(vma))).collect()
     }
 
     /// Puts an area in place. If it has pages of its own they belong to `owner`, or to a new owner. Counts no write cycle.

@@ -87,7 +87,7 @@ impl Space for MmSpace {
 
     fn lookup(&self, addr: u64) -> Result<Answer, Refusal> {
         // the index's own `lookup`, so that it is tested, and not only `find`
-        let inside = self.mm.pin().vma(addr).map(|vma| extent_of(vma.span()));
+        let inside = self.mm.pin().lookup(addr).map(|vma| extent_of(vma.span()));
         let beyond = self.first_beyond(addr).map(|area| area.extent).filter(|extent| extent.contains(addr));
         Ok(inside.or(beyond).ok_or(None))
     }
@@ -110,7 +110,7 @@ impl Space for MmSpace {
 
     fn layout(&self) -> Result<Vec<Area>, Refusal> {
         let reader = self.mm.read();
-        let mut areas: Vec<Area> = reader.vmas().map(|vma| self.names.area_of(vma)).collect();
+        let mut areas: Vec<Area> = reader.iter().map(|vma| self.names.area_of(vma)).collect();
         areas.extend(self.beyond.values().cloned());
         // sorted, because the end may have been changed since they were added
         areas.sort_by_key(|area| area.extent);
@@ -120,7 +120,7 @@ impl Space for MmSpace {
     fn count(&self, window: Option<Extent>) -> Result<u64, Refusal> {
         let count = match window {
             Some(window) => self.areas_in(window, usize::MAX).len(),
-            None => self.mm.map_count() + self.beyond.len(),
+            None => self.mm.len() + self.beyond.len(),
         };
         Ok(count as u64)
     }
@@ -128,7 +128,7 @@ impl Space for MmSpace {
     fn around(&self, addr: Option<u64>) -> Result<Vec<String>, Refusal> {
         let Some(addr) = addr else {
             let areas = self.areas_in(Extent { start: 0, end: u64::MAX }, FIRST);
-            return Ok(first(&areas, self.mm.map_count() + self.beyond.len()));
+            return Ok(first(&areas, self.mm.len() + self.beyond.len()));
         };
         // one area more than is shown on either side, so that the lines say that there are more
         let mut low = addr;

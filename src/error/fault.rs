@@ -223,7 +223,7 @@ pub enum SegvCode {
 /// Why a fault found no VMA, or may not use it. Nothing is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum FaultError {
     /// Nothing is mapped there, and nothing grows there (1.4, 1.7).
     Unmapped {
         /// The address.
@@ -257,7 +257,7 @@ pub enum Fault {
     WouldBlock,
 }
 
-impl Fault {
+impl FaultError {
     /// The errno that a system call has for it which was to read or write there: `EFAULT` for whatever is a segmentation fault, but the
     /// rule's own for a growth; `EINTR`, `EAGAIN`.
     #[must_use]
@@ -283,7 +283,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unmapped { at } => write!(f, "nothing is mapped at {at:#x}"),
@@ -298,9 +298,9 @@ impl fmt::Display for Fault {
     }
 }
 
-impl core::error::Error for Fault {}
+impl core::error::Error for FaultError {}
 
-impl From<WaitError> for Fault {
+impl From<WaitError> for FaultError {
     fn from(error: WaitError) -> Self {
         match error {
             WaitError::Interrupted => Self::Interrupted,
@@ -309,13 +309,13 @@ impl From<WaitError> for Fault {
     }
 }
 
-impl From<Interrupted> for Fault {
+impl From<Interrupted> for FaultError {
     fn from(_: Interrupted) -> Self {
         Self::Interrupted
     }
 }
 
-impl From<ExpandError> for Fault {
+impl From<ExpandError> for FaultError {
     fn from(error: ExpandError) -> Self {
         match error {
             ExpandError::Wait(error) => error.into(),

@@ -1,7 +1,7 @@
 //! The accounts of pages: sums over the VMAs, by their flags (2.8, 5.6), and the limits on them.
 
 use super::limits::Limits;
-use super::stats::{MmStats, Roads};
+use super::stats::{FaultPaths, MmStats};
 use crate::addr::PAGE_SIZE;
 use crate::error::Limit;
 use crate::sync::Tally;
@@ -105,7 +105,7 @@ impl Sums {
         [total, stack, data, exec, locked, committed]
     }
 
-    pub(super) fn stats(self, roads: Roads) -> MmStats {
+    pub(super) fn stats(self, fault_paths: FaultPaths) -> MmStats {
         let Self { total, stack, data, exec, locked, committed } = self;
         MmStats {
             total_pages: total,
@@ -114,7 +114,7 @@ impl Sums {
             exec_pages: exec,
             locked_pages: locked,
             committed_pages: committed,
-            roads,
+            fault_paths,
         }
     }
 }

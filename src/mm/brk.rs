@@ -13,7 +13,7 @@ use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{BrkError, HeapError, LayoutError, Limit};
 use crate::lock::{Patience, RawMmLock};
 use crate::tree::Charge;
-use crate::vma::{Backing, Kind, Payload, VmaFlags};
+use crate::vma::{Backing, Payload, VmaAttrs, VmaDraft, VmaFlags};
 
 /// What a heap is.
 const HEAP: VmaFlags = VmaFlags::READ
@@ -134,7 +134,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
             Some(i) => self.another(self.vmas[i].payload()).map_err(LayoutError::from)?,
             None => Carried::Kept(self.keep(|_| P::default()).map_err(LayoutError::from)?),
         };
-        let kind = Kind { flags, backing: Backing::Anonymous, linear_offset: 0, owner: None, payload };
+        let kind = VmaDraft { attrs: VmaAttrs::new(flags, Backing::Anonymous), owner: None, payload };
         self.put_merging(span, kind, if heap.is_some() { Sides::Below } else { Sides::None })?;
         if flags.contains(VmaFlags::LOCKED) {
             self.populate(span)?;

@@ -21,7 +21,7 @@ use crate::error::{LayoutError, ResourceError};
 use crate::fallible::push;
 use crate::lock::RawMmLock;
 use crate::tree::Charge;
-use crate::vma::{Kind, Owner, Payload, Vma, VmaFlags};
+use crate::vma::{Owner, Payload, Vma, VmaDraft, VmaFlags};
 use core::ops::Range;
 use smallvec::SmallVec;
 
@@ -87,7 +87,7 @@ pub(super) struct LayoutDraft<'g, P> {
 impl<'g, P: Payload> LayoutDraft<'g, P> {
     /// Makes an empty draft for an address space that is locked for writing.
     pub(super) fn of<L: RawMmLock>(mm: &Mm<P, L>, keyring: Keyring, payloads: &'g mut Payloads<P>) -> Self {
-        let (count, sums, state) = (mm.map_count(), mm.pages.sums(), StateUpdate::default());
+        let (count, sums, state) = (mm.len(), mm.pages.sums(), StateUpdate::default());
         let (vmas, gone, effects, owned) = (Row::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
         Self { vmas, gone, count, sums, state, keyring, effects, payloads, owned, charge: Charge::Checked, is_spoiled: false }
     }
@@ -136,7 +136,7 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
     /// Returns the attributes of a part of a VMA.
     fn kind_of(&mut self, i: usize, part: Span) -> Result<StagedKind<'g, P>, ResourceError> {
         let (whole, kind) = (self.vmas[i].span, self.vmas[i].kind());
-        Ok(Kind { payload: self.derive(kind.payload, |payload| payload.part(whole, part))?, ..kind })
+        Ok(VmaDraft { payload: self.derive(kind.payload, |payload| payload.part(whole, part))?, ..kind })
     }
 
     /// Appends the next VMA of the layout.
@@ -309,7 +309,7 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
                 Owner::agree(prev.owner(), next.owner()) && self.payload(next.payload()).may_vanish()
             })
         });
-        self.sums.add(kind.flags, span.pages());
+        self.sums.add(kind.attrs.flags, span.pages());
         self.insert(i, StagedVma { span, origin: Origin::New(kind) })?;
         self.count += 1;
         if after.is_some() {
@@ -327,7 +327,7 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         let (kind, over) = (self.vmas[i].kind(), next.kind());
         let span = Span::from_entry(self.vmas[i].span.start(), next.span.last());
         let payload = self.keep(|payloads| kind.payload.of(payloads).merged(over.payload.of(payloads))).map(Carried::Kept)?;
-        let merged = StagedVma { span, origin: Origin::New(Kind { owner: kind.owner.or(over.owner), payload, ..kind }) };
+        let merged = StagedVma { span, origin: Origin::New(VmaDraft { owner: kind.owner.or(over.owner), payload, ..kind }) };
         self.count -= 1;
         self.replace(i, merged)?;
         note_gone(&mut self.gone, &next).inspect_err(|_| self.is_spoiled = true)
@@ -374,9 +374,9 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
             self.cut(i, range.last() + 1, if before.is_some() { SplitLimit::Unlimited } else { limit })?;
         }
         self.sums.sub(was, range.pages());
-        self.sums.add(kind.flags, range.pages());
-        if (was ^ kind.flags).intersects(VmaFlags::ACCESS | VmaFlags::PKEY_MASK) {
-            self.notify(kind.payload, Effect::Protected(range, kind.flags))?;
+        self.sums.add(kind.attrs.flags, range.pages());
+        if (was ^ kind.attrs.flags).intersects(VmaFlags::ACCESS | VmaFlags::PKEY_MASK) {
+            self.notify(kind.payload, Effect::Protected(range, kind.attrs.flags))?;
         }
         self.replace(i, StagedVma { span: range, origin: Origin::New(kind) })?;
         if after.is_some() {

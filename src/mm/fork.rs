@@ -36,7 +36,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// let at = writer.mmap(&MapRequest::new(0x4000, VmaSpec::anonymous(VmaFlags::READ)))?;
     /// writer.madvise(at, 0x1000, Advice::DontFork)?;
     /// let child = writer.fork()?;
-    /// assert_eq!((mm.map_count(), child.map_count()), (2, 1));
+    /// assert_eq!((mm.len(), child.len()), (2, 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn fork(&mut self) -> Result<Mm<P, L>, LayoutError>
@@ -64,8 +64,8 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     pub fn fork_with_lock<K: RawMmLock>(&mut self, lock: K, patience: Patience<'_, L::Interrupt>) -> Result<Mm<P, K>, LayoutError> {
         let (mm, sequence) = (self.mm(), self.sequence());
         let (limits, sums) = (mm.limits_now(), Cell::new(self.sums()));
-        let AnonOwner(mut owner) = AnonOwner::uniques(mm.map_count());
-        let mut ahead = (mm.map_count() >= FAR).then(|| self.guard.iter().skip(AHEAD));
+        let AnonOwner(mut owner) = AnonOwner::uniques(mm.len());
+        let mut ahead = (mm.len() >= FAR).then(|| self.guard.iter().skip(AHEAD));
         let payloads = &mut self.later.payloads;
         // For the payload of a record that there is no memory for.
         payloads.make_room()?;

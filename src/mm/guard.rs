@@ -1,63 +1,23 @@
-//! The mm lock's guards: what may be asked of a layout that stands still, and the one key to what changes it.
+//! The mm lock's guards: the layout locked for reading, with or without one VMA of it, and for writing.
+//!
+//! Called by the fault path and by every operation. What a guard lets its holder ask is `view`'s; what it lets its holder change is in the
+//! operations' files.
 
 use super::accounts::Sums;
-use super::kept::Kept;
 use super::later::Later;
+use super::pinned_record::PinnedRecord;
+use super::view::MmView;
 use super::{Mm, Record};
 use crate::addr::Span;
 use crate::error::{ExpandError, ExtendError, WaitError};
 use crate::key::KeyRights;
 use crate::lock::{MmLock, Patience, RawMmLock};
 use crate::map::{ReadGuard, WriteGuard};
-use crate::sync::Shared;
-use crate::tree::{Entry, View};
 use crate::vma::{Vma, VmaFlags, VmaRecord};
 use core::fmt;
 use core::ops::Deref;
 
-pub(super) fn vma_of<P>(entry: Entry<'_, Record<P>>) -> Vma<'_, P> {
-    Vma::new(entry.span(), entry.value())
-}
-
-/// The questions of both guards.
-macro_rules! questions {
-    () => {
-        /// The VMA that contains the address.
-        #[must_use]
-        pub fn vma(&self, address: u64) -> Option<Vma<'_, P>> {
-            self.view().lookup(address).map(vma_of)
-        }
-
-        /// The first VMA that ends at or after the address: it contains it, or starts above it.
-        #[must_use]
-        pub fn find(&self, address: u64) -> Option<Vma<'_, P>> {
-            self.view().find(address).map(vma_of)
-        }
-
-        /// The last VMA that ends below the address.
-        #[must_use]
-        pub fn prev(&self, address: u64) -> Option<Vma<'_, P>> {
-            self.view().prev(address).map(vma_of)
-        }
-
-        /// All VMAs, in order.
-        pub fn vmas(&self) -> impl Iterator<Item = Vma<'_, P>> {
-            self.view().iter().map(vma_of)
-        }
-
-        /// The address space that is locked.
-        #[must_use]
-        pub fn mm(&self) -> &'m Mm<P, L> {
-            self.mm
-        }
-
-        pub(super) fn view(&self) -> &View<Record<P>> {
-            &self.guard
-        }
-    };
-}
-
-/// The mm lock held for reading: the layout stands still.
+/// The mm lock held for reading: the layout stays as it is. Derefs to [`MmView`].
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct MmReadGuard<'m, P = (), L: RawMmLock = MmLock> {
     mm: &'m Mm<P, L>,
@@ -71,16 +31,16 @@ impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
         Self { mm, guard, later: Later::none(mm) }
     }
 
-    questions!();
-
-    pub(super) fn first_from(&self, address: u64) -> Option<Entry<'_, Record<P>>> {
-        self.guard.find(address)
+    /// Returns the address space that is locked.
+    #[must_use]
+    pub fn mm(&self) -> &'m Mm<P, L> {
+        self.mm
     }
 
-    /// Becomes the write guard, if this is the only hold and no writer waits; else comes back as it was. Never waits.
+    /// Upgrades to the write guard if this is the only hold and no writer waits. Never waits.
     ///
     /// # Errors
-    /// The read guard. Drop it, take [`Mm::write`], and find again.
+    /// The read guard, as it was. Drop it, call [`Mm::write`], and find again.
     pub fn try_upgrade(self) -> Result<MmWriteGuard<'m, P, L>, Self> {
         let Self { mm, guard, later } = self;
         match guard.try_upgrade() {
@@ -89,24 +49,33 @@ impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
         }
     }
 
-    /// The VMA that contains the address, kept together with the lock; else the guard comes back.
+    /// Returns the VMA that contains the address, together with the lock.
     ///
     /// # Errors
-    /// The guard: no VMA is there.
+    /// The guard: no VMA contains the address.
     pub fn into_locked(self, address: u64) -> Result<LockedVma<'m, P, L>, Self> {
         let vma = self.into_first(address)?;
         if vma.span.contains(address) { Ok(vma) } else { Err(vma.guard) }
     }
 
-    /// The same for the first VMA that ends at or after the address.
+    /// Returns the first VMA that ends at or after the address, together with the lock.
     #[inline]
     pub(crate) fn into_first(self, address: u64) -> Result<LockedVma<'m, P, L>, Self> {
         let Some(vma) = self.find(address) else { return Err(self) };
         #[allow(unsafe_code, reason = "the guard beside it keeps the record")]
         // SAFETY: K1: found under this guard, with which it is dropped.
-        let record = unsafe { Kept::by_lock(vma.record()) };
+        let record = unsafe { PinnedRecord::by_lock(vma.record()) };
         let span = vma.span();
         Ok(LockedVma { guard: self, span, record })
+    }
+}
+
+impl<P, L: RawMmLock> Deref for MmReadGuard<'_, P, L> {
+    type Target = MmView<P>;
+
+    #[inline]
+    fn deref(&self) -> &MmView<P> {
+        MmView::of(&self.guard)
     }
 }
 
@@ -116,39 +85,34 @@ impl<P, L: RawMmLock> fmt::Debug for MmReadGuard<'_, P, L> {
     }
 }
 
-/// A VMA, with the mm lock held for reading: all stands still while it lives. Derefs to the record.
+/// A VMA together with the mm lock held for reading: the whole layout stays as it is.
 #[must_use = "the lock is released when it is dropped"]
 pub struct LockedVma<'m, P = (), L: RawMmLock = MmLock> {
     guard: MmReadGuard<'m, P, L>,
     span: Span,
-    record: Kept<P>,
+    record: PinnedRecord<P>,
 }
 
 impl<'m, P, L: RawMmLock> LockedVma<'m, P, L> {
-    /// The VMA's bounds.
+    /// Returns the VMA.
+    #[inline]
     #[must_use]
-    pub fn span(&self) -> Span {
-        self.span
+    pub fn vma(&self) -> Vma<'_, P> {
+        Vma::new(self.span, &self.record)
     }
 
-    /// Its record.
+    /// Returns a reference to the guard.
     #[must_use]
-    pub fn record(&self) -> &Shared<VmaRecord<P>> {
-        &self.record
-    }
-
-    /// The guard, for more questions.
-    #[must_use = "it lends the guard"]
     pub fn guard(&self) -> &MmReadGuard<'m, P, L> {
         &self.guard
     }
 
-    /// The guard alone.
+    /// Returns the guard alone.
     pub fn into_guard(self) -> MmReadGuard<'m, P, L> {
         self.guard
     }
 
-    /// The same with the mm lock held for writing, as by [`MmReadGuard::try_upgrade`].
+    /// Upgrades the mm lock as [`MmReadGuard::try_upgrade`] does.
     pub(crate) fn try_upgrade(self) -> Result<WriteLockedVma<'m, P, L>, Self> {
         let Self { guard, span, record } = self;
         match guard.try_upgrade() {
@@ -158,37 +122,25 @@ impl<'m, P, L: RawMmLock> LockedVma<'m, P, L> {
     }
 }
 
-impl<P, L: RawMmLock> Deref for LockedVma<'_, P, L> {
-    type Target = VmaRecord<P>;
-
-    fn deref(&self) -> &VmaRecord<P> {
-        &self.record
-    }
-}
-
 impl<P, L: RawMmLock> fmt::Debug for LockedVma<'_, P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LockedVma").field("span", &self.span).finish_non_exhaustive()
     }
 }
 
-/// A VMA that was found under the mm lock, which is held for writing: to be grown.
+/// A VMA together with the mm lock held for writing: it may be grown.
 pub(crate) struct WriteLockedVma<'m, P, L: RawMmLock> {
     guard: MmWriteGuard<'m, P, L>,
     span: Span,
-    record: Kept<P>,
+    record: PinnedRecord<P>,
 }
 
 impl<'m, P, L: RawMmLock> WriteLockedVma<'m, P, L> {
-    pub(crate) fn span(&self) -> Span {
-        self.span
+    pub(crate) fn vma(&self) -> Vma<'_, P> {
+        Vma::new(self.span, &self.record)
     }
 
-    pub(crate) fn flags(&self) -> VmaFlags {
-        self.record.flags()
-    }
-
-    /// Changes the bounds: tells a growth what there is, and is told what there is now.
+    /// Grows the VMA: `grow` is given its bounds and record and returns the bounds that it has then.
     pub(crate) fn grow<E>(
         &mut self,
         grow: impl FnOnce(&mut MmWriteGuard<'m, P, L>, Span, &VmaRecord<P>) -> Result<Span, E>,
@@ -197,18 +149,18 @@ impl<'m, P, L: RawMmLock> WriteLockedVma<'m, P, L> {
         Ok(())
     }
 
-    /// The same with the mm lock held for reading, with no moment in between.
+    /// Downgrades the mm lock, with no moment in between.
     pub(crate) fn downgrade(self) -> LockedVma<'m, P, L> {
         LockedVma { guard: self.guard.downgrade(), span: self.span, record: self.record }
     }
 }
 
-/// The mm lock held for writing: the one key to what changes the layout.
+/// The mm lock held for writing: its methods change the layout. Derefs to [`MmView`].
 ///
 /// Growing a stack under anything less does not compile.
 ///
 /// # `StackRot` (CVE-2023-3269)
-/// A stack that was expanded under the read lock, beside readers without any:
+/// In Linux a stack was expanded under the read lock, beside readers without a lock:
 /// ```compile_fail,E0599
 /// # use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm = Mm::new();
@@ -216,7 +168,7 @@ impl<'m, P, L: RawMmLock> WriteLockedVma<'m, P, L> {
 /// mm.read().expand_down(0xf_f000)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-/// The same under the write lock:
+/// Here that takes the write lock:
 /// ```
 /// # use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm = Mm::new();
@@ -270,20 +222,24 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
         self.key_rights
     }
 
-    questions!();
+    /// Returns the address space that is locked.
+    #[must_use]
+    pub fn mm(&self) -> &'m Mm<P, L> {
+        self.mm
+    }
 
-    /// The first VMA that ends at or after the address, kept together with the lock; none, and nothing held, where there is none.
+    /// Returns the first VMA that ends at or after the address, together with the lock. `None` if there is none: nothing is held then.
     #[inline]
     pub(crate) fn into_first(self, address: u64) -> Option<WriteLockedVma<'m, P, L>> {
         let vma = self.find(address)?;
         #[allow(unsafe_code, reason = "the guard beside it keeps the record")]
         // SAFETY: K1: found under this guard, with which it is dropped.
-        let record = unsafe { Kept::by_lock(vma.record()) };
+        let record = unsafe { PinnedRecord::by_lock(vma.record()) };
         let span = vma.span();
         Some(WriteLockedVma { guard: self, span, record })
     }
 
-    /// Becomes a read guard, with no moment in between. The write locks on VMAs end with it (3.1).
+    /// Downgrades to a read guard, with no moment in between. The write locks on VMAs end with it (3.1).
     ///
     /// Payloads that are to be dropped are dropped when the read guard is.
     pub fn downgrade(self) -> MmReadGuard<'m, P, L> {
@@ -295,17 +251,17 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
         self.sequence
     }
 
-    /// Write-locks a VMA: waits for its readers, as long as is said.
+    /// Write-locks a VMA: waits for its readers, with the given patience.
     pub(crate) fn start_write(&self, record: &VmaRecord<P>, patience: Patience<'_, L::Interrupt>) -> Result<(), WaitError> {
         self.mm.start_write(record, self.sequence, patience)
     }
 
-    /// The accounts, to reckon with.
+    /// Returns a copy of the accounts.
     pub(crate) fn sums(&self) -> Sums {
         self.mm.pages.sums()
     }
 
-    /// Grows the VMA that contains `at` in the index and in the accounts. The rules were checked, and the VMA is write-locked.
+    /// Grows the VMA that contains `at`, in the index and in the accounts. The caller has checked the rules and write-locked the VMA.
     pub(crate) fn commit_growth(&mut self, at: u64, flags: VmaFlags, from: Span, to: Span) -> Result<(), ExpandError> {
         let grown = if to.start() < from.start() { self.guard.extend_down(at, to.start()) } else { self.guard.extend_up(at, to.last()) };
         grown.map_err(|error: ExtendError| ExpandError::of_index(error, to))?;
@@ -313,6 +269,15 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
         sums.add(flags, to.pages() - from.pages());
         self.mm.pages.set(sums);
         Ok(())
+    }
+}
+
+impl<P, L: RawMmLock> Deref for MmWriteGuard<'_, P, L> {
+    type Target = MmView<P>;
+
+    #[inline]
+    fn deref(&self) -> &MmView<P> {
+        MmView::of(&self.guard)
     }
 }
 

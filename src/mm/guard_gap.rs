@@ -308,13 +308,13 @@ impl Gap {
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Pages that come into the guard gap of a stack where a single VMA is to fill the range, with the stack (7.9).
     pub(crate) fn guard_breach_of(&self, span: Span, flags: VmaFlags, limits: &Limits) -> Option<(Span, Span)> {
-        Gap::of(limits).breach(self.view(), span, [Seen { span, flags }].as_slice())
+        Gap::of(limits).breach(self.entries(), span, [Seen { span, flags }].as_slice())
     }
 
     /// Addresses that keep a VMA from a place, because of a guard gap (7.9): with any of them it cannot be.
     /// A search that asks again and again, for VMAs of the same flags, keeps what was walked over: below a place, and in the mirror.
     pub(super) fn guard_zone(&self, span: Span, flags: VmaFlags, limits: &Limits, walked: &mut [Walked; 2]) -> Option<Span> {
-        Gap::of(limits).zone(self.view(), Seen { span, flags }, walked)
+        Gap::of(limits).zone(self.entries(), Seen { span, flags }, walked)
     }
 }
 

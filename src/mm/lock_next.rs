@@ -1,27 +1,29 @@
 //! Going from VMA to VMA, each locked by itself, without the mm lock: Linux's `lock_next_vma`.
+//!
+//! Called by the embedder. It takes the mm lock only if a writer is at the VMA.
 
-use super::lock_vma::Question;
+use super::lock_vma::LookupMode;
 use super::{Mm, VmaGuard};
 use crate::error::{LockVmaError, WaitError};
 use crate::lock::Patience;
 use crate::lock::RawMmLock;
 
 impl<P, L: RawMmLock> Mm<P, L> {
-    /// Finds the first VMA that ends at or after the address and locks it for reading: without the mm lock where that can be (3.7). None if
-    /// none was there at some moment of the call.
+    /// Finds the first VMA that ends at or after the address and locks it for reading, without the mm lock if possible (3.7).
     ///
-    /// What is told was true at one moment, the hole before the VMA included: so who goes on from each VMA's end meets every VMA that is
-    /// mapped throughout, and is told no hole where one is. The whole is no snapshot: a writer may work between two steps.
+    /// Returns `None` if there was no such VMA at some moment of the call. The answer, including the hole before the VMA, was true at one
+    /// moment. So a caller that goes on from each VMA's end meets every VMA that is mapped throughout. The whole walk is not a snapshot: a
+    /// writer may work between two steps.
     ///
     /// # Concurrency
-    /// As [`lock_vma`](Self::lock_vma), where no writer is at the VMA. Where one is, read-locks the mm for a moment, waiting as long as is
-    /// said: so the guard of the VMA before must have been dropped (3.11).
+    /// As [`lock_vma`](Self::lock_vma) if no writer is at the VMA. Otherwise it read-locks the mm for a moment and waits for that with the
+    /// given patience, so the guard of the VMA before must have been dropped (3.11).
     ///
     /// # Errors
-    /// [`WaitError`]: a writer was in the way, and was not waited out; or the VMA has a million readers.
+    /// [`WaitError`]: a writer was in the way and patience ended; or the VMA has a million readers.
     ///
     /// # Panics
-    /// In debug builds, where the calling thread would wait for its own hold of the mm lock, or for a writer that waits for its own VMA.
+    /// In debug builds, if the calling thread would wait for its own hold of the mm lock, or for a writer that waits for this thread's VMA.
     ///
     /// # Examples
     /// ```
@@ -33,9 +35,9 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// }
     /// let (mut from, mut pages) = (Some(0), 0);
     /// while let Some(at) = from {
-    ///     let Some(vma) = mm.lock_next(at, Patience::Forever)? else { break };
-    ///     pages += vma.span().pages();
-    ///     from = vma.span().last().checked_add(1);
+    ///     let Some(held) = mm.lock_next(at, Patience::Forever)? else { break };
+    ///     pages += held.vma().span().pages();
+    ///     from = held.vma().end();
     /// }
     /// assert_eq!(pages, 6);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -43,7 +45,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     #[track_caller]
     pub fn lock_next(&self, from: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, WaitError> {
         let pin = self.pin();
-        let found = self.lock_found(Question::WhichFirst, || pin.first_from(from));
+        let found = self.lock_in(&pin, from, LookupMode::First);
         // The fallback may wait, and what is pinned is not reclaimed.
         drop(pin);
         match found {
@@ -58,7 +60,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     #[track_caller]
     fn lock_next_slow(&self, from: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, WaitError> {
         let reader = self.read_with(patience)?;
-        match self.lock_found(Question::WhichFirst, || reader.first_from(from)) {
+        match self.lock_in(&reader, from, LookupMode::First) {
             Ok(vma) => Ok(Some(vma)),
             Err(LockVmaError::Absent) => Ok(None),
             Err(LockVmaError::Busy) => Err(WaitError::WouldBlock),

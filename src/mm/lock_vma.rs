@@ -1,85 +1,82 @@
 //! A VMA found and locked without the mm lock: Linux's `lock_vma_under_rcu`.
+//!
+//! Called by the fault path, by `lock_next` and by the embedder. The one place that read-locks a VMA ([`VmaLock`](crate::vma) has the
+//! rules); nothing waits here.
 
-use super::guard::vma_of;
-use super::kept::Kept;
-use super::{Mm, Record};
+use super::pinned_record::PinnedRecord;
+use super::view::MmView;
+use super::{Mm, MmPin, MmReader};
 use crate::addr::Span;
 use crate::error::LockVmaError;
 use crate::lock::{MmLock, NotSend, RawMmLock};
-use crate::map::PinGuard;
 use crate::sync::{Shared, seeded};
-use crate::tree::Entry;
-use crate::vma::{Attempt, Vma, VmaRecord};
+use crate::vma::{Attempt, Vma};
 use core::fmt;
 use core::marker::PhantomData;
-use core::ops::Deref;
 
-/// What is asked where a VMA is locked.
+/// Which VMA is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Question {
-    /// Which one contains an address: true as long as that one does not change.
-    WhatContains,
-    /// Which one is the first from an address on: a hole before it may be filled.
-    WhichFirst,
+pub(super) enum LookupMode {
+    /// The one that contains the address. Once it is locked the answer stays true.
+    Containing,
+    /// The first one that ends at or after the address. The hole before it may be filled while it is locked.
+    First,
+}
+
+impl<P> MmView<P> {
+    #[inline]
+    fn search(&self, address: u64, mode: LookupMode) -> Option<Vma<'_, P>> {
+        match mode {
+            LookupMode::Containing => self.lookup(address),
+            LookupMode::First => self.find(address),
+        }
+    }
 }
 
 impl<P, L: RawMmLock> Mm<P, L> {
     /// Finds the VMA that contains the address and locks it for reading, without the mm lock (3.5, 3.6).
     ///
-    /// The pin is this address space's own: it is by the pin that it is reached ([`MmPin::lock_vma`]).
-    ///
     /// # Concurrency
-    /// Never waits. Lock-free: it looks again only where a writer has replaced the VMA meanwhile. The guard holds the VMA and not the
-    /// pin: who keeps it long delays a writer of that VMA, never reclamation.
+    /// Never waits. Lock-free: it looks again only if a writer has write-locked or replaced the VMA meanwhile. The guard locks the VMA and does
+    /// not pin the thread: while it is held it delays a writer of that VMA, never reclamation.
     ///
     /// # Errors
-    /// [`LockVmaError`]. *Neither is proof*: the VMA may be there the next moment. What must know asks under the mm lock.
+    /// [`LockVmaError`]. *Neither error is proof*: the VMA may be there the next moment. A caller that must know looks under the mm lock.
     #[inline]
     pub fn lock_vma(&self, address: u64) -> Result<VmaGuard<'_, P, L>, LockVmaError> {
-        self.pin().lock_vma(address)
+        self.lock_in(&self.pin(), address, LookupMode::Containing)
     }
 
-    /// Read-locks the VMA that `find` returns, with the bounds that it has then. If the question is for the first VMA, searches again once
-    /// it is locked, so that it is the first at that moment, too; otherwise only if a writer has write-locked it since the search.
+    /// Finds a VMA in a view of this address space and locks it for reading, with the bounds that it has then.
+    ///
+    /// A [`LookupMode::First`] is looked for again when it is locked, so that it is the first at that moment, too. A VMA that contains the
+    /// address is looked for again only if a writer has write-locked it since.
     #[inline]
-    pub(super) fn lock_found<'e>(
-        &self,
-        of: Question,
-        find: impl Fn() -> Option<Entry<'e, Record<P>>>,
-    ) -> Result<VmaGuard<'_, P, L>, LockVmaError>
-    where
-        P: 'e,
-    {
-        // Before the look: its Acquire lets the look see what the holds before it did.
+    pub(super) fn lock_in(&self, view: &MmView<P>, address: u64, mode: LookupMode) -> Result<VmaGuard<'_, P, L>, LockVmaError> {
+        // Before the search: its Acquire lets the search see what the holds before it did.
         let mut since = self.map.write_sequence();
-        let found = find().ok_or(LockVmaError::Absent)?;
+        let found = view.search(address, mode).ok_or(LockVmaError::Absent)?;
         if seeded("sequence_loaded_after_the_search") {
             since = self.map.write_sequence();
         }
-        match self.try_lock(&found, since) {
-            #[allow(unsafe_code, reason = "the lock that was entered keeps the record")]
+        match found.record().lock().try_read(since, self.map.lock()) {
+            #[allow(unsafe_code, reason = "the lock that was taken keeps the record")]
             // SAFETY: read-locked just now.
-            Attempt::Locked if of == Question::WhatContains => Ok(unsafe { VmaGuard::entered(self, found) }),
-            attempt => self.lock_found_slow(attempt, found, find),
+            Attempt::Locked if mode == LookupMode::Containing => Ok(unsafe { VmaGuard::entered(self, found) }),
+            attempt => self.lock_in_slow(attempt, found, view, address, mode),
         }
     }
 
-    #[inline]
-    fn try_lock(&self, found: &Entry<'_, Record<P>>, since: u64) -> Attempt {
-        found.value().lock().try_read(since, || self.map.write_sequence(), self.map.lock())
-    }
-
-    /// What was found was not simply locked.
+    /// Goes on after an attempt that did not simply lock what was found.
     #[cold]
-    fn lock_found_slow<'e>(
+    fn lock_in_slow<'v>(
         &self,
         mut attempt: Attempt,
-        mut found: Entry<'e, Record<P>>,
-        find: impl Fn() -> Option<Entry<'e, Record<P>>>,
-    ) -> Result<VmaGuard<'_, P, L>, LockVmaError>
-    where
-        P: 'e,
-    {
+        mut found: Vma<'v, P>,
+        view: &'v MmView<P>,
+        address: u64,
+        mode: LookupMode,
+    ) -> Result<VmaGuard<'_, P, L>, LockVmaError> {
         loop {
             let mut guard = match attempt {
                 Attempt::Busy => return Err(LockVmaError::Busy),
@@ -96,70 +93,49 @@ impl<P, L: RawMmLock> Mm<P, L> {
             }
             // The bounds that it was found with may be those of a moment before it was locked.
             let since = self.map.write_sequence();
-            let again = find().ok_or(LockVmaError::Absent)?;
-            if let Some(mut guard) = guard.take_if(|guard| Shared::ptr_eq(again.value(), &guard.record)) {
+            let again = view.search(address, mode).ok_or(LockVmaError::Absent)?;
+            if let Some(mut guard) = guard.take_if(|guard| Shared::ptr_eq(again.record(), &guard.record)) {
                 guard.span = again.span();
                 return Ok(guard);
             }
             drop(guard);
             found = again;
-            attempt = self.try_lock(&found, since);
+            attempt = found.record().lock().try_read(since, self.map.lock());
         }
     }
 }
 
-/// Keeps records readable, and is the way to the lockless lookups of one address space. Bound to its thread; not a lock.
-#[must_use = "the pin ends when it is dropped"]
-pub struct MmPin<'m, P = (), L: RawMmLock = MmLock> {
-    mm: &'m Mm<P, L>,
-    pin: PinGuard<'m, Record<P>>,
-}
-
 impl<'m, P, L: RawMmLock> MmPin<'m, P, L> {
-    pub(super) fn new(mm: &'m Mm<P, L>, pin: PinGuard<'m, Record<P>>) -> Self {
-        Self { mm, pin }
-    }
-
-    /// The VMA that contained the address at some moment of the call.
-    #[must_use]
-    pub fn vma(&self, address: u64) -> Option<Vma<'_, P>> {
-        self.pin.lookup(address).map(vma_of)
-    }
-
-    /// The first VMA that ended at or after the address at some moment of the call.
-    #[must_use]
-    pub fn find(&self, address: u64) -> Option<Vma<'_, P>> {
-        self.pin.find(address).map(vma_of)
-    }
-
-    /// As [`Mm::lock_vma`], under this pin.
+    /// Finds and locks a VMA as [`Mm::lock_vma`] does, under this pin. The guard does not need the pin.
     ///
     /// # Errors
     /// As [`Mm::lock_vma`].
+    #[inline]
     pub fn lock_vma(&self, address: u64) -> Result<VmaGuard<'m, P, L>, LockVmaError> {
-        self.mm.lock_found(Question::WhatContains, || self.pin.lookup(address))
-    }
-
-    pub(super) fn first_from(&self, address: u64) -> Option<Entry<'_, Record<P>>> {
-        self.pin.find(address)
+        self.mm().lock_in(self, address, LookupMode::Containing)
     }
 }
 
-impl<P, L: RawMmLock> fmt::Debug for MmPin<'_, P, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MmPin").finish_non_exhaustive()
+impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
+    /// Finds and locks a VMA as [`Mm::lock_vma`] does. The guard does not need the reader: it may outlive the next call, and the reader.
+    ///
+    /// # Errors
+    /// As [`Mm::lock_vma`].
+    #[inline]
+    pub fn lock_vma(&mut self, address: u64) -> Result<VmaGuard<'m, P, L>, LockVmaError> {
+        let mm = self.mm();
+        mm.lock_in(self.view(), address, LookupMode::Containing)
     }
 }
 
-/// One VMA locked for reading: it stays, with its bounds and flags, while the guard lives. Its neighbours may change. Derefs to the
-/// record.
+/// One VMA locked for reading: it stays, with its bounds and flags, while the guard lives. Its neighbours may change.
 ///
 /// # Concurrency
-/// A writer that is to change this VMA waits for the guard; others do not. So drop it before waiting for the mm lock, because a writer may
-/// hold that and wait for the guard, and before changing the VMA (3.11). Such a wait never ends. Debug builds panic at it instead, and so
-/// the guard stays with the thread that took it.
+/// A writer that is to change this VMA waits for the guard; other writers do not. So the guard must be dropped before its thread waits for
+/// the mm lock, because a writer may hold that and wait for the guard, and before its thread changes the VMA (3.11). Otherwise the wait
+/// never ends. Debug builds panic instead; for that the guard stays with the thread that took it.
 ///
-/// What is locked does not outlive its address space, whoever is the last to leave:
+/// A guard cannot outlive its address space:
 /// ```compile_fail,E0505
 /// # use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm = Mm::new();
@@ -170,46 +146,33 @@ impl<P, L: RawMmLock> fmt::Debug for MmPin<'_, P, L> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The guard keeps the record in the index; who wants it beyond the guard clones it ([`record`](Self::record)).
+/// The guard keeps the VMA in the index. [`Vma::handle`] keeps it beyond the guard.
 #[must_use = "the VMA is unlocked when the guard is dropped"]
 pub struct VmaGuard<'m, P = (), L: RawMmLock = MmLock> {
     mm: &'m Mm<P, L>,
     span: Span,
-    record: Kept<P>,
+    record: PinnedRecord<P>,
     _not_send: NotSend,
 }
 
 impl<'m, P, L: RawMmLock> VmaGuard<'m, P, L> {
-    /// The guard of a read hold.
+    /// Creates the guard of a read hold.
     ///
     /// # Safety
     /// The VMA was just read-locked, and the hold is the guard's.
     #[allow(unsafe_code, reason = "the VMA's lock keeps the record")]
-    unsafe fn entered(mm: &'m Mm<P, L>, found: Entry<'_, Record<P>>) -> Self {
-        mm.map.lock().record_inner(found.value().lock());
+    unsafe fn entered(mm: &'m Mm<P, L>, found: Vma<'_, P>) -> Self {
+        mm.map.lock().record_inner(found.record().lock());
         // SAFETY: K2: the VMA is held for reading until the drop, whose last step ends the hold.
-        let record = unsafe { Kept::by_lock(found.value()) };
+        let record = unsafe { PinnedRecord::by_lock(found.record()) };
         Self { mm, span: found.span(), record, _not_send: PhantomData }
     }
 
-    /// The VMA's bounds.
+    /// Returns the locked VMA.
+    #[inline]
     #[must_use]
-    pub fn span(&self) -> Span {
-        self.span
-    }
-
-    /// Its record.
-    #[must_use]
-    pub fn record(&self) -> &Shared<VmaRecord<P>> {
-        &self.record
-    }
-}
-
-impl<P, L: RawMmLock> Deref for VmaGuard<'_, P, L> {
-    type Target = VmaRecord<P>;
-
-    fn deref(&self) -> &VmaRecord<P> {
-        &self.record
+    pub fn vma(&self) -> Vma<'_, P> {
+        Vma::new(self.span, &self.record)
     }
 }
 

@@ -52,7 +52,7 @@ impl Advice {
     /// The flags of a VMA that follows it; none where it makes no sense for the VMA.
     fn flags_of<P>(self, part: &StagedVma<'_, P>) -> Option<VmaFlags> {
         let old = part.flags();
-        let is_private_anonymous = part.backing() == Backing::Anonymous && !old.contains(VmaFlags::SHARED);
+        let is_private_anonymous = part.attrs().backing == Backing::Anonymous && !old.contains(VmaFlags::SHARED);
         let never_merged = VmaFlags::SPECIAL | VmaFlags::HUGETLB | VmaFlags::DROPPABLE | VmaFlags::SHARED | VmaFlags::MAYSHARE;
         Some(match self {
             Self::Normal => old - (VmaFlags::RAND_READ | VmaFlags::SEQ_READ),
@@ -133,13 +133,13 @@ impl<P: Payload> LayoutDraft<'_, P> {
     fn advise(&mut self, span: Span, advice: Advice, limits: &Limits) -> Result<Option<u64>, MadviseError> {
         self.each_part(span, Gaps::Skip, |draft, i, part| {
             let vma = &draft.vmas[i];
-            let (old, is_kept) = (vma.flags(), advice.discards() && vma.backing() == Backing::Anonymous);
+            let (old, is_kept) = (vma.flags(), advice.discards() && vma.attrs().backing == Backing::Anonymous);
             if is_kept && !old.contains(VmaFlags::WRITE) {
                 draft.check_sealed(i)?;
             }
             let new = advice.flags_of(vma).ok_or(MadviseError::Unfit { vma: vma.span })?;
             if new != old {
-                draft.change(part, SplitLimit::of(limits), |kind| kind.flags = new)?;
+                draft.change(part, SplitLimit::of(limits), |kind| kind.attrs.flags = new)?;
             }
             Ok(())
         })

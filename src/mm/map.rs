@@ -38,11 +38,11 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             Ok(span) => span,
             Err(cause) => return Err(MapError::new(spec, cause)),
         };
-        let asked = (spec.flags, spec.backing, spec.offset, spec.owner);
+        let asked = (spec.attrs, spec.offset, spec.owner);
         let spec = completed(spec, &limits);
-        let flags = spec.flags;
+        let flags = spec.attrs.flags;
         // Write-locked before it can be seen (3.10).
-        let made = Shared::try_new(VmaRecord::new(spec.into_kind(span.start()), self.sequence()));
+        let made = Shared::try_new(VmaRecord::new(spec.into_draft(span.start()), self.sequence()));
         let inserted = match made {
             Ok(record) => self.guard.insert(span, record).map_err(|error| match Shared::into_inner(error.value) {
                 Some(record) => (record, error.cause.into()),
@@ -52,7 +52,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         };
         inserted.map_err(|(record, cause)| {
             let mut spec = record.into_spec(span.start());
-            (spec.flags, spec.backing, spec.offset, spec.owner) = asked;
+            (spec.attrs, spec.offset, spec.owner) = asked;
             MapError::new(spec, cause)
         })?;
         let mut sums = self.sums();
@@ -62,14 +62,14 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     }
 
     fn check_map(&self, span: Span, spec: &VmaSpec<P>, limits: &Limits) -> Result<Span, MapCause> {
-        let flags = spec.flags;
+        let flags = spec.attrs.flags;
         let page_bytes = page_bytes(limits.sized(flags));
         for at in [span.start(), span.last().wrapping_add(1), spec.offset.unwrap_or(0)] {
             if at % page_bytes != 0 {
                 return Err(MapCause::Unaligned { at });
             }
         }
-        if flags.is_stack() && (flags.contains(VmaFlags::SHARED) || spec.backing != Backing::Anonymous) {
+        if flags.is_stack() && (flags.contains(VmaFlags::SHARED) || spec.attrs.backing != Backing::Anonymous) {
             return Err(MapCause::Growing);
         }
         if span.last() >= limits.task_size {
@@ -86,7 +86,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         {
             return Err(MapCause::GuardGap { asked, by });
         }
-        let (count, limit) = (self.mm().map_count(), limits.max_map_count);
+        let (count, limit) = (self.mm().len(), limits.max_map_count);
         if limits.may_map(count).is_err() {
             return Err(MapCause::TooMany { count, limit });
         }
@@ -101,13 +101,13 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
 
 /// What consists of huge pages has flags that say their size, and an object; an object has an offset.
 fn completed<P>(mut spec: VmaSpec<P>, limits: &Limits) -> VmaSpec<P> {
-    if spec.flags.contains(VmaFlags::HUGETLB) {
-        spec.flags = limits.sized(spec.flags);
-        if spec.backing == Backing::Anonymous {
-            spec.backing = Backing::unnamed(spec.flags);
+    if spec.attrs.flags.contains(VmaFlags::HUGETLB) {
+        spec.attrs.flags = limits.sized(spec.attrs.flags);
+        if spec.attrs.backing == Backing::Anonymous {
+            spec.attrs.backing = Backing::unnamed(spec.attrs.flags);
         }
     }
-    if spec.backing != Backing::Anonymous {
+    if spec.attrs.backing != Backing::Anonymous {
         spec.offset = Some(spec.offset.unwrap_or(0));
     }
     spec

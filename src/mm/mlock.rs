@@ -222,6 +222,6 @@ impl<P: Payload> LayoutDraft<'_, P> {
         if new == old || old.intersects(NEVER_LOCKED) {
             return Ok(());
         }
-        self.change(part, SplitLimit::of(limits), |kind| kind.flags = new)
+        self.change(part, SplitLimit::of(limits), |kind| kind.attrs.flags = new)
     }
 }

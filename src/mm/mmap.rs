@@ -30,10 +30,10 @@ use crate::vma::{Backing, Payload, VmaFlags, VmaSpec};
 /// let at = mm.write().mmap(&MapRequest::new(0x4000, VmaSpec::anonymous(data)))?;
 /// // Right below: the two merge.
 /// mm.write().mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(data)))?;
-/// assert_eq!((mm.map_count(), mm.read().vma(at).map(|vma| vma.start())), (1, Some(at - 0x1000)));
+/// assert_eq!((mm.len(), mm.read().lookup(at).map(|vma| vma.start())), (1, Some(at - 0x1000)));
 /// // In the middle of it, replacing what is there.
 /// mm.write().mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(VmaFlags::READ)).fixed(at))?;
-/// assert_eq!(mm.map_count(), 3);
+/// assert_eq!(mm.len(), 3);
 /// # Ok::<(), vmaple::mm::MmapError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -140,7 +140,7 @@ impl<P> MapRequest<P> {
 
 impl<P> MapRequest<P> {
     fn asks_for_execute_only(&self) -> bool {
-        self.spec.flags.is_exec_alone() && self.exec_alone == ExecAlone::Unreadable
+        self.spec.attrs.flags.is_exec_alone() && self.exec_alone == ExecAlone::Unreadable
     }
 }
 
@@ -172,7 +172,7 @@ fn alignment_of<P>(spec: &VmaSpec<P>, flags: VmaFlags, limits: &Limits) -> Align
     if let Some(huge) = flags.huge_page_bytes() {
         return Alignment::Huge { huge };
     }
-    match (spec.backing, spec.offset) {
+    match (spec.attrs.backing, spec.offset) {
         (Backing::Anonymous, _) if !flags.contains(VmaFlags::SHARED) => Alignment::Private { huge: limits.huge_page_bytes },
         (Backing::Anonymous, _) | (Backing::SharedMemory(_), None) => Alignment::of_new_shared_memory(limits),
         (Backing::SharedMemory(_), Some(offset)) => Alignment::of_shared_memory(offset, limits),
@@ -222,8 +222,8 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// The range and the VMAs that touch it.
     fn with_neighbours(&self, span: Span) -> Span {
-        let prev = span.start().checked_sub(1).and_then(|at| self.vma(at));
-        let next = span.last().checked_add(1).and_then(|at| self.vma(at));
+        let prev = span.start().checked_sub(1).and_then(|at| self.lookup(at));
+        let next = span.last().checked_add(1).and_then(|at| self.lookup(at));
         Span::from_entry(prev.map_or(span.start(), |vma| vma.start()), next.map_or(span.last(), |vma| vma.last()))
     }
 
@@ -235,7 +235,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if !offset.is_multiple_of(PAGE_SIZE) {
             return Err(MmapError::Unaligned { at: offset });
         }
-        let asked = limits.sized(spec.flags);
+        let asked = limits.sized(spec.attrs.flags);
         let page = page_bytes(asked);
         if asked.contains(VmaFlags::HUGETLB) && limits.hugetlb_sizes & page == 0 {
             return Err(MmapError::NoSuchHugePages { bytes: page });
@@ -247,7 +247,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         }
         let asked_len = *len;
         let len = whole.ok_or(MmapError::TooLong { len: asked_len })?;
-        limits.may_map(self.mm().map_count())?;
+        limits.may_map(self.mm().len())?;
         // 8.2: the key stays allocated, whatever else is wrong.
         let key = if request.asks_for_execute_only() { keyring.request_execute_only(limits) } else { None };
         if len > limits.task_size {
@@ -278,7 +278,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         flags |= self.mm().state.locks_future();
         self.sums().check_locked(limits, flags, span.pages()).map_err(|limit| MmapError::LockLimit { limit })?;
         // Linux counts offsets in pages, which do not come round; but no file is longer than this.
-        let has_object = spec.backing != Backing::Anonymous || flags.contains(VmaFlags::HUGETLB);
+        let has_object = spec.attrs.backing != Backing::Anonymous || flags.contains(VmaFlags::HUGETLB);
         if has_object && offset.checked_add(len).is_none_or(|end| end > MAX_FILE_BYTES) {
             return Err(MmapError::OffsetOverflow { offset });
         }
@@ -333,16 +333,16 @@ impl<P: Payload> LayoutDraft<'_, P> {
         let payload = self.keep(|_| request.spec.payload.clone()).map_err(LayoutError::from)?;
         let mut spec = request.spec.like_with(Carried::Kept(payload));
         // 5.26: what is never locked is not locked from the start either, though it was held against the limit.
-        spec.flags = if flags.intersects(NEVER_LOCKED) { flags - VmaFlags::LOCKED_MASK } else { flags };
-        if flags.intersects(VmaFlags::SHARED | VmaFlags::HUGETLB) && spec.backing == Backing::Anonymous {
+        spec.attrs.flags = if flags.intersects(NEVER_LOCKED) { flags - VmaFlags::LOCKED_MASK } else { flags };
+        if flags.intersects(VmaFlags::SHARED | VmaFlags::HUGETLB) && spec.attrs.backing == Backing::Anonymous {
             // 5.8: shared pages and huge pages have an object, one for each mapping. Where one begins is said only of huge pages.
-            spec.backing = Backing::unnamed(flags);
+            spec.attrs.backing = Backing::unnamed(flags);
             spec.offset = Some(if flags.contains(VmaFlags::HUGETLB) { offset } else { 0 });
         }
-        if spec.backing != Backing::Anonymous {
+        if spec.attrs.backing != Backing::Anonymous {
             spec.offset = Some(spec.offset.unwrap_or(0));
         }
-        self.put_merging(span, spec.into_kind(span.start()), Sides::Both)?;
+        self.put_merging(span, spec.into_draft(span.start()), Sides::Both)?;
         if request.populate == Populate::Now || flags.contains(VmaFlags::LOCKED) {
             self.populate(span)?;
         }

@@ -32,7 +32,7 @@
 // | [`Limits`] | replaced whole, at any time | without a lock, once an operation |
 // | the heap's bounds, `mlockall`'s flags for what is mapped later, the protection keys | the write guard | each word without a lock; together under the mm lock |
 // | counters of pages | the write guard | without a lock |
-// | counters of roads | at any time, each thread on a line of its own (of eight) | without a lock |
+// | counters of paths | at any time, each thread on a line of its own (of eight) | without a lock |
 //
 // **Order**: the mm lock, then a VMA's. Who holds a [`VmaGuard`] never waits for the mm lock: a writer that holds it may wait for him
 // (3.11). Debug builds panic at such a wait.
@@ -49,7 +49,6 @@ mod gap;
 mod guard;
 mod guard_gap;
 mod huge;
-mod kept;
 mod keys;
 mod later;
 mod limits;
@@ -67,54 +66,57 @@ mod mseal;
 mod munmap;
 mod pages;
 mod payloads;
+mod pin;
+mod pinned_record;
 mod pkey_alloc;
 mod pkey_free;
 mod pkey_mprotect;
 mod place;
 mod plan;
 mod populate;
-mod reader;
 mod row;
 mod staged;
 mod state;
 mod stats;
 mod validate;
+mod view;
 
 pub use builder::MmBuilder;
 pub use capabilities::Capabilities;
 pub use guard::{LockedVma, MmReadGuard, MmWriteGuard};
 pub use huge::{SharedHugePages, SharedHugePolicy};
 pub use limits::{GuardGapPolicy, LayoutPolicy, Limits, MapCountLimit, PartialEffects, UpgradePolicy};
-pub use lock_vma::{MmPin, VmaGuard};
+pub use lock_vma::VmaGuard;
 pub use madvise::Advice;
 pub use mlock::LockAll;
 pub use mmap::MapRequest;
 pub use mremap::MremapFlags;
+pub use pin::{MmPin, MmReader};
 pub use pkey_mprotect::KeyChange;
 pub use plan::Plan;
-pub use reader::MmReader;
-pub use stats::{MmStats, Roads};
+pub use stats::{FaultPaths, MmStats};
+pub use view::{Gaps, MmView, VmaIter};
 
 pub use crate::error::{
     BrkError, HeapError, LayoutError, LimitsError, LockVmaError, MadviseError, MapCause, MapError, MlockError, MmapError, MprotectError,
     MremapError, MsealError, MunmapError, NameError, PkeyAllocError, PkeyFreeError,
 };
 pub use crate::key::{KeyDenial, KeyRights, KeyedAccess, ProtectionKey};
-pub use crate::sync::Shared;
-pub use crate::vma::{AnonOwner, Backing, ObjectId, Payload, Vma, VmaFlags, VmaRecord, VmaSpec};
+pub use crate::vma::{AnonOwner, Backing, ObjectId, Payload, Vma, VmaFlags, VmaHandle, VmaSpec};
 
 pub(crate) use guard::WriteLockedVma;
-pub(crate) use stats::Road;
+pub(crate) use stats::FaultPath;
 
 use crate::error::{Interrupted, WaitError};
 use crate::lock::Patience;
 use crate::lock::{MmLock, RawMmLock, Speculation};
 use crate::map::RangeMap;
-use crate::sync::Newest;
+use crate::sync::{Newest, Shared};
+use crate::vma::VmaRecord;
 use accounts::Accounts;
 use core::fmt;
 use state::State;
-use stats::RoadCounters;
+use stats::FaultPathCounters;
 
 /// What the index holds.
 type Record<P> = Shared<VmaRecord<P>>;
@@ -138,19 +140,19 @@ type Record<P> = Shared<VmaRecord<P>>;
 /// let killed = Interrupt::new();
 /// // A fault below the stack: it grows, the read lock is upgraded to the write lock and back.
 /// let grown = mm.handle_fault(0x7fef_8000, Access::Write, FaultContext::User(&killed))?;
-/// assert_eq!(grown.span().start(), 0x7fef_8000);
+/// assert_eq!(grown.vma().start(), 0x7fef_8000);
 /// drop(grown);
 /// // The next fault there takes no mm lock at all.
 /// drop(mm.handle_fault(0x7fef_8123, Access::Read, FaultContext::User(&killed))?);
-/// let roads = mm.stats().roads;
-/// assert_eq!((roads.upgraded, roads.per_vma), (1, 1));
+/// let paths = mm.stats().fault_paths;
+/// assert_eq!((paths.upgraded, paths.per_vma), (1, 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Mm<P = (), L: RawMmLock = MmLock> {
     map: RangeMap<Record<P>, L>,
     limits: Newest<Limits>,
     pages: Accounts,
-    roads: RoadCounters,
+    fault_paths: FaultPathCounters,
     state: State,
 }
 
@@ -171,7 +173,13 @@ impl<P, L: RawMmLock> Mm<P, L> {
     fn over(mut map: RangeMap<Record<P>, L>, limits: Limits) -> Self {
         // A record may be kept beyond the address space: it must say that it is not attached.
         map.at_end(|record| record.lock().detach());
-        Self { map, limits: Newest::new(limits), pages: Accounts::default(), roads: RoadCounters::default(), state: State::default() }
+        Self {
+            map,
+            limits: Newest::new(limits),
+            pages: Accounts::default(),
+            fault_paths: FaultPathCounters::default(),
+            state: State::default(),
+        }
     }
 
     /// Returns a copy of the limits as they are now: one value, whole.
@@ -278,16 +286,22 @@ impl<P, L: RawMmLock> Mm<P, L> {
         self.map.lock().start_sequence_at(number);
     }
 
-    /// How many VMAs there are.
+    /// Returns the number of VMAs (Linux's `map_count`).
     #[must_use]
-    pub fn map_count(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.map.len()
     }
 
-    /// The accounts, and how often each road was taken, without a lock.
+    /// Returns `true` if nothing is mapped.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// The accounts, and how often each path was taken, without a lock.
     #[must_use]
     pub fn stats(&self) -> MmStats {
-        self.pages.sums().stats(self.roads.sum())
+        self.pages.sums().stats(self.fault_paths.sum())
     }
 
     /// As [`RangeMap::reclaim`]: recycles what no reader can reach any more, records and payloads of VMAs that are gone included, gives the
@@ -339,8 +353,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     }
 
     #[inline]
-    pub(crate) fn note(&self, road: Road) {
-        self.roads.note(road);
+    pub(crate) fn note(&self, path: FaultPath) {
+        self.fault_paths.note(path);
     }
 }
 
@@ -352,6 +366,6 @@ impl<P> Default for Mm<P> {
 
 impl<P, L: RawMmLock> fmt::Debug for Mm<P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mm").field("map_count", &self.map_count()).field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Mm").field("len", &self.len()).field("stats", &self.stats()).finish_non_exhaustive()
     }
 }

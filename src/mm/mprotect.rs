@@ -37,9 +37,9 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// let at = writer.mmap(&MapRequest::new(0x4000, VmaSpec::anonymous(VmaFlags::READ)))?;
     /// writer.mprotect(at + 0x1000, 0x1000, VmaFlags::READ | VmaFlags::WRITE)?;
     /// writer.mprotect(at + 0x2000, 0x1000, VmaFlags::empty())?;
-    /// assert_eq!(mm.map_count(), 4);
+    /// assert_eq!(mm.len(), 4);
     /// writer.mprotect(at, 0x4000, VmaFlags::READ)?;
-    /// assert_eq!(mm.map_count(), 1);
+    /// assert_eq!(mm.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn mprotect(&mut self, start: u64, len: u64, access: VmaFlags) -> Result<u64, MprotectError> {
@@ -152,11 +152,11 @@ impl<P: Payload> LayoutDraft<'_, P> {
                 new |= account_of(new);
                 self.sums.check_commit(limits, new, pages).map_err(LayoutError::from)?;
             }
-        } else if old.contains(VmaFlags::ACCOUNT) && self.vmas[i].backing() == Backing::Anonymous && self.vmas[i].owner().is_none() {
+        } else if old.contains(VmaFlags::ACCOUNT) && self.vmas[i].attrs().backing == Backing::Anonymous && self.vmas[i].owner().is_none() {
             // No page was ever written: nothing is promised any more.
             new.remove(VmaFlags::ACCOUNT);
         }
-        self.change(part, SplitLimit::of(limits), |kind| kind.flags = new)?;
+        self.change(part, SplitLimit::of(limits), |kind| kind.attrs.flags = new)?;
         let was = old.intersection(VmaFlags::LOCKED | VmaFlags::SHARED | VmaFlags::WRITE);
         if was == VmaFlags::LOCKED && new.contains(VmaFlags::WRITE) {
             // What is locked, and becomes writable, is brought in at once.

@@ -13,7 +13,7 @@ use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
 use crate::lock::{Patience, RawMmLock};
 use crate::tree::Charge;
-use crate::vma::{Backing, Kind, Payload, Vma, VmaFlags};
+use crate::vma::{Backing, Payload, Vma, VmaDraft, VmaFlags};
 use bitflags::bitflags;
 
 bitflags! {
@@ -99,7 +99,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// // In place, for there is room above.
     /// assert_eq!(writer.mremap(at, 0x4000, 0x6000, MremapFlags::empty(), 0)?, at);
     /// let moved = writer.mremap(at, 0x6000, 0x6000, MremapFlags::MAYMOVE | MremapFlags::FIXED, 0x20_0000)?;
-    /// assert_eq!((moved, mm.map_count()), (0x20_0000, 1));
+    /// assert_eq!((moved, mm.len()), (0x20_0000, 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn mremap(&mut self, from: u64, old_len: u64, new_len: u64, flags: MremapFlags, to: u64) -> Result<u64, MremapError> {
@@ -159,13 +159,13 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return Err(MremapError::Overlap { from: source, to: Span::from_entry(to, to + (new_len - 1)) });
         }
         // 5.23
-        check_spare(self.mm().map_count() + 2, limits)?;
+        check_spare(self.mm().len() + 2, limits)?;
         Ok(())
     }
 
     /// As far as it reaches: where it ends inside a huge page it takes all of that.
     fn in_whole_pages(&self, remap: Remap) -> Remap {
-        let page_bytes_at = |at| self.vma(at).map_or(PAGE_SIZE, |vma| page_bytes(vma.flags()));
+        let page_bytes_at = |at| self.lookup(at).map_or(PAGE_SIZE, |vma| page_bytes(vma.flags()));
         if !remap.is_move_only() {
             return remap.in_pages_of(page_bytes_at(remap.from));
         }
@@ -187,7 +187,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         if remap.is_move_only() || !(remap.is_expansion() || remap.has_target()) {
             return Ok((here, None));
         }
-        let Some(vma) = self.vma(remap.from) else { return Ok((here, None)) };
+        let Some(vma) = self.lookup(remap.from) else { return Ok((here, None)) };
         if !remap.has_target() && (fits_in_place(&vma, remap, self, limits) || !remap.flags.contains(MremapFlags::MAYMOVE)) {
             return Ok((here, None));
         }
@@ -287,7 +287,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         if new_len == old_len {
             return Ok((i, remap));
         }
-        if (part.kind().offset_of(from) / PAGE_SIZE).checked_add(new_len / PAGE_SIZE).is_none() {
+        if (part.attrs().offset_of(from) / PAGE_SIZE).checked_add(new_len / PAGE_SIZE).is_none() {
             return Err(MremapError::Offset { vma });
         }
         if was.intersects(unmovable) {
@@ -306,14 +306,14 @@ impl<P: Payload> LayoutDraft<'_, P> {
         if let Some(new_end) = end_in_place(vma, remap, limits).filter(is_free) {
             let more = Span::from_entry(vma.last() + 1, new_end - 1);
             let kind = self.vmas[i].kind();
-            self.sums.check_commit(limits, kind.flags, more.pages())?;
-            let locked = kind.flags.contains(VmaFlags::LOCKED);
+            self.sums.check_commit(limits, kind.attrs.flags, more.pages())?;
+            let locked = kind.attrs.flags.contains(VmaFlags::LOCKED);
             // What does not even merge with more of itself does not grow where it is.
             if self.mergeable_before(i + 1, more, &kind).is_none() {
                 return Err(MremapError::InTheWay { vma });
             }
             let payload = self.another(kind.payload).map_err(LayoutError::from)?;
-            self.put_merging(more, Kind { payload, ..kind }, Sides::Both)?;
+            self.put_merging(more, VmaDraft { payload, ..kind }, Sides::Both)?;
             if locked {
                 self.populate(more)?;
             }
@@ -369,8 +369,8 @@ impl<P: Payload> LayoutDraft<'_, P> {
         let seen = source.unwrap_or(Span::from_entry(from, from));
         kind.payload = self.derive(kind.payload, |payload| payload.moved(seen, target)).map_err(LayoutError::from)?;
         // 5.22: what was never written to is as if it had been mapped there.
-        kind.linear_offset =
-            if kind.backing == Backing::Anonymous && kind.owner.is_none() { 0 } else { kind.offset_of(from).wrapping_sub(to) };
+        kind.attrs.linear_offset =
+            if kind.attrs.backing == Backing::Anonymous && kind.owner.is_none() { 0 } else { kind.attrs.offset_of(from).wrapping_sub(to) };
         if let Some(source) = source {
             self.notify(self.vmas[i].payload(), Effect::Moved(source, target))?;
         }
@@ -399,9 +399,9 @@ impl<P: Payload> LayoutDraft<'_, P> {
         if span == source {
             kind.owner = None;
         }
-        self.sums.sub(kind.flags, span.pages());
-        kind.flags.remove(VmaFlags::LOCKED_MASK);
-        self.sums.add(kind.flags, span.pages());
+        self.sums.sub(kind.attrs.flags, span.pages());
+        kind.attrs.flags.remove(VmaFlags::LOCKED_MASK);
+        self.sums.add(kind.attrs.flags, span.pages());
         self.replace(i, StagedVma { span, origin: Origin::New(kind) })?;
         Ok(())
     }

@@ -40,7 +40,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
             if draft.vmas[i].flags().contains(VmaFlags::SEALED) {
                 return Ok(());
             }
-            draft.change(part, SplitLimit::of(limits), |kind| kind.flags |= VmaFlags::SEALED)
+            draft.change(part, SplitLimit::of(limits), |kind| kind.attrs.flags |= VmaFlags::SEALED)
         })?;
         Ok(0)
     }

@@ -32,7 +32,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// let mut writer = mm.write();
     /// writer.map(0x10_0000..0x10_4000, VmaSpec::anonymous(VmaFlags::READ))?;
     /// writer.munmap(0x10_1000, 0x2000)?;
-    /// assert_eq!(mm.map_count(), 2);
+    /// assert_eq!(mm.len(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn munmap(&mut self, start: u64, len: u64) -> Result<u64, MunmapError> {

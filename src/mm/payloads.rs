@@ -33,10 +33,10 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
     /// let at = writer.mmap(&MapRequest::new(0x4000, spec))?;
     /// writer.change_payloads(at + 0x1000, 0x1000, |_| Some(1))?;
-    /// assert_eq!(mm.map_count(), 3);
+    /// assert_eq!(mm.len(), 3);
     /// // The parts merge when they are alike again.
     /// writer.change_payloads(at, 0x4000, |node| (*node == 1).then_some(0))?;
-    /// assert_eq!(mm.map_count(), 1);
+    /// assert_eq!(mm.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn change_payloads(&mut self, start: u64, len: u64, change: impl FnMut(&P) -> Option<P>) -> Result<u64, MadviseError> {

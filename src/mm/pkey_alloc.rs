@@ -28,7 +28,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// let at = writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(VmaFlags::READ)))?;
     /// let key = writer.pkey_alloc(KeyDenial::empty())?;
     /// writer.pkey_mprotect(at, 0x1000, VmaFlags::READ, key)?;
-    /// assert_eq!(writer.vma(at).map(|vma| vma.flags().pkey()), Some(key));
+    /// assert_eq!(writer.lookup(at).map(|vma| vma.flags().pkey()), Some(key));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pkey_alloc(&mut self, denial: KeyDenial) -> Result<ProtectionKey, PkeyAllocError> {

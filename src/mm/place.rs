@@ -4,9 +4,9 @@
 //! [`Search`] says what the search is for: within which addresses, and to what it aligns. `mmap` and `mremap` come in with one.
 
 use super::MmWriteGuard;
-use super::guard::vma_of;
 use super::guard_gap::Walked;
 use super::limits::{GuardGapPolicy, Limits};
+use super::view::vma_of;
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::lock::RawMmLock;
 use crate::tree::GapQuery;

@@ -2,12 +2,12 @@
 
 use super::accounts::Sums;
 use super::draft::{Effect, Effects, LayoutDraft};
-use super::guard::vma_of;
 use super::guard_gap::Gap;
 use super::later::Payloads;
 use super::limits::{GuardGapPolicy, Limits, MapCountLimit, PartialEffects};
 use super::staged::{Carried, Origin};
 use super::state::StateUpdate;
+use super::view::vma_of;
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
 use crate::error::{LayoutError, ResourceError};
@@ -16,7 +16,7 @@ use crate::key::KeyRights;
 use crate::lock::{MmLock, Patience, RawMmLock};
 use crate::sync::Shared;
 use crate::tree::{Charge, EntryList, FirstPanic, Prepared};
-use crate::vma::{Kind, Owner, Payload, VmaRecord};
+use crate::vma::{Owner, Payload, VmaDraft, VmaRecord};
 use core::fmt;
 use core::mem;
 use smallvec::SmallVec;
@@ -43,7 +43,7 @@ use smallvec::SmallVec;
 ///     plan.commit()?;
 /// } else {
 ///     drop(plan);
-///     assert_eq!(mm.map_count(), 0);
+///     assert_eq!(mm.len(), 0);
 /// }
 /// # Ok::<(), vmaple::mm::MmapError>(())
 /// ```
@@ -206,7 +206,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
                 Err(error) => Err(LayoutError::from(error).into()),
             };
             // 7.8: whatever the operation or what a failure leaves of it, and after all merges.
-            let (count, most) = (draft.count, mm.map_count().max(limits.max_map_count));
+            let (count, most) = (draft.count, mm.len().max(limits.max_map_count));
             if draft.is_spoiled {
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::from(ResourceError::OutOfMemory).into()));
                 Ok(None)
@@ -271,7 +271,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
     /// Makes the payloads of the records to come that the operation has not made: they are as those of records that there are.
     fn make_payloads(&mut self, span: Span) -> Result<(), ResourceError> {
         for i in self.within(span) {
-            if let Origin::New(Kind { payload: Carried::OfRecord(record), .. }) = self.vmas[i].origin {
+            if let Origin::New(VmaDraft { payload: Carried::OfRecord(record), .. }) = self.vmas[i].origin {
                 let made = Carried::Kept(self.payloads.keep_with(|_| record.payload().clone())?);
                 if let Origin::New(kind) = &mut self.vmas[i].origin {
                     kind.payload = made;
@@ -290,7 +290,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
                 // Write-locked before it can be seen (3.10).
                 Origin::New(kind) => {
                     let Carried::Kept(slot) = kind.payload else { unreachable!("it was made just now") };
-                    let made = Shared::try_new(VmaRecord::new(kind.with(self.payloads.take(slot)), sequence));
+                    let made = Shared::try_new(VmaRecord::new(kind.with_payload(self.payloads.take(slot)), sequence));
                     made.map_err(|record| {
                         self.payloads.put_back(record.into_payload());
                         ResourceError::OutOfMemory

@@ -1,91 +1,66 @@
-//! Owners of private pages (Linux's `anon_vma`): who gets one, and when. An owner comes with the first private page of a VMA; what has
-//! one merges less (5.9).
+//! Owners of private pages (Linux's `anon_vma`): which VMA gets one, and when. A VMA gets an owner with its first private page, and merges
+//! with fewer VMAs from then on (5.9).
+//!
+//! Called by the embedder's fault handler (`own`), by growth, and by the operations that bring pages in (`populate`).
 
 use super::draft::LayoutDraft;
-use super::staged::{Origin, StagedVma};
+use super::staged::Origin;
+use super::view::MmView;
 use super::{MmReadGuard, MmWriteGuard};
 use crate::addr::{Access, Span};
 use crate::error::ResourceError;
 use crate::lock::RawMmLock;
-use crate::vma::{AnonOwner, Owner, Payload, Vma, VmaFlags};
+use crate::vma::{AnonOwner, Owner, Payload, VmaAttrs, VmaFlags};
 
 /// Flags that may differ between neighbours with one owner.
 const MAY_DIFFER: VmaFlags = VmaFlags::ACCESS;
 
-/// What is asked of a VMA whose owner a neighbour may take over.
-trait Neighbour {
-    fn flags(&self) -> VmaFlags;
-    fn is_backed_like(&self, other: &Self) -> bool;
-    fn shareable_owner(&self) -> Option<Owner>;
-}
-
-impl<P> Neighbour for Vma<'_, P> {
-    fn flags(&self) -> VmaFlags {
-        self.record().flags()
-    }
-
-    fn is_backed_like(&self, other: &Self) -> bool {
-        self.backing() == other.backing() && self.linear_offset() == other.linear_offset()
-    }
-
-    fn shareable_owner(&self) -> Option<Owner> {
-        self.record().owner()
-    }
-}
-
-/// The owner of a neighbour that the VMA may share: so that the two can still become one.
-fn shared_owner<N: Neighbour>(vma: &N, neighbours: [Option<&N>; 2]) -> Option<Owner> {
-    neighbours
-        .into_iter()
-        .flatten()
-        .filter(|near| (near.flags() ^ vma.flags()).difference(MAY_DIFFER).is_empty() && vma.is_backed_like(near))
-        .find_map(|near| near.shareable_owner().filter(|owner| !owner.inherited))
-}
-
-macro_rules! owners {
-    () => {
-        /// A private page comes into being at the address: the VMA has an owner from then on (2.4), that of a neighbour where the two
-        /// could be one (5.9). Says who; none where nothing is mapped there or its pages are shared.
-        ///
-        /// The library knows no pages, so who handles faults says when the first one is written. Growth does it by itself.
-        pub fn own(&self, address: u64) -> Option<AnonOwner> {
-            let vma = self.vma(address).filter(|vma| !vma.flags().contains(VmaFlags::SHARED))?;
-            let owner = vma.record().owner().unwrap_or_else(|| {
-                let next = vma.last().checked_add(1).and_then(|at| self.vma(at));
-                let prev = vma.start().checked_sub(1).and_then(|at| self.vma(at));
-                vma.record().own(shared_owner(&vma, [next.as_ref(), prev.as_ref()]).unwrap_or_else(|| Owner::of(AnonOwner::unique())))
-            });
-            Some(owner.id)
-        }
+/// Returns the owner of a neighbour that a VMA with these attributes may share, so that the two can still merge (5.9).
+fn shared_owner(attrs: &VmaAttrs, neighbours: [Option<(&VmaAttrs, Option<Owner>)>; 2]) -> Option<Owner> {
+    let is_like = |near: &VmaAttrs| {
+        near.backing == attrs.backing
+            && near.linear_offset == attrs.linear_offset
+            && (near.flags ^ attrs.flags).difference(MAY_DIFFER).is_empty()
     };
+    neighbours.into_iter().flatten().filter(|(near, _)| is_like(near)).filter_map(|(_, owner)| owner).find(|owner| !owner.inherited)
+}
+
+impl<P> MmView<P> {
+    /// Gives the VMA that contains the address an owner, unless it has one. The caller holds the mm lock.
+    fn own_at(&self, address: u64) -> Option<AnonOwner> {
+        let vma = self.lookup(address).filter(|vma| !vma.flags().contains(VmaFlags::SHARED))?;
+        let record = vma.record();
+        let owner = record.owner().unwrap_or_else(|| {
+            let near = |at: Option<u64>| at.and_then(|at| self.lookup(at)).map(|near| (near.record().attrs(), near.record().owner()));
+            let shared = shared_owner(record.attrs(), [near(vma.end()), near(vma.start().checked_sub(1))]);
+            record.own(shared.unwrap_or_else(|| Owner::of(AnonOwner::unique())))
+        });
+        Some(owner.id)
+    }
 }
 
 impl<P, L: RawMmLock> MmReadGuard<'_, P, L> {
-    owners!();
+    /// Records that a private page was written at the address: the VMA has an owner from then on (2.4).
+    ///
+    /// Returns the owner: the one that the VMA has, or that of a neighbour with which it could merge, or a new one (5.9). Returns `None` if
+    /// nothing is mapped there or its pages are shared. The library knows no pages, so the embedder's fault handler calls this when it makes
+    /// the first one. Growth does so by itself.
+    pub fn own(&self, address: u64) -> Option<AnonOwner> {
+        self.own_at(address)
+    }
 }
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    owners!();
-}
-
-impl<P> Neighbour for StagedVma<'_, P> {
-    fn flags(&self) -> VmaFlags {
-        self.flags()
-    }
-
-    fn is_backed_like(&self, other: &Self) -> bool {
-        self.backing() == other.backing() && self.linear_offset() == other.linear_offset()
-    }
-
-    fn shareable_owner(&self) -> Option<Owner> {
-        self.owner()
+    /// Records that a private page was written at the address, as [`MmReadGuard::own`] does.
+    pub fn own(&self, address: u64) -> Option<AnonOwner> {
+        self.own_at(address)
     }
 }
 
 impl<P: Payload> LayoutDraft<'_, P> {
-    /// The pages of a range are brought in: as if those that are private and writable were written, and the others read. Tells the first VMA
-    /// that does not let the calling thread in, where it stops. What is locked when it is touched is passed over, by whatever its pages would be brought in, and what has none of its
-    /// own (5.26).
+    /// Brings in the pages of a range, as if those that are private and writable were written and the others read. Stops at the first VMA
+    /// that does not allow the calling thread the access, and returns its span. Skips VMAs that are locked on fault, and those without pages
+    /// of their own (5.26).
     pub(super) fn populate(&mut self, range: Span) -> Result<Option<Span>, ResourceError> {
         for i in self.within(range) {
             let flags = self.vmas[i].flags();
@@ -105,14 +80,14 @@ impl<P: Payload> LayoutDraft<'_, P> {
         Ok(None)
     }
 
-    /// A private page comes into being in the VMA.
+    /// Gives VMA `i` an owner, unless it has one.
     pub(super) fn own(&mut self, i: usize) -> Result<(), ResourceError> {
         if self.vmas[i].owner().is_some() {
             return Ok(());
         }
         let span = self.vmas[i].span;
-        let near = |at: Option<u64>| at.and_then(|at| self.lookup(at)).map(|i| &self.vmas[i]);
-        let shared = shared_owner(&self.vmas[i], [near(span.last().checked_add(1)), near(span.start().checked_sub(1))]);
+        let near = |at: Option<u64>| at.and_then(|at| self.lookup(at)).map(|i| (self.vmas[i].attrs(), self.vmas[i].owner()));
+        let shared = shared_owner(self.vmas[i].attrs(), [near(span.last().checked_add(1)), near(span.start().checked_sub(1))]);
         let owner = shared.unwrap_or_else(|| Owner::of(AnonOwner::unique()));
         let record = match &mut self.vmas[i].origin {
             Origin::New(kind) => {

@@ -5,7 +5,7 @@
 use super::Record;
 use super::later::{Payloads, Slot};
 use crate::addr::Span;
-use crate::vma::{Backing, Kind, Owner, Payload, VmaFlags};
+use crate::vma::{Owner, Payload, VmaAttrs, VmaDraft, VmaFlags};
 
 /// The payload of a staged VMA: that of a record in the index, or one that the operation made, which [`Payloads`] keeps. Dropping a draft
 /// therefore drops no payload. A payload that the operation made belongs to one VMA at most, because its record will take it.
@@ -37,7 +37,7 @@ impl<'g, P> Carried<'g, P> {
 }
 
 /// The attributes of a staged VMA.
-pub(super) type StagedKind<'g, P> = Kind<Carried<'g, P>>;
+pub(super) type StagedKind<'g, P> = VmaDraft<Carried<'g, P>>;
 
 /// A VMA of a draft.
 #[derive(Debug)]
@@ -58,11 +58,15 @@ pub(super) enum Origin<'g, P> {
 }
 
 impl<'g, P> StagedVma<'g, P> {
-    pub(super) fn flags(&self) -> VmaFlags {
+    pub(super) fn attrs(&self) -> &VmaAttrs {
         match &self.origin {
-            Origin::Existing(record) | Origin::Adopting(record, _) => record.flags(),
-            Origin::New(kind) => kind.flags,
+            Origin::Existing(record) | Origin::Adopting(record, _) => record.attrs(),
+            Origin::New(kind) => &kind.attrs,
         }
+    }
+
+    pub(super) fn flags(&self) -> VmaFlags {
+        self.attrs().flags
     }
 
     pub(super) fn owner(&self) -> Option<Owner> {
@@ -70,20 +74,6 @@ impl<'g, P> StagedVma<'g, P> {
             Origin::Existing(record) => record.owner(),
             Origin::Adopting(_, owner) => Some(*owner),
             Origin::New(kind) => kind.owner,
-        }
-    }
-
-    pub(super) fn backing(&self) -> Backing {
-        match &self.origin {
-            Origin::Existing(record) | Origin::Adopting(record, _) => record.backing(),
-            Origin::New(kind) => kind.backing,
-        }
-    }
-
-    pub(super) fn linear_offset(&self) -> u64 {
-        match &self.origin {
-            Origin::Existing(record) | Origin::Adopting(record, _) => record.linear_offset(),
-            Origin::New(kind) => kind.linear_offset,
         }
     }
 
@@ -104,8 +94,8 @@ impl<'g, P> StagedVma<'g, P> {
 
     pub(super) fn kind(&self) -> StagedKind<'g, P> {
         match self.origin {
-            Origin::Existing(record) => record.kind_with(Carried::OfRecord(record)),
-            Origin::Adopting(record, owner) => Kind { owner: Some(owner), ..record.kind_with(Carried::OfRecord(record)) },
+            Origin::Existing(record) => record.draft_with(Carried::OfRecord(record)),
+            Origin::Adopting(record, owner) => VmaDraft { owner: Some(owner), ..record.draft_with(Carried::OfRecord(record)) },
             Origin::New(kind) => kind,
         }
     }
@@ -114,9 +104,6 @@ impl<'g, P> StagedVma<'g, P> {
 impl<'g, P: Payload> StagedVma<'g, P> {
     /// Whether it and adjacent pages of this kind are alike except for their owners and payloads (5.7).
     pub(super) fn is_like(&self, kind: &StagedKind<'g, P>) -> bool {
-        self.flags() == kind.flags
-            && !kind.flags.intersects(VmaFlags::SPECIAL)
-            && self.backing() == kind.backing
-            && self.linear_offset() == kind.linear_offset
+        *self.attrs() == kind.attrs && !kind.attrs.flags.intersects(VmaFlags::SPECIAL)
     }
 }

@@ -1,4 +1,4 @@
-//! What an address space tells of itself; and the counters of roads, which every fault keeps.
+//! What an address space tells of itself; and the counters of paths, which every fault keeps.
 
 use crate::sync::Tally;
 
@@ -18,14 +18,14 @@ pub struct MmStats {
     pub locked_pages: u64,
     /// In VMAs with `ACCOUNT`.
     pub committed_pages: u64,
-    /// How often faults took each road.
-    pub roads: Roads,
+    /// How often faults took each path.
+    pub fault_paths: FaultPaths,
 }
 
-/// How often faults took each road. Each question is counted once, by the road on which it ended.
+/// How often faults took each path. Each question is counted once, by the path on which it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Roads {
+pub struct FaultPaths {
     /// Answered under the VMA's own lock, without the mm lock.
     pub per_vma: u64,
     /// Found under the mm lock for reading (1.3).
@@ -40,9 +40,9 @@ pub struct Roads {
     pub failed: u64,
 }
 
-/// A road that a fault took.
+/// A path that a fault took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Road {
+pub(crate) enum FaultPath {
     PerVma,
     MmRead,
     Upgraded,
@@ -58,14 +58,14 @@ struct Stripe([Tally; 6]);
 
 /// In stripes, so that threads that fault at once do not write to one line.
 #[derive(Debug, Default)]
-pub(super) struct RoadCounters([Stripe; 8]);
+pub(super) struct FaultPathCounters([Stripe; 8]);
 
 thread_local! {
     /// A byte whose address differs in each thread.
     static THREAD_LOCAL_BYTE: u8 = const { 0 };
 }
 
-impl RoadCounters {
+impl FaultPathCounters {
     #[inline]
     fn stripe(&self) -> &Stripe {
         // The blocks of two threads lie pages apart. A thread that is ending has none.
@@ -75,19 +75,19 @@ impl RoadCounters {
     }
 
     #[inline]
-    pub(super) fn note(&self, road: Road) {
-        self.stripe().0[road as usize].bump();
+    pub(super) fn note(&self, path: FaultPath) {
+        self.stripe().0[path as usize].bump();
     }
 
-    pub(super) fn sum(&self) -> Roads {
-        let sum = |road: Road| self.0.iter().map(|stripe| stripe.0[road as usize].read()).sum();
-        Roads {
-            per_vma: sum(Road::PerVma),
-            mm_read: sum(Road::MmRead),
-            upgraded: sum(Road::Upgraded),
-            retaken: sum(Road::Retaken),
-            found_again: sum(Road::FoundAgain),
-            failed: sum(Road::Failed),
+    pub(super) fn sum(&self) -> FaultPaths {
+        let sum = |path: FaultPath| self.0.iter().map(|stripe| stripe.0[path as usize].read()).sum();
+        FaultPaths {
+            per_vma: sum(FaultPath::PerVma),
+            mm_read: sum(FaultPath::MmRead),
+            upgraded: sum(FaultPath::Upgraded),
+            retaken: sum(FaultPath::Retaken),
+            found_again: sum(FaultPath::FoundAgain),
+            failed: sum(FaultPath::Failed),
         }
     }
 }

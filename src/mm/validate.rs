@@ -22,13 +22,13 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         self.guard.validate()?;
         let (mut sums, mut count) = (Sums::default(), 0);
         let task_size = self.mm().read_limits(|limits| limits.task_size);
-        for vma in self.vmas() {
+        for vma in self.iter() {
             Self::validate_vma(vma, task_size)?;
             sums.add(vma.flags(), vma.span().pages());
             count += 1;
         }
         check(self.sums() == sums, || format!("the accounts are {:?}, and what is mapped comes to {sums:?}", self.sums()))?;
-        check(self.mm().map_count() == count, || format!("{count} VMAs are mapped, and {} are counted", self.mm().map_count()))?;
+        check(self.mm().len() == count, || format!("{count} VMAs are mapped, and {} are counted", self.mm().len()))?;
         let heap = self.mm().state.heap();
         check(heap.is_none_or(|heap| heap.start <= heap.brk), || format!("the break is below the start of the heap: {heap:?}"))
     }

@@ -22,7 +22,7 @@ struct Counted<T> {
 /// A value with several owners, dropped by the last one. Like [`Arc`](std::sync::Arc), without weak references.
 ///
 /// A clone is another owner of the same value. Aborts the process if there are more than 2^63 owners.
-pub struct Shared<T> {
+pub(crate) struct Shared<T> {
     counted: NonNull<Counted<T>>,
     owns: PhantomData<Counted<T>>,
 }
@@ -65,7 +65,7 @@ impl<T> Shared<T> {
 
     /// Returns whether both own the same value.
     #[must_use]
-    pub fn ptr_eq(one: &Self, other: &Self) -> bool {
+    pub(crate) fn ptr_eq(one: &Self, other: &Self) -> bool {
         one.counted == other.counted
     }
 

@@ -1,6 +1,6 @@
 //! What a VMA maps: nothing but memory of its own, or an object.
 //!
-//! Called by `kind` and `record`, and by `mm` for mappings without an object of the caller's.
+//! Called by `attrs` and `spec`, and by `mm` for mappings without an object of the caller's.
 
 use super::flags::VmaFlags;
 use crate::error::NameError;

@@ -117,10 +117,15 @@ impl VmaLock {
         Self(AtomicU64::new(write_locked(sequence)))
     }
 
-    /// Read-locks without waiting. `since` is the mm's write sequence from before the VMA was searched for; `sequence` loads it now, with
-    /// Acquire.
+    /// Read-locks without waiting. `since` is the mm's write sequence from before the VMA was searched for.
     #[inline]
-    pub(crate) fn try_read<L: RawMmLock>(&self, since: u64, sequence: impl Fn() -> u64, mm: &Lock<L>) -> Attempt {
+    pub(crate) fn try_read<L: RawMmLock>(&self, since: u64, mm: &Lock<L>) -> Attempt {
+        self.try_read_at(since, || mm.sequence(), mm)
+    }
+
+    /// Read-locks as [`try_read`](Self::try_read) does. `sequence` loads the mm's write sequence, with Acquire; unit tests give another.
+    #[inline]
+    fn try_read_at<L: RawMmLock>(&self, since: u64, sequence: impl Fn() -> u64, mm: &Lock<L>) -> Attempt {
         loop {
             // Acquire: a write lock that is seen is seen with the beginning of its hold; pairs with `swap`.
             let word = self.0.load(Ordering::Acquire);
@@ -244,7 +249,7 @@ mod tests {
         for begun in [1, wrap - 1, wrap + 1, u64::MAX - 2, u64::MAX] {
             let lock = VmaLock::new(begun);
             let after = |holds: u64| begun.wrapping_add(holds);
-            assert_eq!(lock.try_read(after(0), || begun, &mm), Attempt::Busy, "write-locked in this hold");
+            assert_eq!(lock.try_read_at(after(0), || begun, &mm), Attempt::Busy, "write-locked in this hold");
             for (since, now, expected) in [
                 (after(1), after(1), Attempt::Locked), // the hold has ended
                 (after(1), after(2), Attempt::Locked), // another hold, which did not write-lock it
@@ -253,12 +258,12 @@ mod tests {
                 (begun.wrapping_sub(1), after(1), Attempt::LockedSearchAgain), // it began and ended after that
                 (begun.wrapping_sub(1), after(2), Attempt::LockedSearchAgain),
             ] {
-                assert_eq!(lock.try_read(since, || now, &mm), expected, "write-locked {begun}, searched for since {since}, now {now}");
+                assert_eq!(lock.try_read_at(since, || now, &mm), expected, "write-locked {begun}, searched for since {since}, now {now}");
                 lock.unlock_read(&mm);
             }
-            assert_eq!(lock.try_read(begun, || begun.wrapping_add(wrap), &mm), Attempt::Busy, "without need, and harmless");
+            assert_eq!(lock.try_read_at(begun, || begun.wrapping_add(wrap), &mm), Attempt::Busy, "without need, and harmless");
             lock.start_write(begun.wrapping_add(2), &mm, Patience::Never).expect("no readers");
-            assert_eq!(lock.try_read(begun, || begun.wrapping_add(2), &mm), Attempt::Busy);
+            assert_eq!(lock.try_read_at(begun, || begun.wrapping_add(2), &mm), Attempt::Busy);
         }
     }
 
@@ -277,7 +282,7 @@ mod tests {
             }
             seen
         };
-        assert_eq!(lock.try_read(0, sequence, &mm), Attempt::Busy);
+        assert_eq!(lock.try_read_at(0, sequence, &mm), Attempt::Busy);
         assert_eq!(lock.0.load(Ordering::Relaxed) & READERS, 0);
     }
 
@@ -287,7 +292,7 @@ mod tests {
         let mm = Lock::new(MmLock::new());
         let lock = VmaLock::new(1);
         for _ in 0..2 {
-            assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Locked);
+            assert_eq!(lock.try_read_at(2, || 2, &mm), Attempt::Locked);
         }
         for _ in 0..2 {
             assert_eq!(lock.start_write(3, &mm, Patience::Never), Err(WaitError::WouldBlock));
@@ -296,8 +301,8 @@ mod tests {
         lock.start_write(3, &mm, Patience::Never).expect("all have left");
         lock.start_write(3, &mm, Patience::Forever).expect("write-locked already: nothing to do");
         lock.detach();
-        assert_eq!(lock.try_read(3, || 3, &mm), Attempt::Busy, "while the hold that detached it lasts");
-        assert_eq!(lock.try_read(4, || 4, &mm), Attempt::Detached);
+        assert_eq!(lock.try_read_at(3, || 3, &mm), Attempt::Busy, "while the hold that detached it lasts");
+        assert_eq!(lock.try_read_at(4, || 4, &mm), Attempt::Detached);
         assert!(lock.is_detached());
     }
 
@@ -306,10 +311,10 @@ mod tests {
     fn an_interrupted_write_lock_admits_readers_again() {
         let (mm, interrupt) = (Lock::new(MmLock::new()), Interrupt::new());
         let lock = VmaLock::new(1);
-        assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Locked);
+        assert_eq!(lock.try_read_at(2, || 2, &mm), Attempt::Locked);
         interrupt.raise();
         assert_eq!(lock.start_write(3, &mm, Patience::Interruptible(&interrupt)), Err(WaitError::Interrupted));
-        assert_eq!(lock.try_read(3, || 3, &mm), Attempt::Locked, "not write-locked, not draining");
+        assert_eq!(lock.try_read_at(3, || 3, &mm), Attempt::Locked, "not write-locked, not draining");
     }
 
     /// A VMA with more readers than can be counted is busy.
@@ -317,8 +322,8 @@ mod tests {
     fn readers_that_cannot_be_counted_are_refused() {
         let mm = Lock::new(MmLock::new());
         let lock = VmaLock(AtomicU64::new(READERS - 1));
-        assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Locked);
-        assert_eq!(lock.try_read(2, || 2, &mm), Attempt::Busy);
+        assert_eq!(lock.try_read_at(2, || 2, &mm), Attempt::Locked);
+        assert_eq!(lock.try_read_at(2, || 2, &mm), Attempt::Busy);
         assert_eq!(lock.0.load(Ordering::Relaxed), READERS);
     }
 }

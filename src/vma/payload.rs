@@ -46,7 +46,7 @@ use std::sync::Arc;
 ///     mm.write().mmap(&on(node))?;
 /// }
 /// // The first two merged; the third is of another node.
-/// assert_eq!(mm.map_count(), 2);
+/// assert_eq!(mm.len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Payload: Clone {

@@ -1,145 +1,46 @@
-//! The record of a VMA, which the index holds, and the specification that it is made from.
+//! The record of a VMA: what the index holds for a range. And the two ways in which the embedder sees one, [`Vma`] and [`VmaHandle`].
 //!
-//! Called by `mm`.
+//! Called by `mm`, which publishes records and finds them. A record's lock word changes at any time; its owner is set once, under the mm
+//! lock; nothing else changes after it was published.
 
-use super::backing::{Backing, ObjectId};
+use super::attrs::{VmaAttrs, VmaDraft};
+use super::backing::Backing;
 use super::flags::VmaFlags;
-use super::kind::{AnonOwner, Kind, Owner};
 use super::lock::VmaLock;
+use super::owner::{AnonOwner, Owner};
+use super::spec::VmaSpec;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::sync::{AtomicU64, Ordering, Shared};
 use core::fmt;
-use core::ops::Deref;
 
-/// Specifies a mapping, without its bounds, which are arguments of [`MmWriteGuard::map`](crate::mm::MmWriteGuard::map).
-///
-/// # Examples
-/// ```
-/// use vmaple::mm::ObjectId;
-/// use vmaple::{VmaFlags, VmaSpec};
-/// let heap = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::WRITE);
-/// let text = VmaSpec::of_object(ObjectId::from(7), 0x2000, VmaFlags::READ | VmaFlags::EXEC).with_payload("libc");
-/// # let _ = (heap, text);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct VmaSpec<P = ()> {
-    pub(crate) flags: VmaFlags,
-    pub(crate) backing: Backing,
-    /// The offset of its first address, in bytes. `None`: the address itself (5.8).
-    pub(crate) offset: Option<u64>,
-    pub(crate) owner: Option<Owner>,
-    pub(crate) payload: P,
-}
-
-impl VmaSpec {
-    /// Specifies anonymous memory. The offset of a page is its address.
-    pub const fn anonymous(flags: VmaFlags) -> Self {
-        Self { flags, backing: Backing::Anonymous, offset: None, owner: None, payload: () }
-    }
-
-    /// Specifies shared anonymous memory, with the embedder's id for the object that is made for it. The object's offsets begin at 0. To
-    /// map the same object again, use [`of_shared_memory`](Self::of_shared_memory).
-    ///
-    /// # Examples
-    /// ```
-    /// use vmaple::mm::{Backing, MapRequest, ObjectId};
-    /// use vmaple::{Mm, VmaFlags, VmaSpec};
-    /// let mm: Mm = Mm::new();
-    /// let at = mm.write().mmap(&MapRequest::new(0x1000, VmaSpec::shared_anonymous(ObjectId::from(5), VmaFlags::READ)))?;
-    /// assert_eq!(mm.read().vma(at).map(|vma| vma.backing()), Some(Backing::SharedMemory(ObjectId::from(5))));
-    /// # Ok::<(), vmaple::mm::MmapError>(())
-    /// ```
-    pub const fn shared_anonymous(object: ObjectId, flags: VmaFlags) -> Self {
-        let flags = flags.union(VmaFlags::SHARED);
-        Self { flags, backing: Backing::SharedMemory(object), offset: None, owner: None, payload: () }
-    }
-
-    /// Specifies a mapping of an object of shared memory (a file that exists only in memory), from an offset in bytes.
-    pub const fn of_shared_memory(object: ObjectId, offset: u64, flags: VmaFlags) -> Self {
-        Self { flags, backing: Backing::SharedMemory(object), offset: Some(offset), owner: None, payload: () }
-    }
-
-    /// Specifies a mapping of an object, from an offset in bytes.
-    pub const fn of_object(object: ObjectId, offset: u64, flags: VmaFlags) -> Self {
-        Self { flags, backing: Backing::Object(object), offset: Some(offset), owner: None, payload: () }
-    }
-}
-
-impl<P> VmaSpec<P> {
-    /// Returns the attributes of the mapping if it starts at `start`.
-    pub(crate) fn into_kind(self, start: u64) -> Kind<P> {
-        let Self { flags, backing, offset, owner, payload } = self;
-        let linear_offset = offset.map_or(0, |offset| offset.wrapping_sub(start));
-        Kind { flags, backing, linear_offset, owner, payload }
-    }
-
-    /// Sets the offset of its first address, in bytes. For anonymous memory: as if it had been moved here from that address.
-    pub fn at_offset(mut self, offset: u64) -> Self {
-        self.offset = Some(offset);
-        self
-    }
-
-    /// Sets the owner of its private pages.
-    pub fn owned_by(mut self, owner: AnonOwner) -> Self {
-        self.owner = Some(Owner::of(owner));
-        self
-    }
-
-    /// Sets the owner of its private pages, inherited in a fork: some of the pages are shared with a parent, so it merges with fewer VMAs
-    /// (5.9).
-    pub fn inherited_by(mut self, owner: AnonOwner) -> Self {
-        self.owner = Some(Owner { id: owner, inherited: true });
-        self
-    }
-
-    /// Returns a copy with another payload.
-    pub(crate) fn like_with<Q>(&self, payload: Q) -> VmaSpec<Q> {
-        let &Self { flags, backing, offset, owner, payload: _ } = self;
-        VmaSpec { flags, backing, offset, owner, payload }
-    }
-
-    /// Sets the payload, which is what the embedder keeps with the VMA.
-    pub fn with_payload<Q>(self, payload: Q) -> VmaSpec<Q> {
-        let Self { flags, backing, offset, owner, payload: _ } = self;
-        VmaSpec { flags, backing, offset, owner, payload }
-    }
-}
-
-/// A VMA without its bounds: flags, backing, offset, owner and payload.
-///
-/// A published record does not change, except for its lock and for the owner of its private pages, which is set once at most.
+/// What a range is mapped to.
 #[derive(Debug)]
 #[repr(C)] // the lock first, on one cache line with the count of the `Shared`
-pub struct VmaRecord<P = ()> {
+pub(crate) struct VmaRecord<P> {
     lock: VmaLock,
-    /// An [`Owner`] as a word. Set once, under the mm lock.
+    /// [`Owner`] as a word. Set once, under the mm lock.
     owner: AtomicU64,
-    flags: VmaFlags,
-    /// Offset minus address, in bytes, wrapping.
-    linear_offset: u64,
-    backing: Backing,
+    attrs: VmaAttrs,
     payload: P,
 }
 
 impl<P> VmaRecord<P> {
-    /// Makes a record that is attached, and write-locked in the hold of this number.
-    pub(crate) fn new(kind: Kind<P>, sequence: u64) -> Self {
-        let Kind { flags, backing, linear_offset, owner, payload } = kind;
-        Self { lock: VmaLock::new(sequence), owner: AtomicU64::new(Owner::to_bits(owner)), flags, linear_offset, backing, payload }
+    /// Creates a record that is attached, and write-locked in the hold of this sequence.
+    pub(crate) fn new(draft: VmaDraft<P>, sequence: u64) -> Self {
+        let VmaDraft { attrs, owner, payload } = draft;
+        Self { lock: VmaLock::new(sequence), owner: AtomicU64::new(Owner::to_bits(owner)), attrs, payload }
     }
 
     /// Returns the specification of a record that was never published.
     pub(crate) fn into_spec(self, start: u64) -> VmaSpec<P> {
-        let (offset, owner) = (Some(self.offset_of(start)), self.owner());
-        let Self { lock: _, owner: _, flags, linear_offset: _, backing, payload } = self;
-        VmaSpec { flags, backing, offset, owner, payload }
+        let (offset, owner) = (Some(self.attrs.offset_of(start)), self.owner());
+        let Self { lock: _, owner: _, attrs, payload } = self;
+        VmaSpec { attrs: VmaAttrs::new(attrs.flags, attrs.backing), offset, owner, payload }
     }
 
-    /// Returns its attributes with another payload.
-    pub(crate) fn kind_with<Q>(&self, payload: Q) -> Kind<Q> {
-        let &Self { lock: _, owner: _, flags, linear_offset, backing, payload: _ } = self;
-        Kind { flags, backing, linear_offset, owner: self.owner(), payload }
+    /// Returns a draft with the attributes and the owner of this record.
+    pub(crate) fn draft_with<Q>(&self, payload: Q) -> VmaDraft<Q> {
+        VmaDraft { attrs: self.attrs, owner: self.owner(), payload }
     }
 
     /// Returns the payload of a record that was never published.
@@ -147,16 +48,25 @@ impl<P> VmaRecord<P> {
         self.payload
     }
 
-    /// Returns a child's copy of it (5.28): not locked in memory, and with `id` as the owner of the private pages that the child shares. It
-    /// is not write-locked, because the child's first hold has another number (3.2).
+    /// Returns a child's record (5.28): nothing is locked in memory, the payload is cloned, and private pages that come along have this
+    /// owner. It is in no hold, because the child's first hold has another number (3.2).
     #[inline]
     pub(crate) fn inherited(&self, id: AnonOwner) -> Self
     where
         P: Clone,
     {
-        let comes_along = self.owner().is_some() && !self.flags.contains(VmaFlags::WIPEONFORK);
-        let owner = comes_along.then_some(Owner { id, inherited: true });
-        Self::new(Kind { flags: self.flags.difference(VmaFlags::LOCKED_MASK), owner, ..self.kind_with(self.payload.clone()) }, u64::MAX)
+        let VmaDraft { attrs, owner, payload } = self.draft_with(self.payload.clone());
+        let comes_along = owner.is_some() && !attrs.flags.contains(VmaFlags::WIPEONFORK);
+        let attrs = VmaAttrs { flags: attrs.flags.difference(VmaFlags::LOCKED_MASK), ..attrs };
+        Self::new(VmaDraft { attrs, owner: comes_along.then_some(Owner { id, inherited: true }), payload }, u64::MAX)
+    }
+
+    pub(crate) fn attrs(&self) -> &VmaAttrs {
+        &self.attrs
+    }
+
+    pub(crate) fn flags(&self) -> VmaFlags {
+        self.attrs.flags
     }
 
     pub(crate) fn owner(&self) -> Option<Owner> {
@@ -164,7 +74,7 @@ impl<P> VmaRecord<P> {
         Owner::from_bits(self.owner.load(Ordering::Relaxed))
     }
 
-    /// Sets the owner of its private pages unless they have one, and returns the owner that they have then. Called under the mm lock.
+    /// Sets the owner of the private pages unless there is one; returns the owner. The caller holds the mm lock.
     pub(crate) fn own(&self, owner: Owner) -> Owner {
         // Relaxed: as in `owner`. Of two concurrent calls the first sets the owner.
         match self.owner.compare_exchange(0, Owner::to_bits(Some(owner)), Ordering::Relaxed, Ordering::Relaxed) {
@@ -177,58 +87,15 @@ impl<P> VmaRecord<P> {
         &self.lock
     }
 
-    /// Returns whether it is in the index. Once it is not, it never will be again. False after its address space was dropped.
-    ///
-    /// A result of true may be out of date at once, unless the caller holds a lock.
-    #[must_use]
-    pub fn is_attached(&self) -> bool {
-        !self.lock.is_detached()
-    }
-
-    /// Returns the flags.
-    #[must_use]
-    pub fn flags(&self) -> VmaFlags {
-        self.flags
-    }
-
-    /// Returns what it maps.
-    #[must_use]
-    pub fn backing(&self) -> Backing {
-        self.backing
-    }
-
-    /// Returns the owner of its private pages, or `None` if they have none yet.
-    #[must_use]
-    pub fn anon_owner(&self) -> Option<AnonOwner> {
-        self.owner().map(|owner| owner.id)
-    }
-
-    /// Returns the offset minus the address, in bytes, wrapping. It is the same for each of its addresses, also after a split or a growth.
-    #[must_use]
-    pub fn linear_offset(&self) -> u64 {
-        self.linear_offset
-    }
-
-    /// Returns the offset of one of its addresses in what it maps, in bytes.
-    #[must_use]
-    pub fn offset_of(&self, address: u64) -> u64 {
-        address.wrapping_add(self.linear_offset)
-    }
-
-    /// Returns the offset of one of its addresses in what it maps, in pages: Linux's `pgoff`.
-    #[must_use]
-    pub fn page_offset_of(&self, address: u64) -> u64 {
-        self.offset_of(address) / PAGE_SIZE
-    }
-
-    /// Returns the payload, which is what the embedder keeps with the VMA.
-    #[must_use]
-    pub fn payload(&self) -> &P {
+    pub(crate) fn payload(&self) -> &P {
         &self.payload
     }
 }
 
-/// A VMA: its bounds, from the index, and its record. Derefs to the record.
+/// A VMA as it was found: its bounds, its attributes and its payload.
+///
+/// It borrows the guard, pin or reader through which it was found. Only the guard decides whether the VMA is still like this: under a pin
+/// it may have changed since.
 pub struct Vma<'g, P = ()> {
     span: Span,
     record: &'g Shared<VmaRecord<P>>,
@@ -239,28 +106,92 @@ impl<'g, P> Vma<'g, P> {
         Self { span, record }
     }
 
-    /// Returns its first and its last address.
+    pub(crate) fn record(&self) -> &'g Shared<VmaRecord<P>> {
+        self.record
+    }
+
+    /// Returns the bounds.
     #[must_use]
     pub fn span(&self) -> Span {
         self.span
     }
 
-    /// Returns its first address.
+    /// Returns the first address.
     #[must_use]
     pub fn start(&self) -> u64 {
         self.span.start()
     }
 
-    /// Returns its last address.
+    /// Returns the last address.
     #[must_use]
     pub fn last(&self) -> u64 {
         self.span.last()
     }
 
-    /// Returns its record, which the caller may clone and keep. A kept record says nothing about the present layout.
+    /// Returns the first address above the VMA; `None` if its last address is the highest of all.
     #[must_use]
-    pub fn record(&self) -> &'g Shared<VmaRecord<P>> {
-        self.record
+    pub fn end(&self) -> Option<u64> {
+        self.span.end()
+    }
+
+    /// Returns whether the VMA contains an address.
+    #[must_use]
+    pub fn contains(&self, address: u64) -> bool {
+        self.span.contains(address)
+    }
+
+    /// Returns the flags.
+    #[must_use]
+    pub fn flags(&self) -> VmaFlags {
+        self.record.attrs.flags
+    }
+
+    /// Returns what the VMA maps.
+    #[must_use]
+    pub fn backing(&self) -> Backing {
+        self.record.attrs.backing
+    }
+
+    /// Returns the owner of the private pages; `None` until the first of them is written.
+    #[must_use]
+    pub fn anon_owner(&self) -> Option<AnonOwner> {
+        self.record.owner().map(|owner| owner.id)
+    }
+
+    /// Returns offset minus address, in bytes, wrapping: the same for each address of the VMA, also after it was split or has grown.
+    #[must_use]
+    pub fn linear_offset(&self) -> u64 {
+        self.record.attrs.linear_offset
+    }
+
+    /// Returns the offset in the backing, in bytes, of an address of the VMA.
+    #[must_use]
+    pub fn offset_of(&self, address: u64) -> u64 {
+        self.record.attrs.offset_of(address)
+    }
+
+    /// Returns the offset in the backing, in pages, of an address of the VMA: Linux's `pgoff`.
+    #[must_use]
+    pub fn page_offset_of(&self, address: u64) -> u64 {
+        self.offset_of(address) / PAGE_SIZE
+    }
+
+    /// Returns the payload.
+    #[must_use]
+    pub fn payload(&self) -> &'g P {
+        &self.record.payload
+    }
+
+    /// Returns whether the VMA is still in the address space, as [`VmaHandle::is_attached`] does.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        !self.record.lock.is_detached()
+    }
+
+    /// Returns a handle, which may be kept beyond the guard.
+    #[must_use]
+    pub fn handle(&self) -> VmaHandle<P> {
+        VmaHandle(Shared::clone(self.record))
     }
 }
 
@@ -272,16 +203,60 @@ impl<P> Clone for Vma<'_, P> {
 
 impl<P> Copy for Vma<'_, P> {}
 
-impl<P> Deref for Vma<'_, P> {
-    type Target = VmaRecord<P>;
-
-    fn deref(&self) -> &VmaRecord<P> {
-        self.record
+/// Two are equal if they are the same VMA with the same bounds.
+impl<P> PartialEq for Vma<'_, P> {
+    fn eq(&self, other: &Self) -> bool {
+        self.span == other.span && Shared::ptr_eq(self.record, other.record)
     }
 }
 
+impl<P> Eq for Vma<'_, P> {}
+
 impl<P> fmt::Debug for Vma<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vma").field("span", &self.span).field("flags", &self.flags).finish_non_exhaustive()
+        f.debug_struct("Vma").field("span", &self.span).field("flags", &self.flags()).finish_non_exhaustive()
+    }
+}
+
+/// Identifies a VMA and keeps its payload, for as long as the caller likes.
+///
+/// Two handles are equal if they are of the same VMA. Every operation that changes a VMA puts another one in its place, except growth, which
+/// keeps it. A handle is not a lock: the VMA may be gone.
+pub struct VmaHandle<P = ()>(Shared<VmaRecord<P>>);
+
+impl<P> VmaHandle<P> {
+    /// Returns whether the VMA is still in the address space.
+    ///
+    /// `false` is final, and is what every handle returns when the address space has ended. `true` may be out of date, unless the caller
+    /// holds a lock.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        !self.0.lock.is_detached()
+    }
+
+    /// Returns the payload.
+    #[must_use]
+    pub fn payload(&self) -> &P {
+        &self.0.payload
+    }
+}
+
+impl<P> Clone for VmaHandle<P> {
+    fn clone(&self) -> Self {
+        Self(Shared::clone(&self.0))
+    }
+}
+
+impl<P> PartialEq for VmaHandle<P> {
+    fn eq(&self, other: &Self) -> bool {
+        Shared::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<P> Eq for VmaHandle<P> {}
+
+impl<P> fmt::Debug for VmaHandle<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VmaHandle").field("is_attached", &self.is_attached()).finish_non_exhaustive()
     }
 }

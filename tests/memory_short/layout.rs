@@ -47,7 +47,7 @@ type Row = (Span, VmaFlags, Backing, u64, bool);
 fn rows(writer: &MmWriteGuard<'_>) -> Vec<Row> {
     writer.validate().expect("the invariants hold");
     let row = |vma: vmaple::mm::Vma<'_>| (vma.span(), vma.flags(), vma.backing(), vma.linear_offset(), vma.anon_owner().is_some());
-    writer.vmas().map(row).collect()
+    writer.iter().map(row).collect()
 }
 
 /// Runs an operation with its first allocation failing, then with its second, and so on until it gets through.

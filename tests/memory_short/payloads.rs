@@ -107,7 +107,7 @@ fn no_payload_is_dropped_under_the_lock_where_memory_is_short() {
     fail_each("a plan that is dropped", |w| drop(w.plan_mprotect(page(1), 20 * PAGE_SIZE, VmaFlags::EXEC, vmaple::lock::Patience::Never)));
     fail_each("fork", |w| {
         let child = w.fork().ok();
-        LIVING.set(LIVING.get() - i64::try_from(child.as_ref().map_or(0, Mm::map_count)).expect("few"));
+        LIVING.set(LIVING.get() - i64::try_from(child.as_ref().map_or(0, Mm::len)).expect("few"));
         child
     });
     fail_each("exit", |w| _ = w.exit());

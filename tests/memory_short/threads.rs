@@ -203,7 +203,7 @@ fn a_writer_never_aborts_however_much_memory_is_left() {
     }
 }
 
-/// A thread that has registered looks, reads and faults without memory, by every road; growth down included.
+/// A thread that has registered looks, reads and faults without memory, by every path; growth down included.
 #[test]
 fn a_registered_thread_looks_and_faults_without_memory() {
     let mm: Mm = Mm::builder().private_epochs().build();
@@ -220,9 +220,9 @@ fn a_registered_thread_looks_and_faults_without_memory() {
                 let mut found = 0;
                 for round in 0..300u64 {
                     let at = 0x100_0000 + round % 40 * 0x10_0000;
-                    found += usize::from(mm.pin().vma(at).is_some());
+                    found += usize::from(mm.pin().lookup(at).is_some());
                     found += usize::from(mm.handle_fault(at, Access::Read, FaultContext::User(calm)).is_ok());
-                    found += usize::from(mm.read().vma(at).is_some());
+                    found += usize::from(mm.read().lookup(at).is_some());
                 }
                 let mut reader = mm.reader();
                 for round in 0..40u64 {

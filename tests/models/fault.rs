@@ -8,8 +8,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use vmaple::lock::Patience;
-use vmaple::mm::fault::Fault;
-use vmaple::mm::{LayoutError, Limits, LockVmaError, MunmapError, Roads, Shared, UpgradePolicy};
+use vmaple::mm::fault::FaultError;
+use vmaple::mm::{FaultPaths, LayoutError, Limits, LockVmaError, MunmapError, UpgradePolicy};
 use vmaple::{FaultContext, Interrupt, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
@@ -49,29 +49,29 @@ fn beside<T: Send + 'static>(mm: &Arc<Mm>, run: impl FnOnce(&Mm) -> T + Send + '
 fn fault(mm: &Mm, at: u64) -> Result<u64, i32> {
     let killed = Interrupt::new();
     let found = mm.find_vma_for_fault(page(at), FaultContext::User(&killed)).map_err(|fault| fault.errno())?;
-    assert!(found.span().contains(page(at)));
-    assert_eq!(found.guard().vma(page(at)).map(|vma| vma.span()), Some(found.span()), "the layout does not change");
-    Ok(number(found.span().start()))
+    assert!(found.vma().contains(page(at)));
+    assert_eq!(found.guard().lookup(page(at)).map(|vma| vma.span()), Some(found.vma().span()), "the layout does not change");
+    Ok(number(found.vma().start()))
 }
 
 /// Returns what is mapped: the first page of each VMA, and the page after its last.
 fn layout(mm: &Mm) -> Vec<(u64, u64)> {
     let writer = mm.write();
     writer.validate().expect("the invariants hold");
-    writer.vmas().map(|vma| (number(vma.start()), number(vma.last() + 1))).collect()
+    writer.iter().map(|vma| (number(vma.start()), number(vma.last() + 1))).collect()
 }
 
 /// Explores a scenario with the upgrade and without it.
 fn both_ways<T: Ord + Clone + Debug + Send + Sync + 'static>(
     expected: &[T],
-    scenario: impl Fn(UpgradePolicy) -> (T, Roads) + Send + Sync + Copy + 'static,
+    scenario: impl Fn(UpgradePolicy) -> (T, FaultPaths) + Send + Sync + Copy + 'static,
 ) {
     for policy in [UpgradePolicy::Optimistic, UpgradePolicy::Never] {
         let upgrades = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&upgrades);
         explore(expected.iter().cloned(), move || {
-            let (outcome, roads) = scenario(policy);
-            count.fetch_add(roads.upgraded, Relaxed);
+            let (outcome, paths) = scenario(policy);
+            count.fetch_add(paths.upgraded, Relaxed);
             vec![outcome]
         });
         assert_eq!(upgrades.load(Relaxed) > 0, policy == UpgradePolicy::Optimistic, "upgrades succeed only if the policy allows them");
@@ -90,7 +90,7 @@ fn two_faults_on_one_stack() {
         assert_eq!(other.join().expect("it ran to its end"), Ok(4));
         assert_eq!(layout(&mm), [(4, 9)]);
         assert_eq!(mm.stats().stack_pages, 5);
-        (own, mm.stats().roads)
+        (own, mm.stats().fault_paths)
     });
 }
 
@@ -104,7 +104,7 @@ fn a_fault_beside_an_unmap() {
         assert_eq!(other.join().expect("it ran to its end"), Ok(0));
         let left: &[(u64, u64)] = if own.is_ok() { &[(6, 8)] } else { &[] };
         assert_eq!(layout(&mm), left);
-        (own, mm.stats().roads)
+        (own, mm.stats().fault_paths)
     });
 }
 
@@ -117,7 +117,7 @@ fn a_fault_beside_a_mapping_in_the_way() {
         let own = fault(&mm, 6);
         let mapped = other.join().expect("it ran to its end");
         assert_eq!(layout(&mm), if mapped { vec![(5, 7), (8, 9)] } else { vec![(6, 9)] });
-        ((own, mapped), mm.stats().roads)
+        ((own, mapped), mm.stats().fault_paths)
     });
 }
 
@@ -130,20 +130,20 @@ fn a_fault_beside_a_mapping_in_the_guard_gap() {
         let own = fault(&mm, 6);
         assert!(other.join().expect("it ran to its end"), "`map` ignores guard gaps");
         assert_eq!(layout(&mm), [(3, 5), (if own.is_ok() { 6 } else { 8 }, 9)]);
-        (own, mm.stats().roads)
+        (own, mm.stats().fault_paths)
     });
 }
 
 /// Locks the VMA at a page, and checks that it does not change while it is locked. Returns its first page.
 fn lock(mm: &Mm, at: u64) -> Result<u64, LockVmaError> {
-    let vma = mm.lock_vma(page(at))?;
+    let held = mm.lock_vma(page(at))?;
     for _ in 0..2 {
         let pin = mm.pin();
-        let now = pin.vma(page(at)).expect("a locked VMA is mapped");
-        assert!(Shared::ptr_eq(now.record(), vma.record()) && vma.is_attached(), "it is the VMA that was locked");
-        assert_eq!(now.span(), vma.span(), "it has the guard's bounds");
+        let now = pin.lookup(page(at)).expect("a locked VMA is mapped");
+        assert_eq!(now, held.vma(), "it is the VMA that was locked");
+        assert!(held.vma().is_attached());
     }
-    Ok(number(vma.span().start()))
+    Ok(number(held.vma().start()))
 }
 
 /// A VMA is locked while it is unmapped: the writer waits, or the reader fails.
@@ -203,11 +203,11 @@ fn a_locked_vma_beside_a_split() {
 /// last.
 fn walk(mm: &Mm) -> Vec<(u64, u64)> {
     let (mut from, mut met) = (page(0), Vec::new());
-    while let Some(vma) = mm.lock_next(from, Patience::Forever).expect("it waits") {
-        let now = mm.pin().vma(vma.span().last()).map(|now| now.span());
-        assert_eq!(now, Some(vma.span()), "a locked VMA has the guard's bounds");
-        met.push((number(vma.span().start()), number(vma.span().last() + 1)));
-        from = vma.span().last() + 1;
+    while let Some(held) = mm.lock_next(from, Patience::Forever).expect("it waits") {
+        let now = mm.pin().lookup(held.vma().last()).map(|now| now.span());
+        assert_eq!(now, Some(held.vma().span()), "a locked VMA has the guard's bounds");
+        met.push((number(held.vma().start()), number(held.vma().last() + 1)));
+        from = held.vma().last() + 1;
     }
     met
 }
@@ -277,7 +277,7 @@ fn an_interrupt_beside_a_fault(while_held: fn(&Mm, &mut dyn FnMut())) {
             interrupt.raise();
         });
         let result = waits.expect("it was spawned").join().expect("it ran to its end");
-        assert!(matches!(result, Ok(()) | Err(Fault::Interrupted)), "{result:?}");
+        assert!(matches!(result, Ok(()) | Err(FaultError::Interrupted)), "{result:?}");
         drop(mm.try_write().expect("the lock is free"));
         assert_eq!(layout(&mm), [(if result.is_ok() { 6 } else { 8 }, 9)]);
         assert!(mm.lock_vma(page(8)).is_ok(), "it is not draining");
@@ -317,7 +317,7 @@ fn a_writer_drains_the_last_reader() {
         let mm = stack(UpgradePolicy::Optimistic);
         let held = mm.lock_vma(page(8)).expect("no writer holds it");
         let writer = beside(&mm, |mm| mm.write().munmap(page(8), page(9) - page(8)));
-        assert!(held.is_attached());
+        assert!(held.vma().is_attached());
         drop(held);
         assert_eq!(writer.join().expect("it ran to its end"), Ok(0));
         vec![()]
@@ -335,8 +335,8 @@ fn four_threads_on_one_stack() {
             beside(&mm, move |mm| {
                 let killed = Interrupt::new();
                 match mm.handle_fault(page(at), Access::Write, FaultContext::User(&killed)) {
-                    Ok(vma) => assert!(vma.span().contains(page(at)) && vma.is_attached()),
-                    Err(fault) => assert!(matches!(fault, Fault::Unmapped { .. } | Fault::Growth(_)), "{fault}"),
+                    Ok(held) => assert!(held.vma().contains(page(at)) && held.vma().is_attached()),
+                    Err(fault) => assert!(matches!(fault, FaultError::Unmapped { .. } | FaultError::Growth(_)), "{fault}"),
                 }
             })
         });
@@ -359,10 +359,10 @@ fn a_fault_that_must_not_wait() {
         let other = beside(&mm, |mm| mm.write().expand_down(page(7)).map(drop));
         let result = match mm.find_vma_for_fault(page(6), FaultContext::KernelWithoutFixup) {
             Ok(_) => "found",
-            Err(Fault::WouldBlock) => "would block",
+            Err(FaultError::WouldBlock) => "would block",
             Err(_) => "something else",
         };
         other.join().expect("it ran to its end").expect("room below");
-        (result, mm.stats().roads)
+        (result, mm.stats().fault_paths)
     });
 }

@@ -5,7 +5,7 @@
 
 use super::{explore_within, thread};
 use std::sync::Arc;
-use vmaple::mm::{Advice, Limits, LockAll, LockVmaError, MapRequest, MmWriteGuard, MremapFlags, ObjectId, Shared};
+use vmaple::mm::{Advice, Limits, LockAll, LockVmaError, MapRequest, MmWriteGuard, MremapFlags, ObjectId};
 use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
@@ -44,7 +44,7 @@ fn map(writer: &mut MmWriteGuard<'_>, start: u64, end: u64, object: u64, flags: 
 /// Returns the object that a page maps and whether it may be written, or `None` if nothing is mapped.
 fn look(mm: &Mm, at: u64) -> Option<(u64, bool)> {
     let pin = mm.pin();
-    let vma = pin.vma(page(at))?;
+    let vma = pin.lookup(page(at))?;
     let vmaple::mm::Backing::Object(object) = vma.backing() else { unreachable!("all are objects") };
     Some((object.number(), vma.flags().contains(VmaFlags::WRITE)))
 }
@@ -129,12 +129,12 @@ fn one_look_beside_a_move() {
 
 /// Locks a VMA, and checks that it does not change.
 fn lock(mm: &Mm) -> Result<u64, LockVmaError> {
-    let vma = mm.lock_vma(page(2))?;
-    let (span, flags) = (vma.span(), vma.flags());
+    let held = mm.lock_vma(page(2))?;
+    let (span, flags) = (held.vma().span(), held.vma().flags());
     for _ in 0..2 {
         let pin = mm.pin();
-        let now = pin.vma(page(2)).expect("a locked VMA is mapped");
-        assert!(Shared::ptr_eq(now.record(), vma.record()) && vma.is_attached(), "it is the VMA that was locked");
+        let now = pin.lookup(page(2)).expect("a locked VMA is mapped");
+        assert!(now == held.vma() && held.vma().is_attached(), "it is the VMA that was locked");
         assert_eq!((now.span(), now.flags()), (span, flags));
     }
     Ok((span.start() - page(0)) / PAGE_SIZE)
@@ -199,10 +199,10 @@ fn readers_beside_each_operation() {
         let ask = move |mm: &Mm| {
             let (met, pin) = (spans(mm), mm.pin());
             for at in stays.iter().map(|&at| page(at)) {
-                assert!(pin.vma(at).is_some_and(|vma| vma.span().contains(at)), "{at:#x} was not found");
+                assert!(pin.lookup(at).is_some_and(|vma| vma.span().contains(at)), "{at:#x} was not found");
                 assert!(met.iter().any(|span| span.contains(at)), "{at:#x} was not met: {met:?}");
             }
-            let now = pin.vma(page(2)).map(|vma| (vma.span().pages(), vma.flags().difference(MAY)));
+            let now = pin.lookup(page(2)).map(|vma| (vma.span().pages(), vma.flags().difference(MAY)));
             drop(pin);
             _ = lock(mm);
             now != Some((3, R))

@@ -111,7 +111,7 @@ pub(super) const ALL: &[Operation] = &[
     all("mprotect of all, which merge", |n| {
         let mm = adjacent(n);
         let took = on(&mm, |writer| _ = writer.mprotect(BASE, n as u64 * PAGE_SIZE, RW).expect("memory"));
-        assert_eq!(mm.map_count(), 1, "they merge");
+        assert_eq!(mm.len(), 1, "they merge");
         took
     }),
     all("mremap across all", |n| {
@@ -136,7 +136,7 @@ pub(super) const ALL: &[Operation] = &[
         let mm = scattered(n);
         let mut writer = mm.write();
         let (child, took) = timed(|| writer.fork().expect("memory"));
-        assert_eq!(child.map_count(), n);
+        assert_eq!(child.len(), n);
         took
     }),
     all("exit", |n| on(&scattered(n), |writer| writer.exit().expect("memory"))),
@@ -144,7 +144,7 @@ pub(super) const ALL: &[Operation] = &[
         let mm = scattered(n);
         timed(|| drop(mm)).1
     }),
-    all("all VMAs, in order", |n| on(&scattered(n), |writer| assert_eq!(writer.vmas().count(), n))),
+    all("all VMAs, in order", |n| on(&scattered(n), |writer| assert_eq!(writer.iter().count(), n))),
     all("validate", |n| on(&scattered(n), |writer| writer.validate().expect("the invariants hold"))),
     all("areas and `count` lines of a scenario", count_lines),
 ];

@@ -1,4 +1,4 @@
-//! vmaple's address space, by the roads that a fault can take: the VMA's own lock; the mm lock; and where a stack grows, an upgrade or a
+//! vmaple's address space, by the paths that a fault can take: the VMA's own lock; the mm lock; and where a stack grows, an upgrade or a
 //! lock dropped and taken anew.
 
 use crate::regions::Region;
@@ -13,8 +13,8 @@ use vmaple::{Access, FaultContext, Interrupt, Mm, VmaFlags, VmaSpec};
 /// What every region allows, here and at the peers.
 pub(super) const FLAGS: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE).union(VmaFlags::GROWSDOWN);
 
-/// A road of faults.
-pub trait Road: Send + Sync + 'static {
+/// A path of faults.
+pub trait FaultPath: Send + Sync + 'static {
     /// The subject's name.
     const NAME: &'static str;
 
@@ -30,18 +30,18 @@ pub trait Road: Send + Sync + 'static {
     /// Goes there.
     fn fault<'m>(way: &mut Self::Way<'m>, address: u64, context: FaultContext<'_>) -> Option<FaultedVma<'m, u64>>;
 
-    /// Whether it ended on another road.
+    /// Whether it ended on another path.
     #[must_use]
     fn is_detour(_vma: &FaultedVma<'_, u64>) -> bool {
         false
     }
 }
 
-/// The whole road, which begins with the VMA's own lock.
+/// The whole path, which begins with the VMA's own lock.
 #[derive(Debug)]
 pub struct PerVma;
 
-impl Road for PerVma {
+impl FaultPath for PerVma {
     const NAME: &'static str = "vmaple-per-vma";
     type Way<'m> = &'m Mm<u64>;
 
@@ -63,7 +63,7 @@ impl Road for PerVma {
 #[derive(Debug)]
 pub struct PerVmaReader;
 
-impl Road for PerVmaReader {
+impl FaultPath for PerVmaReader {
     const NAME: &'static str = "vmaple-per-vma-reader";
     type Way<'m> = MmReader<'m, u64>;
 
@@ -81,7 +81,7 @@ impl Road for PerVmaReader {
     }
 }
 
-/// A road by the mm lock alone.
+/// A path by the mm lock alone.
 macro_rules! by_mm_lock {
     () => {
         type Way<'m> = &'m Mm<u64>;
@@ -92,8 +92,8 @@ macro_rules! by_mm_lock {
 
         #[inline]
         fn fault<'m>(mm: &mut Self::Way<'m>, address: u64, context: FaultContext<'_>) -> Option<FaultedVma<'m, u64>> {
-            let vma = mm.find_vma_for_fault(address, context).ok()?;
-            vma.flags().allows(Access::Write).then_some(FaultedVma::Mm(vma))
+            let held = mm.find_vma_for_fault(address, context).ok()?;
+            held.vma().flags().allows(Access::Write).then_some(FaultedVma::Mm(held))
         }
     };
 }
@@ -102,7 +102,7 @@ macro_rules! by_mm_lock {
 #[derive(Debug)]
 pub struct MmLock;
 
-impl Road for MmLock {
+impl FaultPath for MmLock {
     const NAME: &'static str = "vmaple-mm-lock";
     by_mm_lock!();
 }
@@ -111,7 +111,7 @@ impl Road for MmLock {
 #[derive(Debug)]
 pub struct Upgrade;
 
-impl Road for Upgrade {
+impl FaultPath for Upgrade {
     const NAME: &'static str = "vmaple-upgrade";
     by_mm_lock!();
 }
@@ -120,18 +120,18 @@ impl Road for Upgrade {
 #[derive(Debug)]
 pub struct Retake;
 
-impl Road for Retake {
+impl FaultPath for Retake {
     const NAME: &'static str = "vmaple-retake";
     const UPGRADE: UpgradePolicy = UpgradePolicy::Never;
     by_mm_lock!();
 }
 
-/// The address space, its faults by one of the roads.
+/// The address space, its faults by one of the paths.
 pub struct VmapleMm<R> {
     mm: Mm<u64>,
     /// Never raised.
     killed: Interrupt,
-    road: PhantomData<R>,
+    path: PhantomData<R>,
 }
 
 impl<R> fmt::Debug for VmapleMm<R> {
@@ -144,7 +144,7 @@ fn spec(region: Region) -> VmaSpec<u64> {
     VmaSpec::anonymous(FLAGS).with_payload(region.value)
 }
 
-impl<R: Road> Faults for VmapleMm<R> {
+impl<R: FaultPath> Faults for VmapleMm<R> {
     const NAME: &'static str = R::NAME;
     type Server<'s> = Server<'s, R>;
 
@@ -157,7 +157,7 @@ impl<R: Road> Faults for VmapleMm<R> {
         limits.upgrade = R::UPGRADE;
         // A reader that the system takes off its core while it is pinned must not fail the writer.
         let mm = Mm::builder().policy(BudgetPolicy::Wait).limits(limits).expect("limits that mean something").build();
-        let space = Self { mm, killed: Interrupt::new(), road: PhantomData };
+        let space = Self { mm, killed: Interrupt::new(), path: PhantomData };
         for &region in regions {
             space.map(region);
         }
@@ -178,18 +178,18 @@ impl<R: Road> Faults for VmapleMm<R> {
 }
 
 /// A thread that faults.
-pub struct Server<'s, R: Road> {
+pub struct Server<'s, R: FaultPath> {
     way: R::Way<'s>,
     killed: &'s Interrupt,
 }
 
-impl<R: Road> fmt::Debug for Server<'_, R> {
+impl<R: FaultPath> fmt::Debug for Server<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").finish_non_exhaustive()
     }
 }
 
-impl<R: Road> Serves for Server<'_, R> {
+impl<R: FaultPath> Serves for Server<'_, R> {
     #[inline]
     fn fault(&mut self, address: u64) -> Option<impl Held> {
         R::fault(&mut self.way, address, FaultContext::User(self.killed)).map(|vma| Serving::<R>(vma, PhantomData))
@@ -199,11 +199,11 @@ impl<R: Road> Serves for Server<'_, R> {
 /// A VMA held for a fault.
 struct Serving<'m, R>(FaultedVma<'m, u64>, PhantomData<R>);
 
-impl<R: Road> Held for Serving<'_, R> {
+impl<R: FaultPath> Held for Serving<'_, R> {
     #[inline]
     fn region(&self) -> Region {
-        let span = self.0.span();
-        Region { start: span.start(), last: span.last(), value: *self.0.payload() }
+        let vma = self.0.vma();
+        Region { start: vma.start(), last: vma.last(), value: *vma.payload() }
     }
 
     #[inline]

@@ -41,7 +41,7 @@ impl VmapleSpace {
     #[cfg(test)]
     pub(super) fn layout(&self) -> Vec<(u64, u64, u8)> {
         let access = |flags: VmaFlags| u8::try_from(flags.bits() & 7).expect("three bits");
-        self.mm.read().vmas().map(|vma| (vma.start(), vma.last() + 1, access(vma.flags()))).collect()
+        self.mm.read().iter().map(|vma| (vma.start(), vma.last() + 1, access(vma.flags()))).collect()
     }
 }
 
@@ -94,7 +94,7 @@ impl Space for VmapleSpace {
 impl Resolves for VmapleSpace {
     #[inline]
     fn is_mapped(&self, address: u64) -> bool {
-        self.mm.pin().vma(address).is_some()
+        self.mm.pin().lookup(address).is_some()
     }
 }
 

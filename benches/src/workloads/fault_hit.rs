@@ -48,7 +48,7 @@ struct Hit<S> {
 pub(super) struct Served {
     /// How many were served.
     pub(super) hits: u64,
-    /// How many of them not by their own road.
+    /// How many of them not by their own path.
     pub(super) detours: u64,
 }
 

@@ -1,5 +1,5 @@
 //! `fault-mixed`: one thread that faults beside a writer that maps into the gaps and unmaps again, flat out. Both have a row. The writer
-//! never touches a region that is faulted on, so a fault that has to leave its road was held up by work elsewhere: they are counted.
+//! never touches a region that is faulted on, so a fault that has to leave its path was held up by work elsewhere: they are counted.
 
 use super::fault_hit::{Served, by_road, serve, serve_timed};
 use crate::cores;

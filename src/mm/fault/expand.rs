@@ -3,7 +3,7 @@
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::{ExpandError, Limit};
 use crate::lock::{Patience, RawMmLock};
-use crate::mm::{GuardGapPolicy, Limits, MmWriteGuard};
+use crate::mm::{GuardGapPolicy, Limits, MmWriteGuard, Record};
 use crate::vma::{VmaFlags, VmaRecord};
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
@@ -41,7 +41,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// As [`expand_down`](Self::expand_down).
     pub fn expand_down_with(&mut self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Span, ExpandError> {
         let vma = self.find(address).ok_or(ExpandError::Absent { at: address })?;
-        let (span, record) = (vma.span(), vma.record().clone());
+        let (span, record) = (vma.span(), Record::clone(vma.record()));
         let limits = self.mm().limits_now();
         self.grow_down(span, &record, address, &limits, patience)
     }
@@ -77,7 +77,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         }
         self.check_guard_gaps(grown, record.flags(), limits)?;
         // 2.4: it stays, whatever refuses the growth.
-        if record.anon_owner().is_none() {
+        if record.owner().is_none() {
             self.own(span.last());
         }
         // 2.5
@@ -87,7 +87,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             return Ok(span);
         }
         // 2.7
-        if (span.start() - page) / PAGE_SIZE > record.page_offset_of(span.start()) {
+        if (span.start() - page) / PAGE_SIZE > record.attrs().offset_of(span.start()) / PAGE_SIZE {
             return Err(ExpandError::Offset { asked: grown });
         }
         self.account_and_grow(limits, span.last(), record, span, grown)
@@ -113,8 +113,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// # Errors
     /// As [`expand_up`](Self::expand_up).
     pub fn expand_up_with(&mut self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Span, ExpandError> {
-        let vma = self.vma(address).or_else(|| self.prev(address)).ok_or(ExpandError::Absent { at: address })?;
-        let (at, span, record) = (vma.start(), vma.span(), vma.record().clone());
+        let vma = self.lookup(address).or_else(|| self.prev(address)).ok_or(ExpandError::Absent { at: address })?;
+        let (at, span, record) = (vma.start(), vma.span(), Record::clone(vma.record()));
         let limits = self.mm().limits_now();
         let page = page_floor(address);
 
@@ -137,7 +137,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         }
         self.check_guard_gaps(grown, record.flags(), &limits)?;
         // 2.4: it stays, whatever refuses the growth.
-        if record.anon_owner().is_none() {
+        if record.owner().is_none() {
             self.own(span.last());
         }
         // 2.5
@@ -147,7 +147,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             return Ok(span);
         }
         // 2.12
-        if record.offset_of(span.start()).checked_add(grown.len_less_one()).is_none() {
+        if record.attrs().offset_of(span.start()).checked_add(grown.len_less_one()).is_none() {
             return Err(ExpandError::Offset { asked: grown });
         }
         self.account_and_grow(&limits, at, &record, span, grown)

@@ -1,9 +1,9 @@
 //! Linux's `lock_mm_and_find_vma()`, with the upgrade that it wished for.
 
 use super::FaultContext;
-use crate::error::Fault;
+use crate::error::FaultError;
 use crate::lock::{Patience, RawMmLock};
-use crate::mm::{LockedVma, Mm, Road, UpgradePolicy, WriteLockedVma};
+use crate::mm::{FaultPath, LockedVma, Mm, UpgradePolicy, WriteLockedVma};
 use crate::sync::seeded;
 use crate::vma::VmaFlags;
 
@@ -17,60 +17,60 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// step if nobody else is inside; otherwise it is dropped, the lock taken for writing, and everything looked at again, once.
     ///
     /// # Errors
-    /// [`Fault`], with nothing held, and nothing changed but the owner that a refused growth leaves (2.4). Linux says "none" for all of them.
+    /// [`FaultError`], with nothing held, and nothing changed but the owner that a refused growth leaves (2.4). Linux says "none" for all of them.
     ///
     /// # Panics
     /// In debug builds, where the calling thread would wait for its own hold of the mm lock or of the VMA that is to grow.
     ///
     /// # Examples
     /// ```
-    /// use vmaple::mm::fault::Fault;
+    /// use vmaple::mm::fault::FaultError;
     /// use vmaple::{FaultContext, Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// mm.write().map(0x80_0000..0x80_4000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
     /// let found = mm.find_vma_for_fault(0x7f_f000, FaultContext::KernelWithoutFixup)?;
-    /// assert!(found.span().contains(0x7f_f000) && mm.try_write().is_none());
+    /// assert!(found.vma().contains(0x7f_f000) && mm.try_write().is_none());
     /// drop(found);
     /// let beyond = mm.find_vma_for_fault(0x90_0000, FaultContext::KernelWithoutFixup);
-    /// assert_eq!(beyond.unwrap_err(), Fault::Unmapped { at: 0x90_0000 });
+    /// assert_eq!(beyond.unwrap_err(), FaultError::Unmapped { at: 0x90_0000 });
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn find_vma_for_fault(&self, address: u64, context: FaultContext<'_, L::Interrupt>) -> Result<LockedVma<'_, P, L>, Fault> {
+    pub fn find_vma_for_fault(&self, address: u64, context: FaultContext<'_, L::Interrupt>) -> Result<LockedVma<'_, P, L>, FaultError> {
         let told = self.find_or_grow(address, context.patience());
-        self.note(told.as_ref().map_or(Road::Failed, |(_, road)| *road));
+        self.note(told.as_ref().map_or(FaultPath::Failed, |(_, path)| *path));
         told.map(|(vma, _)| vma)
     }
 
     /// One step of the rules a line.
-    fn find_or_grow(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<(LockedVma<'_, P, L>, Road), Fault> {
-        let unmapped = Fault::Unmapped { at: address };
+    fn find_or_grow(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<(LockedVma<'_, P, L>, FaultPath), FaultError> {
+        let unmapped = FaultError::Unmapped { at: address };
         let reader = self.read_with(patience)?; // 1.1, 1.2
         let vma = reader.into_first(address).map_err(|_| unmapped)?; // 1.4
-        if vma.span().contains(address) {
-            return Ok((vma, Road::MmRead)); // 1.3
+        if vma.vma().contains(address) {
+            return Ok((vma, FaultPath::MmRead)); // 1.3
         }
-        if !vma.flags().contains(VmaFlags::GROWSDOWN) {
+        if !vma.vma().flags().contains(VmaFlags::GROWSDOWN) {
             return Err(unmapped); // 1.4
         }
         let limits = self.limits_now();
-        let (mut vma, road) = match vma.upgrade_by(limits.upgrade) {
-            Ok(vma) => (vma, Road::Upgraded), // 1.5: what was found is still so
+        let (mut vma, path) = match vma.upgrade_by(limits.upgrade) {
+            Ok(vma) => (vma, FaultPath::Upgraded), // 1.5: what was found is still so
             Err(vma) => {
                 drop(vma); // 1.6: first
                 // Unlike in Linux, who must not wait gets the lock still if it is free.
                 let writer = self.write_with(patience)?;
                 let vma = writer.into_first(address).ok_or(unmapped)?; // 1.7
-                if vma.span().contains(address) && !seeded("recheck_left_out") {
-                    return Ok((vma.downgrade(), Road::FoundAgain));
+                if vma.vma().contains(address) && !seeded("recheck_left_out") {
+                    return Ok((vma.downgrade(), FaultPath::FoundAgain));
                 }
-                if !vma.flags().contains(VmaFlags::GROWSDOWN) {
+                if !vma.vma().flags().contains(VmaFlags::GROWSDOWN) {
                     return Err(unmapped);
                 }
-                (vma, Road::Retaken)
+                (vma, FaultPath::Retaken)
             }
         };
         vma.grow(|writer, span, record| writer.grow_down(span, record, address, &limits, patience))?; // 1.8
-        Ok((vma.downgrade(), road)) // 1.9
+        Ok((vma.downgrade(), path)) // 1.9
     }
 }
 

@@ -1,16 +1,15 @@
-//! The whole road of a fault: the VMA's own lock if that is enough, the mm lock if not, and whether the access is allowed.
+//! The whole path of a fault: the VMA's own lock if that is enough, the mm lock if not, and whether the access is allowed.
 
 use super::FaultContext;
 use crate::addr::Span;
-use crate::error::Fault;
+use crate::error::FaultError;
 use crate::key::KeyedAccess;
 use crate::lock::{MmLock, RawMmLock};
-use crate::mm::{LockedVma, Mm, MmReader, Road, VmaGuard};
-use crate::vma::{VmaFlags, VmaRecord};
+use crate::mm::{FaultPath, LockedVma, Mm, MmReader, VmaGuard};
+use crate::vma::{Vma, VmaFlags};
 use core::fmt;
-use core::ops::Deref;
 
-/// The VMA of a fault, which stays as long as this lives, and allows the access. Derefs to the record.
+/// The VMA of a fault, which stays as long as this lives, and allows the access.
 #[must_use = "what is locked is released when it is dropped"]
 pub enum FaultedVma<'m, P = (), L: RawMmLock = MmLock> {
     /// The VMA alone is locked.
@@ -20,23 +19,13 @@ pub enum FaultedVma<'m, P = (), L: RawMmLock = MmLock> {
 }
 
 impl<P, L: RawMmLock> FaultedVma<'_, P, L> {
-    /// The VMA's bounds.
+    /// Returns the VMA.
+    #[inline]
     #[must_use]
-    pub fn span(&self) -> Span {
+    pub fn vma(&self) -> Vma<'_, P> {
         match self {
-            Self::PerVma(vma) => vma.span(),
-            Self::Mm(vma) => vma.span(),
-        }
-    }
-}
-
-impl<P, L: RawMmLock> Deref for FaultedVma<'_, P, L> {
-    type Target = VmaRecord<P>;
-
-    fn deref(&self) -> &VmaRecord<P> {
-        match self {
-            Self::PerVma(vma) => vma,
-            Self::Mm(vma) => vma,
+            Self::PerVma(found) => found.vma(),
+            Self::Mm(found) => found.vma(),
         }
     }
 }
@@ -44,8 +33,8 @@ impl<P, L: RawMmLock> Deref for FaultedVma<'_, P, L> {
 impl<P, L: RawMmLock> fmt::Debug for FaultedVma<'_, P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PerVma(vma) => vma.fmt(f),
-            Self::Mm(vma) => vma.fmt(f),
+            Self::PerVma(found) => found.fmt(f),
+            Self::Mm(found) => found.fmt(f),
         }
     }
 }
@@ -59,14 +48,14 @@ impl<P, L: RawMmLock> Mm<P, L> {
     ///
     /// # Concurrency
     /// Where the VMA is mapped and no writer is at *it*, takes no mm lock and never waits, whatever writers do elsewhere. Otherwise as
-    /// [`find_vma_for_fault`](Self::find_vma_for_fault). Counted in [`stats`](Self::stats), by the road.
+    /// [`find_vma_for_fault`](Self::find_vma_for_fault). Counted in [`stats`](Self::stats), by the path.
     ///
     /// # Errors
-    /// [`Fault`], with nothing held. Each has its errno and its signal.
+    /// [`FaultError`], with nothing held. Each has its errno and its signal.
     ///
     /// # Examples
     /// ```
-    /// use vmaple::mm::fault::{Fault, SegvCode, Signal};
+    /// use vmaple::mm::fault::{FaultError, SegvCode, Signal};
     /// use vmaple::{Access, FaultContext, Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ))?;
@@ -80,19 +69,19 @@ impl<P, L: RawMmLock> Mm<P, L> {
         address: u64,
         access: impl Into<KeyedAccess>,
         context: FaultContext<'_, L::Interrupt>,
-    ) -> Result<FaultedVma<'_, P, L>, Fault> {
+    ) -> Result<FaultedVma<'_, P, L>, FaultError> {
         match self.lock_vma(address) {
-            Ok(vma) => self.judge_locked(vma, address, access.into()),
+            Ok(found) => self.judge_locked(found, address, access.into()),
             // Neither busy nor absent is proof.
             Err(_) => self.handle_fault_slow(address, access.into(), context),
         }
     }
 
     #[inline]
-    fn judge_locked<'m>(&self, vma: VmaGuard<'m, P, L>, address: u64, access: KeyedAccess) -> Result<FaultedVma<'m, P, L>, Fault> {
-        self.note(Road::PerVma);
-        self.judge(vma.flags(), vma.span(), address, access)?;
-        Ok(FaultedVma::PerVma(vma))
+    fn judge_locked<'m>(&self, found: VmaGuard<'m, P, L>, address: u64, access: KeyedAccess) -> Result<FaultedVma<'m, P, L>, FaultError> {
+        self.note(FaultPath::PerVma);
+        self.judge(found.vma(), address, access)?;
+        Ok(FaultedVma::PerVma(found))
     }
 
     #[cold]
@@ -101,28 +90,29 @@ impl<P, L: RawMmLock> Mm<P, L> {
         address: u64,
         access: KeyedAccess,
         context: FaultContext<'_, L::Interrupt>,
-    ) -> Result<FaultedVma<'_, P, L>, Fault> {
-        let vma = self.find_vma_for_fault(address, context)?;
-        self.judge(vma.flags(), vma.span(), address, access)?;
-        Ok(FaultedVma::Mm(vma))
+    ) -> Result<FaultedVma<'_, P, L>, FaultError> {
+        let found = self.find_vma_for_fault(address, context)?;
+        self.judge(found.vma(), address, access)?;
+        Ok(FaultedVma::Mm(found))
     }
 
-    /// Whether a VMA that is locked allows the access, and the thread's rights to its key do.
+    /// Checks that a locked VMA allows the access, and that the thread's rights to its key do.
     #[inline]
-    fn judge(&self, flags: VmaFlags, vma: Span, address: u64, access: KeyedAccess) -> Result<(), Fault> {
+    fn judge(&self, vma: Vma<'_, P>, address: u64, access: KeyedAccess) -> Result<(), FaultError> {
+        let (flags, vma) = (vma.flags(), vma.span());
         // Nearly always: key 0, to which all threads have all rights.
         let is_plain = !flags.intersects(VmaFlags::PKEY_MASK) && access.rights.allow_key_zero();
         if is_plain && flags.allows(access.access) { Ok(()) } else { self.judge_slow(flags, vma, address, access) }
     }
 
     #[inline(never)]
-    fn judge_slow(&self, flags: VmaFlags, vma: Span, address: u64, access: KeyedAccess) -> Result<(), Fault> {
+    fn judge_slow(&self, flags: VmaFlags, vma: Span, address: u64, access: KeyedAccess) -> Result<(), FaultError> {
         let (KeyedAccess { access, rights }, key) = (access, flags.pkey());
         // The key comes first, as in Linux: that tells which signal it is.
         if !rights.allows(key, access, self.execute_only_key()) {
-            return Err(Fault::DeniedByKey { at: address, access, vma, key });
+            return Err(FaultError::DeniedByKey { at: address, access, vma, key });
         }
-        if flags.allows(access) { Ok(()) } else { Err(Fault::Denied { at: address, access, vma }) }
+        if flags.allows(access) { Ok(()) } else { Err(FaultError::Denied { at: address, access, vma }) }
     }
 }
 
@@ -140,7 +130,7 @@ impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
         address: u64,
         access: impl Into<KeyedAccess>,
         context: FaultContext<'_, L::Interrupt>,
-    ) -> Result<FaultedVma<'m, P, L>, Fault> {
+    ) -> Result<FaultedVma<'m, P, L>, FaultError> {
         let access = access.into();
         if let Ok(vma) = self.lock_vma(address) {
             return self.mm().judge_locked(vma, address, access);

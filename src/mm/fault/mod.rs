@@ -7,7 +7,7 @@
 // ```text
 // handle_fault(address, access, context)
 //   │
-//   ├─ pin, find, read-lock the VMA ── attached, not write-locked since the search ────┐   per-VMA road: no mm lock
+//   ├─ pin, find, read-lock the VMA ── attached, not write-locked since the search ────┐   per-VMA path: no mm lock
 //   │     write-locked since: find again. busy, absent: no proof                       │
 //   ▼                                                                                  │
 // find_vma_for_fault(address, context)                                                 │
@@ -32,11 +32,11 @@ mod handle;
 mod stack;
 // The atomics of the checkers live in models alone.
 #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
-mod wrap;
+mod sequence_wrap_tests;
 
 pub use handle::FaultedVma;
 
-pub use crate::error::{ExpandError, Fault, Limit, SegvCode, Signal};
+pub use crate::error::{ExpandError, FaultError, Limit, SegvCode, Signal};
 
 use crate::lock::Interrupt;
 use crate::lock::Patience;

@@ -1,7 +1,7 @@
 //! The two ways in which the rest of a kernel grows stacks: with opposite contracts, told apart by what becomes of the guard.
 
 use super::FaultContext;
-use crate::error::{ExpandError, Fault};
+use crate::error::{ExpandError, FaultError};
 use crate::lock::{Patience, RawMmLock};
 use crate::mm::{LockedVma, MmReadGuard, MmWriteGuard};
 use crate::vma::{Vma, VmaFlags};
@@ -17,7 +17,7 @@ impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
     /// Drops the read hold, waits for the write hold as the context allows, and looks again.
     ///
     /// # Errors
-    /// [`Fault`], with nothing held.
+    /// [`FaultError`], with nothing held.
     ///
     /// # Examples
     /// ```compile_fail,E0382
@@ -25,14 +25,14 @@ impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
     /// let mm = Mm::new();
     /// let reader = mm.read();
     /// let grown = reader.expand_stack(0x1000, FaultContext::KernelWithoutFixup);
-    /// reader.vma(0x1000); // the lock is released
+    /// reader.lookup(0x1000); // the lock is released
     /// ```
-    pub fn expand_stack(self, address: u64, context: FaultContext<'_, L::Interrupt>) -> Result<LockedVma<'m, P, L>, Fault> {
+    pub fn expand_stack(self, address: u64, context: FaultContext<'_, L::Interrupt>) -> Result<LockedVma<'m, P, L>, FaultError> {
         let mm = self.mm();
         drop(self);
         let mut writer = mm.write_with(context.patience())?;
         writer.find_or_extend(address, context.patience())?;
-        writer.downgrade().into_locked(address).map_err(|_| Fault::Unmapped { at: address })
+        writer.downgrade().into_locked(address).map_err(|_| FaultError::Unmapped { at: address })
     }
 }
 
@@ -46,12 +46,12 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// [`ExpandError`], with nothing changed and the lock held.
     pub fn find_extend_vma_locked(&mut self, address: u64) -> Result<Vma<'_, P>, ExpandError> {
         self.find_or_extend(address, Patience::Forever)?;
-        self.vma(address).ok_or(ExpandError::Absent { at: address })
+        self.lookup(address).ok_or(ExpandError::Absent { at: address })
     }
 
     /// A hit; else the VMA before, if it grows up; else the VMA after, if it grows down.
     fn find_or_extend(&mut self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<(), ExpandError> {
-        if self.vma(address).is_some() {
+        if self.lookup(address).is_some() {
             return Ok(());
         }
         if self.prev(address).is_some_and(|vma| vma.flags().contains(VmaFlags::GROWSUP)) {

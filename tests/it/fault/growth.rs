@@ -99,7 +99,7 @@ fn rule_2_4_growth_down_needs_no_memory() {
 fn rule_2_4_a_refused_growth_leaves_an_owner() {
     let mm = mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 3 * PAGE_SIZE));
     map_all(&mm, &[(0, 1, RW), (8, 9, DOWN), (20, 21, UP), (30, 31, RW), (40, 41, DOWN)]);
-    let owner = |n| mm.read().vma(page(n)).expect("mapped").anon_owner();
+    let owner = |n| mm.read().lookup(page(n)).expect("mapped").anon_owner();
     assert!(matches!(down(&mm, 2), Err(ExpandError::GuardGap { .. })) && matches!(up(&mm, 28), Err(ExpandError::GuardGap { .. })));
     assert_eq!((owner(8), owner(20)), (None, None));
     assert!(matches!(down(&mm, 5), Err(ExpandError::Limit(Limit::Stack { .. }))) && matches!(up(&mm, 25), Err(ExpandError::Limit(_))));
@@ -123,7 +123,7 @@ fn rule_2_5_readers_are_drained_first() {
         while mm.lock_vma(page(8)).is_ok() {
             thread::yield_now();
         }
-        assert_eq!(mm.pin().vma(page(8)).map(|vma| vma.start()), Some(guard.span().start()), "it has not grown");
+        assert_eq!(mm.pin().lookup(page(8)).map(|vma| vma.start()), Some(guard.vma().start()), "it has not grown");
         drop(guard);
         assert_eq!(writer.join().expect("no panic"), Ok(4));
     });
@@ -150,7 +150,7 @@ fn rule_2_7_the_offset_ends_at_zero() {
     assert!(matches!(down(&mm, 4), Err(ExpandError::Offset { .. })));
     assert_eq!(down(&mm, 5), Ok(5));
     let reader = mm.read();
-    let vma = reader.vma(page(5)).expect("grown");
+    let vma = reader.lookup(page(5)).expect("grown");
     assert_eq!((vma.page_offset_of(page(5)), vma.page_offset_of(page(8))), (0, 3), "2.9: each page keeps its offset");
 }
 
@@ -256,7 +256,7 @@ fn growth_to_adjacency_beside_lockless_readers() {
             while !stop.load(Ordering::Relaxed) {
                 let pin = mm.pin();
                 for at in [0, 40, 60, 100] {
-                    let vma = pin.vma(page(at)).expect("it is mapped throughout");
+                    let vma = pin.lookup(page(at)).expect("it is mapped throughout");
                     assert!(vma.span().contains(page(at)));
                     assert_eq!(pin.find(page(at)).map(|found| found.flags()), Some(vma.flags()));
                     adjacent += u64::from(vma.start() == page(1) || vma.last() == page(100) - 1);

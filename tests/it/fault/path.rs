@@ -7,7 +7,7 @@ use std::sync::Barrier;
 use std::thread;
 use vmaple::FaultContext::{self, KernelWithoutFixup};
 use vmaple::lock::RawMmLock;
-use vmaple::mm::fault::{ExpandError, Fault, FaultedVma, Limit, SegvCode, Signal};
+use vmaple::mm::fault::{ExpandError, FaultError, FaultedVma, Limit, SegvCode, Signal};
 use vmaple::mm::{Limits, MmStats, MmWriteGuard, UpgradePolicy};
 use vmaple::{Access, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
@@ -26,8 +26,8 @@ over_each_lock! {
     rule_1_12_up_first_then_down,
     rule_1_12_a_wait_that_ended_is_the_end,
     rule_1_13_nothing_grows_up_here,
-    rule_1_14_the_roads,
-    a_kept_reader_goes_the_same_roads,
+    rule_1_14_the_paths,
+    a_kept_reader_takes_the_same_paths,
     a_writer_elsewhere_is_not_in_the_way,
     every_fault_has_its_errno_and_signal,
     growth_waits_for_readers_of_the_vma_as_the_context_allows,
@@ -61,8 +61,8 @@ fn rule_1_1_read_acquisition<L: TestLock>() {
         let _raise = RaiseOnDrop(&interrupt);
         let writer = mm.write();
         let refused = threads.spawn(|| mm.find_vma_for_fault(page(0), KernelWithoutFixup).map(drop));
-        assert_eq!(refused.join().expect("no panic"), Err(Fault::WouldBlock));
-        let waits = threads.spawn(|| mm.find_vma_for_fault(page(0), FaultContext::User(&interrupt)).map(|vma| vma.span().start()));
+        assert_eq!(refused.join().expect("no panic"), Err(FaultError::WouldBlock));
+        let waits = threads.spawn(|| mm.find_vma_for_fault(page(0), FaultContext::User(&interrupt)).map(|found| found.vma().start()));
         drop(writer);
         assert_eq!(waits.join().expect("no panic"), Ok(page(0)));
 
@@ -74,7 +74,7 @@ fn rule_1_1_read_acquisition<L: TestLock>() {
         });
         interrupt.raise();
         for killed in killed {
-            assert_eq!(killed.join().expect("no panic"), Err(Fault::Interrupted));
+            assert_eq!(killed.join().expect("no panic"), Err(FaultError::Interrupted));
         }
         drop(writer);
     });
@@ -96,9 +96,9 @@ fn rule_1_3_a_hit_holds_the_read_lock<L: TestLock>() {
     let mm = L::mm_of(&[(4, 8, DOWN)]);
     for (at, start) in [(7, 4), (4, 4), (2, 2)] {
         let found = mm.find_vma_for_fault(page(at) + 5, KernelWithoutFixup).expect("there");
-        assert_eq!((found.span().start(), found.span().last()), (page(start), page(8) - 1));
+        assert_eq!((found.vma().start(), found.vma().last()), (page(start), page(8) - 1));
         assert!(mm.try_read().is_some() && mm.try_write().is_none(), "read-held");
-        assert_eq!(found.guard().vma(page(at)).map(|vma| vma.span()), Some(found.span()));
+        assert_eq!(found.guard().lookup(page(at)).map(|vma| vma.span()), Some(found.vma().span()));
         assert!(found.into_guard().try_upgrade().is_ok(), "by nobody else");
     }
 }
@@ -109,7 +109,7 @@ fn rule_1_4_a_plain_miss<L: TestLock>() {
     let sequence = mm.write_sequence();
     let _other = mm.read();
     for at in [0, 6, 9, 20] {
-        assert_eq!(mm.find_vma_for_fault(page(at), KernelWithoutFixup).map(drop), Err(Fault::Unmapped { at: page(at) }));
+        assert_eq!(mm.find_vma_for_fault(page(at), KernelWithoutFixup).map(drop), Err(FaultError::Unmapped { at: page(at) }));
     }
     assert_eq!(mm.write_sequence(), sequence, "1.10");
 }
@@ -117,11 +117,11 @@ fn rule_1_4_a_plain_miss<L: TestLock>() {
 /// 1.5, better than Linux: alone, the read hold becomes the write hold. 1.8, 1.9: it grows and is downgraded.
 fn rule_1_5_the_upgrade<L: TestLock>() {
     let mm = L::mm_of(&[(8, 9, DOWN)]);
-    assert_eq!(mm.find_vma_for_fault(page(4), KernelWithoutFixup).map(|vma| vma.span().start()), Ok(page(4)));
-    assert_eq!((mm.stats().roads.upgraded, mm.stats().roads.retaken), (1, 0));
+    assert_eq!(mm.find_vma_for_fault(page(4), KernelWithoutFixup).map(|found| found.vma().start()), Ok(page(4)));
+    assert_eq!((mm.stats().fault_paths.upgraded, mm.stats().fault_paths.retaken), (1, 0));
     let mm = never_upgrading(mm);
-    assert_eq!(mm.find_vma_for_fault(page(2), KernelWithoutFixup).map(|vma| vma.span().start()), Ok(page(2)));
-    assert_eq!((mm.stats().roads.upgraded, mm.stats().roads.retaken), (1, 1));
+    assert_eq!(mm.find_vma_for_fault(page(2), KernelWithoutFixup).map(|found| found.vma().start()), Ok(page(2)));
+    assert_eq!((mm.stats().fault_paths.upgraded, mm.stats().fault_paths.retaken), (1, 1));
 }
 
 /// 1.6: another reader is inside, so the upgrade fails. Who must not wait is told so; who may drops its hold first (else it would wait for
@@ -134,8 +134,8 @@ fn rule_1_6_when_the_upgrade_fails<L: TestLock>() {
             let _raise = RaiseOnDrop(&interrupt);
             let other = mm.read();
             let refused = threads.spawn(|| mm.find_vma_for_fault(page(4), KernelWithoutFixup).map(drop));
-            assert_eq!(refused.join().expect("no panic"), Err(Fault::WouldBlock));
-            let waits = threads.spawn(|| mm.find_vma_for_fault(page(4), FaultContext::User(&interrupt)).map(|vma| vma.span().start()));
+            assert_eq!(refused.join().expect("no panic"), Err(FaultError::WouldBlock));
+            let waits = threads.spawn(|| mm.find_vma_for_fault(page(4), FaultContext::User(&interrupt)).map(|found| found.vma().start()));
             until_a_writer_waits(&mm);
             drop(other);
             assert_eq!(waits.join().expect("no panic"), Ok(page(4)));
@@ -144,13 +144,13 @@ fn rule_1_6_when_the_upgrade_fails<L: TestLock>() {
             let killed = threads.spawn(|| mm.find_vma_for_fault(page(2), FaultContext::KernelWithFixup(&interrupt)).map(drop));
             until_a_writer_waits(&mm);
             interrupt.raise();
-            assert_eq!(killed.join().expect("no panic"), Err(Fault::Interrupted));
+            assert_eq!(killed.join().expect("no panic"), Err(FaultError::Interrupted));
             drop(other);
         });
         assert!(nothing_held(&mm));
         assert_eq!(layout(&mm), [(4, 9, DOWN)]);
-        let roads = mm.stats().roads;
-        assert_eq!((roads.upgraded, roads.retaken, roads.failed), (0, 1, 2));
+        let paths = mm.stats().fault_paths;
+        assert_eq!((paths.upgraded, paths.retaken, paths.failed), (0, 1, 2));
     }
 }
 
@@ -164,17 +164,17 @@ fn rule_1_6_when_the_upgrade_fails<L: TestLock>() {
 /// ```
 fn rule_1_7_everything_is_looked_at_again<L: TestLock>() {
     type Meanwhile<L> = fn(&mut MmWriteGuard<'_, (), L>) -> bool;
-    type Told = Result<(u64, VmaFlags), Fault>;
+    type Told = Result<(u64, VmaFlags), FaultError>;
     let cases: [(Meanwhile<L>, Told); 4] = [
         (|writer| writer.map(page(2)..page(6), VmaSpec::anonymous(RW)).is_ok(), Ok((2, RW))),
         (|writer| writer.expand_down(page(2)).is_ok(), Ok((2, DOWN))),
-        (|writer| writer.munmap(page(0), page(8) - page(0)).is_ok(), Err(Fault::Unmapped { at: page(3) })),
+        (|writer| writer.munmap(page(0), page(8) - page(0)).is_ok(), Err(FaultError::Unmapped { at: page(3) })),
         (
             |writer| {
                 writer.munmap(page(0), page(8) - page(0)).expect("memory");
                 writer.map(page(7)..page(8), VmaSpec::anonymous(RW)).is_ok()
             },
-            Err(Fault::Unmapped { at: page(3) }),
+            Err(FaultError::Unmapped { at: page(3) }),
         ),
     ];
     for (meanwhile, expected) in cases {
@@ -193,7 +193,7 @@ fn rule_1_7_everything_is_looked_at_again<L: TestLock>() {
                 let fault = threads.spawn(|| {
                     both_are_near.wait();
                     let found = mm.find_vma_for_fault(page(3), FaultContext::User(&interrupt));
-                    found.map(|vma| ((vma.span().start() - page(0)) / PAGE_SIZE, vma.flags()))
+                    found.map(|found| ((found.vma().start() - page(0)) / PAGE_SIZE, found.vma().flags()))
                 });
                 both_are_near.wait();
                 for _ in 0..attempt {
@@ -206,10 +206,10 @@ fn rule_1_7_everything_is_looked_at_again<L: TestLock>() {
                 fault.join().expect("no panic")
             });
             assert!(told == expected || told == Ok((3, DOWN)), "{told:?}: neither before the change nor after it");
-            let (roads, sequence) = (mm.stats().roads, mm.write_sequence());
+            let (paths, sequence) = (mm.stats().fault_paths, mm.write_sequence());
             assert!(nothing_held(&mm));
             // The fault's own write hold is the fourth, though it found nothing: it has looked twice.
-            seen |= told == expected && (roads.found_again == 1 || roads.failed == 1 && sequence == 8);
+            seen |= told == expected && (paths.found_again == 1 || paths.failed == 1 && sequence == 8);
             if seen {
                 break;
             }
@@ -224,7 +224,7 @@ fn rule_1_8_growth_refused<L: TestLock>() {
     for mm in [mm, never_upgrading(L::mm_of(&[(0, 2, RW), (8, 9, DOWN)]))] {
         let sequence = mm.write_sequence();
         let fault = mm.find_vma_for_fault(page(3), KernelWithoutFixup).expect_err("too near");
-        assert!(matches!(fault, Fault::Growth(ExpandError::GuardGap { .. })));
+        assert!(matches!(fault, FaultError::Growth(ExpandError::GuardGap { .. })));
         assert_eq!((fault.errno(), fault.signal()), (12, Some(Signal::Segv(SegvCode::MapErr))));
         assert_eq!(mm.write_sequence(), sequence + 2);
         assert!(nothing_held(&mm));
@@ -250,7 +250,7 @@ fn rule_1_11_expand_stack<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, UP), (8, 9, VmaFlags::empty()), (20, 21, DOWN), (30, 31, RW)]);
     for (at, span) in [(20, (20, 21)), (3, (0, 4)), (16, (16, 21))] {
         let found = mm.read().expand_stack(page(at), KernelWithoutFixup).expect("it grows");
-        assert_eq!((found.span().start(), found.span().last()), (page(span.0), page(span.1) - 1));
+        assert_eq!((found.vma().start(), found.vma().last()), (page(span.0), page(span.1) - 1));
         assert!(mm.try_write().is_none(), "read-held");
     }
     for at in [25, 40] {
@@ -258,7 +258,7 @@ fn rule_1_11_expand_stack<L: TestLock>() {
         assert_eq!((told.errno(), nothing_held(&mm)), (14, true));
     }
     let _other = mm.read();
-    assert_eq!(mm.read().expand_stack(page(10), KernelWithoutFixup).expect_err("another reads"), Fault::WouldBlock);
+    assert_eq!(mm.read().expand_stack(page(10), KernelWithoutFixup).expect_err("another reads"), FaultError::WouldBlock);
 }
 
 /// 1.12: the lock stays with the caller, also on failure.
@@ -290,60 +290,65 @@ fn rule_1_12_a_wait_that_ended_is_the_end<L: TestLock>() {
         let held = mm.lock_vma(page(0)).expect("free");
         let told = threads.spawn(|| {
             let contexts = [FaultContext::User(&interrupt), KernelWithoutFixup];
-            contexts.map(|context| mm.read().expand_stack(page(6), context).map(|vma| vma.span().start()))
+            contexts.map(|context| mm.read().expand_stack(page(6), context).map(|found| found.vma().start()))
         });
-        assert_eq!(told.join().expect("no panic"), [Err(Fault::Interrupted), Err(Fault::WouldBlock)]);
+        assert_eq!(told.join().expect("no panic"), [Err(FaultError::Interrupted), Err(FaultError::WouldBlock)]);
         drop(held);
     });
-    assert_eq!(mm.map_count(), 2);
-    assert_eq!(mm.read().expand_stack(page(6), KernelWithoutFixup).map(|vma| vma.span().start()), Ok(page(0)), "upward, as it is free now");
+    assert_eq!(mm.len(), 2);
+    assert_eq!(
+        mm.read().expand_stack(page(6), KernelWithoutFixup).map(|found| found.vma().start()),
+        Ok(page(0)),
+        "upward, as it is free now"
+    );
 }
 
 /// 1.13: the common way grows down only.
 fn rule_1_13_nothing_grows_up_here<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, UP)]);
-    assert_eq!(mm.find_vma_for_fault(page(1), KernelWithoutFixup).map(drop), Err(Fault::Unmapped { at: page(1) }));
+    assert_eq!(mm.find_vma_for_fault(page(1), KernelWithoutFixup).map(drop), Err(FaultError::Unmapped { at: page(1) }));
     assert_eq!(layout(&mm), [(0, 1, UP)]);
 }
 
-fn roads<L: RawMmLock>(mm: &Mm<(), L>) -> [u64; 6] {
-    let roads = mm.stats().roads;
-    [roads.per_vma, roads.mm_read, roads.upgraded, roads.retaken, roads.found_again, roads.failed]
+fn paths<L: RawMmLock>(mm: &Mm<(), L>) -> [u64; 6] {
+    let paths = mm.stats().fault_paths;
+    [paths.per_vma, paths.mm_read, paths.upgraded, paths.retaken, paths.found_again, paths.failed]
 }
 
-/// 1.14: the per-VMA road grows nothing; what it does not find goes to the mm lock. Each road is counted.
-fn rule_1_14_the_roads<L: TestLock>() {
+/// 1.14: the per-VMA path grows nothing; what it does not find goes to the mm lock. Each path is counted.
+fn rule_1_14_the_paths<L: TestLock>() {
     let mm = L::mm_of(&[(8, 9, DOWN)]);
     let handle = |at| mm.handle_fault(page(at), Access::Write, KernelWithoutFixup);
     assert!(matches!(handle(8), Ok(FaultedVma::PerVma(_))));
-    assert_eq!(roads(&mm), [1, 0, 0, 0, 0, 0]);
+    assert_eq!(paths(&mm), [1, 0, 0, 0, 0, 0]);
     assert!(matches!(handle(6), Ok(FaultedVma::Mm(_))), "grown");
-    assert_eq!(roads(&mm), [1, 0, 1, 0, 0, 0]);
+    assert_eq!(paths(&mm), [1, 0, 1, 0, 0, 0]);
     assert!(matches!(handle(6), Ok(FaultedVma::PerVma(_))));
     assert!(handle(20).is_err());
-    assert_eq!(roads(&mm), [2, 0, 1, 0, 0, 1]);
+    assert_eq!(paths(&mm), [2, 0, 1, 0, 0, 1]);
 }
 
-/// 1.14 by a reader that is kept: the same answers, by the same roads.
-fn a_kept_reader_goes_the_same_roads<L: TestLock>() {
+/// 1.14 by a reader that is kept: the same answers, by the same paths.
+fn a_kept_reader_takes_the_same_paths<L: TestLock>() {
     let layout = &[(2, 4, RW), (4, 5, VmaFlags::READ), (20, 22, DOWN), (30, 31, VmaFlags::empty())];
     let (mm, twin) = (L::mm_of(layout), L::mm_of(layout));
     let mut reader = mm.reader();
     for access in [Access::Write, Access::Read] {
         // From above, so that the stack grows page by page, and then is there.
         for n in (0..34).rev().chain(0..34) {
-            let told = reader.handle_fault(page(n) + 7, access, KernelWithoutFixup).map(|vma| (vma.span(), vma.flags()));
-            let expected = twin.handle_fault(page(n) + 7, access, KernelWithoutFixup).map(|vma| (vma.span(), vma.flags()));
+            let told = reader.handle_fault(page(n) + 7, access, KernelWithoutFixup).map(|found| (found.vma().span(), found.vma().flags()));
+            let expected =
+                twin.handle_fault(page(n) + 7, access, KernelWithoutFixup).map(|found| (found.vma().span(), found.vma().flags()));
             assert_eq!(told, expected, "page {n}, {access:?}");
         }
     }
     assert_eq!(mm.stats(), twin.stats());
-    assert!(mm.stats().roads.per_vma > 0 && mm.stats().roads.upgraded > 0 && mm.stats().roads.failed > 0);
+    assert!(mm.stats().fault_paths.per_vma > 0 && mm.stats().fault_paths.upgraded > 0 && mm.stats().fault_paths.failed > 0);
     assert!(nothing_held(&mm));
     // What it has answered does not need it.
     let held = reader.handle_fault(page(3), Access::Write, KernelWithoutFixup).expect("mapped");
     drop(reader);
-    assert_eq!((held.span().start(), held.is_attached()), (page(2), true));
+    assert_eq!((held.vma().start(), held.vma().is_attached()), (page(2), true));
 }
 
 /// A writer that works elsewhere in the map, and holds the mm lock, is not in the way of a fault.
@@ -352,7 +357,7 @@ fn a_writer_elsewhere_is_not_in_the_way<L: TestLock>() {
     let mut writer = mm.write();
     writer.munmap(page(21), page(22) - page(21)).expect("memory");
     assert!(matches!(mm.handle_fault(page(8), Access::Read, KernelWithoutFixup), Ok(FaultedVma::PerVma(_))));
-    assert_eq!(mm.handle_fault(page(20), Access::Read, KernelWithoutFixup).map(drop), Err(Fault::WouldBlock), "it is at this one");
+    assert_eq!(mm.handle_fault(page(20), Access::Read, KernelWithoutFixup).map(drop), Err(FaultError::WouldBlock), "it is at this one");
 }
 
 /// Every kind of fault, its errno and its signal.
@@ -361,19 +366,22 @@ fn every_fault_has_its_errno_and_signal<L: TestLock>() {
     let mm = L::mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 8 * PAGE_SIZE));
     map_all(&mm, &[(0, 1, RW), (8, 9, DOWN), (20, 21, VmaFlags::empty()), (30, 31, DOWN)]);
     let handle = |at, access| mm.handle_fault(page(at), access, KernelWithoutFixup).expect_err("refused");
-    let told = |fault: Fault| (fault.errno(), fault.signal());
+    let told = |fault: FaultError| (fault.errno(), fault.signal());
     assert_eq!(told(handle(50, Access::Read)), (14, map_err));
     assert_eq!(told(handle(8, Access::Exec)), (14, acc_err));
     assert_eq!(told(handle(20, Access::Read)), (14, acc_err), "inaccessible, but mapped");
-    assert!(matches!(handle(6, Access::Exec), Fault::Denied { vma, .. } if vma.start() == page(6)), "it grew, and is denied all the same");
-    assert!(matches!(handle(2, Access::Read), Fault::Growth(ExpandError::GuardGap { .. })));
+    assert!(
+        matches!(handle(6, Access::Exec), FaultError::Denied { vma, .. } if vma.start() == page(6)),
+        "it grew, and is denied all the same"
+    );
+    assert!(matches!(handle(2, Access::Read), FaultError::Growth(ExpandError::GuardGap { .. })));
     assert_eq!(told(handle(2, Access::Read)), (12, map_err));
-    assert!(matches!(handle(22, Access::Read), Fault::Growth(ExpandError::Limit(Limit::Stack { .. }))));
+    assert!(matches!(handle(22, Access::Read), FaultError::Growth(ExpandError::Limit(Limit::Stack { .. }))));
     assert_eq!(told(handle(22, Access::Read)), (12, map_err));
     let writer = mm.write();
     assert_eq!(told(handle(50, Access::Read)), (11, None), "WouldBlock");
     drop(writer);
-    assert_eq!(told(Fault::Interrupted), (4, None));
+    assert_eq!(told(FaultError::Interrupted), (4, None));
     assert_eq!((Signal::Segv(SegvCode::MapErr).number(), Signal::Segv(SegvCode::AccErr).code()), (11, 2));
     assert!(nothing_held(&mm));
 }
@@ -384,13 +392,13 @@ fn growth_waits_for_readers_of_the_vma_as_the_context_allows<L: TestLock>() {
     thread::scope(|threads| {
         let _raise = RaiseOnDrop(&interrupt);
         let guard = mm.lock_vma(page(8)).expect("free");
-        assert_eq!(mm.find_vma_for_fault(page(6), KernelWithoutFixup).map(drop), Err(Fault::WouldBlock));
+        assert_eq!(mm.find_vma_for_fault(page(6), KernelWithoutFixup).map(drop), Err(FaultError::WouldBlock));
         let killed = threads.spawn(|| mm.find_vma_for_fault(page(6), FaultContext::User(&interrupt)).map(drop));
         while mm.lock_vma(page(8)).is_ok() {
             thread::yield_now();
         }
         interrupt.raise();
-        assert_eq!(killed.join().expect("no panic"), Err(Fault::Interrupted));
+        assert_eq!(killed.join().expect("no panic"), Err(FaultError::Interrupted));
         drop(guard);
         assert!(mm.find_vma_for_fault(page(6), KernelWithoutFixup).is_ok());
     });
@@ -410,26 +418,28 @@ fn two_threads_grow_one_stack<L: TestLock>() {
                         begin.wait();
                         for step in 0..10 {
                             let at = page(38 - 2 * step + offset);
-                            let vma = mm.handle_fault(at, Access::Write, FaultContext::User(interrupt)).expect("room below");
-                            assert!(vma.span().contains(at));
+                            let held = mm.handle_fault(at, Access::Write, FaultContext::User(interrupt)).expect("room below");
+                            assert!(held.vma().contains(at));
                         }
                     });
                 }
             });
             assert_eq!(layout(&mm), [(20, 41, DOWN)]);
-            let MmStats { total_pages, stack_pages, roads, .. } = mm.stats();
+            let MmStats { total_pages, stack_pages, fault_paths: paths, .. } = mm.stats();
             assert_eq!((total_pages, stack_pages), (21, 21));
-            assert_eq!(roads.per_vma + roads.mm_read + roads.upgraded + roads.retaken + roads.found_again, 20);
-            assert!(policy == UpgradePolicy::Optimistic || roads.upgraded == 0);
+            assert_eq!(paths.per_vma + paths.mm_read + paths.upgraded + paths.retaken + paths.found_again, 20);
+            assert!(policy == UpgradePolicy::Optimistic || paths.upgraded == 0);
         }
     }
 }
 
-/// Without a second thread the policies differ in the road alone.
+/// Without a second thread the policies differ in the path alone.
 fn the_policies_agree<L: TestLock>() {
     let outcome = |mm: Mm<(), L>| -> BTreeSet<(u64, Result<u64, i32>)> {
         (0..24)
-            .map(|at| (at, mm.find_vma_for_fault(page(23 - at), KernelWithoutFixup).map(|vma| vma.span().start()).map_err(|f| f.errno())))
+            .map(|at| {
+                (at, mm.find_vma_for_fault(page(23 - at), KernelWithoutFixup).map(|found| found.vma().start()).map_err(|f| f.errno()))
+            })
             .collect()
     };
     let vmas = [(0, 2, RW), (6, 7, DOWN), (9, 10, RW), (15, 16, DOWN), (20, 21, RW)];

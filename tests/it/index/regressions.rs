@@ -6,7 +6,7 @@
 use crate::support::address_space::{DOWN, RW, layout, map_all, mm_of, mm_with, page};
 use std::thread;
 use vmaple::map::{GapError, GapQuery};
-use vmaple::mm::fault::Fault;
+use vmaple::mm::fault::FaultError;
 use vmaple::mm::{AnonOwner, MmReadGuard, UpgradePolicy};
 use vmaple::{FaultContext, Interrupt, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
@@ -69,12 +69,12 @@ fn munmap_downgraded_while_a_neighbour_grows() {
             writer.munmap(page(2), page(5) - page(2)).expect("memory");
             let tearing_down: MmReadGuard<'_> = writer.downgrade();
             let refused = mm.find_vma_for_fault(page(3), FaultContext::KernelWithoutFixup).map(drop);
-            assert_eq!(refused, Err(Fault::WouldBlock));
-            let fault = threads.spawn(|| mm.find_vma_for_fault(page(3), FaultContext::User(&calm)).map(|vma| vma.span().start()));
+            assert_eq!(refused, Err(FaultError::WouldBlock));
+            let fault = threads.spawn(|| mm.find_vma_for_fault(page(3), FaultContext::User(&calm)).map(|found| found.vma().start()));
             while mm.try_read().is_some() {
                 thread::yield_now();
             }
-            assert_eq!(tearing_down.vmas().map(|vma| vma.start()).collect::<Vec<_>>(), [page(5)], "nothing has grown");
+            assert_eq!(tearing_down.iter().map(|vma| vma.start()).collect::<Vec<_>>(), [page(5)], "nothing has grown");
             drop(tearing_down);
             assert_eq!(fault.join().expect("no panic"), Ok(page(3)));
         });
@@ -91,13 +91,13 @@ fn an_anon_owner_that_appears_during_growth() {
         let spec = VmaSpec::anonymous(DOWN);
         let spec = owner.map_or(spec.clone(), |owner| spec.owned_by(owner));
         mm.write().map(page(at)..page(at + 2), spec).expect("free");
-        let record = mm.read().vma(page(at)).expect("mapped").record().clone();
+        let record = mm.read().lookup(page(at)).expect("mapped").handle();
         let grown = mm.find_vma_for_fault(page(at - 4), FaultContext::KernelWithoutFixup).expect("room below");
-        assert!(vmaple::mm::Shared::ptr_eq(grown.record(), &record), "the record is the same, and so is its lock");
+        assert!(grown.vma().handle() == record, "the record is the same, and so is its lock");
         drop(grown);
         mm.write().munmap(page(at - 2), page(at) - page(at - 2)).expect("memory");
         let reader = mm.read();
-        let owners = [at - 4, at + 1].map(|at| reader.vma(page(at)).expect("it stays").anon_owner());
+        let owners = [at - 4, at + 1].map(|at| reader.lookup(page(at)).expect("it stays").anon_owner());
         assert!(owners[0].is_some() && owners[0] == owners[1] && owner.is_none_or(|owner| owners[0] == Some(owner)));
     }
 }
@@ -111,5 +111,5 @@ fn an_exempt_neighbour_becomes_accessible_later() {
     mm.write().munmap(page(0), page(2) - page(0)).expect("memory");
     map_all(&mm, &[(0, 2, RW)]);
     assert_eq!(mm.write().expand_down(page(2)).expect_err("too near now").errno(), 12);
-    assert_eq!(mm.read().vma(page(3)).map(|vma| vma.start()), Some(3 * PAGE_SIZE + page(0)), "what has grown stays");
+    assert_eq!(mm.read().lookup(page(3)).map(|vma| vma.start()), Some(3 * PAGE_SIZE + page(0)), "what has grown stays");
 }

@@ -171,7 +171,7 @@ fn a_child_stands_on_the_lock_that_it_is_given() {
     let plain: Mm = child.write().fork_with_lock(MmLock::new(), Patience::Interruptible(&interrupt)).expect("memory");
     assert_eq!((calls.take(), others.take()), (vec![], vec!["try_write", "try_write"]));
     let start = |vma: Option<vmaple::mm::Vma<'_>>| vma.map(|vma| vma.start());
-    let starts = [start(writer.vma(0x80_0000)), start(child.read().vma(0x80_0000)), start(plain.read().vma(0x80_0000))];
+    let starts = [start(writer.lookup(0x80_0000)), start(child.read().lookup(0x80_0000)), start(plain.read().lookup(0x80_0000))];
     assert_eq!(starts, [Some(0x80_0000), Some(0x7f_f000), Some(0x7f_f000)]);
     // 3.13, also for such a child: who reads the parent's VMA is waited for.
     drop(writer);

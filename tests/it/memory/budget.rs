@@ -229,11 +229,11 @@ fn what_only_unmaps_is_never_refused() {
         mm.write().validate().expect("the invariants hold");
     };
     let grow = |name, operation: &dyn Fn(&mut MmWriteGuard<'_>) -> Result<u64, i32>| {
-        let before: Vec<_> = mm.read().vmas().map(|vma| (vma.span(), vma.flags())).collect();
+        let before: Vec<_> = mm.read().iter().map(|vma| (vma.span(), vma.flags())).collect();
         // Until the budget is used up.
         let told = operation(&mut mm.write());
         refused(name, told, &mm);
-        assert_eq!(mm.read().vmas().map(|vma| (vma.span(), vma.flags())).collect::<Vec<_>>(), before, "{name}");
+        assert_eq!(mm.read().iter().map(|vma| (vma.span(), vma.flags())).collect::<Vec<_>>(), before, "{name}");
     };
     // At a time a node or two: until no other fits.
     while mm.write().mprotect(page(1), PAGE_SIZE, VmaFlags::EXEC).is_ok() && mm.write().mprotect(page(1), PAGE_SIZE, RW).is_ok() {}
@@ -254,7 +254,7 @@ fn what_only_unmaps_is_never_refused() {
     mm.write().plan_brk(page(8 * MANY + 9), Patience::Never).commit().expect("it shrinks");
     mm.write().exit().expect("all goes");
     mm.write().validate().expect("the invariants hold");
-    assert_eq!(mm.map_count(), 0);
+    assert_eq!(mm.len(), 0);
 }
 
 /// Under the waiting policy an interrupt ends waits for the budget. Where the readers have left there is nothing to wait for.

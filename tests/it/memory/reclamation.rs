@@ -338,7 +338,7 @@ fn an_address_space_lets_go_of_what_is_unmapped() {
     let mm: Mm<Arc<()>> = Mm::builder().private_epochs().build();
     mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ).with_payload(Arc::clone(&payload))).expect("free");
     let pin = mm.pin();
-    let seen = pin.vma(0x10_0000).expect("mapped");
+    let seen = pin.lookup(0x10_0000).expect("mapped");
     mm.write().munmap(0x10_0000, PAGE_SIZE).expect("mapped");
     assert!(mm.reclaim() > 0, "the pin holds it back");
     assert!(Arc::ptr_eq(seen.payload(), &payload) && Arc::strong_count(&payload) == 2);

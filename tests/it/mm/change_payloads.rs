@@ -34,7 +34,7 @@ fn runs(pages: &Pages) -> Vec<(usize, usize, u8)> {
 fn layout(mm: &Mm<u8>) -> Vec<(usize, usize, u8)> {
     let reader = mm.read();
     let page = |at: u64| usize::try_from((at - BASE) / PAGE).expect("below the end");
-    reader.vmas().map(|vma| (page(vma.start()), page(vma.last() + 1) - page(vma.start()), *vma.payload())).collect()
+    reader.iter().map(|vma| (page(vma.start()), page(vma.last() + 1) - page(vma.start()), *vma.payload())).collect()
 }
 
 #[test]

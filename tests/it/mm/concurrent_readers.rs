@@ -12,7 +12,7 @@ use crate::support::Ends;
 use crate::support::address_space::{RW, page};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use vmaple::mm::{Advice, Backing, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId, Shared};
+use vmaple::mm::{Advice, Backing, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId};
 use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const ALWAYS: [u64; 4] = [4, 5, 20, 21];
@@ -55,14 +55,14 @@ fn write(mm: &Mm, round: u64) {
     writer.mprotect(steady, bytes(2), VmaFlags::READ).expect("memory");
     writer.mlockall(LockAll::Current).expect("memory");
     writer.munlockall().expect("memory");
-    assert_eq!(writer.fork().expect("memory").map_count(), mm.map_count());
+    assert_eq!(writer.fork().expect("memory").len(), mm.len());
 }
 
 /// One look at everything.
 fn read(mm: &Mm, round: usize) {
     let pin = mm.pin();
     for at in ALWAYS.into_iter().chain(FIXED) {
-        let vma = pin.vma(page(at)).unwrap_or_else(|| panic!("page {at} is mapped at every moment"));
+        let vma = pin.lookup(page(at)).unwrap_or_else(|| panic!("page {at} is mapped at every moment"));
         assert!(vma.span().contains(page(at)));
         let Backing::Object(object) = vma.backing() else { panic!("page {at} is of an object") };
         let object = object.number();
@@ -85,11 +85,11 @@ fn read(mm: &Mm, round: usize) {
 
 /// A VMA that is locked does not change.
 fn lock(mm: &Mm, at: u64) {
-    if let Ok(vma) = mm.lock_vma(at) {
+    if let Ok(held) = mm.lock_vma(at) {
         for _ in 0..8 {
             let pin = mm.pin();
-            let now = pin.vma(at).expect("a VMA that is locked is mapped");
-            assert!(Shared::ptr_eq(now.record(), vma.record()) && now.span() == vma.span(), "a VMA that is locked changed");
+            let now = pin.lookup(at).expect("a VMA that is locked is mapped");
+            assert_eq!(now, held.vma(), "a VMA that is locked changed");
         }
     }
 }
@@ -145,7 +145,7 @@ fn readers_beside_mseal_and_exit() {
         // From the last to the first: who sees the last sees the first, of this life or of a later one, or that the life is over.
         let mut last = 0;
         for (seen, at) in seen.iter_mut().zip([20, 5, 4]) {
-            let Some(vma) = pin.vma(page(at)) else { continue };
+            let Some(vma) = pin.lookup(page(at)) else { continue };
             let Backing::Object(life) = vma.backing() else { panic!("page {at} is of an object") };
             let life = life.number();
             let now = (life, vma.flags().contains(VmaFlags::SEALED));

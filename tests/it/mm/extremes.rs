@@ -129,8 +129,8 @@ fn tell(Story(steps): Story) {
             _ => {
                 drop(writer);
                 _ = mm.handle_fault(a, Access::Read, context);
-                if let Ok(vma) = mm.read().expand_stack(b, context) {
-                    assert!(vma.span().contains(b));
+                if let Ok(held) = mm.read().expand_stack(b, context) {
+                    assert!(held.vma().contains(b));
                 }
                 return;
             }

@@ -22,7 +22,7 @@ fn map(mm: &Mm, at: u64, pages: u64, flags: VmaFlags) {
 }
 
 fn owner(mm: &Mm, at: u64) -> Option<AnonOwner> {
-    mm.read().vma(page(at)).and_then(|vma| vma.anon_owner())
+    mm.read().lookup(page(at)).and_then(|vma| vma.anon_owner())
 }
 
 /// 9, 10: what is placed keeps out of a stack's guard gap, also where the window of the search ends in it, and a gap that is too small
@@ -95,7 +95,12 @@ fn mremap_from_inside_a_vma() {
     let to = mm.write().mremap(page(1), bytes(2), bytes(3), MOVE, 0).expect("room");
     assert!(to >= page(5) || to < page(0) - bytes(2));
     let reader = mm.read();
-    assert!(reader.vma(page(0)).is_some() && reader.vma(page(3)).is_some() && reader.vma(page(1)).is_none() && reader.vma(to).is_some());
+    assert!(
+        reader.lookup(page(0)).is_some()
+            && reader.lookup(page(3)).is_some()
+            && reader.lookup(page(1)).is_none()
+            && reader.lookup(to).is_some()
+    );
 }
 
 /// 24: how many VMAs must be to spare; decided as in 6.18: a no-op works at the limit, a move up to four below it, one to a fixed place
@@ -124,7 +129,7 @@ fn merges_keep_the_owner() {
         let one = mm.write().own(page(written));
         assert!(one.is_some());
         map(&mm, 1, 1, RW);
-        assert_eq!((mm.map_count(), owner(&mm, 0), owner(&mm, 1), owner(&mm, 2)), (1, one, one, one), "page {written} was written");
+        assert_eq!((mm.len(), owner(&mm, 0), owner(&mm, 1), owner(&mm, 2)), (1, one, one, one), "page {written} was written");
         mm.write().munmap(page(0), bytes(3)).expect("memory");
     }
     // Two owners: what is between them goes to one, and the other keeps its own.
@@ -134,13 +139,13 @@ fn merges_keep_the_owner() {
     let owners = (own(0), own(2));
     assert_ne!(owners.0, owners.1);
     map(&mm, 1, 1, RW);
-    assert_eq!((mm.map_count(), owner(&mm, 0), owner(&mm, 2)), (2, owners.0, owners.1));
+    assert_eq!((mm.len(), owner(&mm, 0), owner(&mm, 2)), (2, owners.0, owners.1));
     // Faulted into unfaulted: page 0 goes away and comes back beside what was never written.
     mm.write().munmap(page(1), bytes(2)).expect("memory");
     mm.write().mremap(page(0), bytes(1), bytes(1), FIXED, page(20)).expect("memory");
     map(&mm, 1, 1, RW);
     mm.write().mremap(page(20), bytes(1), bytes(1), FIXED, page(0)).expect("memory");
-    assert_eq!((mm.map_count(), owner(&mm, 0), owner(&mm, 1)), (1, owners.0, owners.0));
+    assert_eq!((mm.len(), owner(&mm, 0), owner(&mm, 1)), (1, owners.0, owners.0));
 }
 
 /// 27: the error that occurred is the one that is told, where another would come later; and `mlock` of what has merged meanwhile works.
@@ -164,7 +169,7 @@ fn the_first_error_is_told() {
         mm.write().munlock(page(at), bytes(1)).expect("memory");
     }
     mm.write().mlock(page(0), bytes(3)).expect("all of it, in parts that merge on the way");
-    assert_eq!(mm.map_count(), 1);
+    assert_eq!(mm.len(), 1);
 }
 
 /// 29: a fixed mapping shows the old or the new one: what is planned is not seen, and what is committed is seen whole.
@@ -175,7 +180,7 @@ fn a_fixed_mapping_replaces_in_one_step() {
     let mut writer = mm.write();
     let request = MapRequest::new(bytes(2), VmaSpec::anonymous(RW)).fixed(page(1));
     let plan = writer.plan_mmap(&request, Patience::Never);
-    let seen = |at| mm.pin().vma(page(at)).map(|vma| (vma.start(), vma.flags() & VmaFlags::ACCESS));
+    let seen = |at| mm.pin().lookup(page(at)).map(|vma| (vma.start(), vma.flags() & VmaFlags::ACCESS));
     assert_eq!([0, 1, 2, 3].map(seen), [Some((page(0), R)); 4], "planned, and nothing has happened");
     plan.commit().expect("memory");
     assert_eq!([0, 1, 2, 3].map(seen), [Some((page(0), R)), Some((page(1), RW)), Some((page(1), RW)), Some((page(3), R))]);

@@ -116,7 +116,7 @@ fn filled(panicking: u32) -> Mm<Option<Hooked>> {
 fn layout(mm: &Mm<Option<Hooked>>) -> Vec<(Span, VmaFlags)> {
     let writer = mm.try_write().expect("the lock is free");
     writer.validate().expect("the invariants hold");
-    writer.vmas().map(|vma| (vma.span(), vma.flags())).collect()
+    writer.iter().map(|vma| (vma.span(), vma.flags())).collect()
 }
 
 /// Each set of VMAs whose hooks panic, in each operation.

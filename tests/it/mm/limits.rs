@@ -69,7 +69,7 @@ fn a_heap_is_set_before_its_break_is_moved() {
     let mut writer = mm.write();
     for asked in [0, 1, 0x5000, 0x7fff_ffff_f000, u64::MAX] {
         assert_eq!(writer.plan_brk(asked, Patience::Forever).outcome(), Err(BrkError::NoHeap { asked }));
-        assert_eq!((writer.brk(asked), mm.map_count()), (0, 0));
+        assert_eq!((writer.brk(asked), mm.len()), (0, 0));
     }
     let end = mm.limits().task_size;
     assert_eq!(writer.set_heap(0x10_0000, u64::MAX), Err(HeapError::BeyondTask { brk: u64::MAX, task_size: end }));
@@ -130,8 +130,8 @@ fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
             mm.set_limits(limits).expect("limits that mean something");
             let told = writer.mremap(at, old_len, new_len, flags, 0);
             assert_eq!(told.map_err(|error| error.errno()), if is_privileged { Ok(0) } else { Err(1) });
-            assert_eq!(writer.vma(0).is_some(), is_privileged, "the target goes first");
-            assert!(writer.vma(0x3000).is_some(), "what is beyond the target stays");
+            assert_eq!(writer.lookup(0).is_some(), is_privileged, "the target goes first");
+            assert!(writer.lookup(0x3000).is_some(), "what is beyond the target stays");
         }
     }
 }
@@ -206,7 +206,7 @@ fn what_is_not_mapped_comes_back_as_it_was() {
         let refused = refused.expect("it was refused");
         assert_eq!(refused.value, spec, "{}", refused.cause);
         drop(pin);
-        let at = writer.vmas().next().expect("one is mapped").start();
+        let at = writer.iter().next().expect("one is mapped").start();
         for range in [0..4 << 20, at..at + (4 << 20), 7..9, u64::MAX - 1..u64::MAX] {
             assert_eq!(writer.map(range, spec.clone()).expect_err("refused").value, spec);
         }
@@ -268,7 +268,7 @@ fn names_do_not_collide_with_the_librarys_own() {
     let mut writer = mm.write();
     let shared = VmaSpec::anonymous(RW | VmaFlags::SHARED);
     let at = writer.mmap(&MapRequest::new(PAGE_SIZE, shared)).expect("room");
-    let Some(Backing::SharedMemory(own)) = writer.vma(at).map(|vma| vma.backing()) else { panic!("it was given an object") };
+    let Some(Backing::SharedMemory(own)) = writer.lookup(at).map(|vma| vma.backing()) else { panic!("it was given an object") };
     for number in [1 << 63, own.number(), u64::MAX] {
         let refused = ObjectId::new(number).expect_err("the library's");
         assert_eq!((refused.number, refused.own_from, refused.errno()), (number, 1 << 63, 22));
@@ -283,7 +283,7 @@ fn names_do_not_collide_with_the_librarys_own() {
         let object = ObjectId::new((1 << 63) - 1 - n).expect("the caller's");
         for spec in [VmaSpec::of_object(object, 0, RW).owned_by(owner), VmaSpec::of_object(object, 0, RW).inherited_by(owner)] {
             writer.map(page(n)..page(n + 1), spec).expect("free");
-            let vma = writer.vma(page(n)).expect("mapped");
+            let vma = writer.lookup(page(n)).expect("mapped");
             assert_eq!((vma.anon_owner(), vma.backing()), (Some(owner), Backing::Object(object)));
             writer.munmap(page(n), PAGE_SIZE).expect("memory");
         }

@@ -2,7 +2,7 @@
 
 use crate::support::address_space::{DOWN, RW, UP, layout, map_all, mm_of, mm_with, page};
 use std::sync::Arc;
-use vmaple::mm::{AnonOwner, Backing, LayoutError, MapCause, MunmapError, ObjectId, Shared};
+use vmaple::mm::{AnonOwner, Backing, LayoutError, MapCause, MunmapError, ObjectId};
 use vmaple::{Access, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 #[test]
@@ -26,20 +26,20 @@ fn a_split_keeps_what_each_address_is_backed_by() {
     let mm: Mm<Arc<str>> = Mm::builder().private_epochs().build();
     let spec = VmaSpec::of_object(ObjectId::from(7), 0x5000, RW).owned_by(AnonOwner::from(3)).with_payload(Arc::from("text"));
     mm.write().map(page(0)..page(4), spec).expect("free");
-    let before = Shared::clone(mm.read().vma(page(0)).expect("mapped").record());
+    let (before, linear_offset) = mm.read().lookup(page(0)).map(|vma| (vma.handle(), vma.linear_offset())).expect("mapped");
     assert_eq!(mm.write().munmap(page(1), page(3) - page(1)).expect("memory"), 0);
     let reader = mm.read();
     for (at, offset) in [(0, 0x5000), (3, 0x8000)] {
-        let vma = reader.vma(page(at)).expect("it stays");
+        let vma = reader.lookup(page(at)).expect("it stays");
         assert_eq!((vma.start(), vma.last()), (page(at), page(at + 1) - 1));
         assert_eq!((vma.offset_of(page(at)), vma.page_offset_of(page(at))), (offset, offset / PAGE_SIZE));
-        assert_eq!((vma.linear_offset(), vma.flags()), (before.linear_offset(), RW));
+        assert_eq!((vma.linear_offset(), vma.flags()), (linear_offset, RW));
         assert_eq!((vma.backing(), vma.anon_owner()), (Backing::Object(ObjectId::from(7)), Some(AnonOwner::from(3))));
         assert!(Arc::ptr_eq(vma.payload(), before.payload()), "the payload keeps its identity");
-        assert!(!Shared::ptr_eq(vma.record(), &before) && vma.is_attached());
+        assert!(vma.handle() != before && vma.is_attached());
     }
     assert!(!before.is_attached(), "3.10");
-    assert_eq!((mm.map_count(), mm.stats().total_pages), (2, 2));
+    assert_eq!((mm.len(), mm.stats().total_pages), (2, 2));
 }
 
 /// 5.8: the offset of anonymous memory is its address, or where it came from.
@@ -47,8 +47,8 @@ fn a_split_keeps_what_each_address_is_backed_by() {
 fn anonymous_offsets_are_addresses() {
     let mm = mm_of(&[(0, 1, RW)]);
     mm.write().map(page(4)..page(5), VmaSpec::anonymous(RW).at_offset(0x3000)).expect("free");
-    assert_eq!(mm.read().vma(page(0)).expect("mapped").page_offset_of(page(0)), page(0) / PAGE_SIZE);
-    assert_eq!(mm.read().vma(page(4)).expect("mapped").page_offset_of(page(4)), 3);
+    assert_eq!(mm.read().lookup(page(0)).expect("mapped").page_offset_of(page(0)), page(0) / PAGE_SIZE);
+    assert_eq!(mm.read().lookup(page(4)).expect("mapped").page_offset_of(page(4)), 3);
 }
 
 /// What is refused, with its errno (5.1, 5.3, 5.5). Nothing changes.

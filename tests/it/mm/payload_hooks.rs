@@ -89,7 +89,7 @@ fn payloads_are_split_merged_and_moved_with_their_spans() {
     // back: two merges
     writer.mprotect(page(3), bytes(1), RW).expect("memory");
     assert!(calls().contains(&"merged ".to_owned()));
-    assert_eq!(mm.map_count(), 2);
+    assert_eq!(mm.len(), 2);
 
     // the upper one moves, over what is there
     writer.mmap(&request(10, 4)).expect("memory");

@@ -3,7 +3,7 @@
 use crate::support::address_space::{DOWN, RW, layout, map_all, mm_with, page};
 use vmaple::mm::{
     Advice, GuardGapPolicy, LayoutError, Limits, MapCause, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError, MremapFlags,
-    PartialEffects, Shared,
+    PartialEffects,
 };
 use vmaple::{PAGE_SIZE, VmaFlags, VmaSpec};
 
@@ -35,7 +35,7 @@ fn rule_7_8_the_number_of_vmas_reaches_the_limit_and_no_more() {
         let told = writer.map(page(20)..page(21), VmaSpec::anonymous(RW)).map_err(|error| error.cause);
         assert!(matches!(told, Err(MapCause::TooMany { limit: 4, .. })), "{policy:?}: {told:?}");
         assert_eq!(writer.brk(page(101)), page(100), "the heap would be one more");
-        assert_eq!(mm.map_count() as u64, most, "{policy:?}");
+        assert_eq!(mm.len() as u64, most, "{policy:?}");
         writer.munmap(page(0), bytes(1)).expect("it goes");
         assert_eq!(writer.brk(page(101)), page(101), "{policy:?}");
     }
@@ -56,13 +56,13 @@ fn rule_7_8_nor_do_splits_go_beyond_it() {
         }
         writer.mseal(page(20), bytes(4)).expect("it is mapped");
         let told = writer.mmap(&fixed(1, 1, R));
-        assert_eq!((told.is_ok(), mm.map_count()), (policy == MapCountLimit::AsLinux, most[0]), "{told:?}");
+        assert_eq!((told.is_ok(), mm.len()), (policy == MapCountLimit::AsLinux, most[0]), "{told:?}");
         if policy == MapCountLimit::Exact {
             writer.mmap(&fixed(30, 1, R)).expect("room");
         }
         let told = writer.munmap(page(3), bytes(18));
         assert!(told.is_err_and(|error| error.errno() == 1), "it is sealed: {told:?}");
-        assert_eq!(mm.map_count(), most[1], "{policy:?}");
+        assert_eq!(mm.len(), most[1], "{policy:?}");
     }
 }
 
@@ -142,12 +142,12 @@ fn rule_7_10_an_operation_that_fails_has_changed_nothing() {
             if name == "munlock" {
                 writer.mlock(page(0), bytes(4)).expect("it is mapped");
             }
-            let records = |writer: &MmWriteGuard<'_>| writer.vmas().map(|vma| (vma.span(), vma.record().clone())).collect::<Vec<_>>();
+            let records = |writer: &MmWriteGuard<'_>| writer.iter().map(|vma| (vma.span(), vma.handle())).collect::<Vec<_>>();
             let (before, stats) = (records(&writer), mm.stats());
             assert!(fails(&mut writer), "{name} is to fail");
             let after = records(&writer);
-            let is_as_before = before.len() == after.len()
-                && before.iter().zip(&after).all(|(one, other)| one.0 == other.0 && Shared::ptr_eq(&one.1, &other.1));
+            let is_as_before =
+                before.len() == after.len() && before.iter().zip(&after).all(|(one, other)| one.0 == other.0 && one.1 == other.1);
             assert_eq!(is_as_before, policy == PartialEffects::Never, "{name}, {policy:?}");
             assert!(policy == PartialEffects::AsLinux || mm.stats() == stats, "{name}");
         }

@@ -38,5 +38,5 @@ pub(crate) fn layout<L: RawMmLock>(mm: &Mm<(), L>) -> Vec<(u64, u64, VmaFlags)> 
     let writer = mm.write();
     writer.validate().expect("the invariants hold");
     let of = |address: u64| (address - page(0)) / PAGE_SIZE;
-    writer.vmas().map(|vma| (of(vma.start()), of(vma.last() + 1), vma.flags())).collect()
+    writer.iter().map(|vma| (of(vma.start()), of(vma.last() + 1), vma.flags())).collect()
 }

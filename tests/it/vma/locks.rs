@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use vmaple::lock::{Patience, WaitError};
 #[cfg(debug_assertions)]
-use vmaple::mm::fault::Fault;
-use vmaple::mm::{LayoutError, LockVmaError, Shared};
+use vmaple::mm::fault::FaultError;
+use vmaple::mm::{LayoutError, LockVmaError};
 use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 over_each_lock! {
@@ -40,7 +40,7 @@ over_each_lock! {
 fn a_record_is_attached_no_longer_than_its_address_space<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, RW), (4, 5, DOWN)]);
     let child = mm.write().fork().expect("memory");
-    let kept = |mm: &Mm<(), L>| [0, 4].map(|n| Shared::clone(mm.read().vma(page(n)).expect("mapped").record()));
+    let kept = |mm: &Mm<(), L>| [0, 4].map(|n| mm.read().lookup(page(n)).expect("mapped").handle());
     let (records, of_child) = (kept(&mm), kept(&child));
     assert!(records.iter().chain(&of_child).all(|record| record.is_attached()));
     drop(mm);
@@ -56,7 +56,7 @@ fn vmas_are_write_locked_in_the_order_of_addresses<L: TestLock>() {
     let mut writer = mm.write();
     let refused = writer.plan_munmap(page(1), page(7) - page(1), Patience::Never).commit();
     assert_eq!(refused.map_err(|error| error.errno()), Err(11));
-    let told = [0, 3, 7].map(|n| mm.lock_vma(page(n)).map(|vma| vma.span().start()));
+    let told = [0, 3, 7].map(|n| mm.lock_vma(page(n)).map(|found| found.vma().start()));
     assert_eq!(told, [Err(LockVmaError::Busy), Ok(page(3)), Ok(page(6))]);
     drop((writer, held));
 }
@@ -86,7 +86,7 @@ fn rule_3_2_one_step_releases_all<L: TestLock>() {
         }
         let reader = (end == 0).then(|| writer.downgrade());
         let guards: Vec<_> = (0..4).map(|i| mm.lock_vma(page(8 * end + 2 * i)).expect("unlocked")).collect();
-        assert!(guards.iter().all(|guard| guard.is_attached()));
+        assert!(guards.iter().all(|guard| guard.vma().is_attached()));
         drop(reader);
     }
 }
@@ -120,7 +120,7 @@ fn rule_3_4_a_writer_drains_readers<L: TestLock>() {
             thread::yield_now();
         }
         assert!(mm.lock_vma(page(4)).is_ok(), "a VMA that it does not change is free");
-        assert_eq!((guard.span().last(), guard.is_attached()), (page(2) - 1, true), "nothing has changed under the guard");
+        assert_eq!((guard.vma().last(), guard.vma().is_attached()), (page(2) - 1, true), "nothing has changed under the guard");
         drop(guard);
         assert_eq!(writer.join().expect("no panic"), Ok(0));
     });
@@ -155,7 +155,7 @@ fn rule_3_6_busy_and_absent<L: TestLock>() {
     assert_eq!(mm.lock_vma(page(0)).map(drop), Err(LockVmaError::Busy), "3.5a: write-locked");
     assert_eq!(mm.lock_vma(page(1)).map(drop), Err(LockVmaError::Absent));
     drop(writer);
-    assert_eq!(mm.lock_vma(page(0)).map(|vma| vma.span().last()), Ok(page(1) - 1));
+    assert_eq!(mm.lock_vma(page(0)).map(|found| found.vma().last()), Ok(page(1) - 1));
 }
 
 /// 3.6: absent is no proof: a stack that grows is there the next moment, and the guard's bounds are those of after it was locked.
@@ -163,11 +163,11 @@ fn rule_3_6_absent_is_no_proof<L: TestLock>() {
     let mm = L::mm_of(&[(8, 9, DOWN)]);
     let pin = mm.pin();
     assert_eq!(pin.lock_vma(page(6)).map(drop), Err(LockVmaError::Absent));
-    let record = Shared::clone(pin.vma(page(8)).expect("mapped").record());
+    let record = pin.lookup(page(8)).expect("mapped").handle();
     mm.write().expand_down(page(6)).expect("room");
     let guard = pin.lock_vma(page(6)).expect("there now");
-    assert!(Shared::ptr_eq(guard.record(), &record), "growth in place keeps the record");
-    assert_eq!(guard.span().start(), page(6));
+    assert!(guard.vma().handle() == record, "growth in place keeps the record");
+    assert_eq!(guard.vma().start(), page(6));
 }
 
 /// 3.8: lockless work validates if no writer was inside.
@@ -186,11 +186,11 @@ fn rule_3_8_speculation<L: TestLock>() {
 fn rule_3_9_a_record_is_never_another_vmas<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, RW)]);
     let pin = mm.pin();
-    let vma = pin.vma(page(0)).expect("mapped");
+    let vma = pin.lookup(page(0)).expect("mapped");
     mm.write().munmap(page(0), page(1) - page(0)).expect("memory");
     map_all(&mm, &[(0, 1, VmaFlags::READ)]);
     assert!(!vma.is_attached() && vma.flags() == RW, "as it was, under the pin");
-    assert_eq!(pin.lock_vma(page(0)).map(|vma| vma.flags()), Ok(VmaFlags::READ));
+    assert_eq!(pin.lock_vma(page(0)).map(|found| found.vma().flags()), Ok(VmaFlags::READ));
 }
 
 /// 3.11: who holds a VMA and asks for the mm lock may wait for one who waits for him; what does not wait says so instead.
@@ -230,7 +230,7 @@ fn rule_3_11_waiting_for_the_mm_lock_is_refused<L: TestLock>() {
         ended.wait();
         drop(mm.read()); // it holds no VMA any more: it waits
         assert!(said.iter().chain([&still]).all(|said| said.starts_with("lock order: a thread that holds a VMA waits")), "{said:?}");
-        assert_eq!(refused, (true, Err(Fault::WouldBlock)));
+        assert_eq!(refused, (true, Err(FaultError::WouldBlock)));
     });
 }
 
@@ -278,7 +278,7 @@ fn panicked(run: &dyn Fn()) -> String {
 /// 3.7: from VMA to VMA, each locked by itself; a writer that is at one of them is waited for, as long as is said.
 fn rule_3_7_from_vma_to_vma<L: TestLock>() {
     let mm = L::mm_of(&[(0, 2, RW), (4, 5, RW), (8, 9, DOWN)]);
-    let next = |from| mm.lock_next(page(from), Patience::Never).map(|vma| vma.map(|vma| (vma.span().start() - page(0)) / PAGE_SIZE));
+    let next = |from| mm.lock_next(page(from), Patience::Never).map(|vma| vma.map(|found| (found.vma().start() - page(0)) / PAGE_SIZE));
     assert_eq!([0, 1, 2, 4, 5, 9].map(next), [Ok(Some(0)), Ok(Some(0)), Ok(Some(4)), Ok(Some(4)), Ok(Some(8)), Ok(None)]);
     let mut writer = mm.write();
     assert_eq!(next(0), Ok(Some(0)), "a writer that is not at it is not in the way");
@@ -289,7 +289,7 @@ fn rule_3_7_from_vma_to_vma<L: TestLock>() {
     thread::scope(|threads| {
         let killed = threads.spawn(|| mm.lock_next(page(0), Patience::Interruptible(&interrupt)).map(drop));
         assert_eq!(killed.join().expect("no panic").map(drop), Err(WaitError::Interrupted));
-        let waits = threads.spawn(|| mm.lock_next(page(0), Patience::Forever).map(|vma| vma.map(|vma| vma.span().last())));
+        let waits = threads.spawn(|| mm.lock_next(page(0), Patience::Forever).map(|vma| vma.map(|found| found.vma().last())));
         drop(writer);
         assert_eq!(waits.join().expect("no panic"), Ok(Some(page(1) - 1)));
     });
@@ -306,12 +306,12 @@ fn rule_3_7_no_hole_is_told_where_none_is<L: TestLock>() {
             let mut walks = 0;
             while !stop.load(Ordering::Relaxed) || walks == 0 {
                 let (mut from, mut met) = (page(0), Vec::new());
-                while let Some(vma) = mm.lock_next(from, Patience::Forever).expect("it waits") {
-                    assert!(vma.span().last() >= from && vma.is_attached());
-                    assert_eq!(mm.pin().vma(vma.span().last()).map(|now| now.span()), Some(vma.span()), "it stands still");
+                while let Some(held) = mm.lock_next(from, Patience::Forever).expect("it waits") {
+                    assert!(held.vma().last() >= from && held.vma().is_attached());
+                    assert_eq!(mm.pin().lookup(held.vma().last()).map(|now| now.span()), Some(held.vma().span()), "it stands still");
                     // What is below `from` was told before.
-                    met.extend([0, 7, 20, 30].into_iter().filter(|&at| page(at) >= from && vma.span().contains(page(at))));
-                    from = vma.span().last() + 1;
+                    met.extend([0, 7, 20, 30].into_iter().filter(|&at| page(at) >= from && held.vma().contains(page(at))));
+                    from = held.vma().last() + 1;
                 }
                 assert_eq!(met, [0, 7, 20, 30], "each is mapped throughout");
                 walks += 1;
@@ -341,13 +341,12 @@ fn a_locked_vma_contains_its_address<L: TestLock>() {
             .map(|_| {
                 threads.spawn(|| {
                     let mut locked = 0;
-                    while mm.map_count() > 0 {
+                    while !mm.is_empty() {
                         for at in [6, 7, 9, 10, 11] {
-                            let Ok(vma) = mm.lock_vma(page(at)) else { continue };
+                            let Ok(held) = mm.lock_vma(page(at)) else { continue };
                             locked += 1;
-                            assert!(vma.span().contains(page(at)) && vma.is_attached());
-                            let now = mm.pin().vma(page(at)).map(|vma| (vma.span(), core::ptr::from_ref(&**vma.record())));
-                            assert_eq!(now, Some((vma.span(), core::ptr::from_ref(&**vma.record()))), "it stands still under the guard");
+                            assert!(held.vma().contains(page(at)) && held.vma().is_attached());
+                            assert_eq!(mm.pin().lookup(page(at)), Some(held.vma()), "it stands still under the guard");
                         }
                     }
                     locked

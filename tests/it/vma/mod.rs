@@ -1,3 +1,4 @@
 //! VMAs, their records and their locks: part 3 of `docs/semantics.md`.
 
 mod locks;
+mod view;

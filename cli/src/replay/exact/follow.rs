@@ -148,7 +148,7 @@ fn cause_of(space: &MmSpace, operation: &Operation, recorded: Outcome, own: &Tol
         (Operation::Mmap { object: Object::File(_), .. }, "EBADF") => "the file",
         // area by area: one that is there comes before a hole
         (Operation::Mprotect { addr, .. } | Operation::PkeyMprotect { addr, .. }, "EACCES")
-            if matches!(own, Err(failure) if failure.errno.name() == "ENOMEM") && space.mm.pin().vma(*addr).is_some() =>
+            if matches!(own, Err(failure) if failure.errno.name() == "ENOMEM") && space.mm.pin().lookup(*addr).is_some() =>
         {
             "a permission"
         }

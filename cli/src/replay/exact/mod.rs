@@ -279,7 +279,7 @@ impl Follower {
                 let space = spaces.current()?;
                 if let Found::Area(extent) = found
                     && extent.contains(*addr)
-                    && space.mm.pin().vma(*addr).is_none()
+                    && space.mm.pin().lookup(*addr).is_none()
                 {
                     self.grow(space, *extent, line.number);
                 }
@@ -327,7 +327,7 @@ impl Follower {
         let ForkOutcome::Child(name) = outcome else { return Ok(()) };
         let space = spaces.current()?;
         // a recorded parent goes on alone: its children have traces of their own
-        self.children_areas = self.children_areas.saturating_add(space.mm.map_count() + 1);
+        self.children_areas = self.children_areas.saturating_add(space.mm.len() + 1);
         if self.children_areas > CHILDREN_AREAS {
             return Ok(());
         }
@@ -392,7 +392,7 @@ impl Follower {
     /// A fault that brings a private page gives its VMA an owner.
     fn own(&mut self, space: &MmSpace, addr: u64, access: Access) {
         let reader = space.mm.read();
-        let Some(vma) = reader.vma(addr).filter(|vma| vma.anon_owner().is_none()) else { return };
+        let Some(vma) = reader.lookup(addr).filter(|vma| vma.anon_owner().is_none()) else { return };
         let flags = vma.flags();
         if access == Access::Write && flags.contains(VmaFlags::WRITE) && !flags.contains(VmaFlags::SHARED) {
             reader.own(addr);

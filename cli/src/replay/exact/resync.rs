@@ -60,7 +60,7 @@ pub(super) fn learn_owners(space: &MmSpace, lines: &[Expected]) -> u64 {
     let mut learned = 0;
     for line in lines.iter().filter(has_pages) {
         let start = line.extent.start;
-        if reader.vma(start).is_some_and(|vma| vma.start() == start && vma.anon_owner().is_none()) {
+        if reader.lookup(start).is_some_and(|vma| vma.start() == start && vma.anon_owner().is_none()) {
             reader.own(start);
             learned += 1;
         }

@@ -139,7 +139,7 @@ fn direct() -> impl Iterator<Item = Operation> {
         operation("own", |w, _, [a, ..], _, _| _ = w.own(page(a))),
         operation("fork", |w, watch, _, _, patience| {
             if let Ok(child) = w.fork_with(patience) {
-                watch.keep(child.map_count(), child);
+                watch.keep(child.len(), child);
             }
         }),
         operation("exit", |w, _, _, _, _| _ = w.exit()),
@@ -210,7 +210,7 @@ fn run_once(operation: &Operation, pages: [u64; 3], way: Way, panic_at: usize, d
     let mm = filled(&watch, |limits| limits.policy.partial = way.partial);
     if way.is_tight {
         let mut limits = mm.limits();
-        limits.max_map_count = mm.map_count() + 1;
+        limits.max_map_count = mm.len() + 1;
         limits.commit_bytes = bytes(30);
         mm.set_limits(limits).expect("limits");
     }

@@ -46,14 +46,14 @@ fn rule_8_6_the_default_rights() {
     map(&mut writer, 2, 1, RW | X);
     drop(writer);
     let told = |at: u64, access: KeyedAccess| mm.handle_fault(page(at), access, NO_FIXUP).map(drop);
-    let vma = mm.read().vma(page(0)).expect("mapped").span();
-    let denied = |access| Err(Fault::DeniedByKey { at: page(0), access, vma, key: key(1) });
+    let vma = mm.read().lookup(page(0)).expect("mapped").span();
+    let denied = |access| Err(FaultError::DeniedByKey { at: page(0), access, vma, key: key(1) });
     assert_eq!(told(0, Access::Read.into()), denied(Access::Read));
     assert_eq!(told(0, Access::Write.into()), denied(Access::Write));
     assert_eq!(told(0, Access::Exec.into()), Ok(()));
     // A register that grants it, as a thread can make it grant it.
     assert_eq!(told(0, Access::Read.with_rights(KeyRights::from_pkru(0))), Ok(()));
-    assert!(matches!(told(0, Access::Write.with_rights(KeyRights::from_pkru(0))), Err(Fault::Denied { .. })));
+    assert!(matches!(told(0, Access::Write.with_rights(KeyRights::from_pkru(0))), Err(FaultError::Denied { .. })));
     for access in [Access::Read, Access::Write, Access::Exec] {
         let is_denied = told(2, access.with_rights(KeyRights::from_pkru(1))).is_err();
         assert_eq!(is_denied, access != Access::Exec, "key 0, to {access}");
@@ -72,7 +72,7 @@ fn rule_8_6_a_stack_with_a_key_grows_and_is_denied() {
     drop(writer);
     let access = Access::Write.with_rights(KeyRights::ALL.with(one, KeyDenial::ACCESS));
     let told = mm.handle_fault(page(599), access, NO_FIXUP).map(drop);
-    assert!(matches!(told, Err(Fault::DeniedByKey { key, .. }) if key == one), "{told:?}");
+    assert!(matches!(told, Err(FaultError::DeniedByKey { key, .. }) if key == one), "{told:?}");
     assert_eq!(mm.stats().stack_pages, 2);
 }
 
@@ -87,7 +87,7 @@ fn rule_8_7_populating_execute_only_memory() {
     map(&mut writer, 0, 1, X);
     assert_eq!(writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno()), Err(ENOMEM));
     assert_eq!(mm.stats().locked_pages, 1);
-    assert!(writer.vma(page(0)).is_some_and(|vma| vma.flags().contains(VmaFlags::LOCKED)));
+    assert!(writer.lookup(page(0)).is_some_and(|vma| vma.flags().contains(VmaFlags::LOCKED)));
     writer.munlock(page(0), PAGE_SIZE).expect("mapped");
     assert_eq!(writer.mlock_on_fault(page(0), PAGE_SIZE), Ok(0));
     writer.munlock(page(0), PAGE_SIZE).expect("mapped");
@@ -142,7 +142,7 @@ fn rule_8_7_populating_by_the_threads_rights() {
             let is_refused = denial.intersects(denying) || !access.is_accessible();
             let told = writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno());
             assert_eq!(told, if is_refused { Err(ENOMEM) } else { Ok(0) }, "{access:?} under {denial:?}");
-            let has_owner = writer.vma(page(0)).is_some_and(|vma| vma.anon_owner().is_some());
+            let has_owner = writer.lookup(page(0)).is_some_and(|vma| vma.anon_owner().is_some());
             assert_eq!(has_owner, is_written && !is_refused, "{access:?} under {denial:?}: pages of its own");
         }
     }
@@ -158,7 +158,7 @@ fn rule_8_7_populating_by_the_threads_rights() {
     // What is locked, becomes writable, and may not be written gets no pages, and that is no error (5.16).
     map(&mut writer, 2, 1, R | VmaFlags::LOCKED);
     assert_eq!(writer.pkey_mprotect(page(2), PAGE_SIZE, RW, one), Ok(0));
-    assert!(writer.vma(page(2)).is_some_and(|vma| vma.anon_owner().is_none()));
+    assert!(writer.lookup(page(2)).is_some_and(|vma| vma.anon_owner().is_none()));
 }
 
 /// 8.8: a machine without keys. Memory with `EXEC` alone is as any other.

@@ -4,7 +4,7 @@
 mod access;
 
 use vmaple::lock::Patience;
-use vmaple::mm::fault::{Fault, SegvCode, Signal};
+use vmaple::mm::fault::{FaultError, SegvCode, Signal};
 use vmaple::mm::{
     KeyChange, KeyDenial, KeyRights, KeyedAccess, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId, PkeyAllocError,
     ProtectionKey,
@@ -46,11 +46,11 @@ fn map(writer: &mut MmWriteGuard<'_>, at: u64, pages: u64, access: VmaFlags) {
 fn layout(writer: &MmWriteGuard<'_>) -> Vec<(u64, u64, u8)> {
     writer.validate().expect("the invariants hold");
     let pages = |address: u64| (address - page(0)) / PAGE_SIZE;
-    writer.vmas().map(|vma| (pages(vma.start()), pages(vma.last() + 1), vma.flags().pkey().number())).collect()
+    writer.iter().map(|vma| (pages(vma.start()), pages(vma.last() + 1), vma.flags().pkey().number())).collect()
 }
 
 fn key_at(writer: &MmWriteGuard<'_>, at: u64) -> u8 {
-    writer.vma(page(at)).expect("mapped").flags().pkey().number()
+    writer.lookup(page(at)).expect("mapped").flags().pkey().number()
 }
 
 /// 8.1: a key is a part of the VMA.

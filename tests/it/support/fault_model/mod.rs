@@ -1,7 +1,7 @@
 //! An address space beside the plain model of it: sequences of mappings, faults and growths, with locks held across them.
 //!
 //! Compiled twice: into the integration tests, and into the fuzz target `fault_ops`. After each operation the answer or the errno, the
-//! layout, the accounts, the roads, the write sequence and who may enter are compared.
+//! layout, the accounts, the paths, the write sequence and who may enter are compared.
 
 mod plain;
 
@@ -216,7 +216,7 @@ impl<'m> Pair<'m> {
                     |pair| {
                         let found = pair.mm.find_vma_for_fault(inside(page), context).map_err(|fault| fault.errno())?;
                         assert!(pair.mm.try_write().is_none() && pair.mm.try_read().is_some(), "read-held");
-                        Ok(pages(found.span()))
+                        Ok(pages(found.vma().span()))
                     },
                 );
             }
@@ -227,8 +227,8 @@ impl<'m> Pair<'m> {
                     |plain| plain.handle(page.into(), access, wait),
                     |pair| {
                         let found = pair.mm.handle_fault(inside(page), access, context).map_err(|fault| fault.errno())?;
-                        assert!(found.is_attached() && found.flags().allows(access));
-                        Ok(pages(found.span()))
+                        assert!(found.vma().is_attached() && found.vma().flags().allows(access));
+                        Ok(pages(found.vma().span()))
                     },
                 );
             }
@@ -295,7 +295,7 @@ impl<'m> Pair<'m> {
                 let reader = pair.mm.try_read().expect("no writer is inside");
                 let found = reader.expand_stack(inside(page), context).map_err(|fault| fault.errno())?;
                 assert!(pair.mm.try_write().is_none() && pair.mm.try_read().is_some(), "read-held");
-                Ok(pages(found.span()))
+                Ok(pages(found.vma().span()))
             },
         );
     }
@@ -304,7 +304,7 @@ impl<'m> Pair<'m> {
         let told = self.mm.lock_vma(inside(page));
         match (self.plain.lock(page.into()), told) {
             (Ok(record), Ok(guard)) => {
-                let span = guard.span();
+                let span = guard.vma().span();
                 self.locked.push((guard, record, span));
             }
             (Err("absent"), Err(LockVmaError::Absent)) | (Err("busy"), Err(LockVmaError::Busy)) => {}
@@ -380,17 +380,17 @@ impl<'m> Pair<'m> {
             next = vma.last().checked_add(1);
         }
         assert!(next.and_then(|from| pin.find(from)).is_none(), "more VMAs than {:#?}", plain.vmas);
-        assert_eq!((self.mm.map_count(), self.mm.write_sequence()), (plain.vmas.len(), plain.sequence));
+        assert_eq!((self.mm.len(), self.mm.write_sequence()), (plain.vmas.len(), plain.sequence));
         let stats = self.mm.stats();
         let accounts = (stats.total_pages, stats.stack_pages, stats.data_pages, stats.locked_pages, stats.committed_pages);
         let sums = (plain.pages(|_| true), plain.pages(stack), plain.pages(data), plain.pages(locked), plain.pages(promised));
         assert_eq!(accounts, sums, "the accounts");
-        let (roads, taken) = (stats.roads, plain.taken);
-        assert_eq!((roads.per_vma, roads.mm_read, roads.found_again), (taken.per_vma, taken.mm_read, 0));
-        assert_eq!((roads.upgraded, roads.retaken, roads.failed), (taken.upgraded, taken.retaken, taken.failed));
+        let (paths, taken) = (stats.fault_paths, plain.taken);
+        assert_eq!((paths.per_vma, paths.mm_read, paths.found_again), (taken.per_vma, taken.mm_read, 0));
+        assert_eq!((paths.upgraded, paths.retaken, paths.failed), (taken.upgraded, taken.retaken, taken.failed));
         for (guard, record, span) in &self.locked {
             let now = plain.vmas.iter().find(|vma| vma.record == *record).expect("what is locked stays");
-            assert_eq!((guard.span(), pages(guard.span()), guard.is_attached()), (*span, (now.start, now.end), true));
+            assert_eq!((guard.vma().span(), pages(guard.vma().span()), guard.vma().is_attached()), (*span, (now.start, now.end), true));
         }
         assert_eq!(self.mm.try_read().is_some(), plain.inside != Inside::Writer);
         assert!(plain.inside == Inside::Nobody || self.mm.try_write().is_none());

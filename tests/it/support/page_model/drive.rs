@@ -11,19 +11,19 @@ use super::told::{Refusal, Told};
 use super::{EAGAIN, ENOMEM, Terms};
 use std::collections::BTreeSet;
 use vmaple::lock::Patience;
-use vmaple::mm::fault::{Fault, SegvCode, Signal};
-use vmaple::mm::{KeyChange, KeyDenial, LayoutError, MapRequest, MmWriteGuard, Plan, ProtectionKey, Shared, VmaGuard, VmaRecord};
+use vmaple::mm::fault::{FaultError, SegvCode, Signal};
+use vmaple::mm::{KeyChange, KeyDenial, LayoutError, MapRequest, MmWriteGuard, Plan, ProtectionKey, VmaGuard, VmaHandle};
 use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 /// The VMAs as they are, records and all.
-type Layout = Vec<(Span, Shared<VmaRecord<Marked>>)>;
+type Layout = Vec<(Span, VmaHandle<Marked>)>;
 
 fn layout_of(writer: &MmWriteGuard<'_, Marked>) -> Layout {
-    writer.vmas().map(|vma| (vma.span(), vma.record().clone())).collect()
+    writer.iter().map(|vma| (vma.span(), vma.handle())).collect()
 }
 
 fn is_same(one: &Layout, other: &Layout) -> bool {
-    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && Shared::ptr_eq(&one.1, &other.1))
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && one.1 == other.1)
 }
 
 /// Commits a plan as is said: where it is made twice, the first is dropped, and has done nothing.
@@ -233,7 +233,7 @@ impl<'m> Story<'m> {
             assert!(stats.total_pages <= limits.address_space_bytes / PAGE_SIZE, "{stats:?}");
             // More may have been there: a refused `munmap` may leave a split, and asks no limit for it (5.15).
             let most = if matches!(verb, Verb::Mmap { .. }) { limits.max_map_count + 1 } else { limits.max_map_count.max(layout.len()) };
-            assert!(self.mm.map_count() <= most, "{} VMAs", self.mm.map_count());
+            assert!(self.mm.len() <= most, "{} VMAs", self.mm.len());
             assert!(stats.locked_pages <= limits.locked_bytes / PAGE_SIZE || matches!(verb, Verb::Mmap { .. }));
         }
         self.compare(&before);
@@ -288,17 +288,17 @@ impl<'m> Story<'m> {
         let seen = see(&writer);
         assert_eq!(self.mm.brk(), self.model.brk, "the break");
         assert_eq!(execute_only(self.mm), self.model.keys.execute_only, "the execute-only key");
-        assert!(!self.terms.exact || self.mm.map_count() <= self.model.limits.max_map_count, "7.8: {} VMAs", self.mm.map_count());
+        assert!(!self.terms.exact || self.mm.len() <= self.model.limits.max_map_count, "7.8: {} VMAs", self.mm.len());
         self.model.settle(&seen, before, &mut self.objects);
         self.tables.follow(&hooks::told(), before, &self.model);
         self.model.unknown.clear();
         for guard in &self.locked {
-            let vma = writer.vma(guard.span().start()).expect("a VMA that is locked is mapped");
-            assert!(Shared::ptr_eq(vma.record(), guard.record()) && vma.span() == guard.span(), "a VMA that is locked changed: {vma:?}");
+            let vma = writer.lookup(guard.vma().start()).expect("a VMA that is locked is mapped");
+            assert_eq!(vma, guard.vma(), "a VMA that is locked changed");
         }
     }
 
-    /// Growth, by whichever road. Its rules have a model of their own; here it is what became of pages.
+    /// Growth, by whichever path. Its rules have a model of their own; here it is what became of pages.
     fn expand(&mut self, at: u64, grow: impl FnOnce(&Self) -> bool) {
         let before = self.model.clone();
         let page = Model::pages_of(at, 1).next().or_else(|| Model::pages_of(at & !(PAGE_SIZE - 1), PAGE_SIZE).next());
@@ -335,7 +335,7 @@ impl<'m> Story<'m> {
             (false, true) => None,
             (false, false) => Some(Signal::Segv(SegvCode::AccErr)),
         };
-        let is_found = !matches!(told, Some(Err(Fault::WouldBlock)));
+        let is_found = !matches!(told, Some(Err(FaultError::WouldBlock)));
         assert!(
             !is_found || told.map(|told| told.err().and_then(|fault| fault.signal())) == Some(expected),
             "{access} at {at:#x}: {told:?}"

@@ -15,7 +15,7 @@ pub(crate) type Seen = [Option<Page>; PAGES];
 pub(crate) fn see(writer: &MmWriteGuard<'_, Marked>) -> Seen {
     writer.validate().expect("the invariants hold");
     let (mut seen, mut count, mut end) = ([None; PAGES], 0, 0);
-    for vma in writer.vmas() {
+    for vma in writer.iter() {
         count += 1;
         assert!(vma.start().is_multiple_of(PAGE_SIZE) && (vma.last() + 1).is_multiple_of(PAGE_SIZE), "whole pages: {vma:?}");
         assert!(end <= vma.start() && vma.start() < vma.last(), "in order, and not empty: {vma:?}");
@@ -35,7 +35,7 @@ pub(crate) fn see(writer: &MmWriteGuard<'_, Marked>) -> Seen {
         }
     }
     let mm = writer.mm();
-    assert_eq!(mm.map_count(), count, "the number of VMAs");
+    assert_eq!(mm.len(), count, "the number of VMAs");
     check_accounts(mm, &seen);
     seen
 }

@@ -50,10 +50,10 @@ fn every_hold_across_the_wrap_is_told_apart() {
             writer.expand_down(page(100 - hold)).expect("room below");
             assert_eq!(mm.lock_vma(page(100)).map(drop), Err(LockVmaError::Busy), "in the hold of {before:#x}");
             let reader = writer.downgrade();
-            let vma = mm.lock_vma(page(100)).expect("one step has released it");
-            assert_eq!(vma.span().start(), page(100 - hold));
+            let held = mm.lock_vma(page(100)).expect("one step has released it");
+            assert_eq!(held.vma().start(), page(100 - hold));
             let again = mm.speculate().expect("downgraded");
-            drop((vma, reader));
+            drop((held, reader));
             assert!(again.validate() && !speculation.validate());
         }
         mm.write().validate().expect("the invariants hold");
@@ -73,8 +73,8 @@ fn faults_across_the_wrap() {
                         let calm = Interrupt::new();
                         for step in 0..if cfg!(miri) { 2 } else { 8 } {
                             let at = page(98 - 2 * step + offset);
-                            let vma = mm.handle_fault(at, Access::Read, FaultContext::User(&calm)).expect("room below");
-                            assert!(vma.span().contains(at) && vma.is_attached());
+                            let held = mm.handle_fault(at, Access::Read, FaultContext::User(&calm)).expect("room below");
+                            assert!(held.vma().contains(at) && held.vma().is_attached());
                         }
                     });
                 }
@@ -104,7 +104,7 @@ fn a_wrapped_write_lock_is_busy_and_the_fault_goes_on() {
     let mut writer = mm.write();
     let refused = writer.expand_down_with(page(99), Patience::Never);
     assert_eq!(refused.map_err(|error| error.errno()), Err(11), "free wrongly, for the writer");
-    assert_eq!(mm.pin().vma(page(100)).map(|vma| vma.span()), Some(held.span()));
+    assert_eq!(mm.pin().lookup(page(100)).map(|vma| vma.span()), Some(held.vma().span()));
     drop(held);
     writer.expand_down(page(99)).expect("room below");
     drop(writer);

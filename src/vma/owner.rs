@@ -1,9 +1,7 @@
-//! The attributes of a VMA without its bounds and its lock, and the owners of its private pages (5.9 in `docs/semantics.md`).
+//! The owners of private pages, and whether two owners allow a merge (5.9 in `docs/semantics.md`).
 //!
-//! Called by `record`, and by the operations of `mm`, which compare and change attributes before they publish a record.
+//! Called by `spec` and `record`, which keep an owner, and by the operations of `mm`, which compare owners.
 
-use super::backing::Backing;
-use super::flags::VmaFlags;
 use crate::error::NameError;
 use crate::sync::unique_numbers;
 
@@ -91,29 +89,5 @@ impl Owner {
     /// Returns whether the owners of two VMAs allow that both merge with a third one between them (5.9).
     pub(crate) fn agree(prev: Option<Self>, next: Option<Self>) -> bool {
         prev.zip(next).is_none_or(|(prev, next)| prev.id == next.id)
-    }
-}
-
-/// The attributes of a VMA, without its bounds and its lock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Kind<P> {
-    pub(crate) flags: VmaFlags,
-    pub(crate) backing: Backing,
-    /// Offset minus address, in bytes, wrapping.
-    pub(crate) linear_offset: u64,
-    pub(crate) owner: Option<Owner>,
-    pub(crate) payload: P,
-}
-
-impl<P> Kind<P> {
-    /// Returns these attributes with another payload.
-    pub(crate) fn with<Q>(self, payload: Q) -> Kind<Q> {
-        let Self { flags, backing, linear_offset, owner, payload: _ } = self;
-        Kind { flags, backing, linear_offset, owner, payload }
-    }
-
-    /// Returns the offset of one of its addresses in what it maps, in bytes.
-    pub(crate) fn offset_of(&self, address: u64) -> u64 {
-        address.wrapping_add(self.linear_offset)
     }
 }
