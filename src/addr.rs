@@ -165,6 +165,13 @@ impl Span {
         self.start <= other.last && other.start <= self.last
     }
 
+    /// Returns whether all addresses of the span are in `other`.
+    #[must_use]
+    #[inline]
+    pub const fn is_within(&self, other: Self) -> bool {
+        other.start <= self.start && self.last <= other.last
+    }
+
     /// Returns the addresses that are in both spans, or `None` if they share none.
     #[must_use]
     #[inline]

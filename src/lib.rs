@@ -1,9 +1,16 @@
-//! A lock-free index of virtual memory areas.
+//! A lock-free index of virtual memory areas, and the address space on top of it.
 //!
-//! [`RangeMap`] maps disjoint ranges of 64-bit addresses to values. Lookups take no lock and write no shared memory, so a page-fault
-//! handler, an exit dispatcher or a collector asks it while another thread maps and unmaps. Changes go through one writer at a time and
-//! are seen whole or not at all: an RCU B+-tree (as Linux's maple tree is one) under epoch reclamation.
+//! * [`RangeMap`] maps disjoint ranges of 64-bit addresses to values. Lookups take no lock and write no shared memory. One writer at a time
+//!   changes the map, and readers see each change whole or not at all.
+//! * [`Mm`] is an address space: mappings, stacks and page faults under Linux's rules.
 //!
+//! The index is an RCU-style B+-tree, like Linux's maple tree, under epoch reclamation.
+//!
+//! **For** virtual machine monitors (guest memory, device buses), allocators and garbage collectors (which heap segment owns this pointer?),
+//! JITs (program counter to code object), user-space pagers, emulators and tracers. **Not for** kernels, because the crate needs std; for
+//! signal handlers, because a pin may do work of the collector; for ranges that overlap; or for writers that must run in parallel.
+//!
+//! # Example
 //! ```
 //! use vmaple::RangeMap;
 //!
@@ -13,7 +20,7 @@
 //!
 //! std::thread::scope(|threads| {
 //!     threads.spawn(|| {
-//!         let mut vcpu = bus.reader(); // lockless
+//!         let mut vcpu = bus.reader(); // takes no lock
 //!         while vcpu.lookup(0x1010).is_none() {
 //!             assert_eq!(vcpu.lookup(0xfee0_0020).map(|device| *device.value()), Some(1));
 //!         }
@@ -23,30 +30,53 @@
 //! # Ok::<(), vmaple::map::InsertError<u64>>(())
 //! ```
 //!
-//! | to ask | through | what it promises |
-//! |---|---|---|
-//! | once | [`RangeMap::pin`] | no lock; what was read stays readable |
-//! | again and again | [`map::Reader`] | the same, several times cheaper |
-//! | a state that stands still | [`RangeMap::read`] | the layout is locked |
-//! | and to change it | [`RangeMap::write`] | one writer |
+//! # Modules
+//! | module | contents |
+//! |---|---|
+//! | [`map`] | the map: builder, guards, readers, entries, gap queries, errors |
+//! | [`mm`] | the address space: guards, VMAs, operations, limits, errors |
+//! | [`mm::fault`] | page faults |
+//! | [`lock`] | the reader-writer lock under both, interrupts, and the trait for a custom lock |
+#![cfg_attr(doc, doc = "| [`docs`] | the rules of the address space by number, and the reasons for the design |")]
 //!
-//! [`Mm`] is an address space on top of it, with Linux's rules for page faults:
-//!
-//! | to | through | what is held |
+//! # Ways to look up
+//! | a caller that needs | uses | and holds |
 //! |---|---|---|
-//! | handle a fault | [`Mm::handle_fault`], or a kept [`mm::MmReader`] | the VMA's own lock, or the mm lock for reading |
-//! | find a VMA and lock it, without the mm lock | [`Mm::lock_vma`] | the VMA's own lock |
-//! | find a VMA under the mm lock, growing a stack to it | [`Mm::find_vma_for_fault`] | the mm lock for reading |
-//! | map, unmap, grow | [`Mm::write`] | the mm lock for writing |
+//! | one answer | [`RangeMap::pin`] | a pin: no lock; what was read stays readable |
+//! | many answers | [`map::Reader`] | the same, several times cheaper |
+//! | several answers about one state | [`RangeMap::read`] | the lock for reading |
+//! | to change the map | [`RangeMap::write`] | the lock for writing |
+//!
+//! And of an address space:
+//!
+//! | a caller that needs to | uses | and holds |
+//! |---|---|---|
+//! | handle a page fault | [`Mm::handle_fault`] or an [`mm::MmReader`] | the VMA's own lock, or the mm lock for reading |
+//! | lock a VMA | [`Mm::lock_vma`] | the VMA's own lock |
+//! | find a VMA, or grow a stack to the address | [`Mm::find_vma_for_fault`] | the mm lock for reading |
+//! | map, unmap, protect, move | [`Mm::write`] | the mm lock for writing |
+//!
+//! # Guarantees
+//! * **Linearizable.** Each lookup returns what was true at one moment during the call. Each change is published by one store.
+//! * **Wait-free lookups.** [`lookup`](map::View::lookup) and [`find`](map::View::find) take as many steps as the tree is high, and never
+//!   retry. Iteration and [`prev`](map::View::prev) are lock-free.
+//! * **Whole or not at all.** An operation of a map that fails changes nothing and hands back the values that it was given. A panic in the
+//!   caller's code (`Clone`, `Drop`, an iterator) leaves the map valid and poisons nothing.
+//! * **Bounded memory.** What pinned readers hold back stays within a [budget](map::Builder::budget_bytes), removals excepted.
+//! * **Memory shortage is an error**, not an abort, in every operation that changes a map or an address space.
+//!   [`register_thread`](RangeMap::register_thread) does in advance what cannot be refused.
+//! * **Errors** all have an errno and say what was asked and what was in the way ([`ErrorCode`]).
 //!
 //! # Features
-//! * `parking` (default): a thread that waits for a lock sleeps, by std's mutexes and condition variables. Without it such a thread spins,
-//!   in growing turns, and then yields between looks, with the same guarantees, orders of waiting and interrupts. That is for short holds
-//!   and for threads of one priority: a yield gives way to no lower one.
+//! * `parking` (default): a thread that waits for a lock sleeps. Without the feature it spins with growing pauses, and then yields between
+//!   tries, with the same guarantees, order of waiting and interrupts. That suits short holds and threads of one priority, because a yield
+//!   does not give way to threads of lower priority.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![cfg_attr(doctest, doc = include_str!("../docs/examples.md"))]
 
 mod addr;
+#[cfg(doc)]
+pub mod docs;
 mod error;
 mod fallible;
 mod key;
@@ -59,7 +89,7 @@ mod value;
 mod vma;
 
 pub use addr::{Access, PAGE_SIZE, Span};
-pub use error::RangeError;
+pub use error::{ErrorCode, RangeError, SegvCode, Signal};
 pub use lock::Interrupt;
 pub use map::RangeMap;
 pub use mm::Mm;

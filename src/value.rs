@@ -42,6 +42,8 @@ pub unsafe trait Value: Sized {
     /// Whether dropping a value does more than free memory, so that someone may wait for it.
     ///
     /// If false, removed values are dropped as rarely as nodes are recycled.
+    // Hidden: it tunes the library's own shared records.
+    #[doc(hidden)]
     const DROP_TELLS: bool = true;
 
     /// Returns the number of heap bytes that dropping the value is sure to free. They count against the map's budget from the removal of

@@ -89,7 +89,7 @@ fn every_kind_of_assertion_can_differ() {
         ("grew 108000-109000", "0x108000-0x109000", "none"),
         ("gap lowest 0x100000 0x10ffff 0x1000 0x1000 = 0x103000", "0x103000", "0x102000"),
         ("gap lowest 0x100000 0x101fff 0x1000 0x1000 = 0", "0", "-EBUSY: "),
-        ("munmap 0x10a000 0x1000 = 0", "0", "-EPERM: the VMA 0x10a000..=0x10afff is sealed"),
+        ("munmap 0x10a000 0x1000 = 0", "0", "-EPERM: munmap: the VMA 0x10a000..=0x10afff is sealed"),
         ("munmap 0x100800 0x1000 = -ENOMEM", "-ENOMEM", "-EINVAL: "),
         ("munmap 0x100000 0x1000 = 0x100000", "0x100000", "0"),
         ("count 4", "4", "3"),

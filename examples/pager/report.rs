@@ -3,7 +3,7 @@
 use crate::guest::Seen;
 use crate::layout::{self, GUESTS};
 use crate::serve::{self, Served};
-use vmaple::map::Violation;
+use vmaple::map::ValidateError;
 use vmaple::mm::MmStats;
 
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct Report {
     pub(crate) guests: Seen,
     pub(crate) watchers: Seen,
     pub(crate) stats: MmStats,
-    pub(crate) invariants: Result<(), Violation>,
+    pub(crate) invariants: Result<(), ValidateError>,
 }
 
 impl Report {

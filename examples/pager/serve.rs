@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::PipeReader;
 use vmaple::mm::fault::{ExpandError, FaultError, Limit};
 use vmaple::mm::{Backing, Vma};
-use vmaple::{FaultContext, Interrupt, Mm};
+use vmaple::{ErrorCode, FaultContext, Interrupt, Mm};
 
 /// The reasons to refuse that the guests give.
 pub(crate) const UNMAPPED: &str = "nothing is mapped there";

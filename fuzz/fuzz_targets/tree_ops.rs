@@ -33,23 +33,28 @@ fn op([verb, a, b, c]: [u8; 4]) -> Op {
     match verb % 16 {
         0 => Op::Insert(a, b),
         1 | 2 => Op::Insert(a, near),
-        3 => Op::Replace(a, b),
-        4 => Op::Replace(a, near),
+        3 if verb < 128 => Op::Replace(a, b),
+        3 => Op::ReplaceEntries(a, b),
+        4 if verb < 128 => Op::Replace(a, near),
+        4 => Op::ReplaceEntries(a, near),
         5 if verb < 128 => Op::Splice(a, b, c, verb / 16),
         5 => Op::Remove(a, b),
         6 if verb < 128 => Op::Splice(a, near, c % 24, verb),
         6 => Op::Remove(a, near),
-        7 => Op::RemoveEntry(a),
+        7 if verb < 128 => Op::RemoveEntry(a),
+        7 => Op::Set(a),
         8 => Op::ExtendDown(a, below),
         9 => Op::ExtendDown(a, b),
         10 => Op::ExtendUp(a, near),
         11 => Op::ExtendUp(a, b),
         // The model looks at the first and the last 64 places of a hole: enough for sizes up to 40.
         12 => Op::Gap(a, b, verb / 16 * 2, c),
-        13 => Op::Iterate(a, b, c),
+        13 if verb < 128 => Op::Iterate(a, b, c),
+        13 => Op::SpliceEntries(a, near),
         14 if verb < 128 => Op::Dup,
         14 => Op::Rebuild,
-        _ => Op::Reclaim,
+        _ if verb < 128 => Op::Reclaim,
+        _ => Op::RemoveEntries(a, near),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::mm_space::MmSpace;
 use crate::space::{Failure, Refusal};
 use vmaple::lock::Patience;
 use vmaple::mm::{MapRequest, MmapError, ProtectionKey};
-use vmaple::{VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, VmaFlags, VmaSpec};
 use vmaple_trace::{LockFlags, MapFlags, Object, Offset, Operation, Prot};
 
 /// The result of a system call: an address or 0, or how it failed.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::Bound;
 use vmaple::mm::{AnonOwner, KeyRights, MmWriteGuard, ObjectId};
-use vmaple::{Mm, PAGE_SIZE};
+use vmaple::{ErrorCode, Mm, PAGE_SIZE};
 use vmaple_host::Host;
 use vmaple_trace::{Area, Extent, Object, With};
 

@@ -10,9 +10,9 @@ use crate::mm_space::{MmSpace, senseless};
 use crate::settings::{BRK_START, Settings};
 use crate::space::{Answer, Failure, Gap, Refusal, Space};
 use std::collections::BTreeMap;
-use vmaple::Mm;
 use vmaple::map::GapQuery;
 use vmaple::mm::{KeyRights, ProtectionKey};
+use vmaple::{ErrorCode, Mm};
 use vmaple_trace::{Access, Area, Context, Extent, Operation, Setting, Side, VmCounts, With};
 
 impl Space for MmSpace {

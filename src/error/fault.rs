@@ -1,12 +1,14 @@
 //! The errors of growth and of the fault path.
+//!
+//! Used by `mm` and `mm::fault`.
 
 use super::mm::WaitError;
-use super::{ExtendError, Interrupted, ResourceError, errno};
+use super::{ErrorCode, ExtendError, InterruptedError, ResourceError, SegvCode, Signal, errno};
 use crate::addr::{Access, Span};
 use crate::key::ProtectionKey;
 use core::fmt;
 
-/// A limit that what was asked for would exceed. Units are in the names.
+/// A limit that the operation would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
@@ -59,7 +61,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Why a VMA did not grow. Nothing was changed. The rules are those of part 2 of `docs/semantics.md`.
+/// The error of expanding a VMA, by the rules of [part 2](crate::docs::semantics#2-growth). Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExpandError {
@@ -116,10 +118,9 @@ pub enum ExpandError {
     Resource(ResourceError),
 }
 
-impl ExpandError {
-    /// The errno of the rule.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for ExpandError {
+    /// Returns the errno that the rule states.
+    fn errno(&self) -> i32 {
         match self {
             Self::Absent { .. } | Self::WrongDirection { .. } | Self::HugePagesOnly { .. } => errno::EFAULT,
             Self::BelowMinimum { .. } => errno::EPERM,
@@ -133,18 +134,22 @@ impl ExpandError {
 impl fmt::Display for ExpandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent { at } => write!(f, "nothing grows to {at:#x}: there is no VMA beside it"),
-            Self::WrongDirection { at, vma } => write!(f, "the VMA {vma} does not grow towards {at:#x}"),
-            Self::BelowMinimum { at, minimum } => write!(f, "{at:#x} is below {minimum:#x}, the lowest address that may be mapped"),
-            Self::BeyondTask { at, task_size } => write!(f, "{at:#x} is beyond {task_size:#x}, where the address space ends"),
-            Self::GuardGap { asked, by, gap_bytes } => {
-                write!(f, "not grown to {asked}: the VMA {by} would be nearer than {gap_bytes} bytes")
+            Self::Absent { at } => write!(f, "cannot expand a VMA to {at:#x}: there is none beside it"),
+            Self::WrongDirection { at, vma } => write!(f, "cannot expand the VMA {vma} to {at:#x}: it does not grow in that direction"),
+            Self::BelowMinimum { at, minimum } => {
+                write!(f, "cannot expand a VMA to {at:#x}: that is below {minimum:#x}, the lowest address that may be mapped")
             }
-            Self::Offset { asked } => write!(f, "not grown to {asked}: offsets in what backs it end before"),
-            Self::Limit(limit) => limit.fmt(f),
-            Self::HugePagesOnly { asked } => write!(f, "not grown to {asked}, where only huge pages may be"),
-            Self::Wait(error) => error.fmt(f),
-            Self::Resource(error) => error.fmt(f),
+            Self::BeyondTask { at, task_size } => {
+                write!(f, "cannot expand a VMA to {at:#x}: that is beyond {task_size:#x}, where the address space ends")
+            }
+            Self::GuardGap { asked, by, gap_bytes } => {
+                write!(f, "cannot expand the VMA to {asked}: the VMA {by} would be nearer than {gap_bytes:#x} bytes")
+            }
+            Self::Offset { asked } => write!(f, "cannot expand the VMA to {asked}: the offsets in what backs it do not reach that far"),
+            Self::Limit(limit) => write!(f, "cannot expand the VMA: {limit}"),
+            Self::HugePagesOnly { asked } => write!(f, "cannot expand the VMA to {asked}: only huge pages may be there"),
+            Self::Wait(error) => write!(f, "cannot expand the VMA: {error}"),
+            Self::Resource(error) => write!(f, "cannot expand the VMA: {error}"),
         }
     }
 }
@@ -174,53 +179,7 @@ impl ExpandError {
     }
 }
 
-/// A signal with which a fault is answered.
-///
-/// `SIGBUS` is none of them: Linux sends it when what *backs* an address fails (a file that has become too short, bad memory), and what
-/// backs a VMA is the embedder's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Signal {
-    /// `SIGSEGV`.
-    Segv(SegvCode),
-}
-
-impl Signal {
-    /// Its number, as on every Linux that this crate runs on.
-    #[must_use]
-    pub const fn number(&self) -> i32 {
-        match self {
-            Self::Segv(_) => 11,
-        }
-    }
-
-    /// Its `si_code`.
-    #[must_use]
-    pub const fn code(&self) -> i32 {
-        match self {
-            Self::Segv(SegvCode::MapErr) => 1,
-            Self::Segv(SegvCode::AccErr) => 2,
-            Self::Segv(SegvCode::PkuErr { .. }) => 4,
-        }
-    }
-}
-
-/// Why `SIGSEGV`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SegvCode {
-    /// `SEGV_MAPERR`: nothing is mapped there.
-    MapErr,
-    /// `SEGV_ACCERR`: what is mapped there does not allow it.
-    AccErr,
-    /// `SEGV_PKUERR`: the thread has no right to the protection key of what is mapped there (8.6).
-    PkuErr {
-        /// The key (`si_pkey`).
-        key: ProtectionKey,
-    },
-}
-
-/// Why a fault found no VMA, or may not use it. Nothing is held.
+/// The error of a page fault: no VMA was found, or the access is not allowed. Nothing is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultError {
@@ -257,11 +216,10 @@ pub enum FaultError {
     WouldBlock,
 }
 
-impl FaultError {
-    /// The errno that a system call has for it which was to read or write there: `EFAULT` for whatever is a segmentation fault, but the
-    /// rule's own for a growth; `EINTR`, `EAGAIN`.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for FaultError {
+    /// Returns the errno of a system call that was to access the address: `EFAULT` for a segmentation fault, except for a growth, which has
+    /// the errno of its rule; `EINTR`; `EAGAIN`.
+    fn errno(&self) -> i32 {
         match self {
             Self::Unmapped { .. } | Self::Denied { .. } | Self::DeniedByKey { .. } => errno::EFAULT,
             Self::Growth(error) => error.errno(),
@@ -270,10 +228,10 @@ impl FaultError {
         }
     }
 
-    /// The signal that answers it: `SEGV_ACCERR` for a denied access, `SEGV_PKUERR` where a key denies it, `SEGV_MAPERR` where nothing is mapped, whatever kept a stack from
-    /// growing there. None where nothing was found out: who was interrupted dies of that, and who must not block asks otherwise.
-    #[must_use]
-    pub const fn signal(&self) -> Option<Signal> {
+    /// Returns `SEGV_ACCERR` for a denied access, `SEGV_PKUERR` if a key denies it, and `SEGV_MAPERR` if nothing is mapped, whatever kept
+    /// a stack from growing there. `None` if the question is still open: an interrupted thread dies of another signal, and a caller that
+    /// must not block asks again in a context that may.
+    fn signal(&self) -> Option<Signal> {
         match self {
             Self::Unmapped { .. } | Self::Growth(_) => Some(Signal::Segv(SegvCode::MapErr)),
             Self::Denied { .. } => Some(Signal::Segv(SegvCode::AccErr)),
@@ -286,14 +244,14 @@ impl FaultError {
 impl fmt::Display for FaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unmapped { at } => write!(f, "nothing is mapped at {at:#x}"),
-            Self::Denied { at, access, vma } => write!(f, "the VMA {vma} does not allow to {access} at {at:#x}"),
+            Self::Unmapped { at } => write!(f, "cannot handle the fault at {at:#x}: nothing is mapped there"),
+            Self::Denied { at, access, vma } => write!(f, "cannot {access} at {at:#x}: the VMA {vma} does not allow it"),
             Self::DeniedByKey { at, access, vma, key } => {
-                write!(f, "the thread may not {access} at {at:#x}: it has no right to the key {key} of the VMA {vma}")
+                write!(f, "cannot {access} at {at:#x}: the thread has no right to the key {key} of the VMA {vma}")
             }
-            Self::Growth(error) => error.fmt(f),
-            Self::Interrupted => WaitError::Interrupted.fmt(f),
-            Self::WouldBlock => WaitError::WouldBlock.fmt(f),
+            Self::Growth(error) => write!(f, "cannot handle the fault: {error}"),
+            Self::Interrupted => write!(f, "cannot handle the fault: {}", WaitError::Interrupted),
+            Self::WouldBlock => write!(f, "cannot handle the fault: {}", WaitError::WouldBlock),
         }
     }
 }
@@ -309,8 +267,8 @@ impl From<WaitError> for FaultError {
     }
 }
 
-impl From<Interrupted> for FaultError {
-    fn from(_: Interrupted) -> Self {
+impl From<InterruptedError> for FaultError {
+    fn from(_: InterruptedError) -> Self {
         Self::Interrupted
     }
 }

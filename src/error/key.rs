@@ -1,9 +1,11 @@
 //! The errors of protection keys.
+//!
+//! Used by `mm`.
 
-use super::errno;
+use super::{ErrorCode, errno};
 use core::fmt;
 
-/// Why no protection key was allocated (8.5).
+/// The error of [`pkey_alloc`](crate::mm::MmWriteGuard::pkey_alloc) (8.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PkeyAllocError {
@@ -18,10 +20,9 @@ pub enum PkeyAllocError {
     Exhausted,
 }
 
-impl PkeyAllocError {
-    /// The errno: `EINVAL`, or `ENOSPC` where all keys are allocated.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for PkeyAllocError {
+    /// Returns `EINVAL`, or `ENOSPC` where all keys are allocated.
+    fn errno(&self) -> i32 {
         match self {
             Self::Rights { .. } | Self::Unsupported => errno::EINVAL,
             Self::Exhausted => errno::ENOSPC,
@@ -32,16 +33,16 @@ impl PkeyAllocError {
 impl fmt::Display for PkeyAllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rights { bits } => write!(f, "{bits:#x} are no rights to a protection key"),
-            Self::Unsupported => f.write_str("the machine has no protection keys"),
-            Self::Exhausted => f.write_str("all protection keys are allocated"),
+            Self::Rights { bits } => write!(f, "pkey_alloc: {bits:#x} are not rights to a protection key"),
+            Self::Unsupported => f.write_str("pkey_alloc: the machine has no protection keys"),
+            Self::Exhausted => f.write_str("pkey_alloc: all protection keys are allocated"),
         }
     }
 }
 
 impl core::error::Error for PkeyAllocError {}
 
-/// Why a protection key was not freed (8.5).
+/// The error of [`pkey_free`](crate::mm::MmWriteGuard::pkey_free) (8.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PkeyFreeError {
@@ -52,10 +53,9 @@ pub enum PkeyFreeError {
     },
 }
 
-impl PkeyFreeError {
-    /// The errno: `EINVAL`.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for PkeyFreeError {
+    /// Returns `EINVAL`.
+    fn errno(&self) -> i32 {
         match self {
             Self::NotAllocated { .. } => errno::EINVAL,
         }
@@ -65,7 +65,7 @@ impl PkeyFreeError {
 impl fmt::Display for PkeyFreeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAllocated { key } => write!(f, "the protection key {key} is not allocated, or is the execute-only key"),
+            Self::NotAllocated { key } => write!(f, "pkey_free: the protection key {key} is not allocated, or is the execute-only key"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::errno::{self, EACCES, EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM, EOVERFLOW, EPERM};
 use super::fault::Limit;
-use super::{ResourceError, WaitError};
+use super::{ErrorCode, ResourceError, WaitError};
 use crate::addr::{Access, Span};
 use core::fmt;
 
@@ -53,10 +53,9 @@ pub enum LayoutError {
     Resource(ResourceError),
 }
 
-impl LayoutError {
-    /// The errno.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for LayoutError {
+    /// Returns the errno that Linux reports.
+    fn errno(&self) -> i32 {
         match self {
             Self::TooMany { .. } | Self::GuardGap { .. } | Self::Limit(_) => errno::ENOMEM,
             Self::Unsplittable { .. } | Self::HugePage { .. } => errno::EINVAL,
@@ -104,9 +103,10 @@ impl From<ResourceError> for LayoutError {
     }
 }
 
-/// One operation's enum: its own ways to fail with the errno and the message of each, and those of any.
+/// The enum of one operation: its name for messages, its own ways to fail with the errno and the message of each, and those that all
+/// operations share.
 macro_rules! operation_error {
-    ($(#[$about:meta])* $name:ident {
+    ($(#[$about:meta])* $name:ident of $operation:literal {
         $($(#[$doc:meta])* $variant:ident $({ $($(#[$field_doc:meta])* $field:ident: $of:ty,)+ })? => $errno:expr, $told:literal;)*
     }) => {
         $(#[$about])*
@@ -118,11 +118,10 @@ macro_rules! operation_error {
             Layout(LayoutError),
         }
 
-        impl $name {
-            /// The errno.
-            #[must_use]
-            #[allow(unused_variables, reason = "few have an errno that their fields say")]
-            pub const fn errno(&self) -> i32 {
+        impl ErrorCode for $name {
+            /// Returns the errno that Linux reports.
+            #[allow(unused_variables, reason = "the errno of most variants does not depend on their fields")]
+            fn errno(&self) -> i32 {
                 match self {
                     $(Self::$variant $({ $($field,)+ })? => $errno,)*
                     Self::Layout(error) => error.errno(),
@@ -132,6 +131,7 @@ macro_rules! operation_error {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!($operation, ": "))?;
                 match self {
                     $(Self::$variant $({ $($field,)+ })? => write!(f, $told),)*
                     Self::Layout(error) => error.fmt(f),
@@ -151,7 +151,7 @@ macro_rules! operation_error {
 
 operation_error! {
     /// Why `mmap` mapped nothing. The layout is as it was, but that a VMA may have been split where a fixed mapping would begin or end.
-    MmapError {
+    MmapError of "mmap" {
         /// Of no bytes (5.1).
         ZeroLength => EINVAL, "a mapping of 0 bytes";
         /// The fixed address, or the offset in the object, is not at the start of a page, of a huge one where it consists of such.
@@ -223,7 +223,7 @@ operation_error! {
 
 operation_error! {
     /// Why `munmap` unmapped nothing. A VMA may have been split where the range begins.
-    MunmapError {
+    MunmapError of "munmap" {
         /// Of no bytes (5.15).
         ZeroLength => EINVAL, "0 bytes were to be unmapped";
         /// The range does not start at a page's start.
@@ -245,7 +245,7 @@ operation_error! {
 
 operation_error! {
     /// Why `mprotect` stopped. What lies below the VMA named is changed already, but for the policy of all or nothing.
-    MprotectError {
+    MprotectError of "mprotect" {
         /// To grow both ways.
         BothWays => EINVAL, "to both ends at once";
         /// The range does not start at a page's start.
@@ -291,8 +291,8 @@ operation_error! {
 }
 
 operation_error! {
-    /// Why `mremap` did not do what was asked. What it leaves behind: the table in part 5 of `docs/semantics.md`.
-    MremapError {
+    /// Why `mremap` did not do what was asked. What it leaves behind: the table in [part 5](crate::docs::semantics#5-operations).
+    MremapError of "mremap" {
         /// The address or the length makes no sense.
         Range {
             /// The address.
@@ -371,7 +371,7 @@ operation_error! {
 
 operation_error! {
     /// Why the break is where it was: `brk` itself tells the break, whatever happens (5.25).
-    BrkError {
+    BrkError of "brk" {
         /// No heap was set ([`set_heap`](crate::mm::MmWriteGuard::set_heap)).
         NoHeap {
             /// The break asked for.
@@ -411,7 +411,7 @@ operation_error! {
 
 operation_error! {
     /// Why `madvise` changed nothing, or not all.
-    MadviseError {
+    MadviseError of "madvise" {
         /// The range does not start at a page's start, or comes round.
         Range {
             /// Where it starts.
@@ -439,7 +439,7 @@ operation_error! {
 
 operation_error! {
     /// Why `mlock`, `munlock`, `mlockall` stopped. What lies below the address named is changed already, but for the policy of all or nothing.
-    MlockError {
+    MlockError of "mlock" {
         /// The flags make no sense.
         Flags => EINVAL, "neither what is mapped nor what will be";
         /// The range comes round at the end of the addresses.
@@ -466,7 +466,7 @@ operation_error! {
 
 operation_error! {
     /// Why `mseal` sealed nothing, or not all.
-    MsealError {
+    MsealError of "mseal" {
         /// The range does not start at a page's start, or comes round.
         Range {
             /// Where it starts.

@@ -1,9 +1,11 @@
-//! The errors of what is set on an address space: its limits, its heap.
+//! The errors of setting the limits and the heap of an address space.
+//!
+//! Used by `mm`.
 
-use super::errno;
+use super::{ErrorCode, errno};
 use core::fmt;
 
-/// Why limits were refused: one field has a value that means nothing. What was set before is still set.
+/// The error of setting [`Limits`](crate::mm::Limits): the value of one field has no meaning. The limits are unchanged.
 ///
 /// # Examples
 /// ```
@@ -14,7 +16,7 @@ use core::fmt;
 /// limits.huge_page_bytes = 5000;
 /// let refused = mm.set_limits(limits).unwrap_err();
 /// assert_eq!((refused.field(), refused.value()), ("huge_page_bytes", 5000));
-/// assert_eq!(refused.to_string(), "`huge_page_bytes` is 0x1388, and must be a power of two");
+/// assert_eq!(refused.to_string(), "cannot set the limits: `huge_page_bytes` is 0x1388, and must be a power of two");
 /// assert_eq!(mm.limits(), Limits::default());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,34 +31,35 @@ impl LimitsError {
         Self { field, value, must }
     }
 
-    /// The field of [`Limits`](crate::mm::Limits).
+    /// Returns the name of the field of [`Limits`](crate::mm::Limits).
     #[must_use]
     pub const fn field(&self) -> &'static str {
         self.field
     }
 
-    /// The value that it was to have.
+    /// Returns the value that the field was to have.
     #[must_use]
     pub const fn value(&self) -> u64 {
         self.value
     }
+}
 
-    /// The errno: `EINVAL`.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for LimitsError {
+    /// Returns `EINVAL`.
+    fn errno(&self) -> i32 {
         errno::EINVAL
     }
 }
 
 impl fmt::Display for LimitsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is {:#x}, and must {}", self.field, self.value, self.must)
+        write!(f, "cannot set the limits: `{}` is {:#x}, and must {}", self.field, self.value, self.must)
     }
 }
 
 impl core::error::Error for LimitsError {}
 
-/// Why the heap is where it was.
+/// The error of [`set_heap`](crate::mm::MmWriteGuard::set_heap). The heap is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeapError {
@@ -76,10 +79,9 @@ pub enum HeapError {
     },
 }
 
-impl HeapError {
-    /// The errno: `EINVAL`.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for HeapError {
+    /// Returns `EINVAL`.
+    fn errno(&self) -> i32 {
         errno::EINVAL
     }
 }
@@ -87,8 +89,12 @@ impl HeapError {
 impl fmt::Display for HeapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Reversed { start, brk } => write!(f, "the break {brk:#x} is below {start:#x}, where the heap starts"),
-            Self::BeyondTask { brk, task_size } => write!(f, "the break {brk:#x} is beyond {task_size:#x}, where the address space ends"),
+            Self::Reversed { start, brk } => {
+                write!(f, "cannot set the heap: the break {brk:#x} is below {start:#x}, where the heap starts")
+            }
+            Self::BeyondTask { brk, task_size } => {
+                write!(f, "cannot set the heap: the break {brk:#x} is beyond {task_size:#x}, where the address space ends")
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The errors of the address space and of the per-VMA lock.
 
 use super::fault::Limit;
-use super::{InsertCause, Interrupted, RangeError, Rejected, ResourceError, errno};
+use super::{ErrorCode, InsertCause, InterruptedError, RangeError, RejectedError, ResourceError, errno};
 use crate::addr::Span;
 use core::fmt;
 
@@ -15,10 +15,9 @@ pub enum WaitError {
     WouldBlock,
 }
 
-impl WaitError {
-    /// The errno: `EINTR`, `EAGAIN`.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for WaitError {
+    /// Returns `EINTR`, `EAGAIN`.
+    fn errno(&self) -> i32 {
         match self {
             Self::Interrupted => errno::EINTR,
             Self::WouldBlock => errno::EAGAIN,
@@ -29,16 +28,16 @@ impl WaitError {
 impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Interrupted => "interrupted while waiting",
-            Self::WouldBlock => "it would have to wait, and must not",
+            Self::Interrupted => "the wait was interrupted",
+            Self::WouldBlock => "the operation would have to wait, and must not",
         })
     }
 }
 
 impl core::error::Error for WaitError {}
 
-impl From<Interrupted> for WaitError {
-    fn from(_: Interrupted) -> Self {
+impl From<InterruptedError> for WaitError {
+    fn from(_: InterruptedError) -> Self {
         Self::Interrupted
     }
 }
@@ -53,10 +52,9 @@ pub enum LockVmaError {
     Absent,
 }
 
-impl LockVmaError {
-    /// The errno: `EAGAIN`, for both. The question is still open.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for LockVmaError {
+    /// Returns `EAGAIN`, for both. The question is still open.
+    fn errno(&self) -> i32 {
         errno::EAGAIN
     }
 }
@@ -64,8 +62,8 @@ impl LockVmaError {
 impl fmt::Display for LockVmaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Busy => "a writer has locked the VMA, or is about to",
-            Self::Absent => "no VMA was there at that moment, which proves nothing: ask under the mm lock",
+            Self::Busy => "cannot lock the VMA: a writer has locked it, or is about to",
+            Self::Absent => "cannot lock the VMA: none was there at that moment; only a search under the mm lock can prove that none is",
         })
     }
 }
@@ -126,10 +124,9 @@ pub enum MapCause {
     Resource(ResourceError),
 }
 
-impl MapCause {
-    /// The errno that `mmap` has for it.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for MapCause {
+    /// Returns the errno of `mmap`.
+    fn errno(&self) -> i32 {
         match self {
             Self::Range(_) | Self::Unaligned { .. } | Self::Growing => errno::EINVAL,
             Self::BelowMinimum { .. } => errno::EPERM,
@@ -144,21 +141,23 @@ impl MapCause {
 impl fmt::Display for MapCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Range(error) => error.fmt(f),
-            Self::Unaligned { at } => write!(f, "{at:#x} is not at a page's start"),
-            Self::Growing => f.write_str("a VMA that grows is private and has no object behind it"),
-            Self::BeyondTask { asked, task_size } => write!(f, "{asked} ends beyond {task_size:#x}, where the address space ends"),
-            Self::BelowMinimum { at, minimum } => write!(f, "{at:#x} is below {minimum:#x}, the lowest address that may be mapped"),
-            Self::Occupied { asked, by } => write!(f, "nothing mapped at {asked}: the VMA {by} is in the way"),
-            Self::GuardGap { asked, by } => write!(f, "{asked} would be in the guard gap of the stack {by}"),
-            Self::TooMany { count, limit } => write!(f, "there are {count} VMAs, and the limit is {limit}"),
-            Self::Limit(limit) => limit.fmt(f),
-            Self::Resource(error) => error.fmt(f),
+            Self::Range(error) => write!(f, "cannot map: {error}"),
+            Self::Unaligned { at } => write!(f, "cannot map: {at:#x} is not at a page's start"),
+            Self::Growing => f.write_str("cannot map: a VMA that grows is private and has no object behind it"),
+            Self::BeyondTask { asked, task_size } => {
+                write!(f, "cannot map {asked}: it ends beyond {task_size:#x}, where the address space ends")
+            }
+            Self::BelowMinimum { at, minimum } => {
+                write!(f, "cannot map: {at:#x} is below {minimum:#x}, the lowest address that may be mapped")
+            }
+            Self::Occupied { asked, by } => write!(f, "cannot map {asked}: the VMA {by} is in the way"),
+            Self::GuardGap { asked, by } => write!(f, "cannot map: {asked} would be in the guard gap of the stack {by}"),
+            Self::TooMany { count, limit } => write!(f, "cannot map: there are {count} VMAs, and the limit is {limit}"),
+            Self::Limit(limit) => write!(f, "cannot map: {limit}"),
+            Self::Resource(error) => write!(f, "cannot map: {error}"),
         }
     }
 }
-
-impl core::error::Error for MapCause {}
 
 impl From<RangeError> for MapCause {
     fn from(error: RangeError) -> Self {
@@ -177,7 +176,7 @@ impl From<InsertCause> for MapCause {
 }
 
 /// The error of `map`, with what was to be mapped.
-pub type MapError<S> = Rejected<S, MapCause>;
+pub type MapError<S> = RejectedError<S, MapCause>;
 
 /// A number that the embedder cannot give as a name, because from some number on the library gives the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,10 +192,11 @@ impl NameError {
     pub(crate) const fn new(number: u64, own_from: u64) -> Self {
         Self { number, own_from }
     }
+}
 
-    /// The errno: `EINVAL`.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for NameError {
+    /// Returns `EINVAL`.
+    fn errno(&self) -> i32 {
         errno::EINVAL
     }
 }

@@ -1,20 +1,26 @@
-//! The error of an edit that puts in several entries at once.
+//! The errors of an edit that puts in several entries at once.
+//!
+//! Used by `tree` and `map`.
 
-use super::{EditError, RangeError, Rejected, ResourceError, errno};
+use super::{ErrorCode, RangeError, RejectedError, ResourceError, errno};
 use crate::addr::Span;
 use core::fmt;
 
-/// Why a list of entries did not take the place of what is in a range. Nothing was changed.
+/// The error of [`splice`](crate::map::WriteGuard::splice) and [`splice_entries`](crate::map::WriteGuard::splice_entries): the entries that
+/// did not go in are handed back.
+pub type SpliceError<E> = RejectedError<E, SpliceCause>;
+
+/// Why a list of entries did not replace what is in a range. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpliceCause {
-    /// The range is at fault, or an item's.
+    /// The range is not a span.
     Range(RangeError),
-    /// An item does not start above the one before it.
+    /// An item does not start above the item before it.
     Unsorted {
         /// The item.
         item: Span,
-        /// The one before it.
+        /// The item before it.
         after: Span,
     },
     /// The items are not inside the range.
@@ -24,16 +30,22 @@ pub enum SpliceCause {
         /// The range asked for.
         asked: Span,
     },
-    /// Memory is.
+    /// An entry extends beyond the range, and [`splice_entries`](crate::map::WriteGuard::splice_entries) cuts none.
+    Cut {
+        /// The range asked for.
+        asked: Span,
+        /// The entry.
+        entry: Span,
+    },
+    /// Memory is short.
     Resource(ResourceError),
 }
 
-impl SpliceCause {
-    /// The errno: `EINVAL`, or the resource's.
-    #[must_use]
-    pub const fn errno(&self) -> i32 {
+impl ErrorCode for SpliceCause {
+    /// Returns `EINVAL`, or the errno of the [`ResourceError`].
+    fn errno(&self) -> i32 {
         match self {
-            Self::Range(_) | Self::Unsorted { .. } | Self::Outside { .. } => errno::EINVAL,
+            Self::Range(_) | Self::Unsorted { .. } | Self::Outside { .. } | Self::Cut { .. } => errno::EINVAL,
             Self::Resource(error) => error.errno(),
         }
     }
@@ -42,21 +54,11 @@ impl SpliceCause {
 impl fmt::Display for SpliceCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Range(error) => error.fmt(f),
-            Self::Unsorted { item, after } => write!(f, "the item {item} does not start above {after}, the item before it"),
-            Self::Outside { items, asked } => write!(f, "the items are in {items}, which is not inside {asked}"),
-            Self::Resource(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for SpliceCause {}
-
-impl From<EditError> for SpliceCause {
-    fn from(error: EditError) -> Self {
-        match error {
-            EditError::Range(error) => Self::Range(error),
-            EditError::Resource(error) => Self::Resource(error),
+            Self::Range(error) => write!(f, "cannot splice: {error}"),
+            Self::Unsorted { item, after } => write!(f, "cannot splice: the item {item} does not start above {after}, the item before it"),
+            Self::Outside { items, asked } => write!(f, "cannot splice at {asked}: the items are at {items}, which is not inside"),
+            Self::Cut { asked, entry } => write!(f, "cannot splice the entries at {asked}: the entry {entry} would be cut"),
+            Self::Resource(error) => write!(f, "cannot splice: {error}"),
         }
     }
 }
@@ -72,6 +74,3 @@ impl From<ResourceError> for SpliceCause {
         Self::Resource(error)
     }
 }
-
-/// The error of a splice: the entries that did not go in are handed back.
-pub type SpliceError<E> = Rejected<E, SpliceCause>;

@@ -21,7 +21,7 @@ use super::notify::Notify;
 use super::queue::{Queue, Waiter};
 use super::raw::RawMmLock;
 use super::state::{Mode, State, Wake};
-use crate::error::Interrupted;
+use crate::error::InterruptedError;
 use crate::sync::{AtomicU64, Mutex, Ordering, Park, Parking, Spin, seeded};
 
 /// The default lock of a map: fair, and sleeping while it waits.
@@ -82,7 +82,7 @@ impl MmLock {
 
     /// Acquires the lock, waiting if necessary.
     #[cold]
-    fn acquire_slow(&self, mode: Mode, interrupt: Option<&Interrupt>) -> Result<(), Interrupted> {
+    fn acquire_slow(&self, mode: Mode, interrupt: Option<&Interrupt>) -> Result<(), InterruptedError> {
         let mut spin = Spin::default();
         while spin.turn() {
             if self.try_acquire(mode, self.load()) {
@@ -99,7 +99,7 @@ impl MmLock {
                 return Ok(());
             }
             if interrupt.is_some_and(Interrupt::is_raised) {
-                return if self.cancel(mode, &waiter) { Err(Interrupted) } else { Ok(()) };
+                return if self.cancel(mode, &waiter) { Err(InterruptedError) } else { Ok(()) };
             }
         }
     }
@@ -202,7 +202,7 @@ unsafe impl RawMmLock for MmLock {
     }
 
     #[inline]
-    fn read_interruptible(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
+    fn read_interruptible(&self, interrupt: &Interrupt) -> Result<(), InterruptedError> {
         if self.try_read() { Ok(()) } else { self.acquire_slow(Mode::Read, Some(interrupt)) }
     }
 
@@ -220,7 +220,7 @@ unsafe impl RawMmLock for MmLock {
     }
 
     #[inline]
-    fn write_interruptible(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
+    fn write_interruptible(&self, interrupt: &Interrupt) -> Result<(), InterruptedError> {
         if self.try_write() { Ok(()) } else { self.acquire_slow(Mode::Write, Some(interrupt)) }
     }
 
@@ -229,7 +229,7 @@ unsafe impl RawMmLock for MmLock {
     }
 
     #[cold]
-    fn wait_until(&self, is_over: impl FnMut() -> bool, interrupt: Option<&Interrupt>) -> Result<(), Interrupted> {
+    fn wait_until(&self, is_over: impl FnMut() -> bool, interrupt: Option<&Interrupt>) -> Result<(), InterruptedError> {
         self.notify.wait_until(is_over, interrupt)
     }
 

@@ -46,7 +46,7 @@ pub use patience::Patience;
 pub use raw::RawMmLock;
 pub use sequence::Speculation;
 
-pub use crate::error::{Interrupted, WaitError};
+pub use crate::error::{InterruptedError, WaitError};
 
 use crate::sync::seeded;
 use core::fmt;
@@ -112,7 +112,7 @@ impl<L: RawMmLock> Lock<L> {
 
     /// Takes a read hold, or fails if it must wait and is interrupted.
     #[track_caller]
-    pub(crate) fn read_interruptible(&self, interrupt: &L::Interrupt) -> Result<ReadHold<'_, L>, Interrupted> {
+    pub(crate) fn read_interruptible(&self, interrupt: &L::Interrupt) -> Result<ReadHold<'_, L>, InterruptedError> {
         if !self.raw.0.try_read() {
             self.refuse_self(Mode::Read, interrupt);
             self.raw.0.read_interruptible(interrupt)?;
@@ -148,7 +148,7 @@ impl<L: RawMmLock> Lock<L> {
 
     /// Takes the write hold, or fails if it must wait and is interrupted.
     #[track_caller]
-    pub(crate) fn write_interruptible(&self, interrupt: &L::Interrupt) -> Result<WriteHold<'_, L>, Interrupted> {
+    pub(crate) fn write_interruptible(&self, interrupt: &L::Interrupt) -> Result<WriteHold<'_, L>, InterruptedError> {
         if !self.raw.0.try_write() {
             self.refuse_self(Mode::Write, interrupt);
             self.raw.0.write_interruptible(interrupt)?;
@@ -157,7 +157,7 @@ impl<L: RawMmLock> Lock<L> {
     }
 
     /// Waits, as the holder of the write hold, for something other than the lock; see [`RawMmLock::wait_until`].
-    pub(crate) fn wait_until(&self, is_over: impl FnMut() -> bool, interrupt: Option<&L::Interrupt>) -> Result<(), Interrupted> {
+    pub(crate) fn wait_until(&self, is_over: impl FnMut() -> bool, interrupt: Option<&L::Interrupt>) -> Result<(), InterruptedError> {
         self.raw.0.wait_until(is_over, interrupt)
     }
 

@@ -8,7 +8,7 @@
 //! an earlier waiter only makes this one check once more.
 
 use super::interrupt::{Interrupt, POLL_INTERVAL};
-use crate::error::Interrupted;
+use crate::error::InterruptedError;
 use crate::sync::{Flag, Key, Mutex, Park, Parking};
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Notify {
     }
 
     /// Sleeps until `is_over` returns true, or until interrupted. `is_over` is called at the start and after each notification.
-    pub(super) fn wait_until(&self, mut is_over: impl FnMut() -> bool, interrupt: Option<&Interrupt>) -> Result<(), Interrupted> {
+    pub(super) fn wait_until(&self, mut is_over: impl FnMut() -> bool, interrupt: Option<&Interrupt>) -> Result<(), InterruptedError> {
         let key = interrupt.map_or_else(|| Key::of(&self.notified), Interrupt::key);
         self.set_waiter(Some(key));
         let result = loop {
@@ -41,7 +41,7 @@ impl Notify {
                 break Ok(());
             }
             if interrupt.is_some_and(Interrupt::is_raised) {
-                break Err(Interrupted);
+                break Err(InterruptedError);
             }
             Parking::sleep(key, [Some(&self.notified), interrupt.map(Interrupt::flag)], interrupt.map(|_| POLL_INTERVAL));
         };
@@ -75,7 +75,7 @@ mod tests {
         let (notify, interrupt) = (Notify::new(), Interrupt::new());
         interrupt.raise();
         assert_eq!(notify.wait_until(|| true, Some(&interrupt)), Ok(()));
-        assert_eq!(notify.wait_until(|| false, Some(&interrupt)), Err(Interrupted));
+        assert_eq!(notify.wait_until(|| false, Some(&interrupt)), Err(InterruptedError));
         assert!(notify.waiter.lock().is_none());
     }
 

@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code, reason = "an unsafe trait: the map's soundness rests on what an implementation promises")]
 
-use crate::error::Interrupted;
+use crate::error::InterruptedError;
 use crate::sync::Pause;
 
 /// A reader-writer lock with upgrade and downgrade, without data and without guards.
@@ -23,7 +23,7 @@ use crate::sync::Pause;
 /// * **No gap.** `downgrade` and a successful `try_upgrade` change the caller's hold in one step: no other thread writes in between.
 /// * **Order.** What was done under a hold before it was released or downgraded happens before what follows a later acquisition, or a
 ///   successful `try_upgrade`, that the hold excluded.
-/// * **Truth.** If a method returns false or [`Interrupted`], the lock was not taken. After a failed `try_upgrade` the read hold is as it
+/// * **Truth.** If a method returns false or [`InterruptedError`], the lock was not taken. After a failed `try_upgrade` the read hold is as it
 ///   was. If `wait_until` returns without an error, the last call of `is_over` returned true.
 /// * **No unwinding** out of `unlock_read`, `unlock_write`, `downgrade`, `try_upgrade`, `wait_until`, `notify` and `is_raised`.
 ///
@@ -43,9 +43,9 @@ pub unsafe trait RawMmLock {
     /// Takes a read hold like [`read`](Self::read), or fails if it must wait and is interrupted.
     ///
     /// # Errors
-    /// [`Interrupted`]: no hold was taken, the wait has left no trace in the lock, and threads that waited because of it have been
+    /// [`InterruptedError`]: no hold was taken, the wait has left no trace in the lock, and threads that waited because of it have been
     /// admitted.
-    fn read_interruptible(&self, interrupt: &Self::Interrupt) -> Result<(), Interrupted>;
+    fn read_interruptible(&self, interrupt: &Self::Interrupt) -> Result<(), InterruptedError>;
 
     /// Takes the write hold. Waits while there is any other hold.
     fn write(&self);
@@ -58,7 +58,7 @@ pub unsafe trait RawMmLock {
     ///
     /// # Errors
     /// As [`read_interruptible`](Self::read_interruptible).
-    fn write_interruptible(&self, interrupt: &Self::Interrupt) -> Result<(), Interrupted>;
+    fn write_interruptible(&self, interrupt: &Self::Interrupt) -> Result<(), InterruptedError>;
 
     /// Returns whether waits with this interrupt end now.
     ///
@@ -76,12 +76,12 @@ pub unsafe trait RawMmLock {
     /// both this method and `notify`.
     ///
     /// # Errors
-    /// [`Interrupted`], only with an interrupt: `is_over` returned false when it was last called.
-    fn wait_until(&self, mut is_over: impl FnMut() -> bool, interrupt: Option<&Self::Interrupt>) -> Result<(), Interrupted> {
+    /// [`InterruptedError`], only with an interrupt: `is_over` returned false when it was last called.
+    fn wait_until(&self, mut is_over: impl FnMut() -> bool, interrupt: Option<&Self::Interrupt>) -> Result<(), InterruptedError> {
         let mut pause = Pause::default();
         while !is_over() {
             if interrupt.is_some_and(Self::is_raised) {
-                return Err(Interrupted::new());
+                return Err(InterruptedError::new());
             }
             pause.next();
         }

@@ -6,7 +6,7 @@ use super::RangeMap;
 #[cfg(doc)]
 use super::WriteGuard;
 use crate::addr::Span;
-use crate::error::{BuildError, Rejected};
+use crate::error::{BuildError, RejectedError};
 use crate::lock::{Lock, MmLock, RawMmLock};
 use crate::sync::{Collector, Reclaim};
 use crate::tree::{Loader, Tree};
@@ -151,17 +151,17 @@ impl<V: Value, L: RawMmLock> Builder<V, L> {
     /// ```
     pub fn build_from<R: RangeBounds<u64>>(self, entries: impl IntoIterator<Item = (R, V)>) -> Result<RangeMap<V, L>, BuildError<V>> {
         if let Epochs::Private = self.epochs {
-            Collector::probe_private().map_err(|error| Rejected::new(None, error))?;
+            Collector::probe_private().map_err(|error| RejectedError::new(None, error))?;
         }
         let collector = self.collector();
         let mut loader = Loader::new(collector.clone(), self.budget_bytes);
         for (range, value) in entries {
             match Span::from_bounds(range) {
                 Ok(span) => loader.push(span, value)?,
-                Err(error) => return Err(Rejected::new(Some(value), error)),
+                Err(error) => return Err(RejectedError::new(Some(value), error)),
             }
         }
-        let tree = loader.finish().map_err(|error| Rejected::new(None, error))?;
+        let tree = loader.finish().map_err(|error| RejectedError::new(None, error))?;
         Ok(self.over(collector, tree))
     }
 }

@@ -11,15 +11,15 @@
 //!
 //! [`View`] has the methods that all of them share. Each error says what was asked for and what was in the way.
 
-// [`RangeMap`] (L2): the lock and the tree joined, once.
+// This module (L2) joins the lock and the tree. The address space (`mm`) calls it.
 //
-// Who may do what is in the types: a [`PinGuard`] or a [`Reader`] asks without a lock, a [`ReadGuard`] asks a state that stands still, a
-// [`WriteGuard`] changes it. A pin is not a lock: it keeps what was read readable, and promises nothing about the present. Which lock
-// it is, is a parameter of the map and of the lock's two guards alone: pins and readers do not know.
+// The type of a guard determines what its holder may do. A pin is not a lock: it keeps what was read readable, and promises nothing about
+// the present. The lock's type is a parameter of the map and of the lock's two guards only, because pins and readers take no lock.
 
 mod builder;
 mod dead;
 mod dup;
+mod edit;
 mod guard;
 mod pin;
 mod unspliced;
@@ -30,37 +30,41 @@ pub use pin::{Cursor, PinGuard, Reader};
 pub use unspliced::Unspliced;
 
 pub use crate::error::{
-    BuildCause, BuildError, EditError, ExtendError, GapError, InsertCause, InsertError, Rejected, ReplaceError, ResourceError, SpliceCause,
-    SpliceError, SynchronizeError,
+    BuildCause, BuildError, ExtendError, GapError, InsertCause, InsertError, RejectedError, RemoveError, ReplaceCause, ReplaceError,
+    ResourceError, SetCause, SetError, SpliceCause, SpliceError, SynchronizeError,
 };
-pub use crate::tree::{Entry, GapQuery, Iter, Removed, RemovedEntry, Stats, View, Violation};
+#[doc(hidden)]
+pub use crate::tree::ValidateError;
+pub use crate::tree::{Entry, GapQuery, Iter, Removed, RemovedEntry, Stats, View};
 
-use crate::error::Interrupted;
+use crate::error::InterruptedError;
 use crate::lock::{Lock, MmLock, RawMmLock, Speculation, WriteHold};
 use crate::sync::{Collector, Pause, Reclaim, TicketLine};
 use crate::tree::Tree;
 use crate::value::Value;
 use core::fmt;
 
-/// A map from disjoint ranges of addresses to values: lookups without a lock, one writer at a time.
+/// A map from disjoint ranges of addresses to values, with lookups that take no lock and one writer at a time.
 ///
 /// # Concurrency
-/// Through [`pin`](Self::pin) and [`reader`](Self::reader) a lookup takes no lock and writes no shared memory; it neither waits for the
-/// writer nor makes it wait. [`write`](Self::write) serializes writers; what they remove is reused when the readers that were pinned
-/// at the time have gone on. [`read`](Self::read) keeps writers out, for those who need the whole to stand still; a read guard can
-/// become the write guard with no moment in between ([`ReadGuard::try_upgrade`]), and a write guard a read guard
-/// ([`WriteGuard::downgrade`]).
+/// A lookup through [`pin`](Self::pin) or [`reader`](Self::reader) takes no lock and writes no shared memory. It neither waits for the
+/// writer nor makes the writer wait. [`write`](Self::write) admits one writer at a time. The memory of what a writer removes is reused
+/// after the readers that were pinned at that time have unpinned. [`read`](Self::read) excludes writers, for a caller that needs several
+/// answers about one state. A read guard converts to the write guard ([`ReadGuard::try_upgrade`]) and back ([`WriteGuard::downgrade`])
+/// without a moment in which the map is unlocked.
 ///
 /// # Panics
-/// Waiting for the lock panics in debug builds where the calling thread holds it already, and would wait for itself; in release builds
-/// it waits for ever. A thread that reads must not read again while a writer waits, nor wait to write.
+/// In debug builds, waiting for the lock panics if the calling thread already holds it, because the thread would wait for itself; in
+/// release builds it waits forever. A thread that holds a read guard must not ask for another while a writer waits, nor wait for the
+/// write guard.
 ///
-/// A panic under a guard releases it and poisons nothing: there is no half-done state.
+/// A panic while a guard is held releases the lock and poisons nothing, because no change is ever half made.
 ///
-/// Values are dropped by writers (or [`reclaim`](Self::reclaim), or the map's own drop), after their lock is released, never by
-/// readers; so a value's `Drop` may use the map. A panic in it is contained and counted. The same holds for values on their way in when
-/// the caller's code panics (a range, an iterator, a `Clone`). Those of a copy that was not finished are dropped after the lock is released,
-/// too, and a panic is contained but not counted. A value that an error hands back is the caller's to drop.
+/// # When values are dropped
+/// Writers, [`reclaim`](Self::reclaim) and the map's own drop drop removed values, after the lock is released; readers never do. So a
+/// value's `Drop` may use the map. A panic in it is caught and counted. The same holds for values that were to be put in when the
+/// caller's code (a range, an iterator, a `Clone`) panicked. The values of an unfinished copy are also dropped after the lock is released;
+/// a panic is then caught but not counted. The caller drops a value that an error hands back.
 ///
 /// # Examples
 /// ```
@@ -110,40 +114,40 @@ impl<V: Value> RangeMap<V> {
 }
 
 impl<V: Value, L: RawMmLock> RangeMap<V, L> {
-    /// Has each value looked at that is in the map when the map ends, before it is dropped.
+    /// Calls `look` with each value that is in the map when the map is dropped.
     pub(crate) fn at_end(&mut self, look: fn(&V)) {
         self.tree.at_end(look);
     }
 
-    /// A map that lives by the same epochs, with the same budget and policy, over a tree of those epochs.
+    /// Creates a map with the same epochs, budget and policy, over a tree of those epochs.
     fn like<K: RawMmLock>(map: &RangeMap<V, K>, tree: Tree<V>, lock: L) -> Self {
         let &RangeMap { ref collector, budget_bytes, policy, .. } = map;
         Self { tree, lock: Lock::new(lock), collector: collector.clone(), budget_bytes, policy }
     }
 
-    /// Counts a panic of the embedder's in a drop that was contained.
+    /// Counts a panic in a value's drop that was caught.
     pub(crate) fn note_drop_panic(&self) {
         self.tree.counters().drop_panics.bump();
     }
 
-    /// Pins the calling thread: what is read through the guard stays readable until it is dropped.
+    /// Pins the calling thread: what is read through the guard stays readable until the guard is dropped.
     ///
-    /// For a single question. A thread that asks often keeps a [`reader`](Self::reader), which is several times cheaper to ask.
+    /// A thread that looks up often keeps a [`reader`](Self::reader), whose lookups are several times cheaper.
     ///
     /// # Concurrency
-    /// Lock-free, and not for signal handlers: now and then a pin moves the collector's own queue along by a bounded amount.
+    /// Lock-free, but not for signal handlers, because now and then a pin does a bounded amount of the collector's own work.
     pub fn pin(&self) -> PinGuard<'_, V> {
         PinGuard::new(&self.tree, &self.collector)
     }
 
-    /// Registers the calling thread with the map's epochs, in advance.
+    /// Registers the calling thread with the map's epochs in advance.
     ///
-    /// A thread's first pin of a map, or of the maps that share their epochs, allocates some KiB, and so does its first [`Reader`]; the
-    /// process aborts if that fails, since neither can be refused. After this call the thread's pins and its first reader need no
-    /// registration, and lookups and faults allocate nothing beyond their pins. Every 128th pin helps the collector along, which may
-    /// allocate 2 KiB (and abort) where much was retired, or many threads ended since.
+    /// A thread's first pin of a map, or of the maps that share their epochs, allocates some KiB, and so does its first [`Reader`]. The
+    /// process aborts if that fails, because neither can be refused. After this call the thread's pins and its first reader need no
+    /// registration, and lookups and faults allocate nothing beyond their pins. Every 128th pin does some of the collector's work, which
+    /// may allocate 2 KiB (and abort) if much was retired or many threads ended since.
     ///
-    /// Among maps with [private epochs](Builder::private_epochs) a thread remembers the eight that it asked last.
+    /// A thread remembers the last eight maps with [private epochs](Builder::private_epochs) that it pinned.
     ///
     /// # Examples
     /// ```
@@ -161,50 +165,52 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         drop(self.reader());
     }
 
-    /// Registers a reader of the calling thread. Allocates, once: see [`register_thread`](Self::register_thread).
+    /// Returns a reader for the calling thread. The first one allocates: see [`register_thread`](Self::register_thread).
     pub fn reader(&self) -> Reader<'_, V> {
         Reader::new(&self.tree, &self.collector)
     }
 
-    /// Locks the layout for reading: nothing changes while the guard lives.
+    /// Locks the map for reading: nothing changes while the guard lives.
     ///
     /// # Concurrency
-    /// Waits for a writer that holds the lock or waits for it. A thread that holds a read guard and asks for another while a writer
-    /// waits, or asks for a write guard, would wait for ever.
+    /// Waits for a writer that holds the lock or waits for it. A thread that holds a read guard waits forever if it asks for another while
+    /// a writer waits, or for a write guard.
     ///
     /// # Panics
-    /// In debug builds, where the calling thread would wait for itself.
+    /// In debug builds, if the calling thread would wait for itself.
     #[track_caller]
     pub fn read(&self) -> ReadGuard<'_, V, L> {
         ReadGuard::new(self, self.lock.read())
     }
 
-    /// The same without waiting; none if a writer is inside, or waits.
+    /// Locks the map for reading without waiting. Returns `None` if a writer holds the lock or waits for it.
     #[must_use]
     pub fn try_read(&self) -> Option<ReadGuard<'_, V, L>> {
         Some(ReadGuard::new(self, self.lock.try_read()?))
     }
 
-    /// As [`read`](Self::read), but a wait ends when the interrupt is raised. What needs no wait is not interrupted.
+    /// Locks the map for reading, unless the interrupt is raised during a wait for the lock.
+    ///
+    /// A lock that is free is taken even if the interrupt is raised already.
     ///
     /// # Errors
-    /// [`Interrupted`]: nothing is held.
+    /// [`InterruptedError`]: nothing is held.
     ///
     /// # Panics
     /// As [`read`](Self::read).
     #[track_caller]
-    pub fn read_interruptible(&self, interrupt: &L::Interrupt) -> Result<ReadGuard<'_, V, L>, Interrupted> {
+    pub fn read_interruptible(&self, interrupt: &L::Interrupt) -> Result<ReadGuard<'_, V, L>, InterruptedError> {
         Ok(ReadGuard::new(self, self.lock.read_interruptible(interrupt)?))
     }
 
-    /// Locks the layout for writing: the one way to change it.
+    /// Locks the map for writing: the only way to change it.
     ///
     /// # Concurrency
-    /// Waits for all holders of a read or a write guard; never for pins, but as [`BudgetPolicy::Wait`] says. Lockless readers go on
-    /// meanwhile. A writer may look things up through a pin of its own.
+    /// Waits for all holders of a read or a write guard, and never for pins, except under [`BudgetPolicy::Wait`]. Readers without a lock
+    /// continue meanwhile. A writer may also look up through a pin of its own.
     ///
     /// # Panics
-    /// In debug builds, where the calling thread would wait for itself.
+    /// In debug builds, if the calling thread would wait for itself.
     #[track_caller]
     pub fn write(&self) -> WriteGuard<'_, V, L> {
         if self.is_over_half() {
@@ -214,32 +220,33 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         WriteGuard::new(self, self.lock.write())
     }
 
-    /// The same without waiting; none if anyone is inside.
+    /// Locks the map for writing without waiting. Returns `None` if the lock is held.
     #[must_use]
     pub fn try_write(&self) -> Option<WriteGuard<'_, V, L>> {
         Some(WriteGuard::new(self, self.lock.try_write()?))
     }
 
-    /// As [`write`](Self::write), but a wait, be it for the lock or for the budget, ends when the interrupt is raised. What needs no wait
-    /// is not interrupted.
+    /// Locks the map for writing, unless the interrupt is raised during a wait for the lock or for the budget.
+    ///
+    /// A lock that is free is taken even if the interrupt is raised already.
     ///
     /// # Errors
-    /// [`Interrupted`]: nothing is held. Readers that waited because of this writer alone are let in.
+    /// [`InterruptedError`]: nothing is held. Readers that waited only because of this writer are admitted.
     ///
     /// # Panics
     /// As [`write`](Self::write).
     #[track_caller]
-    pub fn write_interruptible(&self, interrupt: &L::Interrupt) -> Result<WriteGuard<'_, V, L>, Interrupted> {
+    pub fn write_interruptible(&self, interrupt: &L::Interrupt) -> Result<WriteGuard<'_, V, L>, InterruptedError> {
         if self.is_over_half() {
             self.wait_for_budget(|| self.lock.write_interruptible(interrupt), || L::is_raised(interrupt))?;
         }
         Ok(WriteGuard::new(self, self.lock.write_interruptible(interrupt)?))
     }
 
-    /// Begins lockless work that is to be worth something only if no writer was inside meanwhile; none if one is inside now.
+    /// Begins a speculation: reads without a lock that count only if no writer held the lock meanwhile. Returns `None` if one holds it now.
     ///
-    /// What is read through a pin is true at some moment; of *several* answers, or of an answer and something else that is changed under
-    /// the write guard, [`Speculation::validate`] says whether they were true together.
+    /// What is read through a pin was true at some moment. [`Speculation::validate`] returns whether *several* answers were true together, or
+    /// an answer and something else that changes only under the write guard.
     ///
     /// # Concurrency
     /// Wait-free; stores nothing.
@@ -248,7 +255,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// ```
     /// use vmaple::RangeMap;
     /// let map: RangeMap<u64> = RangeMap::builder().build_from([(0..4, 1), (4..8, 2)]).unwrap();
-    /// let speculation = map.speculate().expect("no writer is inside");
+    /// let speculation = map.speculate().expect("no writer holds the lock");
     /// let pin = map.pin();
     /// let both = (pin.lookup(1).map(|e| *e.value()), pin.lookup(5).map(|e| *e.value()));
     /// assert!(speculation.validate()); // both at once
@@ -262,42 +269,44 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         self.lock.speculate()
     }
 
-    /// How often the lock was taken for writing and how often such a hold ended, together: odd while one lasts. Successful upgrades
-    /// begin one, downgrades end one.
+    /// Returns the number of write holds that began plus the number of those that ended, which is odd during a write hold.
+    ///
+    /// A successful upgrade begins a write hold, and a downgrade ends one.
     #[must_use]
     pub fn write_sequence(&self) -> u64 {
         self.lock.sequence()
     }
 
-    /// The lock, for who keeps locks of his own that come after it.
+    /// Returns the lock, for VMA locks, which come after it in the lock order.
     #[inline]
     pub(crate) fn lock(&self) -> &Lock<L> {
         &self.lock
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tree.counters().entries()
     }
 
-    /// Whether there are none.
+    /// Returns whether the map has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What the map holds and has done, without a lock.
+    /// Returns counters of what the map holds and has done. Takes no lock.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.tree.counters().stats()
     }
 
-    /// Recycles what no reader can reach any more, when no write comes along to do it, and says how many bytes must wait still. What was
-    /// recycled and is kept for the next writes goes back to the system.
+    /// Frees what no reader can reach any more, and returns the number of bytes that must still wait.
+    ///
+    /// Writes do this by themselves, as long as there are any. Memory that is kept for the next writes is returned to the allocator, too.
     ///
     /// # Concurrency
-    /// Takes the write lock; never waits for lockless readers.
+    /// Takes the write lock; never waits for readers without a lock.
     ///
     /// # Panics
     /// As [`write`](Self::write).
@@ -310,9 +319,9 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         self.stats().held_bytes
     }
 
-    /// Waits until every pin and every `Reader` that was pinned before the call has gone on.
+    /// Waits until every pin and every [`Reader`] that was pinned at the time of the call has unpinned or been refreshed.
     ///
-    /// After it no reader looks at what was removed before it. (The memory itself is recycled by the next writes, or [`reclaim`](Self::reclaim).)
+    /// Afterwards no reader looks at what was removed before the call. (The next writes, or [`reclaim`](Self::reclaim), free the memory.)
     ///
     /// # Concurrency
     /// Blocks by polling, with growing pauses of at most a millisecond. Takes no lock. Waits for an idle `Reader` that is pinned: call
@@ -340,19 +349,19 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
         Ok(())
     }
 
-    /// Whether less than half of the budget is free, and a writer is to wait for that.
+    /// Returns whether less than half of the budget is free and the policy is to wait for that.
     #[inline]
     fn is_over_half(&self) -> bool {
         self.policy == BudgetPolicy::Wait && self.tree.counters().held_bytes() > self.budget_bytes / 2
     }
 
-    /// Waits until half of the budget is free; not where this very thread is pinned. What can be had without a wait is not interrupted.
+    /// Waits until half of the budget is free, unless this thread is pinned. A lock that is free is taken even if interrupted already.
     #[cold]
     fn wait_for_budget<'m>(
         &'m self,
-        lock: impl Fn() -> Result<WriteHold<'m, L>, Interrupted>,
+        lock: impl Fn() -> Result<WriteHold<'m, L>, InterruptedError>,
         interrupted: impl Fn() -> bool,
-    ) -> Result<(), Interrupted> {
+    ) -> Result<(), InterruptedError> {
         let mut pause = Pause::default();
         loop {
             if self.collector.is_pinned() {
@@ -363,7 +372,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
                 return Ok(());
             }
             if interrupted() {
-                return Err(Interrupted);
+                return Err(InterruptedError);
             }
             pause.next();
         }

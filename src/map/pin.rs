@@ -1,4 +1,6 @@
-//! Readers without a lock: the pin for one question, the `Reader` that a thread keeps.
+//! Readers without a lock: the pin for one lookup, and the `Reader` that a thread keeps.
+//!
+//! Called by `RangeMap` and by the readers of an address space.
 
 use crate::addr::Span;
 use crate::error::RangeError;
@@ -8,9 +10,10 @@ use crate::value::Value;
 use core::fmt;
 use core::ops::{Deref, RangeBounds};
 
-/// Keeps what is read through it readable, until it is dropped. Not a lock: the map may change meanwhile.
+/// A pin: what is read through it stays readable until it is dropped. Dereferences to [`View`].
 ///
-/// Bound to its thread. While it lives, what writers remove cannot be reused: hold it briefly.
+/// A pin is not a lock: the map may change meanwhile. It is bound to its thread. While it lives, the memory of what writers remove cannot be
+/// reused, so hold it briefly.
 ///
 /// ```compile_fail,E0505
 /// # use vmaple::RangeMap;
@@ -32,7 +35,7 @@ pub struct PinGuard<'m, V: Value> {
 }
 
 impl<'m, V: Value> PinGuard<'m, V> {
-    /// The collector is the tree's.
+    /// Pins a tree, whose collector this is.
     pub(super) fn new(tree: &'m Tree<V>, collector: &Collector) -> Self {
         Self { tree, _pin: collector.pin() }
     }
@@ -57,10 +60,10 @@ impl<V: Value> fmt::Debug for PinGuard<'_, V> {
     }
 }
 
-/// A thread's kept handle: each question pins it afresh, at under a nanosecond when nothing was retired since.
+/// A reader that a thread keeps. Each lookup refreshes its pin, which takes less than a nanosecond if nothing was retired since the last.
 ///
-/// An answer is borrowed from the reader until the next question. Between questions the reader stays pinned, so one that goes idle
-/// must [`unpin`](Self::unpin), or writers can reuse nothing. Bound to its thread.
+/// An entry is borrowed from the reader until the next lookup. The reader stays pinned between lookups, so call [`unpin`](Self::unpin)
+/// before it goes idle: otherwise writers can reuse no memory. It is bound to its thread.
 ///
 /// # Examples
 /// ```
@@ -69,7 +72,7 @@ impl<V: Value> fmt::Debug for PinGuard<'_, V> {
 /// map.write().insert(0x1000..0x2000, 'r').unwrap();
 /// let mut reader = map.reader();
 /// assert_eq!(reader.lookup(0x1800).map(|entry| *entry.value()), Some('r'));
-/// reader.unpin(); // nothing more to ask for a while
+/// reader.unpin(); // no more lookups for a while
 /// ```
 pub struct Reader<'m, V: Value> {
     tree: &'m Tree<V>,
@@ -77,12 +80,12 @@ pub struct Reader<'m, V: Value> {
 }
 
 impl<'m, V: Value> Reader<'m, V> {
-    /// The collector is the tree's.
+    /// Creates a reader of a tree, whose collector this is.
     pub(super) fn new(tree: &'m Tree<V>, collector: &Collector) -> Self {
         Self { tree, session: collector.session() }
     }
 
-    /// Pins afresh and shows the index: for several questions under one pin, an iteration, a batch.
+    /// Refreshes the pin and returns a view, for several lookups or an iteration under one pin.
     #[inline]
     pub fn view(&mut self) -> &View<V> {
         Collector::repin(&mut self.session);
@@ -93,37 +96,39 @@ impl<'m, V: Value> Reader<'m, V> {
         }
     }
 
-    /// The entry that contains the address. See [`View::lookup`].
+    /// Returns the entry that contains the address. See [`View::lookup`].
     #[inline]
     pub fn lookup(&mut self, address: u64) -> Option<Entry<'_, V>> {
         self.view().lookup(address)
     }
 
-    /// The first entry that ends at or after the address. See [`View::find`].
+    /// Returns the first entry that ends at or after the address. See [`View::find`].
     #[inline]
     pub fn find(&mut self, address: u64) -> Option<Entry<'_, V>> {
         self.view().find(address)
     }
 
-    /// The first entry that starts after the address. See [`View::next`].
+    /// Returns the first entry that starts after the address. See [`View::next`].
     pub fn next(&mut self, address: u64) -> Option<Entry<'_, V>> {
         self.view().next(address)
     }
 
-    /// The last entry that ends before the address. See [`View::prev`].
+    /// Returns the last entry that ends before the address. See [`View::prev`].
     pub fn prev(&mut self, address: u64) -> Option<Entry<'_, V>> {
         self.view().prev(address)
     }
 
-    /// Goes through the entries of a range, pinned afresh at each step: for long ways, which one pin would make a burden to writers.
+    /// Returns a cursor over the entries of a range, which refreshes the pin at each step.
+    ///
+    /// For long iterations: one pin for all of it would keep writers from reusing memory all the time.
     ///
     /// # Errors
-    /// [`RangeError`] if the range holds no address.
+    /// [`RangeError`] if the range is empty.
     pub fn cursor(&mut self, range: impl RangeBounds<u64>) -> Result<Cursor<'_, 'm, V>, RangeError> {
         Ok(Cursor { rest: Some(Span::from_bounds(range)?), reported: None, reader: self })
     }
 
-    /// Ends the pin until the next question.
+    /// Ends the pin until the next lookup.
     pub fn unpin(&mut self) {
         Collector::unpin(&mut self.session);
     }
@@ -135,9 +140,10 @@ impl<V: Value> fmt::Debug for Reader<'_, V> {
     }
 }
 
-/// An iteration of a [`Reader`]: each step is a question of its own, and its answer is borrowed until the next.
+/// A cursor over the entries of a range. Made by [`Reader::cursor`].
 ///
-/// Addresses come in order and none twice, and an address that stays mapped throughout is never missed.
+/// Each step refreshes the pin, and its entry is borrowed from the reader until the next step. Addresses come in order and none twice, and
+/// an address that stays mapped throughout is never missed.
 ///
 /// # Examples
 /// ```

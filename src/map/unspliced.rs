@@ -1,16 +1,16 @@
 //! What a refused splice hands back.
 //!
-//! `guard` comes in. A splice is refused also where memory is short, so what it hands back is where it was already: in the list that the
+//! Called by `edit`. A splice may be refused because memory is short, so its entries are handed back where they are: in the list that the
 //! splice had gathered, and in the iterator that it was given.
 
 use crate::addr::Span;
 use crate::tree::{EntryList, EntryListIter};
 use core::fmt;
 
-/// The entries of a refused [`splice`](super::WriteGuard::splice), in their order: those that the splice had taken from the iterator, and
-/// then what the iterator still yields.
+/// An iterator over the entries of a refused [`splice`](super::WriteGuard::splice), in their order.
 ///
-/// Handing them back allocates nothing. What is not taken out is dropped with it.
+/// It yields the entries that the splice had taken from its argument, and then what that iterator still yields. Handing them back allocates
+/// nothing. Entries that are not taken out are dropped with it.
 ///
 /// # Examples
 /// ```
@@ -23,7 +23,7 @@ use core::fmt;
 /// ```
 pub struct Unspliced<V, I> {
     taken: EntryListIter<V>,
-    /// The entry that did not go into the list, and the iterator that it came from; none where the iterator had ended.
+    /// The entry that did not go into the list, and the iterator that it came from; `None` if the iterator had ended.
     rest: Option<(Option<(Span, V)>, I)>,
 }
 

@@ -199,7 +199,7 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// # Examples
     /// ```
     /// use vmaple::mm::{KeyDenial, KeyRights, Limits, MapRequest};
-    /// use vmaple::{Mm, VmaFlags, VmaSpec};
+    /// use vmaple::{ErrorCode, Mm, VmaFlags, VmaSpec};
     /// let mut limits = Limits::default();
     /// limits.protection_keys = 16;
     /// let mm: Mm = Mm::builder().limits(limits)?.build();

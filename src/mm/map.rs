@@ -21,7 +21,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::{Mm, VmaFlags, VmaSpec};
+    /// use vmaple::{ErrorCode, Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// let mut writer = mm.write();
     /// writer.map(0x10_0000..0x14_0000, VmaSpec::anonymous(VmaFlags::READ))?;

@@ -107,7 +107,7 @@ pub use crate::vma::{AnonOwner, Backing, ObjectId, Payload, Vma, VmaFlags, VmaHa
 pub(crate) use guard::WriteLockedVma;
 pub(crate) use stats::FaultPath;
 
-use crate::error::{Interrupted, WaitError};
+use crate::error::{InterruptedError, WaitError};
 use crate::lock::Patience;
 use crate::lock::{MmLock, RawMmLock, Speculation};
 use crate::map::RangeMap;
@@ -238,9 +238,9 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// The same, but the wait ends when the interrupt is raised.
     ///
     /// # Errors
-    /// [`Interrupted`]: nothing is held.
+    /// [`InterruptedError`]: nothing is held.
     #[track_caller]
-    pub fn read_interruptible(&self, interrupt: &L::Interrupt) -> Result<MmReadGuard<'_, P, L>, Interrupted> {
+    pub fn read_interruptible(&self, interrupt: &L::Interrupt) -> Result<MmReadGuard<'_, P, L>, InterruptedError> {
         Ok(MmReadGuard::new(self, self.map.read_interruptible(interrupt)?))
     }
 
@@ -262,9 +262,9 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// The same, but the wait ends when the interrupt is raised.
     ///
     /// # Errors
-    /// [`Interrupted`]: nothing is held.
+    /// [`InterruptedError`]: nothing is held.
     #[track_caller]
-    pub fn write_interruptible(&self, interrupt: &L::Interrupt) -> Result<MmWriteGuard<'_, P, L>, Interrupted> {
+    pub fn write_interruptible(&self, interrupt: &L::Interrupt) -> Result<MmWriteGuard<'_, P, L>, InterruptedError> {
         Ok(MmWriteGuard::new(self, self.map.write_interruptible(interrupt)?))
     }
 

@@ -4,11 +4,11 @@ use super::MmWriteGuard;
 use super::accounts::Sums;
 use super::huge::page_bytes;
 use crate::lock::RawMmLock;
-use crate::tree::Violation;
+use crate::tree::ValidateError;
 use crate::vma::{Backing, Vma, VmaFlags};
 
-fn check(holds: bool, found: impl FnOnce() -> String) -> Result<(), Violation> {
-    if holds { Ok(()) } else { Err(Violation { rule: "5.29", found: found() }) }
+fn check(holds: bool, found: impl FnOnce() -> String) -> Result<(), ValidateError> {
+    if holds { Ok(()) } else { Err(ValidateError { rule: "5.29", found: found() }) }
 }
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
@@ -17,8 +17,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// those of what is mapped (5.29).
     ///
     /// # Errors
-    /// [`Violation`]: this crate has a bug, or `task_size` was lowered below what was mapped.
-    pub fn validate(&self) -> Result<(), Violation> {
+    /// [`ValidateError`]: this crate has a bug, or `task_size` was lowered below what was mapped.
+    pub fn validate(&self) -> Result<(), ValidateError> {
         self.guard.validate()?;
         let (mut sums, mut count) = (Sums::default(), 0);
         let task_size = self.mm().read_limits(|limits| limits.task_size);
@@ -33,7 +33,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         check(heap.is_none_or(|heap| heap.start <= heap.brk), || format!("the break is below the start of the heap: {heap:?}"))
     }
 
-    fn validate_vma(vma: Vma<'_, P>, task_size: u64) -> Result<(), Violation> {
+    fn validate_vma(vma: Vma<'_, P>, task_size: u64) -> Result<(), ValidateError> {
         let (span, flags) = (vma.span(), vma.flags());
         check(span.last() < task_size, || format!("{span} ends beyond {task_size:#x}, where the address space ends"))?;
         let page = page_bytes(flags);

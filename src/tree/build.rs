@@ -6,7 +6,7 @@ use super::layout::FANOUT;
 use super::memory::{Pool, drop_contained, node_bytes};
 use super::node::{Child, EntryBuffer, Node, Owner, RawEntry};
 use crate::addr::Span;
-use crate::error::{BuildCause, BuildError, Rejected, ResourceError};
+use crate::error::{BuildCause, BuildError, RejectedError, ResourceError};
 use crate::sync::Collector;
 use crate::value::Value;
 use core::mem::{self, MaybeUninit};
@@ -34,19 +34,19 @@ impl<V: Value> Loader<V> {
     /// Appends an entry, or returns its value if it does not start above the one before.
     pub(crate) fn push(&mut self, span: Span, value: V) -> Result<(), BuildError<V>> {
         if let Some(after) = self.after.filter(|after| span.start() <= after.last()) {
-            return Err(Rejected::new(Some(value), BuildCause::Unsorted { item: span, after }));
+            return Err(RejectedError::new(Some(value), BuildCause::Unsorted { item: span, after }));
         }
         self.after = Some(span);
-        self.append(span, value).map_err(|Rejected { value, cause }| Rejected::new(Some(value), cause))
+        self.append(span, value).map_err(|RejectedError { value, cause }| RejectedError::new(Some(value), cause))
     }
 
     /// Appends an entry that starts above the one before.
     #[inline]
-    pub(crate) fn append(&mut self, span: Span, value: V) -> Result<(), Rejected<V, ResourceError>> {
+    pub(crate) fn append(&mut self, span: Span, value: V) -> Result<(), RejectedError<V, ResourceError>> {
         if self.entries.len().is_multiple_of(FANOUT)
             && let Err(error) = self.next_leaf()
         {
-            return Err(Rejected::new(value, error));
+            return Err(RejectedError::new(value, error));
         }
         self.entries.push(RawEntry { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
         Ok(())
@@ -55,7 +55,7 @@ impl<V: Value> Loader<V> {
     /// [`append`](Self::append), except that a value for which there is no memory is kept and dropped with the rest.
     #[inline]
     pub(crate) fn append_or_keep(&mut self, span: Span, value: V) -> Result<(), ResourceError> {
-        self.append(span, value).map_err(|Rejected { value, cause }| {
+        self.append(span, value).map_err(|RejectedError { value, cause }| {
             self.refused = Some(MaybeUninit::new(value));
             cause
         })

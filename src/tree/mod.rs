@@ -68,7 +68,7 @@ pub(crate) use build::Loader;
 pub(crate) use memory::{Charge, FirstPanic, drop_contained};
 pub use read::{Entry, Iter, View};
 pub use stats::Stats;
-pub use validate::Violation;
+pub use validate::ValidateError;
 pub(crate) use write::{Editor, EntryList, EntryListIter, FoundGap, Position, Prepared};
 pub use write::{GapQuery, Removed, RemovedEntry};
 

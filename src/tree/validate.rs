@@ -11,23 +11,23 @@ use core::fmt;
 /// A broken invariant: a bug of this crate, or of an `unsafe impl` that it relies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Violation {
+pub struct ValidateError {
     /// The invariant's number (see `tree/mod.rs`), such as `"T2"`.
     pub rule: &'static str,
     /// What was found where.
     pub found: String,
 }
 
-impl fmt::Display for Violation {
+impl fmt::Display for ValidateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is broken: {}", self.rule, self.found)
     }
 }
 
-impl core::error::Error for Violation {}
+impl core::error::Error for ValidateError {}
 
-fn check(holds: bool, rule: &'static str, found: impl FnOnce() -> String) -> Result<(), Violation> {
-    if holds { Ok(()) } else { Err(Violation { rule, found: found() }) }
+fn check(holds: bool, rule: &'static str, found: impl FnOnce() -> String) -> Result<(), ValidateError> {
+    if holds { Ok(()) } else { Err(ValidateError { rule, found: found() }) }
 }
 
 /// What a check has counted so far.
@@ -51,7 +51,7 @@ struct Place {
 
 impl<V: Value> Editor<'_, V> {
     /// `RangeMap::validate`.
-    pub(crate) fn validate(&self) -> Result<(), Violation> {
+    pub(crate) fn validate(&self) -> Result<(), ValidateError> {
         let mut census = Census::default();
         check(self.is_path_good(), "path", || "the path that the writer keeps does not lead from the root to its leaf".into())?;
         let root = self.root.0.owner_load();
@@ -64,7 +64,7 @@ impl<V: Value> Editor<'_, V> {
         check(counted == kept, "stats", || format!("entries, leaves, inner nodes, height are {counted:?}, the counters say {kept:?}"))
     }
 
-    fn visit(&self, node: NodePtr<V>, place: Place, census: &mut Census) -> Result<Summary, Violation> {
+    fn visit(&self, node: NodePtr<V>, place: Place, census: &mut Census) -> Result<Summary, ValidateError> {
         let len = node.len();
         let exempt = place.depth == 1 || place.is_right_edge;
         check(exempt || len >= MIN_FILL, "T3", || format!("a node at depth {} holds {len} of at least {MIN_FILL}", place.depth))?;
@@ -75,7 +75,7 @@ impl<V: Value> Editor<'_, V> {
     }
 
     #[allow(clippy::unused_self, reason = "the twin of visit_inner")]
-    fn visit_leaf(&self, leaf: LeafRef<'_, V, Owner>, place: Place, census: &mut Census) -> Result<Summary, Violation> {
+    fn visit_leaf(&self, leaf: LeafRef<'_, V, Owner>, place: Place, census: &mut Census) -> Result<Summary, ValidateError> {
         let expected = *census.leaf_depth.get_or_insert(place.depth);
         check(expected == place.depth, "T3", || format!("leaves at depths {expected} and {}", place.depth))?;
         census.leaves += 1;
@@ -97,7 +97,7 @@ impl<V: Value> Editor<'_, V> {
         Ok(Summary { low: leaf.start(0), gap })
     }
 
-    fn visit_inner(&self, inner: InnerRef<'_, V, Owner>, place: Place, census: &mut Census) -> Result<Summary, Violation> {
+    fn visit_inner(&self, inner: InnerRef<'_, V, Owner>, place: Place, census: &mut Census) -> Result<Summary, ValidateError> {
         census.inners += 1;
         let mut whole: Option<Summary> = None;
         for i in 0..inner.len() {
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_violation_says_its_number_and_what_was_found() {
-        let violation = Violation { rule: "T1", found: "two entries".into() };
+        let violation = ValidateError { rule: "T1", found: "two entries".into() };
         assert_eq!(violation.to_string(), "T1 is broken: two entries");
     }
 }

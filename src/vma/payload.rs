@@ -82,7 +82,7 @@ pub trait Payload: Clone {
     /// Pages of a device that come four at a time:
     /// ```
     /// use vmaple::mm::{MapRequest, Payload};
-    /// use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
+    /// use vmaple::{ErrorCode, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
     ///
     /// #[derive(Clone)]
     /// struct ByFours;

@@ -2,7 +2,7 @@
 
 use super::allocator::{each_failure, short};
 use vmaple::mm::{Advice, AnonOwner, Backing, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, PartialEffects};
-use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 const ENOMEM: i32 = 12;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use vmaple::map::{BudgetPolicy, GapQuery, ResourceError};
 use vmaple::mm::{Limits, MapRequest};
-use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{Access, ErrorCode, FaultContext, Interrupt, Mm, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 fn map() -> RangeMap<u64> {
     RangeMap::builder().private_epochs().build_from((0..40u64).map(|i| (10 * i..10 * i + 5, i))).expect("memory")

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use vmaple::lock::Patience;
 use vmaple::mm::fault::FaultError;
 use vmaple::mm::{FaultPaths, LayoutError, Limits, LockVmaError, MunmapError, UpgradePolicy};
-use vmaple::{FaultContext, Interrupt, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, FaultContext, Interrupt, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 const DOWN: VmaFlags = RW.union(VmaFlags::GROWSDOWN);

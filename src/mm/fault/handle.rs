@@ -55,8 +55,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::mm::fault::{FaultError, SegvCode, Signal};
-    /// use vmaple::{Access, FaultContext, Mm, VmaFlags, VmaSpec};
+    /// use vmaple::{Access, ErrorCode, FaultContext, Mm, SegvCode, Signal, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ))?;
     /// let fault = mm.handle_fault(0x10_0010, Access::Write, FaultContext::KernelWithoutFixup).unwrap_err();

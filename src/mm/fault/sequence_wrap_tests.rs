@@ -5,7 +5,7 @@
 
 use super::{FaultContext, FaultedVma};
 use crate::addr::{Access, PAGE_SIZE};
-use crate::error::LockVmaError;
+use crate::error::{ErrorCode, LockVmaError};
 use crate::lock::{Interrupt, Patience};
 use crate::mm::{Limits, Mm, UpgradePolicy};
 use crate::vma::{VmaFlags, VmaSpec};

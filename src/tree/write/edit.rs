@@ -5,13 +5,17 @@
 
 use super::super::memory::Charge;
 use super::super::node::RawEntry;
+use super::super::read::Entry;
 use super::draft::Retire;
 use super::editor::Editor;
 use super::list::EntryList;
 use super::position::Position;
 use super::removed::Removed;
 use crate::addr::Span;
-use crate::error::{EditError, ExtendError, InsertCause, InsertError, Rejected, ReplaceError, ResourceError, SpliceCause};
+use crate::error::{
+    ExtendError, InsertCause, InsertError, RejectedError, RemoveError, ReplaceCause, ReplaceError, ResourceError, SetCause, SetError,
+    SpliceCause,
+};
 use crate::value::Value;
 use core::ops::RangeBounds;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -23,14 +27,13 @@ impl<V: Value> Editor<'_, V> {
         let (value, asked) = self.hold_value_while(value, || Span::from_bounds(range));
         let asked = match asked {
             Ok(span) => span,
-            Err(error) => return Err(Rejected::new(value, EditError::Range(error))),
+            Err(error) => return Err(RejectedError::new(value, error)),
         };
         let position = self.locate(asked);
         if let Some(by) = position.first() {
-            return Err(Rejected { value, cause: InsertCause::Occupied { asked, by } });
+            return Err(RejectedError::new(value, InsertCause::Occupied { asked, by }));
         }
-        let cut = |_: &V| unreachable!("nothing is in the way, so nothing is cut");
-        position.put(EntryList::of(asked, value), cut).map_err(|(list, error)| Rejected::new(list.into_only(), EditError::Resource(error)))
+        position.put(EntryList::of(asked, value), cut_none).map_err(|(list, error)| RejectedError::new(list.into_only(), error))
     }
 
     /// `RangeMap::replace`.
@@ -38,30 +41,83 @@ impl<V: Value> Editor<'_, V> {
     where
         V: Clone,
     {
+        self.replace_with(range, value, |_| None, V::clone)
+    }
+
+    /// `RangeMap::replace_entries`.
+    pub(crate) fn replace_entries(&mut self, range: impl RangeBounds<u64>, value: V) -> Result<Removed<'_, V>, ReplaceError<V>> {
+        self.replace_with(range, value, first_cut, cut_none)
+    }
+
+    /// Puts a value over a range. `refused` returns the entry that must not be cut, if there is one.
+    #[inline]
+    fn replace_with(
+        &mut self,
+        range: impl RangeBounds<u64>,
+        value: V,
+        refused: impl FnOnce(&Position<'_, '_, V>) -> Option<Span>,
+        cut: impl FnOnce(&V) -> V,
+    ) -> Result<Removed<'_, V>, ReplaceError<V>> {
         self.poll_reclaim();
         let (value, span) = self.hold_value_while(value, || Span::from_bounds(range));
         let span = match span {
             Ok(span) => span,
-            Err(error) => return Err(Rejected::new(value, error)),
+            Err(error) => return Err(RejectedError::new(value, error)),
         };
-        match self.locate(span).put(EntryList::of(span, value), V::clone) {
+        let position = self.locate(span);
+        if let Some(entry) = refused(&position) {
+            return Err(RejectedError::new(value, ReplaceCause::Cut { asked: span, entry }));
+        }
+        match position.put(EntryList::of(span, value), cut) {
             Ok(()) => Ok(self.removed(span)),
-            Err((list, error)) => Err(Rejected::new(list.into_only(), error)),
+            Err((list, error)) => Err(RejectedError::new(list.into_only(), error)),
         }
     }
 
+    /// `RangeMap::set`.
+    pub(crate) fn set(&mut self, address: u64, value: V) -> Result<Entry<'_, V>, SetError<V>> {
+        self.poll_reclaim();
+        let position = self.locate(Span::from_entry(address, address));
+        let Some(span) = position.first() else {
+            return Err(RejectedError::new(value, SetCause::Absent { at: address }));
+        };
+        if let Err((list, error)) = position.moved_to(span).put(EntryList::of(span, value), cut_none) {
+            return Err(RejectedError::new(list.into_only(), error));
+        }
+        let Some(old) = self.removed(span).iter().next() else { unreachable!("the entry was replaced") };
+        Ok(old.entry())
+    }
+
     /// `RangeMap::remove`.
-    pub(crate) fn remove(&mut self, range: impl RangeBounds<u64>) -> Result<Removed<'_, V>, EditError>
+    pub(crate) fn remove(&mut self, range: impl RangeBounds<u64>) -> Result<Removed<'_, V>, RemoveError>
     where
         V: Clone,
     {
+        self.remove_with(range, |_| None, V::clone)
+    }
+
+    /// `RangeMap::remove_entries`.
+    pub(crate) fn remove_entries(&mut self, range: impl RangeBounds<u64>) -> Result<Removed<'_, V>, RemoveError> {
+        self.remove_with(range, first_cut, cut_none)
+    }
+
+    #[inline]
+    fn remove_with(
+        &mut self,
+        range: impl RangeBounds<u64>,
+        refused: impl FnOnce(&Position<'_, '_, V>) -> Option<Span>,
+        cut: impl FnOnce(&V) -> V,
+    ) -> Result<Removed<'_, V>, RemoveError> {
         self.poll_reclaim();
         let span = Span::from_bounds(range)?;
         let position = self.locate(span);
+        if let Some(entry) = refused(&position) {
+            return Err(RemoveError::Cut { asked: span, entry });
+        }
         if position.first().is_none() {
             return Ok(Removed::nothing(span));
         }
-        position.splice(&[], Retire::Within(span), Charge::Exempt, V::clone)?;
+        position.splice(&[], Retire::Within(span), Charge::Exempt, cut)?;
         Ok(self.removed(span))
     }
 
@@ -72,8 +128,7 @@ impl<V: Value> Editor<'_, V> {
         let Some(span) = self.locate(at).first() else {
             return Ok(Removed::nothing(at));
         };
-        let cut = |_: &V| unreachable!("a whole entry is removed");
-        self.locate(span).splice(&[], Retire::Within(span), Charge::Exempt, cut)?;
+        self.locate(span).splice(&[], Retire::Within(span), Charge::Exempt, cut_none)?;
         Ok(self.removed(span))
     }
 
@@ -86,20 +141,43 @@ impl<V: Value> Editor<'_, V> {
     where
         V: Clone,
     {
+        self.splice_with(range, list, |_| None, V::clone)
+    }
+
+    /// `RangeMap::splice_entries`. Returns the list on failure.
+    pub(crate) fn splice_entries(
+        &mut self,
+        range: impl RangeBounds<u64>,
+        list: EntryList<V>,
+    ) -> Result<Removed<'_, V>, (EntryList<V>, SpliceCause)> {
+        self.splice_with(range, list, first_cut, cut_none)
+    }
+
+    #[inline]
+    fn splice_with(
+        &mut self,
+        range: impl RangeBounds<u64>,
+        list: EntryList<V>,
+        refused: impl FnOnce(&Position<'_, '_, V>) -> Option<Span>,
+        cut: impl FnOnce(&V) -> V,
+    ) -> Result<Removed<'_, V>, (EntryList<V>, SpliceCause)> {
         self.poll_reclaim();
         let (list, span) = self.hold_list_while(list, |_| Span::from_bounds(range));
         let span = match span {
             Ok(span) => span,
             Err(error) => return Err((list, error.into())),
         };
-        if let Some(items) = list.hull().filter(|items| items.start() < span.start() || span.last() < items.last()) {
+        if let Some(items) = list.hull().filter(|items| !items.is_within(span)) {
             return Err((list, SpliceCause::Outside { items, asked: span }));
         }
         let position = self.locate(span);
+        if let Some(entry) = refused(&position) {
+            return Err((list, SpliceCause::Cut { asked: span, entry }));
+        }
         if list.hull().is_none() && position.first().is_none() {
             return Ok(Removed::nothing(span));
         }
-        match position.put(list, V::clone) {
+        match position.put(list, cut) {
             Ok(()) => Ok(self.removed(span)),
             Err((list, error)) => Err((list, error.into())),
         }
@@ -146,8 +224,7 @@ impl<V: Value> Editor<'_, V> {
             return Err(ExtendError::Blocked { asked, by });
         }
         let grown = RawEntry { start: asked.start(), last, value: leaf.bits(i) };
-        let cut = |_: &V| unreachable!("the one entry in the range is replaced whole");
-        position.moved_to(asked).splice(&[grown], Retire::None, Charge::Checked, cut)?;
+        position.moved_to(asked).splice(&[grown], Retire::None, Charge::Checked, cut_none)?;
         Ok(asked)
     }
 
@@ -179,4 +256,16 @@ impl<V: Value> Position<'_, '_, V> {
             }
         }
     }
+}
+
+/// Returns the bounds of the first entry that an edit of the range would cut.
+fn first_cut<V: Value>(position: &Position<'_, '_, V>) -> Option<Span> {
+    let span = position.span;
+    let is_cut = |entry: &Span| !entry.is_within(span);
+    position.first().filter(is_cut).or_else(|| position.view().lookup(span.last()).map(|entry| entry.span()).filter(is_cut))
+}
+
+/// Makes the second value of a cut entry, in an edit that cuts none.
+fn cut_none<V>(_: &V) -> V {
+    unreachable!("only whole entries are in the range")
 }

@@ -9,7 +9,7 @@ use std::thread;
 use vmaple::lock::{Patience, WaitError};
 use vmaple::mm::Limits;
 use vmaple::mm::fault::{ExpandError, Limit};
-use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 const NONE: VmaFlags = VmaFlags::empty();
 

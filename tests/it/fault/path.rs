@@ -7,9 +7,10 @@ use std::sync::Barrier;
 use std::thread;
 use vmaple::FaultContext::{self, KernelWithoutFixup};
 use vmaple::lock::RawMmLock;
-use vmaple::mm::fault::{ExpandError, FaultError, FaultedVma, Limit, SegvCode, Signal};
+use vmaple::mm::fault::{ExpandError, FaultError, FaultedVma, Limit};
 use vmaple::mm::{Limits, MmStats, MmWriteGuard, UpgradePolicy};
 use vmaple::{Access, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, SegvCode, Signal};
 
 over_each_lock! {
     rule_1_1_read_acquisition,

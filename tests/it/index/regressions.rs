@@ -8,7 +8,7 @@ use std::thread;
 use vmaple::map::{GapError, GapQuery};
 use vmaple::mm::fault::FaultError;
 use vmaple::mm::{AnonOwner, MmReadGuard, UpgradePolicy};
-use vmaple::{FaultContext, Interrupt, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, FaultContext, Interrupt, PAGE_SIZE, RangeMap, VmaFlags, VmaSpec};
 
 /// Bug 5 (677f1df179cb): a store over several leaves that ends where one does left its end corrupt. So stores from each entry to each,
 /// over three leaves and more.

@@ -8,7 +8,7 @@ impl Arbitrary for Op {
         let c = |g: &mut Gen| u8::arbitrary(g) % SIDE;
         let near = |g: &mut Gen, a: u8| (a + u8::arbitrary(g) % 6).min(SIDE - 1);
         let a = c(g);
-        match u8::arbitrary(g) % 32 {
+        match u8::arbitrary(g) % 36 {
             0..10 => Self::Insert(a, near(g, a)),
             10..14 => Self::Replace(a, near(g, a)),
             14 => Self::Remove(a, near(g, a)),
@@ -23,6 +23,10 @@ impl Arbitrary for Op {
             28 => Self::Iterate(a, c(g), u8::arbitrary(g)),
             29 => Self::Dup,
             30 => Self::Rebuild,
+            31 => Self::Set(a),
+            32 => Self::ReplaceEntries(a, near(g, a)),
+            33 => Self::SpliceEntries(a, near(g, a)),
+            34 => Self::RemoveEntries(a, near(g, a)),
             _ => Self::Reclaim,
         }
     }

@@ -6,9 +6,10 @@ use super::source::{Fault, Source, each_token, inside, is_punct, is_word};
 use proc_macro2::{Delimiter, TokenTree};
 
 /// The rooms of the library and their layers, lowest first.
-const LAYERS: [(&str, u8); 13] = [
+const LAYERS: [(&str, u8); 14] = [
     ("sync", 0),
     ("addr", 0),
+    ("docs", 0),
     ("key", 0),
     ("error", 0),
     ("fallible", 0),

@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use vmaple::lock::Interrupted;
-use vmaple::{Interrupt, RangeMap};
+use vmaple::lock::InterruptedError;
+use vmaple::{ErrorCode, Interrupt, RangeMap};
 
 pub(crate) fn map() -> RangeMap<u64> {
     RangeMap::builder().private_epochs().build_from([(10..20u64, 1u64), (30..40, 2)]).expect("sorted")
@@ -90,7 +90,7 @@ fn a_cancelled_writer_admits_lets_in_the_readers_behind_it() {
         until_a_writer_waits(&map);
         let reader = threads.spawn(|| map.read().iter().count());
         drop(guard);
-        assert_eq!(writer.join().expect("no panic"), Err(Interrupted::new()));
+        assert_eq!(writer.join().expect("no panic"), Err(InterruptedError::new()));
         assert_eq!(reader.join().expect("no panic"), 2);
         assert!(held.try_upgrade().is_ok(), "nobody waits any more");
     });
@@ -103,7 +103,7 @@ fn a_reader_is_interrupted_too() {
         let writer = map.write();
         let reader = threads.spawn(|| map.read_interruptible(&interrupt).map(drop));
         interrupt.raise();
-        assert_eq!(reader.join().expect("no panic"), Err(Interrupted::new()));
+        assert_eq!(reader.join().expect("no panic"), Err(InterruptedError::new()));
         drop(writer);
     });
     assert!(map.try_write().is_some());
@@ -136,7 +136,7 @@ fn a_wait_finds_by_itself_that_a_signal_handler_interrupted_it() {
         let writer = threads.spawn(|| map.write_interruptible(&interrupt).map(drop));
         until_a_writer_waits(&map);
         interrupt.raise_from_signal();
-        assert_eq!(writer.join().expect("no panic"), Err(Interrupted::new()));
+        assert_eq!(writer.join().expect("no panic"), Err(InterruptedError::new()));
         drop(held);
     });
 }

@@ -3,9 +3,9 @@
 use crate::support::each_lock::RaiseOnDrop;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use vmaple::lock::{Interrupted, MmLock, Patience, RawMmLock, WaitError};
+use vmaple::lock::{InterruptedError, MmLock, Patience, RawMmLock, WaitError};
 use vmaple::mm::fault::ExpandError;
-use vmaple::{Interrupt, Mm, RangeMap, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, Interrupt, Mm, RangeMap, VmaFlags, VmaSpec};
 
 /// The calls that take a lock, by name, in order.
 #[derive(Clone, Default)]
@@ -53,7 +53,7 @@ unsafe impl RawMmLock for Listening {
         self.calls.note("try_read");
         self.lock.try_read()
     }
-    fn read_interruptible(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
+    fn read_interruptible(&self, interrupt: &Interrupt) -> Result<(), InterruptedError> {
         self.calls.note("read_interruptible");
         self.lock.read_interruptible(interrupt)
     }
@@ -65,7 +65,7 @@ unsafe impl RawMmLock for Listening {
         self.calls.note("try_write");
         self.lock.try_write()
     }
-    fn write_interruptible(&self, interrupt: &Interrupt) -> Result<(), Interrupted> {
+    fn write_interruptible(&self, interrupt: &Interrupt) -> Result<(), InterruptedError> {
         self.calls.note("write_interruptible");
         self.lock.write_interruptible(interrupt)
     }

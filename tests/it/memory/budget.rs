@@ -3,10 +3,10 @@
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use std::sync::Barrier;
 use std::thread;
-use vmaple::lock::{Interrupted, Patience};
-use vmaple::map::{BudgetPolicy, EditError, ResourceError, Stats};
+use vmaple::lock::{InterruptedError, Patience};
+use vmaple::map::{BudgetPolicy, RemoveError, ReplaceCause, ResourceError, Stats};
 use vmaple::mm::{Advice, MapRequest, MmWriteGuard, MremapFlags};
-use vmaple::{Interrupt, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, Interrupt, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 const MANY: u64 = if cfg!(miri) { 60 } else { 1000 };
 /// One in this many of them.
@@ -53,7 +53,7 @@ fn one_large_edit_is_refused_under_a_pin() {
     let map = regular(budget, LARGE);
     let replace = || map.write().replace(0..10 * LARGE, 7).map(|gone| gone.len() as u64).map_err(|error| (error.value, error.cause));
     let pin = map.pin();
-    let Err((7, EditError::Resource(ResourceError::OverBudget { held_bytes: 0, needed_bytes, budget_bytes }))) = replace() else {
+    let Err((7, ReplaceCause::Resource(ResourceError::OverBudget { held_bytes: 0, needed_bytes, budget_bytes }))) = replace() else {
         panic!("a pinned reader would hold all of it back")
     };
     assert!(needed_bytes > budget && budget_bytes == budget);
@@ -80,7 +80,7 @@ fn a_large_edit_is_not_refused_for_threads_that_ended() {
     for _ in 0..300 {
         thread::scope(|scope| _ = scope.spawn(|| assert!(map.pin().lookup(3).is_some())));
     }
-    assert!(matches!(replace(), Err(EditError::Resource(ResourceError::OverBudget { held_bytes: 0, .. }))));
+    assert!(matches!(replace(), Err(ReplaceCause::Resource(ResourceError::OverBudget { held_bytes: 0, .. }))));
     drop(pin);
     assert_eq!(replace(), Ok(LARGE));
 }
@@ -119,35 +119,33 @@ impl Op {
     fn on(self, map: &RangeMap<u64>) -> Result<(), ResourceError> {
         let span = |at: u8, len: u8| 10 * u64::from(at)..10 * u64::from(at) + 10 * u64::from(len) + 6;
         let mut writer = map.write();
-        let edit = match self {
-            Self::Insert(at) => {
-                return writer.insert(span(at, 0), 1).or_else(|error| match error.cause {
-                    vmaple::map::InsertCause::Resource(error) => Err(error),
-                    _ => Ok(()),
-                });
-            }
-            Self::ExtendUp(at, len) => {
-                return writer.extend_up(span(at, len).start, span(at, len).end).map(drop).or_else(|error| match error {
-                    vmaple::map::ExtendError::Resource(error) => Err(error),
-                    _ => Ok(()),
-                });
-            }
-            Self::Replace(at, len) => writer.replace(span(at, len), 2).map(drop).map_err(|error| error.cause),
+        match self {
+            Self::Insert(at) => writer.insert(span(at, 0), 1).or_else(|error| match error.cause {
+                vmaple::map::InsertCause::Resource(error) => Err(error),
+                _ => Ok(()),
+            }),
+            Self::ExtendUp(at, len) => writer.extend_up(span(at, len).start, span(at, len).end).map(drop).or_else(|error| match error {
+                vmaple::map::ExtendError::Resource(error) => Err(error),
+                _ => Ok(()),
+            }),
+            Self::Replace(at, len) => writer.replace(span(at, len), 2).map(drop).map_err(|error| match error.cause {
+                ReplaceCause::Resource(error) => error,
+                other => panic!("{other}"),
+            }),
             Self::Splice(at, len) => {
                 let entries = span(at, len).step_by(10).map(|start| (Span::new(start, start + 2).expect("three addresses"), 3));
-                return writer.splice(span(at, len), entries).map(drop).map_err(|error| match error.cause {
+                writer.splice(span(at, len), entries).map(drop).map_err(|error| match error.cause {
                     vmaple::map::SpliceCause::Resource(error) => error,
                     other => panic!("{other}"),
-                });
+                })
             }
-            Self::Remove(at, len) => writer.remove(span(at, len).start + 2..span(at, len).end).map(drop),
-            Self::RemoveEntry(at) => return writer.remove_entry(span(at, 0).start).map(drop),
+            Self::Remove(at, len) => writer.remove(span(at, len).start + 2..span(at, len).end).map(drop).map_err(|error| match error {
+                RemoveError::Resource(error) => error,
+                other => panic!("{other}"),
+            }),
+            Self::RemoveEntry(at) => writer.remove_entry(span(at, 0).start).map(drop),
             Self::Pin | Self::Unpin => Ok(()),
-        };
-        edit.map_err(|error| match error {
-            EditError::Resource(error) => error,
-            other => panic!("{other}"),
-        })
+        }
     }
 
     fn removes(self) -> bool {
@@ -286,7 +284,7 @@ fn what_needs_no_wait_for_the_budget_is_not_interrupted() {
         });
         pinned.wait();
         over_half();
-        assert_eq!(map.write_interruptible(&interrupt).map(drop), Err(Interrupted::new()));
+        assert_eq!(map.write_interruptible(&interrupt).map(drop), Err(InterruptedError::new()));
         assert!(map.try_write().is_some(), "nothing is held");
         refused.wait();
     });

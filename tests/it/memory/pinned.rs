@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use vmaple::RangeMap;
-use vmaple::map::{BudgetPolicy, EditError, ResourceError};
+use vmaple::map::{BudgetPolicy, ReplaceCause, ResourceError};
 
 /// A million in a release build, unless `VMAPLE_REPLACES` says otherwise.
 fn replaces() -> u64 {
@@ -36,7 +36,7 @@ fn filled(policy: BudgetPolicy, budget_bytes: usize) -> RangeMap<Box<u64>> {
 }
 
 /// Replaces entry after entry by a higher number; the first error, if there is one.
-fn replace_once(map: &RangeMap<Box<u64>>, n: u64) -> Result<(), EditError> {
+fn replace_once(map: &RangeMap<Box<u64>>, n: u64) -> Result<(), ReplaceCause> {
     let start = 16 * (n % ENTRIES);
     map.write().replace(start..start + 8, Box::new(n)).map(drop).map_err(|error| error.cause)
 }
@@ -95,7 +95,7 @@ fn what_a_pinned_reader_holds_back_stops_at_the_budget_and_comes_back() {
         for n in 1..=replaces {
             match replace_once(&map, n) {
                 Ok(()) => {}
-                Err(EditError::Resource(ResourceError::OverBudget { budget_bytes: BUDGET, .. })) => refused += 1,
+                Err(ReplaceCause::Resource(ResourceError::OverBudget { budget_bytes: BUDGET, .. })) => refused += 1,
                 Err(other) => panic!("{other}"),
             }
             let held = map.stats().held_bytes;

@@ -4,7 +4,7 @@ use super::{FEW, KIB, Loud, filled, private};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, ThreadId};
-use vmaple::map::{BudgetPolicy, EditError, ResourceError};
+use vmaple::map::{BudgetPolicy, ReplaceCause, ResourceError};
 use vmaple::{Inline, Mm, PAGE_SIZE, RangeMap, Value, VmaFlags, VmaSpec};
 
 #[test]
@@ -112,7 +112,7 @@ fn at_the_budget_writes_fail_whole_and_lookups_go_on() {
             Err(error) => break error,
         }
     };
-    let EditError::Resource(ResourceError::OverBudget { held_bytes, needed_bytes, budget_bytes }) = error.cause else {
+    let ReplaceCause::Resource(ResourceError::OverBudget { held_bytes, needed_bytes, budget_bytes }) = error.cause else {
         panic!("over the budget, not {error:?}")
     };
     assert_eq!((error.value, budget_bytes), (99, budget));

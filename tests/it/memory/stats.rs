@@ -1,7 +1,7 @@
 //! What the figures of an index say, exactly: bytes, and what is kept and given back.
 
 use std::ops::Range;
-use vmaple::map::{EditError, ResourceError};
+use vmaple::map::{ReplaceCause, ResourceError};
 use vmaple::{RangeMap, Value};
 
 fn regular(n: u64) -> RangeMap<u64> {
@@ -35,7 +35,7 @@ fn a_refused_edit_needs_what_an_allowed_one_holds_back() {
         let (plain, nodes) = replaces(&range, 1 << 20, as_word);
         assert_eq!((allowed, plain), (Ok(n), Ok(n)));
         assert_eq!(held - nodes, n * (size_of::<Box<u64>>() + size_of::<u64>()), "the values, and what they own");
-        let Err(EditError::Resource(ResourceError::OverBudget { needed_bytes, .. })) = refused else { panic!("{refused:?}") };
+        let Err(ReplaceCause::Resource(ResourceError::OverBudget { needed_bytes, .. })) = refused else { panic!("{refused:?}") };
         assert_eq!((needed_bytes, none), (held, 0), "{n} values");
     }
 }
@@ -75,7 +75,7 @@ fn maps_with_private_epochs_do_not_hold_back_each_others_memory() {
 }
 
 /// Replaces what is in a range of a map with something held back already; how many entries, and the bytes that are held back more.
-fn replaces<V: Value + Clone>(range: &Range<u64>, budget: usize, value: fn(u64) -> V) -> (Result<usize, EditError>, usize) {
+fn replaces<V: Value + Clone>(range: &Range<u64>, budget: usize, value: fn(u64) -> V) -> (Result<usize, ReplaceCause>, usize) {
     let builder = RangeMap::builder().private_epochs().budget_bytes(budget);
     let map = builder.build_from((0..40).map(|i| (10 * i..10 * i + 5, value(i)))).expect("sorted");
     let _pin = map.pin();

@@ -3,7 +3,7 @@
 
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use vmaple::mm::{Advice, Capabilities, GuardGapPolicy, Limits, MapCountLimit, MapRequest, MremapFlags, PartialEffects};
-use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::{Access, ErrorCode, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 /// A number where arithmetic comes round, or where something is mapped.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@
 use crate::support::address_space::{DOWN, RW, layout, map_all, mm_of, mm_with, page};
 use vmaple::lock::Patience;
 use vmaple::mm::{Advice, AnonOwner, LayoutError, MapRequest, MprotectError, MremapFlags};
-use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 const MOVE: MremapFlags = MremapFlags::MAYMOVE;

@@ -6,7 +6,7 @@ use vmaple::lock::Patience;
 use vmaple::mm::{
     Advice, AnonOwner, Backing, BrkError, Capabilities, HeapError, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId,
 };
-use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 /// Each limit on locked memory, with and without the capability to pass it (5.5, 5.17, 5.25, 5.26).
 #[test]

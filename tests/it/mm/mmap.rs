@@ -3,7 +3,7 @@
 use crate::support::address_space::{DOWN, RW, UP, layout, map_all, mm_of, mm_with, page};
 use std::sync::Arc;
 use vmaple::mm::{AnonOwner, Backing, LayoutError, MapCause, MunmapError, ObjectId};
-use vmaple::{Access, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::{Access, ErrorCode, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 #[test]
 fn flags_say_what_is_allowed() {

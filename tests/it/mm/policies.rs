@@ -5,7 +5,7 @@ use vmaple::mm::{
     Advice, GuardGapPolicy, LayoutError, Limits, MapCause, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError, MremapFlags,
     PartialEffects,
 };
-use vmaple::{PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 const NONE: VmaFlags = VmaFlags::empty();

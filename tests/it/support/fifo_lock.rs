@@ -9,7 +9,7 @@ use super::each_lock::{TestInterrupt, TestLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
-use vmaple::lock::{Interrupted, RawMmLock};
+use vmaple::lock::{InterruptedError, RawMmLock};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -36,7 +36,7 @@ impl Kill {
 }
 
 /// Parks until it is over, or the thread is killed. Whoever ends it unparks.
-fn park_until(mut is_over: impl FnMut() -> bool, kill: Option<&Kill>) -> Result<(), Interrupted> {
+fn park_until(mut is_over: impl FnMut() -> bool, kill: Option<&Kill>) -> Result<(), InterruptedError> {
     let own = thread::current();
     if let Some(kill) = kill {
         locked(&kill.waiting).push(own.clone());
@@ -46,7 +46,7 @@ fn park_until(mut is_over: impl FnMut() -> bool, kill: Option<&Kill>) -> Result<
             break Ok(());
         }
         if kill.is_some_and(Kill::is_raised) {
-            break Err(Interrupted::new());
+            break Err(InterruptedError::new());
         }
         thread::park();
     };
@@ -132,7 +132,7 @@ pub(crate) struct Fifo {
 impl TestLock for Fifo {}
 
 impl Fifo {
-    fn enter(&self, mode: Mode, kill: Option<&Kill>) -> Result<(), Interrupted> {
+    fn enter(&self, mode: Mode, kill: Option<&Kill>) -> Result<(), InterruptedError> {
         let granted = Arc::new(AtomicBool::new(false));
         {
             let mut state = locked(&self.state);
@@ -168,7 +168,7 @@ unsafe impl RawMmLock for Fifo {
         locked(&self.state).try_enter(Mode::Read)
     }
 
-    fn read_interruptible(&self, kill: &Kill) -> Result<(), Interrupted> {
+    fn read_interruptible(&self, kill: &Kill) -> Result<(), InterruptedError> {
         self.enter(Mode::Read, Some(kill))
     }
 
@@ -180,7 +180,7 @@ unsafe impl RawMmLock for Fifo {
         locked(&self.state).try_enter(Mode::Write)
     }
 
-    fn write_interruptible(&self, kill: &Kill) -> Result<(), Interrupted> {
+    fn write_interruptible(&self, kill: &Kill) -> Result<(), InterruptedError> {
         self.enter(Mode::Write, Some(kill))
     }
 
@@ -188,7 +188,7 @@ unsafe impl RawMmLock for Fifo {
         kill.is_raised()
     }
 
-    fn wait_until(&self, is_over: impl FnMut() -> bool, kill: Option<&Kill>) -> Result<(), Interrupted> {
+    fn wait_until(&self, is_over: impl FnMut() -> bool, kill: Option<&Kill>) -> Result<(), InterruptedError> {
         *locked(&self.drains) = Some(thread::current());
         let told = park_until(is_over, kill);
         *locked(&self.drains) = None;

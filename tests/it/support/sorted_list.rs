@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
-use vmaple::map::{EditError, ExtendError, GapError, GapQuery, InsertCause, View};
+use vmaple::map::{ExtendError, GapError, GapQuery, InsertCause, RemoveError, ReplaceCause, SetCause, SpliceCause, View};
 use vmaple::{RangeMap, Span};
 
 /// Coordinates of tests: most lie at the bottom of the address space, the rest at its very top, so that both ends are met.
@@ -33,12 +33,20 @@ pub(crate) fn address(coordinate: u8) -> u64 {
 pub(crate) enum Op {
     /// `insert` over the range of two coordinates.
     Insert(u8, u8),
+    /// `set`.
+    Set(u8),
     /// `replace`.
     Replace(u8, u8),
+    /// `replace_entries`.
+    ReplaceEntries(u8, u8),
     /// `splice` over the range of so many entries, so long and so far apart as the bits of the last say; as many as fit.
     Splice(u8, u8, u8, u8),
+    /// `splice_entries`, of one entry over the whole range.
+    SpliceEntries(u8, u8),
     /// `remove`.
     Remove(u8, u8),
+    /// `remove_entries`.
+    RemoveEntries(u8, u8),
     /// `remove_entry`.
     RemoveEntry(u8),
     /// `extend_down` of the entry at the first to the second.
@@ -133,9 +141,13 @@ impl Pair {
     pub(crate) fn apply(&mut self, op: Op) {
         match op {
             Op::Insert(a, b) => self.insert(ends(a, b)),
+            Op::Set(a) => self.set(address(a)),
             Op::Replace(a, b) => self.replace(ends(a, b)),
+            Op::ReplaceEntries(a, b) => self.replace_entries(ends(a, b), false),
             Op::Splice(a, b, count, shape) => self.splice(ends(a, b), count, shape),
+            Op::SpliceEntries(a, b) => self.replace_entries(ends(a, b), true),
             Op::Remove(a, b) => self.remove(ends(a, b)),
+            Op::RemoveEntries(a, b) => self.remove_entries(ends(a, b)),
             Op::RemoveEntry(a) => self.remove_entry(address(a)),
             Op::ExtendDown(a, b) => self.extend_down(address(a), address(b)),
             Op::ExtendUp(a, b) => self.extend_up(address(a), address(b)),
@@ -212,6 +224,51 @@ impl Pair {
         self.put((range.0, range.1, number));
     }
 
+    fn set(&mut self, at: u64) {
+        let number = self.number();
+        let mut writer = self.map.write();
+        let got = writer.set(at, Token::boxed(number, &self.census));
+        let Some(i) = self.model.iter().position(|e| e.0 <= at && at <= e.1) else {
+            let refused = got.expect_err("no entry is there");
+            assert_eq!((refused.cause, refused.value.number), (SetCause::Absent { at }, number), "the value is handed back");
+            return;
+        };
+        let old = got.expect("memory");
+        assert_eq!((old.start(), old.last(), old.value().number), self.model[i]);
+        self.model[i].2 = number;
+    }
+
+    /// The first entry that an edit of the range would cut.
+    fn cut(&self, (start, last): (u64, u64)) -> Option<Span> {
+        let cut = self.overlapping((start, last)).into_iter().find(|e| e.0 < start || e.1 > last)?;
+        Some(Span::new(cut.0, cut.1).expect("a range"))
+    }
+
+    /// `replace_entries`, or `splice_entries` with one entry over the whole range.
+    fn replace_entries(&mut self, range: (u64, u64), spliced: bool) {
+        let (number, expected, cut) = (self.number(), self.overlapping(range), self.cut(range));
+        let (asked, value) = (Span::new(range.0, range.1).expect("a range"), Token::boxed(number, &self.census));
+        let mut writer = self.map.write();
+        let got = if spliced {
+            writer.splice_entries(asked, [(asked, value)]).map_err(|mut refused| {
+                let (span, value) = refused.value.next().expect("the entry is handed back");
+                assert!(span == asked && refused.value.next().is_none());
+                let SpliceCause::Cut { asked, entry } = refused.cause else { panic!("{refused:?}") };
+                (ReplaceCause::Cut { asked, entry }, value.number)
+            })
+        } else {
+            writer.replace_entries(asked, value).map_err(|refused| (refused.cause, refused.value.number))
+        };
+        if let Some(entry) = cut {
+            assert_eq!(got.expect_err("it cuts"), (ReplaceCause::Cut { asked, entry }, number), "the value is handed back");
+            return;
+        }
+        check_removed(&got.expect("memory"), range, &expected);
+        drop(writer);
+        self.clear(range);
+        self.put((range.0, range.1, number));
+    }
+
     fn splice(&mut self, range: (u64, u64), count: u8, shape: u8) {
         let (len, apart) = (u64::from(shape % 4), u64::from(shape / 4 % 4));
         let mut fresh: Vec<Flat> = Vec::new();
@@ -248,6 +305,20 @@ impl Pair {
         let mut writer = self.map.write();
         let removed = writer.remove(range.0..=range.1).expect("memory");
         check_removed(&removed, range, &expected);
+        drop(writer);
+        self.clear(range);
+    }
+
+    fn remove_entries(&mut self, range: (u64, u64)) {
+        let (expected, cut) = (self.overlapping(range), self.cut(range));
+        let mut writer = self.map.write();
+        let got = writer.remove_entries(range.0..=range.1);
+        if let Some(entry) = cut {
+            let asked = Span::new(range.0, range.1).expect("a range");
+            assert_eq!(got.expect_err("it cuts"), RemoveError::Cut { asked, entry });
+            return;
+        }
+        check_removed(&got.expect("memory"), range, &expected);
         drop(writer);
         self.clear(range);
     }
@@ -421,7 +492,7 @@ pub(crate) fn refuses_bad_ranges() {
     for (start, end) in [(5u64, 5u64), (7, 3)] {
         assert_eq!(writer.insert(start..end, 2).expect_err("a bad range").value, 2);
         assert_eq!(writer.replace(start..end, 3).expect_err("a bad range").value, 3);
-        assert!(matches!(writer.remove(start..end), Err(EditError::Range(_))));
+        assert!(matches!(writer.remove(start..end), Err(RemoveError::Range(_))));
         assert!(writer.range(start..end).is_err());
         assert!(matches!(writer.find_gap(&GapQuery::new(1).within(start..end)), Err(GapError::Window(_))));
     }

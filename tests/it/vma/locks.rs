@@ -14,7 +14,7 @@ use vmaple::lock::{Patience, WaitError};
 #[cfg(debug_assertions)]
 use vmaple::mm::fault::FaultError;
 use vmaple::mm::{LayoutError, LockVmaError};
-use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::{Access, ErrorCode, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 over_each_lock! {
     a_record_is_attached_no_longer_than_its_address_space,

@@ -1,6 +1,7 @@
 //! Operations as a recording says that they went: the library plans each, says what would come of it, and does it if that is what came of
 //! it in the kernel. A mapping goes where the recording says; where the library would have put it is told apart. `exact` comes in.
 
+use vmaple::ErrorCode;
 use vmaple::lock::Patience;
 use vmaple::mm::{MadviseError, MmapError, MremapFlags, ProtectionKey};
 use vmaple_scenario::apply::{mark_of, request_of};

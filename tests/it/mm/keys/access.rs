@@ -1,6 +1,7 @@
 //! Accesses and populating, judged by the rights of the thread (8.6 to 8.8).
 
 use super::*;
+use vmaple::ErrorCode;
 
 /// 8.6: every access to every permission under every denial. The key comes first: what the VMA itself forbids too is `SEGV_PKUERR`.
 #[test]

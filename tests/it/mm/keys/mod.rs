@@ -4,12 +4,12 @@
 mod access;
 
 use vmaple::lock::Patience;
-use vmaple::mm::fault::{FaultError, SegvCode, Signal};
+use vmaple::mm::fault::FaultError;
 use vmaple::mm::{
     KeyChange, KeyDenial, KeyRights, KeyedAccess, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId, PkeyAllocError,
     ProtectionKey,
 };
-use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::{Access, ErrorCode, FaultContext, Mm, PAGE_SIZE, SegvCode, Signal, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 const RW: VmaFlags = R.union(VmaFlags::WRITE);

@@ -10,7 +10,7 @@ use std::fmt;
 use vmaple::lock::{Patience, Speculation};
 use vmaple::mm::fault::ExpandError;
 use vmaple::mm::{Limits, LockVmaError, MmReadGuard, MmWriteGuard, UpgradePolicy, VmaGuard};
-use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
+use vmaple::{Access, ErrorCode, FaultContext, Interrupt, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 /// Pages of tests. The first and the last of them are outside of what may be mapped, unless the limits are changed.
 pub(crate) const SIDE: u8 = 96;

@@ -11,9 +11,10 @@ use super::told::{Refusal, Told};
 use super::{EAGAIN, ENOMEM, Terms};
 use std::collections::BTreeSet;
 use vmaple::lock::Patience;
-use vmaple::mm::fault::{FaultError, SegvCode, Signal};
+use vmaple::mm::fault::FaultError;
 use vmaple::mm::{KeyChange, KeyDenial, LayoutError, MapRequest, MmWriteGuard, Plan, ProtectionKey, VmaGuard, VmaHandle};
 use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, SegvCode, Signal};
 
 /// The VMAs as they are, records and all.
 type Layout = Vec<(Span, VmaHandle<Marked>)>;

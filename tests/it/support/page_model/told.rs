@@ -1,5 +1,6 @@
 //! What an operation told, whichever it was. `drive.rs` comes in.
 
+use vmaple::ErrorCode;
 use vmaple::mm::{
     BrkError, LayoutError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError, PkeyAllocError,
     PkeyFreeError,
