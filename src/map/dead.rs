@@ -1,6 +1,6 @@
-//! What a guard leaves to be dropped when nothing is locked: a value's drop is the embedder's code, and may use the map.
+//! What a guard drops after it has released the lock, because a value's `Drop` may use the map.
 //!
-//! `guard.rs` and `dup.rs` come in. A guard has this as a field after its hold.
+//! Called by `guard.rs` and `dup.rs`. A guard has this as a field after its hold, so that it is dropped after the unlock.
 
 use super::RangeMap;
 use crate::error::ResourceError;
@@ -11,17 +11,17 @@ use core::fmt;
 use core::mem::{self, MaybeUninit};
 use std::sync::{Mutex, PoisonError};
 
-/// Values that no reader can reach, and copies of the map that were not finished.
+/// Values that no reader can reach, and unfinished copies of the map.
 pub(super) struct Dead<'m, V: Value, L: RawMmLock> {
     values: Vec<MaybeUninit<V>>,
     halves: Halves<V>,
     map: &'m RangeMap<V, L>,
 }
 
-/// Copies that were not finished. Several threads may copy the map under one guard. (Small: a guard is moved often.)
+/// Unfinished copies. Several threads may copy the map under one guard. The type is small because guards are moved often.
 type Halves<V> = Mutex<Option<Box<[Half<V>; 1]>>>;
 
-/// One of them, and those before it.
+/// An unfinished copy, and those before it.
 struct Half<V: Value> {
     loader: Loader<V>,
     before: Option<Box<[Self; 1]>>,
@@ -65,7 +65,7 @@ impl<V: Value, L: RawMmLock> Dead<'_, V, L> {
                 self.map.note_drop_panic();
             }
         }
-        // One after the other: as fields they would be dropped in a recursion, as deep as there are copies. What their values do is contained.
+        // One after the other, because dropping nested fields would recurse as deep as there are copies. Panics of values are caught.
         let mut next = self.halves.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         while let Some(half) = next {
             let [Half { loader, before }] = *half;
@@ -77,9 +77,9 @@ impl<V: Value, L: RawMmLock> Dead<'_, V, L> {
 
 /// A copy of the map under construction.
 pub(super) struct Copying<'d, V: Value> {
-    /// None when it is finished.
+    /// `None` when it is finished.
     loader: Option<Loader<V>>,
-    /// Where it goes if it is not: nothing can fail then.
+    /// Room for it if it is not finished, reserved because nothing may fail then.
     room: Vec<Half<V>>,
     halves: &'d Halves<V>,
 }
@@ -90,7 +90,7 @@ impl<V: Value> Copying<'_, V> {
         loader
     }
 
-    /// Hands the copy out.
+    /// Finishes the copy.
     pub(super) fn finish(mut self) -> Result<Tree<V>, ResourceError> {
         let tree = self.loader().finish()?;
         self.loader = None;
@@ -103,7 +103,7 @@ impl<V: Value> Drop for Copying<'_, V> {
         let Some(loader) = self.loader.take() else { return };
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
         self.room.push(Half { loader, before: halves.take() });
-        // There is one, and room for no other: it stays where it is.
+        // The vector has one element and no more capacity, so the conversion does not move it.
         *halves = <Box<[Half<V>; 1]>>::try_from(mem::take(&mut self.room)).ok();
     }
 }

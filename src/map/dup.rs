@@ -1,4 +1,4 @@
-//! Copies of a map.
+//! Copies of a map. Called through its lock guards, and by the fork of an address space.
 
 use super::dead::Dead;
 use super::{RangeMap, ReadGuard, WriteGuard};
@@ -10,19 +10,19 @@ use crate::value::Value;
 /// The copies that either guard makes.
 macro_rules! copies {
     () => {
-        /// Makes a map with the same entries, each value cloned; with the same budget and policy, the same epochs, and a lock of its own.
+        /// Returns a copy of the map: each value is cloned, and the lock is a new one.
         ///
-        /// The epochs are the same ones also where they are private: readers of either map hold back what both remove.
+        /// Budget, policy and epochs are the map's. That includes private epochs, so readers of either map hold back what both remove.
         ///
         /// # Complexity
-        /// O(n), with no search: the copy is built level by level, filled to the brim.
+        /// O(n), without a search: the copy is built level by level, and its nodes are full.
         ///
         /// # Errors
-        /// [`ResourceError::OutOfMemory`]. What was copied by then is kept until this guard has released the lock, and dropped then; each
-        /// further attempt under the same guard keeps more.
+        /// [`ResourceError::OutOfMemory`]. What was copied until then is dropped after this guard has released the lock. Each further attempt
+        /// under the same guard keeps more.
         ///
         /// # Panics
-        /// If a value's `Clone` does; this map is as it was. What was cloned by then is dropped as after an error.
+        /// If `V::clone` panics; the map is unchanged. What was cloned until then is dropped as after an error.
         pub fn dup(&self) -> Result<RangeMap<V, L>, ResourceError>
         where
             V: Clone,
@@ -31,7 +31,7 @@ macro_rules! copies {
             self.dup_with_lock(L::default())
         }
 
-        /// As [`dup`](Self::dup), over a lock of the caller's.
+        /// Returns a copy of the map over a custom lock. See [`dup`](Self::dup).
         ///
         /// # Errors
         /// As [`dup`](Self::dup).

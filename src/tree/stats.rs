@@ -24,16 +24,16 @@ pub(crate) struct Counters {
     pub(crate) drop_panics: Tally,
 }
 
-/// What an index holds and has done, in one moment's figures.
+/// Counters of what a map holds and has done.
 ///
-/// Each figure is exact for a caller that holds the read or the write lock; beside a writer each is one that was true a moment ago,
-/// and together they need not be of the same moment.
+/// Each is exact for a caller that holds the read or the write lock. While a writer runs, each was true at some moment, but not all at the
+/// same one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Entries in the index.
     pub entries: usize,
-    /// Levels from the root to a leaf; 0 when empty.
+    /// Levels from the root to a leaf; 0 if the map is empty.
     pub height: usize,
     /// Leaves that readers can reach.
     pub leaf_nodes: usize,
@@ -41,21 +41,21 @@ pub struct Stats {
     pub inner_nodes: usize,
     /// Bytes of the nodes that readers can reach.
     pub index_bytes: usize,
-    /// Bytes of removed nodes and values that wait for readers, or for the next writes to recycle them.
+    /// Bytes of removed nodes and values that wait for readers, or for the next write to reuse or free them.
     pub held_bytes: usize,
-    /// Removed values among them.
+    /// Removed values that wait.
     pub held_values: usize,
     /// Bytes of free nodes, kept for the next writes.
     pub pool_bytes: usize,
-    /// Splices made visible since the index was made.
+    /// Edits published since the map was made, except growth downward.
     pub published: u64,
-    /// Entries grown downward in place since then.
+    /// Entries extended downward in place since the map was made.
     pub extended_in_place: u64,
-    /// Nodes unlinked since then.
+    /// Nodes unlinked since the map was made.
     pub retired_nodes: u64,
-    /// Nodes of these that readers have left since, and that were reused or freed.
+    /// Unlinked nodes that readers have left since, and that were reused or freed.
     pub recycled_nodes: u64,
-    /// Panics of values' destructors that were contained.
+    /// Panics in values' destructors that were caught.
     pub drop_panics: u64,
 }
 

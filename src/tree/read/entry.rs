@@ -3,9 +3,9 @@
 use crate::addr::Span;
 use core::fmt;
 
-/// One entry: its bounds as they were at one moment, and its value.
+/// An entry of a map: its bounds as they were at one moment, and its value.
 ///
-/// The value may be read as long as the guard lives, whatever the writer does meanwhile.
+/// The value can be read as long as the guard lives, whatever the writer does meanwhile.
 pub struct Entry<'g, V> {
     span: Span,
     value: &'g V,
@@ -16,28 +16,28 @@ impl<'g, V> Entry<'g, V> {
         Self { span, value }
     }
 
-    /// The first address.
+    /// Returns the first address.
     #[must_use]
     #[inline]
     pub fn start(&self) -> u64 {
         self.span.start()
     }
 
-    /// The last address, included.
+    /// Returns the last address, which is in the entry.
     #[must_use]
     #[inline]
     pub fn last(&self) -> u64 {
         self.span.last()
     }
 
-    /// Both.
+    /// Returns the bounds.
     #[must_use]
     #[inline]
     pub fn span(&self) -> Span {
         self.span
     }
 
-    /// The value.
+    /// Returns the value.
     #[must_use]
     #[inline]
     pub fn value(&self) -> &'g V {
@@ -49,7 +49,7 @@ impl<'g, V> Entry<'g, V> {
         Self { span: Span::from_entry(self.start().max(floor), self.last()), value: self.value }
     }
 
-    /// Whether the address is in the entry.
+    /// Returns whether the address is in the entry.
     #[must_use]
     #[inline]
     pub fn contains(&self, address: u64) -> bool {

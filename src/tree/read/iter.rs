@@ -18,9 +18,7 @@ use core::fmt;
 use core::iter::FusedIterator;
 use core::ops::RangeBounds;
 
-/// An iterator over the entries of a range.
-///
-/// Made by [`View::range`] and [`View::iter`].
+/// An iterator over the entries of a map, or of a range of it. Made by [`View::iter`] and [`View::range`].
 #[must_use = "iterators do nothing unless they are advanced"]
 pub struct Iter<'g, V> {
     view: &'g View<V>,
@@ -174,24 +172,26 @@ impl<V> DoubleEndedIterator for Iter<'_, V> {
 impl<V> FusedIterator for Iter<'_, V> {}
 
 impl<V> View<V> {
-    /// All entries in order.
+    /// Returns an iterator over all entries, in order.
     pub fn iter(&self) -> Iter<'_, V> {
         self.within(Span::ALL)
     }
 
-    /// The entries that share an address with the range, in order; each as it stands, also where it sticks out of the range.
+    /// Returns an iterator over the entries that have an address in the range, in order.
+    ///
+    /// An entry that extends beyond the range comes whole.
     ///
     /// # Concurrency
-    /// Addresses come in order and none twice, and an address that stays mapped throughout is never missed. It is no snapshot, but
-    /// under a lock guard.
+    /// Addresses come in order and none twice, and an address that stays mapped throughout is never missed. It is a snapshot
+    /// only under a lock guard.
     ///
     /// # Errors
-    /// [`RangeError`] if the range holds no address.
+    /// [`RangeError`] if the range is empty.
     pub fn range(&self, range: impl RangeBounds<u64>) -> Result<Iter<'_, V>, RangeError> {
         Ok(self.within(Span::from_bounds(range)?))
     }
 
-    /// The same of a span.
+    /// [`range`](Self::range) of a span.
     pub(crate) fn within(&self, span: Span) -> Iter<'_, V> {
         Iter::new(self, span)
     }

@@ -14,16 +14,16 @@ use core::ptr;
 /// buffers.
 const IN_FLIGHT: usize = 16;
 
-/// The index as readers see it. Every guard of a map derefs to it.
+/// The lookups and iterations of a map. Every guard of a map dereferences to it, and a [`Reader`](crate::map::Reader) lends one.
 ///
-/// A view through a pin shows the *present*: two questions may see two states, and so may two steps of an iteration. A view through
-/// a lock guard shows one state.
+/// A view through a pin is not a snapshot: two lookups may see two states, and so may two steps of an iteration. A view through a lock guard
+/// shows one state.
 ///
 /// # Concurrency
-/// Takes no lock and writes no shared memory. [`lookup`](Self::lookup) and [`find`](Self::find) are wait-free: as many steps as the
-/// tree is high, no retry. [`next`](Self::next) is too, but where the address lies in the last entry of a leaf; there it, and
-/// [`prev`](Self::prev) and an iteration's step backward to another leaf, are lock-free: they look again only if the writer replaced that
-/// very leaf meanwhile. Each answer is linearizable: it was true at one moment inside the call; what an iteration tells was true at one
+/// Takes no lock and writes no shared memory. [`lookup`](Self::lookup) and [`find`](Self::find) are wait-free: they take as many steps as
+/// the tree is high, and never retry. So is [`next`](Self::next), unless the address is in the last entry of a leaf. Then it, and
+/// [`prev`](Self::prev) and a step backward of an iteration to another leaf, are lock-free: they retry only if the writer replaced that very
+/// leaf meanwhile. Each answer is linearizable: it was true at one moment during the call. What an iteration returns was true at one moment
 /// since it began.
 #[repr(transparent)]
 pub struct View<V> {
@@ -111,7 +111,7 @@ impl<V> View<V> {
         }
     }
 
-    /// The entry that contains the address.
+    /// Returns the entry that contains the address, or `None` if there is none.
     ///
     /// # Examples
     /// ```
@@ -128,7 +128,7 @@ impl<V> View<V> {
         self.find(address).filter(|entry| entry.start() <= address)
     }
 
-    /// The first entry that ends at or after the address (it may start above it).
+    /// Returns the first entry that ends at or after the address, or `None` if there is none. It may start above the address.
     ///
     /// # Examples
     /// ```
@@ -155,7 +155,7 @@ impl<V> View<V> {
         (i < leaf.len()).then(|| entry(leaf, i))
     }
 
-    /// The first entry that starts after the address.
+    /// Returns the first entry that starts after the address, or `None` if there is none.
     #[must_use]
     pub fn next(&self, address: u64) -> Option<Entry<'_, V>> {
         loop {
@@ -180,7 +180,7 @@ impl<V> View<V> {
         }
     }
 
-    /// The last entry that ends before the address.
+    /// Returns the last entry that ends before the address, or `None` if there is none.
     #[must_use]
     pub fn prev(&self, address: u64) -> Option<Entry<'_, V>> {
         self.last_below(address, Containing::No).map(|(leaf, i, start)| entry_from(leaf, i, start))
@@ -216,11 +216,12 @@ impl<V> View<V> {
         }
     }
 
-    /// Looks up many addresses at once, several descents in flight together, so that their cache misses overlap. Answer `i` is that
-    /// of `lookup(addresses[i])`.
+    /// Looks up many addresses at once, several descents at a time, so that their cache misses overlap.
+    ///
+    /// Sets `answers[i]` to the result of `lookup(addresses[i])`.
     ///
     /// # Panics
-    /// If there are not as many answers as addresses.
+    /// If the slices differ in length.
     pub fn lookup_many<'g>(&'g self, addresses: &[u64], answers: &mut [Option<Entry<'g, V>>]) {
         assert_eq!(addresses.len(), answers.len(), "lookup_many needs one answer for each address");
         match by_vectors() {

@@ -12,7 +12,7 @@ use crate::value::Value;
 use core::fmt;
 use core::ops::RangeBounds;
 
-/// What gap is wanted. Made by [`GapQuery::new`] and narrowed from there.
+/// A search for addresses that no entry contains: their number, alignment, window, and which of several fits to take.
 ///
 /// # Examples
 /// ```
@@ -43,30 +43,30 @@ enum End {
 }
 
 impl GapQuery {
-    /// A gap of this many bytes: the lowest, anywhere, of any alignment.
+    /// Creates a query for the lowest gap of `size` addresses, anywhere and of any alignment.
     pub const fn new(size: u64) -> Self {
         Self { size, align: 1, window: Ok(Span::ALL), end: End::Lowest }
     }
 
-    /// Wholly inside this window.
+    /// Requires that the gap is inside the window.
     pub fn within(mut self, window: impl RangeBounds<u64>) -> Self {
         self.window = Span::from_bounds(window);
         self
     }
 
-    /// Starting at a multiple of this power of two.
+    /// Requires that the gap starts at a multiple of `align`, which is a power of two.
     pub const fn aligned_to(mut self, align: u64) -> Self {
         self.align = align;
         self
     }
 
-    /// The lowest such gap.
+    /// Takes the lowest gap that fits.
     pub const fn lowest(mut self) -> Self {
         self.end = End::Lowest;
         self
     }
 
-    /// The highest such gap.
+    /// Takes the highest gap that fits.
     pub const fn highest(mut self) -> Self {
         self.end = End::Highest;
         self

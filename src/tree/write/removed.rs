@@ -5,13 +5,13 @@ use super::draft::{Draft, ReplacedEntry};
 use crate::addr::Span;
 use core::fmt;
 
-/// What an edit removed: entries as they were, each with the part of it that went. The values are dropped after the grace period.
+/// The entries that an edit removed or cut, in order. Their values are dropped when no reader can reach them any more.
 pub struct Removed<'w, V> {
     span: Span,
     replaced: &'w [ReplacedEntry<V>],
 }
 
-/// An entry, or the part of one, that an edit removed.
+/// An entry that an edit removed or cut.
 #[derive(Clone, Copy, Debug)]
 pub struct RemovedEntry<'w, V> {
     entry: Entry<'w, V>,
@@ -19,25 +19,25 @@ pub struct RemovedEntry<'w, V> {
 }
 
 impl<'w, V> RemovedEntry<'w, V> {
-    /// The entry as it was before the edit.
+    /// Returns the entry as it was before the edit.
     #[must_use]
     pub fn entry(&self) -> Entry<'w, V> {
         self.entry
     }
 
-    /// The addresses that it lost: all of its own, but where it was cut.
+    /// Returns the addresses that the edit took from the entry: all of them, unless it was cut.
     #[must_use]
     pub fn removed(&self) -> Span {
         self.removed
     }
 
-    /// Whether a part of it, or two, is still in the map.
+    /// Returns whether the entry was cut, so that one part of it or two are still in the map.
     #[must_use]
     pub fn was_cut(&self) -> bool {
         self.removed != self.entry.span()
     }
 
-    /// Its value.
+    /// Returns the value of the entry.
     #[must_use]
     pub fn value(&self) -> &'w V {
         self.entry.value()
@@ -45,29 +45,29 @@ impl<'w, V> RemovedEntry<'w, V> {
 }
 
 impl<'w, V> Removed<'w, V> {
-    /// What the edit of a range that was just published removed.
+    /// Returns what the edit of a range that was just published removed.
     pub(super) fn of(span: Span, draft: &'w Draft<V>) -> Self {
         Self { span, replaced: &draft.replaced }
     }
 
-    /// An edit of a range that removed nothing.
+    /// Returns what an edit of a range removed that removed nothing.
     pub(super) fn nothing(span: Span) -> Self {
         Self { span, replaced: &[] }
     }
 
-    /// How many entries the edit met.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.replaced.len()
     }
 
-    /// Whether there was nothing.
+    /// Returns whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.replaced.is_empty()
     }
 
-    /// The entries, in order.
+    /// Returns an iterator over the entries, in order.
     #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = RemovedEntry<'w, V>> + ExactSizeIterator {
         self.replaced.iter().map(|old| self.entry(old))
