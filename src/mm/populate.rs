@@ -44,7 +44,7 @@ impl<P, L: RawMmLock> MmReadGuard<'_, P, L> {
     ///
     /// Returns the owner: the one that the VMA has, or that of a neighbour with which it could merge, or a new one (5.9). Returns `None` if
     /// nothing is mapped there or its pages are shared. The library knows no pages, so the embedder's fault handler calls this when it makes
-    /// the first one. Growth does so by itself.
+    /// the first one. Growth does so by itself. On Linux a read that a transparent huge page serves counts as a write.
     pub fn own(&self, address: u64) -> Option<AnonOwner> {
         self.own_at(address)
     }

@@ -6,6 +6,7 @@ use super::step::{BASE, Follow, HEAP, LOW, Step};
 use crate::exact::Exact;
 use crate::kernel::KernelSpace;
 use crate::mm_space::MmSpace;
+use crate::placement::task_size;
 use crate::space::Space as _;
 use std::ops::Range;
 use vmaple::{PAGE_SIZE, VmaFlags};
@@ -292,23 +293,28 @@ impl<C: Entropy> Generator<C> {
             flags = flags.union(if self.one_in(3) { *self.of(&sized) } else { MapFlags::HUGETLB });
         }
         if self.one_in(100) {
+            let (end, window) = (task_size(Host::probe()), space.mm.limits().map_window);
             (addr, len) = *self.of(&[
                 (0x1000, PAGE_SIZE),
                 (0xf000, PAGE_SIZE),
-                (0x7fff_ffff_f000, PAGE_SIZE),
-                (0x7fff_ffff_e000, 2 * PAGE_SIZE),
-                (LOW, 0x7fff_ffff_f000),
-                (LOW, 0x8000_0000_0000),
+                (end, PAGE_SIZE),
+                (end - PAGE_SIZE, 2 * PAGE_SIZE),
+                (LOW, end),
+                (LOW, end + PAGE_SIZE),
                 (0xffff_ffff_ffff_f000, PAGE_SIZE),
                 (1, 1),
-                (0x8000_0000_0000, PAGE_SIZE),
-                (0x7fff_ffff_e000, 4 * PAGE_SIZE),
+                (end + PAGE_SIZE, PAGE_SIZE),
+                (end - PAGE_SIZE, 4 * PAGE_SIZE),
                 (0xffff_ffff_ffe0_0000, PAGE_SIZE),
                 (0x7fff_f000, PAGE_SIZE),
                 (0x7fff_f000, 2 * PAGE_SIZE),
                 (0x6000_0000, HUGE_PAGE),
                 (0x6000_0000, HUGE_PAGE + PAGE_SIZE),
             ]);
+            // A hint there would have the kernel search beyond the base, where the process has what it needs.
+            if addr >= window && end > window {
+                flags = flags.union(MapFlags::FIXED);
+            }
         }
         let reaches_barrier = addr < BASE && addr.saturating_add(len).saturating_add(HUGE_PAGE) > BARRIER && len < BASE;
         if flags.contains(MapFlags::HUGETLB) && (reaches_barrier || !Self::has_huge_pages_for(space, len)) {

@@ -1,14 +1,15 @@
 //! The system calls, an arm for each, with the arguments as the scenario has them. `kernel` comes in.
 
-use super::process::KernelSpace;
-use super::state::{GUARD_GAP_PAGES, MMAP_MIN_ADDR, TASK_SIZE};
+use super::process::{KernelSpace, locks_droppable};
+use super::state::{GUARD_GAP_PAGES, MAP_WINDOW, MMAP_MIN_ADDR};
+use crate::placement::task_size;
 use crate::space::{Failure, Refusal, Space as _};
 use vmaple::{PAGE_SIZE, VmaFlags};
 use vmaple_host::{Host, Need};
 use vmaple_trace::{Capabilities, Errno, LockAllFlags, MapFlags, Object, Offset, Operation, RemapFlags};
 
 /// The addresses in which the kernel searches, upward, when it has found nothing below its base: a third of all is below them.
-const FALLBACK_BYTES: u64 = TASK_SIZE - TASK_SIZE / 3;
+const FALLBACK_BYTES: u64 = MAP_WINDOW - MAP_WINDOW / 3;
 
 /// Where a call puts what it maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,7 @@ impl KernelSpace {
                     self.keep_out(addr, if addr.is_multiple_of(huge.unwrap_or(1)) { whole } else { len })?;
                 }
                 self.keep_key_zero(prot)?;
+                self.keep_droppable(flags)?;
                 let file = match object {
                     Object::Anon => u64::MAX,
                     Object::Special(_) => return Err(Refusal::Host("the kernel alone maps what is special".to_owned())),
@@ -129,7 +131,7 @@ impl KernelSpace {
                 self.call(libc::SYS_mseal, [addr, len, 0, 0, 0, 0])
             }
             Operation::Mlockall { flags } => self.lock_all(flags),
-            Operation::Munlockall => self.call(libc::SYS_munlockall, [0; 6]),
+            Operation::Munlockall => self.unlock_all(),
             Operation::Mark { kind, .. } => Err(Refusal::Host(format!("no one call sets the {} of areas", kind.word()))),
         }
     }
@@ -185,11 +187,24 @@ impl KernelSpace {
     fn keep_out(&self, addr: u64, len: u64) -> Result<(), Refusal> {
         let end = len.checked_next_multiple_of(PAGE_SIZE).and_then(|len| addr.checked_add(len));
         match end {
-            Some(end) if end > self.end && end <= TASK_SIZE => {
+            Some(end) if end > self.end && end <= task_size(Host::probe()) => {
                 Err(Refusal::Host(format!("{addr:#x} and {len:#x} bytes reach beyond {:#x}, where the process has its own", self.end)))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses droppable memory that this kernel would lock.
+    fn keep_droppable(&self, flags: MapFlags) -> Result<(), Refusal> {
+        if self.locks_future && flags.contains(MapFlags::DROPPABLE) && locks_droppable()? {
+            return Err(Refusal::Lacks("droppable memory that is never locked".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn unlock_all(&mut self) -> Result<Done, Refusal> {
+        self.locks_future = false;
+        self.call(libc::SYS_munlockall, [0; 6])
     }
 
     /// All of the process. What it has beside the region is not to count, neither before nor after: where what is in the region is within
@@ -203,6 +218,9 @@ impl KernelSpace {
             self.set_capabilities(own.union(Capabilities::IPC_LOCK))?;
         }
         let told = self.call(libc::SYS_mlockall, [u64::from(flags.bits()), 0, 0, 0, 0, 0])?;
+        if told.is_ok() {
+            self.locks_future = flags.contains(LockAllFlags::FUTURE);
+        }
         if is_lent {
             self.set_capabilities(own)?;
         }

@@ -49,6 +49,7 @@ impl Space for KernelSpace {
             base: VmCounts::default(),
             bounds: Bounds::default(),
             keys: Keys::default(),
+            locks_future: false,
             objects: HashMap::new(),
             inodes: Rc::default(),
             page: 0,
@@ -57,6 +58,9 @@ impl Space for KernelSpace {
         space.page = space.arrange("memfd_create", libc::SYS_memfd_create, [c"page".as_ptr() as u64, 0, 0, 0, 0, 0])?;
         space.arrange("ftruncate", libc::SYS_ftruncate, [space.page, vmaple::PAGE_SIZE, 0, 0, 0, 0])?;
         let (prot, flags) = (libc::PROT_READ.cast_unsigned().into(), libc::MAP_SHARED.cast_unsigned().into());
+        // A read that a huge page serves gives its area an owner, and the library is told only of writes. Without transparent huge pages
+        // the kernel has no such call, or it does nothing.
+        _ = space.call(libc::SYS_prctl, [libc::PR_SET_THP_DISABLE.cast_unsigned().into(), 1, 0, 0, 0, 0])?;
         space.page_at = space.arrange("the page", libc::SYS_mmap, [0, vmaple::PAGE_SIZE, prot, flags, space.page, 0])?;
         // its stack is as deep as it needs, and what it counts is settled
         space.survey()?;
@@ -145,7 +149,22 @@ impl Space for KernelSpace {
         let Self { end, ref outside, ref filled, filler, base, ref bounds, ref keys, ref objects, ref inodes, page, page_at, .. } = *self;
         let (outside, filled, bounds, keys) = (outside.clone(), filled.clone(), bounds.clone(), keys.clone());
         let (objects, inodes) = (objects.clone(), Rc::clone(inodes));
-        Ok(Ok(Self { worker, files, end, outside, filled, filler, base, bounds, keys, objects, inodes, page, page_at }))
+        Ok(Ok(Self {
+            worker,
+            files,
+            end,
+            outside,
+            filled,
+            filler,
+            base,
+            bounds,
+            keys,
+            locks_future: false,
+            objects,
+            inodes,
+            page,
+            page_at,
+        }))
     }
 
     fn verdict(&self) -> Result<(), Failure> {

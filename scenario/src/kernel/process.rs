@@ -4,7 +4,7 @@
 //! reads /proc (`proc`).
 
 use super::proc::{FileId, ProcFiles, Seen};
-use super::state::{Bounds, Keys, TASK_SIZE};
+use super::state::{Bounds, Keys, MAP_WINDOW};
 use super::worker::Worker;
 use crate::exact::{Exact, nameless};
 use crate::space::{Failure, Refusal};
@@ -14,7 +14,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
-use vmaple_trace::{Access, Extent, Object, VmCounts};
+use std::sync::OnceLock;
+use vmaple::PAGE_SIZE;
+use vmaple_trace::{Access, Extent, LockAllFlags, MapFlags, Object, VmCounts};
 
 /// The length in bytes of the objects that scenarios map.
 const OBJECT_BYTES: u64 = 1 << 40;
@@ -35,6 +37,8 @@ pub(crate) struct KernelSpace {
     pub(super) base: VmCounts,
     pub(super) bounds: Bounds,
     pub(super) keys: Keys,
+    /// `mlockall` with `MCL_FUTURE` is in effect.
+    pub(super) locks_future: bool,
     /// The worker's file descriptor for each object.
     pub(super) objects: HashMap<(Object, Option<u64>), u64>,
     /// The object of each inode, shared with forked children.
@@ -48,6 +52,26 @@ pub(crate) struct KernelSpace {
 /// Returns the refusal for a process that no longer answers.
 pub(super) fn lost(error: &io::Error) -> Refusal {
     Refusal::Host(format!("the process that makes the system calls is lost: {error}"))
+}
+
+/// Returns whether this kernel locks droppable memory that is mapped after `mlockall` with `MCL_FUTURE`: 6.18.15 does, 6.18.44 does not.
+/// A process of its own is asked, once.
+pub(super) fn locks_droppable() -> Result<bool, Refusal> {
+    static LOCKS: OnceLock<bool> = OnceLock::new();
+    let ask = || {
+        let worker = Worker::start()?;
+        let future = LockAllFlags::FUTURE.union(LockAllFlags::ONFAULT);
+        _ = worker.call(libc::SYS_mlockall, [u64::from(future.bits()), 0, 0, 0, 0, 0])?;
+        let flags = MapFlags::DROPPABLE.union(MapFlags::ANONYMOUS);
+        _ = worker.call(libc::SYS_mmap, [0, PAGE_SIZE, 0, u64::from(flags.bits()), u64::MAX, 0])?;
+        let locked = ProcFiles::open(worker.pid())?.counts()?.locked;
+        Ok(locked.is_some_and(|pages| pages > 0))
+    };
+    if let Some(locks) = LOCKS.get() {
+        return Ok(*locks);
+    }
+    let locks = ask().map_err(|error| lost(&error))?;
+    Ok(*LOCKS.get_or_init(|| locks))
 }
 
 impl KernelSpace {
@@ -135,8 +159,8 @@ impl KernelSpace {
     pub(super) fn survey(&mut self) -> Result<(), Refusal> {
         self.outside = self.files.extents().map_err(|error| lost(&error))?;
         // the kernel's own areas beyond the end do not count
-        self.outside.retain(|extent| extent.end <= TASK_SIZE);
-        self.end = self.outside.iter().map(|extent| extent.start).min().unwrap_or(TASK_SIZE);
+        self.outside.retain(|extent| extent.end <= MAP_WINDOW);
+        self.end = self.outside.iter().map(|extent| extent.start).min().unwrap_or(MAP_WINDOW);
         self.base = self.files.counts().map_err(|error| lost(&error))?;
         self.bounds.count_outside(self.base);
         Ok(())

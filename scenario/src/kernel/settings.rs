@@ -3,8 +3,8 @@
 //! named as lacking. `kernel` comes in.
 
 use super::process::KernelSpace;
-use super::state::{GUARD_GAP_PAGES, MMAP_MIN_ADDR, TASK_SIZE};
-use crate::placement::is_of_the_machine;
+use super::state::{GUARD_GAP_PAGES, MAP_WINDOW, MMAP_MIN_ADDR};
+use crate::placement::{is_of_the_machine, task_size};
 use crate::space::{Refusal, Space as _};
 use nix::unistd::Pid;
 use rustix::process::Resource;
@@ -65,9 +65,10 @@ impl KernelSpace {
     pub(super) fn set_one(&mut self, setting: Setting) -> Result<(), Refusal> {
         let of_the_system = |what: &str, is: u64| Err(Refusal::Host(format!("{what} is one for the whole system, and {is} here")));
         match setting {
-            Setting::Page(PAGE_SIZE) | Setting::TaskSize(TASK_SIZE) | Setting::GuardGap(GUARD_GAP_PAGES) => Ok(()),
+            Setting::Page(PAGE_SIZE) | Setting::GuardGap(GUARD_GAP_PAGES) => Ok(()),
+            Setting::TaskSize(end) if end == task_size(Host::probe()) => Ok(()),
             Setting::Page(_) => of_the_system("the size of a page", PAGE_SIZE),
-            Setting::TaskSize(_) => of_the_system("the end of the addresses", TASK_SIZE),
+            Setting::TaskSize(_) => of_the_system("the end of the addresses", task_size(Host::probe())),
             Setting::MmapMinAddr(addr) if addr == Self::mmap_min_addr() => Ok(()),
             Setting::MmapMinAddr(addr) => Err(Refusal::Lacks(format!("vm.mmap_min_addr {addr}"))),
             Setting::GuardGap(_) => of_the_system("the guard gap", GUARD_GAP_PAGES),
@@ -140,8 +141,8 @@ impl KernelSpace {
             }
             at = extent.end;
         }
-        if TASK_SIZE > at {
-            gaps.push((at, TASK_SIZE - at));
+        if MAP_WINDOW > at {
+            gaps.push((at, MAP_WINDOW - at));
         }
         // Of a file, so that no area of the scenario merges with it; private and without access, so that no memory is promised.
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;

@@ -7,8 +7,8 @@ use vmaple::PAGE_SIZE;
 use vmaple_host::Host;
 use vmaple_trace::{Capabilities, VmCounts};
 
-/// The end of the addresses of a process.
-pub(super) const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+/// The end of the addresses in which the kernel searches, unless a hint lies beyond. On most machines there are no others.
+pub(super) const MAP_WINDOW: u64 = 0x7fff_ffff_f000;
 
 /// The lowest address that may be mapped, if the machine does not say.
 pub(super) const MMAP_MIN_ADDR: u64 = 0x1_0000;

@@ -2,7 +2,7 @@
 //! fewer gets them by a process that has so many already, beside the region, that just that number is left. `settings` comes in.
 
 use super::process::KernelSpace;
-use super::state::TASK_SIZE;
+use super::state::MAP_WINDOW;
 use crate::space::Refusal;
 use vmaple::PAGE_SIZE;
 use vmaple_host::Host;
@@ -54,7 +54,7 @@ impl KernelSpace {
     fn find_place(&self, len: u64) -> Result<Extent, Refusal> {
         let last = self.outside.last().map_or(self.end, |extent| extent.end);
         let starts = self.outside.iter().map(|extent| extent.end);
-        let ends = self.outside.iter().skip(1).map(|extent| extent.start).chain([TASK_SIZE]);
+        let ends = self.outside.iter().skip(1).map(|extent| extent.start).chain([MAP_WINDOW]);
         let gap = starts.zip(ends).filter(|(start, end)| end - start >= len + PAGE_SIZE).map(|(start, _)| start).next();
         let filled = self.filled.iter().find(|extent| extent.end - extent.start >= len + PAGE_SIZE).map(|extent| extent.start);
         let start = filled.or(gap).ok_or_else(|| Refusal::Host(format!("no room for VMAs below {last:#x}")))? + PAGE_SIZE;
