@@ -7,4 +7,4 @@ cargo clippy -p vmaple --all-targets --no-default-features --locked -- -D warnin
 
 say "the lock, the VMA, the fault path, what waits for them"
 cargo test -p vmaple --no-default-features --lib -- sync:: lock:: vma:: fault::
-cargo test -p vmaple --no-default-features --test it -- lock:: vma:: fault:: mm:: index::regressions:: pinned::
+cargo test -p vmaple --no-default-features --test it -- lock:: vma:: fault:: mm:: memory::pinned::

@@ -1,4 +1,4 @@
-//! The fault path: part 1 of `docs/semantics.md`, a test a rule.
+//! The path of a page fault: part 1 of `docs/semantics.md`, a test per rule, over each lock.
 
 use crate::support::address_space::{DOWN, RW, UP, layout, map_all, page};
 use crate::support::each_lock::{RaiseOnDrop, TestInterrupt, TestLock, over_each_lock};

@@ -1,4 +1,4 @@
-//! Mappings, faults, growths and locks at random, against the plain model of parts 1 to 3 of `docs/semantics.md`.
+//! Random mappings, faults, growths and locks against the plain model of parts 1 to 3 of `docs/semantics.md`, `support::fault_model`.
 
 use crate::support::fault_model::{Context, Op, Ops, SIDE, replay};
 use quickcheck::{Arbitrary, Gen, QuickCheck};

@@ -1,4 +1,4 @@
-//! The doors that lead where others lead too: each asks the same as its twin, fails as it should, and shows itself.
+//! Different calls that mean the same give the same answers and the same errors.
 
 use vmaple::map::{BuildCause, GapError, GapQuery};
 use vmaple::{RangeError, RangeMap, Span};

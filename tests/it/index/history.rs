@@ -1,9 +1,8 @@
-//! Linearizability, exactly: one writer makes versions flat out, readers note each answer with the versions between which it was given,
-//! and every answer must have been true at one of them.
+//! Linearizability. One writer makes versions as fast as it can; readers note each answer with the versions between which it was given; and
+//! every answer must have been true at one of them.
 //!
-//! `VMAPLE_ANSWERS` sets how many answers are checked (10^5 unless said). They are checked round by round, so that memory stays bounded.
-//! At least half of them overlap a write: the writer does nothing between two, so that wherever a reader meets it, or the scheduler
-//! left it, a write is mostly under way.
+//! `VMAPLE_ANSWERS` sets how many answers are checked (10^5 by default). They are checked round by round, so that memory stays bounded. At
+//! least half of them overlap a write, because the writer does nothing between two writes.
 
 use crate::support::versions::{Clock, Edit, Flat, History, Noted, Question, Walked, Way, Window, flat};
 use std::sync::{Barrier, Mutex};

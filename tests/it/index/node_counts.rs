@@ -1,7 +1,5 @@
-//! What an edit costs and leaves behind, counted in nodes: that it copies one leaf where one is enough, and fills nodes where they are
-//! to be full. No answer depends on it, so no other test would notice.
-//!
-//! Compiled into the unit tests too, at fan-out 4.
+//! How many nodes an edit copies and leaves behind: one leaf if one is enough, and full nodes where they should be full. No answer depends
+//! on it, so no other test would notice.
 
 use vmaple::map::Stats;
 use vmaple::{RangeMap, Span};

@@ -1,4 +1,4 @@
-//! Random sequences of operations against the sorted list, `validate` after each; at this build's fan-out.
+//! Random sequences of operations against the sorted list, with `validate` after each.
 
 use crate::support::sorted_list::{Op, Ops, Pair, SIDE, refuses_bad_ranges, replay};
 use quickcheck::{Arbitrary, Gen, QuickCheck};

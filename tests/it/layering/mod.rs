@@ -1,6 +1,6 @@
-//! The house polices itself: layers, the place of `unsafe` and of the primitives, the length of files, no way out of the repository.
+//! Rules for the source: layers, imports, the place of `unsafe` and of the primitives, the length of files, no path out of the repository.
 //!
-//! `rules` says what is wrong with one file. Here every file is held against every rule, and every rule against files that break it.
+//! `rules` finds what is wrong with one file. Here every file is checked against every rule, and every rule against files that break it.
 
 mod circles;
 mod rules;

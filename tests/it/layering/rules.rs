@@ -1,6 +1,6 @@
-//! The rules of the house, each a function from one file to what is wrong with it.
+//! The rules, each a function from one file to what is wrong with it.
 //!
-//! `house` comes in, with the repository's files and with seeded ones; `source` is called for tokens and paths.
+//! Called by `layering`, with the repository's files and with files that break the rules. Calls `source` for tokens and paths.
 
 use super::source::{Fault, Source, each_token, inside, is_punct, is_word};
 use proc_macro2::{Delimiter, TokenTree};

@@ -1,6 +1,6 @@
-//! What the rules look at: a file of the repository, its tokens, and the paths that they spell.
+//! What the rules look at: a file of the repository, its tokens, and the paths that they spell. Called by `rules` and `layering`.
 //!
-//! The rules come in. Comments and strings are told from code by `proc-macro2`, the lexer of the macro world.
+//! Comments and strings are told from code by the lexer of `proc-macro2`.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::fs;

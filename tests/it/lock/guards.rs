@@ -1,7 +1,7 @@
-//! The mm lock through the map: what each guard may become, who waits for whom, what a panic and an interrupt leave behind.
+//! The guards of the mm lock, through a map: conversions, the order of waiting, and what a panic or an interrupt leaves behind.
 //!
-//! Nothing here waits for time to pass. Where a thread must be known to wait, the test looks for the sign of it: while a writer waits,
-//! `try_read` beside a read guard finds the lock closed.
+//! Nothing here waits for time to pass. To know that a thread waits, the test looks for the sign of it: while a writer waits, `try_read`
+//! fails beside a read guard.
 
 use crate::support::each_lock::RaiseOnDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};

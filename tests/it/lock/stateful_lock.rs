@@ -1,4 +1,4 @@
-//! A lock of the embedder's that has state and no default: under a map, under its copies, and under an address space and its child.
+//! An embedder's lock that has state and no default: under a map and its copies, and under an address space and its child.
 
 use crate::support::each_lock::RaiseOnDrop;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! The budget's contract: what adds or replaces stays within it while a reader is pinned; what removes is counted, and never refused.
+//! The budget: while a reader is pinned, what inserts or replaces stays within it; what removes is counted, and never refused.
 
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use std::sync::Barrier;

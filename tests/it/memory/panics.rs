@@ -1,6 +1,6 @@
-//! A panic at every call of the embedder's code, in turn: `Clone`, `Drop`, `Debug`, the iterator and the range of an argument, and what
-//! runs between two edits under a guard. Whatever was under way has happened whole or not at all, the lock is free, each value is
-//! dropped once, and a reader that pins and repins meanwhile notices nothing and runs none of it.
+//! A panic at every call of the embedder's code, in turn: `Clone`, `Drop`, `Debug`, the iterator and the range of an argument, and code
+//! between two edits under a guard. The operation has then happened whole or not at all, the lock is free, each value is dropped once, and a
+//! reader that pins and repins meanwhile sees only whole states and runs none of that code.
 
 use crate::support::Ends;
 use crate::support::versions::{Edit, Flat};

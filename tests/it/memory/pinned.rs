@@ -1,5 +1,5 @@
-//! A reader that stays pinned while a million replaces run: what is held back is counted, stops at the budget by the policy that was
-//! chosen, troubles no lookup, and is all back once the reader has gone.
+//! A reader stays pinned during a million replaces: what it holds back is counted, stops at the budget by the chosen policy, delays no
+//! lookup, and is all freed once the reader has left.
 
 use crate::support::Ends;
 use std::sync::Barrier;

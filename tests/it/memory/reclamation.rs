@@ -1,4 +1,4 @@
-//! What is retired and who may drop it: readers that stay pinned, the budget and its policies, panics in the embedder's code.
+//! What a pinned reader holds back, and when it is freed: retired nodes and values, `reclaim`, `synchronize`, the policies at the budget.
 
 use super::{FEW, KIB, Loud, filled, private};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What the figures of an index say, exactly: bytes, and what is kept and given back.
+//! The figures of an index are exact: bytes, and what is kept for reuse and given back to the system.
 
 use std::ops::Range;
 use vmaple::map::{ReplaceCause, ResourceError};

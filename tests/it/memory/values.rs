@@ -1,4 +1,4 @@
-//! What becomes of values: each is dropped once, by a writer, when nothing is locked, whoever panics.
+//! Each value is dropped once, by a writer, while no lock is held, also if the embedder's code panics.
 
 use super::{FEW, Loud, private};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,4 @@
-//! Figures that no word of 32 bits holds: the accounts count pages in 64 bits on every machine.
+//! The accounts count pages in 64 bits on every machine: more pages than 32 bits can count.
 
 use vmaple::mm::{Limits, MapRequest, MmapError};
 use vmaple::{Mm, VmaFlags, VmaSpec};

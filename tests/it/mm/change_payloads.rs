@@ -1,4 +1,4 @@
-//! `change_payloads` against a table of pages: VMAs must be the longest runs of pages with equal payloads.
+//! `change_payloads` against a table of pages: the VMAs are the longest runs of pages with equal payloads.
 
 use quickcheck::{Gen, QuickCheck, TestResult};
 use vmaple::mm::{Limits, MadviseError, MapRequest};

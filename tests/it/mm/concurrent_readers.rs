@@ -1,5 +1,5 @@
-//! Readers on threads of their own beside every operation: what is mapped throughout is never missed, what is replaced or moved is seen
-//! as the old or the new one, and a VMA that is locked does not change.
+//! Readers on other threads during every operation: they never miss what is mapped throughout, they see the old or the new of what is
+//! replaced or moved, and a VMA that is locked does not change.
 //!
 //! ```text
 //! page    0...4.......12......20......28......36
@@ -9,7 +9,7 @@
 //! ```
 
 use crate::support::Ends;
-use crate::support::address_space::{RW, page};
+use crate::support::address_space::{RW, bytes, page};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use vmaple::mm::{Advice, Backing, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId};
@@ -18,10 +18,6 @@ use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 const ALWAYS: [u64; 4] = [4, 5, 20, 21];
 const FIXED: [u64; 4] = [12, 13, 14, 15];
 const MOVED: [u64; 2] = [28, 36];
-
-fn bytes(pages: u64) -> u64 {
-    pages * PAGE_SIZE
-}
 
 fn map(writer: &mut MmWriteGuard<'_>, at: u64, len: u64, object: u64, flags: VmaFlags) {
     let spec = VmaSpec::of_object(ObjectId::new(object).expect("a small number"), 0, flags);

@@ -1,5 +1,4 @@
-//! Limits and arguments at their extremes: nothing panics, comes round, maps what may not be, or runs on under the lock (part 2 of the
-//! limits: `Limits::validate`).
+//! Limits and arguments at their extremes. Nothing panics, wraps around, maps what may not be mapped, or runs long under the lock.
 
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use vmaple::mm::{Advice, Capabilities, GuardGapPolicy, Limits, MapCountLimit, MapRequest, MremapFlags, PartialEffects};

@@ -1,4 +1,4 @@
-//! Hooks that panic: every hook of an operation is called all the same, the layout has changed, and the first panic goes on.
+//! Hooks that panic: every hook of the operation is called nevertheless, the layout has changed, and the first panic is resumed.
 
 use crate::support::address_space::{RW, page};
 use std::any::Any;

@@ -1,11 +1,8 @@
-//! What binds an address space: the limits, who they do not bind, and where nothing may be mapped. Numbers are those of
-//! `docs/semantics.md`.
+//! Limits, whom they do not bind, and where nothing may be mapped. Numbers are those of `docs/semantics.md`.
 
 use crate::support::address_space::{RW, map_all, mm_with, page};
 use vmaple::lock::Patience;
-use vmaple::mm::{
-    Advice, AnonOwner, Backing, BrkError, Capabilities, HeapError, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId,
-};
+use vmaple::mm::{Advice, AnonOwner, Backing, Capabilities, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId};
 use vmaple::{ErrorCode, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 /// Each limit on locked memory, with and without the capability to pass it (5.5, 5.17, 5.25, 5.26).
@@ -60,28 +57,6 @@ fn limits_that_mean_nothing_are_refused_by_name() {
         assert_eq!(mm.limits().stack_bytes, 7, "the limits of before stay");
         assert_eq!(vmaple::Mm::<()>::builder().limits(limits).expect_err(field), refused);
     }
-}
-
-/// A heap is in the address space, and its break not below its start. Where none was set there is no break to move (5.25).
-#[test]
-fn a_heap_is_set_before_its_break_is_moved() {
-    let mm = mm_with(|limits| (limits.mmap_min_addr, limits.min_addr_floor) = (0, 0));
-    let mut writer = mm.write();
-    for asked in [0, 1, 0x5000, 0x7fff_ffff_f000, u64::MAX] {
-        assert_eq!(writer.plan_brk(asked, Patience::Forever).outcome(), Err(BrkError::NoHeap { asked }));
-        assert_eq!((writer.brk(asked), mm.len()), (0, 0));
-    }
-    let end = mm.limits().task_size;
-    assert_eq!(writer.set_heap(0x10_0000, u64::MAX), Err(HeapError::BeyondTask { brk: u64::MAX, task_size: end }));
-    assert_eq!(writer.set_heap(0x10_0000, 0xf_ffff), Err(HeapError::Reversed { start: 0x10_0000, brk: 0xf_ffff }));
-    assert_eq!(writer.brk(0x10_2000), 0, "what was refused is no heap");
-    assert_eq!(writer.fork().expect("memory").write().brk(0x10_2000), 0, "nor is a child's");
-    assert_eq!(writer.set_heap(end, end), Ok(()));
-    assert_eq!(writer.brk(end + 1), end, "there is nothing beyond");
-    assert_eq!(writer.set_heap(0x10_0000, 0x10_0000), Ok(()));
-    assert_eq!(writer.brk(0x10_2000), 0x10_2000);
-    writer.exit().expect("memory");
-    assert_eq!(mm.brk(), 0x10_0000);
 }
 
 /// What is placed at a given address is at or above the lowest one, whoever places it how; the privileged go down to 0. A move is refused when

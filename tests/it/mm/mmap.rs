@@ -1,55 +1,11 @@
-//! Flags and offsets of VMAs, and what `map` and `munmap` refuse and leave.
+//! `mmap` and `map`: where a mapping is placed, what is refused, and what a fixed one replaces. Also fixed mappings over others.
+//!
+//! Maps are drawn with a letter a page: `S` a stack, `A` anonymous memory, `.` nothing.
 
-use crate::support::address_space::{DOWN, RW, UP, layout, map_all, mm_of, mm_with, page};
-use std::sync::Arc;
-use vmaple::mm::{AnonOwner, Backing, LayoutError, MapCause, MunmapError, ObjectId};
-use vmaple::{Access, ErrorCode, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
-
-#[test]
-fn flags_say_what_is_allowed() {
-    for bits in 0..8 {
-        let flags = VmaFlags::from_bits_retain(bits);
-        assert_eq!(flags.allows(Access::Read), bits != 0, "any way in is a way to read");
-        assert_eq!(flags.allows(Access::Write), flags.contains(VmaFlags::WRITE));
-        assert_eq!(flags.allows(Access::Exec), flags.contains(VmaFlags::EXEC));
-        assert_eq!(flags.is_accessible(), bits != 0);
-    }
-    assert!(RW.is_data() && !DOWN.is_data() && !(RW | VmaFlags::SHARED).is_data() && !VmaFlags::READ.is_data());
-    assert!(DOWN.is_stack() && UP.is_stack() && !RW.is_stack());
-}
-
-/// before  AAAA
-/// unmap    ..
-/// after   A..A    each with a record of its own, the same linear offset, the payload cloned
-#[test]
-fn a_split_keeps_what_each_address_is_backed_by() {
-    let mm: Mm<Arc<str>> = Mm::builder().private_epochs().build();
-    let spec = VmaSpec::of_object(ObjectId::from(7), 0x5000, RW).owned_by(AnonOwner::from(3)).with_payload(Arc::from("text"));
-    mm.write().map(page(0)..page(4), spec).expect("free");
-    let (before, linear_offset) = mm.read().lookup(page(0)).map(|vma| (vma.handle(), vma.linear_offset())).expect("mapped");
-    assert_eq!(mm.write().munmap(page(1), page(3) - page(1)).expect("memory"), 0);
-    let reader = mm.read();
-    for (at, offset) in [(0, 0x5000), (3, 0x8000)] {
-        let vma = reader.lookup(page(at)).expect("it stays");
-        assert_eq!((vma.start(), vma.last()), (page(at), page(at + 1) - 1));
-        assert_eq!((vma.offset_of(page(at)), vma.page_offset_of(page(at))), (offset, offset / PAGE_SIZE));
-        assert_eq!((vma.linear_offset(), vma.flags()), (linear_offset, RW));
-        assert_eq!((vma.backing(), vma.anon_owner()), (Backing::Object(ObjectId::from(7)), Some(AnonOwner::from(3))));
-        assert!(Arc::ptr_eq(vma.payload(), before.payload()), "the payload keeps its identity");
-        assert!(vma.handle() != before && vma.is_attached());
-    }
-    assert!(!before.is_attached(), "3.10");
-    assert_eq!((mm.len(), mm.stats().total_pages), (2, 2));
-}
-
-/// 5.8: the offset of anonymous memory is its address, or where it came from.
-#[test]
-fn anonymous_offsets_are_addresses() {
-    let mm = mm_of(&[(0, 1, RW)]);
-    mm.write().map(page(4)..page(5), VmaSpec::anonymous(RW).at_offset(0x3000)).expect("free");
-    assert_eq!(mm.read().lookup(page(0)).expect("mapped").page_offset_of(page(0)), page(0) / PAGE_SIZE);
-    assert_eq!(mm.read().lookup(page(4)).expect("mapped").page_offset_of(page(4)), 3);
-}
+use crate::support::address_space::{DOWN, RW, bytes, layout, map_all, mm_of, mm_with, mmap_at, page};
+use vmaple::lock::Patience;
+use vmaple::mm::{LayoutError, MapCause, MapRequest, ObjectId};
+use vmaple::{ErrorCode, PAGE_SIZE, VmaFlags, VmaSpec};
 
 /// What is refused, with its errno (5.1, 5.3, 5.5). Nothing changes.
 #[test]
@@ -93,28 +49,49 @@ fn the_number_of_vmas_is_limited() {
     assert_eq!(layout(&mm), [(0, 1, RW), (2, 3, RW), (6, 9, RW)]);
 }
 
-/// before  AA.BBBB.CC    B and C different in flags
-/// unmap    .......
-/// after   A.......C
+/// 5.8: the offset of anonymous memory is its address, or where it came from.
 #[test]
-fn unmap_cuts_both_ends() {
-    let locked = VmaFlags::READ | VmaFlags::LOCKED;
-    let mm = mm_of(&[(0, 2, RW), (3, 7, locked), (8, 10, DOWN)]);
-    assert_eq!((mm.stats().locked_pages, mm.stats().stack_pages, mm.stats().data_pages), (4, 2, 2));
-    assert_eq!(mm.write().munmap(page(1), page(9) - page(1)), Ok(0));
-    assert_eq!(layout(&mm), [(0, 1, RW), (9, 10, DOWN)]);
-    assert_eq!((mm.stats().locked_pages, mm.stats().stack_pages, mm.stats().data_pages), (0, 1, 1));
-    assert_eq!(mm.write().munmap(page(1), page(9) - page(1)), Ok(0), "5.15: nothing there is no error");
+fn anonymous_offsets_are_addresses() {
+    let mm = mm_of(&[(0, 1, RW)]);
+    mm.write().map(page(4)..page(5), VmaSpec::anonymous(RW).at_offset(0x3000)).expect("free");
+    assert_eq!(mm.read().lookup(page(0)).expect("mapped").page_offset_of(page(0)), page(0) / PAGE_SIZE);
+    assert_eq!(mm.read().lookup(page(4)).expect("mapped").page_offset_of(page(4)), 3);
 }
 
-/// 5.15: arguments, and a sealed VMA anywhere in the range: nothing is removed.
+/// 9, 10: what is placed keeps out of a stack's guard gap, also where the window of the search ends in it, and a gap that is too small
+/// but for the guard gap does not end the search.
+/// ```text
+/// before  ..........AA....S   the gap is two pages
+/// search       ^ two pages: not 14, 15, which are all that is free below the stack; 12, 13
+/// search   ^ three: below the A
+/// ```
 #[test]
-fn unmap_refuses() {
-    let mm = mm_of(&[(0, 2, RW), (2, 4, RW | VmaFlags::SEALED)]);
-    assert_eq!(mm.write().munmap(page(0) + 1, PAGE_SIZE).expect_err("unaligned").errno(), 22);
-    assert_eq!(mm.write().munmap(page(0), page(0) - page(0)).expect_err("empty").errno(), 22);
-    assert_eq!(mm.write().munmap(0x7fff_ffff_e000, 0x2000).expect_err("beyond").errno(), 22);
-    let sealed = mm.write().munmap(page(0), page(3) - page(0)).expect_err("sealed");
-    assert!(matches!(sealed, MunmapError::Layout(LayoutError::Sealed { by }) if by.start() == page(2)) && sealed.errno() == 1);
-    assert_eq!(layout(&mm).len(), 2);
+fn placement_keeps_out_of_guard_gaps() {
+    let mm = mm_with(|limits| {
+        (limits.stack_guard_gap_pages, limits.mmap_base, limits.mmap_legacy_base) = (2, page(15), page(0));
+    });
+    map_all(&mm, &[(10, 12, VmaFlags::READ), (16, 17, DOWN)]);
+    let search = |pages| MapRequest::new(bytes(pages), VmaSpec::anonymous(RW));
+    assert_eq!(mm.write().plan_mmap(&search(3), Patience::Never).outcome(), Ok(page(7)), "the window ends in the guard gap");
+    assert_eq!(mm.write().mmap(&search(2)), Ok(page(12)));
+    assert_eq!(mm.write().plan_mmap(&search(1), Patience::Never).outcome(), Ok(page(9)));
+    let near = search(1).near(page(14));
+    assert_eq!(mm.write().plan_mmap(&near, Patience::Never).outcome(), Ok(page(9)), "nor is a hint there taken");
+}
+
+/// 29: a fixed mapping shows the old or the new one: what is planned is not seen, and what is committed is seen whole.
+#[test]
+fn a_fixed_mapping_replaces_in_one_step() {
+    let mm = mm_with(|_| {});
+    mmap_at(&mm, 0, 4, VmaFlags::READ);
+    let mut writer = mm.write();
+    let request = MapRequest::new(bytes(2), VmaSpec::anonymous(RW)).fixed(page(1));
+    let plan = writer.plan_mmap(&request, Patience::Never);
+    let seen = |at| mm.pin().lookup(page(at)).map(|vma| (vma.start(), vma.flags() & VmaFlags::ACCESS));
+    assert_eq!([0, 1, 2, 3].map(seen), [Some((page(0), VmaFlags::READ)); 4], "planned, and nothing has happened");
+    plan.commit().expect("memory");
+    assert_eq!(
+        [0, 1, 2, 3].map(seen),
+        [Some((page(0), VmaFlags::READ)), Some((page(1), RW)), Some((page(1), RW)), Some((page(3), VmaFlags::READ))]
+    );
 }

@@ -1,14 +1,19 @@
 //! The address space: one file per operation, then what concerns them all.
 
 mod accounts;
+mod brk;
 mod change_payloads;
 mod concurrent_readers;
 mod extremes;
-mod historic;
+mod fork;
 mod hook_panics;
 mod keys;
 mod limits;
+mod merge;
 mod mmap;
+mod mprotect;
+mod mremap;
+mod munmap;
 mod payload_hooks;
 mod policies;
 mod sequences;

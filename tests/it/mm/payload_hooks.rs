@@ -1,4 +1,4 @@
-//! What the embedder's payload is asked and told, call by call, with the spans.
+//! Which hooks of the payload each operation calls, in order, with the spans.
 
 use crate::support::address_space::{RW, page};
 use std::cell::{Cell, RefCell};

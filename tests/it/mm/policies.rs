@@ -1,18 +1,14 @@
-//! The policies of part 7 of `docs/semantics.md`, each beside what Linux does. Maps are drawn with a letter a page.
+//! The policies that differ from Linux: part 7 of `docs/semantics.md`, each beside the default. Maps are drawn with a letter a page.
 
-use crate::support::address_space::{DOWN, RW, layout, map_all, mm_with, page};
+use crate::support::address_space::{DOWN, RW, bytes, layout, map_all, mm_with, page};
 use vmaple::mm::{
     Advice, GuardGapPolicy, LayoutError, Limits, MapCause, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError, MremapFlags,
     PartialEffects,
 };
-use vmaple::{ErrorCode, PAGE_SIZE, VmaFlags, VmaSpec};
+use vmaple::{ErrorCode, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 const NONE: VmaFlags = VmaFlags::empty();
-
-fn bytes(pages: u64) -> u64 {
-    pages * PAGE_SIZE
-}
 
 fn fixed(at: u64, pages: u64, flags: VmaFlags) -> MapRequest {
     MapRequest::new(bytes(pages), VmaSpec::anonymous(flags)).fixed(page(at))

@@ -1,4 +1,4 @@
-//! Random sequences of all operations of the layout against a model that knows pages and no VMAs.
+//! Random sequences of all operations against the model of pages, `support::page_model`.
 
 use crate::support::page_model::{Op, op, run};
 use quickcheck::{Arbitrary, Gen, QuickCheck};

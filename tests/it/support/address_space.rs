@@ -4,7 +4,7 @@
 
 use super::each_lock::TestLock;
 use vmaple::lock::{MmLock, RawMmLock};
-use vmaple::mm::Limits;
+use vmaple::mm::{Limits, MapRequest};
 use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 pub(crate) const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
@@ -14,6 +14,11 @@ pub(crate) const UP: VmaFlags = RW.union(VmaFlags::GROWSUP);
 /// Returns the address of a page of the tests. Page 0 is far from both ends of the address space.
 pub(crate) fn page(n: u64) -> u64 {
     0x10_0000_0000 + n * PAGE_SIZE
+}
+
+/// Returns the length of so many pages.
+pub(crate) fn bytes(pages: u64) -> u64 {
+    pages * PAGE_SIZE
 }
 
 /// Returns an empty address space whose limits were changed.
@@ -31,6 +36,12 @@ pub(crate) fn map_all<L: RawMmLock>(mm: &Mm<(), L>, vmas: &[(u64, u64, VmaFlags)
     for &(start, end, flags) in vmas {
         mm.write().map(page(start)..page(end), VmaSpec::anonymous(flags)).expect("it is free");
     }
+}
+
+/// Maps anonymous pages at a fixed place. They merge with adjacent VMAs like them, which `map_all` does not do.
+pub(crate) fn mmap_at(mm: &Mm, at: u64, pages: u64, flags: VmaFlags) {
+    let request = MapRequest::new(bytes(pages), VmaSpec::anonymous(flags)).fixed(page(at));
+    assert_eq!(mm.write().mmap(&request), Ok(page(at)));
 }
 
 /// Checks the invariants and returns what is mapped: first page, page after the last, flags.

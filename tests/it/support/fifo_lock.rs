@@ -1,7 +1,7 @@
-//! A lock as an embedder brings one: std's mutex, threads that park, and an interrupt that is not the library's.
+//! A lock as an embedder brings one: std's mutex, parked threads, and an interrupt of its own.
 //!
-//! Slow, plain, and with the default lock's manners, on which the tests count: who waits to write holds off readers, a writer that leaves
-//! lets in all readers that wait, and the last reader the writer that waits longest.
+//! It is slow and plain, and it behaves as the default lock does where the tests depend on it: a waiting writer keeps new readers out, a
+//! writer that leaves lets in all waiting readers, and the last reader lets in the writer that has waited longest.
 
 #![allow(unsafe_code, reason = "an unsafe trait")]
 

@@ -1,7 +1,6 @@
-//! The plainest possible model of a map, a sorted list, and the operations that are tried on both.
+//! The plainest possible model of a map, a sorted list, and a driver that applies operations to both and compares.
 //!
-//! Compiled three times: into the integration tests (the real fan-out), into the library's own unit tests (fan-out 4, so that trees get
-//! tall), and into the fuzz target.
+//! Called by `index::sequences` and by the fuzz target `tree_ops`.
 
 use std::fmt;
 use std::sync::Arc;

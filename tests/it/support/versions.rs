@@ -1,8 +1,8 @@
-//! Versions: what one writer made of a map, as a list of states, and the answers that readers got beside it, each of which must have
-//! been true at one of the versions between which it was given.
+//! What one writer made of a map, as a list of states, and the answers of concurrent readers, each of which must have been true at one of
+//! the versions between which it was given.
 //!
-//! With one writer the check is exact and cheap: the states are in one order. They are made from the edits alone, by the plainest
-//! model, so that noting costs the writer two stores an edit. Compiled into the integration tests and into the fuzz target.
+//! With one writer the check is exact and cheap, because the states have one order. They are computed from the edits alone, by the plainest
+//! model, so that noting an edit costs the writer two stores. Called by `index::history` and by the fuzz target `tree_concurrent`.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use vmaple::RangeMap;

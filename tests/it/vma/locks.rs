@@ -1,4 +1,4 @@
-//! VMAs and their locks. Numbers are those of `docs/semantics.md`.
+//! Locks and records of VMAs: part 3 of `docs/semantics.md`, a test per rule, over each lock.
 //!
 //! Maps are drawn with a letter a page: `S` a stack, `A` anonymous memory, `.` nothing.
 

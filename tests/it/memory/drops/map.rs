@@ -1,4 +1,4 @@
-//! The operations of a map, with values that are dropped when nothing is locked.
+//! The operations of a map, whose values check when they are dropped that the lock is free.
 
 use super::ONE_OF;
 use super::watch::{Watch, Watched};

@@ -1,5 +1,5 @@
-//! Where the embedder's code is dropped: never while the mm lock is held. Payloads and values whose `Drop` locks what they are in, in every
-//! operation, however it ends.
+//! Values and payloads are dropped while no lock is held: their `Drop` tries to lock what they were in, in every operation, whether it
+//! succeeds, fails, is abandoned or panics.
 
 mod map;
 mod space;

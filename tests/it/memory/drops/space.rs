@@ -1,4 +1,5 @@
-//! The operations of an address space, each committed, abandoned, refused half-way, and with each call of the embedder's code panicking.
+//! The operations of an address space, whose payloads check when they are dropped that the lock is free: each operation committed, abandoned,
+//! refused half-way, and with a panic in each call of the embedder's code.
 
 use super::ONE_OF;
 use super::watch::{UNSPLITTABLE, Watch, Watched};

@@ -1,4 +1,4 @@
-//! A value that looks, when it is dropped, whether the lock is free.
+//! A value that checks, when it is dropped, whether the lock is free. Used by `map.rs` and `space.rs`.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

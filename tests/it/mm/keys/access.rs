@@ -1,4 +1,4 @@
-//! Accesses and populating, judged by the rights of the thread (8.6 to 8.8).
+//! Accesses and populating under the thread's rights to keys (8.6 to 8.8).
 
 use super::*;
 use vmaple::ErrorCode;

@@ -1,5 +1,5 @@
-//! Protection keys, rule by rule: part 8 of `docs/semantics.md`. What each call and each access comes to was asked of Linux 6.18.44 on a
-//! processor with keys.
+//! Protection keys: part 8 of `docs/semantics.md`, a test per rule. The expected results are those of Linux 6.18.44 on a processor with
+//! keys.
 
 mod access;
 

@@ -1,7 +1,7 @@
-//! An address space beside the plain model of it: sequences of mappings, faults and growths, with locks held across them.
+//! An address space beside the plain model of it: sequences of mappings, faults and growths, with locks held across them. After each
+//! operation the answer or the errno, the layout, the accounts, the paths, the write sequence and the state of the lock are compared.
 //!
-//! Compiled twice: into the integration tests, and into the fuzz target `fault_ops`. After each operation the answer or the errno, the
-//! layout, the accounts, the paths, the write sequence and who may enter are compared.
+//! Called by `fault::sequences` and by the fuzz target `fault_ops`.
 
 mod plain;
 

@@ -1,6 +1,6 @@
-//! The plainest address space: a sorted list of VMAs in pages, and the rules of `docs/semantics.md` read off once more, in their order.
+//! The plainest address space: a sorted list of VMAs in pages, and the rules of `docs/semantics.md` once more, in their order.
 //!
-//! One thread, so whoever would be waited for is the asker himself: a wait ends with the errno that the asker's patience has for it.
+//! There is one thread, so whatever it would wait for is held by itself: a wait ends with the errno that the caller's patience has for it.
 
 use vmaple::mm::UpgradePolicy;
 use vmaple::{Access, VmaFlags};

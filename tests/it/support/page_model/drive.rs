@@ -1,5 +1,5 @@
-//! Runs the library and the model in step. After each operation, failed ones included: the invariants, the outcome, each page, the bounds
-//! of VMAs, the accounts, the page tables that the hooks keep, and that no VMA changed that somebody has locked.
+//! Runs library and model in step. After each operation, also a failed one, it compares the outcome, each page, the bounds of VMAs, the
+//! accounts and the page tables that the hooks keep, checks the invariants, and checks that no locked VMA has changed.
 
 use super::hooks::{self, Marked, Tables};
 use super::keys::Keys;

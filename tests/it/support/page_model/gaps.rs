@@ -1,4 +1,4 @@
-//! Guard gaps that are enforced (7.9), page by page.
+//! Enforced guard gaps (7.9), page by page.
 
 use super::hooks::Marked;
 use super::page::{Model, PAGES, Page, address};

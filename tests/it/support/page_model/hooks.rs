@@ -1,4 +1,4 @@
-//! The embedder's side: a payload whose hooks write down what they are told, and the page tables that are kept by them alone.
+//! The embedder's side: a payload whose hooks note their arguments, and page tables that are kept by these hooks alone.
 
 use super::page::{Model, PAGES};
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! What protection keys mean for pages (part 8 of `docs/semantics.md`), with the thread's rights as the register of x86 has them.
+//! What protection keys mean for pages (part 8 of `docs/semantics.md`). The thread's rights are laid out as in the register of x86.
 
 use super::page::{Model, Page};
 use super::{EINVAL, ENOSPC};

@@ -1,7 +1,7 @@
-//! An address space of a few pages against a model that knows no VMAs: the rules of part 5 of `docs/semantics.md`, said of pages.
+//! An address space of a few pages, and a model of it that knows no VMAs: the rules of part 5 of `docs/semantics.md`, applied to pages.
 //!
-//! `mm_ops.rs` and the fuzz target of that name come in, with operations. `rules.rs`, `remap.rs` and `keys.rs` say what an operation makes of pages,
-//! `hooks.rs` keeps page tables as an embedder does, `settle.rs` compares, and `drive.rs` runs the library and the model in step.
+//! Called by `mm::sequences` and by the fuzz target `mm_ops`, with operations. `rules.rs`, `remap.rs` and `keys.rs` say what an operation does to
+//! pages, `hooks.rs` keeps page tables as an embedder does, `settle.rs` compares, and `drive.rs` runs library and model in step.
 
 #![allow(
     clippy::needless_range_loop,

@@ -1,4 +1,4 @@
-//! What can be done, in numbers small enough to meet each other, and how it is made of bytes.
+//! The operations, with numbers small enough that they meet each other, and how an operation is made of bytes.
 
 use super::hooks::Marked;
 use super::page::{FRESH, PAGES, address};

@@ -1,4 +1,4 @@
-//! What is known of each page, and nothing of VMAs but where the layout was seen to have their bounds. Asks nobody.
+//! What is known of each page. Of VMAs nothing is known except where the layout was seen to have their bounds.
 
 use super::BASE;
 use super::hooks::Marked;

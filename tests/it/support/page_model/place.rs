@@ -1,4 +1,4 @@
-//! Where a mapping goes that nobody gave an address (5.2, 5.4): each place is tried.
+//! Where a mapping without an address is placed (5.2, 5.4), found by trying each place.
 
 use super::BASE;
 use super::op::{IN_MEMORY, Within, named};

@@ -1,4 +1,4 @@
-//! What `mremap` means for pages (5.17 to 5.23).
+//! What `mremap` does to pages (5.17 to 5.23).
 
 use super::hooks::Marked;
 use super::op::Within;

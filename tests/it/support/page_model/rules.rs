@@ -1,5 +1,5 @@
-//! What the operations mean for pages, but for `mremap`: a few lines each, from part 5 of `docs/semantics.md`. Of VMAs they ask only
-//! what Linux asks: where one has its bounds. Limits on numbers are not here: who compares knows what may fail by them.
+//! What the operations except `mremap` do to pages: a few lines each, from part 5 of `docs/semantics.md`. Of VMAs they ask only what Linux
+//! asks: where one has its bounds. Limits on numbers are not here: `drive.rs` knows what may fail because of them.
 
 use super::hooks::Marked;
 use super::op::{Place, What, Within};

@@ -1,5 +1,5 @@
-//! What is seen of the layout, compared with what is known of its pages. What the model cannot know (a new owner, a new object, where VMAs
-//! that are alike have a bound) it takes over here, if it is one of the possible.
+//! Compares the layout with what is known of its pages. What the model cannot know (a new owner, a new object, where equal VMAs have a bound)
+//! it takes from the layout, if it is possible.
 
 use super::hooks::Marked;
 use super::page::{FRESH, Model, PAGES, Page, address};

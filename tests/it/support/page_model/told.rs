@@ -1,4 +1,4 @@
-//! What an operation told, whichever it was. `drive.rs` comes in.
+//! The outcome of an operation, whichever it was. Called by `drive.rs`.
 
 use vmaple::ErrorCode;
 use vmaple::mm::{
