@@ -50,6 +50,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// # Examples
     /// ```
     /// use vmaple::RangeMap;
+    /// #[derive(Debug)]
     /// struct Device(u32); // not Clone
     /// let bus = RangeMap::new();
     /// let mut writer = bus.write();
@@ -101,6 +102,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// ```
     /// use vmaple::RangeMap;
     /// use vmaple::map::ReplaceCause;
+    /// #[derive(Debug)]
     /// struct Device; // not Clone
     /// let bus = RangeMap::new();
     /// let mut writer = bus.write();
