@@ -47,10 +47,12 @@ fn edit([verb, a, b]: [u8; 3]) -> Edit {
     match verb % 12 {
         0..3 => Edit::Insert(start, last),
         3 | 4 => Edit::Replace(start, last),
-        5 => Edit::Replace(start, far),
+        5 if b % 2 == 0 => Edit::Replace(start, far),
+        5 => Edit::ReplaceEntries(start, far),
         6 => Edit::Remove(start, last),
         7 => Edit::Remove(start, far),
-        8 => Edit::RemoveEntry(start),
+        8 if b % 2 == 0 => Edit::RemoveEntry(start),
+        8 => Edit::Set(start),
         9 | 10 => Edit::ExtendDown(start, start.saturating_sub(u64::from(b % 8))),
         _ => Edit::ExtendUp(start, last),
     }

@@ -57,7 +57,7 @@ fn fail_each<T, E: Debug>(name: &str, edit: impl Fn(&mut WriteGuard<'_, Box<u64>
 fn every_allocation_of_every_edit_may_fail() {
     let value = || Box::new(1);
     // The boxes that the edits themselves make come from before the counting.
-    let spare = std::cell::RefCell::new((0..40_000).map(|_| value()).collect::<Vec<_>>());
+    let spare = std::cell::RefCell::new((0..80_000).map(|_| value()).collect::<Vec<_>>());
     let spare = || spare.borrow_mut().pop().expect("enough of them");
     let end = ENTRIES * 10;
     fail_each("insert", |w| w.insert(7..9, spare()).map_err(drop));
@@ -66,6 +66,10 @@ fn every_allocation_of_every_edit_may_fail() {
     let each = |range: std::ops::Range<u64>| range.map(|at| (Span::new(at, at).expect("one address"), spare()));
     fail_each("splice of a few", |w| w.splice(100..110, each(100..110)).map(drop).map_err(|error| error.cause));
     fail_each("splice of many", |w| w.splice(100..200, each(100..200)).map(drop).map_err(|error| error.cause));
+    fail_each("splice_entries", |w| w.splice_entries(100..200, each(100..200)).map(drop).map_err(|error| error.cause));
+    fail_each("set", |w| w.set(32, spare()).map(drop).map_err(|error| error.cause));
+    fail_each("replace_entries", |w| w.replace_entries(100..300, spare()).map(drop).map_err(|error| error.cause));
+    fail_each("remove_entries", |w| w.remove_entries(10..end / 2).map(drop));
     fail_each("remove_entry", |w| w.remove_entry(20).map(drop));
     fail_each("remove over leaves", |w| w.remove(10..end / 2).map(drop));
     fail_each("remove all", |w| w.remove(..).map(drop));

@@ -38,7 +38,7 @@ impl Dice {
     fn edit(&mut self) -> Edit {
         let start = self.below(UNIVERSE);
         let last = start + self.below(6);
-        match self.below(16) {
+        match self.below(18) {
             0..5 => Edit::Insert(start, last),
             5..8 => Edit::Replace(start, last),
             8..10 => Edit::Remove(start, last),
@@ -46,6 +46,8 @@ impl Dice {
             11 => Edit::RemoveEntry(start),
             12 => Edit::Replace(start, start + self.below(UNIVERSE / 8)),
             13..15 => Edit::ExtendDown(last, start.saturating_sub(3)),
+            15 => Edit::Set(start),
+            16 => Edit::ReplaceEntries(start, last),
             _ => Edit::ExtendUp(start, last + 2),
         }
     }

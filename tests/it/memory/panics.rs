@@ -174,6 +174,9 @@ fn steps() -> Vec<Step> {
         Edit::ExtendUp(60, 67),
         Edit::ExtendUp(60, n), // blocked
         Edit::Replace(n / 4 + 2, n / 2 + 2),
+        Edit::Set(n / 4 + 3),
+        Edit::ReplaceEntries(n / 4 + 2, n / 2 + 2),
+        Edit::ReplaceEntries(n / 4 + 3, n / 4 + 4), // would cut
         Edit::RemoveEntry(62),
         Edit::Remove(n / 2 + 3, n),
         Edit::Insert(n, n + 3),
@@ -197,6 +200,8 @@ fn run(step: Step, number: u64, map: &Map, state: &[Flat], trap: &Arc<Trap>) {
         let mut writer = map.write();
         match edit {
             Edit::Insert(start, last) => drop(writer.insert(trap.bounds(start, last), Box::new(trap.value(number)))),
+            Edit::Set(at) => drop(writer.set(at, Box::new(trap.value(number)))),
+            Edit::ReplaceEntries(start, last) => drop(writer.replace_entries(trap.bounds(start, last), Box::new(trap.value(number)))),
             Edit::Replace(start, last) => _ = writer.replace(trap.bounds(start, last), Box::new(trap.value(number))).expect("memory"),
             Edit::Remove(start, last) => _ = writer.remove(trap.bounds(start, last)).expect("memory"),
             Edit::RemoveEntry(at) => _ = writer.remove_entry(at).expect("memory"),

@@ -20,7 +20,10 @@ pub(crate) fn flat(e: Entry<'_, u64>) -> Flat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Edit {
     Insert(u64, u64),
+    /// Of the entry at an address.
+    Set(u64),
     Replace(u64, u64),
+    ReplaceEntries(u64, u64),
     Remove(u64, u64),
     RemoveEntry(u64),
     /// The entry at an address, to a start.
@@ -35,7 +38,9 @@ impl Edit {
         let mut writer = map.write();
         match self {
             Self::Insert(start, last) => writer.insert(start..=last, value).is_ok(),
+            Self::Set(at) => writer.set(at, value).is_ok(),
             Self::Replace(start, last) => writer.replace(start..=last, value).is_ok(),
+            Self::ReplaceEntries(start, last) => writer.replace_entries(start..=last, value).is_ok(),
             Self::Remove(start, last) => writer.remove(start..=last).is_ok(),
             Self::RemoveEntry(at) => writer.remove_entry(at).is_ok(),
             Self::ExtendDown(at, start) => writer.extend_down(at, start).is_ok(),
@@ -48,7 +53,14 @@ impl Edit {
         match self {
             Self::Insert(start, last) if state.iter().any(|e| e.0 <= last && e.1 >= start) => return false,
             Self::Insert(start, last) => put(state, (start, last, value)),
-            Self::Replace(start, last) => {
+            Self::Set(at) => {
+                let Some(entry) = state.iter_mut().find(|e| e.0 <= at && at <= e.1) else { return false };
+                entry.2 = value;
+            }
+            Self::ReplaceEntries(start, last) if state.iter().any(|e| e.0 <= last && e.1 >= start && (e.0 < start || e.1 > last)) => {
+                return false;
+            }
+            Self::Replace(start, last) | Self::ReplaceEntries(start, last) => {
                 clear(state, start, last);
                 put(state, (start, last, value));
             }
