@@ -7,15 +7,16 @@ use crate::error::{LayoutError, LimitsError};
 use crate::key::ProtectionKey;
 use crate::vma::VmaFlags;
 
-/// Whether a fault that must grow a stack tries to upgrade its read hold before it drops it: a switch for measurements. What comes of
-/// the fault is the same (1.5, 1.6).
+/// Whether a fault that must grow a stack tries to upgrade its read hold before it drops it. The result of the fault is the same (1.5, 1.6).
+// Hidden: a switch for measurements and checkers.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UpgradePolicy {
-    /// Upgrade if nobody else is inside or waits to write; else drop, wait, and find again.
+    /// Upgrade if there is no other hold and no writer waits; otherwise drop the hold, wait, and search again.
     #[default]
     Optimistic,
-    /// Always drop, wait, and find again, as Linux does today.
+    /// Always drop the hold, wait, and search again, as Linux does today.
     Never,
 }
 
@@ -130,7 +131,8 @@ pub struct Limits {
     pub huge_pages_only: Option<Span>,
     /// What callers may do beyond the limits; nothing unless set.
     pub capabilities: Capabilities,
-    /// How a fault gets from reading to writing.
+    /// How a fault gets from the read hold to the write hold.
+    #[doc(hidden)]
     pub upgrade: UpgradePolicy,
     /// Where this may do better than Linux.
     pub policy: LayoutPolicy,
