@@ -1,8 +1,7 @@
-//! How the operations of an address space grow with the number of its VMAs: each is measured at several sizes, and the exponent of its
-//! curve judged. What touches one VMA may take longer in a large space as a search does, and what touches all of them as they are many:
-//! nothing may grow faster than n log n in what it touches.
+//! How the operations of an address space grow with the number of its VMAs. Each operation is measured at several sizes, and the exponent
+//! of its curve is judged: nothing may grow faster than n log n in the number of VMAs that it touches.
 //!
-//! The program comes in (`--growth`). `operations` has what is measured.
+//! Called by the program for `--growth`. `operations` has what is measured.
 
 mod operations;
 
@@ -13,33 +12,12 @@ use std::time::Duration;
 
 pub use operations::names;
 
+use operations::Touches;
+
 /// The numbers of VMAs.
 pub const SIZES: [usize; 4] = [1_000, 8_000, 65_000, 1_000_000];
 /// Those of a quick run.
 pub const QUICK_SIZES: [usize; 3] = [1_000, 8_000, 65_000];
-
-/// What an operation has to do with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Touches {
-    /// One VMA, or a few.
-    One,
-    /// All there are.
-    All,
-}
-
-impl Touches {
-    /// The exponents that a curve may have at most: the whole of it, and between two sizes that follow each other, where the step out of a
-    /// cache may be all that is seen.
-    ///
-    /// From 1,000 to 1,000,000 VMAs log n alone is 0.1. Because the layout leaves the caches, a search becomes five to twenty times as long,
-    /// which is 0.23 to 0.43; what goes through all VMAs, in order, hardly waits for memory at first, and at one step much more.
-    fn most(self) -> (f64, f64) {
-        match self {
-            Self::One => (0.6, 0.8),
-            Self::All => (1.4, 2.0),
-        }
-    }
-}
 
 /// An operation, measured.
 #[derive(Clone, Debug)]
@@ -135,22 +113,6 @@ fn time(took: Duration) -> String {
         s => (s, "s"),
     };
     format!("{} {unit}", crate::table::figure(figure))
-}
-
-/// How much of the processor's time something takes: nothing that is measured waits, and what runs beside it takes time of its own.
-fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
-    let begin = of_this_thread();
-    let told = run();
-    (told, of_this_thread().saturating_sub(begin))
-}
-
-#[allow(unsafe_code, reason = "a system call")]
-fn of_this_thread() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a place for the time.
-    let told = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(told, 0, "every thread has such a clock");
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! The recorded histories of real programs under `traces/`, as lists of calls. The workload `replay` comes in; `vmaple-trace` reads the
+//! The recorded histories of real programs under `traces/`, as lists of calls. Called by the workload `replay`. `vmaple-trace` reads the
 //! format.
 //!
-//! All addresses are moved to the window: what lies far apart in the recording is moved together, each piece by one distance, so that the
-//! kernel can have all of it in a process that has mappings of its own. Where the kernel chose a place, that place is what is asked for.
-//! Calls that failed are left out, page faults are where readers look, and the stack grows in no call.
+//! All addresses are moved into one window: pieces that are far apart in the recording are moved together, each by one distance, so that a
+//! process with mappings of its own can have them all. Where the kernel chose a place, the list requests that place. Failed calls are left
+//! out, page faults become addresses that readers look up, and stacks do not grow.
 
 use crate::calls::{Backing, Call, Flags, Place, Setup, Target, WINDOW, What};
 use crate::regions::PAGE;

@@ -1,7 +1,7 @@
-//! The region sets: laid out like a process's map, the same for every subject of a run. Workloads come in for their streams of
-//! addresses and edits; nobody else is called.
+//! The sets of regions: laid out like a process's map, and the same for every subject of a run. Called by the workloads for their streams
+//! of addresses and edits.
 //!
-//! Every stream is read from front to back, so that what a workload costs is the index's and not the random access to a table.
+//! Each stream is read from front to back, so that a workload measures the index and not random access to a table.
 
 use fastrand::Rng;
 use std::sync::OnceLock;

@@ -1,5 +1,4 @@
-//! What a workload is: a name, and for each subject that can do it a bench that runs laps. The rounds (and criterion) come in here; the
-//! workloads' own files are called.
+//! A workload: a name, and for each subject that can run it a bench that runs laps. Called by the rounds and by criterion.
 
 use crate::regions::{CHUNK, RegionSet};
 use std::fmt;

@@ -1,5 +1,4 @@
-//! The command line: one struct for each verb, and nothing that acts. `main` comes in here first; every verb is then
-//! handed its own struct.
+//! The command line: one struct for each command, as data. Called by `main`, which passes each command its struct.
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -11,27 +10,27 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "vmaple", version, max_term_width = 100, after_help = EXIT_STATUS)]
 pub struct Arguments {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The verbs of the program.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a command and record its memory map as it changes
     Record(crate::record::RecordArgs),
     /// Rebuild a recorded history in the index, check it, and measure it
     Replay(ReplayArgs),
-    /// Run scenarios against an address space of the library, and print where it is not as they have it
+    /// Execute scenarios against an address space of the library, and print what differs from them
     ///
-    /// A scenario is a trace with assertions in it: written by hand, or by a test that failed. Each assertion that does not hold is
-    /// printed: file and line, what was expected, what was found, and the layout around it. An operation without a result prints its
-    /// outcome.
+    /// A scenario is a trace with assertions: written by hand, or by a test that failed. Each assertion that does not hold is printed
+    /// with its file and line, what was expected, what was found, and the layout around it. For an operation without a recorded result
+    /// the result is printed.
     Run(RunArgs),
-    /// Show the memory map of a process, or a saved one
+    /// Show the memory map of a running process, or a saved one
     Maps(MapsArgs),
-    /// Show what of this machine the other commands depend on: settings, privileges, system calls that are refused
+    /// Show the properties of this machine that the other commands depend on: settings, privileges, refused system calls
     ///
     /// The variable `VMAPLE_WITHOUT`, a comma list of the words under `has`, makes all commands behave as on a machine that lacks those.
     Host,
@@ -39,18 +38,18 @@ pub enum Command {
 
 const EXIT_STATUS: &str = "Exit status: 0 everything held, 1 something differed or was not found, 2 the input could not be read.";
 
-/// What `vmaple replay` is told.
+/// The arguments of `vmaple replay`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub struct ReplayArgs {
     /// The trace to replay, plain or `.gz`; without it, a recorded Python start-up that comes with the program
     pub trace: Option<PathBuf>,
 
-    /// How many threads resolve addresses beside the writer [default: one a core, and at least two]
+    /// The number of threads that resolve addresses beside the writer [default: one per core, at least two]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub readers: Option<u16>,
 
-    /// How long to replay at full speed, after the checked rebuild
+    /// The time to replay at full speed after the checked rebuild, in seconds
     #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
     pub seconds: f64,
 
@@ -58,57 +57,57 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 
-    /// Write the results for programs; `-` is the standard output
+    /// Write the results as JSON; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 
-/// What `vmaple run` is told.
+/// The arguments of `vmaple run`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub struct RunArgs {
-    /// The scenarios, plain or `.gz`; each is executed to its end, whatever differs in it
+    /// The scenarios, plain or `.gz`; each is executed to its end, even if something differs
     #[arg(value_name = "FILE", required_unless_present = "fuzz")]
     pub scenarios: Vec<PathBuf>,
 
-    /// Execute them with the system calls of a process, and compare with what the kernel says of it
+    /// Execute them with the system calls of a process, and compare with its layout in /proc
     #[arg(long, conflicts_with = "diff")]
     pub kernel: bool,
 
-    /// Execute them with both, in step, and print where the library is not as the kernel
+    /// Execute them with the library and the kernel in step, and print where the two differ
     #[arg(long)]
     pub diff: bool,
 
-    /// Execute random operations with both, in step, until one differs; it is made short and written as a scenario
+    /// Execute random operations with both in step until one differs; the sequence is shortened and written as a scenario
     #[arg(long, conflicts_with_all = ["kernel", "diff", "scenarios"])]
     pub fuzz: bool,
 
-    /// How the random operations are made
+    /// The random operations
     #[command(flatten)]
     pub random: FuzzArgs,
 }
 
-/// What `vmaple run --fuzz` is told.
+/// The arguments of `vmaple run --fuzz`.
 #[derive(Clone, Debug, Args)]
 pub struct FuzzArgs {
-    /// How many random operations
+    /// The number of random operations
     #[arg(long, value_name = "N", default_value_t = 100_000, requires = "fuzz")]
     pub ops: u64,
 
-    /// Which random operations [default: others each time]
+    /// The seed of the random operations [default: another one each time]
     #[arg(long, value_name = "S", requires = "fuzz")]
     pub seed: Option<u64>,
 
-    /// How many differences are enough
+    /// The number of differences after which to stop
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), requires = "fuzz")]
     pub differences: u64,
 
-    /// Where scenarios of what differs are written
+    /// The directory for the scenarios of differences
     #[arg(long, value_name = "DIR", default_value = ".", requires = "fuzz")]
     pub out: PathBuf,
 }
 
-/// What `vmaple maps` is told.
+/// The arguments of `vmaple maps`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub struct MapsArgs {
@@ -124,12 +123,12 @@ pub struct MapsArgs {
     #[arg(long)]
     pub list: bool,
 
-    /// Load again every so many seconds and print what changed, until interrupted or until the process ends
+    /// Load the map again every SECS seconds and print what changed, until interrupted or until the process ends
     #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = seconds)]
     pub watch: Option<f64>,
 }
 
-/// A number of seconds that a clock can hold: finite, not negative, at most a day.
+/// Reads a number of seconds from 0 to one day.
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
@@ -137,7 +136,7 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// An address in hexadecimal, with or without `0x`.
+/// Reads an address in hexadecimal, with or without `0x`.
 fn address(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     crate::procmaps::hexadecimal(digits).ok_or_else(|| "expected an address of 64 bits in hexadecimal".to_owned())
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_seconds_refuse_what_they_do_not_know() {
+    fn addresses_and_seconds_are_strict() {
         assert_eq!(address("0x7f00"), Ok(0x7f00));
         assert_eq!(address("7f00"), Ok(0x7f00));
         assert_eq!(address("10000000"), Ok(0x1000_0000), "as /proc prints it");

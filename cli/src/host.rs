@@ -1,14 +1,14 @@
-//! The verb `host`: shows what of this machine the other verbs depend on. `main` comes in through [`run`].
+//! The command `host`: shows what of this machine the other commands depend on. Called by `main`.
 
 use anyhow::Result;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use vmaple_host::Host;
 
-/// Runs the verb.
+/// Runs the command.
 ///
 /// # Errors
-/// Where the output cannot be written.
+/// If the output cannot be written.
 pub fn run() -> Result<ExitCode> {
     write!(io::stdout().lock(), "{}", Host::probe())?;
     Ok(ExitCode::SUCCESS)

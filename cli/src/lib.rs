@@ -1,9 +1,8 @@
-//! What the program `vmaple` is made of: it records the memory map of a real process as it changes, rebuilds that
-//! history in the library's index, and shows the map of a process that lives. `main.rs` only comes in here, and so do
-//! tests and fuzz targets.
+//! The parts of the program `vmaple`. It records the memory map of a process as it changes, rebuilds that history in the library's index
+//! and address space, executes scenarios, and shows the map of a running process. Called by `main.rs` and by the program's tests.
 //!
-//! One module is one verb of the command line ([`record`], [`replay`], [`run`], [`maps`], [`host`]); beside them stand what several verbs use: the
-//! text of /proc/PID/maps, the look of tables.
+//! Each module is one command ([`record`], [`replay`], [`run`], [`maps`], [`host`]). Several commands share the reader of /proc/PID/maps
+//! and the style of tables.
 
 pub mod args;
 pub mod host;

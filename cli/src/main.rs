@@ -1,12 +1,12 @@
-//! The `vmaple` program: it reads the command line, hands it on, and turns what comes back into an exit status.
+//! The program `vmaple`: parses the command line, runs the command, and turns its result into an exit status.
 
 use clap::Parser as _;
 use std::process::ExitCode;
 use vmaple_cli::args::{Arguments, Command};
 use vmaple_host::Host;
 
-/// An error with its causes, each but once: many say their cause in their own words already.
-fn told_once(error: &anyhow::Error) -> String {
+/// Returns an error with its causes. A cause whose text is already in the message is not repeated.
+fn message_of(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |told, cause| {
         let cause = cause.to_string();
         match told.as_str() {
@@ -33,10 +33,10 @@ fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| {
         let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
         if io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe) {
-            // whoever read the output has seen enough
+            // the reader of the output has closed it
             return ExitCode::SUCCESS;
         }
-        eprintln!("vmaple: {}", told_once(&error));
+        eprintln!("vmaple: {}", message_of(&error));
         ExitCode::from(2)
     })
 }

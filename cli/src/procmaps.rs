@@ -1,5 +1,5 @@
-//! The text of `/proc/PID/maps`: a strict reader that names the line it cannot read. The verb `maps` comes in here
-//! with a live process's text or a saved one; nothing else of the program is called.
+//! A strict reader of `/proc/PID/maps`, which names the line that it cannot read. Called by `maps` with the text of a running process or a
+//! saved one.
 
 use std::fmt;
 use std::io::{BufRead, Read as _};

@@ -1,4 +1,4 @@
-//! How tables look on a terminal: one style for all verbs. Whoever prints a table comes in here.
+//! The style of tables on a terminal, the same for all commands. Called by everything that prints a table.
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 

@@ -1,7 +1,8 @@
-//! The kernel's side: a region of real memory, empty at first, whose page faults come out of a file descriptor (`userfaultfd(2)`).
+//! The kernel's side of the pager: a region of real memory, empty at first, whose page faults are read from a file descriptor
+//! (`userfaultfd(2)`). Called by the pager, which reads faults and answers them, and by the guests, which use the memory.
 //!
-//! The pager comes in to read faults and to answer them, the guests to use the memory. Nobody is called but the kernel. The region is
-//! reached through atomic words and system calls alone, never through a reference to its bytes: pages come and go under whoever looks.
+//! The region is accessed only by atomic words and system calls, never by a reference to its bytes, because pages come and go during an
+//! access.
 #![allow(unsafe_code, reason = "memory that is mapped, registered and filled by system calls, and reached by its address")]
 #![allow(clippy::cast_possible_truncation, reason = "an address of this process is a usize")]
 

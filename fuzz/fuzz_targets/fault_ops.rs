@@ -1,7 +1,7 @@
 //! The address space against the plain model, with mappings, faults, growths and locks that the fuzzer invents.
 //!
-//! The fuzzer comes in with bytes, four to an operation: the verb and the context, then what it is to be done with. A failure prints
-//! itself as a test (`cargo fuzz fmt fault_ops FILE` prints one that was found before).
+//! The fuzzer's bytes are operations of four bytes: the kind and the context, then the arguments. A failure prints itself as a test (`cargo
+//! fuzz fmt fault_ops FILE` prints an input that was found before).
 #![no_main]
 
 #[path = "../../tests/it/support/fault_model/mod.rs"]

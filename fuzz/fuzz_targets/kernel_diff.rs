@@ -1,9 +1,9 @@
-//! The library and the running kernel in step, as `vmaple run --fuzz` has them, with operations that the fuzzer chooses: the same ones,
-//! made by the same generator, which takes its choices from the input instead of a seed. A difference is a panic with the scenario that
-//! shows it, for `vmaple run --diff`.
+//! The library and the running kernel in step, as in `vmaple run --fuzz`, with operations that the fuzzer chooses: the same generator makes
+//! them, with the input instead of a seed as its source of choices. A difference is a panic with the scenario that shows it, for `vmaple
+//! run --diff`.
 //!
-//! The fuzzer comes in with the choices. A process is forked for each input. Without `AddressSanitizer`: its shadow would be locked in memory
-//! by `mlockall`, and what it looks for the safe code of the target cannot have.
+//! A process is forked for each input. It runs without `AddressSanitizer`, because `mlockall` would lock the sanitizer's shadow memory, and
+//! the target has no unsafe code for it to check.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,7 @@
 //! The address space's operations against the model of pages, with operations that the fuzzer invents; everything is compared after each.
 //!
-//! The fuzzer comes in with bytes: one for the limits and the policy, then six to an operation. `cargo fuzz fmt mm_ops FILE` prints what
-//! an input stands for.
+//! The fuzzer's bytes are one for the limits and the policy, then six for each operation. `cargo fuzz fmt mm_ops FILE` prints what an input
+//! stands for.
 #![no_main]
 
 #[path = "../../tests/it/support/page_model/mod.rs"]

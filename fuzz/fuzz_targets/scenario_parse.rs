@@ -1,7 +1,5 @@
-//! Scenarios that anybody might have written, executed as `vmaple run` does: each ends in answers, in differences or in a refusal, and
-//! leaves address spaces whose invariants hold.
-//!
-//! The fuzzer comes in with the file's bytes.
+//! Arbitrary scenarios, executed as `vmaple run` does: each ends with answers, with differences or with a refusal, and leaves address
+//! spaces whose invariants hold. The fuzzer's bytes are the file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

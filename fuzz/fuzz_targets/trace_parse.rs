@@ -1,6 +1,5 @@
-//! The reader of traces with any bytes at all: it never panics, and what it reads is written and read back the same.
-//!
-//! The fuzzer comes in with the file's bytes (gzip where they begin as gzip does).
+//! The reader of traces with arbitrary bytes: it never panics, and what it reads can be written and read back unchanged. The fuzzer's bytes
+//! are the file, compressed if they begin as gzip does.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

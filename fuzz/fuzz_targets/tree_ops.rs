@@ -1,7 +1,7 @@
 //! The index against the sorted list, with operations that the fuzzer invents; the invariants are checked after each.
 //!
-//! The fuzzer comes in with bytes, four to an operation: the verb, then what it is to be done with. A failure prints itself as a test
-//! (`cargo fuzz fmt tree_ops FILE` prints one that was found before).
+//! The fuzzer's bytes are operations of four bytes: the kind, then the arguments. A failure prints itself as a test (`cargo fuzz fmt
+//! tree_ops FILE` prints an input that was found before).
 #![no_main]
 
 #[allow(dead_code, reason = "what the integration tests alone use of it")]

@@ -1,5 +1,5 @@
-//! What system calls answer. Each is tried with arguments for which it fails, or does nothing, where it is there and permitted; the error
-//! number tells the two apart.
+//! The answers of system calls. Each is tried with arguments with which it fails or does nothing if it exists and is permitted; the error number
+//! distinguishes the cases. Called by `Host`.
 
 #![allow(unsafe_code, reason = "system calls with arguments that make them fail")]
 
@@ -10,13 +10,13 @@ use std::io;
 
 const PAGE: usize = 4096;
 
-/// Asks `personality` for the value alone.
+/// The argument with which `personality` only returns the value.
 const PERSONALITY_QUERY: libc::c_ulong = 0xffff_ffff;
 
-/// Above this a page that was to be placed as low as possible is not: something else is there.
+/// A page that was to be placed as low as possible and is above this was not: something else is there.
 const LOW: usize = 16 << 20;
 
-/// The answers.
+/// The answers of the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answers {
     /// Whether the processor has protection keys and the kernel uses them.
@@ -32,14 +32,14 @@ impl Answers {
     pub(crate) fn of_the_kernel() -> Self {
         // SAFETY: it reads a number of the process.
         let is_root = unsafe { libc::geteuid() } == 0;
-        // SAFETY: this value asks, and sets nothing.
+        // SAFETY: this value only reads.
         let personality = u32::try_from(unsafe { libc::personality(PERSONALITY_QUERY) }).ok();
         let has_keys = keys_by_the_processor();
         Self { has_keys, capabilities: capabilities(), is_root, personality, lowest_address: lowest_address(), refused: refused() }
     }
 }
 
-/// Whether the processor says that the kernel has switched protection keys on.
+/// Returns whether the processor says that the kernel has enabled protection keys.
 #[cfg(target_arch = "x86_64")]
 fn keys_by_the_processor() -> bool {
     const OSPKE: u32 = 1 << 4;
@@ -51,7 +51,7 @@ fn keys_by_the_processor() -> bool {
     false
 }
 
-/// The effective capabilities of this thread.
+/// Returns the effective capabilities of this thread.
 fn capabilities() -> Capabilities {
     // `struct __user_cap_header_struct` of version 3, for the caller, and two of `struct __user_cap_data_struct`.
     let mut header = [0x2008_0522_u32, 0];
@@ -62,7 +62,7 @@ fn capabilities() -> Capabilities {
     if told == 0 { Capabilities::from_bits(u64::from(low) | u64::from(high) << 32) } else { Capabilities::default() }
 }
 
-/// Where the kernel places a page whose hint is lower than all that may be mapped.
+/// Returns where the kernel places a page whose hint is below everything that may be mapped.
 fn lowest_address() -> Option<u64> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: nothing that exists is replaced.
@@ -75,9 +75,9 @@ fn lowest_address() -> Option<u64> {
     (at.addr() < LOW).then_some(at.addr() as u64)
 }
 
-/// The calls that are missing or not permitted.
+/// Returns the calls that do not exist or are not permitted.
 fn refused() -> BTreeMap<Need, i32> {
-    // An address that is not at a page's start, a flag that does not exist.
+    // an address inside a page, and a flag that does not exist
     const ODD: u64 = 1;
     const UNKNOWN: u64 = 1 << 30;
     let invalid = &[libc::EINVAL][..];
@@ -86,14 +86,14 @@ fn refused() -> BTreeMap<Need, i32> {
     let word = |option: i32| u64::from(option.cast_unsigned());
     let tries: [(Need, libc::c_long, [u64; 5], &[i32]); 7] = [
         (Need::Keys, libc::SYS_pkey_alloc, [UNKNOWN, 0, 0, 0, 0], invalid),
-        // without the flag for faults of the program alone: it asks for those of system calls, too
+        // without the flag for the program's own faults, so it asks for those of system calls, too
         (Need::Userfaultfd, libc::SYS_userfaultfd, [UNKNOWN, 0, 0, 0, 0], invalid),
         (Need::Perf, libc::SYS_perf_event_open, [0, 0, 0, 0, UNKNOWN], invalid),
-        // process 0 is nobody's to trace
+        // no process can trace process 0
         (Need::Ptrace, libc::SYS_ptrace, [u64::from(libc::PTRACE_CONT), 0, 0, 0, 0], &[libc::ESRCH]),
         (Need::Mseal, libc::SYS_mseal, [ODD, 0, 0, 0, 0], invalid),
         (Need::Mbind, libc::SYS_mbind, [ODD, 0, 0, 0, 0], invalid),
-        // tells the size of what it would take
+        // returns the size of its argument
         (Need::SetMm, libc::SYS_prctl, [word(libc::PR_SET_MM), word(libc::PR_SET_MM_MAP_SIZE), size_at, 0, 0], &[]),
     ];
     let mut refused = BTreeMap::new();
@@ -106,7 +106,7 @@ fn refused() -> BTreeMap<Need, i32> {
     refused
 }
 
-/// Makes a call that is to fail or to do nothing; the error number, if it fails.
+/// Makes a call that fails or does nothing. Returns the error number if it fails.
 fn errno_of(number: libc::c_long, [first, second, third, fourth, fifth]: [u64; 5]) -> Option<i32> {
     // SAFETY: `refused` has the arguments: each call fails for them, does nothing, or writes the one word that it is given.
     let told = unsafe { libc::syscall(number, first, second, third, fourth, fifth, 0_u64) };

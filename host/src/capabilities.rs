@@ -1,4 +1,4 @@
-//! Capabilities, a bit for each, with Linux's names in lower case and without `CAP_`.
+//! Capabilities, one bit each, with Linux's names in lower case and without `CAP_`. Called by `Host` and by [`Need`](crate::Need).
 
 use std::fmt::{self, Display};
 
@@ -52,65 +52,65 @@ const NAMES: [&str; 41] = [
 ];
 
 impl Capabilities {
-    /// May lock memory beyond the limit.
+    /// Lock memory beyond the limit.
     pub const IPC_LOCK: Self = Self(1 << 14);
-    /// May map below the lowest address.
+    /// Map below the lowest address.
     pub const SYS_RAWIO: Self = Self(1 << 17);
-    /// May trace the processes of others.
+    /// Trace processes of others.
     pub const SYS_PTRACE: Self = Self(1 << 19);
-    /// May mount, and much else.
+    /// Mount, and much else.
     pub const SYS_ADMIN: Self = Self(1 << 21);
-    /// May change memory policies of others and the order of scheduling.
+    /// Change memory policies and scheduling of others.
     pub const SYS_NICE: Self = Self(1 << 23);
-    /// May raise its limits.
+    /// Raise resource limits.
     pub const SYS_RESOURCE: Self = Self(1 << 24);
-    /// May watch the events of others.
+    /// Observe events of others.
     pub const PERFMON: Self = Self(1 << 38);
 
-    /// The set with these bits, as the kernel numbers them.
+    /// Returns the set with these bits, numbered as in the kernel.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// The bits, as the kernel numbers them.
+    /// Returns the bits, numbered as in the kernel.
     #[must_use]
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// The one capability of this name (`ipc_lock`).
+    /// Returns the capability with this name (`ipc_lock`); `None` if there is none.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         NAMES.iter().position(|known| *known == name).map(|bit| Self(1 << bit))
     }
 
-    /// Whether it has all of the others.
+    /// Returns whether `self` has all of `other`.
     #[must_use]
     pub const fn contains(self, others: Self) -> bool {
         self.0 & others.0 == others.0
     }
 
-    /// Whether it has one of the others.
+    /// Returns whether `self` has any of `other`.
     #[must_use]
     pub const fn intersects(self, others: Self) -> bool {
         self.0 & others.0 != 0
     }
 
-    /// Both together.
+    /// Returns the capabilities in either.
     #[must_use]
     pub const fn union(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
-    /// These without the others.
+    /// Returns the capabilities in `self` that are not in `other`.
     #[must_use]
     pub const fn difference(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 }
 
-/// A comma list of names, `-` if there are none; a capability without a name is its number.
+/// Writes a comma list of names, or `-` if there are none. A capability without a name is written as its number.
 impl Display for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut bits = (0..64_usize).filter(|bit| self.0 >> bit & 1 != 0).peekable();

@@ -1,11 +1,11 @@
-//! What the kernel tells in files below /proc, /sys and /dev. A file that is missing, unreadable or not understood tells nothing.
+//! What the kernel shows in files below /proc, /sys and /dev. A file that is missing, unreadable or not understood is `None`. Called by `Host`.
 
-use crate::{FolioSize, HugePool, Transparent};
+use crate::memory::{FolioSize, HugePool, Transparent};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The files below a root.
+/// The files below a root; tests have a root of their own.
 #[derive(Debug)]
 pub(crate) struct Files {
     root: PathBuf,
@@ -20,7 +20,7 @@ impl Files {
         Self { root: root.to_owned() }
     }
 
-    /// The text of a small file, without blanks around it.
+    /// Returns the text of a small file, without blanks around it.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         let text = fs::read_to_string(self.root.join(path)).ok()?;
         let text = text.trim();
@@ -31,7 +31,7 @@ impl Files {
         self.text(path)?.parse().ok()
     }
 
-    /// The word in brackets: `always [madvise] never`.
+    /// Returns the word in brackets: `always [madvise] never`.
     fn chosen(&self, path: &str) -> Option<String> {
         let text = self.text(path)?;
         let (_, rest) = text.split_once('[')?;
@@ -39,19 +39,19 @@ impl Files {
         Some(word.to_owned())
     }
 
-    /// An amount of /proc/meminfo, which counts in units of 1024 bytes.
+    /// Returns a value of /proc/meminfo in bytes; the file has units of 1024 bytes.
     pub(crate) fn meminfo_bytes(&self, name: &str) -> Option<u64> {
         let text = self.text("proc/meminfo")?;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
     }
 
-    /// An amount in a file of its own, in units of 1024 bytes; 0 if there is none.
+    /// Returns the value of a file in bytes; the file has units of 1024 bytes. 0 if there is none.
     pub(crate) fn kbytes(&self, path: &str) -> u64 {
         self.number::<u64>(path).unwrap_or(0).saturating_mul(1024)
     }
 
-    /// The hard limit of a resource, by its name in /proc/self/limits; `None` if it is unlimited.
+    /// Returns the hard limit with this name in /proc/self/limits; `None` if it is unlimited.
     pub(crate) fn hard_limit(&self, name: &str) -> Option<u64> {
         let text = self.text("proc/self/limits")?;
         let values = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -64,7 +64,7 @@ impl Files {
         Some(if flags.split_ascii_whitespace().any(|flag| flag == "la57") { 56 } else { 47 })
     }
 
-    /// The folders `PREFIX-SIZEkB` of a directory, by their sizes in bytes, the smallest first.
+    /// Returns the folders `PREFIX-SIZEkB` of a directory with their sizes in bytes, the smallest first.
     fn sizes(&self, directory: &str) -> Vec<(u64, String)> {
         let Ok(entries) = fs::read_dir(self.root.join(directory)) else { return Vec::new() };
         let size = |name: &str| name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse::<u64>().ok()?.checked_mul(1024);
@@ -106,14 +106,14 @@ impl Files {
         ["sys/kernel/tracing", "sys/kernel/debug/tracing"].iter().any(|folder| self.text(&format!("{folder}/{EVENT}")).is_some())
     }
 
-    /// Whether a process is in another user namespace than the system's: its capabilities are none there.
+    /// Returns whether a process is in another user namespace than the system's, where its capabilities count for nothing.
     pub(crate) fn is_in_a_user_namespace(&self, process: &str) -> bool {
-        // the kernel's own number of the first one
+        // the inode of the first user namespace, which is fixed in the kernel
         const OF_THE_SYSTEM: &str = "user:[4026531837]";
         fs::read_link(self.root.join(format!("proc/{process}/ns/user"))).is_ok_and(|name| name.as_os_str() != OF_THE_SYSTEM)
     }
 
-    /// Whether a device can be opened.
+    /// Returns whether a device can be opened.
     pub(crate) fn is_usable(&self, path: &str) -> bool {
         File::open(self.root.join(path)).is_ok()
     }

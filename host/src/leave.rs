@@ -1,5 +1,5 @@
-//! Tests and cases that are left out because the machine lacks what they need: each is named on the standard error when it is left out,
-//! past the test harness, which shows nothing of a test that passes; and at the end of the process all are counted.
+//! Tests and cases that are left out because the machine lacks what they need. Each is named on standard error when it is left out, bypassing
+//! the test harness, which hides the output of tests that pass; at the end of the process their number is printed.
 
 #![allow(unsafe_code, reason = "a function that runs when the process ends")]
 
@@ -22,7 +22,8 @@ pub fn leave_out(name: &str, needs: impl Display) {
     all.push(line);
 }
 
-/// Whether a test is to be left out, which is then named: the machine lacks one of the needs. [`test_needs!`](crate::test_needs) calls it.
+/// Returns whether a test is to be left out because the machine lacks one of the needs, and names it if so. Called by
+/// [`test_needs!`](crate::test_needs).
 ///
 /// # Panics
 /// If a need has an unknown word.
@@ -41,15 +42,15 @@ extern "C" fn count() {
     tell(&format!("left out: {} in all", all.len()));
 }
 
-/// One line, in one piece.
+/// Writes one line to standard error in one piece.
 fn tell(line: &str) {
-    // where nobody listens there is nobody to be told
+    // an error is ignored, because there is nowhere to report it
     _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Leaves the test that it stands in if the machine lacks something that the test needs: `test_needs!("keys", "cap:ipc_lock");`.
+/// Returns from the current test if the machine lacks something that the test needs: `test_needs!("keys", "cap:ipc_lock");`.
 ///
-/// What is left out is named on the standard error, and counted at the end.
+/// A test that is left out is named on standard error, and counted at the end.
 #[macro_export]
 macro_rules! test_needs {
     ($($need:expr),+ $(,)?) => {{

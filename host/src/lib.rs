@@ -1,26 +1,28 @@
-//! What of this machine the model and the tests depend on, probed once for each process.
+//! The properties of this machine that the model and the tests depend on, probed once per process.
 //!
-//! [`Host::probe`] returns everything in one value: the settings of the kernel, what this process may do, and which system calls are
-//! refused. The tools configure the model from it, and a test asks it whether the machine has what the test [needs](Need).
+//! [`Host::probe`] returns all of them in one value: the settings of the kernel, what this process may do, and which system calls are refused.
+//! The tools configure the model from it, and a test asks it whether the machine has what the test [needs](Need).
 //!
-//! Probing never fails: what the machine does not tell is `None` or absent. It changes nothing: the system calls that are tried have
-//! arguments for which they fail or do nothing, except for one page that is mapped and unmapped again.
+//! Probing never fails: what cannot be found out is `None` or absent. It changes nothing: the system calls that it tries have arguments with
+//! which they fail or do nothing, except for one page that is mapped and unmapped again.
 //!
 //! # The variable `VMAPLE_WITHOUT`
 //! `VMAPLE_WITHOUT=keys,cap:ipc_lock` makes the tools and the tests behave as on a machine without protection keys and without the
-//! capability to lock memory. The words are those of [`Need`]; an unknown word is an error. `overcommit` and `topdown` cannot be hidden from
-//! a process: what the system has stays, and only what needs it is left out.
+//! capability to lock memory. The words are those of [`Need`]; an unknown word is an error. `overcommit` and `topdown` cannot be hidden from a
+//! process: the system's value stays, and only what needs it is left out.
 
 mod calls;
 mod capabilities;
 mod files;
 mod leave;
+mod memory;
 mod need;
 mod show;
 mod without;
 
 pub use capabilities::Capabilities;
 pub use leave::{leave_out, left_out_of_test};
+pub use memory::{FolioSize, HugePool, Overcommit, Transparent};
 pub use need::{Need, UnknownNeed};
 
 use calls::Answers;
@@ -28,101 +30,37 @@ use files::Files;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-/// The variable that hides features of the machine.
+/// The name of the environment variable that hides features of the machine.
 pub const WITHOUT: &str = "VMAPLE_WITHOUT";
 
-/// Set in a personality: the legacy layout.
+/// The bit of a personality that selects the legacy layout.
 const ADDR_COMPAT_LAYOUT: u32 = 0x20_0000;
 
-/// What the kernel promises in memory beyond what it has (`vm.overcommit_memory`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Overcommit {
-    /// 0: up to a heuristic limit; 1: always; 2: never more than the commit limit.
-    pub mode: Option<u8>,
-    /// The share of memory that may be promised in mode 2, in percent.
-    pub ratio_percent: Option<u64>,
-    /// Instead of the share, an amount; 0 where the share counts.
-    pub kbytes: Option<u64>,
-    /// What may be promised in mode 2, from these.
-    pub limit_bytes: Option<u64>,
-    /// What of that is kept for administrators, and at most for one to recover with (`admin_reserve_kbytes`, `user_reserve_kbytes`).
-    pub reserved_bytes: u64,
-}
-
-/// The pool of one size of huge pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HugePool {
-    /// Bytes of a page.
-    pub page_bytes: u64,
-    /// How many pages are reserved (`nr_hugepages`).
-    pub reserved: u64,
-    /// How many of them are free.
-    pub free: u64,
-    /// How many more may be taken from ordinary memory (`nr_overcommit_hugepages`).
-    pub surplus: u64,
-}
-
-impl HugePool {
-    /// How many pages can be had, memory permitting.
-    #[must_use]
-    pub fn available(&self) -> u64 {
-        self.free.saturating_add(self.surplus)
-    }
-}
-
-/// The setting of one size of transparent huge pages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FolioSize {
-    /// Bytes of a page of this size.
-    pub page_bytes: u64,
-    /// `enabled`: `always`, `inherit`, `madvise` or `never`.
-    pub private: Option<String>,
-    /// `shmem_enabled`: also `within_size` and `advise`.
-    pub shmem: Option<String>,
-}
-
-/// Transparent huge pages, as the system has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Transparent {
-    /// For private memory (`enabled`): `always`, `madvise` or `never`. `None` without transparent huge pages.
-    pub private: Option<String>,
-    /// For shared anonymous memory (`shmem_enabled`): `always`, `within_size`, `advise`, `never`, `deny` or `force`.
-    pub shmem: Option<String>,
-    /// Bytes of a huge page.
-    pub page_bytes: Option<u64>,
-    /// The settings that each size has of its own, the smallest first.
-    pub sizes: Vec<FolioSize>,
-}
-
-/// The machine, and what this process may do on it.
+/// The properties of the machine, and what this process may do on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Host {
     /// The kernel's release (`kernel.osrelease`).
     pub release: Option<String>,
-    /// How many protection keys there are, key 0 among them: 16 on x86-64 with keys; 0 without.
+    /// The number of protection keys, key 0 included: 16 on x86-64 with keys, otherwise 0.
     pub protection_keys: u8,
-    /// Bits of an address of a process: 47, or 56 with page tables of five levels.
+    /// The number of bits of an address of a process: 47, or 56 with page tables of five levels.
     pub address_bits: Option<u8>,
-    /// The most VMAs of a process (`vm.max_map_count`).
+    /// The largest number of VMAs of a process (`vm.max_map_count`).
     pub max_map_count: Option<u64>,
-    /// The lowest address that may be mapped, as it is set (`vm.mmap_min_addr`).
+    /// The lowest address that may be mapped, as configured (`vm.mmap_min_addr`).
     pub mmap_min_addr: Option<u64>,
-    /// The lowest address that a search or a growing stack reaches: the larger of the setting and of what is built in.
+    /// The lowest address that a search or a growing stack reaches: the larger of the setting and the built-in bound.
     pub lowest_address: Option<u64>,
-    /// Promises of memory.
+    /// How much memory the kernel promises.
     pub overcommit: Overcommit,
-    /// Bytes of memory and of swap space.
+    /// The bytes of memory and swap space together.
     pub memory_bytes: Option<u64>,
     /// The pools of huge pages, the smallest pages first.
     pub huge_pools: Vec<HugePool>,
-    /// Bytes of a huge page where a program does not choose (`Hugepagesize`).
+    /// The default size of a huge page in bytes (`Hugepagesize`).
     pub default_huge_page_bytes: Option<u64>,
-    /// Transparent huge pages.
+    /// The settings of transparent huge pages.
     pub transparent: Transparent,
     /// Whether all programs get the legacy layout (`vm.legacy_va_layout`).
     pub legacy_va_layout: Option<bool>,
@@ -130,44 +68,44 @@ pub struct Host {
     pub randomize_va_space: Option<u8>,
     /// The personality of this process, which its children inherit.
     pub personality: Option<u32>,
-    /// Who may count events of others (`kernel.perf_event_paranoid`).
+    /// Which processes may count events of others (`kernel.perf_event_paranoid`).
     pub perf_event_paranoid: Option<i8>,
-    /// Whether the kernel describes its trace points where this process can read it.
+    /// Whether this process can read the kernel's description of its trace points.
     pub has_trace_points: bool,
-    /// Who may trace whom (`kernel.yama.ptrace_scope`); `None` without Yama.
+    /// Which processes may trace which (`kernel.yama.ptrace_scope`); `None` without Yama.
     pub ptrace_scope: Option<u8>,
-    /// The most that `RLIMIT_STACK` may be set to (its hard limit); `None` without a bound.
+    /// The hard limit of `RLIMIT_STACK`; `None` if it is unlimited.
     pub most_stack_bytes: Option<u64>,
-    /// The most that `RLIMIT_MEMLOCK` may be set to (its hard limit); `None` without a bound.
+    /// The hard limit of `RLIMIT_MEMLOCK`; `None` if it is unlimited.
     pub most_locked_bytes: Option<u64>,
-    /// The effective capabilities of this thread; none in a user namespace, where they are not the system's.
+    /// The effective capabilities of this thread; none in a user namespace, because they do not apply to the system.
     pub capabilities: Capabilities,
-    /// Whether this process is root's, of the system and not of a user namespace.
+    /// Whether this process is the system's root, not that of a user namespace.
     pub is_root: bool,
-    /// The system calls that are refused, by the kernel or by a filter, and the error number.
+    /// The system calls that the kernel or a filter refuses, with their error numbers.
     pub refused: BTreeMap<Need, i32>,
-    /// What [`WITHOUT`] hides.
+    /// The needs that [`WITHOUT`] hides.
     pub without: Vec<Need>,
 }
 
-/// What memory is promised now, to all processes together (`Committed_AS`).
+/// Returns the memory promised to all processes together, in bytes (`Committed_AS`).
 #[must_use]
 pub fn committed_bytes() -> Option<u64> {
     Files::of_the_system().meminfo_bytes("Committed_AS")
 }
 
-/// Whether a process is in a user namespace of its own or of others. What it is capable of there it may not do to the system: lock memory
-/// beyond its limit, for example.
+/// Returns whether a process is in another user namespace than the system's. Its capabilities there do not apply to the system: it may not, for
+/// example, lock memory beyond its limit.
 #[must_use]
 pub fn is_in_a_user_namespace(process: u32) -> bool {
     Files::of_the_system().is_in_a_user_namespace(&process.to_string())
 }
 
 impl Host {
-    /// The machine, without what [`WITHOUT`] hides. The first call probes it; all return the same value.
+    /// Returns the machine without what [`WITHOUT`] hides. The first call probes it; later calls return the same value.
     ///
     /// # Panics
-    /// If [`WITHOUT`] has an unknown word. A program that wants to report this calls [`try_probe`](Self::try_probe) first.
+    /// If [`WITHOUT`] has an unknown word. A program that reports this itself calls [`try_probe`](Self::try_probe) first.
     #[must_use]
     pub fn probe() -> &'static Self {
         match Self::try_probe() {
@@ -176,7 +114,7 @@ impl Host {
         }
     }
 
-    /// The machine, without what [`WITHOUT`] hides.
+    /// Returns the machine without what [`WITHOUT`] hides.
     ///
     /// # Errors
     /// If [`WITHOUT`] has an unknown word.
@@ -184,19 +122,19 @@ impl Host {
         static HOST: OnceLock<Result<Host, UnknownNeed>> = OnceLock::new();
         let probed = HOST.get_or_init(|| {
             let hidden = std::env::var_os(WITHOUT).unwrap_or_default();
-            Ok(Self::as_it_is().clone().without(without::parse(&hidden.to_string_lossy())?))
+            Ok(Self::as_it_is().clone().without(need::parse_list(&hidden.to_string_lossy())?))
         });
         probed.as_ref().map_err(Clone::clone)
     }
 
-    /// The machine as it is, whatever [`WITHOUT`] says.
+    /// Returns the machine as it is, ignoring [`WITHOUT`].
     #[must_use]
     pub fn as_it_is() -> &'static Self {
         static HOST: OnceLock<Host> = OnceLock::new();
         HOST.get_or_init(|| Self::from(&Files::of_the_system(), Answers::of_the_kernel()))
     }
 
-    /// Whether it has what is needed.
+    /// Returns whether the machine has what is needed.
     #[must_use]
     pub fn has(&self, need: Need) -> bool {
         if self.hides(need) || self.refused.contains_key(&need) {
@@ -223,26 +161,26 @@ impl Host {
         }
     }
 
-    /// Whether [`WITHOUT`] hides this.
+    /// Returns whether [`WITHOUT`] hides a need.
     #[must_use]
     pub fn hides(&self, need: Need) -> bool {
         self.without.contains(&need)
     }
 
-    /// Of these needs the first that it does not have.
+    /// Returns the first of these needs that the machine lacks.
     #[must_use]
     pub fn first_missing(&self, needs: impl IntoIterator<Item = Need>) -> Option<Need> {
         needs.into_iter().find(|need| !self.has(*need))
     }
 
-    /// The pool of huge pages of the default size.
+    /// Returns the pool of huge pages of the default size.
     #[must_use]
     pub fn default_pool(&self) -> Option<HugePool> {
         let bytes = self.default_huge_page_bytes?;
         self.huge_pools.iter().find(|pool| pool.page_bytes == bytes).copied()
     }
 
-    /// Whether the trace points of page faults can be opened: they tell raw addresses, which the kernel keeps from the unprivileged.
+    /// Returns whether the trace points of page faults can be opened. They show raw addresses, which the kernel hides from the unprivileged.
     fn may_watch_faults(&self) -> bool {
         let is_privileged = self.capabilities.intersects(Capabilities::PERFMON.union(Capabilities::SYS_ADMIN));
         let may_mount = self.capabilities.contains(Capabilities::SYS_ADMIN);

@@ -1,26 +1,26 @@
-//! What a test, a scenario or a tool needs of the machine, by its word.
+//! The features that a test, a scenario or a tool may need of the machine, and their words.
 
 use crate::capabilities::Capabilities;
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-/// Something that one machine has and another lacks. Its `Display` and its `FromStr` are the word that names it.
+/// A feature that one machine has and another lacks. `Display` and `FromStr` use the word that names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Need {
     /// `keys`: protection keys that a program can allocate.
     Keys,
-    /// `hugetlb`, `hugetlb:N`: so many huge pages of the default size that can be had, 1 unless said.
+    /// `hugetlb`, `hugetlb:N`: at least N huge pages of the default size are available, 1 if not given.
     Hugetlb(u64),
-    /// `overcommit`: the kernel promises more memory than it has (`vm.overcommit_memory` is not 2).
+    /// `overcommit`: the kernel promises more memory than there is (`vm.overcommit_memory` is not 2).
     Overcommit,
     /// `perf`: the trace points of page faults.
     Perf,
     /// `ptrace`: children can be traced.
     Ptrace,
-    /// `attach`: a process of the same user can be traced that is no child.
+    /// `attach`: a process of the same user that is not a child can be traced.
     Attach,
-    /// `userfaultfd`: page faults can be served by a program, those of system calls included.
+    /// `userfaultfd`: a program can serve page faults, those of system calls included.
     Userfaultfd,
     /// `mseal`: the system call.
     Mseal,
@@ -30,9 +30,9 @@ pub enum Need {
     SetMm,
     /// `topdown`: searches for room go down from the base, not up as in the legacy layout (`vm.legacy_va_layout`, `ADDR_COMPAT_LAYOUT`).
     TopDown,
-    /// `root`: the process is root's. What needs one capability names that instead.
+    /// `root`: the process belongs to root. What needs a single capability names that instead.
     Root,
-    /// `cap:NAME`: an effective capability, `cap:ipc_lock`.
+    /// `cap:NAME`: an effective capability, for example `cap:ipc_lock`.
     Capability(Capabilities),
 }
 
@@ -52,7 +52,7 @@ const WORDS: [(&str, Need); 12] = [
     ("root", Need::Root),
 ];
 
-/// A word that names no need.
+/// The error for a word that names no need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownNeed(String);
 
@@ -69,7 +69,7 @@ impl Display for UnknownNeed {
 impl std::error::Error for UnknownNeed {}
 
 impl Need {
-    /// Every need without an argument.
+    /// Returns every need without an argument.
     pub fn all() -> impl Iterator<Item = Self> {
         WORDS.into_iter().map(|(_, need)| need)
     }
@@ -97,4 +97,9 @@ impl FromStr for Need {
         };
         need.ok_or_else(|| UnknownNeed(text.escape_debug().to_string()))
     }
+}
+
+/// Reads a comma list of needs. Blanks around a word are ignored, and an empty list has none.
+pub(crate) fn parse_list(text: &str) -> Result<Vec<Need>, UnknownNeed> {
+    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::parse).collect()
 }

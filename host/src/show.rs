@@ -1,4 +1,4 @@
-//! The machine, a line for each of its properties.
+//! Writes the properties of the machine, one per line. Called by `vmaple host`.
 
 use crate::{Host, HugePool, Need};
 use std::fmt::{self, Display};

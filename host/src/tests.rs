@@ -2,7 +2,7 @@
 
 use super::calls::Answers;
 use super::files::Files;
-use super::{Capabilities, Host, HugePool, Need, without};
+use super::{Capabilities, Host, HugePool, Need};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ const SERVER: [(&str, &str); 23] = [
 ];
 
 #[test]
-fn everything_is_read() {
+fn every_property_is_read() {
     let host = Tree::new("server", &SERVER).host(Answers { has_keys: true, ..Answers::default() });
     assert_eq!(host.release.as_deref(), Some("6.18.44"));
     assert_eq!((host.protection_keys, host.address_bits), (16, Some(56)));
@@ -91,7 +91,7 @@ fn everything_is_read() {
 
 /// Either the system or the personality has searches go up.
 #[test]
-fn the_direction_of_searches_is_known() {
+fn the_direction_of_searches_follows_from_setting_and_personality() {
     for (setting, personality, has) in [
         ("0\n", Some(0), true),
         ("0\n", None, true),
@@ -107,7 +107,7 @@ fn the_direction_of_searches_is_known() {
 
 /// A machine that tells nothing, and one that tells nonsense: no failure, and nothing known.
 #[test]
-fn what_is_not_told_is_unknown() {
+fn missing_files_leave_properties_unknown() {
     let garbled: Vec<(&str, &str)> = SERVER.iter().map(|(path, _)| (*path, "[?\n")).collect();
     for tree in [Tree::new("nothing", &[]), Tree::new("nonsense", &garbled[1..])] {
         let mut host = tree.host(Answers::default());
@@ -121,7 +121,7 @@ fn what_is_not_told_is_unknown() {
 
 /// Trace points are for those who may see raw addresses, and who can read where they are described.
 #[test]
-fn watching_faults_needs_leave_and_a_description() {
+fn fault_trace_points_need_permission_and_a_description() {
     let described = ("sys/kernel/tracing/events/exceptions/page_fault_user/id", "190\n");
     let level = |level| ("proc/sys/kernel/perf_event_paranoid", level);
     let with = |capabilities| Answers { capabilities, ..Answers::default() };
@@ -150,7 +150,7 @@ fn capabilities_in_a_user_namespace_are_none() {
 }
 
 #[test]
-fn a_refused_call_is_lacked() {
+fn a_refused_call_is_a_lack() {
     let refused = BTreeMap::from([(Need::Mseal, libc::ENOSYS), (Need::Keys, libc::EPERM), (Need::Userfaultfd, libc::EPERM)]);
     let answers = Answers { has_keys: true, refused, ..Answers::default() };
     let host = Tree::new("refused", &[]).host(answers.clone());
@@ -160,11 +160,11 @@ fn a_refused_call_is_lacked() {
 }
 
 #[test]
-fn what_is_hidden_is_lacked() {
+fn a_hidden_feature_is_a_lack() {
     let answers = Answers { has_keys: true, capabilities: Capabilities::from_bits(u64::MAX), is_root: true, ..Answers::default() };
     let host = Tree::new("hidden", &SERVER).host(answers);
     let words = "keys,hugetlb,cap:ipc_lock, mseal,,mbind";
-    let hidden = without::parse(words).expect("all are known");
+    let hidden = crate::need::parse_list(words).expect("all are known");
     let bare = host.clone().without(hidden.clone());
     assert_eq!(host.first_missing(hidden.clone()), None);
     for need in hidden {
@@ -178,16 +178,16 @@ fn what_is_hidden_is_lacked() {
 }
 
 #[test]
-fn words_are_read_as_they_are_written_and_others_refused() {
+fn words_are_read_back_and_unknown_ones_refused() {
     for need in Need::all().chain([Need::Hugetlb(12), Need::Capability(Capabilities::SYS_RAWIO)]) {
         assert_eq!(need.to_string().parse(), Ok(need));
     }
     for wrong in ["key", "Keys", "cap:", "cap:flying", "cap:ipc_lock,sys_rawio", "hugetlb:0", "hugetlb:", "keys:1", "thp", "\u{1b}"] {
         let unknown = wrong.parse::<Need>().expect_err(wrong);
         assert!(unknown.to_string().contains("is not one of keys, hugetlb, "), "{unknown}");
-        assert!(without::parse(&format!("keys,{wrong},perf")).is_err() || wrong.contains(','), "{wrong}");
+        assert!(crate::need::parse_list(&format!("keys,{wrong},perf")).is_err() || wrong.contains(','), "{wrong}");
     }
-    assert_eq!(without::parse(""), Ok(Vec::new()));
+    assert_eq!(crate::need::parse_list(""), Ok(Vec::new()));
     assert_eq!(Capabilities::from_bits(1 << 14 | 1 << 17 | 1 << 63).to_string(), "ipc_lock,sys_rawio,63");
     assert_eq!(Capabilities::default().to_string(), "-");
 }

@@ -1,16 +1,12 @@
-//! The machine as it would be without some of what it has.
+//! The machine without some of its features. Called by `Host::try_probe` for the variable `VMAPLE_WITHOUT`.
 
+use crate::Host;
 use crate::capabilities::Capabilities;
-use crate::need::{Need, UnknownNeed};
-use crate::{Host, HugePool};
-
-/// A comma list of needs; blanks around a word mean nothing, and neither does an empty list.
-pub(crate) fn parse(text: &str) -> Result<Vec<Need>, UnknownNeed> {
-    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::parse).collect()
-}
+use crate::memory::HugePool;
+use crate::need::Need;
 
 impl Host {
-    /// The same machine without these.
+    /// Returns the machine without these features.
     #[must_use]
     pub fn without(mut self, hidden: Vec<Need>) -> Self {
         for need in &hidden {
@@ -26,7 +22,7 @@ impl Host {
                 Need::Userfaultfd | Need::Mseal | Need::Mbind | Need::SetMm | Need::Perf | Need::Ptrace | Need::Attach => {
                     self.refused.entry(*need).or_insert(libc::ENOSYS);
                 }
-                // what needs it is left out, and it stays as it is
+                // the system's value stays; what needs it is left out by `Host::has`
                 Need::Overcommit | Need::TopDown => {}
             }
         }

@@ -1,4 +1,5 @@
-//! An area of a scenario as a VMA of the library, and back: nothing of it is lost on the way. `model` comes in.
+//! Converts an area of a scenario to a VMA of the library and back, without losing anything. Called by `mm_space`, `model`, `apply`,
+//! `exact` and `layout`.
 
 use crate::marks::{Tags, Words};
 use std::collections::HashMap;
@@ -6,7 +7,7 @@ use vmaple::mm::{AnonOwner, Backing, ObjectId, Payload, ProtectionKey, Vma};
 use vmaple::{Span, VmaFlags, VmaSpec};
 use vmaple_trace::{Area, AreaFlags, Extent, MarkKind, Object, Offset, Perm};
 
-/// What the library has no word for: it rides along as the payload.
+/// Attributes of an area that the library does not know. They travel with the VMA as its payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rider {
     flags: AreaFlags,
@@ -14,13 +15,13 @@ pub struct Rider {
 }
 
 impl Rider {
-    /// With these attributes, and those of the flags that ride along.
+    /// Returns the payload with these marks, and with the flags that the payload carries.
     pub(super) fn with(tags: Tags, flags: AreaFlags) -> Self {
         let riders = RIDERS.into_iter().filter(|rider| flags.contains(*rider));
         Self { tags, flags: riders.fold(AreaFlags::EMPTY, AreaFlags::union) }
     }
 
-    /// Returns a copy with another attribute of one kind, or `None` if it has that attribute already.
+    /// Returns a copy with another mark of one kind; `None` if it has that mark already.
     #[must_use]
     pub fn marked(&self, kind: MarkKind, number: (u32, bool)) -> Option<Self> {
         let tags = self.tags.with(kind, number);
@@ -29,7 +30,7 @@ impl Rider {
 }
 
 impl Payload for Rider {
-    /// The policy, the userfaultfd context and the name must be equal, and the open file (5.7).
+    /// The policy, the userfaultfd context, the name and the open file must be equal (5.7).
     fn merges_with(&self, next: &Self) -> bool {
         self.tags == next.tags
     }
@@ -38,13 +39,13 @@ impl Payload for Rider {
         Self { tags: self.tags.moved(), ..*self }
     }
 
-    /// VMAs with a hook do not vanish in a merge (5.12).
+    /// A VMA with a hook does not vanish in a merge (5.12).
     fn may_vanish(&self) -> bool {
         !self.flags.contains(AreaFlags::HOOK)
     }
 }
 
-/// What becomes a flag of the VMA.
+/// The flags that become flags of the VMA.
 pub(super) const FLAGS: [(AreaFlags, VmaFlags); 21] = [
     (AreaFlags::GROWSDOWN, VmaFlags::GROWSDOWN),
     (AreaFlags::GROWSUP, VmaFlags::GROWSUP),
@@ -72,10 +73,10 @@ pub(super) const FLAGS: [(AreaFlags, VmaFlags); 21] = [
 const PERMS: [(Perm, VmaFlags); 4] =
     [(Perm::READ, VmaFlags::READ), (Perm::WRITE, VmaFlags::WRITE), (Perm::EXEC, VmaFlags::EXEC), (Perm::SHARED, VmaFlags::SHARED)];
 
-/// What rides along.
+/// The flags that the payload carries.
 const RIDERS: [AreaFlags; 1] = [AreaFlags::HOOK];
 
-/// The objects and the owners of an address space: their names in the scenario, their numbers in the library.
+/// The objects, marks and owners of an address space: their names in the scenario, their numbers in the library.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     objects: Vec<Object>,
@@ -88,22 +89,22 @@ pub struct Names {
 /// Where the files of an address space are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Files {
-    /// On file systems, but for those that `memfd_create` makes.
+    /// On file systems, except those that `memfd_create` makes.
     #[default]
     OnDisk,
     /// All in memory.
     InMemory,
 }
 
-/// Whether an area has an owner of its pages although it shows none: the kernel takes the promise back from private anonymous memory that
-/// may not be written to any more, unless it has one.
+/// Returns whether an area has an owner of its pages although it does not show one: the kernel takes back the promise for private anonymous
+/// memory that is no longer writable, unless it has an owner.
 #[must_use]
 pub fn has_kept_promise(perm: Perm, flags: AreaFlags, object: &Object) -> bool {
     *object == Object::Anon && flags.contains(AreaFlags::ACCOUNT) && !perm.contains(Perm::WRITE) && !perm.contains(Perm::SHARED)
 }
 
 impl Names {
-    /// The VMA that the area is to be. If it has pages of its own they are of that owner, or of one that no other area has.
+    /// Returns the VMA for an area. If the area has pages of its own they belong to `owner`, or to a new owner.
     pub fn spec_of(&mut self, area: &Area, owner: Option<AnonOwner>) -> VmaSpec<Rider> {
         let offset = start_offset(area.extent, (area.perm, area.flags), &area.object, area.offset);
         let spec = match &area.object {
@@ -121,7 +122,7 @@ impl Names {
         spec.with_payload(Rider::with(tags, area.flags))
     }
 
-    /// The area that the VMA is.
+    /// Returns the area that a VMA is.
     #[must_use]
     pub fn area_of(&self, vma: Vma<'_, Rider>) -> Area {
         #[cfg(test)]
@@ -138,7 +139,7 @@ impl Names {
         if vma.anon_owner().is_some() {
             flags = flags.union(AreaFlags::FAULTED);
         }
-        // What the library named itself is shared memory without a name.
+        // an object that the library named itself is shared memory without a name
         let object = self.object_of(vma).unwrap_or(Object::Anon);
         let bytes = vma.offset_of(extent.start);
         let default = start_offset(extent, (perm, flags), &object, Offset::Default);
@@ -146,7 +147,7 @@ impl Names {
         Area { extent, perm, flags, marks: self.words.marks_of(vma.payload().tags), object, offset }
     }
 
-    /// The object that the VMA maps, if it has a name.
+    /// Returns the object that the VMA maps, if it has a name.
     pub(super) fn object_of(&self, vma: Vma<'_, Rider>) -> Option<Object> {
         match vma.backing() {
             Backing::Object(object) | Backing::SharedMemory(object) => {
@@ -156,12 +157,12 @@ impl Names {
         }
     }
 
-    /// Says where its files are.
+    /// Sets where the files are.
     pub(super) fn have_files(&mut self, files: Files) {
         self.files = files;
     }
 
-    /// Whether an object is shared memory, or a file that is.
+    /// Returns whether an object is shared memory, or a file in memory.
     #[must_use]
     pub fn is_in_memory(&self, object: &Object) -> bool {
         match object {
@@ -183,19 +184,19 @@ impl Names {
         number
     }
 
-    /// An owner that no other area has.
+    /// Returns an owner that no other area has.
     fn next_owner(&mut self) -> AnonOwner {
         self.owners += 1;
         AnonOwner::new(self.owners).unwrap_or_else(|_| unreachable!("they are counted one by one"))
     }
 }
 
-/// What tells the pages that a VMA consists of.
+/// Returns the flags that show the size of a VMA's huge pages.
 pub(super) fn of_huge_pages(has: VmaFlags) -> AreaFlags {
     has.huge_page_bytes().map_or(AreaFlags::EMPTY, AreaFlags::of_huge_pages)
 }
 
-/// All flags of the VMA: what the area says, and what it might be given later.
+/// Returns all flags of the VMA: those of the area, and the MAY flags.
 fn flags_of(area: &Area) -> VmaFlags {
     let said = FLAGS.into_iter().filter(|(word, _)| area.flags.contains(*word)).map(|(_, flag)| flag);
     let allowed = PERMS.into_iter().filter(|(bit, _)| area.perm.contains(*bit)).map(|(_, flag)| flag);
@@ -211,7 +212,7 @@ fn flags_of(area: &Area) -> VmaFlags {
     flags
 }
 
-/// The offset in bytes at which an area begins: the default is the address itself for private anonymous memory of ordinary pages, else 0.
+/// Returns the offset in bytes at which an area begins. The default is the address itself for private anonymous memory of ordinary pages, otherwise 0.
 #[must_use]
 pub fn start_offset(extent: Extent, (perm, flags): (Perm, AreaFlags), object: &Object, offset: Offset) -> u64 {
     let has_no_object = *object == Object::Anon && !perm.contains(Perm::SHARED) && !flags.contains(AreaFlags::HUGETLB);
@@ -222,7 +223,7 @@ pub fn start_offset(extent: Extent, (perm, flags): (Perm, AreaFlags), object: &O
     }
 }
 
-/// A range of the library as a range of the format. No VMA ends at the last byte that there is: it could not be in whole pages.
+/// Converts a range of the library to a range of the format. No VMA ends at the last byte of all, because it would not be in whole pages.
 pub(super) fn extent_of(span: Span) -> Extent {
     Extent { start: span.start(), end: span.last().saturating_add(1) }
 }
@@ -235,11 +236,11 @@ pub(super) mod tests {
     use vmaple_trace::{Line, Reader, Record};
 
     thread_local! {
-        /// How many areas this thread has made of VMAs.
+        /// The number of areas that this thread has converted from VMAs.
         pub(crate) static MADE: Cell<usize> = const { Cell::new(0) };
     }
 
-    /// Every flag, every permission, every kind of object, offsets default and not: what goes in comes back.
+    /// Every flag, permission, kind of object and offset survives the conversion to a VMA and back.
     #[test]
     fn an_area_comes_back_as_it_was() {
         let text = "vmaple-trace 1\n\
@@ -265,7 +266,7 @@ pub(super) mod tests {
             .collect();
         assert_eq!(areas.len(), 14);
         let (mut names, mm) =
-            (Names::default(), Mm::builder().limits(crate::settings::Settings::no_limits()).expect("limits that mean something").build());
+            (Names::default(), Mm::builder().limits(crate::placement::no_limits()).expect("limits that mean something").build());
         for area in &areas {
             mm.write().map(area.extent.start..area.extent.end, names.spec_of(area, None)).expect("free");
         }

@@ -107,7 +107,7 @@ fn a_fork_can_fail_and_differ() {
 fn names_are_of_one_space_each() {
     for (text, told) in [
         (format!("{AREA}fork = child\nfork = child\n"), "s:4: fork: there is already an address space `child`"),
-        (format!("{AREA}fork = main\n"), "s:3: fork: there is an address space `main` already"),
+        (format!("{AREA}fork = main\n"), "s:3: fork: there is already an address space `main`"),
         ("as child\n".to_owned(), "s:2: as child: there is no address space `child`"),
         ("exit\ncount 0\n".to_owned(), "s:3: count 0: there is no address space `main`"),
         (format!("{AREA}fork = child\nreset\nas child\n"), "s:5: as child: there is no address space `child`"),

@@ -1,5 +1,5 @@
-//! Library and kernel side by side: the kernel does each operation first, then the library, and what they told and what there is then are
-//! compared. The runner comes in, through [`Space`], and takes the differences; `fuzz` does, too.
+//! Library and kernel side by side: each operation is performed by the kernel, then by the library, and their results and layouts are
+//! compared. Called by `runner` and `fuzz`, through [`Space`].
 
 use crate::area::Files;
 use crate::exact::{compare, shown};
@@ -11,7 +11,7 @@ use crate::space::{Answer, Failure, Gap, OnRefusal, Refusal, Space};
 use vmaple_host::{Host, Need};
 use vmaple_trace::{Access, Area, Context, Extent, Operation, Setting, VmCounts};
 
-/// Two address spaces that are to be one.
+/// An address space of the library and one of the kernel, which must stay equal.
 pub(super) struct Both {
     pub(super) library: MmSpace,
     kernel: KernelSpace,
@@ -19,12 +19,12 @@ pub(super) struct Both {
 }
 
 impl Both {
-    /// A difference that was found elsewhere.
+    /// Adds a difference that was found elsewhere.
     pub(super) fn tell(&mut self, difference: Difference) {
         self.found.push(difference);
     }
 
-    /// Compares what there is now, and what was told if that was not compared yet.
+    /// Compares the layouts and counters, and the two results unless they were compared before.
     fn compare(&mut self, expected: String, found: String) -> Result<(), Refusal> {
         let (kernel, library) = (self.kernel.exact()?, self.library.exact());
         let layout = compare(&kernel, &library);
@@ -34,7 +34,7 @@ impl Both {
             return Ok(());
         }
         let and_counts = |told: String, counts: VmCounts| if is_counted { told } else { format!("{told}, {counts}") };
-        // Without a difference in the list it shows where the operation was.
+        // without a difference in the list, the list shows where the operation was
         let layout = if layout.is_empty() { kernel.iter().map(|vma| format!("    {vma}")).collect() } else { layout };
         self.found.push(Difference {
             expected: format!("{} (kernel)", and_counts(expected, of_kernel)),
@@ -44,7 +44,7 @@ impl Both {
         Ok(())
     }
 
-    /// Compares what an operation told. The reason is the library's alone.
+    /// Compares the results of an operation. Only the library gives a reason.
     fn compare_outcomes(&mut self, kernel: &Result<u64, Failure>, library: &Result<u64, Failure>) -> Result<(), Refusal> {
         let errno = |outcome: &Result<u64, Failure>| outcome.as_ref().map(|value| *value).map_err(|failure| failure.errno);
         let is_same = errno(kernel) == errno(library);

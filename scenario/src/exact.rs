@@ -1,5 +1,5 @@
-//! A VMA with all that both sides can tell of it, and two layouts of such held against each other. The library's `model` and the kernel's
-//! `kernel` make them; `diff` and `fuzz` compare.
+//! A VMA with everything that both library and kernel show of it, and a comparison of two layouts of such. Made by `mm_space` and `kernel`,
+//! compared by `diff` and `fuzz`.
 
 use crate::area::{FLAGS, extent_of, of_huge_pages};
 use crate::space::Failure;
@@ -8,21 +8,21 @@ use vmaple::VmaFlags;
 use vmaple::mm::{Payload, Vma};
 use vmaple_trace::{Area, AreaFlags, Extent, Marks, Object, Offset, Perm};
 
-/// A VMA: bounds, flags, and what it maps from where, if that is an object with a name.
+/// A VMA: its bounds, its flags, and the object that it maps, if that has a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Exact {
     pub(super) extent: Extent,
     pub(super) flags: VmaFlags,
-    /// The object, and where in it the VMA begins.
+    /// The object, and the offset at which the VMA begins.
     pub(super) object: Option<(Object, u64)>,
 }
 
-/// The object of memory whose object has no name, if it matters where in it a VMA begins.
+/// Returns the object of memory whose object has no name, if the offset in it matters.
 pub(super) fn nameless(flags: VmaFlags) -> Option<Object> {
     flags.contains(VmaFlags::HUGETLB).then_some(Object::Anon)
 }
 
-/// The flags that the kernel shows; the others are left out.
+/// The flags that the kernel shows. Others are ignored.
 const SHOWN: VmaFlags = VmaFlags::IO.union(VmaFlags::PFNMAP).union(VmaFlags::MIXEDMAP).union(VmaFlags::GROWSUP).complement();
 
 impl Exact {
@@ -32,7 +32,7 @@ impl Exact {
         Self { extent, flags, object: object.or_else(|| nameless(flags)).map(|object| (object, vma.offset_of(extent.start))) }
     }
 
-    /// As a scenario shows it: less exactly.
+    /// Returns the VMA as a scenario shows it, which is less exact.
     pub(super) fn area(&self) -> Area {
         let perms =
             [(VmaFlags::READ, Perm::READ), (VmaFlags::WRITE, Perm::WRITE), (VmaFlags::EXEC, Perm::EXEC), (VmaFlags::SHARED, Perm::SHARED)];
@@ -76,13 +76,13 @@ impl fmt::Display for Exact {
     }
 }
 
-/// The lines that show where the library's layout is not the kernel's: `-` is the kernel's, `+` the library's. None if they are equal.
+/// Returns the lines that show where the layouts differ: `-` is the kernel's, `+` the library's. Empty if they are equal.
 pub(super) fn compare(kernel: &[Exact], library: &[Exact]) -> Vec<String> {
     if kernel == library {
         return Vec::new();
     }
     let mut lines = Vec::new();
-    // Both are in order.
+    // both lists are in order
     let (mut kernel, mut library) = (kernel.iter().peekable(), library.iter().peekable());
     loop {
         let (mark, vma) = match (kernel.peek(), library.peek()) {
@@ -99,7 +99,7 @@ pub(super) fn compare(kernel: &[Exact], library: &[Exact]) -> Vec<String> {
     }
 }
 
-/// What an operation told, in a line.
+/// Returns the result of an operation in one line.
 pub(super) fn shown(outcome: &Result<u64, Failure>) -> String {
     match outcome {
         Ok(value) => format!("{value:#x}"),

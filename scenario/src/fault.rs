@@ -1,4 +1,4 @@
-//! Page faults and growth: a `fault` as the handler of a machine takes it, and a `grew` as the recording saw it. `model` comes in.
+//! Page faults and growth: a `fault` as a machine's fault handler takes it, and a `grew` as the recording saw it. Called by `model`.
 
 use crate::area::{Rider, extent_of};
 use crate::space::Answer;
@@ -7,10 +7,10 @@ use vmaple::mm::fault::{ExpandError, FaultError};
 use vmaple::{FaultContext, Interrupt, Mm, Span, VmaFlags};
 use vmaple_trace::{Access, Context, Extent};
 
-/// Handles a fault: the area that serves it.
+/// Handles a fault and returns the area that serves it.
 ///
-/// Where the area before the address grows up, the machine is one whose handler asks for that first (1.11, 1.13); on every other it is
-/// the helper (1.1 to 1.10) and the path before it (1.14).
+/// If the area before the address grows up, the machine is one whose handler tries that first (1.11, 1.13); otherwise it is the fast path and
+/// the helper (1.14, 1.1 to 1.10).
 pub(super) fn handle(mm: &Mm<Rider>, addr: u64, access: Access, rights: KeyRights, context: Context) -> Answer {
     let killed = Interrupt::new();
     let context = match context {
@@ -36,19 +36,19 @@ pub(super) fn handle(mm: &Mm<Rider>, addr: u64, access: Access, rights: KeyRight
         mm.handle_fault(addr, access.with_rights(rights), context).map(|found| found.vma().span())
     };
     if told.is_ok() && access == vmaple::Access::Write {
-        // What is written in a private mapping is its own from then on.
+        // a write gives a private mapping a page of its own
         mm.read().own(addr);
     }
     told.map(extent_of).map_err(|fault| Some(fault.to_string()))
 }
 
-/// Whether nothing is at the address, and what is before it grows up.
+/// Returns whether nothing is at the address, and the VMA before it grows up.
 fn has_upward_stack_below(mm: &Mm<Rider>, addr: u64) -> bool {
     let reader = mm.read();
     reader.lookup(addr).is_none() && reader.prev(addr).is_some_and(|vma| vma.flags().contains(VmaFlags::GROWSUP))
 }
 
-/// Grows the first area that has something in common with the range, in its direction, until it reaches the range's end there.
+/// Grows the first area that overlaps the range, in its direction, up to the end of the range there.
 pub(super) fn grow(mm: &Mm<Rider>, to: Extent) -> Answer {
     let found = mm.pin().find(to.start).filter(|vma| vma.start() < to.end).map(|vma| vma.flags());
     let mut writer = mm.write();

@@ -1,13 +1,14 @@
-//! Layouts held against what a scenario expects of them, and shown. Pure functions over areas; the runner comes in, nobody is called.
+//! Compares layouts with what a scenario expects, and shows them. Pure functions over areas, called by `runner`, `space`, `model` and the
+//! program's `replay`.
 
 use crate::area::start_offset;
 use std::fmt;
 use vmaple_trace::{Area, AreaFlags, Expected, Extent, Perm};
 
-/// How many areas are shown on either side of what differs.
+/// The number of areas that are shown on either side of a difference.
 pub(super) const AROUND: usize = 3;
 
-/// The areas that have something in the window, as they stand.
+/// Returns the areas that overlap the window, unchanged.
 #[must_use]
 pub fn within(mut areas: Vec<Area>, window: Option<Extent>) -> Vec<Area> {
     if let Some(window) = window {
@@ -16,8 +17,8 @@ pub fn within(mut areas: Vec<Area>, window: Option<Extent>) -> Vec<Area> {
     areas
 }
 
-/// The lines that show how a list of areas differs from the expected one: `-` is expected and not there, `+` is there and not expected.
-/// None if it does not.
+/// Returns the lines that show how a list of areas differs from the expected one: `-` is expected and missing, `+` is there and not expected.
+/// Empty if they are equal.
 pub(super) fn compare_maps(expected: &[Expected], found: &[Area]) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut expected, mut found) = (expected.iter().peekable(), found.iter().peekable());
@@ -43,7 +44,7 @@ pub(super) fn compare_maps(expected: &[Expected], found: &[Area]) -> Vec<String>
     if lines.iter().all(|(mark, _)| *mark == ' ') { Vec::new() } else { near_marks(&lines) }
 }
 
-/// What a line says only where it stands: who has pages, what is promised, and what `madvise` leaves behind.
+/// Flags that are checked only if the line has them: owners of pages, promises, and what `madvise` sets.
 const UNSAID: AreaFlags = AreaFlags::FAULTED
     .union(AreaFlags::ACCOUNT)
     .union(AreaFlags::SEQREAD)
@@ -54,7 +55,7 @@ const UNSAID: AreaFlags = AreaFlags::FAULTED
     .union(AreaFlags::NOHUGEPAGE)
     .union(AreaFlags::WIPEONFORK);
 
-/// Whether an area is what the line says. What the line leaves off it does not say.
+/// Returns whether an area is what the line says. Fields that the line omits are not checked.
 fn is_as_expected(line: &Expected, area: &Area) -> bool {
     let flags = line.flags.is_none_or(|flags| {
         let unsaid = area.flags.intersection(UNSAID);
@@ -72,11 +73,11 @@ fn is_as_expected(line: &Expected, area: &Area) -> bool {
         && offset
 }
 
-/// What a piece of the address space is to be.
+/// What is expected of a piece of the address space.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Nothing,
-    /// Mapped; the permissions were left off.
+    /// Mapped; the line omits the permissions.
     Anything,
     With(Perm),
 }
@@ -101,7 +102,7 @@ impl fmt::Display for Wanted {
     }
 }
 
-/// One piece of the address space where the cover is not the expected one.
+/// A piece of the address space where the cover differs from the expected one.
 struct Piece {
     extent: Extent,
     wanted: Wanted,
@@ -116,7 +117,7 @@ impl fmt::Display for Piece {
     }
 }
 
-/// The lines that show where mapped bytes or their permissions differ from the expected ones. None if they do not.
+/// Returns the lines that show where mapped bytes or their permissions differ from the expected ones. Empty if they do not.
 pub fn compare_cover(expected: &[Expected], found: &[Area], window: Option<Extent>) -> Vec<String> {
     let clipped: Vec<(Extent, Perm)> = found.iter().filter_map(|area| Some((clip(area.extent, window)?, area.perm))).collect();
     let mut edges: Vec<u64> =
@@ -149,7 +150,7 @@ fn clip(extent: Extent, window: Option<Extent>) -> Option<Extent> {
     window.map_or(Some(extent), |window| extent.common(window))
 }
 
-/// The areas around an address, and a mark where it is; with no address, around the first.
+/// Returns the areas around an address, with a mark at the address; without an address, the first areas.
 #[must_use]
 pub fn around(areas: &[Area], addr: Option<u64>) -> Vec<String> {
     let Some(addr) = addr else { return first(areas, areas.len()) };
@@ -162,10 +163,10 @@ pub fn around(areas: &[Area], addr: Option<u64>) -> Vec<String> {
     near_marks(&lines)
 }
 
-/// How many areas [`first`] shows.
+/// The number of areas that [`first`] shows.
 pub(super) const FIRST: usize = 2 * AROUND + 1;
 
-/// Shows the first areas, and how many more there are.
+/// Shows the first areas, and the number of the others.
 pub(super) fn first(areas: &[Area], count: usize) -> Vec<String> {
     let shown: Vec<(char, String)> = areas.iter().take(FIRST).map(|area| (' ', shown(area))).collect();
     let mut lines = told(&shown);
@@ -175,7 +176,7 @@ pub(super) fn first(areas: &[Area], count: usize) -> Vec<String> {
     lines
 }
 
-/// The marked lines, and some on either side; what is left out is told.
+/// Returns the marked lines, and some on either side; `...` stands for the rest.
 fn near_marks(lines: &[(char, String)]) -> Vec<String> {
     let marked: Vec<usize> = lines.iter().enumerate().filter(|(_, (mark, _))| *mark != ' ').map(|(at, _)| at).collect();
     let mut shown = Vec::new();
@@ -198,7 +199,7 @@ fn told(lines: &[(char, String)]) -> Vec<String> {
     lines.iter().map(|(mark, line)| format!("  {mark} {line}")).collect()
 }
 
-/// An area as a line of a `maps` block.
+/// Returns an area as a line of a `maps` block.
 fn shown(area: &Area) -> String {
     let Area { extent, perm, flags, object, offset, .. } = area;
     let line = Expected { extent: *extent, perm: Some(*perm), flags: Some(*flags), object: Some(object.clone()), offset: Some(*offset) };

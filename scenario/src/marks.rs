@@ -1,18 +1,18 @@
-//! Attributes that keep areas apart (`vmaple_trace::Marks`) as small numbers that ride along with a VMA, and back. `area` and `model` come in.
+//! Marks of areas (`vmaple_trace::Marks`) as small numbers in the payload of a VMA, and back. Called by `area` and `apply`.
 
 use std::collections::HashMap;
 use vmaple_trace::{MarkKind, Marks, Name};
 
-/// The attributes of a VMA: the number of the word of each kind, 0 for none.
+/// The marks of a VMA: for each kind the number of its word, or 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tags {
     numbers: [u32; 4],
-    /// The userfaultfd context stays with pages that are moved.
+    /// Whether the userfaultfd mark stays with pages that are moved.
     is_kept_by_moves: bool,
 }
 
 impl Tags {
-    /// What pages have that are moved.
+    /// Returns the marks that moved pages have.
     pub(super) fn moved(mut self) -> Self {
         if !self.is_kept_by_moves {
             self.numbers[MarkKind::Userfault as usize] = 0;
@@ -20,7 +20,7 @@ impl Tags {
         self
     }
 
-    /// Returns a copy with another attribute of one kind.
+    /// Returns a copy with another mark of one kind.
     pub(super) fn with(mut self, kind: MarkKind, (number, is_kept_by_moves): (u32, bool)) -> Self {
         self.numbers[kind as usize] = number;
         if kind == MarkKind::Userfault {
@@ -38,16 +38,16 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// The number of a word, and whether it says that it stays with pages that are moved.
+    /// Returns the number of a word, and whether the mark stays with pages that are moved.
     pub(super) fn number_of(&mut self, kind: MarkKind, word: Option<&Name>) -> (u32, bool) {
-        // without a mark it is the first open file
+        // no mark means the first opening
         let Some(word) = word.filter(|word| kind != MarkKind::Open || word.bytes() != b"1") else { return (0, false) };
         let is_kept_by_moves = word.bytes().ends_with(b"+remap");
         if let Some(number) = self.numbers.get(word) {
             return (*number, is_kept_by_moves);
         }
         self.words.push(word.clone());
-        // as many words as lines that were read, and those are counted
+        // there are no more words than lines of the scenario
         let number = u32::try_from(self.words.len()).unwrap_or(u32::MAX);
         self.numbers.insert(word.clone(), number);
         (number, is_kept_by_moves)

@@ -4,6 +4,7 @@
 
 use crate::area::{Names, Rider, extent_of};
 use crate::exact::Exact;
+use crate::placement::no_limits;
 use crate::settings::Settings;
 use crate::space::{Failure, Refusal};
 use std::collections::BTreeMap;
@@ -73,7 +74,7 @@ impl MmSpace {
 
     /// Does something while no limit applies.
     fn unbound<T>(&self, act: impl FnOnce(&Mm<Rider>) -> T) -> Result<T, Refusal> {
-        self.mm.set_limits(Settings::no_limits()).map_err(senseless)?;
+        self.mm.set_limits(no_limits()).map_err(senseless)?;
         let told = act(&self.mm);
         self.mm.set_limits(self.settings.limits()).map_err(senseless)?;
         Ok(told)

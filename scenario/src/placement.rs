@@ -1,12 +1,24 @@
-//! The settings that decide where mappings are placed and of what pages they are made: from the machine and from a scenario to the library's
-//! limits. `settings`, `kernel` and the recorder come in.
+//! The settings that decide where mappings are placed and which pages they consist of: from the machine and from a scenario to the
+//! library's limits. Called by `settings`, `kernel` and the program's `record`.
 
+use vmaple::PAGE_SIZE;
 use vmaple::mm::{Limits, SharedHugePolicy};
 use vmaple_host::{Host, Transparent};
 use vmaple_trace::{Placement, SharedHuge};
 
 /// Where addresses end with page tables of five levels.
-const END_OF_FIVE_LEVELS: u64 = (1 << 56) - vmaple::PAGE_SIZE;
+const END_OF_FIVE_LEVELS: u64 = (1 << 56) - PAGE_SIZE;
+
+/// Returns limits that allow any area to be put in place unchanged.
+#[must_use]
+pub fn no_limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.task_size = !(PAGE_SIZE - 1);
+    (limits.mmap_min_addr, limits.min_addr_floor) = (0, 0);
+    (limits.address_space_bytes, limits.stack_bytes, limits.locked_bytes, limits.data_bytes) = (u64::MAX, u64::MAX, u64::MAX, u64::MAX);
+    limits.max_map_count = usize::MAX;
+    limits
+}
 
 /// Gives limits what a setting says.
 pub(super) fn set(limits: &mut Limits, placement: Placement) {

@@ -1,5 +1,5 @@
-//! What compares: reads a scenario record by record, has each executed, and holds what comes of it against what is expected. `run` comes
-//! in, once a file; who executes is not known here.
+//! The part that compares: reads a scenario record by record, has each executed, and compares the result with what is expected. Called by
+//! the crate's root and by `fuzz`. It does not depend on which space executes.
 
 use crate::layout::{compare_cover, compare_maps, within};
 use crate::report::{Difference, Report, asked, counted};

@@ -1,4 +1,4 @@
-//! The properties that `set` gives an address space, and the library's limits that follow from them. `model` comes in.
+//! The properties that `set` gives an address space, and the library's limits that follow from them. Called by `mm_space` and `model`.
 
 use crate::placement;
 use crate::space::Refusal;
@@ -46,17 +46,6 @@ impl Settings {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits.clone()
-    }
-
-    /// What binds an area that is put in place as it stands: nothing.
-    #[must_use]
-    pub fn no_limits() -> Limits {
-        let mut limits = Limits::default();
-        limits.task_size = !(PAGE_SIZE - 1);
-        (limits.mmap_min_addr, limits.min_addr_floor) = (0, 0);
-        (limits.address_space_bytes, limits.stack_bytes, limits.locked_bytes, limits.data_bytes) = (u64::MAX, u64::MAX, u64::MAX, u64::MAX);
-        limits.max_map_count = usize::MAX;
-        limits
     }
 
     /// One past the highest usable byte.

@@ -1,8 +1,8 @@
-//! The advices of `madvise` by their words; the recorder makes them from numbers, the reader from text.
+//! The advices of `madvise`: their words and their numbers. Called by `line` (from text) and by recorders (from numbers).
 
 use std::fmt;
 
-/// What `madvise` is told.
+/// An advice of `madvise`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Advice(u8);
 
@@ -37,26 +37,26 @@ impl Advice {
         (103, "guard_remove"),
     ];
 
-    /// The advice of that number, if it has a word.
+    /// Returns the advice with this number; `None` if the format has no word for it.
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
         let found = Self::WORDS.iter().find(|(known, _)| u64::from(*known) == number)?;
         Some(Self(found.0))
     }
 
-    /// Linux's number.
+    /// Returns Linux's number of the advice.
     #[must_use]
     pub fn number(self) -> u8 {
         self.0
     }
 
-    /// Whether the advice changes the flags of areas, and so may split or merge them, or gives them pages of their own.
+    /// Returns whether the advice changes flags of areas, and so may split or merge them, or gives them pages of their own.
     #[must_use]
     pub fn changes_layout(self) -> bool {
         matches!(self.0, 0..=2 | 10..=19) || self.gives_owners()
     }
 
-    /// Whether private areas have pages of their own afterwards that no fault brought: `populate_write`, `guard_install`.
+    /// Returns whether the advice gives pages of their own to private areas without a page fault: `populate_write`, `guard_install`.
     #[must_use]
     pub fn gives_owners(self) -> bool {
         matches!(self.0, 23 | 102)

@@ -1,83 +1,83 @@
-//! What else is known of an area than its permissions, as words and as bits. The recorder and the reader make them; nobody is called.
+//! The flags of an area, apart from its permissions: their words and bits. Called by `line`, `marks`, `show` and recorders.
 
 use super::Perm;
 use super::words::{MapFlags, word_set, write_list};
 use std::fmt;
 
-/// Bytes of a huge page where nothing else is said.
+/// The default size of a huge page in bytes.
 const USUAL_HUGE_PAGE: u64 = 2 << 20;
 
-/// A protection key in the text of an area's flags.
+/// The prefix of a protection key among an area's flags.
 const PKEY: &str = "pkey:";
 
 word_set! {
-    /// What else is known of an area.
+    /// The properties of an area that its permissions do not show.
     AreaFlags: u64 {
-        /// Grows down by faults.
+        /// Page faults grow it downward.
         GROWSDOWN = 1, "growsdown";
-        /// Grows up by faults.
+        /// Page faults grow it upward.
         GROWSUP = 2, "growsup";
-        /// Locked in memory.
+        /// Its pages are locked in memory.
         LOCKED = 4, "locked";
-        /// Not accounted for.
+        /// Its pages are not accounted.
         NORESERVE = 8, "noreserve";
-        /// Not given to children.
+        /// A forked child does not get it.
         DONTCOPY = 0x10, "dontcopy";
-        /// May not be made longer by `mremap`.
+        /// `mremap` may not make it longer.
         DONTEXPAND = 0x20, "dontexpand";
-        /// May not be changed any more.
+        /// It may not be changed (`mseal`).
         SEALED = 0x40, "sealed";
-        /// Has pages of its own.
+        /// It has private pages of its own.
         FAULTED = 0x80, "faulted";
-        /// Memory of a device.
+        /// It maps memory of a device.
         IO = 0x100, "io";
-        /// Pages without a description.
+        /// Its pages have no `struct page`.
         PFNMAP = 0x200, "pfnmap";
-        /// The driver wants to know when it goes.
+        /// Its driver has a close hook.
         HOOK = 0x400, "hook";
-        /// Its pages are promised, though its permissions do not tell: it could be written to once.
+        /// Its pages are accounted although its permissions do not show why: it was writable before.
         ACCOUNT = 0x800, "account";
-        /// Shares its pages with the parent that it was forked from.
+        /// It shares its pages with the parent that it was forked from.
         INHERITED = 0x1000, "inherited";
-        /// Read from low to high.
+        /// Pages are expected to be read in order.
         SEQREAD = 0x2000, "seqread";
-        /// Read here and there.
+        /// Pages are expected to be read in random order.
         RANDREAD = 0x4000, "randread";
-        /// Not in a dump.
+        /// It is left out of core dumps.
         DONTDUMP = 0x8000, "dontdump";
-        /// Equal pages may be one.
+        /// Equal pages may be merged.
         MERGEABLE = 0x1_0000, "mergeable";
-        /// Huge pages are wanted.
+        /// Huge pages are preferred.
         HUGEPAGE = 0x2_0000, "hugepage";
-        /// Huge pages are not wanted.
+        /// Huge pages are not allowed.
         NOHUGEPAGE = 0x4_0000, "nohugepage";
-        /// Empty in a child.
+        /// A forked child gets it empty.
         WIPEONFORK = 0x8_0000, "wipeonfork";
-        /// Made of huge pages.
+        /// It consists of huge pages.
         HUGETLB = 0x10_0000, "hugetlb";
-        /// Some pages without a description.
+        /// Some of its pages have no `struct page`.
         MIXEDMAP = 0x20_0000, "mixedmap";
-        /// Its pages may be dropped.
+        /// The kernel may drop its pages.
         DROPPABLE = 0x40_0000, "droppable";
-        /// Locked in memory, each page when it is touched.
+        /// Each page is locked in memory at its first access.
         LOCKONFAULT = 0x80_0000, "lockonfault";
-        /// What is written to it reaches persistent memory before the write ends.
+        /// Writes reach persistent memory before they complete.
         SYNC = 0x1_0000_0000, "sync";
     }
 }
 
 impl AreaFlags {
-    /// The bits that hold which of the sizes of huge pages it is, from 1; 0 is the usual size, or no huge pages.
+    /// The lowest of the bits with the index of the size of huge pages, from 1; 0 is the default size, or no huge pages.
     const HUGE_SHIFT: u32 = 24;
-    /// The size of its huge pages.
+    /// The bits with the size of its huge pages.
     pub const HUGE: Self = Self(0xf << Self::HUGE_SHIFT);
 
-    /// The bits that hold the number of a protection key.
+    /// The lowest of the bits with the protection key.
     const PKEY_SHIFT: u32 = 28;
-    /// Its protection key.
+    /// The bits with its protection key.
     pub const PKEY: Self = Self(0xf << Self::PKEY_SHIFT);
 
-    /// The set of these bits, and the bits that have no word.
+    /// Returns the flags that have a word, and the remaining bits.
     #[must_use]
     pub fn from_bits(bits: u64) -> (Self, u64) {
         let size = Self(bits).huge_size();
@@ -86,19 +86,19 @@ impl AreaFlags {
         (Self(bits & known), bits & !known)
     }
 
-    /// The flags of an area that has this protection key, below 16, and no other flag.
+    /// Returns the flags of an area with this protection key, which is below 16, and without other flags.
     #[must_use]
     pub const fn of_pkey(key: u8) -> Self {
         Self((key as u64) << Self::PKEY_SHIFT)
     }
 
-    /// The number of its protection key.
+    /// Returns the number of its protection key.
     #[must_use]
     pub const fn pkey(self) -> u8 {
         (self.0 >> Self::PKEY_SHIFT & 0xf) as u8
     }
 
-    /// The flags of an area of huge pages of so many bytes: a word more where they are not of the usual size, 2 MiB.
+    /// Returns the flags of an area of huge pages of this size in bytes. A size other than the default, 2 MiB, has a word of its own.
     #[must_use]
     pub fn of_huge_pages(bytes: u64) -> Self {
         let is_it = |(_, (power, _)): &(u64, (u32, &str))| bytes == 1 << power && bytes != USUAL_HUGE_PAGE;
@@ -106,19 +106,19 @@ impl AreaFlags {
         Self(Self::HUGETLB.0 | which << Self::HUGE_SHIFT)
     }
 
-    /// How many bytes its huge pages have; `None` if it has none.
+    /// Returns the size of its huge pages in bytes; `None` if it has none.
     #[must_use]
     pub fn huge_page_bytes(self) -> Option<u64> {
         self.contains(Self::HUGETLB).then(|| self.huge_size().map_or(USUAL_HUGE_PAGE, |(power, _)| 1 << power))
     }
 
-    /// The size that has a word of its own.
+    /// Returns the size of its huge pages if it is not the default: the power of two, and the word.
     fn huge_size(self) -> Option<(u32, &'static str)> {
         let which = usize::try_from(self.intersection(Self::HUGE).0 >> Self::HUGE_SHIFT).ok()?.checked_sub(1)?;
         MapFlags::HUGE_SIZES.get(which).copied()
     }
 
-    /// Reads `-` or a comma list; each word at most once, at most one size of huge pages, and a protection key that is not 0.
+    /// Reads `-` or a comma list. Each word may occur once, and so may a size of huge pages and a protection key, which must not be 0.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         if text == "-" {
             return Some(Self::EMPTY);
@@ -134,7 +134,7 @@ impl AreaFlags {
         Some(set)
     }
 
-    /// The bits of one word, and all those that it is about.
+    /// Returns the bits of one word, and the bits of the field that it sets.
     fn of_word(word: &str) -> Option<(Self, Self)> {
         if let Some(key) = word.strip_prefix(PKEY) {
             let is_canonical = !key.starts_with(['0', '+']);
@@ -147,19 +147,19 @@ impl AreaFlags {
         Self::WORDS.iter().find(|(_, known)| *known == word).map(|&(bit, _)| (Self(bit), Self(bit)))
     }
 
-    /// What is in `self` and not in `other`.
+    /// Returns the flags in `self` that are not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// What is in both.
+    /// Returns the flags in both.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Whether the pages of an area like this are promised always: `account` says nothing new then.
+    /// Returns whether pages of an area with these flags and permissions are always accounted, so that `account` adds nothing.
     #[must_use]
     pub const fn is_promised(self, perm: Perm) -> bool {
         perm.contains(Perm::WRITE) && !perm.contains(Perm::SHARED) && self.0 & (Self::NORESERVE.0 | Self::HUGETLB.0) == 0

@@ -1,8 +1,8 @@
-//! The errors of system calls by their Linux names; results of operations use them, nobody else is called.
+//! The errors of system calls: Linux's names and numbers. Called by `fields` and `show`, and by recorders and runners.
 
 use std::fmt;
 
-/// Linux's names of the errors 1, 2, 3 ..., those of x86-64; `-` where a number has no name of its own.
+/// Linux's names of the errors 1, 2, 3 ... on x86-64; `-` for a number without a name of its own.
 const NAMES: &str = "EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT \
     ENOTBLK EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS \
     EMLINK EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP - ENOMSG EIDRM ECHRNG EL2NSYNC \
@@ -15,52 +15,53 @@ const NAMES: &str = "EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHI
     EISNAM EREMOTEIO EDQUOT ENOMEDIUM EMEDIUMTYPE ECANCELED ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED EOWNERDEAD \
     ENOTRECOVERABLE ERFKILL EHWPOISON";
 
-/// The highest number of an error: what is above, below zero, is an address.
+/// The highest error number. A system call that returns less than its negative has returned an address.
 const LAST: u16 = 4095;
 
-/// The number of an error, as Linux counts them. One without a name is written as its number.
+/// An error of a system call. Its text is its name, or its number if it has no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Errno(u16);
 
 impl Errno {
-    /// `EINVAL`: an argument makes no sense.
+    /// `EINVAL`: invalid argument.
     pub const INVALID: Self = Self(22);
 
-    /// `ENOMEM`: no memory, or no room.
+    /// `ENOMEM`: not enough memory, or no free address range.
     pub const NO_MEMORY: Self = Self(12);
 
-    /// The error of that number, if it has a name.
+    /// Returns the error with this number; `None` if it has no name.
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
         Self::from_any_number(number).filter(|errno| errno.name() != "-")
     }
 
-    /// The error of that number, with a name or without: a fixed address in the last page reads as any of them.
+    /// Returns the error with this number, which need not have a name; `None` if the number is not from 1 to 4095. Addresses in the last page, which
+    /// a fixed mapping may return, look like errors without a name.
     #[must_use]
     pub fn from_any_number(number: u64) -> Option<Self> {
         u16::try_from(number).ok().filter(|number| (1..=LAST).contains(number)).map(Self)
     }
 
-    /// What is written: the name or, without one, the number, both without a sign.
+    /// Reads a name, or the number of an error without a name, both without a sign.
     pub(super) fn from_text(text: &str) -> Option<Self> {
         let number = || text.parse().ok().and_then(Self::from_any_number).filter(|errno| errno.to_string() == text);
         Self::from_name(text).or_else(number)
     }
 
-    /// The error of that name, in capitals and without a sign.
+    /// Returns the error with this name, in capitals and without a sign.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let index = NAMES.split(' ').position(|known| known == name && known != "-")?;
         u16::try_from(index + 1).ok().map(Self)
     }
 
-    /// The number, positive.
+    /// Returns the number, which is positive.
     #[must_use]
     pub fn number(self) -> u16 {
         self.0
     }
 
-    /// The name, in capitals and without a sign.
+    /// Returns the name in capitals, without a sign; `-` if it has none.
     #[must_use]
     pub fn name(self) -> &'static str {
         let index = usize::from(self.0).checked_sub(1);
@@ -82,8 +83,8 @@ mod tests {
     use super::Errno;
 
     #[test]
-    fn numbers_are_those_of_the_system() {
-        // an independent list of the same facts
+    fn numbers_are_those_of_libc() {
+        // libc is an independent list of the same names
         for (number, name) in [
             (libc::EPERM, "EPERM"),
             (libc::ENOMEM, "ENOMEM"),
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_name_is_refused() {
+    fn numbers_without_a_name_are_refused() {
         for number in [0, 41, 58, 134, 255, 256, 512, u64::MAX] {
             assert_eq!(Errno::from_number(number), None, "{number}");
         }
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_is_read_as_it_is_written() {
+    fn every_number_is_read_back() {
         for number in 1..=4095 {
             let errno = Errno::from_any_number(number).expect("an error");
             assert_eq!(Errno::from_text(&errno.to_string()), Some(errno));

@@ -1,10 +1,10 @@
-//! The fields of one line, taken one after the other; `line` comes in, and complaints go out as [`TraceFault`].
+//! The fields of one line, taken one after the other. Called by `line`, `huge` and `parse`; errors are [`TraceFault`]s.
 
 use std::str::FromStr;
 
 use super::{Errno, Extent, Found, Outcome, TraceFault};
 
-/// What is left of a line: fields separated by blanks, up to a comment.
+/// The rest of a line: fields separated by blanks, up to a comment.
 #[derive(Clone, Debug)]
 pub(super) struct Fields<'a>(&'a str);
 
@@ -13,32 +13,32 @@ impl<'a> Fields<'a> {
         Self(line)
     }
 
-    /// The next field, which stays where it is. A field that begins with `#` is a comment to the end of the line.
+    /// Returns the next field without taking it. A field that begins with `#` begins a comment, which reaches to the end of the line.
     pub(super) fn peek(&self) -> Option<&'a str> {
         let rest = self.0.trim_start_matches([' ', '\t']);
         let field = rest.split([' ', '\t']).next().filter(|field| !field.is_empty())?;
         (!field.starts_with('#')).then_some(field)
     }
 
-    /// The next field, if there is one.
+    /// Takes the next field, if there is one.
     pub(super) fn optional(&mut self) -> Option<&'a str> {
         let field = self.peek()?;
         self.0 = self.0.trim_start_matches([' ', '\t']).get(field.len()..).unwrap_or("");
         Some(field)
     }
 
-    /// The next field; without one the line ends too early.
+    /// Takes the next field; an error if there is none.
     pub(super) fn next(&mut self, expected: &'static str) -> Result<&'a str, TraceFault> {
         self.optional().ok_or_else(|| TraceFault::ends("line", expected))
     }
 
-    /// The next field as `make` understands it.
+    /// Takes the next field and converts it by `make`; an error if that returns `None`.
     pub(super) fn make<T>(&mut self, expected: &'static str, make: impl FnOnce(&'a str) -> Option<T>) -> Result<T, TraceFault> {
         let field = self.next(expected)?;
         make(field).ok_or_else(|| TraceFault::unexpected(field, expected))
     }
 
-    /// The next field as its type understands it.
+    /// Takes the next field and parses it.
     pub(super) fn parse<T: FromStr>(&mut self, expected: &'static str) -> Result<T, TraceFault> {
         self.make(expected, |field| field.parse().ok())
     }
@@ -51,7 +51,7 @@ impl<'a> Fields<'a> {
         self.make("a range START-END in hexadecimal, with START below END", extent)
     }
 
-    /// Takes `= RESULT`, or nothing at all.
+    /// Takes `= RESULT`; `None` if nothing is left.
     fn result(&mut self) -> Result<Option<&'a str>, TraceFault> {
         match self.optional() {
             None => Ok(None),
@@ -60,7 +60,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// `= RESULT` of an operation: an address, 0, a negative error, `?` or nothing.
+    /// Takes the `= RESULT` of an operation: an address, 0, a negative error, `?` or nothing.
     pub(super) fn outcome(&mut self) -> Result<Outcome, TraceFault> {
         let Some(text) = self.result()? else {
             return Ok(Outcome::Unchecked);
@@ -76,7 +76,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| TraceFault::unexpected(text, "a result: an address, 0, a negative error like `-ENOMEM`, or `?`"))
     }
 
-    /// `= START-END`, `= none`, `= ?` or nothing.
+    /// Takes `= START-END`, `= none`, `= ?` or nothing.
     pub(super) fn found(&mut self) -> Result<Found, TraceFault> {
         match self.result()? {
             None | Some("?") => Ok(Found::Unchecked),
@@ -87,12 +87,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// `= WORD` as it stands.
+    /// Takes `= WORD`; `None` if nothing is left.
     pub(super) fn result_word(&mut self) -> Result<Option<&'a str>, TraceFault> {
         Ok(self.result()?.filter(|word| *word != "?"))
     }
 
-    /// Everything up to the end of the line or a comment, without the blanks around it.
+    /// Takes everything up to the end of the line or a comment, without the blanks around it.
     pub(super) fn rest(&mut self) -> &'a str {
         let all = self.0.trim_start_matches([' ', '\t']);
         let mut ahead = self.clone();
@@ -105,7 +105,7 @@ impl<'a> Fields<'a> {
         all.get(..end).unwrap_or("")
     }
 
-    /// Nothing may be left.
+    /// Checks that nothing is left.
     pub(super) fn done(mut self) -> Result<(), TraceFault> {
         match self.optional() {
             None => Ok(()),
@@ -114,23 +114,23 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A number: decimal, or hexadecimal after `0x`.
+/// Reads a number: decimal, or hexadecimal after `0x`.
 pub(super) fn number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
         Some(digits) => hexadecimal(digits),
-        // `from_str` would take a sign
+        // `from_str` would accept a sign
         None => text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?,
     }
 }
 
-/// A decimal number that may be negative.
+/// Reads a decimal number that may be negative.
 pub(super) fn signed(text: &str) -> Option<i32> {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let number = number(digits).and_then(|number| i64::try_from(number).ok())?;
     i32::try_from(sign * number).ok()
 }
 
-/// A range START-END: hexadecimal with or without `0x`, as in /proc/PID/maps.
+/// Reads a range START-END: hexadecimal with or without `0x`, as in /proc/PID/maps.
 fn extent(text: &str) -> Option<Extent> {
     let (start, end) = text.split_once('-')?;
     let bound = |text: &str| hexadecimal(text.strip_prefix("0x").unwrap_or(text));
@@ -141,7 +141,7 @@ fn hexadecimal(digits: &str) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u64::from_str_radix(digits, 16).ok())?
 }
 
-/// A negative error like `-ENOMEM`.
+/// Reads a negative error like `-ENOMEM`.
 pub(super) fn failure(text: &str) -> Option<Errno> {
     text.strip_prefix('-').and_then(Errno::from_text)
 }

@@ -25,13 +25,13 @@ pub use errno::Errno;
 pub use error::{TraceError, TraceFault};
 pub use huge::{Placement, SharedHuge};
 pub use marks::{MarkKind, Marks, With};
-pub use object::{Name, Object};
+pub use object::{Name, Object, Offset};
 pub use operation::Operation;
 pub use parse::Reader;
 pub use perm::{ParsePermError, Perm};
 pub use record::{
-    Access, Area, Context, Expected, Extent, ForkOutcome, Found, Limit, Line, Offset, Outcome, Overcommit, Privilege, Record, Resource,
-    Setting, Side, Stamp, VmCounts,
+    Access, Area, Context, Expected, Extent, ForkOutcome, Found, Limit, Line, Outcome, Overcommit, Privilege, Record, Resource, Setting,
+    Side, Stamp, VmCounts,
 };
 pub use words::{Capabilities, LockAllFlags, LockFlags, MapFlags, Prot, RemapFlags};
 pub use write::{Ending, Writer};

@@ -1,23 +1,23 @@
-//! One line of text into one record: a match arm for each keyword.
+//! Reads one line of text as one record, with a match arm for each keyword.
 //!
-//! `parse` comes in with the text of a line and with whether it stands in a block; `fields` is called.
+//! Called by `parse`, with the line and whether it is inside a block. It takes the line apart with `fields`.
 
 use super::fields::{Fields, failure, number, signed};
 use super::marks::{With, flags_and_marks};
 use super::{
     Access, Advice, Area, AreaFlags, Capabilities, Context, Expected, ForkOutcome, Limit, LockAllFlags, LockFlags, MapFlags, MarkKind,
-    Name, Object, Offset, Operation, Overcommit, Placement, Privilege, Prot, Record, RemapFlags, Resource, Setting, Side, Stamp,
-    TraceFault, VmCounts,
+    Name, Object, Offset, Operation, Overcommit, Placement, Privilege, Prot, Record, RemapFlags, Resource, Setting, SharedHuge, Side,
+    Stamp, TraceFault, VmCounts,
 };
 
-/// What stands around a line.
+/// The place of a line in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Between records.
+    /// Outside of blocks.
     Outside,
-    /// In a `maps` block.
+    /// Inside a `maps` block.
     InMaps,
-    /// In a `cover` block.
+    /// Inside a `cover` block.
     InCover,
 }
 
@@ -32,7 +32,7 @@ const PROT: &str = "`none`, or letters of `rwx`";
 const KEY: &str = "a protection key, or -1";
 const KEYWORD: &str = "a keyword of the trace format, version 1";
 
-/// Reads one line; none if it is blank or a comment.
+/// Reads one line; `None` if it is blank or a comment.
 pub(super) fn record(text: &str, place: Place) -> Result<Option<(Option<Stamp>, Record)>, TraceFault> {
     let mut fields = Fields::of(text);
     let Some(first) = fields.peek() else {
@@ -68,7 +68,7 @@ fn stamp(fields: &mut Fields<'_>) -> Result<Stamp, TraceFault> {
     Ok(Stamp { tid, time_ns: fields.number("a time in nanoseconds")? })
 }
 
-/// Every record but the system calls.
+/// Reads a record that is not a system call; `None` if no record has this keyword.
 fn outside(keyword: &str, fields: &mut Fields<'_>) -> Result<Option<Record>, TraceFault> {
     Ok(Some(match keyword {
         "set" => Record::Set(setting(fields)?),
@@ -242,7 +242,7 @@ fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
         })?),
         "capabilities" => Setting::Capabilities(fields.make("`-` or capabilities like `ipc_lock,sys_rawio`", Capabilities::from_text)?),
         _ => {
-            if let Some(placement) = Placement::read(name, fields)? {
+            if let Some(placement) = placement(name, fields)? {
                 return Ok(Setting::Placement(placement));
             }
             let resource = match name {
@@ -259,6 +259,27 @@ fn setting(fields: &mut Fields<'_>) -> Result<Setting, TraceFault> {
             Setting::Limit(resource, limit)
         }
     })
+}
+
+/// Reads the value of the setting with this name; `None` if it is another setting's name.
+fn placement(name: &str, fields: &mut Fields<'_>) -> Result<Option<Placement>, TraceFault> {
+    const ADDR: &str = "an address";
+    const SIZE: &str = "the bytes of a page, a power of two";
+    const SIZES: &str = "sizes of pages, in bytes and added up";
+    let power = |field: &str| number(field).filter(|bytes| bytes.is_power_of_two());
+    Ok(Some(match name {
+        "map_window" => Placement::MapWindow(fields.number(ADDR)?),
+        "low_search_base" => Placement::LowSearchBase(fields.number(ADDR)?),
+        "huge_page" => Placement::HugePage(fields.make(SIZE, power)?),
+        "huge_page.shared" => {
+            Placement::SharedHuge(fields.make("deny, never, advise, within_size, always or force", SharedHuge::from_word)?)
+        }
+        "huge_page.shared.sizes" => Placement::SharedSizes(fields.number(SIZES)?),
+        "huge_page.shared.inheriting" => Placement::SharedInheriting(fields.number(SIZES)?),
+        "hugetlb" => Placement::Hugetlb(fields.make(SIZE, power)?),
+        "hugetlb.sizes" => Placement::HugetlbSizes(fields.number(SIZES)?),
+        _ => return Ok(None),
+    }))
 }
 
 fn vm(fields: &mut Fields<'_>) -> Result<VmCounts, TraceFault> {

@@ -1,27 +1,27 @@
-//! What keeps two areas apart that look alike: attributes that the kernel compares before it makes one area of two and that no permission
-//! and no flag shows. Areas, `mark` and `with` use them, nobody is called.
+//! Marks: attributes that keep similar areas separate, because the kernel compares them before it merges two areas, and that neither permissions
+//! nor flags show. Called by `line` and `show`, for areas, `mark` and `with`.
 
 use super::{AreaFlags, Name};
 use std::fmt;
 
-/// A kind of attribute.
+/// A kind of mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MarkKind {
-    /// `open`: which of several times that a file was opened. Without a mark it is the first.
+    /// `open`: which opening of the file was mapped. Without this mark it is the first.
     Open,
-    /// `policy`: from which memory nodes pages come.
+    /// `policy`: the memory nodes that pages come from.
     Policy,
-    /// `userfault`: who handles the page faults, and which. A word that ends in `+remap` stays with pages that are moved.
+    /// `userfault`: the userfaultfd that handles page faults, and its modes. A word that ends in `+remap` stays with pages that are moved.
     Userfault,
     /// `name`: the name of anonymous memory.
     Name,
 }
 
 impl MarkKind {
-    /// All of them, in the order in which they are written.
+    /// All kinds, in the order in which they are written.
     pub const ALL: [Self; 4] = [Self::Open, Self::Policy, Self::Userfault, Self::Name];
 
-    /// Its word in the format.
+    /// Returns the word of this kind in the format.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -37,34 +37,34 @@ impl MarkKind {
     }
 }
 
-/// The attributes of an area, at most one of each kind.
+/// The marks of an area, at most one of each kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Marks([Option<Name>; 4]);
 
 impl Marks {
-    /// The attribute of a kind.
+    /// Returns the mark of a kind.
     #[must_use]
     pub fn of(&self, kind: MarkKind) -> Option<&Name> {
         self.0[kind as usize].as_ref()
     }
 
-    /// Sets or takes away the attribute of a kind.
+    /// Sets the mark of a kind, or removes it.
     pub fn set(&mut self, kind: MarkKind, word: Option<Name>) {
         self.0[kind as usize] = word;
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no marks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(Option::is_none)
     }
 
-    /// Those there are.
+    /// Returns the marks with their kinds.
     pub fn iter(&self) -> impl Iterator<Item = (MarkKind, &Name)> {
         MarkKind::ALL.into_iter().filter_map(|kind| Some((kind, self.of(kind)?)))
     }
 
-    /// Takes `KIND:WORD`, if the text is that and the kind is new.
+    /// Adds `KIND:WORD`; `None` if the text is something else, or there is a mark of this kind.
     fn take(&mut self, text: &str) -> Option<()> {
         let (kind, word) = text.split_once(':')?;
         let kind = MarkKind::from_text(kind)?;
@@ -77,7 +77,7 @@ impl Marks {
 }
 
 impl fmt::Display for Marks {
-    /// `KIND:WORD`, joined by commas.
+    /// Writes `KIND:WORD`, joined by commas.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "";
         for (kind, word) in self.iter() {
@@ -88,7 +88,7 @@ impl fmt::Display for Marks {
     }
 }
 
-/// A name where a comma would end it.
+/// A name in a comma list: a comma in it is escaped.
 struct InList<'a>(&'a Name);
 
 impl fmt::Display for InList<'_> {
@@ -97,7 +97,7 @@ impl fmt::Display for InList<'_> {
     }
 }
 
-/// Reads `-` or a comma list of flags and marks; each word at most once.
+/// Reads `-` or a comma list of flags and marks. Each word may occur once.
 pub(super) fn flags_and_marks(text: &str) -> Option<(AreaFlags, Marks)> {
     let mut marks = Marks::default();
     let mut flags = String::new();
@@ -105,7 +105,7 @@ pub(super) fn flags_and_marks(text: &str) -> Option<(AreaFlags, Marks)> {
         if word.is_empty() {
             return None;
         }
-        // a protection key is one of the flags
+        // `pkey:N` is a flag, not a mark
         if word.contains(':') && !word.starts_with("pkey:") {
             marks.take(word)?;
         } else {
@@ -114,11 +114,11 @@ pub(super) fn flags_and_marks(text: &str) -> Option<(AreaFlags, Marks)> {
         }
     }
     let flags = if flags.is_empty() { AreaFlags::EMPTY } else { AreaFlags::from_text(&flags)? };
-    // `-` says that there are neither
+    // `-` stands for neither, so it cannot occur together with marks
     (marks.is_empty() || !text.split(',').any(|word| word == "-")).then_some((flags, marks))
 }
 
-/// Writes flags and marks as one comma list; `-` if there are neither.
+/// Writes flags and marks as one comma list; `-` if there are none.
 pub(super) fn write_flags_and_marks(f: &mut fmt::Formatter<'_>, flags: AreaFlags, marks: &Marks) -> fmt::Result {
     match (flags == AreaFlags::EMPTY, marks.is_empty()) {
         (_, true) => write!(f, "{flags}"),
@@ -127,14 +127,14 @@ pub(super) fn write_flags_and_marks(f: &mut fmt::Formatter<'_>, flags: AreaFlags
     }
 }
 
-/// What the arguments of an operation do not tell: the record `with`, which stands before it.
+/// The record `with`: what the arguments of the next operation do not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct With {
-    /// Flags that the driver of what is mapped gives the new area.
+    /// Flags that the driver of the mapped object gives to the new area.
     pub flags: AreaFlags,
-    /// Attributes of the new area.
+    /// Marks of the new area.
     pub marks: Marks,
-    /// Why the kernel refused it, where that is not decided by any layout.
+    /// Why the kernel refused the operation, if no layout decides that.
     pub refused: Option<Name>,
 }
 
@@ -155,7 +155,7 @@ impl With {
         (!with.is_empty() && !rest.contains(&"-")).then_some(with)
     }
 
-    /// Whether it says nothing; then there is no such record.
+    /// Returns whether this says nothing. A trace has no such record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_may_have_flags_and_marks() {
+    fn flags_and_marks_share_a_list() {
         let (flags, marks) = flags_and_marks("locked,open:2,pkey:3,name:a%2Cb:c,io").expect("a list");
         assert_eq!(flags, AreaFlags::LOCKED.union(AreaFlags::IO).union(AreaFlags::of_pkey(3)));
         assert_eq!((marks.of(MarkKind::Open), marks.of(MarkKind::Name)), (Some(&name("2")), Some(&name("a,b:c"))));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_with_an_operation_says_something() {
+    fn a_with_record_is_read_and_never_empty() {
         let with = With::from_text("dontexpand,open:3,refused:no%20room").expect("a list");
         assert_eq!((with.flags, with.refused.as_ref()), (AreaFlags::DONTEXPAND, Some(&name("no room"))));
         assert_eq!(with.to_string(), "dontexpand,open:3,refused:no%20room");

@@ -1,40 +1,49 @@
-//! What an area maps, and the names of such things; layouts and `mmap` use them, nobody is called.
+//! What an area maps, and the names of objects. Called by `line`, `show` and `marks`.
 
 use std::fmt;
 
-/// What an area maps. Two equal names are the same object.
+/// The object that an area maps. Objects with equal names are the same object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Object {
-    /// Nothing: fresh pages, private.
+    /// No object: private anonymous memory.
     Anon,
-    /// Anonymous memory that is shared.
+    /// Shared anonymous memory.
     Shm(Name),
     /// A file.
     File(Name),
-    /// Something that the kernel put there, outside the rules: `vdso`, `vvar`, `vsyscall`.
+    /// Memory that the kernel maps itself, to which no rules apply: `vdso`, `vvar`, `vsyscall`.
     Special(Name),
 }
 
-/// The name of an object: any bytes, but at least one.
+/// The offset at which a mapping begins in its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Offset {
+    /// `-`: the address itself for private anonymous memory, otherwise 0.
+    Default,
+    /// That many bytes.
+    Bytes(u64),
+}
+
+/// The name of an object: one or more bytes of any value.
 ///
-/// A trace shows it as text, with blanks, `%`, `#`, control characters and what is not UTF-8 as `%XX`.
+/// In a trace, blanks, `%`, `#`, control characters and bytes that are not UTF-8 are written as `%XX`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Box<[u8]>);
 
 impl Name {
-    /// The name of these bytes; none if there are none.
+    /// Returns the name with these bytes; `None` if there are none.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (!bytes.is_empty()).then(|| Self(bytes.into()))
     }
 
-    /// The bytes, as they are.
+    /// Returns the bytes, unescaped.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Reads a name as a trace shows it.
+    /// Reads a name as a trace writes it.
     pub(crate) fn unescape(text: &str) -> Option<Self> {
         let mut bytes = Vec::with_capacity(text.len());
         let mut rest = text.as_bytes();
@@ -91,7 +100,7 @@ impl fmt::Display for Object {
 }
 
 impl Object {
-    /// Reads an object as a trace shows it.
+    /// Reads an object as a trace writes it.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         if text == "anon" {
             return Some(Self::Anon);

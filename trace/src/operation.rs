@@ -1,58 +1,58 @@
-//! The system calls of a trace; only data, as in `record`.
+//! The system calls of a trace, as data.
 
 use super::{Advice, LockAllFlags, LockFlags, MapFlags, MarkKind, Name, Object, Offset, Prot, RemapFlags};
 
-/// A system call that changes an address space. The arguments are as the program gave them: any of them may be
-/// nonsense that the kernel refused, and sums of them may wrap.
+/// A system call that changes an address space. The arguments are as the program gave them: they may be invalid, and their sums may
+/// overflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// `mmap`
     Mmap {
-        /// Where, or where about.
+        /// The address, or a hint.
         addr: u64,
-        /// Bytes.
+        /// The length in bytes.
         len: u64,
-        /// What may be done with it.
+        /// The protection.
         prot: Prot,
-        /// How.
+        /// The flags.
         flags: MapFlags,
-        /// What is mapped.
+        /// The object that is mapped.
         object: Object,
-        /// From where in it.
+        /// The offset in the object.
         offset: Offset,
     },
     /// `munmap`
     Munmap {
-        /// Where.
+        /// The first address.
         addr: u64,
-        /// Bytes.
+        /// The length in bytes.
         len: u64,
     },
     /// `mprotect`
     Mprotect {
-        /// Where.
+        /// The first address.
         addr: u64,
-        /// Bytes.
+        /// The length in bytes.
         len: u64,
-        /// What may be done with it from now on.
+        /// The new protection.
         prot: Prot,
     },
     /// `pkey_mprotect`
     PkeyMprotect {
-        /// Where.
+        /// The first address.
         addr: u64,
-        /// Bytes.
+        /// The length in bytes.
         len: u64,
-        /// What may be done with it from now on.
+        /// The new protection.
         prot: Prot,
-        /// The protection key, or -1.
+        /// The protection key, or -1 for the behaviour of `mprotect`.
         key: i32,
     },
-    /// `pkey_alloc`; its outcome is the key.
+    /// `pkey_alloc`; its result is the key.
     PkeyAlloc {
-        /// Nothing yet.
+        /// The flags. Linux defines none.
         flags: u64,
-        /// What is denied to the thread: 1 is every access, 2 is writing.
+        /// The rights that the thread loses: 1 denies every access, 2 denies writing.
         rights: u64,
     },
     /// `pkey_free`
@@ -62,77 +62,77 @@ pub enum Operation {
     },
     /// `mremap`
     Mremap {
-        /// Where.
+        /// The first address.
         addr: u64,
-        /// Bytes before.
+        /// The length before, in bytes.
         old_len: u64,
-        /// Bytes after.
+        /// The length after, in bytes.
         new_len: u64,
-        /// How.
+        /// The flags.
         flags: RemapFlags,
-        /// Where to, if told.
+        /// The new address, if one is given.
         new_addr: Option<u64>,
     },
-    /// `brk`; its outcome is the resulting break, also when nothing was done.
+    /// `brk`; its result is the break afterwards, even if it did not move.
     Brk {
-        /// The end of the heap that is asked for.
+        /// The requested break.
         addr: u64,
     },
     /// `madvise`
     Madvise {
-        /// Where.
+        /// The first address.
         addr: u64,
-        /// Bytes.
+        /// The length in bytes.
         len: u64,
-        /// What.
+        /// The advice.
         advice: Advice,
     },
     /// `mlock`
     Mlock {
-        /// Where.
+        /// The first address.
         addr: u64,
-        /// Bytes.
+        /// The length in bytes.
         len: u64,
     },
     /// `mlock2`
     Mlock2 {
-        /// Where.
+        /// The first address.
         addr: u64,
-        /// Bytes.
+        /// The length in bytes.
         len: u64,
-        /// How.
+        /// The flags.
         flags: LockFlags,
     },
     /// `munlock`
     Munlock {
-        /// Where.
+        /// The first address.
         addr: u64,
-        /// Bytes.
+        /// The length in bytes.
         len: u64,
     },
     /// `mseal`
     Mseal {
-        /// Where.
+        /// The first address.
         addr: u64,
-        /// Bytes.
+        /// The length in bytes.
         len: u64,
     },
     /// `mlockall`
     Mlockall {
-        /// What.
+        /// The flags.
         flags: LockAllFlags,
     },
     /// `munlockall`
     Munlockall,
-    /// `mark`: a call that changed an attribute of all that is mapped in a range. Holes are passed over.
+    /// `mark`: a call that changed a mark of everything mapped in a range. It ignores holes.
     Mark {
-        /// Where.
+        /// The first address.
         addr: u64,
-        /// Bytes.
+        /// The length in bytes.
         len: u64,
-        /// Which attribute.
+        /// The kind of the mark.
         kind: MarkKind,
-        /// What it is from now on.
+        /// The new mark; `None` removes it.
         word: Option<Name>,
     },
 }

@@ -1,7 +1,7 @@
-//! The streaming reader of traces.
+//! The reader: an iterator over the records of a trace.
 //!
-//! `replay` and the fuzz target come in; `line` is called for each line. Whatever the input, at most one line is
-//! held, and the reader ends in records or in one [`TraceError`], never in a panic.
+//! Public through the crate's root. It calls `line` for each line. Whatever the input, it holds at most one line, and ends with the last record
+//! or with one [`TraceError`]; it never panics.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -13,41 +13,41 @@ use super::fields::Fields;
 use super::line::{self, Place};
 use super::{HEADER, Line, MAX_AREAS, MAX_LINE_BYTES, PROMISE, Record, TraceError, TraceFault};
 
-/// Reads a trace record by record; after the first error it is at its end.
+/// Reads a trace record by record. After an error it returns `None`.
 pub struct Reader {
     file: String,
     input: Box<dyn BufRead>,
     number: u64,
     state: State,
-    /// What the trace says of its own end.
+    /// What the first line says about the end of the trace.
     whole: Whole,
     place: Place,
-    /// Areas of the layout, or of the block, so far.
+    /// The number of areas so far, in the layout and in the current block.
     areas: u64,
     block: u64,
-    /// Where the last line of the block ends.
+    /// The end of the last line of the block.
     block_end: u64,
     buffer: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The first line has not been read.
+    /// Before the first line.
     Fresh,
-    /// Records may follow.
+    /// Between records.
     Open,
-    /// The end, or an error.
+    /// After the end, or after an error.
     Over,
 }
 
-/// Whether a trace tells where it ends.
+/// Whether a trace says where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whole {
-    /// Nothing is said: it ends where the file does.
+    /// The first line says nothing: the trace ends with the file.
     Unsaid,
-    /// The first line says that it ends with `complete`.
+    /// The first line says that the trace ends with `complete`.
     Promised,
-    /// `complete` was read.
+    /// The line `complete` was read.
     Complete,
 }
 
@@ -58,15 +58,15 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// Opens a trace; a name that ends in `.gz` is decompressed on the way.
+    /// Opens a trace. A file whose name ends in `.gz` is decompressed.
     ///
     /// # Errors
-    /// When the file cannot be opened.
+    /// If the file cannot be opened, is a directory, or is empty.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let name = path.display().to_string();
         let opened = File::open(path).and_then(|file| {
             let about = file.metadata()?;
-            // opening a directory succeeds, only reading it fails
+            // a directory can be opened, but not read
             if about.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok((file, about.is_file() && about.len() == 0)) }
         });
         let opened = match opened {
@@ -81,12 +81,12 @@ impl Reader {
         }
     }
 
-    /// Reads a trace that is compressed with gzip; `name` is what messages call it.
+    /// Reads a trace that is compressed with gzip; error messages call it `name`.
     pub fn gzip(name: impl Into<String>, input: impl io::Read + 'static) -> Self {
         Self::new(name, BufReader::new(MultiGzDecoder::new(BufReader::new(input))))
     }
 
-    /// Reads a trace as text; `name` is what messages call it.
+    /// Reads a trace as text; error messages call it `name`.
     pub fn new(name: impl Into<String>, input: impl BufRead + 'static) -> Self {
         Self {
             file: name.into(),
@@ -102,13 +102,13 @@ impl Reader {
         }
     }
 
-    /// What messages call the trace.
+    /// Returns what error messages call the trace.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// Reads on to the next record.
+    /// Reads up to the next record.
     fn advance(&mut self) -> Result<Option<Line>, TraceFault> {
         if self.state == State::Fresh {
             if !self.fill()? {
@@ -139,7 +139,7 @@ impl Reader {
         }
     }
 
-    /// Whether the line is `complete`, or a line behind it that says nothing.
+    /// Returns whether the line is `complete`, or a blank line or comment after it.
     fn is_the_end(&mut self) -> Result<bool, TraceFault> {
         let mut fields = Fields::of(text(&self.buffer)?);
         match (fields.optional(), self.whole) {
@@ -152,7 +152,7 @@ impl Reader {
         Ok(true)
     }
 
-    /// What a line can only get wrong together with the lines before it.
+    /// Checks what depends on the lines before.
     fn check(&mut self, record: &Record) -> Result<(), TraceFault> {
         match record {
             Record::Area(_) => self.areas += 1,
@@ -180,7 +180,7 @@ impl Reader {
         self.block_end = 0;
     }
 
-    /// Brings the next line into the buffer, without its line feed; whether there was one.
+    /// Reads the next line into the buffer, without its line feed. Returns `false` at the end of the file.
     fn fill(&mut self) -> Result<bool, TraceFault> {
         self.buffer.clear();
         self.number += 1;
@@ -195,7 +195,7 @@ impl Reader {
                     self.number -= 1;
                     return Ok(false);
                 }
-                // a line that was cut short may still look like a good one
+                // the part of a line may look like a valid line
                 return Err(TraceFault::ends("file", "a line feed after the last line (was the trace cut short?)"));
             }
             let feed = available.iter().position(|byte| *byte == b'\n');
@@ -245,7 +245,7 @@ mod tests {
     use crate::TraceFault;
 
     #[test]
-    fn sixteen_million_areas_are_the_most() {
+    fn more_than_sixteen_million_areas_are_refused() {
         let area = "area 1000-2000 rw-p - anon -";
         for (trace, counted) in [
             (format!("vmaple-trace 1\n{area}\n{area}\n"), "areas"),

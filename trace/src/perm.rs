@@ -1,43 +1,43 @@
-//! The permissions of an area as /proc/PID/maps shows them; layouts and blocks use them, nobody is called.
+//! The permissions of an area, as /proc/PID/maps shows them. Called by `line` and `show`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What may be done with an area, and whether it is shared: `rw-p`, `r-xs`.
+/// The permissions of an area, and whether it is shared: `rw-p`, `r-xs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Perm(u8);
 
 impl Perm {
-    /// Private and without any access: `---p`.
+    /// Private, with no access: `---p`.
     pub const NONE: Self = Self(0);
-    /// May be read.
+    /// Readable.
     pub const READ: Self = Self(1);
-    /// May be written.
+    /// Writable.
     pub const WRITE: Self = Self(2);
-    /// May be executed.
+    /// Executable.
     pub const EXEC: Self = Self(4);
-    /// Writes are seen by every mapping of the object.
+    /// Shared: every mapping of the object sees writes.
     pub const SHARED: Self = Self(8);
 
-    /// The permissions of these bits; bits that mean nothing are dropped.
+    /// Returns the permissions with these bits. Unknown bits are dropped.
     #[must_use]
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits & 15)
     }
 
-    /// One bit for each of read (1), write (2), execute (4) and shared (8).
+    /// Returns the bits: 1 for read, 2 for write, 4 for execute, 8 for shared.
     #[must_use]
     pub const fn bits(self) -> u8 {
         self.0
     }
 
-    /// Whether all of `other` is in `self`.
+    /// Returns whether `self` has all permissions of `other`.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// What is in either.
+    /// Returns the permissions in either.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -55,7 +55,7 @@ impl fmt::Display for Perm {
     }
 }
 
-/// The text is not four letters like `rw-p`.
+/// The error for text that is not four letters like `rw-p`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParsePermError;
 

@@ -1,24 +1,24 @@
-//! The records of a trace, one type for each shape of line.
+//! The records of a trace as data, one type for each form of line.
 //!
-//! Only data: the reader fills it, `show` and the writer print it, `record` and `replay` work with it.
+//! Read by `line`, written by `show`. Nothing here depends on what a record means to an address space.
 
-use super::{AreaFlags, Capabilities, Errno, Marks, Name, Object, Operation, Perm, Placement, With};
+use super::{AreaFlags, Capabilities, Errno, Marks, Name, Object, Offset, Operation, Perm, Placement, With};
 
-/// One line of a trace that says something.
+/// One record of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Where it stands, from 1.
+    /// The number of its line, counted from 1.
     pub number: u64,
-    /// Who did it and when, if the trace tells.
+    /// Which thread made the call, and when, if the trace says it.
     pub stamp: Option<Stamp>,
-    /// What it says.
+    /// The record.
     pub record: Record,
 }
 
-/// `@TID TIME`: who did it and when.
+/// `@TID TIME`: which thread made a call, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
-    /// The thread.
+    /// The number of the thread.
     pub tid: u32,
     /// Nanoseconds since the start of the recording.
     pub time_ns: u64,
@@ -34,121 +34,121 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// The range from `start` up to but not including `end`; none if that is empty or reversed.
+    /// Returns the range from `start` up to but not including `end`; `None` if it is empty or reversed.
     #[must_use]
     pub fn new(start: u64, end: u64) -> Option<Self> {
         (start < end).then_some(Self { start, end })
     }
 
-    /// The last byte that belongs to it.
+    /// Returns the last byte.
     #[must_use]
     pub fn last(self) -> u64 {
         self.end - 1
     }
 
-    /// Whether that byte belongs to it.
+    /// Returns whether the range contains an address.
     #[must_use]
     pub fn contains(self, address: u64) -> bool {
         (self.start..self.end).contains(&address)
     }
 
-    /// Whether a byte belongs to both.
+    /// Returns whether the ranges have a byte in common.
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end
     }
 
-    /// What belongs to both; none if nothing does.
+    /// Returns the bytes that both ranges have; `None` if there are none.
     #[must_use]
     pub fn common(self, other: Self) -> Option<Self> {
         Self::new(self.start.max(other.start), self.end.min(other.end))
     }
 
-    /// What belongs to it and not to the other: below and above that.
+    /// Returns the parts of `self` below and above `other`.
     #[must_use]
     pub fn without(self, other: Self) -> [Option<Self>; 2] {
         [Self::new(self.start, self.end.min(other.start)), Self::new(self.start.max(other.end), self.end)]
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     #[must_use]
     pub fn len_bytes(self) -> u64 {
         self.end - self.start
     }
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// `set`: a property of the address space, from here on.
+    /// `set`: changes a property of the address space.
     Set(Setting),
-    /// `area`: one area put in place as it stands.
+    /// `area`: puts one area in place, unchanged.
     Area(Area),
-    /// `with`: what the arguments of the next operation do not tell.
+    /// `with`: what the arguments of the next operation do not show.
     With(With),
-    /// A system call and how it ended.
+    /// A system call and its result.
     Operation(Operation, Outcome),
-    /// `fork`: the address space was copied.
+    /// `fork`: copies the address space.
     Fork(ForkOutcome),
-    /// `as`: later operations act on that address space.
+    /// `as`: the following records apply to the address space of that name.
     As(Name),
-    /// `exit`: the address space is torn down.
+    /// `exit`: the address space is destroyed.
     Exit,
-    /// `grew`: a growable area was seen to have grown to this without a call.
+    /// `grew`: an area was seen to have grown to this range without a call.
     Grew(Extent),
     /// `own`: private areas in this range have pages of their own that no fault brought.
     Own(Extent),
-    /// `unrecorded`: something was done that may have changed the layout in a way that is not told; the word names it.
+    /// `unrecorded`: something that may have changed the layout was done and is not recorded; the word names it.
     Unrecorded(Name),
-    /// `fault`: a page fault and the area that serves it.
+    /// `fault`: a page fault, and the area that serves it.
     Fault {
-        /// Where.
+        /// The address.
         addr: u64,
-        /// How it was touched.
+        /// The kind of access.
         access: Access,
-        /// By whom.
+        /// Who accessed it.
         context: Context,
         /// The area that contains the address afterwards.
         found: Found,
     },
     /// `lookup`: the area that contains an address, without growth.
     Lookup {
-        /// Where.
+        /// The address.
         addr: u64,
-        /// The answer.
+        /// The result.
         found: Found,
     },
     /// `find`: the first area that ends above an address.
     Find {
-        /// Where.
+        /// The address.
         addr: u64,
-        /// The answer.
+        /// The result.
         found: Found,
     },
-    /// `gap`: a search for free room.
+    /// `gap`: a search for a free range.
     Gap {
-        /// From which side.
+        /// Which of the free ranges is the result.
         side: Side,
         /// The lowest byte that may be used.
         min: u64,
         /// The highest byte that may be used.
         max: u64,
-        /// Bytes wanted.
+        /// The length in bytes.
         len: u64,
-        /// The start is a multiple of this.
+        /// The alignment of the start.
         align: u64,
-        /// The answer.
+        /// The result.
         outcome: Outcome,
     },
     /// `maps`: the exact list of areas follows as [`Record::Expected`], up to [`Record::End`].
     Maps,
     /// `cover`: the mapped bytes and their permissions follow as [`Record::Expected`], up to [`Record::End`].
     Cover,
-    /// A line of a `maps` or `cover` block; the lines of a block ascend and do not overlap.
+    /// A line of a `maps` or `cover` block. The lines of a block ascend and do not overlap.
     Expected(Expected),
-    /// `end` of a block.
+    /// `end`: the end of a block.
     End,
-    /// `count`: so many areas.
+    /// `count`: the number of areas.
     Count(u64),
     /// `vm`: the counters of the address space.
     Vm(VmCounts),
@@ -156,75 +156,75 @@ pub enum Record {
     Seq(u64),
     /// `reset`: a new, empty address space with all defaults.
     Reset,
-    /// `case`: the name of what follows, in words; a word that begins with `#` would be read as a comment.
+    /// `case`: the name of what follows. A word in it cannot begin with `#`, because that begins a comment.
     Case(String),
-    /// `window`: `maps`, `cover` and `count` are limited to this range from here on.
+    /// `window`: from here on `maps`, `cover` and `count` are limited to this range.
     Window(Extent),
-    /// `needs`: what the machine must have for the rest of the case to be asked of its kernel.
+    /// `needs`: what the machine must have so that the rest of the case can be compared with its kernel, as words.
     Needs(Vec<Name>),
 }
 
 /// A property of the address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Setting {
-    /// Bytes of a page, a power of two.
+    /// The size of a page in bytes, a power of two.
     Page(u64),
     /// One past the highest usable byte.
     TaskSize(u64),
-    /// The lowest address for mappings.
+    /// The lowest address that may be mapped.
     MmapMinAddr(u64),
-    /// Top of the top-down search.
+    /// The top of the search for room, which goes down.
     MmapBase(u64),
-    /// Bottom of the bottom-up search, which comes where the other finds nothing.
+    /// The bottom of the search that goes up, used if the other finds nothing.
     MmapLegacyBase(u64),
-    /// Where the heap begins.
+    /// The start of the heap.
     BrkStart(u64),
-    /// The break, which a call other than `brk` set.
+    /// The break, if a call other than `brk` set it.
     Brk(u64),
-    /// Bytes of data that the program was loaded with: they count for `limit.data` where `brk` asks.
+    /// The bytes of data that the program was loaded with. `brk` counts them against `limit.data`.
     LoadedData(u64),
-    /// Pages kept free below what grows down.
+    /// The number of pages kept free below an area that grows down.
     GuardGap(u64),
-    /// The most areas.
+    /// The largest number of areas.
     MaxMapCount(u64),
-    /// Whether more memory is promised than there is.
+    /// How much memory the kernel promises.
     Overcommit(Overcommit),
-    /// A limit of the process.
+    /// A resource limit of the process.
     Limit(Resource, Limit),
-    /// How many protection keys the machine has.
+    /// The number of protection keys that the machine has.
     Pkeys(u8),
-    /// Which of them are allocated: a bit for each, key 0 among them.
+    /// The protection keys that are allocated, one bit each, key 0 included.
     PkeysAllocated(u16),
-    /// Which of them is the execute-only key, if any.
+    /// The execute-only protection key, if there is one.
     PkeyExecuteOnly(Option<u8>),
-    /// Whether callers may do all that the capabilities of a trace allow, or nothing of it.
+    /// All capabilities that have a word in a trace, or none.
     Privileged(Privilege),
-    /// Which of it they may do.
+    /// The capabilities of the callers.
     Capabilities(Capabilities),
-    /// Where mappings are placed, and of what pages they are made.
+    /// Where mappings are placed, and which pages they consist of.
     Placement(Placement),
 }
 
-/// Whether more memory is promised than there is, as `vm.overcommit_memory` has it.
+/// How much memory the kernel promises, as in `vm.overcommit_memory`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Overcommit {
-    /// `0`: up to what looks reasonable.
+    /// `0`: more than there is, up to a heuristic limit.
     #[default]
     Heuristic,
-    /// `1`: always.
+    /// `1`: any amount.
     Always,
-    /// `2`: never. A program cannot ask for memory that is not promised then: `noreserve` means nothing.
+    /// `2`: never more than there is. `noreserve` has no effect.
     Never,
 }
 
 impl Overcommit {
-    /// The mode of this number.
+    /// Returns the mode with this number.
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
         [Self::Heuristic, Self::Always, Self::Never].into_iter().find(|mode| mode.number() == number)
     }
 
-    /// Its number.
+    /// Returns the number of the mode.
     #[must_use]
     pub fn number(self) -> u64 {
         match self {
@@ -235,39 +235,39 @@ impl Overcommit {
     }
 }
 
-/// What a limit is about.
+/// A resource that has a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
-    /// `limit.stack`: the size of a stack that grows.
+    /// `limit.stack`: the size that a stack may grow to.
     Stack,
     /// `limit.as`: the size of the address space.
     As,
-    /// `limit.data`: private writable memory.
+    /// `limit.data`: the size of private writable memory.
     Data,
-    /// `limit.memlock`: locked memory.
+    /// `limit.memlock`: the size of locked memory.
     Memlock,
 }
 
-/// How much is allowed.
+/// The value of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
-    /// So many bytes.
+    /// That many bytes.
     Bytes(u64),
-    /// As much as there is.
+    /// No limit.
     Unlimited,
 }
 
-/// Whether callers may do what others may not.
+/// All capabilities that have a word in a trace, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Privilege {
-    /// They have no capability.
+    /// No capabilities.
     Ordinary,
-    /// They have all that a trace has words for.
+    /// All capabilities that have a word.
     Privileged,
 }
 
 impl Privilege {
-    /// The capabilities that it stands for.
+    /// Returns these capabilities.
     #[must_use]
     pub const fn capabilities(self) -> Capabilities {
         match self {
@@ -280,78 +280,69 @@ impl Privilege {
 /// One area of a layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Area {
-    /// Where.
+    /// The range.
     pub extent: Extent,
-    /// What may be done with it.
+    /// The permissions.
     pub perm: Perm,
-    /// What else is known.
+    /// The other flags.
     pub flags: AreaFlags,
-    /// What keeps it apart from its like.
+    /// The marks.
     pub marks: Marks,
-    /// What it maps.
+    /// The object that it maps.
     pub object: Object,
-    /// Where in the object it begins.
+    /// The offset at which it begins in the object.
     pub offset: Offset,
 }
 
-/// A line of a block: fields that were left off are not checked.
+/// A line of a block. Fields that are `None` are not checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// Where.
+    /// The range.
     pub extent: Extent,
-    /// What may be done with it.
+    /// The permissions.
     pub perm: Option<Perm>,
-    /// What else is known; only in `maps`.
+    /// The other flags; only in `maps`.
     pub flags: Option<AreaFlags>,
-    /// What it maps; only in `maps`.
+    /// The object; only in `maps`.
     pub object: Option<Object>,
-    /// Where in the object it begins; only in `maps`.
+    /// The offset in the object; only in `maps`.
     pub offset: Option<Offset>,
 }
 
-/// Where in its object a mapping begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Offset {
-    /// `-`: the address itself for private anonymous memory, else 0.
-    Default,
-    /// So many bytes in.
-    Bytes(u64),
-}
-
-/// How an operation ended.
+/// The result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// `?` or nothing: not known, nothing is checked.
+    /// `?` or nothing: unknown, and not checked.
     Unchecked,
-    /// An address, or 0.
+    /// An address, a number, or 0.
     Value(u64),
-    /// It was refused.
+    /// The error with which it failed.
     Failed(Errno),
 }
 
-/// How a fork ended.
+/// The result of `fork`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForkOutcome {
-    /// Not known; the child has no name.
+    /// Unknown, and not checked. The child has no name.
     Unchecked,
     /// The name of the child's address space.
     Child(Name),
-    /// It was refused.
+    /// The error with which it failed.
     Failed(Errno),
 }
 
-/// The answer to a question for an area.
+/// The result of a question for an area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Found {
-    /// Not known, nothing is checked.
+    /// Unknown, and not checked.
     Unchecked,
-    /// This one.
+    /// This area.
     Area(Extent),
-    /// None.
+    /// No area.
     None,
 }
 
-/// How memory was touched.
+/// A kind of access to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     /// `r`
@@ -362,38 +353,38 @@ pub enum Access {
     Exec,
 }
 
-/// Who touched it.
+/// Who accessed memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Context {
     /// The program.
     #[default]
     User,
-    /// The kernel on its behalf, where it can deal with a failure.
+    /// The kernel on the program's behalf, where it can handle a failure.
     Kernel,
     /// The kernel, where it cannot.
     KernelNofixup,
 }
 
-/// From which side free room is searched.
+/// Which of the free ranges a search returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// The lowest that fits.
+    /// The lowest.
     Lowest,
-    /// The highest that fits.
+    /// The highest.
     Highest,
 }
 
-/// The counters of an address space in pages; what is absent is not checked.
+/// The counters of an address space, in pages. Those that are `None` are not checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct VmCounts {
-    /// All.
+    /// All pages.
     pub total: Option<u64>,
-    /// Locked.
+    /// Locked pages.
     pub locked: Option<u64>,
-    /// Private and writable, without stacks.
+    /// Pages of private writable areas, without stacks.
     pub data: Option<u64>,
-    /// What grows.
+    /// Pages of areas that grow.
     pub stack: Option<u64>,
-    /// Executable, not writable.
+    /// Pages of executable areas that are not writable.
     pub exec: Option<u64>,
 }

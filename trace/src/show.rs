@@ -1,4 +1,4 @@
-//! Records as the format writes them; the writer and every message come in, nobody is called.
+//! Records as the format writes them. Called by `write`, and by everyone who prints a record.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -55,7 +55,7 @@ impl Display for ForkOutcome {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unchecked => f.write_str("?"),
-            // a leading `-` or a lone `?` would read as something else
+            // escaped, because a leading `-` or a lone `?` has another meaning
             Self::Child(name) => {
                 let text = name.to_string();
                 match text.strip_prefix('-') {
@@ -148,7 +148,7 @@ impl Display for Area {
 impl Display for Expected {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}-{:08x}", self.extent.start, self.extent.end)?;
-        // fields are left off from the right, so the first that is absent ends the line
+        // fields are omitted from the right only, so the first `None` ends the line
         let Some(perm) = self.perm else { return Ok(()) };
         write!(f, " {perm}")?;
         let Some(flags) = self.flags else {
@@ -193,7 +193,7 @@ impl Display for Operation {
                 write!(f, "mark {addr:#x} {len:#x} {} ", kind.word())?;
                 match word.as_ref().map(Name::to_string) {
                     None => f.write_str("-"),
-                    // it would read as none
+                    // escaped, because `-` removes the mark
                     Some(word) if word == "-" => f.write_str("%2D"),
                     Some(word) => f.write_str(&word),
                 }
@@ -222,7 +222,7 @@ impl Display for Record {
             Self::Set(setting) => write!(f, "set {setting}"),
             Self::Area(area) => write!(f, "area {area}"),
             Self::With(with) => write!(f, "with {with}"),
-            // a number, and no address
+            // a key is written as a decimal number, not as an address
             Self::Operation(operation @ Operation::PkeyAlloc { .. }, Outcome::Value(key)) => write!(f, "{operation} = {key}"),
             Self::Operation(operation, outcome) => write!(f, "{operation} = {outcome}"),
             Self::Fork(outcome) => write!(f, "fork = {outcome}"),
@@ -236,7 +236,7 @@ impl Display for Record {
                 if *context != Context::User {
                     write!(f, " {context}")?;
                 }
-                // the form of nearly every recorded line: as short as it can be
+                // nearly every line of a recording has this form, so it is kept short
                 if *found == Found::Unchecked { Ok(()) } else { write!(f, " = {found}") }
             }
             Self::Lookup { addr, found } => write!(f, "lookup {addr:#x} = {found}"),

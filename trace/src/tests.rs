@@ -1,4 +1,4 @@
-//! The format as a whole: what is written is read back, and what is wrong is refused with its place.
+//! Tests of the whole format: what is written is read back, and what is invalid is refused with its line.
 
 mod arbitrary;
 mod refused;
@@ -13,7 +13,7 @@ use super::{
     TraceError, TraceFault, Writer,
 };
 
-/// The output of a writer that is looked at afterwards.
+/// The output of a writer, which the test reads afterwards.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
 
@@ -69,7 +69,7 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn bytes_of_any_kind_end_in_records_or_one_error() {
+fn arbitrary_bytes_give_records_or_one_error() {
     fn holds(body: Vec<u8>) -> bool {
         let mut bytes = format!("{HEADER}\n").into_bytes();
         bytes.extend(body);
@@ -81,7 +81,7 @@ fn bytes_of_any_kind_end_in_records_or_one_error() {
 }
 
 #[test]
-fn the_examples_of_the_format_are_read() {
+fn every_form_of_line_is_read() {
     let object = Object::File(Name::new(b"/usr/lib/a b%c").expect("a name"));
     let lines = read(
         "# a comment\n\n  set page 4096 # another\n@17 250 mmap 0 8192 rw,growsdown private,fixed \
@@ -110,7 +110,7 @@ fn the_examples_of_the_format_are_read() {
 }
 
 #[test]
-fn numbers_and_words_mean_what_linux_means() {
+fn words_have_the_numbers_of_linux() {
     for (line, bits) in [
         ("mmap 0 1 none private,anonymous anon - = 0", libc::MAP_PRIVATE | libc::MAP_ANONYMOUS),
         ("mmap 0 1 none shared_validate,sync anon -", libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC),
@@ -144,7 +144,7 @@ fn packed(text: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn gzip_is_read_and_what_is_cut_short_or_damaged_is_refused() {
+fn damaged_and_truncated_gzip_is_refused() {
     let text: Vec<u8> = format!("{HEADER}\n{}", "munmap 0x1000 0x1000 = 0\n".repeat(500)).into_bytes();
     let whole = packed(&text);
     let count = |bytes: &[u8]| {
@@ -159,16 +159,16 @@ fn gzip_is_read_and_what_is_cut_short_or_damaged_is_refused() {
     let last = damaged.len() - 6;
     damaged[last] ^= 1;
     assert!(count(&damaged).is_err(), "the checksum does not match");
-    // a line of 64 MiB from a few KiB
+    // 64 MiB on one line, from a few KiB
     let mut bomb = format!("{HEADER}\n").into_bytes();
     bomb.resize(64 << 20, b'1');
     let error = Reader::gzip("t.gz", Cursor::new(packed(&bomb))).find_map(Result::err).expect("a refusal");
     assert!(matches!(error.fault, TraceFault::LineTooLong), "{error}");
 }
 
-// A recording that was cut short anywhere, also between two lines or two blocks, is no recording.
+// A trace that is cut short anywhere, even between two lines or two blocks, is refused.
 #[test]
-fn a_trace_that_promises_its_end_is_refused_without_it() {
+fn a_truncated_trace_that_announces_its_end_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     for name in ["a.trace", "a.trace.gz"] {
         let path = directory.path().join(name);
@@ -195,7 +195,7 @@ fn a_trace_that_promises_its_end_is_refused_without_it() {
 }
 
 #[test]
-fn complete_stands_at_the_end() {
+fn complete_is_the_last_line() {
     let read = |text: &str| {
         let reader = Reader::new("t", Cursor::new(text.to_owned()));
         reader.collect::<Result<Vec<_>, _>>().map(|lines| lines.len()).map_err(|error| error.to_string())

@@ -1,10 +1,10 @@
-//! The words of the format that stand for bits: protections, flags and advices, with Linux's values of x86-64.
+//! Sets of bits with a word for each bit: protections, flags, capabilities. The bits are Linux's on x86-64.
 //!
-//! The recorder makes them from the arguments of system calls and the reader from text; nobody is called.
+//! Called by `line` (from text), `show` (to text) and by recorders (from the arguments of system calls).
 
 use std::fmt;
 
-/// Makes a set of bits with a word for each.
+/// Defines a set of bits with a word for each.
 macro_rules! word_set {
     ($(#[$about:meta])* $name:ident: $bits:ty { $($(#[$doc:meta])* $konst:ident = $value:literal, $word:literal;)* }) => {
         $(#[$about])*
@@ -14,31 +14,31 @@ macro_rules! word_set {
         impl $name {
             $($(#[$doc])* pub const $konst: Self = Self($value);)*
 
-            /// Nothing set.
+            /// The empty set.
             pub const EMPTY: Self = Self(0);
 
             /// Every word of the format with its bits.
             const WORDS: &'static [($bits, &'static str)] = &[$(($value, $word)),*];
 
-            /// The bits, with Linux's values.
+            /// Returns the bits, which are Linux's.
             #[must_use]
             pub const fn bits(self) -> $bits {
                 self.0
             }
 
-            /// Whether all of `other` is in `self`.
+            /// Returns whether `self` contains all of `other`.
             #[must_use]
             pub const fn contains(self, other: Self) -> bool {
                 self.0 & other.0 == other.0
             }
 
-            /// What is in either.
+            /// Returns the bits in either.
             #[must_use]
             pub const fn union(self, other: Self) -> Self {
                 Self(self.0 | other.0)
             }
 
-            /// Whether nothing is set.
+            /// Returns whether the set is empty.
             #[must_use]
             pub const fn is_empty(self) -> bool {
                 self.0 == 0
@@ -49,18 +49,18 @@ macro_rules! word_set {
 
 pub(super) use word_set;
 
-/// Gives a plain set of bits (every word one bit of its own) its text: `-` or words joined by commas.
+/// Implements the text of a set in which every word is one bit: `-`, or words joined by commas.
 macro_rules! comma_list {
     ($name:ident: $bits:ty) => {
         impl $name {
-            /// The set of these bits, and the bits that have no word.
+            /// Returns the bits that have a word, and the remaining bits.
             #[must_use]
             pub fn from_bits(bits: $bits) -> (Self, $bits) {
                 let known = Self::WORDS.iter().fold(0, |known, (bit, _)| known | bit);
                 (Self(bits & known), bits & !known)
             }
 
-            /// Reads `-` or a comma list; each word at most once.
+            /// Reads `-` or a comma list. Each word may occur once.
             pub(crate) fn from_text(text: &str) -> Option<Self> {
                 if text == "-" {
                     return Some(Self::EMPTY);
@@ -95,25 +95,25 @@ pub(super) fn write_list<'a>(f: &mut fmt::Formatter<'_>, words: impl Iterator<It
 }
 
 word_set! {
-    /// The protection that `mmap` and `mprotect` ask for.
+    /// The protection that a call asks for.
     Prot: u32 {
-        /// May be read.
+        /// Readable.
         READ = 1, "r";
-        /// May be written.
+        /// Writable.
         WRITE = 2, "w";
-        /// May be executed.
+        /// Executable.
         EXEC = 4, "x";
-        /// May hold atomic operations; means nothing on most machines.
+        /// Usable for atomic operations; has no effect on most machines.
         SEM = 8, "sem";
-        /// The change reaches down to the start of the area, which must grow down.
+        /// The change extends down to the start of the area, which must grow down.
         GROWSDOWN = 0x0100_0000, "growsdown";
-        /// The change reaches up to the end of the area, which must grow up.
+        /// The change extends up to the end of the area, which must grow up.
         GROWSUP = 0x0200_0000, "growsup";
     }
 }
 
 impl Prot {
-    /// The protection of these bits, and the bits that have no word.
+    /// Returns the bits that have a word, and the remaining bits.
     #[must_use]
     pub fn from_bits(bits: u32) -> (Self, u32) {
         let known = Self::WORDS.iter().fold(0, |known, (bit, _)| known | bit);
@@ -167,23 +167,23 @@ impl fmt::Display for Prot {
 word_set! {
     /// The flags of `mmap`.
     MapFlags: u32 {
-        /// Shared. Also a part of `shared_validate`: ask with [`MapFlags::is_shared`].
+        /// Shared. Contained in `shared_validate`, too: use [`MapFlags::is_shared`].
         SHARED = 1, "shared";
-        /// Private. Also a part of `shared_validate`: ask with [`MapFlags::is_private`].
+        /// Private. Contained in `shared_validate`, too: use [`MapFlags::is_private`].
         PRIVATE = 2, "private";
-        /// Shared, and unknown flags are refused.
+        /// Shared, and unknown flags are an error.
         SHARED_VALIDATE = 3, "shared_validate";
         /// Private, and the kernel may drop the pages.
         DROPPABLE = 8, "droppable";
-        /// At that address, whatever was there.
+        /// At exactly this address, replacing what is there.
         FIXED = 0x10, "fixed";
-        /// No file.
+        /// Anonymous memory.
         ANONYMOUS = 0x20, "anonymous";
         /// In the lowest 2 GiB.
         LOW_32BIT = 0x40, "32bit";
         /// Above the lowest 4 GiB.
         ABOVE4G = 0x80, "above4g";
-        /// Grows down by faults.
+        /// Page faults grow it downward.
         GROWSDOWN = 0x100, "growsdown";
         /// Ignored by the kernel.
         DENYWRITE = 0x800, "denywrite";
@@ -191,27 +191,27 @@ word_set! {
         EXECUTABLE = 0x1000, "executable";
         /// Locked in memory.
         LOCKED = 0x2000, "locked";
-        /// Not accounted for.
+        /// Not accounted.
         NORESERVE = 0x4000, "noreserve";
-        /// Faulted in at once.
+        /// With all pages present.
         POPULATE = 0x8000, "populate";
-        /// With `populate`: only what needs no waiting.
+        /// With `populate`: only pages that need no waiting.
         NONBLOCK = 0x1_0000, "nonblock";
         /// Ignored by the kernel.
         STACK = 0x2_0000, "stack";
-        /// Huge pages; the size may follow as `huge_2mb` or the like.
+        /// Consists of huge pages. The size may follow as `huge_2mb` or similar.
         HUGETLB = 0x4_0000, "hugetlb";
         /// Writes reach persistent memory.
         SYNC = 0x8_0000, "sync";
-        /// At that address, and only if nothing is there.
+        /// At exactly this address; an error if something is there.
         FIXED_NOREPLACE = 0x10_0000, "fixed_noreplace";
     }
 }
 
 impl MapFlags {
-    /// The bits that hold one value of the kind of mapping.
+    /// The bits of the kind of mapping, which hold one value.
     const KIND: u32 = 15;
-    /// The bits that hold the size of huge pages, as the power of two.
+    /// The lowest of the bits with the size of huge pages, as a power of two.
     const HUGE_SHIFT: u32 = 26;
     pub(super) const HUGE_SIZES: [(u32, &'static str); 13] = [
         (14, "huge_16kb"),
@@ -229,26 +229,26 @@ impl MapFlags {
         (34, "huge_16gb"),
     ];
 
-    /// How many bytes the huge pages have that are asked for, if a size is.
+    /// Returns the requested size of huge pages in bytes; `None` if no size is given.
     #[must_use]
     pub fn huge_page_bytes(self) -> Option<u64> {
         let power = self.0 >> Self::HUGE_SHIFT;
         (self.contains(Self::HUGETLB) && power != 0).then(|| 1 << power)
     }
 
-    /// The same mapping, of ordinary pages.
+    /// Returns these flags without huge pages.
     #[must_use]
     pub const fn without_huge_pages(self) -> Self {
         Self(self.0 & !(Self::HUGETLB.0 | !0 << Self::HUGE_SHIFT))
     }
 
-    /// The flags of a mapping of huge pages of so many bytes, a power of two.
+    /// Returns the flags of a mapping of huge pages of this size in bytes, a power of two.
     #[must_use]
     pub const fn of_huge_pages(bytes: u64) -> Self {
         Self(Self::HUGETLB.0 | bytes.trailing_zeros() << Self::HUGE_SHIFT)
     }
 
-    /// The flags of these bits, and the bits that have no word.
+    /// Returns the flags that have a word, and the remaining bits.
     #[must_use]
     pub fn from_bits(bits: u32) -> (Self, u32) {
         let kind = bits & Self::KIND;
@@ -265,25 +265,25 @@ impl MapFlags {
         (Self(bits & known), bits & !known)
     }
 
-    /// Whether writes are seen by every mapping of the object.
+    /// Returns whether every mapping of the object sees writes.
     #[must_use]
     pub fn is_shared(self) -> bool {
         matches!(self.0 & Self::KIND, 1 | 3)
     }
 
-    /// Whether writes stay with this mapping.
+    /// Returns whether writes stay private to this mapping.
     #[must_use]
     pub fn is_private(self) -> bool {
         matches!(self.0 & Self::KIND, 2 | 8)
     }
 
-    /// Whether the kernel may drop its pages.
+    /// Returns whether the kernel may drop its pages.
     #[must_use]
     pub fn is_droppable(self) -> bool {
         self.0 & Self::KIND == Self::DROPPABLE.0
     }
 
-    /// Reads `-` or a comma list: one word for the kind at most, and one for the size of huge pages.
+    /// Reads `-` or a comma list with at most one kind and at most one size of huge pages.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         if text == "-" {
             return Some(Self::EMPTY);
@@ -321,11 +321,11 @@ impl fmt::Display for MapFlags {
 word_set! {
     /// The flags of `mremap`.
     RemapFlags: u32 {
-        /// May be moved elsewhere.
+        /// The area may be moved.
         MAYMOVE = 1, "maymove";
-        /// Must be moved to the new address.
+        /// The area is moved to the given address.
         FIXED = 2, "fixed";
-        /// The old range stays, empty.
+        /// The old range stays mapped, without pages.
         DONTUNMAP = 4, "dontunmap";
     }
 }
@@ -338,7 +338,7 @@ word_set! {
         CURRENT = 1, "current";
         /// What will be mapped.
         FUTURE = 2, "future";
-        /// Only when a page is touched.
+        /// Each page at its first access.
         ONFAULT = 4, "onfault";
     }
 }
@@ -347,24 +347,24 @@ comma_list!(LockAllFlags: u32);
 word_set! {
     /// The flags of `mlock2`.
     LockFlags: u32 {
-        /// Only when a page is touched.
+        /// Each page at its first access.
         ONFAULT = 1, "onfault";
     }
 }
 comma_list!(LockFlags: u32);
 
 word_set! {
-    /// What the callers of an address space may do beyond its limits: the capabilities of Linux that an address space asks for.
+    /// The capabilities that the rules of an address space ask for.
     Capabilities: u64 {
-        /// Locks any amount of memory.
+        /// May lock any amount of memory.
         IPC_LOCK = 0x4000, "ipc_lock";
-        /// Maps below the lowest address.
+        /// May map below the lowest address.
         SYS_RAWIO = 0x2_0000, "sys_rawio";
     }
 }
 comma_list!(Capabilities: u64);
 
 impl Capabilities {
-    /// All that have a word.
+    /// All capabilities that have a word.
     pub const ALL: Self = Self::IPC_LOCK.union(Self::SYS_RAWIO);
 }

@@ -1,4 +1,4 @@
-//! The writer of traces; `record` comes in, and the tests that read back what was written.
+//! The writer of traces. Public through the crate's root; records write themselves (`show`).
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 
 use crate::{HEADER, PROMISE, Record, Stamp};
 
-/// Writes a trace record by record. [`Writer::finish`] completes it; a writer that is only dropped may lose its end.
+/// Writes a trace record by record. Call [`Writer::finish`] at the end: a writer that is dropped instead may lose the last records.
 pub struct Writer {
     output: Output,
     ending: Ending,
@@ -18,9 +18,10 @@ pub struct Writer {
 /// How a trace ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// With its last record.
+    /// The trace ends with its last record.
     Open,
-    /// With the line `complete`, which the first line promises: a reader then recognizes a trace that was cut short, also between two lines.
+    /// The trace ends with the line `complete`, and its first line says so. A reader then recognizes a trace that was cut short, even
+    /// between two lines.
     Promised,
 }
 
@@ -36,10 +37,10 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// Creates or empties a file and writes the first line; a name that ends in `.gz` is compressed.
+    /// Creates a file, or empties an existing one, and writes the first line. A file whose name ends in `.gz` is compressed.
     ///
     /// # Errors
-    /// When the file cannot be created or written.
+    /// If the file cannot be created or written.
     pub fn create(path: &Path, ending: Ending) -> io::Result<Self> {
         let file = BufWriter::new(File::create(path)?);
         if path.extension().is_some_and(|extension| extension == "gz") {
@@ -49,10 +50,10 @@ impl Writer {
         }
     }
 
-    /// Writes plain text, beginning with the first line.
+    /// Writes a trace as plain text to `output`.
     ///
     /// # Errors
-    /// When the output cannot be written.
+    /// If the output cannot be written.
     pub fn new(output: impl Write + 'static) -> io::Result<Self> {
         Self::begin(Output::Plain(Box::new(output)), Ending::Open)
     }
@@ -71,10 +72,10 @@ impl Writer {
         }
     }
 
-    /// Writes a comment; line feeds in it begin new comments.
+    /// Writes a comment. Each line of the text becomes a comment of its own.
     ///
     /// # Errors
-    /// When the output cannot be written.
+    /// If the output cannot be written.
     pub fn comment(&mut self, text: &str) -> io::Result<()> {
         for line in text.lines() {
             writeln!(self.sink(), "# {line}")?;
@@ -85,7 +86,7 @@ impl Writer {
     /// Writes one record.
     ///
     /// # Errors
-    /// When the output cannot be written.
+    /// If the output cannot be written.
     pub fn record(&mut self, stamp: Option<Stamp>, record: &Record) -> io::Result<()> {
         match stamp {
             Some(stamp) => writeln!(self.sink(), "{stamp} {record}"),
@@ -93,18 +94,18 @@ impl Writer {
         }
     }
 
-    /// Hands everything written so far to the system, as far as compression allows.
+    /// Flushes what was written so far to the output, as far as compression allows.
     ///
     /// # Errors
-    /// When the output cannot be written.
+    /// If the output cannot be written.
     pub fn flush(&mut self) -> io::Result<()> {
         self.sink().flush()
     }
 
-    /// Completes the trace.
+    /// Writes the end of the trace and flushes the output.
     ///
     /// # Errors
-    /// When the output cannot be written.
+    /// If the output cannot be written.
     pub fn finish(mut self) -> io::Result<()> {
         if self.ending == Ending::Promised {
             writeln!(self.sink(), "complete")?;

@@ -1,5 +1,5 @@
-//! Workloads of the comparing program under criterion: vmaple and the base of the ratios. The bench targets come in, each with the rows
-//! that are its own; one place for the code.
+//! Workloads of the comparing program under criterion: vmaple, and the subject that ratios are based on. Called by the bench targets, each
+//! with its own rows.
 
 use criterion::{BenchmarkId, Criterion};
 use std::sync::Arc;

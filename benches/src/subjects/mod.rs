@@ -1,4 +1,4 @@
-//! The subjects, one file a family: what vmaple is measured against, and the floors under it. Workloads come in by the lists below.
+//! The subjects, one file per family: what vmaple is compared with, and lower bounds. Called by the workloads through the lists below.
 
 #[cfg(test)]
 mod agreement;

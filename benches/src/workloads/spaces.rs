@@ -1,5 +1,5 @@
-//! What the workloads of address spaces have in common: `mmap-munmap`, `mprotect`, `brk`, `fork` and `replay` come in. An address space
-//! runs here, or, the kernel's, in a process of its own.
+//! What the workloads of address spaces have in common. Called by `mmap-munmap`, `mprotect`, `brk`, `fork` and `replay`. An address space
+//! is in this process or, for the kernel's, in a process of its own.
 
 use crate::calls::{Call, Setup, layout};
 use crate::regions::RegionSet;

@@ -1,7 +1,6 @@
-//! Resolves addresses against the index of a map, and says what was found in words. `maps::run` and `watch` come in
-//! here.
+//! Resolves addresses with the index of a map and describes the results. Called by `maps::run` and `watch`.
 
-use super::Index;
+use super::index::Index;
 use crate::procmaps::MapLine;
 use indicatif::HumanBytes;
 use std::fmt;

@@ -1,5 +1,4 @@
-//! Where a map comes from: a process by its number, a file, or the standard input. `maps` and `watch` load through
-//! here; the text itself is read by `procmaps`.
+//! The source of a map: a process by its number, a file, or the standard input. Called by `maps` and `watch`. `procmaps` reads the text.
 
 use crate::procmaps::{self, MapLine, MapsError};
 use anyhow::{Context as _, Result};

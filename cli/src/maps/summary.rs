@@ -1,7 +1,6 @@
-//! The table that `vmaple maps` prints: what kinds of areas there are, with which permissions, and what is large.
-//! `maps::run` comes in here; only the index is asked.
+//! The table that `vmaple maps` prints: the kinds of areas, their permissions, and the largest areas. Called by `maps::run`.
 
-use super::Index;
+use super::index::Index;
 use super::source::Source;
 use crate::procmaps::MapLine;
 use crate::table;

@@ -1,8 +1,10 @@
-//! `--watch`: loads the map again and again, prints what appeared, vanished and changed, and applies just that to the
-//! index. `maps::run` comes in here; a reader of the index never misses an address that stayed mapped, because what
-//! is new is laid over what was there before what is left over is taken out.
+//! `--watch`: loads the map repeatedly, prints which areas appeared, vanished and changed, and applies these changes to the index. Called
+//! by `maps::run`.
+//!
+//! A reader of the index never misses an address that stayed mapped, because new areas are inserted before the rest of the old ones is
+//! removed.
 
-use super::Index;
+use super::index::Index;
 use super::resolve::{self, Answer};
 use super::source::Source;
 use crate::procmaps::MapLine;
@@ -155,7 +157,7 @@ mod tests {
             })
             .collect();
         assert_eq!(told, ["5000>3000", "+3000", "-7000", "+a000", "+e000"]);
-        let index = super::super::build(&before).expect("sorted");
+        let index = super::super::index::build(&before).expect("sorted");
         apply(&index, &changes, &now).expect("the index takes it");
         let pin = index.pin();
         let there: Vec<Arc<MapLine>> = pin.iter().map(|entry| Arc::clone(entry.value())).collect();

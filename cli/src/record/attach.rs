@@ -1,24 +1,22 @@
-//! A process that runs already: how it is attached to, and how it is let go.
+//! Attaches to a running process, and detaches from it. Called by `record::run` and `tracer`.
 //!
-//! `record::run` and `tracer` call this; `stop`, `sys` and `ends` are called.
+//! The filter of `filter` cannot be installed in a running process: it would outlive the recorder, and without a tracer the calls that it
+//! stops would fail. So every system call stops, and `filter::verdict` chooses in the recorder. Nothing else stays in the process: when the
+//! recorder ends, for whatever reason, the kernel detaches the process, and it continues from wherever it was.
 //!
-//! A running process cannot be given the filter of `filter`: the filter would outlive the recorder, and without a tracer the calls that
-//! it stops would fail. So every system call stops, and `filter::verdict` chooses in the recorder. Nothing else is left in the process:
-//! when the recorder ends, in whatever way, the kernel detaches it, and the process goes on from wherever it was.
-//!
-//! Both the first and the last layout are read while all threads stand still:
+//! The first and the last layout are read while all threads are stopped:
 //!
 //! ```text
 //! Gathering   every thread is seized and interrupted; it stays where it stops
-//!     |       all stand still, and /proc lists no other: the starting layout is written
+//!     |       all are stopped, and /proc lists no other: the starting layout is written
 //! Following   as for a command
-//!     |       Ctrl-C: every thread outside of a memory call is interrupted; one inside of one stops at its end
+//!     |       Ctrl-C: every thread outside of a memory call is interrupted; one inside stops at the call's end
 //! Parting     it stays where it stops
-//!     |       all stand still: the last layout is written
+//!     |       all are stopped: the last layout is written
 //!   (gone)    every thread is detached
 //! ```
 //!
-//! Ctrl-C while threads are gathered leads to Parting at once: there is no layout to wait for.
+//! Ctrl-C while threads are gathered leads to Parting at once, because there is no layout to wait for.
 
 use std::collections::HashMap;
 use std::fs;
@@ -29,13 +27,15 @@ use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
-use super::call;
+use super::abi;
+use super::error::RecordError;
 use super::filter::{self, Verdict};
+use super::layout;
 use super::space::{Heritage, Origin};
 use super::stop;
 use super::sys::{self, Resume};
-use super::tracer::{SpaceId, Stage, Task, Tracer};
-use super::{RecordError, layout};
+use super::task::{Parked, Phase, SpaceId, Stage, Task, Watch};
+use super::tracer::Tracer;
 
 /// How long threads are waited for that do not stop. Only a thread in a sleep that no signal ends takes longer, as the parent of a child
 /// of `vfork` does; it is let go when the recorder ends.
@@ -43,33 +43,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the last threads are waited for while all are gathered. One that does not stop leaves no way to a starting layout.
 const GATHERING_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How far the recording of an address space is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Threads that stop stay where they are, until all have, or until none has for some time since this moment.
-    Gathering { since: Instant },
-    /// Threads run.
-    Following,
-    /// Threads that stop stay where they are, and are detached when all have, or at the latest some time after this moment.
-    Parting { since: Instant },
-}
-
-/// How memory calls are made to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Watch {
-    /// By the filter that the command took.
-    Filter,
-    /// Every system call stops.
-    EveryCall,
-}
-
-/// How a thread that stays where it stopped is to go on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Parked {
-    how: Resume,
-    signal: i32,
-}
 
 /// Checks that a process can be attached to by that number.
 pub(super) fn check(process: Pid) -> Result<(), RecordError> {
@@ -196,7 +169,7 @@ impl Tracer {
             && info.op == libc::PTRACE_SYSCALL_INFO_ENTRY
             && let Ok(registers) = ptrace::getregs(tid)
         {
-            let verdict = filter::verdict(info.arch, registers.orig_rax, call::arguments(&registers));
+            let verdict = filter::verdict(info.arch, registers.orig_rax, abi::arguments(&registers));
             if verdict != Verdict::Allow {
                 return self.entered(tid, verdict);
             }

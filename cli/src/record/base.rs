@@ -1,11 +1,12 @@
-//! Where searches for room begin. No file tells it, but the loader is what is placed first, and in a program without one the first mapping.
-//! `space` comes in at the beginning, and `effect` with each call.
+//! The address at which searches for room begin. No file shows it. It is where the loader was placed, because the loader is mapped first;
+//! in a program without a loader it follows from the first mapping. Called by `space` at the beginning, and by `effect` for each call.
 
 use std::fs;
 
 use nix::unistd::Pid;
 use vmaple_host::Host;
 
+use super::abi::PAGE;
 use super::layout::{self, Seen};
 use vmaple_trace::{MapFlags, Operation, Setting};
 
@@ -60,7 +61,7 @@ impl Base {
         if *len >= HUGE_PAGE || is_elsewhere {
             return Vec::new();
         }
-        let end = at.saturating_add(len.next_multiple_of(super::space::PAGE));
+        let end = at.saturating_add(len.next_multiple_of(PAGE));
         *self = if is_legacy { Self::Up(at) } else { Self::Down(end) };
         self.settings()
     }

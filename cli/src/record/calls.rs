@@ -1,22 +1,27 @@
-//! Memory calls of the traced threads: their entry, their end, and who is held meanwhile.
+//! Memory calls of the traced threads: their entry, their end, and the threads that wait meanwhile. Called by `tracer`.
 //!
-//! Whoever is inside a memory call is alone in it: the others of the same address space are held where they enter one,
-//! first come first served. A call that takes very long may wait for one who is held (the thread that serves
-//! userfaultfd events may); then others are let in beside it, and the trace says so. `tracer` comes in.
+//! Only one thread of an address space is inside a memory call. Others are held where they enter one, in order of arrival. A call that
+//! takes very long may wait for a held thread (for example the one that serves userfaultfd events), so others are then let in beside it,
+//! and the trace says so.
 
 use std::time::{Duration, Instant};
 
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
-use super::RecordError;
-use super::call::{self, Call, Source};
+use super::abi;
+use super::abi::PAGE;
+use super::call::Call;
+use super::decode::decode;
+use super::error::RecordError;
 use super::filter::Verdict;
 use super::layout::{self, Detail, Seen};
 use super::objects;
-use super::space::{PAGE, Reason, pages_within};
+use super::objects::Source;
+use super::space::{Reason, pages_within};
 use super::sys::Resume;
-use super::tracer::{SpaceId, Stage, Tracer};
+use super::task::{SpaceId, Stage, Task};
+use super::tracer::Tracer;
 use super::userfault::{self, Request};
 use vmaple_trace::{Extent, MapFlags, Operation, Record};
 
@@ -66,7 +71,7 @@ impl Tracer {
             // killed meanwhile: its end will be told
             return Ok(());
         };
-        let decoded = Call::decode(tid, registers.orig_rax.cast_signed(), call::arguments(&registers));
+        let decoded = decode(tid, registers.orig_rax.cast_signed(), abi::arguments(&registers));
         let Some(mut call) = decoded else {
             self.set_stage(tid, Stage::Running);
             self.resume(tid, Resume::Run, 0)?;
@@ -152,7 +157,7 @@ impl Tracer {
         };
         let stamp = self.stamp(tid)?;
         self.drain_faults();
-        let result = call::result(register);
+        let result = abi::result(register);
         let Some(space) = self.tasks.get(&tid).and_then(|task| self.spaces.get_mut(&task.space?)) else {
             return Ok(());
         };
@@ -212,7 +217,7 @@ impl Tracer {
     }
 
     fn limits_changed(&mut self, tid: Pid, process: Pid) {
-        let of = |task: &super::tracer::Task| (task.process, task.space);
+        let of = |task: &Task| (task.process, task.space);
         let changed = if process.as_raw() == 0 {
             self.tasks.get(&tid).map(of)
         } else {

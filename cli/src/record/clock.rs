@@ -1,6 +1,4 @@
-//! The time of a recording: nanoseconds of the monotonic clock, the one that the kernel stamps page faults with.
-//!
-//! `tracer` and `faults` come in, nobody is called.
+//! The time of a recording: nanoseconds of the monotonic clock, with which the kernel stamps page faults. Called by `tracer` and `faults`.
 
 use nix::time::{ClockId, clock_gettime};
 

@@ -1,15 +1,16 @@
-//! What a call that has ended did to an address space: its record, and what should be mapped from now on.
-//!
-//! `calls` comes in with the result, while the caller and all who could interfere are stopped.
+//! The effect of a finished call on an address space: the record for the trace, and the change of the model. Called by `calls`, while the
+//! caller and every thread that could interfere are stopped.
 
 use nix::unistd::Pid;
 use vmaple_host::Host;
 
-use super::call::{Known, Source};
-use super::layout::{self, Detail};
+use super::abi::PAGE;
+use super::call::Known;
+use super::layout::{self, Detail, GIVEN};
+use super::objects::Source;
 use super::objects::{self, Objects};
 use super::opens::Open;
-use super::space::{PAGE, Reason, Space};
+use super::space::{Reason, Space};
 use vmaple_trace::{AreaFlags, Errno, Extent, MapFlags, MarkKind, Name, Operation, Outcome, Perm, Prot, Record, RemapFlags, Stamp, With};
 
 impl Space {
@@ -254,14 +255,6 @@ fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Resu
     }
     area.flags.intersection(may_give)
 }
-
-/// Flags that drivers give to what maps their objects.
-pub(super) const GIVEN: AreaFlags = AreaFlags::IO
-    .union(AreaFlags::PFNMAP)
-    .union(AreaFlags::MIXEDMAP)
-    .union(AreaFlags::DONTCOPY)
-    .union(AreaFlags::DONTEXPAND)
-    .union(AreaFlags::DONTDUMP);
 
 /// What who maps a descriptor may give: a plain file nothing, a driver some flags, and what `memfd_secret` made is locked.
 fn given_by(tid: Pid, source: Source) -> AreaFlags {

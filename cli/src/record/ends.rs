@@ -1,35 +1,27 @@
-//! How threads and address spaces end, and what is done so that a trace ends with the last layout.
+//! The ends of threads and address spaces, so that a trace ends with the last layout. Called by `tracer`.
 //!
-//! Each thread stops once more before it goes, and its address space can be read from there. One case cannot be
-//! excluded: a thread that is killed just when it is let go on from another stop leaves its last one untold. So the
-//! first thread of a process that dies as a whole is kept at its last stop, as a witness, until the others are out of
-//! the address space; only if no thread at all could be kept, the trace ends with a note instead of a layout.
-//!
-//! `tracer` comes in; `space` and `image` are called.
+//! Each thread stops once more before it ends, and its address space can be read at that stop. One case cannot be excluded: the last stop
+//! of a thread that is killed at the moment when it is resumed from another stop is not reported. So the first thread of a process that
+//! dies as a whole is kept at its last stop, as a witness, until the others have left the address space. Only if no thread could be kept,
+//! the trace ends with a note instead of a layout.
 
 use std::time::{Duration, Instant};
 
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
-use super::RecordError;
-use super::call::{Call, Source};
+use super::call::Call;
+use super::error::RecordError;
 use super::image::{Ending, Keep};
 use super::layout::{self, Seen};
+use super::objects::Source;
 use super::space::{Reason, Space};
 use super::stop::{self, release};
-use super::tracer::{SpaceId, Stage, Task, Tracer};
+use super::task::{SpaceId, Stage, Task, Witness};
+use super::tracer::Tracer;
 
 /// How long a witness is kept. It is waited for only by a kernel that dumps core beyond the last stops.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A thread at its last stop that is kept there.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Witness {
-    tid: Pid,
-    process: Pid,
-    since: Instant,
-}
 
 impl Tracer {
     /// A thread is at its last stop; it still has its address space.

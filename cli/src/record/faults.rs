@@ -1,8 +1,8 @@
-//! Page faults of the traced threads, as the kernel's tracepoints `exceptions:page_fault_user` and `page_fault_kernel` tell them: those of
-//! the program itself, and those of the kernel where it reads or writes the program's memory for it.
+//! Page faults of the traced threads, as the tracepoints `exceptions:page_fault_user` and `page_fault_kernel` report them: those of the
+//! program itself, and those of the kernel when it reads or writes the program's memory for it.
 //!
-//! Two rings per processor and thread, inherited by all that the command starts. `tracer` comes in, early to open and then often
-//! to drain; nobody else is called.
+//! There are two rings per processor and thread, inherited by everything that the command starts. Called by `tracer`, which opens them
+//! before the command starts and then drains them often.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use seccompiler::{BpfProgram, sock_filter};
 
-use super::call::{Arguments, low};
+use super::abi::{Arguments, SYS_MAP_SHADOW_STACK, SYS_SET_MEMPOLICY_HOME_NODE, low};
 use super::{prctl, userfault};
 use vmaple_trace::Advice;
 
@@ -14,11 +14,6 @@ use vmaple_trace::Advice;
 const ARCH_X86_64: u32 = 0xc000_003e;
 /// Calls of the x32 table have this bit.
 const X32_BIT: u32 = 0x4000_0000;
-/// `map_shadow_stack`, which the C library does not know yet.
-pub(super) const SYS_MAP_SHADOW_STACK: i64 = 453;
-/// `set_mempolicy_home_node`, which it does not know either.
-pub(super) const SYS_SET_MEMPOLICY_HOME_NODE: i64 = 450;
-
 /// Offsets in what the kernel gives a filter; of the arguments the lower half of the first.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;

@@ -1,7 +1,6 @@
-//! The trace of one process image: its file, what was written to it, and what is said of it in the end.
+//! The trace of one process image: its file, the counts of what was written, and the notes for the end. Called by `space`.
 //!
-//! `space` comes in, the `trace` room is called. A file that cannot be written must not end the command that is
-//! recorded: the trouble is told once, and the rest of that trace is dropped.
+//! A file that cannot be written must not end the recorded command: the error is reported once, and the rest of that trace is dropped.
 
 use std::fs;
 use std::io;

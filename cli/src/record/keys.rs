@@ -1,11 +1,11 @@
-//! The protection keys of an address space that is recorded: which are allocated, which no file of /proc tells.
+//! The protection keys of a recorded address space: which are allocated, which no file in /proc shows. Called by `space`.
 //!
-//! `space` comes in. A recording tells what a trace that begins in the middle cannot know: a child's trace, and that of a process that was
-//! running already.
+//! A trace that begins in the middle (of a forked child, or of a process that was attached to) cannot know this from its own calls; the
+//! recording does.
 
 use super::layout::Seen;
 use vmaple_host::Host;
-use vmaple_trace::{AreaFlags, Operation, Perm, Prot, Setting};
+use vmaple_trace::{Operation, Perm, Prot, Setting};
 
 /// What is known of the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +70,6 @@ impl Keys {
             _ => None,
         }
     }
-}
-
-/// What `smaps` says of a key, as a flag of an area.
-pub(super) fn flag(value: &str) -> AreaFlags {
-    value.trim().parse().ok().filter(|key| *key < 16).map_or(AreaFlags::EMPTY, AreaFlags::of_pkey)
 }
 
 #[cfg(test)]

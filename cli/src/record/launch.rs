@@ -1,6 +1,5 @@
-//! The start of the command: a child that waits until it is traced, takes the filter, and becomes the command.
-//!
-//! `tracer` comes in before anything else runs; `sys` and `filter` are called.
+//! Starts the command: a child that waits until it is traced, installs the filter, and executes the command. Called by `record::run` before
+//! anything else.
 
 use std::ffi::{CString, OsString};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};

@@ -1,13 +1,12 @@
-//! A live process's layout from /proc: its areas with what `smaps` tells of them, and the facts of a trace's header.
-//!
-//! `space` and `image` come in while the process is stopped; nobody else is called.
+//! A running process's layout from /proc: its areas with what `smaps` shows of them, and the properties for a trace's header. Called by
+//! `space` and others while the process is stopped.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 
 use nix::unistd::Pid;
 
-use super::space::PAGE;
+use super::abi::PAGE;
 use vmaple_trace::{AreaFlags, Capabilities, Extent, Limit, Perm, Resource, VmCounts};
 
 /// One area as the kernel tells it.
@@ -123,7 +122,7 @@ fn property(area: &mut Seen, name: &[u8], value: &str) {
                 area.flags = area.flags.union(AreaFlags::of_huge_pages(bytes));
             }
         }
-        b"ProtectionKey" => area.flags = area.flags.union(super::keys::flag(value)),
+        b"ProtectionKey" => area.flags = area.flags.union(pkey(value)),
         b"VmFlags" => {
             for flag in value.split_ascii_whitespace() {
                 if matches!(flag, "um" | "uw" | "ui") {
@@ -268,6 +267,19 @@ fn status_number(tid: Pid, title: &str) -> Option<i32> {
     let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     let number = text.lines().find_map(|line| line.strip_prefix(title))?;
     number.trim().parse().ok()
+}
+
+/// Flags that drivers give to what maps their objects.
+pub(super) const GIVEN: AreaFlags = AreaFlags::IO
+    .union(AreaFlags::PFNMAP)
+    .union(AreaFlags::MIXEDMAP)
+    .union(AreaFlags::DONTCOPY)
+    .union(AreaFlags::DONTEXPAND)
+    .union(AreaFlags::DONTDUMP);
+
+/// Returns the flag of a protection key as `smaps` writes it.
+fn pkey(value: &str) -> AreaFlags {
+    value.trim().parse().ok().filter(|key| *key < 16).map_or(AreaFlags::EMPTY, AreaFlags::of_pkey)
 }
 
 #[cfg(test)]

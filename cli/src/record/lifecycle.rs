@@ -1,39 +1,22 @@
-//! Threads, children and programs: how they begin and replace each other, and which address space each is in.
+//! Threads, children and programs: how they begin and replace each other, and which address space each is in. Called by `tracer`, and by
+//! `ends` at their ends.
 //!
-//! `tracer` comes in, and `ends`, where they end. A trace is begun for each program of each process, and for each child
-//! that has an address space of its own.
-//!
-//! A new thread is announced by the one that made it, and stops for the first time; either may be told first. If its
-//! maker is killed before it told, the new one is an orphan, and is taken in without an announcement.
+//! A trace begins for each program of each process, and for each child with an address space of its own. A new thread is announced by the
+//! thread that made it, and stops for the first time; either may be reported first. If its maker is killed before the announcement, the new
+//! thread is an orphan, and is adopted without one.
 
 use nix::unistd::Pid;
 
-use super::RecordError;
-use super::attach::Phase;
 use super::call::Call;
+use super::error::RecordError;
 use super::image::Image;
 use super::layout;
 use super::space::{Heritage, Origin, Space};
 use super::stop;
 use super::sys::{self, Resume};
-use super::tracer::{SpaceId, Stage, Task, Tracer};
+use super::task::{Phase, SpaceId, Stage, Stop, Task, Unannounced};
+use super::tracer::Tracer;
 use vmaple_trace::{ForkOutcome, Name, Record};
-
-/// A thread that stopped before it was announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unannounced {
-    stop: Stop,
-    process: Pid,
-    /// The process of the thread that made it.
-    maker: Pid,
-}
-
-/// Which of its stops an unannounced thread is at: the last one, if it was killed before it began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    First,
-    Last,
-}
 
 impl Tracer {
     /// A thread made another thread or process, which stops for the first time soon, or already has.

@@ -1,6 +1,5 @@
-//! What a layout shows of the marks of areas: which a userfaultfd handles, and which anonymous memory has a name.
-//!
-//! `space` comes in with each layout that is read, nobody is called.
+//! The marks that a layout shows: which userfaultfd handles an area, and the name of anonymous memory. Called by `space` for each layout
+//! that is read.
 
 use super::layout::Seen;
 use vmaple_trace::{Extent, MarkKind, Marks, Name, Operation};

@@ -1,6 +1,4 @@
-//! The memory of a stopped thread, where an argument of a call points to it.
-//!
-//! `call` and those that it reads for come in, nobody is called.
+//! Reads the memory of a stopped thread where an argument of a call points to it. Called by `decode`, `prctl` and `userfault`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,27 +1,30 @@
-//! `vmaple record`: runs a command and writes the history of its memory maps, one trace per process image.
+//! The command `record`: runs a command and writes the history of its memory maps, one trace per process image. Called by `main` through
+//! [`run`].
 //!
-//! The program comes in at [`run`]. `launch` starts the command and `tracer` watches it to its end with ptrace; a
-//! filter in the kernel (`filter`) lets only memory calls stop. `calls`, `lifecycle` and `ends` deal with the stops,
-//! `space` and `image` write what is learned. Every `unsafe` is in `sys`.
+//! `launch` starts the command and `tracer` watches it to its end with ptrace; a filter in the kernel (`filter`) stops only memory calls.
+//! `calls`, `lifecycle` and `ends` handle the stops; `space` and `image` write the traces. All `unsafe` is in `sys`.
 //!
-//! What makes a true history of what is seen:
+//! Three things make a trace true:
 //! - at most one thread of an address space is inside a memory call (`calls`);
-//! - each trace begins and ends with a layout read while its threads are stopped (`lifecycle`, `ends`), or with a note that there was no
-//!   thread left to read the last one from;
-//! - a model of what the calls did is compared with these layouts (`coverage`, `space`): what is more is growth of a
-//!   stack, or is told as not explained.
+//! - each trace begins and ends with a layout that is read while the threads are stopped (`lifecycle`, `ends`), or with a note that no thread
+//!   was left to read the last layout from;
+//! - a model of what the calls did is compared with these layouts (`coverage`, `space`): more than the model has is the growth of a stack, or
+//!   is reported as unexplained.
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("the program reads registers and system calls as they are on x86-64 Linux; the library does not");
 
+mod abi;
 mod attach;
 mod base;
 mod call;
 mod calls;
 mod clock;
 mod coverage;
+mod decode;
 mod effect;
 mod ends;
+mod error;
 mod faults;
 mod filter;
 mod image;
@@ -37,8 +40,11 @@ mod prctl;
 mod space;
 mod stop;
 mod sys;
+mod task;
 mod tracer;
 mod userfault;
+
+pub use error::RecordError;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -86,62 +92,6 @@ pub struct RecordArgs {
     /// The command and its arguments
     #[arg(last = true, required_unless_present = "pid", value_name = "COMMAND")]
     pub command: Vec<OsString>,
-}
-
-/// Why a command could not be recorded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordError {
-    /// The directory for the traces is not there and cannot be made.
-    #[error("{}: cannot be made: {error}", path.display())]
-    Directory {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The command did not begin.
-    #[error("{command}: cannot be run: {error}")]
-    Start {
-        /// Its name.
-        command: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// A process that runs cannot be attached to.
-    #[error("cannot attach to process {process}: {error}{hint}", hint = permission(error))]
-    Attach {
-        /// Which.
-        process: Pid,
-        /// Why.
-        error: io::Error,
-    },
-    /// Something that a recording needs is not allowed or not there.
-    #[error("cannot {what}: {error}")]
-    Setup {
-        /// What.
-        what: &'static str,
-        /// Why.
-        error: io::Error,
-    },
-    /// The kernel refused something while the command ran.
-    #[error("cannot {what} thread {tid}: {errno}")]
-    Trace {
-        /// What.
-        what: &'static str,
-        /// Which thread.
-        tid: Pid,
-        /// Why.
-        errno: Errno,
-    },
-}
-
-/// What stands in the way where the system says no more than "not permitted".
-fn permission(error: &io::Error) -> &'static str {
-    if error.kind() != io::ErrorKind::PermissionDenied {
-        return "";
-    }
-    " (it is traced already, it is another user's, or kernel.yama.ptrace_scope forbids it)"
 }
 
 /// What `record` ends with when the command could not be started, as a shell does.

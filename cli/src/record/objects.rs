@@ -1,7 +1,5 @@
-//! The names of mapped objects: one name for one object in all traces of a recording, however it is met, by the
-//! descriptor that is mapped or by the path that a layout shows.
-//!
-//! `space` comes in, `layout` is called.
+//! The names of mapped objects: one name per object in all traces of a recording, whether the object is found by the mapped descriptor or
+//! by the path in a layout. Called by `space` and `effect`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,9 +8,19 @@ use std::os::unix::fs::MetadataExt;
 use nix::sys::stat::{major, minor};
 use nix::unistd::Pid;
 
-use super::call::Source;
 use super::layout::{FileId, Seen};
 use vmaple_trace::{Name, Object, Perm};
+
+/// Where the object of an `mmap` comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// There is none, or it is private anonymous memory.
+    Nothing,
+    /// Anonymous and shared: an identity that only the layout tells.
+    Layout,
+    /// A descriptor.
+    Descriptor(i32),
+}
 
 /// The names that were given.
 #[derive(Debug, Default)]

@@ -1,10 +1,10 @@
-//! Which of several times that a file was opened a descriptor is of: the kernel makes one area of two only if they are of one open file.
+//! Distinguishes several openings of one file, because the kernel merges two areas only if they map the same open file. Called by `calls`
+//! when a descriptor is about to be mapped, while its owner is stopped.
 //!
-//! `calls` comes in where a descriptor is about to be mapped, while its owner is stopped; `sys` is called. No file tells an open file from
-//! another, but the kernel compares two descriptors. Programs close theirs after mapping it, so the recorder has one of its own of each
-//! regular file that is mapped by a descriptor for reading: a mapping keeps the file open anyway. When nothing is mapped of it any more the
-//! recorder closes it before the program goes on, because an open file may be locked, or keep a file system busy. Of others the number of
-//! the descriptor is kept, which may since have become another's.
+//! No file in /proc distinguishes open files, but the kernel compares two descriptors. Programs close theirs after mapping, so the recorder
+//! keeps a descriptor of each regular file that is mapped by a descriptor for reading; a mapping keeps the file open anyway. When nothing
+//! maps the file any more, the recorder closes it before the program continues, because an open file may hold a lock or keep a file system
+//! busy. Of other files the number of the descriptor is kept, which may since belong to another file.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,11 +1,11 @@
-//! The options of `prctl` and `arch_prctl` that change areas, or where the heap is.
-//!
-//! `filter` and `call` take the numbers, nobody is called.
+//! The options of `prctl` and `arch_prctl` that change areas or move the heap. Called by `filter` and `decode`.
 
 use nix::unistd::Pid;
 
-use super::call::{Arguments, Call, Known, Source, low};
+use super::abi::{Arguments, low};
+use super::call::{Call, Known};
 use super::memory;
+use super::objects::Source;
 use vmaple_trace::{MarkKind, Name, Operation};
 
 const SET_MM: u32 = libc::PR_SET_MM.cast_unsigned();

@@ -1,6 +1,5 @@
-//! One address space while it is recorded: its trace, what should be mapped, and who is in a call.
-//!
-//! `calls` and `lifecycle` come in. `layout`, `objects`, `coverage` and `image` are called.
+//! One address space while it is recorded: its trace, the model of its layout, and the threads in a call. Called by `calls`, `effect`,
+//! `ends` and `lifecycle`.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -9,25 +8,22 @@ use std::time::Instant;
 use nix::unistd::Pid;
 use vmaple_host::Host;
 
+use super::abi::PAGE;
 use super::base::Base;
 use super::coverage::{Coverage, Difference};
-use super::effect::GIVEN;
-use super::ends::Witness;
 use super::image::Image;
 use super::keys::Keys;
-use super::layout::{self, Detail, Seen};
+use super::layout::{self, Detail, GIVEN, Seen};
 use super::marks::Userfault;
 use super::objects::Objects;
 use super::opens::Opens;
+use super::task::Witness;
 use vmaple_scenario::area::has_kept_promise;
 use vmaple_scenario::placement::{task_size, unusual};
 use vmaple_trace::{
     Advice, Area, AreaFlags, Capabilities, Errno, Expected, Extent, Limit, MapFlags, MarkKind, Name, Object, Offset, Operation, Outcome,
     Overcommit, Perm, Prot, Record, Resource, Setting, Stamp, VmCounts, With,
 };
-
-/// Bytes of a page: that of x86-64, the one machine that is recorded.
-pub(super) const PAGE: u64 = 4096;
 
 /// A fault further below a stack than this is not looked into when it happens. If it did make the stack grow, the
 /// next layout shows it.

@@ -1,15 +1,14 @@
-//! What a stopped thread is stopped at, and how it goes on.
+//! Why a stopped thread is stopped, and how it is resumed. Called by `calls`, `lifecycle`, `ends` and `tracer`.
 //!
-//! SIGKILL ends every stop: a thread that was seen to stop may by now be at its last one, on its way out. Whoever let
-//! it go on from there would take away the last look at its address space, and what the kernel tells with a stop is
-//! by then the message of another. So the last stop is left here only by [`release`]. `calls`, `lifecycle`, `ends` and
-//! `tracer` come in; `sys` is called.
+//! SIGKILL ends every stop: a thread that was seen to stop may now be at its last stop, on its way out. Resuming it from there would lose
+//! the last view of its address space, and the message that the kernel gives with a stop would then be another stop's. So only [`release`]
+//! resumes a thread from its last stop.
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
-use super::RecordError;
+use super::error::RecordError;
 use super::sys::{self, Resume};
 
 /// `PTRACE_EVENT_*`, as a wait status carries them.

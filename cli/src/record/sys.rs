@@ -1,7 +1,7 @@
-//! The system calls that no library wraps safely: every `unsafe` of the program is here.
+//! The system calls that no library wraps safely. All `unsafe` of the program is here. Called by `launch`, `tracer` and others.
 //!
-//! Signals and wait statuses are plain numbers because real-time signals, which language runtimes send to their
-//! threads, have no name in the enumerations of the libraries. `launch` and `tracer` come in, nobody is called.
+//! Signals and wait statuses are plain numbers, because real-time signals, which language runtimes send to their threads, have no name in
+//! the enumerations of the libraries.
 
 #![allow(unsafe_code, reason = "ptrace requests with any signal, waiting for any, kcmp, pidfd_getfd and fork have no safe wrapper")]
 

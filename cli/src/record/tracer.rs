@@ -1,10 +1,10 @@
-//! The recorder's loop: it waits for stops of the traced threads and hands each to the one who deals with it.
+//! The recorder's loop: waits for stops of the traced threads and passes each to the file that handles it. Called by `record::run`.
 //!
-//! `record::run` comes in. `calls` deals with the entry and the end of memory calls, `lifecycle` with threads, children
-//! and programs, `ends` with their ends. All runs in one thread, because the kernel obeys only the thread that began to trace.
+//! `calls` handles the entry and the end of memory calls, `lifecycle` threads, children and programs, `ends` their ends. Everything runs in
+//! one thread, because the kernel accepts requests only from the thread that began to trace.
 //!
-//! The order of a trace is the order of the calls because at most one thread of an address space is inside a memory
-//! call: the others are held at its entry. See `calls`.
+//! The order of a trace is the order of the calls, because at most one thread of an address space is inside a memory call: the others are
+//! held at its entry. See `calls`.
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
@@ -15,27 +15,23 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use super::RecordError;
-use super::attach::{Parked, Phase, Watch};
 use super::call::Call;
 use super::clock::Clock;
+use super::error::RecordError;
 use super::faults::Faults;
 use super::filter;
 use super::image::{Files, Report};
-use super::lifecycle::{Stop, Unannounced};
 use super::objects::Objects;
 use super::space::{Heritage, Space};
 use super::stop::{self, EVENT_CLONE, EVENT_EXEC, EVENT_EXIT, EVENT_FORK, EVENT_SECCOMP, EVENT_STOP, EVENT_VFORK};
 use super::sys::{self, Resume};
+use super::task::{Parked, Phase, SpaceId, Stage, Stop, Task, Unannounced, Watch};
 use vmaple_trace::{Context, Stamp};
 
 /// How often held threads are looked after, at the least.
 const TICK_MS: u8 = 50;
 /// How often the rings of faults are emptied, at the least.
 const FAULT_TICK_MS: u8 = 10;
-
-/// Names an address space for the time of a recording.
-pub(super) type SpaceId = u64;
 
 /// All that is known while a command runs.
 #[derive(Debug)]
@@ -74,31 +70,6 @@ pub(super) struct Notes {
     pub(super) foreign: u64,
     /// Faults of threads that were not known.
     pub(super) stray_faults: u64,
-}
-
-/// A traced thread.
-#[derive(Debug)]
-pub(super) struct Task {
-    /// The process it belongs to.
-    pub(super) process: Pid,
-    /// None for the command before it begins.
-    pub(super) space: Option<SpaceId>,
-    /// What it is inside of.
-    pub(super) call: Option<Call>,
-    pub(super) stage: Stage,
-}
-
-/// Where a thread is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Announced, and has not yet stopped for the first time.
-    Expected,
-    /// Running, or stopped for a moment.
-    Running,
-    /// Stopped at the entry of a call, with these registers, until others are out of theirs.
-    Held,
-    /// On its way out: it will not come back to its address space.
-    Leaving,
 }
 
 impl Tracer {

@@ -5,7 +5,7 @@
 
 use nix::unistd::Pid;
 
-use super::call::low;
+use super::abi::low;
 use super::memory;
 use vmaple_trace::{Extent, Name};
 

@@ -72,7 +72,7 @@ impl Arbitrary for Lines {
 }
 
 /// What is refused is left out, and the rest is a history.
-fn readable(lines: &[String]) -> super::History {
+fn readable(lines: &[String]) -> super::history::History {
     let mut text = String::new();
     for line in lines {
         let longer = format!("{text}{line}\n");

@@ -1,6 +1,5 @@
-//! The plain model beside the index: which addresses are mapped, and as what, in a `BTreeMap` and nothing clever.
-//! `history` builds the edits with it and checks the recorded blocks against it; `lifetimes` runs it once more to know
-//! what every moment of the history looked like. It calls nobody.
+//! The plain model of a layout: which addresses are mapped, and with which attributes, in a `BTreeMap`. Called by `history`, which builds
+//! the edits with it and checks the recorded blocks against it, and by `lifetimes`, which runs it once more.
 
 use super::packed::PackedAttrs;
 use std::collections::BTreeMap;

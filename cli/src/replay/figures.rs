@@ -1,4 +1,4 @@
-//! Counts as rates, shares and text. `speed`, `report` and the page come in here.
+//! Formats counts, rates and shares. Called by `speed`, `report` and the page.
 
 /// A count as a figure to calculate with. What a `f64` cannot hold of it, beyond 2^53, no reader of a figure misses.
 #[allow(clippy::cast_precision_loss, reason = "said above: the one place where it happens")]

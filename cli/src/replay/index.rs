@@ -1,5 +1,5 @@
-//! Where `replay` meets the library: one `RangeMap` for each address space of the trace, with words as values.
-//! `checked` and `speed` come in here; nothing else of `replay` calls the library.
+//! The library's index for `replay`: one `RangeMap` for each address space of the trace, with packed attributes as values. Called by
+//! `checked` and `speed`; nothing else of `replay` uses the index.
 
 use super::coverage::{Area, Edit};
 use super::history::{History, Step};

@@ -1,10 +1,10 @@
-//! When each area was there, and when each address that is asked for was mapped: what an answer given beside a writer
-//! is held against. `checked` and `speed` come in here; the plain model is run once more over the edits.
+//! When each area existed, and when each sampled address was mapped, so that answers given beside a writer can be judged. Called by
+//! `checked` and `speed`. It runs the plain model once more over the edits.
 //!
-//! Moments are counted in edits: moment 0 is the starting layout, moment n the layout after the n-th edit. After the
-//! history come the edits that lead back to the start, so that the last moment of a round is moment 0 of the next. A
-//! reader that saw edit `done` finished before it asked, and edit `begun` as the last one begun after it had its
-//! answer, asked at some moment of `done..=begun`: its answer must be true at one of them.
+//! Moments are counted in edits: moment 0 is the starting layout, moment n the layout after the n-th edit. After the history come the edits
+//! that lead back to the start, so that the last moment of a round is moment 0 of the next. A reader that saw edit `done` finished before
+//! its query, and edit `begun` as the last one begun after its answer, asked at a moment in `done..=begun`: the answer must be true at one
+//! of them.
 
 use super::coverage::{Area, Coverage, Edit, Extent};
 use super::history::{History, Step};

@@ -1,9 +1,9 @@
-//! The verb `replay`: rebuilds a recorded history in an address space and in the index, checks every recorded layout and every answer of
-//! readers that run beside, and then measures both at full speed. `main` comes in through [`run`].
+//! The command `replay`: rebuilds a recorded history in an address space and in the index, checks every recorded layout and every answer of
+//! concurrent readers, and then measures at full speed. Called by `main` through [`run`].
 //!
-//! `history` reads a trace into edits and questions, against the plain model of `coverage`; `samples` takes the
-//! addresses that readers ask for, and `lifetimes` knows when each was mapped. `checked` and `speed` are the two phases, and only `index` calls
-//! the library for them. `exact` has an address space of the library go through the same records. `report` and `page` show what was found.
+//! `history` reads a trace into edits and queries, checked against the plain model of `coverage`. `samples` chooses the addresses that
+//! readers look up, and `lifetimes` knows when each was mapped. `checked` and `speed` are the two phases; only `index` uses the library's
+//! index for them. `exact` performs the same records in an address space of the library. `report` and `page` present the results.
 
 mod checked;
 mod coverage;
@@ -13,6 +13,7 @@ mod history;
 mod index;
 mod latency;
 mod lifetimes;
+mod limits;
 mod packed;
 mod page;
 mod progress;
@@ -23,7 +24,6 @@ mod speed;
 
 use crate::args::ReplayArgs;
 use anyhow::{Context as _, Result};
-use history::History;
 use progress::Progress;
 use report::{Report, Trace};
 use std::fs;
@@ -50,7 +50,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         None => Reader::gzip(DEFAULT_NAME, DEFAULT),
     };
     let mut follower = exact::Follower::new();
-    let mut history = History::read(reader, |line| follower.line(line))?;
+    let mut history = history::read(reader, |line| follower.line(line))?;
     let exact = follower.finish();
     let samples = samples::Samples::of(&history);
     let lifetimes = lifetimes::Lifetimes::of(&history, &samples);

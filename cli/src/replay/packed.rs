@@ -1,7 +1,7 @@
-//! The value that the index keeps for an area: permissions, flags and backing packed into one machine word, so that
-//! two neighbours may be one area exactly when their words are equal. Every part of `replay` uses it; it calls nobody.
+//! The value that the index keeps for an area: permissions, flags and backing packed into one machine word, so that two neighbours may be
+//! one area exactly if their words are equal. Called by every part of `replay`.
 
-use super::history::limits;
+use super::limits;
 use anyhow::{Result, bail};
 use std::collections::HashMap;
 use vmaple_trace::{AreaFlags, Object, Perm};

@@ -2,11 +2,19 @@
 //! and each answer that differs is put into words. `history` asks the model, `checked` asks the index.
 
 use super::coverage::{Area, Coverage, Extent};
-use super::history::BlockLine;
 use super::packed::Backings;
 use std::fmt;
 use std::ops::Range;
 use vmaple_trace::{Perm, Side};
+
+/// One line of a `maps` or `cover` block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlockLine {
+    pub(super) extent: Extent,
+    /// As [`vmaple_trace::Perm::bits`]; `None` is not checked.
+    pub(super) perm: Option<u8>,
+    pub(super) line: u64,
+}
 
 /// A question with the answer that the recording gives.
 #[derive(Clone, Debug)]

@@ -1,5 +1,4 @@
-//! The results of a replay: as a table for people, and as JSON for programs. `replay::run` comes in here; the page
-//! with pictures is made in `page`.
+//! The results of a replay: as a table for people, and as JSON for programs. Called by `replay::run`. `page` makes the page with pictures.
 
 use super::checked::Checked;
 use super::exact::Exact;

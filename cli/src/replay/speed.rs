@@ -1,9 +1,9 @@
-//! The history at full speed: readers alone first, then beside a writer that replays the history and leads it back to
-//! its start, over and over. `replay::run` comes in here after `checked` has led the index back to its start.
+//! The history at full speed: readers alone first, then beside a writer that replays the history and leads it back to its start,
+//! repeatedly. Called by `replay::run` after `checked` has led the index back to its start.
 //!
-//! Here the readers share nothing with the writer but the index, so an answer cannot be held against its moment. What
-//! can be said without a moment is still checked: an answer contains its address, an address that is mapped in the
-//! whole round is never missed, and one that never is has no answer.
+//! Here the readers share only the index with the writer, so an answer cannot be judged by its moment. What holds at any moment is still
+//! checked: an answer contains its address, an address that is mapped in the whole round is never missed, and an address that is never
+//! mapped has no answer.
 
 use super::figures::rate;
 use super::history::{History, Step};

@@ -1,11 +1,11 @@
-//! Where the choices of the generator come from: a seeded generator of numbers, or the bytes that a fuzzer makes up. `generate` asks.
+//! The source of the generator's choices: a seeded random generator, or the bytes of a fuzzer. Called by `generate`.
 
-/// Says which, of so many.
+/// A source of choices.
 pub(super) trait Entropy {
-    /// A number below that, which is not 0.
+    /// Returns a number below `bound`, which is not 0.
     fn below(&mut self, bound: u64) -> u64;
 
-    /// Whether there is nothing left to choose by.
+    /// Returns whether no choices are left.
     fn is_spent(&self) -> bool;
 }
 
@@ -19,7 +19,7 @@ impl Entropy for fastrand::Rng {
     }
 }
 
-/// Bytes, from first to last: as many for a choice as it needs. When they are spent it is the first of all there are.
+/// Bytes, taken from first to last, as many per choice as it needs. When they are used up, every choice is 0.
 #[derive(Debug)]
 pub(super) struct Bytes<'b>(pub(super) &'b [u8]);
 

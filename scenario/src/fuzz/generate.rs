@@ -1,5 +1,6 @@
-//! Random operations, with a weight on edges: a few pages in two places that lie a guard gap apart, ranges that begin and end where VMAs
-//! do, a few objects mapped at offsets that fit or nearly fit, limits close to what is there. `fuzz` comes in, and shows the layout.
+//! Random operations, with emphasis on edges: a few pages in two places that are a guard gap apart, ranges that begin and end where VMAs
+//! do, a few objects mapped at offsets that fit or nearly fit, and limits close to what is in use. Called by `fuzz`, with the current
+//! layout.
 
 use super::entropy::Entropy;
 use super::step::{BASE, Follow, HEAP, LOW, Step};

@@ -1,6 +1,8 @@
-//! The differential fuzzer: random operations, library and kernel in step, everything compared after each. `run` comes in, and so does the
-//! fuzz target `kernel_diff`; `generate` makes the operations as `entropy` has it, `Both` of `diff` executes, `shrink` makes what differs
-//! short, `table` counts what came of what.
+//! The differential fuzzer: random operations in step with library and kernel, with a comparison after each. Called by the program's `run
+//! --fuzz` and by the fuzz target `kernel_diff`.
+//!
+//! `generate` makes the operations from the choices of `entropy`, `play` executes them, `shrink` shortens a sequence that shows a
+//! difference, and `table` counts the results.
 
 mod entropy;
 mod generate;
@@ -62,10 +64,10 @@ pub enum FuzzError {
     Output(#[from] io::Error),
 }
 
-/// How many operations one process lives for.
+/// The number of operations of one sequence.
 const SEQUENCE: usize = 96;
 
-/// Plays a sequence: its steps, to the one that shows a difference if one does.
+/// Executes a sequence. Returns its steps, up to the one that shows a difference if one does.
 fn sequence<C: Entropy>(mut generator: Generator<C>, table: &mut Table) -> Result<(Vec<Step>, Seen), FuzzError> {
     let first = |refusal| FuzzError::Refused { asked: "the first process that makes system calls".to_owned(), refusal };
     let mut play = Play::begin().map_err(first)?;
@@ -95,10 +97,10 @@ fn sequence<C: Entropy>(mut generator: Generator<C>, table: &mut Table) -> Resul
     Ok((steps, Seen::Same))
 }
 
-/// One sequence, as the bytes choose it: where library and kernel differ, the scenario that shows it, made short.
+/// Executes one sequence, chosen by the bytes. Returns the shortened scenario that shows a difference; `None` if there is none.
 ///
 /// # Errors
-/// Where this system cannot be asked.
+/// If this system cannot execute the operations.
 pub fn in_step(bytes: &[u8]) -> Result<Option<String>, FuzzError> {
     let (steps, seen) = sequence(Generator::new(Bytes(bytes)), &mut Table::default())?;
     if matches!(seen, Seen::Same) {
@@ -121,7 +123,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<u64, FuzzError> {
     let (mut done, mut found) = (0, 0_u64);
     let mut number = 0_u64;
     while done < options.operations && found < options.differences {
-        // each sequence by its own number, so that one can be had again
+        // each sequence has a seed of its own, so that it can be repeated
         let own_seed = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         number += 1;
         let (steps, seen) = sequence(Generator::new(fastrand::Rng::with_seed(own_seed)), &mut table)?;
@@ -143,7 +145,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<u64, FuzzError> {
     Ok(found)
 }
 
-/// Makes the sequence short, and writes it down.
+/// Shortens the sequence, and writes it as a scenario.
 fn report(options: &Options, steps: &[Step], seed: u64, out: &mut dyn Write) -> Result<(), FuzzError> {
     let Some(records) = shrink::shortest(steps)? else {
         writeln!(out, "the sequence of seed {seed} differed once, and not when it was done again")?;

@@ -9,21 +9,21 @@ use crate::space::{Refusal, Space as _};
 use vmaple_host::Host;
 use vmaple_trace::{Context, ForkOutcome, Found, Name, Record, Setting};
 
-/// The sequence under way, and the address spaces of it.
+/// The sequence in progress, and its address spaces.
 pub(super) struct Play {
     pub(super) current: Both,
-    /// Parents and children that were left: they live on, for the owners of private pages.
+    /// Parents and children that are no longer current. They stay alive, because they share private pages.
     others: Vec<Both>,
 }
 
-/// What was found.
+/// The result of a step.
 pub(super) enum Seen {
     Same,
     Different,
 }
 
 impl Play {
-    /// The scene of each sequence.
+    /// Begins a sequence: an address space with the scene.
     pub(super) fn begin() -> Result<Self, Refusal> {
         let mut current = Both::begin()?;
         for setting in scene() {
@@ -32,7 +32,7 @@ impl Play {
         Ok(Self { current, others: Vec::new() })
     }
 
-    /// Takes a step; tells the record of it, as the library has it, and whether the two differ.
+    /// Executes a step. Returns its records, with the library's results, and whether the two differ.
     pub(super) fn take(&mut self, step: &Step, table: &mut Table) -> Result<(Vec<Record>, Seen), Refusal> {
         let mut records = Vec::new();
         match step {
@@ -73,7 +73,7 @@ impl Play {
         } else {
             self.others.push(child);
         }
-        // what differed in the fork is the parent's to tell
+        // a difference found in the fork is reported by the current space
         for other in &mut self.others {
             for difference in other.divergences() {
                 self.current.tell(difference);
@@ -83,7 +83,7 @@ impl Play {
     }
 }
 
-/// Whether a sequence shows a difference, and the records of it, to where it does.
+/// Executes a sequence again. Returns its records up to the step that shows a difference; `None` if none does.
 pub(super) fn replay(steps: &[Step]) -> Result<Option<Vec<Record>>, Refusal> {
     let mut play = Play::begin()?;
     let (mut table, mut records) = (Table::default(), Vec::new());
@@ -97,7 +97,7 @@ pub(super) fn replay(steps: &[Step]) -> Result<Option<Vec<Record>>, Refusal> {
     Ok(None)
 }
 
-/// What the records of a sequence stand on: the protection keys that the machine has, too.
+/// Returns the settings that every sequence begins with, the machine's protection keys among them.
 pub(super) fn scene() -> [Setting; 3] {
     [Setting::Pkeys(Host::probe().protection_keys), Setting::MmapBase(BASE), Setting::BrkStart(HEAP)]
 }

@@ -1,12 +1,12 @@
-//! A sequence that shows a difference, with what is not needed for that left out: greedily, from large pieces to single steps. `fuzz`
-//! comes in.
+//! Shortens a sequence that shows a difference: leaves out what is not needed for it, greedily, from large pieces down to single steps.
+//! Called by `fuzz`.
 
 use super::play::replay;
 use super::step::Step;
 use crate::space::Refusal;
 use vmaple_trace::Record;
 
-/// The records of the shortest that was found; none where the sequence does not differ at all.
+/// Returns the records of the shortest sequence that was found; `None` if the sequence shows no difference.
 pub(super) fn shortest(steps: &[Step]) -> Result<Option<Vec<Record>>, Refusal> {
     let mut kept = steps.to_vec();
     let Some(mut best) = replay(&kept)? else { return Ok(None) };
@@ -16,7 +16,7 @@ pub(super) fn shortest(steps: &[Step]) -> Result<Option<Vec<Record>>, Refusal> {
         while at < kept.len() {
             let mut fewer = kept.clone();
             fewer.drain(at..(at + piece).min(fewer.len()));
-            // what cannot be executed shows nothing
+            // a sequence that cannot be executed shows nothing
             match replay(&fewer) {
                 Ok(Some(records)) => (kept, best) = (fewer, records),
                 Ok(None) | Err(_) => at += piece,

@@ -1,4 +1,4 @@
-//! One step of a sequence: only data. `generate` makes them, `fuzz` takes them, `shrink` leaves some out.
+//! One step of a sequence, as data. Made by `generate`, executed by `play`, left out by `shrink`.
 
 use crate::space::Failure;
 use std::fmt;
@@ -9,16 +9,16 @@ use vmaple_trace::{Access, Errno, MapFlags, Operation, Outcome, Record, Setting}
 /// The base of searches for room. What is mapped above it takes no part.
 pub(super) const BASE: u64 = 0x1_0810_0000;
 
-/// The first page of all: above the low addresses, among which some are asked for.
+/// The lowest page: above the low addresses, some of which operations request.
 pub(super) const LOW: u64 = BASE - 0x20_0000;
 
-/// Where the heap begins.
+/// The start of the heap.
 pub(super) const HEAP: u64 = LOW + 14 * PAGE_SIZE;
 
-/// How many huge pages a system must be able to give.
+/// The number of huge pages that the system must have available.
 pub(super) const HUGE_POOL: u64 = 16;
 
-/// What is done next.
+/// A step of a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Set(Setting),
@@ -27,7 +27,7 @@ pub(super) enum Step {
     Fork(Follow),
 }
 
-/// With whom it goes on after a fork.
+/// Which address space the sequence continues with after a fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Follow {
     Parent,
@@ -45,7 +45,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// What the machine must have for an operation to be compared.
+/// Returns what the machine must have so that an operation can be compared.
 pub(super) fn need(operation: &Operation) -> Option<Need> {
     match operation {
         Operation::Mmap { flags, .. } if flags.contains(MapFlags::HUGETLB) => Some(Need::Hugetlb(HUGE_POOL)),
@@ -53,7 +53,7 @@ pub(super) fn need(operation: &Operation) -> Option<Need> {
     }
 }
 
-/// What was told, as a trace has it.
+/// Converts a result to that of a trace.
 pub(super) fn outcome(told: &Result<u64, Failure>) -> Outcome {
     match told {
         Ok(value) => Outcome::Value(*value),
@@ -65,13 +65,13 @@ pub(super) fn outcome(told: &Result<u64, Failure>) -> Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Refused {
     Errno(Errno),
-    /// The byte is not to be had, where a program would get a signal.
+    /// The byte cannot be accessed; a program would get a signal.
     Fault,
-    /// The break is where it was, and was asked to be elsewhere: `brk` tells no errno.
+    /// The break did not move although another was requested: `brk` returns no error.
     BreakKept,
 }
 
-/// How an operation was refused, if it was.
+/// Returns how an operation was refused; `None` if it was not.
 pub(super) fn refused(operation: &Operation, told: &Result<u64, Failure>) -> Option<Refused> {
     match (operation, told) {
         (Operation::Brk { addr }, Ok(brk)) if brk != addr => Some(Refused::BreakKept),

@@ -1,11 +1,11 @@
-//! What came of which operation, and how often. `fuzz` counts, and prints it in the end.
+//! The results of operations, counted. Called by `fuzz`, which prints the table at the end, and `play`.
 
 use super::step::{Refused, Step};
 use std::collections::BTreeMap;
 use std::fmt;
 use vmaple_trace::{Access, Operation};
 
-/// What can come of each operation here, beside success: a run that is long enough has all of it, and what it has not is shown as a 0.
+/// The refusals that each operation can have here. A run that is long enough has all of them; one that did not occur is shown with a 0.
 const REFUSALS: [(&str, &[&str]); 17] = [
     ("brk", &["break kept"]),
     ("fault r", &["no access"]),
@@ -26,7 +26,7 @@ const REFUSALS: [(&str, &[&str]); 17] = [
     ("munmap", &["EINVAL", "ENOMEM", "EPERM"]),
 ];
 
-/// Successes and refusals of each operation, and what was left out for what it needs.
+/// The numbers of successes and refusals of each operation, and of what was left out, by what it needs.
 #[derive(Debug)]
 pub(super) struct Table {
     done: BTreeMap<&'static str, (u64, BTreeMap<String, u64>)>,
@@ -42,7 +42,7 @@ impl Default for Table {
 }
 
 impl Table {
-    /// A step that this machine, or this user, lacks something for.
+    /// Counts a step for which this machine or this user lacks something.
     pub(super) fn leave_out(&mut self, step: &Step, need: &str) {
         *self.left_out.entry((name(step), need.to_owned())).or_default() += 1;
     }

@@ -1,4 +1,4 @@
-//! The system calls, an arm for each, with the arguments as the scenario has them. `kernel` comes in.
+//! The system calls, one arm for each, with the arguments of the scenario. Called by `kernel`.
 
 use super::process::{KernelSpace, locks_droppable};
 use super::state::{GUARD_GAP_PAGES, MAP_WINDOW, MMAP_MIN_ADDR};

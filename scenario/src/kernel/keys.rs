@@ -1,5 +1,5 @@
-//! The protection keys of a worker. A scenario that is to have none (`set pkeys 0`) has them all allocated: memory with `PROT_EXEC` alone
-//! gets none then, and can be read, as on a machine without keys. `kernel` comes in.
+//! The protection keys of the process. For a scenario without keys (`set pkeys 0`) all keys are allocated: then memory with `PROT_EXEC`
+//! alone gets no key and can be read, as on a machine without keys. Called by `kernel`, `calls`, `place` and `settings`.
 
 use super::process::KernelSpace;
 use crate::space::{Failure, Refusal, Space as _};

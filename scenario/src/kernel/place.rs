@@ -1,4 +1,4 @@
-//! An area put in place as it stands, by the system calls that make one. `kernel` comes in.
+//! Puts an area in place unchanged, with the system calls that make such an area. Called by `kernel`.
 
 use super::process::KernelSpace;
 use crate::space::Refusal;

@@ -1,5 +1,5 @@
-//! What /proc tells of a worker: its VMAs with their flags, as far up as is asked for, and its counters. `kernel` comes in; the worker
-//! waits for a command meanwhile, so that nothing moves.
+//! What /proc shows of a process: its VMAs with their flags, up to an address, and its counters. Called by `process`, while the worker
+//! waits for a command, so that nothing changes.
 
 use nix::unistd::Pid;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Which kernel this is: the rules are those of one release, and another may do otherwise. `run` comes in.
+//! Which kernel this is, because the rules are those of one release, and another may behave differently. Called by the program's `run`.
 
 use vmaple_host::Host;
 

@@ -1,6 +1,8 @@
-//! The properties of an address space that a process can have to itself: its limits, its privileges, its heap, and where its searches
-//! begin. What is one for the whole system is refused, unless it is so already; but see `vma_limit`. Where another machine can have it so, it is
-//! named as lacking. `kernel` comes in.
+//! The properties of an address space that a process can change for itself: its limits, its capabilities, its heap, and where its searches
+//! begin. Called by `kernel`.
+//!
+//! Properties of the whole system are refused, unless the system has that value; `vma_limit` is the exception. If another machine may have
+//! the value, the refusal names what this one lacks.
 
 use super::process::KernelSpace;
 use super::state::{GUARD_GAP_PAGES, MAP_WINDOW, MMAP_MIN_ADDR};

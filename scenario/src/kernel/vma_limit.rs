@@ -1,5 +1,5 @@
-//! The limit on the number of VMAs. It is one for the whole system (`vm.max_map_count`), and it stays as it is: a scenario that is to have
-//! fewer gets them by a process that has so many already, beside the region, that just that number is left. `settings` comes in.
+//! The limit on the number of VMAs, which is a setting of the whole system (`vm.max_map_count`) and is not changed. A scenario gets a lower
+//! limit by a process that already has so many VMAs outside the region that only that number is left. Called by `settings`.
 
 use super::process::KernelSpace;
 use super::state::MAP_WINDOW;

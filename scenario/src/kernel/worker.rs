@@ -1,7 +1,8 @@
-//! The process that makes the system calls. It is a fork of this one, without an `exec`: it reads a command from its line, makes that one
-//! call, and answers with what came of it. It takes no memory, for what it would take it from is itself under test.
+//! The process that makes the system calls: a fork of this process, without an `exec`. It reads a command from its socket, makes that one
+//! call, and answers with the result. It allocates no memory, because allocating is what is being tested. It ends when its socket is
+//! closed.
 //!
-//! `kernel` comes in, through [`Worker`]; the system is called, and nobody else. A worker ends when its line does.
+//! Called by `process`, through [`Worker`].
 
 #![allow(unsafe_code, reason = "fork, and system calls with the arguments that a scenario has")]
 #![allow(clippy::many_single_char_names, reason = "the arguments of a system call have no other names")]

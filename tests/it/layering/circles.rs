@@ -1,4 +1,4 @@
-//! The rule that no files import each other, directly or by way of others. Called by `house`, with the library's files and with seeded ones.
+//! The rule that no files import each other, directly or by way of others. Called by `layering`, with the files of each crate and with seeded ones.
 //!
 //! An import is a path that begins with `crate`, `self` or `super`; it leads to the file that has the item, also where a `mod.rs` hands the
 //! item on. A `mod.rs` names its own files by relative paths, and they may name what it defines: it is the roof of its folder. Unit tests may
@@ -16,13 +16,20 @@ const EXCEPTIONS: [(&str, &str, &str); 2] = [
 /// The files by their modules, each with the paths that it spells.
 type Modules<'f> = BTreeMap<Vec<String>, (&'f str, Vec<Named>)>;
 
-/// Every import of a file that leads back to that file.
-pub(super) fn circles(files: &[Source]) -> Vec<Fault> {
-    let modules: Modules<'_> = files.iter().filter_map(|file| Some((file.module()?, (&*file.path, file.imports())))).collect();
+/// Every import of a file that leads back to that file, in the crate whose files are in `folder`.
+pub(super) fn circles(files: &[Source], folder: &str) -> Vec<Fault> {
+    let modules: Modules<'_> = files
+        .iter()
+        .filter_map(|file| {
+            let module = file.module_in(folder)?;
+            let imports = file.imports(&module);
+            Some((module, (&*file.path, imports)))
+        })
+        .collect();
     let imports: BTreeMap<_, _> = modules.values().map(|(path, named)| (*path, imports(path, named, &modules))).collect();
     let mut faults = Vec::new();
     for file in files {
-        for (&to, &line) in &imports[&*file.path] {
+        for (&to, &line) in imports.get(&*file.path).into_iter().flatten() {
             if reaches(&imports, to, &file.path) {
                 faults.push(file.fault(line, format!("imports `{to}`, which imports this file, or another that does")));
             }

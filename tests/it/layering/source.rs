@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 
 /// Where the project's text lies: the rooms of the house, and the files at its door.
-const ROOMS: [&str; 12] = [".", ".ci", ".config", "benches", "cli", "docs", "examples", "fuzz", "host", "src", "tests", "traces"];
+const ROOMS: [&str; 14] =
+    [".", ".ci", ".config", "benches", "cli", "docs", "examples", "fuzz", "host", "scenario", "src", "tests", "trace", "traces"];
 
 /// What tools keep in those rooms.
 const LITTER: [&str; 5] = [".git", "target", "corpus", "artifacts", "coverage"];
@@ -57,21 +58,26 @@ impl Source {
         stream.into_iter().collect()
     }
 
-    /// The file's module, from the crate's root; none outside `src`.
+    /// The file's module, from the library's root; `None` outside `src`.
     pub(super) fn module(&self) -> Option<Vec<String>> {
-        let inside = self.path.strip_prefix("src/")?.strip_suffix(".rs")?;
+        self.module_in("src/")
+    }
+
+    /// The file's module, from the root of the crate whose files are in `folder`; `None` if the file is elsewhere.
+    pub(super) fn module_in(&self, folder: &str) -> Option<Vec<String>> {
+        let inside = self.path.strip_prefix(folder)?.strip_suffix(".rs")?;
         Some(inside.split('/').filter(|part| !matches!(*part, "mod" | "lib")).map(str::to_owned).collect())
     }
 
-    /// Every path that the code spells outside its unit tests.
-    pub(super) fn imports(&self) -> Vec<Named> {
+    /// Every path that the code spells outside its unit tests, if the file is this module.
+    pub(super) fn imports(&self, module: &[String]) -> Vec<Named> {
         let mut tokens = self.tokens();
         let tests = |three: &[TokenTree]| matches!(three, [keyword, name, TokenTree::Group(_)] if is_word(Some(keyword), "mod") && is_word(Some(name), "tests"));
         while let Some(at) = tokens.windows(3).position(tests) {
             tokens.drain(at..at + 3);
         }
         let mut all = Vec::new();
-        spell(&tokens, &self.module().unwrap_or_default(), &mut all);
+        spell(&tokens, module, &mut all);
         all
     }
 

@@ -1,4 +1,4 @@
-//! Random traces for the property tests: every shape of record, with the values at the edges more often than not.
+//! Random traces for the property tests: every form of record, with extreme values more often than others.
 
 use quickcheck::{Arbitrary, Gen};
 
@@ -27,7 +27,7 @@ impl Arbitrary for Lines {
 
     fn shrink(&self) -> Box<dyn Iterator<Item = Self>> {
         let lines = self.0.clone();
-        // halves would tear blocks apart, single lines outside of blocks would not
+        // removing half of the records would break blocks; removing single records outside of blocks does not
         let whole = |record: &Record| !matches!(record, Record::Maps | Record::Cover | Record::Expected(_) | Record::End);
         Box::new((0..lines.len()).filter(move |place| whole(&lines[*place].1)).map({
             let lines = self.0.clone();
@@ -159,7 +159,7 @@ fn record(g: &mut Gen) -> Record {
         },
         10 => Record::Count(number(g)),
         11 => Record::Vm(VmCounts {
-            // a `vm` without any counter is refused
+            // a `vm` without a counter is invalid
             total: Some(number(g)),
             locked: maybe(g, number),
             data: maybe(g, number),
@@ -171,12 +171,12 @@ fn record(g: &mut Gen) -> Record {
         14 => Record::Case("two  words".to_owned()),
         15 => Record::Window(extent(g)),
         16 => {
-            // without a word it is refused
+            // a `needs` without a word is invalid
             Record::Needs((0..=u8::arbitrary(g) % 3).map(|_| name(g)).collect())
         }
         17 => {
             let with = With { flags: area_flags(g), marks: marks(g), refused: maybe(g, name) };
-            // one that says nothing is refused
+            // a `with` that says nothing is invalid
             Record::With(if with.is_empty() { With { flags: AreaFlags::IO, ..with } } else { with })
         }
         18 => Record::Own(extent(g)),
@@ -273,7 +273,7 @@ fn block(g: &mut Gen, lines: &mut Vec<(Option<Stamp>, Record)>) {
     for _ in 0..u8::arbitrary(g) % 4 {
         let end = start + 1 + u64::from(u16::arbitrary(g));
         let mut line = Expected { extent: Extent { start, end }, perm: maybe(g, perm), flags: None, object: None, offset: None };
-        // fields are left off from the right only
+        // fields are omitted from the right only
         if maps && line.perm.is_some() {
             line.flags = maybe(g, area_flags);
             line.object = line.flags.and_then(|_| maybe(g, object));

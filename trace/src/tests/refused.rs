@@ -1,11 +1,11 @@
-//! What is wrong with a trace is refused, and the message says where, what was read and what was expected.
+//! Invalid traces are refused with a message that says where, what was read, and what was expected.
 
 use std::io::{Cursor, Read};
 
 use super::refusal;
 use crate::{HEADER, MAX_LINE_BYTES, Reader, TraceFault};
 
-/// A line that is wrong; what the message must say was read; and a part of what it must say was expected.
+/// An invalid line, what the message says was read, and a part of what it says was expected.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("munmapp 0 1", "`munmapp`", "a keyword"),
     ("@x 1 exit", "`@x`", "a thread"),
@@ -89,10 +89,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn what_is_wrong_is_said_with_its_place() {
+fn invalid_lines_are_refused_with_line_and_expectation() {
     for &(line, read, expected) in REFUSED {
         let error = refusal(format!("{HEADER}\n{line}\n").as_bytes());
-        // the last line of each is the wrong one, and the header stands before it
+        // the last line is the invalid one, and the header is above it
         let place = 1 + u64::try_from(line.lines().count()).expect("a short text");
         assert_eq!((error.file.as_str(), error.line), ("t", place), "{line}: {error}");
         let message = error.to_string();
@@ -104,7 +104,7 @@ fn what_is_wrong_is_said_with_its_place() {
 }
 
 #[test]
-fn a_file_that_is_no_trace_is_refused() {
+fn a_file_that_is_not_a_trace_is_refused() {
     for (bytes, line) in [
         (&b""[..], 1),
         (b"\n", 1),
@@ -122,7 +122,7 @@ fn a_file_that_is_no_trace_is_refused() {
 }
 
 #[test]
-fn long_lines_are_refused_and_the_longest_is_read() {
+fn lines_beyond_the_longest_are_refused() {
     let line = |length: usize| format!("{HEADER}\n#{}\n", "x".repeat(length - 1));
     assert!(Reader::new("t", Cursor::new(line(MAX_LINE_BYTES))).all(|line| line.is_ok()));
     let error = refusal(line(MAX_LINE_BYTES + 1).as_bytes());
@@ -131,7 +131,7 @@ fn long_lines_are_refused_and_the_longest_is_read() {
 }
 
 #[test]
-fn an_endless_line_is_refused_without_reading_it_all() {
+fn an_endless_line_is_refused_early() {
     let endless = std::io::BufReader::new(Cursor::new(format!("{HEADER}\n")).chain(std::io::repeat(b'7')));
     let error = Reader::new("t", endless).find_map(Result::err).expect("a trace that is refused");
     assert!(matches!(error.fault, TraceFault::LineTooLong), "{error}");

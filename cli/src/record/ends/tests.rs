@@ -6,10 +6,11 @@ use std::process::Command;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-use super::super::call::{Call, Known, Source};
+use super::super::call::{Call, Known};
 use super::super::clock::Clock;
 use super::super::image::{Ending, Files};
 use super::super::layout;
+use super::super::objects::Source;
 use super::super::space::Origin;
 use super::super::tracer::Tracer;
 use vmaple_trace::{Operation, Reader};

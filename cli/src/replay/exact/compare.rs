@@ -1,10 +1,10 @@
-//! Recorded lists of areas held against the address space's, and why they differ where they do. Pure functions; `exact` comes in.
+//! Compares recorded lists of areas with the address space's, and finds the causes of differences. Pure functions, called by `exact`.
 //!
-//! A recording cannot tell everything that the kernel decides by. Two neighbours that are alike in all that is seen are one area or two by
-//! who owns their private pages (5.9), and owners come with page faults. Where a difference is of that kind, the cause says what of it the
-//! recording lacks; where it is of no such kind, there is no cause, and the library or the recorder is wrong.
+//! A recording does not contain everything that the kernel decides by. Whether two neighbours that look alike are one area or two depends
+//! on who owns their private pages (5.9), and owners come with page faults. If a difference is of that kind, the cause says what the
+//! recording lacks. Otherwise there is no cause, and the library or the recorder is wrong.
 
-use super::{Faults, Since};
+use super::known::{Faults, Since};
 use std::collections::BTreeSet;
 use std::fmt;
 use vmaple_scenario::area::start_offset;

@@ -1,5 +1,5 @@
-//! Operations as a recording says that they went: the library plans each, says what would come of it, and does it if that is what came of
-//! it in the kernel. A mapping goes where the recording says; where the library would have put it is told apart. `exact` comes in.
+//! Performs operations as the recording says that they went: plans each with the library, and commits the plan if its result is the
+//! recorded one. A mapping goes where the recording says; where the library would have placed it is returned beside. Called by `exact`.
 
 use vmaple::ErrorCode;
 use vmaple::lock::Patience;

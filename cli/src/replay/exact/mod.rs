@@ -1,29 +1,29 @@
-//! The exact check: the history is done once more, operation by operation, to an address space of the library (`Mm`), whose rules say what
-//! becomes of each VMA. Every recorded layout must then be its layout: VMA by VMA, with permissions, flags, objects and offsets.
+//! The exact check: performs the history, operation by operation, in an address space of the library (`Mm`), whose rules decide what
+//! becomes of each VMA. Every recorded layout must then equal its layout, VMA by VMA, with permissions, flags, objects and offsets.
 //!
-//! `replay::run` comes in while the trace is read: [`Follower::line`] sees each record before the index's history does. `follow` does the
-//! operations as the recording says that they went, `compare` finds where a layout differs and works out why, and `mend` makes the address
-//! space what the kernel's was, so that one difference is told once. The address space is `run`'s.
+//! Called by `replay::run` while the trace is read: [`Follower::line`] sees each record before the index's history does. `follow` performs
+//! the operations, `compare` finds differences and their causes, and `resync` gives the address space the kernel's layout, so that a
+//! difference is reported once. The address space is that of `vmaple-scenario`.
 
 mod compare;
 mod follow;
+mod known;
 mod resync;
 #[cfg(test)]
 mod tests;
 
 use compare::Cause;
 use follow::Followed;
+use known::{Faults, Since};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use vmaple::VmaFlags;
 use vmaple_scenario::layout::{compare_cover, within};
 use vmaple_scenario::mm_space::MmSpace;
 use vmaple_scenario::space::{Refusal, Space as _};
 use vmaple_scenario::spaces::Spaces;
-use vmaple_trace::{
-    Access, AreaFlags, Expected, Extent, ForkOutcome, Found, Line, Name, Object, Offset, Operation, Outcome, Perm, Record, Stamp, With,
-};
+use vmaple_trace::{Access, Expected, Extent, ForkOutcome, Found, Line, Object, Offset, Operation, Record, Stamp, With};
 
 /// Lines of one block that are kept; beyond, the check ends.
 const BLOCK_LINES: usize = 1 << 20;
@@ -130,47 +130,6 @@ fn count(counts: &mut BTreeMap<String, u64>, name: String) {
 fn keep(list: &mut Vec<Told>, told: Told) {
     if list.len() < TOLD {
         list.push(told);
-    }
-}
-
-/// What is known of the recording since the last layout that was compared: causes are looked for in it.
-#[derive(Debug, Default)]
-struct Since {
-    threads: BTreeSet<u32>,
-    growths: u64,
-    /// The first of what is not recorded.
-    unrecorded: Option<Name>,
-}
-
-/// The recorded page faults.
-#[derive(Debug, Default)]
-struct Faults {
-    /// Whether the trace has any.
-    any: bool,
-    /// Where something was written.
-    written: BTreeSet<u64>,
-    /// Private areas without pages at the start of a trace that does not begin with a program. They may have owners nevertheless.
-    from_before: Vec<Extent>,
-}
-
-impl Faults {
-    /// Follows a record up to the end of the starting layout, and what takes parts of it away.
-    fn follow_start(&mut self, line: &Line, is_first: bool) {
-        let gone = match line.record {
-            Record::Area(ref area) if is_first => {
-                let is_owned = area.perm.contains(Perm::SHARED) || area.flags.contains(AreaFlags::FAULTED);
-                self.from_before.extend((!is_owned).then_some(area.extent));
-                return;
-            }
-            // it tells where an inherited heap ends, and is no call
-            Record::Operation(Operation::Brk { addr: 0 }, _) if is_first && line.stamp.is_none() => return,
-            Record::Operation(..) if is_first => return self.from_before.clear(),
-            Record::Operation(Operation::Mmap { len, .. }, Outcome::Value(addr))
-            | Record::Operation(Operation::Munmap { addr, len }, Outcome::Value(_)) => Extent::new(addr, addr.saturating_add(len)),
-            _ => None,
-        };
-        let Some(gone) = gone else { return };
-        self.from_before = self.from_before.iter().flat_map(|part| part.without(gone)).flatten().collect();
     }
 }
 

@@ -1,5 +1,5 @@
-//! Makes the address space what a recorded layout says that the kernel's was. `exact` comes in after each layout: with each difference, so
-//! that it is told once and not again at every later layout, and with the layout, for the owners of pages that no recorded fault tells.
+//! Gives the address space the layout that the kernel had according to the recording. Called by `exact` after each recorded layout: for
+//! each difference, so that it is reported once and not at every later layout, and for the owners of pages that no recorded fault shows.
 
 use super::compare::Difference;
 use vmaple::mm::AnonOwner;

@@ -1,9 +1,10 @@
 //! What a recording asserts: blocks of layout, lookups, searches. Each becomes a question that the plain model
 //! answers while the trace is read, and the index while the history is replayed.
 
-use super::super::query::GapRequest;
+use super::super::coverage::Extent;
+use super::super::limits;
+use super::super::query::{BlockLine, GapRequest, Query};
 use super::builder::Builder;
-use super::{BlockLine, Extent, Query, limits};
 use anyhow::{Result, bail};
 use vmaple_trace::{Expected, Found, Outcome, Side};
 

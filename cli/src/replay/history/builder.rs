@@ -3,48 +3,16 @@
 //! [`Builder::lay`], [`Builder::clear`] and [`Builder::edit`].
 
 use super::super::coverage::{Area, Coverage, Edit, Extent};
+use super::super::limits;
 use super::super::packed::{Backings, PackedAttrs};
-use super::super::query::{Difference, Subject, ask};
-use super::keys::Keys;
-use super::{Check, Fault, History, Query, Space, Step, Tally, limits};
+use super::super::query::{Difference, Query, Subject, ask};
+use super::data::{Check, Fault, History, Space, Step, Tally};
+use super::state::State;
 use anyhow::{Result, bail};
 use std::collections::{HashMap, HashSet};
 use vmaple_trace::{
-    Access, AreaFlags, Found, Line, LockFlags, Name, Object, Operation, Outcome, Overcommit, Placement, Reader, Record, Setting,
-    TraceError, TraceFault,
+    Access, Found, Line, LockFlags, Name, Object, Operation, Outcome, Placement, Reader, Record, Setting, TraceError, TraceFault,
 };
-
-/// One address space while the trace is read.
-#[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) coverage: Coverage,
-    pub(super) start: Vec<Area>,
-    pub(super) settings: Settings,
-    /// The end of the heap, once it is known.
-    pub(super) brk: Option<u64>,
-    /// Where `brk` made it.
-    pub(super) heap: Option<u64>,
-    /// What every new area gets beside its own flags: `mlockall` of what will be mapped.
-    pub(super) default_flags: AreaFlags,
-    pub(super) keys: Keys,
-}
-
-/// The settings of an address space that change where something is mapped.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    pub(super) page: u64,
-    pub(super) brk_start: u64,
-    /// Whether a program may have memory that is not promised.
-    pub(super) overcommit: Overcommit,
-    /// Bytes of a huge page where a mapping does not say.
-    pub(super) huge_page: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { page: 4096, brk_start: 0x5555_5558_0000, overcommit: Overcommit::default(), huge_page: 2 << 20 }
-    }
-}
 
 /// What is known while a trace is read.
 #[derive(Debug)]

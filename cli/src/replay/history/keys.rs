@@ -1,47 +1,8 @@
 //! Protection keys: which are allocated, as far as the recorded results tell, and what follows from that for the key of an area.
 
 use super::builder::Builder;
-use vmaple_trace::{Outcome, Prot, Setting};
-
-/// The keys of an address space.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Keys {
-    count: u8,
-    allocated: u16,
-    execute_only: Option<u8>,
-}
-
-impl Default for Keys {
-    fn default() -> Self {
-        Self { count: 0, allocated: 1, execute_only: None }
-    }
-}
-
-impl Keys {
-    pub(super) fn set(&mut self, setting: Setting) {
-        match setting {
-            Setting::Pkeys(count) => self.count = count,
-            Setting::PkeysAllocated(allocated) => self.allocated = allocated,
-            Setting::PkeyExecuteOnly(key) => self.execute_only = key,
-            _ => {}
-        }
-    }
-
-    /// The execute-only key: the lowest one that is free when it is first requested.
-    fn execute_only(&mut self) -> Option<u8> {
-        if self.execute_only.is_none() {
-            let free = (0..self.count.min(16)).find(|key| self.allocated >> key & 1 == 0);
-            self.allocated |= free.map_or(0, |key| 1 << key);
-            self.execute_only = free;
-        }
-        self.execute_only
-    }
-
-    /// The key that a new area has.
-    pub(super) fn of_new(&mut self, prot: Prot) -> u8 {
-        if prot == Prot::EXEC { self.execute_only().unwrap_or(0) } else { 0 }
-    }
-}
+use super::state::Keys;
+use vmaple_trace::{Outcome, Prot};
 
 impl Builder {
     pub(super) fn pkey_alloc(&mut self, outcome: Outcome) {

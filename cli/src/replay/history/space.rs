@@ -2,10 +2,11 @@
 //! `exit` and `reset`.
 
 use super::super::coverage::{Area, Edit, Extent};
+use super::super::limits;
 use super::super::packed::PackedAttrs;
-use super::builder::{Builder, EVERYWHERE, State};
-use super::limits;
+use super::builder::{Builder, EVERYWHERE};
 use super::marks::LOCKED_MASK;
+use super::state::State;
 use anyhow::{Result, bail};
 use vmaple_trace::{AreaFlags, ForkOutcome, Name, Offset};
 

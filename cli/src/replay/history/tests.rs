@@ -1,14 +1,15 @@
 //! Each operation on a small layout, drawn before and after.
 
 use super::super::coverage::Extent;
+use super::super::limits;
 use super::super::query::range;
-use super::{History, limits};
+use super::{History, read};
 use std::io::Cursor;
 use vmaple_trace::Reader;
 
 /// Reads a history; the first line of the format is put before the text.
 pub(in super::super) fn history(text: &str) -> anyhow::Result<History> {
-    History::read(Reader::new("test", Cursor::new(format!("vmaple-trace 1\n{text}"))), |_| {})
+    read(Reader::new("test", Cursor::new(format!("vmaple-trace 1\n{text}"))), |_| {})
 }
 
 /// The layout at the end, one area a line.
@@ -16,7 +17,8 @@ pub(super) fn finish(text: &str) -> Vec<String> {
     let history = history(text).expect("a good trace");
     assert_eq!(history.differences, []);
     let last = history.spaces.last().expect("there is always one");
-    let line = |area: &super::Area| format!("{} {}", range(Extent { start: area.start, last: area.last }), area.attrs.perm());
+    let line =
+        |area: &super::super::coverage::Area| format!("{} {}", range(Extent { start: area.start, last: area.last }), area.attrs.perm());
     last.finish.iter().map(line).collect()
 }
 

@@ -1,10 +1,9 @@
-//! Where an address stands in the picture of the map. An address space is almost empty, and what is in it differs in
-//! size by millions; so the axis is cut at every boundary that any area ever had, each piece gets a height that grows
-//! slowly with its size, and what was never mapped is squeezed. `scene` comes in here.
+//! The position of an address in the picture of the map. An address space is almost empty, and its areas differ in size by factors of
+//! millions. So the axis is cut at every boundary that any area ever had, each piece gets a height that grows slowly with its size, and
+//! what was never mapped is squeezed. Called by `scene`.
 //!
-//! Pieces that lie close together make a band (the program, its heap, the libraries, the stack), and each band gets
-//! its share of the height by less than what is in it, so that a thousand small mappings do not press the rest to
-//! nothing.
+//! Adjacent pieces form a band (the program, its heap, the libraries, the stack). The height of a band grows more slowly than its content,
+//! so that a thousand small mappings do not squeeze out the rest.
 
 use super::super::figures::{float, float_len};
 use super::super::lifetimes::Lifetime;

@@ -1,6 +1,5 @@
-//! The page with pictures: one file with everything in it, no link to anywhere. `replay::run` comes in through
-//! [`render`]; `axis` decides where an address stands in the picture of the map, `scene` what is drawn there, and the
-//! script inside the page draws it.
+//! The page with pictures: one self-contained file without links. Called by `replay::run` through [`render`]. `axis` decides the position
+//! of an address, `scene` what is drawn, and the script inside the page draws it.
 
 mod axis;
 mod scene;

@@ -1,8 +1,8 @@
-//! What is drawn in the picture of the map: a rectangle for each area and the operations that it lived through, a dot
-//! for each fault. `page` comes in here; where an address stands is asked of `axis`.
+//! What the picture of the map shows: a rectangle for each area and the operations that it existed for, and a dot for each fault. Called by
+//! `page`. `axis` gives the positions.
 //!
-//! A picture is some thousand points wide: what would be drawn inside one column is left out, and of very many faults
-//! some are, so that the page of a long history stays a page.
+//! A picture is about a thousand points wide. Rectangles that would fall inside one column are left out, and so are some of very many
+//! faults, so that the page of a long history stays small.
 
 use super::super::coverage::{Area, Extent};
 use super::super::figures::float_len;
