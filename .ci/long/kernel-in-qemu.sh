@@ -16,7 +16,7 @@ package=${VMAPLE_KERNEL:-linux-image-6.18.15+deb13-cloud-amd64}
 work=$target/ci/kernel-in-qemu
 made=$work/$seed
 rm -rf "$made"
-mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$made/root"
+mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$made/image"
 
 say "$package"
 for suite in trixie trixie-backports; do
@@ -37,24 +37,24 @@ say "build"
 # Static, for there are no libraries on that machine.
 RUSTFLAGS="-C target-feature=+crt-static" CARGO_TARGET_DIR=$target/ci/static cargo build --release --locked -p vmaple-cli --target "$host"
 
-mkdir -p "$made"/root/{bin,dev,proc,sys,tmp}
-cp "$busybox" "$made/root/bin"
-strip -o "$made/root/bin/vmaple" "$target/ci/static/$host/release/vmaple"
-cp -r tests/scenarios "$made/root"
-cat >"$made/root/init" <<'END'
+mkdir -p "$made"/image/{bin,dev,proc,sys,run}
+cp "$busybox" "$made/image/bin"
+strip -o "$made/image/bin/vmaple" "$target/ci/static/$host/release/vmaple"
+cp -r tests/scenarios "$made/image"
+cat >"$made/image/init" <<'END'
 #!/bin/busybox sh
-export PATH=/bin
+export PATH=/bin TMPDIR=/run
 /bin/busybox --install -s /bin
 mount -t devtmpfs none /dev
 mount -t proc none /proc
 mount -t sysfs none /sys
-mount -t tmpfs none /tmp
+mount -t tmpfs none /run
 exec >/dev/ttyS0 2>&1
 
 scenarios() {
     cd /scenarios
-    vmaple run --diff *.vmaple >/tmp/told || { cat /tmp/told; return 1; }
-    tail -1 /tmp/told
+    vmaple run --diff *.vmaple >/run/told || { cat /run/told; return 1; }
+    tail -1 /run/told
 }
 
 # Many short runs, so that one sees how far it is.
@@ -63,8 +63,8 @@ fuzz() {
     echo 4096 >/proc/sys/vm/max_map_count
     while [ "$OPS" -gt 0 ]; do
         ops=$((OPS < 20000 ? OPS : 20000))
-        vmaple run --fuzz --ops "$ops" --seed "$SEED" --out /tmp >/tmp/told || { cat /tmp/told /tmp/*.vmaple; return 1; }
-        grep -e '^seed' -e '^left out' /tmp/told
+        vmaple run --fuzz --ops "$ops" --seed "$SEED" --out /run >/run/told || { cat /run/told /run/*.vmaple; return 1; }
+        grep -e '^seed' -e '^left out' /run/told
         OPS=$((OPS - ops))
         SEED=$((SEED + 1))
     done
@@ -77,8 +77,8 @@ grep -qw ospke /proc/cpuinfo && vmaple host | grep -q '^protection keys *16' && 
 echo "ended with status $?"
 poweroff -f
 END
-chmod +x "$made/root/init"
-(cd "$made/root" && find . | "$busybox" cpio -o -H newc >../initrd 2>/dev/null)
+chmod +x "$made/image/init"
+(cd "$made/image" && find . | "$busybox" cpio -o -H newc >../initrd 2>/dev/null)
 
 say "$ops random operations, seed $seed"
 # What is switched off takes time under emulation, and shows in no layout.
