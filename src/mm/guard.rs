@@ -102,7 +102,6 @@ impl<'m, P, L: RawMmLock> LockedVma<'m, P, L> {
     }
 
     /// Returns a reference to the guard.
-    #[must_use]
     pub fn guard(&self) -> &MmReadGuard<'m, P, L> {
         &self.guard
     }

@@ -9,19 +9,19 @@
 //! | the mm lock for reading | [`MmReadGuard`], [`LockedVma`] | the whole layout stays as it is |
 //! | the mm lock for writing | [`MmWriteGuard`] | the same, and may change it |
 //!
-//! Page faults are in [`fault`].
+//! Page faults are in [`fault`]. Numbers in parentheses, such as (3.5), are those of the rules in `docs/semantics.md`.
 
 // [`Mm`] (L3): one address space: Linux's rules over a map.
 //
-// `fault` comes in, and adds to it what a page fault needs. The map below gives the index and the mm lock; `vma` the records and their
-// locks. One operation a file.
+// Called by `fault`, which adds what a page fault needs. Below it, `map` has the index and the mm lock, and `vma` the records and their
+// locks. Each operation has a file.
 //
 // | held | by | may be assumed |
 // |---|---|---|
-// | a pin | [`MmPin`], [`MmReader`] | records that were read stay readable; nothing of the present |
-// | a VMA for reading | [`VmaGuard`] | this VMA stays, with its bounds, flags and offset; its neighbours may change |
-// | the mm lock for reading | [`MmReadGuard`], [`LockedVma`] | the whole layout stands still |
-// | the mm lock for writing | [`MmWriteGuard`] | and is the holder's to change |
+// | a pin | [`MmPin`], [`MmReader`] | records that were read stay readable; nothing about the present |
+// | a VMA for reading | [`VmaGuard`] | this VMA keeps its bounds, flags and offset; its neighbours may change |
+// | the mm lock for reading | [`MmReadGuard`], [`LockedVma`] | the whole layout stays as it is |
+// | the mm lock for writing | [`MmWriteGuard`] | the same, and the holder may change it |
 // | the mm lock for writing, and a VMA is write-locked | inside an operation | no [`VmaGuard`] of it, until the end of the hold or a downgrade |
 //
 // | field | changed under | read |
@@ -32,10 +32,10 @@
 // | [`Limits`] | replaced whole, at any time | without a lock, once an operation |
 // | the heap's bounds, `mlockall`'s flags for what is mapped later, the protection keys | the write guard | each word without a lock; together under the mm lock |
 // | counters of pages | the write guard | without a lock |
-// | counters of paths | at any time, each thread on a line of its own (of eight) | without a lock |
+// | counters of paths | at any time, each thread in one of eight cache lines | without a lock |
 //
-// **Order**: the mm lock, then a VMA's. Who holds a [`VmaGuard`] never waits for the mm lock: a writer that holds it may wait for him
-// (3.11). Debug builds panic at such a wait.
+// **Order**: the mm lock, then a VMA's. A thread that holds a [`VmaGuard`] must not wait for the mm lock, because a writer that holds the mm
+// lock may wait for the guard (3.11). Debug builds panic at such a wait.
 
 mod accounts;
 mod brk;
@@ -118,7 +118,7 @@ use core::fmt;
 use state::State;
 use stats::FaultPathCounters;
 
-/// What the index holds.
+/// The value of an entry of the index.
 type Record<P> = Shared<VmaRecord<P>>;
 
 /// An address space: disjoint VMAs, the mm lock, a lock for each VMA, the limits and the accounts.
@@ -126,8 +126,8 @@ type Record<P> = Shared<VmaRecord<P>>;
 /// `P` is what the embedder keeps with each VMA; `L` is the mm lock ([`MmBuilder::lock`]).
 ///
 /// # Concurrency
-/// One writer changes it; lookups take no lock; a fault takes the lock of its VMA alone, where it can. Who holds what, and what may be
-/// assumed then, is a table in the architecture notes. A thread that holds a [`VmaGuard`] must not wait for the mm lock.
+/// There is one writer at a time. Lookups take no lock, and a fault takes only the lock of its VMA if it can. The [module](crate::mm) has
+/// the table of what may be assumed under which lock. A thread that holds a [`VmaGuard`] must not wait for the mm lock.
 ///
 /// # Examples
 /// ```
@@ -171,7 +171,7 @@ impl<P> Mm<P> {
 
 impl<P, L: RawMmLock> Mm<P, L> {
     fn over(mut map: RangeMap<Record<P>, L>, limits: Limits) -> Self {
-        // A record may be kept beyond the address space: it must say that it is not attached.
+        // A handle may outlive the address space: its record must say that it is not attached.
         map.at_end(|record| record.lock().detach());
         Self {
             map,
@@ -182,60 +182,62 @@ impl<P, L: RawMmLock> Mm<P, L> {
         }
     }
 
-    /// Returns a copy of the limits as they are now: one value, whole.
+    /// Returns a consistent copy of the limits.
     ///
     /// # Concurrency
-    /// Lock-free: starts anew only if the limits were replaced meanwhile. Allocates nothing.
+    /// Lock-free: starts again only if the limits were replaced meanwhile. Allocates nothing.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits.load()
     }
 
-    /// Replaces the limits whole. Operations under way go by those that they began with; what exceeds the new ones already stays.
+    /// Replaces all limits at once.
+    ///
+    /// An operation that has begun keeps the limits with which it began. What exceeds the new limits already stays mapped.
     ///
     /// # Concurrency
-    /// Waits for threads that are reading the limits before the present ones, so for some instructions of theirs. Allocates nothing. Not for
-    /// signal handlers.
+    /// Waits for threads that are reading older limits, which takes a few instructions of theirs. Allocates nothing. Must not be called in a
+    /// signal handler.
     ///
     /// # Errors
-    /// [`LimitsError`]: a field has a value that means nothing ([`Limits::validate`]). The limits are those of before then.
+    /// [`LimitsError`]: a field has an invalid value ([`Limits::validate`]). The limits are unchanged.
     pub fn set_limits(&self, limits: Limits) -> Result<(), LimitsError> {
         limits.validate()?;
         self.limits.replace(limits);
         Ok(())
     }
 
-    /// Pins the calling thread: what is read through the guard stays readable. It promises nothing about the present.
+    /// Pins the calling thread: what is read through the pin stays readable, without a lock.
     pub fn pin(&self) -> MmPin<'_, P, L> {
         MmPin::new(self, self.map.pin())
     }
 
-    /// Registers the calling thread with the address space's epochs, in advance: see [`RangeMap::register_thread`].
+    /// Registers the calling thread with the address space's epochs in advance. See [`RangeMap::register_thread`].
     pub fn register_thread(&self) {
         self.map.register_thread();
     }
 
-    /// A kept handle for a thread that faults again and again.
+    /// Returns a reader, a handle that a thread keeps for many lookups or faults.
     pub fn reader(&self) -> MmReader<'_, P, L> {
         MmReader::new(self, self.map.reader())
     }
 
-    /// Locks the layout for reading. Waits for a writer that is inside or waits.
+    /// Locks the layout for reading. Waits for a writer that holds the lock or waits for it.
     ///
     /// # Panics
-    /// In debug builds, where the calling thread would wait for itself.
+    /// In debug builds, if the calling thread would wait for itself.
     #[track_caller]
     pub fn read(&self) -> MmReadGuard<'_, P, L> {
         MmReadGuard::new(self, self.map.read())
     }
 
-    /// The same without waiting; none if a writer is inside, or waits.
+    /// Locks the layout for reading without waiting. Returns `None` if a writer holds the lock or waits for it.
     #[must_use]
     pub fn try_read(&self) -> Option<MmReadGuard<'_, P, L>> {
         Some(MmReadGuard::new(self, self.map.try_read()?))
     }
 
-    /// The same, but the wait ends when the interrupt is raised.
+    /// Locks the layout for reading; the wait ends when the interrupt is raised.
     ///
     /// # Errors
     /// [`InterruptedError`]: nothing is held.
@@ -244,22 +246,22 @@ impl<P, L: RawMmLock> Mm<P, L> {
         Ok(MmReadGuard::new(self, self.map.read_interruptible(interrupt)?))
     }
 
-    /// Locks the layout for writing: the one way to change it. Waits until nobody holds it.
+    /// Locks the layout for writing, which is the only way to change it. Waits until there is no other hold.
     ///
     /// # Panics
-    /// In debug builds, where the calling thread would wait for itself.
+    /// In debug builds, if the calling thread would wait for itself.
     #[track_caller]
     pub fn write(&self) -> MmWriteGuard<'_, P, L> {
         MmWriteGuard::new(self, self.map.write())
     }
 
-    /// The same without waiting; none if anyone is inside.
+    /// Locks the layout for writing without waiting. Returns `None` if the lock is held.
     #[must_use]
     pub fn try_write(&self) -> Option<MmWriteGuard<'_, P, L>> {
         Some(MmWriteGuard::new(self, self.map.try_write()?))
     }
 
-    /// The same, but the wait ends when the interrupt is raised.
+    /// Locks the layout for writing; the wait ends when the interrupt is raised.
     ///
     /// # Errors
     /// [`InterruptedError`]: nothing is held.
@@ -268,19 +270,19 @@ impl<P, L: RawMmLock> Mm<P, L> {
         Ok(MmWriteGuard::new(self, self.map.write_interruptible(interrupt)?))
     }
 
-    /// Begins lockless work that is worth something only if no writer was inside meanwhile; none if one is inside now (3.8).
+    /// Begins lockless work that is valid only if no writer holds the lock meanwhile. Returns `None` if one holds it now (3.8).
     #[must_use]
     pub fn speculate(&self) -> Option<Speculation<'_>> {
         self.map.speculate()
     }
 
-    /// The write sequence: odd while the mm lock is write-held (3.1).
+    /// Returns the write sequence, which is odd while the mm lock is held for writing (3.1).
     #[must_use]
     pub fn write_sequence(&self) -> u64 {
         self.map.write_sequence()
     }
 
-    /// As if so many write holds had begun and ended.
+    /// Sets the write sequence, as if that many write holds had begun and ended.
     #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
     pub(crate) fn start_sequence_at(&self, number: u64) {
         self.map.lock().start_sequence_at(number);
@@ -298,17 +300,19 @@ impl<P, L: RawMmLock> Mm<P, L> {
         self.map.is_empty()
     }
 
-    /// The accounts, and how often each path was taken, without a lock.
+    /// Returns the accounts, and how often faults took each path. Takes no lock.
     #[must_use]
     pub fn stats(&self) -> MmStats {
         self.pages.sums().stats(self.fault_paths.sum())
     }
 
-    /// As [`RangeMap::reclaim`]: recycles what no reader can reach any more, records and payloads of VMAs that are gone included, gives the
-    /// system what is kept for the next operations, and says how many bytes must wait still.
+    /// Frees what no reader can reach any more, and returns the number of bytes that must still wait for readers.
+    ///
+    /// That includes the records and payloads of VMAs that are gone, and memory that is kept for the next operations. See
+    /// [`RangeMap::reclaim`].
     ///
     /// # Concurrency
-    /// Takes the mm lock for writing; never waits for readers without a lock.
+    /// Takes the mm lock for writing. Does not wait for pinned readers.
     ///
     /// # Panics
     /// As [`write`](Self::write).
@@ -317,7 +321,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         self.map.reclaim()
     }
 
-    /// Locks for reading, waiting as long as is said.
+    /// Locks for reading with a limited wait.
     #[track_caller]
     pub(crate) fn read_with(&self, patience: Patience<'_, L::Interrupt>) -> Result<MmReadGuard<'_, P, L>, WaitError> {
         match patience {
@@ -327,7 +331,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         }
     }
 
-    /// The same for writing.
+    /// Locks for writing with a limited wait.
     #[track_caller]
     pub(crate) fn write_with(&self, patience: Patience<'_, L::Interrupt>) -> Result<MmWriteGuard<'_, P, L>, WaitError> {
         match patience {
@@ -337,17 +341,17 @@ impl<P, L: RawMmLock> Mm<P, L> {
         }
     }
 
-    /// Write-locks a VMA for the write hold of this sequence: waits for its readers, as long as is said.
+    /// Write-locks a VMA in the write hold of this number, with a limited wait for its readers.
     fn start_write(&self, record: &VmaRecord<P>, sequence: u64, patience: Patience<'_, L::Interrupt>) -> Result<(), WaitError> {
         record.lock().start_write(sequence, self.map.lock(), patience)
     }
 
-    /// A copy of the limits, for one operation.
+    /// Returns a copy of the limits, for one operation.
     pub(crate) fn limits_now(&self) -> Limits {
         self.limits.load()
     }
 
-    /// What an operation needs of the limits, where that is little. `read` calls nobody (see `sync/newest.rs`).
+    /// Returns what `read` takes from the limits. `read` is short and calls no code of the embedder (see `sync/newest.rs`).
     pub(crate) fn read_limits<R>(&self, read: impl FnOnce(&Limits) -> R) -> R {
         self.limits.read(read)
     }

@@ -1,46 +1,48 @@
-//! What an address space tells of itself; and the counters of paths, which every fault keeps.
+//! The figures that `Mm::stats` returns, and the counters of the paths that faults take.
+//!
+//! Called by `Mm` and by the fault path. Every fault counts here, so no two threads should write to one cache line.
 
 use crate::sync::Tally;
 
-/// What an address space holds, and what its faults did.
+/// The accounts of an address space in pages, and how often faults took each path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MmStats {
-    /// All that is mapped (`total_vm`).
+    /// All mapped pages (Linux's `total_vm`).
     pub total_pages: u64,
-    /// Of it, what is in VMAs that grow (`stack_vm`).
+    /// Pages of VMAs that grow (`stack_vm`).
     pub stack_pages: u64,
-    /// Private, writable, no stack (`data_vm`).
+    /// Pages of private, writable VMAs that do not grow (`data_vm`).
     pub data_pages: u64,
-    /// Executable, not writable, no stack (`exec_vm`).
+    /// Pages of executable VMAs that are not writable and do not grow (`exec_vm`).
     pub exec_pages: u64,
-    /// In VMAs that are locked in memory (`locked_vm`).
+    /// Pages of VMAs that are locked in memory (`locked_vm`).
     pub locked_pages: u64,
-    /// In VMAs with `ACCOUNT`.
+    /// Pages of VMAs with [`VmaFlags::ACCOUNT`](crate::VmaFlags::ACCOUNT).
     pub committed_pages: u64,
     /// How often faults took each path.
     pub fault_paths: FaultPaths,
 }
 
-/// How often faults took each path. Each question is counted once, by the path on which it ended.
+/// How often faults took each path. Each fault is counted once, on the path on which it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FaultPaths {
-    /// Answered under the VMA's own lock, without the mm lock.
+    /// The VMA was found and locked by its own lock, without the mm lock.
     pub per_vma: u64,
-    /// Found under the mm lock for reading (1.3).
+    /// The VMA was found under the mm lock for reading (1.3).
     pub mm_read: u64,
-    /// Grown after an upgrade (1.5).
+    /// The VMA was grown after an upgrade of the mm lock (1.5).
     pub upgraded: u64,
-    /// Grown after the read hold was dropped and the lock taken for writing (1.6).
+    /// The VMA was grown after the mm lock was released and taken for writing (1.6).
     pub retaken: u64,
-    /// Found when looking again under the write lock (1.7).
+    /// The VMA was found in the second search, under the mm lock for writing (1.7).
     pub found_again: u64,
-    /// Ended with nothing: a miss, a refusal, a wait that was not waited out.
+    /// No VMA was found, growth was refused, or the wait for a lock ended.
     pub failed: u64,
 }
 
-/// A path that a fault took.
+/// The path that a fault took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FaultPath {
     PerVma,
@@ -51,12 +53,12 @@ pub(crate) enum FaultPath {
     Failed,
 }
 
-/// One stripe of counters, on lines of its own.
+/// One stripe of counters, on cache lines of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Stripe([Tally; 6]);
 
-/// In stripes, so that threads that fault at once do not write to one line.
+/// Counters in stripes, so that threads that fault at once do not write to one cache line.
 #[derive(Debug, Default)]
 pub(super) struct FaultPathCounters([Stripe; 8]);
 
@@ -68,7 +70,7 @@ thread_local! {
 impl FaultPathCounters {
     #[inline]
     fn stripe(&self) -> &Stripe {
-        // The blocks of two threads lie pages apart. A thread that is ending has none.
+        // The thread-local blocks of two threads lie pages apart. A thread that is ending has none.
         let at = THREAD_LOCAL_BYTE.try_with(|byte| core::ptr::from_ref(byte).addr()).unwrap_or(0);
         let mixed = (at >> 6).wrapping_mul(0x9e37_79b9);
         &self.0[(mixed >> 16) % self.0.len()]

@@ -1,4 +1,6 @@
-//! Growth: a VMA into the hole beside it, under the write guard alone. Part 2 of `docs/semantics.md`, rule by rule, in its order.
+//! Growth of a VMA into the hole beside it: part 2 of `docs/semantics.md`, rule by rule, in its order.
+//!
+//! Called by `find.rs` and `stack.rs`, and by the embedder. All of it needs the write guard.
 
 use crate::addr::{PAGE_SIZE, Span, page_floor};
 use crate::error::{ExpandError, Limit};
@@ -7,18 +9,19 @@ use crate::mm::{GuardGapPolicy, Limits, MmWriteGuard, Record};
 use crate::vma::{VmaFlags, VmaRecord};
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Grows the first VMA that ends above the address downward, until it contains the address's page; tells its bounds. Where it
-    /// contains it already, that is all (2.6).
+    /// Grows the first VMA that ends at or after the address down to the address's page, and returns its bounds.
+    ///
+    /// Changes nothing if the VMA contains the page already (2.6).
     ///
     /// # Complexity
-    /// O(log n). One store that lockless readers see; nothing is allocated, so memory is never short (2.4).
+    /// O(log n). Lockless readers see one store. Nothing is allocated, so memory is never short (2.4).
     ///
     /// # Concurrency
-    /// Write-locks the VMA first: waits for whoever holds it by a [`VmaGuard`](crate::mm::VmaGuard).
+    /// Write-locks the VMA first: waits for every [`VmaGuard`](crate::mm::VmaGuard) of it.
     ///
     /// # Errors
-    /// [`ExpandError`]: rules 2.1 to 2.8. Nothing has changed then, but what is refused after rule 2.3 leaves the VMA with an anon owner, as
-    /// in Linux (2.4).
+    /// [`ExpandError`]: rules 2.1 to 2.8. Nothing was changed, except that a growth that is refused after rule 2.3 leaves the VMA with an
+    /// owner of its private pages, as in Linux (2.4).
     ///
     /// # Examples
     /// ```
@@ -35,7 +38,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         self.expand_down_with(address, Patience::Forever)
     }
 
-    /// The same, waiting for readers of the VMA as long as is said.
+    /// Grows a VMA as [`expand_down`](Self::expand_down) does, with a limited wait for the VMA's readers.
     ///
     /// # Errors
     /// As [`expand_down`](Self::expand_down).
@@ -46,8 +49,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         self.grow_down(span, &record, address, &limits, patience)
     }
 
-    /// The same for a VMA that was found already: under this guard, or under the read guard that it was before an upgrade. Looked for
-    /// once, it is not looked for again.
+    /// Grows a VMA that was found under this guard, or under the read guard that it was upgraded from.
     pub(super) fn grow_down(
         &mut self,
         span: Span,
@@ -76,7 +78,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             }
         }
         self.check_guard_gaps(grown, record.flags(), limits)?;
-        // 2.4: it stays, whatever refuses the growth.
+        // 2.4: the owner stays, whatever refuses the growth.
         if record.owner().is_none() {
             self.own(span.last());
         }
@@ -93,8 +95,9 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         self.account_and_grow(limits, span.last(), record, span, grown)
     }
 
-    /// Grows the last VMA that starts at or below the address upward, until it contains the address's page; tells its bounds. Where it
-    /// contains it already, that is all.
+    /// Grows the last VMA that starts at or below the address up to the address's page, and returns its bounds.
+    ///
+    /// Changes nothing if the VMA contains the page already.
     ///
     /// # Complexity
     /// O(log n): a splice, which allocates.
@@ -103,12 +106,12 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// As [`expand_down`](Self::expand_down).
     ///
     /// # Errors
-    /// [`ExpandError`]: rules 2.10 to 2.12 and 2.8. Nothing has changed then but the owner, as in [`expand_down`](Self::expand_down).
+    /// [`ExpandError`]: rules 2.10 to 2.12 and 2.8. Nothing was changed except the owner, as in [`expand_down`](Self::expand_down).
     pub fn expand_up(&mut self, address: u64) -> Result<Span, ExpandError> {
         self.expand_up_with(address, Patience::Forever)
     }
 
-    /// The same, waiting for readers of the VMA as long as is said.
+    /// Grows a VMA as [`expand_up`](Self::expand_up) does, with a limited wait for the VMA's readers.
     ///
     /// # Errors
     /// As [`expand_up`](Self::expand_up).
@@ -136,7 +139,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             return Err(ExpandError::GuardGap { asked: grown, by: by.span(), gap_bytes: limits.stack_guard_gap_bytes() });
         }
         self.check_guard_gaps(grown, record.flags(), &limits)?;
-        // 2.4: it stays, whatever refuses the growth.
+        // 2.4: the owner stays, whatever refuses the growth.
         if record.owner().is_none() {
             self.own(span.last());
         }
@@ -153,7 +156,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         self.account_and_grow(&limits, at, &record, span, grown)
     }
 
-    /// 7.9: nothing accessible comes into a guard gap, its own or another's, whatever lies between.
+    /// Checks that nothing accessible comes into a guard gap, its own or another's, whatever lies between (7.9).
     fn check_guard_gaps(&self, grown: Span, flags: VmaFlags, limits: &Limits) -> Result<(), ExpandError> {
         if limits.policy.guard_gap == GuardGapPolicy::AsLinux {
             return Ok(());
@@ -163,7 +166,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         Err(ExpandError::GuardGap { asked: grown, by, gap_bytes: limits.stack_guard_gap_bytes() })
     }
 
-    /// 2.8 and 2.9, the same for both directions.
+    /// Checks the limits and grows the VMA: 2.8 and 2.9, for both directions.
     fn account_and_grow(&mut self, limits: &Limits, at: u64, record: &VmaRecord<P>, span: Span, grown: Span) -> Result<Span, ExpandError> {
         let pages = grown.pages() - span.pages();
         let flags = record.flags();

@@ -1,4 +1,6 @@
-//! Linux's `lock_mm_and_find_vma()`, with the upgrade that it wished for.
+//! Linux's `lock_mm_and_find_vma()`, with an upgrade of the mm lock, which Linux's lock does not have.
+//!
+//! Called by `handle.rs` if the VMA's own lock is not enough, and by the embedder.
 
 use super::FaultContext;
 use crate::error::FaultError;
@@ -8,19 +10,21 @@ use crate::sync::seeded;
 use crate::vma::VmaFlags;
 
 impl<P, L: RawMmLock> Mm<P, L> {
-    /// Finds the VMA of a fault and read-locks the mm, growing a stack down to the address where one can: Linux's
-    /// `lock_mm_and_find_vma()` (1.1 to 1.10).
+    /// Finds the VMA of a fault under the mm lock for reading, growing a stack down to the address if necessary.
+    ///
+    /// That is Linux's `lock_mm_and_find_vma()` (1.1 to 1.10).
     ///
     /// # Concurrency
-    /// Waits for the mm lock, and where a stack grows for who reads that VMA, as the context allows: a wait ends when the context's
-    /// interrupt is raised, and [`FaultContext::KernelWithoutFixup`] never waits. Where a stack must grow the read hold is upgraded in one
-    /// step if nobody else is inside; otherwise it is dropped, the lock taken for writing, and everything looked at again, once.
+    /// Waits for the mm lock as the context allows, and, if a stack must grow, for the readers of its VMA. A wait ends when the context's
+    /// interrupt is raised; [`FaultContext::KernelWithoutFixup`] never waits. To grow a stack, the read hold is upgraded in one step if
+    /// there is no other hold. Otherwise it is released, the lock is taken for writing, and the VMA is searched for once more.
     ///
     /// # Errors
-    /// [`FaultError`], with nothing held, and nothing changed but the owner that a refused growth leaves (2.4). Linux says "none" for all of them.
+    /// [`FaultError`]: nothing is held, and nothing was changed except that a refused growth may leave the VMA with an owner (2.4). Linux
+    /// returns `NULL` for all of them.
     ///
     /// # Panics
-    /// In debug builds, where the calling thread would wait for its own hold of the mm lock or of the VMA that is to grow.
+    /// In debug builds, if the calling thread would wait for its own hold of the mm lock or of the VMA that is to grow.
     ///
     /// # Examples
     /// ```
@@ -41,7 +45,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         told.map(|(vma, _)| vma)
     }
 
-    /// One step of the rules a line.
+    /// Does what the rules say, one step a line.
     fn find_or_grow(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<(LockedVma<'_, P, L>, FaultPath), FaultError> {
         let unmapped = FaultError::Unmapped { at: address };
         let reader = self.read_with(patience)?; // 1.1, 1.2
@@ -54,10 +58,10 @@ impl<P, L: RawMmLock> Mm<P, L> {
         }
         let limits = self.limits_now();
         let (mut vma, path) = match vma.upgrade_by(limits.upgrade) {
-            Ok(vma) => (vma, FaultPath::Upgraded), // 1.5: what was found is still so
+            Ok(vma) => (vma, FaultPath::Upgraded), // 1.5: the layout has not changed since
             Err(vma) => {
-                drop(vma); // 1.6: first
-                // Unlike in Linux, who must not wait gets the lock still if it is free.
+                drop(vma); // 1.6: before the wait
+                // Unlike in Linux, a fault that must not wait takes the lock if it is free.
                 let writer = self.write_with(patience)?;
                 let vma = writer.into_first(address).ok_or(unmapped)?; // 1.7
                 if vma.vma().contains(address) && !seeded("recheck_left_out") {
@@ -75,7 +79,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
 }
 
 impl<'m, P, L: RawMmLock> LockedVma<'m, P, L> {
-    /// Upgrades, if the policy has it tried and nobody else is inside.
+    /// Upgrades if the policy allows it and there is no other hold.
     fn upgrade_by(self, policy: UpgradePolicy) -> Result<WriteLockedVma<'m, P, L>, Self> {
         match policy {
             UpgradePolicy::Optimistic => self.try_upgrade(),

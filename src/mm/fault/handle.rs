@@ -1,4 +1,6 @@
-//! The whole path of a fault: the VMA's own lock if that is enough, the mm lock if not, and whether the access is allowed.
+//! The whole path of a fault: the VMA's own lock if that is enough, otherwise the mm lock; then whether the access is allowed.
+//!
+//! Called by the embedder's fault handler. The fast path goes from here to `lock_vma.rs` and from there to `vma/lock.rs`.
 
 use super::FaultContext;
 use crate::addr::Span;
@@ -9,10 +11,10 @@ use crate::mm::{FaultPath, LockedVma, Mm, MmReader, VmaGuard};
 use crate::vma::{Vma, VmaFlags};
 use core::fmt;
 
-/// The VMA of a fault, which stays as long as this lives, and allows the access.
-#[must_use = "what is locked is released when it is dropped"]
+/// The VMA of a fault. It allows the access, and does not change while this value lives.
+#[must_use = "the lock is released when it is dropped"]
 pub enum FaultedVma<'m, P = (), L: RawMmLock = MmLock> {
-    /// The VMA alone is locked.
+    /// Only the VMA is locked.
     PerVma(VmaGuard<'m, P, L>),
     /// The mm lock is held for reading.
     Mm(LockedVma<'m, P, L>),
@@ -40,18 +42,18 @@ impl<P, L: RawMmLock> fmt::Debug for FaultedVma<'_, P, L> {
 }
 
 impl<P, L: RawMmLock> Mm<P, L> {
-    /// Finds the VMA of a fault and sees whether it allows the access: under the VMA's own lock where that can be, else by
-    /// [`find_vma_for_fault`](Self::find_vma_for_fault), which grows stacks (1.14).
+    /// Finds and locks the VMA of a fault, and checks that it allows the access.
     ///
-    /// The access is judged when the VMA is locked, never before: by the VMA's flags, and by the thread's rights to its protection key (8.6).
-    /// An [`Access`](crate::Access) alone is made with the default rights; [`Access::with_rights`](crate::Access::with_rights) says others.
+    /// Takes the VMA's own lock if possible. Otherwise it calls [`find_vma_for_fault`](Self::find_vma_for_fault), which grows stacks (1.14).
+    /// The access is checked after the VMA is locked, against the VMA's flags and against the thread's rights to its protection key (8.6).
+    /// A plain [`Access`](crate::Access) has the default rights; [`Access::with_rights`](crate::Access::with_rights) sets others.
     ///
     /// # Concurrency
-    /// Where the VMA is mapped and no writer is at *it*, takes no mm lock and never waits, whatever writers do elsewhere. Otherwise as
-    /// [`find_vma_for_fault`](Self::find_vma_for_fault). Counted in [`stats`](Self::stats), by the path.
+    /// If the VMA is mapped and no writer changes *it*, takes no mm lock and never waits, whatever writers do elsewhere. Otherwise as
+    /// [`find_vma_for_fault`](Self::find_vma_for_fault). [`stats`](Self::stats) counts the path that each fault took.
     ///
     /// # Errors
-    /// [`FaultError`], with nothing held. Each has its errno and its signal.
+    /// [`FaultError`]: nothing is held. Each error has an errno and a signal.
     ///
     /// # Examples
     /// ```
@@ -70,16 +72,16 @@ impl<P, L: RawMmLock> Mm<P, L> {
         context: FaultContext<'_, L::Interrupt>,
     ) -> Result<FaultedVma<'_, P, L>, FaultError> {
         match self.lock_vma(address) {
-            Ok(found) => self.judge_locked(found, address, access.into()),
-            // Neither busy nor absent is proof.
+            Ok(found) => self.check_locked(found, address, access.into()),
+            // Neither "busy" nor "absent" proves that nothing is mapped.
             Err(_) => self.handle_fault_slow(address, access.into(), context),
         }
     }
 
     #[inline]
-    fn judge_locked<'m>(&self, found: VmaGuard<'m, P, L>, address: u64, access: KeyedAccess) -> Result<FaultedVma<'m, P, L>, FaultError> {
+    fn check_locked<'m>(&self, found: VmaGuard<'m, P, L>, address: u64, access: KeyedAccess) -> Result<FaultedVma<'m, P, L>, FaultError> {
         self.note(FaultPath::PerVma);
-        self.judge(found.vma(), address, access)?;
+        self.check_access(found.vma(), address, access)?;
         Ok(FaultedVma::PerVma(found))
     }
 
@@ -91,23 +93,23 @@ impl<P, L: RawMmLock> Mm<P, L> {
         context: FaultContext<'_, L::Interrupt>,
     ) -> Result<FaultedVma<'_, P, L>, FaultError> {
         let found = self.find_vma_for_fault(address, context)?;
-        self.judge(found.vma(), address, access)?;
+        self.check_access(found.vma(), address, access)?;
         Ok(FaultedVma::Mm(found))
     }
 
     /// Checks that a locked VMA allows the access, and that the thread's rights to its key do.
     #[inline]
-    fn judge(&self, vma: Vma<'_, P>, address: u64, access: KeyedAccess) -> Result<(), FaultError> {
+    fn check_access(&self, vma: Vma<'_, P>, address: u64, access: KeyedAccess) -> Result<(), FaultError> {
         let (flags, vma) = (vma.flags(), vma.span());
-        // Nearly always: key 0, to which all threads have all rights.
+        // The usual case: key 0, to which the thread has all rights.
         let is_plain = !flags.intersects(VmaFlags::PKEY_MASK) && access.rights.allow_key_zero();
-        if is_plain && flags.allows(access.access) { Ok(()) } else { self.judge_slow(flags, vma, address, access) }
+        if is_plain && flags.allows(access.access) { Ok(()) } else { self.check_access_slow(flags, vma, address, access) }
     }
 
     #[inline(never)]
-    fn judge_slow(&self, flags: VmaFlags, vma: Span, address: u64, access: KeyedAccess) -> Result<(), FaultError> {
+    fn check_access_slow(&self, flags: VmaFlags, vma: Span, address: u64, access: KeyedAccess) -> Result<(), FaultError> {
         let (KeyedAccess { access, rights }, key) = (access, flags.pkey());
-        // The key comes first, as in Linux: that tells which signal it is.
+        // The key comes first, as in Linux, because it decides the signal's code.
         if !rights.allows(key, access, self.execute_only_key()) {
             return Err(FaultError::DeniedByKey { at: address, access, vma, key });
         }
@@ -116,7 +118,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
 }
 
 impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
-    /// As [`Mm::handle_fault`], by the kept pin. What it answers does not need the reader.
+    /// Handles a fault as [`Mm::handle_fault`] does, under the reader's pin. The result does not borrow the reader.
     ///
     /// # Concurrency
     /// As [`Mm::handle_fault`]. Unpins the reader before it waits for anything.
@@ -131,10 +133,10 @@ impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
         context: FaultContext<'_, L::Interrupt>,
     ) -> Result<FaultedVma<'m, P, L>, FaultError> {
         let access = access.into();
-        if let Ok(vma) = self.lock_vma(address) {
-            return self.mm().judge_locked(vma, address, access);
+        if let Ok(found) = self.lock_vma(address) {
+            return self.mm().check_locked(found, address, access);
         }
-        // What it waits for may take long, and nothing is to be kept from reuse meanwhile.
+        // The wait may be long, and a pin would keep memory from reuse meanwhile.
         self.unpin();
         self.mm().handle_fault_slow(address, access, context)
     }

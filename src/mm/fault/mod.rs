@@ -24,7 +24,7 @@
 //                                                                                      ▼
 //                                                                access allowed? ──► FaultedVma, or Denied
 // ```
-// Numbers are those of `docs/semantics.md`. Whatever ends with an error holds nothing.
+// Numbers are those of `docs/semantics.md`. A call that returns an error holds nothing.
 
 mod expand;
 mod find;
@@ -41,16 +41,16 @@ pub use crate::error::{ExpandError, FaultError, Limit, SegvCode, Signal};
 use crate::lock::Interrupt;
 use crate::lock::Patience;
 
-/// Where a fault comes from, and so how long it may wait.
+/// Where a fault comes from, which determines how long it may wait.
 ///
 /// `I` is what interrupts a wait for the mm lock ([`RawMmLock::Interrupt`](crate::lock::RawMmLock::Interrupt)).
 #[derive(Debug)]
 pub enum FaultContext<'i, I: ?Sized = Interrupt> {
-    /// From user mode: waits, unless interrupted.
+    /// From user mode: waits until the interrupt is raised.
     User(&'i I),
-    /// From the kernel, at an instruction that has a fixup: waits, unless interrupted.
+    /// From the kernel, at an instruction that has a fixup: waits until the interrupt is raised.
     KernelWithFixup(&'i I),
-    /// From the kernel, at an instruction that has none: never waits, for it may hold what it would wait for.
+    /// From the kernel, at an instruction that has no fixup: never waits, because it may hold the lock that it would wait for.
     KernelWithoutFixup,
 }
 
@@ -63,7 +63,7 @@ impl<I: ?Sized> Clone for FaultContext<'_, I> {
 impl<I: ?Sized> Copy for FaultContext<'_, I> {}
 
 impl<'i, I: ?Sized> FaultContext<'i, I> {
-    /// How long it waits.
+    /// Returns how long the fault may wait.
     #[must_use]
     pub fn patience(self) -> Patience<'i, I> {
         match self {

@@ -1,4 +1,6 @@
-//! The two ways in which the rest of a kernel grows stacks: with opposite contracts, told apart by what becomes of the guard.
+//! The two ways in which the rest of a kernel grows stacks. They differ in what happens to the guard if growth fails.
+//!
+//! Called by the embedder, outside of a fault.
 
 use super::FaultContext;
 use crate::error::{ExpandError, FaultError};
@@ -7,17 +9,16 @@ use crate::mm::{LockedVma, MmReadGuard, MmWriteGuard};
 use crate::vma::{Vma, VmaFlags};
 
 impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
-    /// Grows a stack to the address, down or up: Linux's `expand_stack()` (1.11), for those who have looked under a read guard of their
-    /// own and found nothing.
+    /// Grows a stack to the address, down or up: Linux's `expand_stack()` (1.11).
     ///
-    /// The guard goes in, and does not come back but with a VMA: on failure the lock is *already released*.
-    /// [`MmWriteGuard::find_extend_vma_locked`] has the opposite contract.
+    /// It is for a caller that has searched under a read guard and found nothing. The guard is consumed: on failure the lock is *already
+    /// released*. [`MmWriteGuard::find_extend_vma_locked`] has the opposite contract.
     ///
     /// # Concurrency
-    /// Drops the read hold, waits for the write hold as the context allows, and looks again.
+    /// Releases the read hold, waits for the write hold as the context allows, and searches again.
     ///
     /// # Errors
-    /// [`FaultError`], with nothing held.
+    /// [`FaultError`]: nothing is held.
     ///
     /// # Examples
     /// ```compile_fail,E0382
@@ -37,19 +38,18 @@ impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
 }
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Finds the VMA that contains the address, growing a stack to it, down or up: Linux's `find_extend_vma_locked()` (1.12).
+    /// Returns the VMA that contains the address, growing a stack to it if necessary: Linux's `find_extend_vma_locked()` (1.12).
     ///
-    /// The lock stays with the caller, *also on failure*: the guard is only borrowed. [`MmReadGuard::expand_stack`] has the opposite
-    /// contract.
+    /// The guard is only borrowed, so the caller keeps the lock *also on failure*. [`MmReadGuard::expand_stack`] has the opposite contract.
     ///
     /// # Errors
-    /// [`ExpandError`], with nothing changed and the lock held.
+    /// [`ExpandError`]: nothing was changed, except as [`expand_down`](Self::expand_down) says, and the lock is held.
     pub fn find_extend_vma_locked(&mut self, address: u64) -> Result<Vma<'_, P>, ExpandError> {
         self.find_or_extend(address, Patience::Forever)?;
         self.lookup(address).ok_or(ExpandError::Absent { at: address })
     }
 
-    /// A hit; else the VMA before, if it grows up; else the VMA after, if it grows down.
+    /// Makes sure that a VMA contains the address: one that does already, or the VMA before it, grown up, or the one after it, grown down.
     fn find_or_extend(&mut self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<(), ExpandError> {
         if self.lookup(address).is_some() {
             return Ok(());
@@ -57,9 +57,9 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         if self.prev(address).is_some_and(|vma| vma.flags().contains(VmaFlags::GROWSUP)) {
             let above = self.find(address).is_some_and(|vma| vma.flags().contains(VmaFlags::GROWSDOWN));
             match self.expand_up_with(address, patience) {
-                // A wait that has ended is the end of it: the other direction would wait under the same patience.
+                // If the wait ended, do not try the other direction, which would wait with the same patience.
                 Err(error) if above && !matches!(error, ExpandError::Wait(_)) => {}
-                told => return told.map(drop),
+                result => return result.map(drop),
             }
         }
         self.expand_down_with(address, patience).map(drop)

@@ -13,7 +13,7 @@ use std::thread;
 use vmaple::lock::{Patience, WaitError};
 #[cfg(debug_assertions)]
 use vmaple::mm::fault::FaultError;
-use vmaple::mm::{LayoutError, LockVmaError};
+use vmaple::mm::{LayoutError, LockVmaError, VmaHandle};
 use vmaple::{Access, ErrorCode, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 over_each_lock! {
@@ -42,9 +42,9 @@ fn a_record_is_attached_no_longer_than_its_address_space<L: TestLock>() {
     let child = mm.write().fork().expect("memory");
     let kept = |mm: &Mm<(), L>| [0, 4].map(|n| mm.read().lookup(page(n)).expect("mapped").handle());
     let (records, of_child) = (kept(&mm), kept(&child));
-    assert!(records.iter().chain(&of_child).all(|record| record.is_attached()));
+    assert!(records.iter().chain(&of_child).all(VmaHandle::is_attached));
     drop(mm);
-    assert!(records.iter().all(|record| !record.is_attached()) && of_child.iter().all(|record| record.is_attached()));
+    assert!(records.iter().all(|record| !record.is_attached()) && of_child.iter().all(VmaHandle::is_attached));
     drop(child);
     assert!(of_child.iter().all(|record| !record.is_attached()));
 }
