@@ -79,13 +79,21 @@ area 10a000-10b000 r--p sealed file:a 0x1000
 #[test]
 fn every_kind_of_assertion_can_differ() {
     for (wrong, expected, found) in [
-        ("fault 0x103000 w = 103000-108000", "0x103000-0x108000", "none: not grown to 0x103000..=0x107fff: the VMA"),
+        (
+            "fault 0x103000 w = 103000-108000",
+            "0x103000-0x108000",
+            "none: cannot handle the fault: cannot expand the VMA to 0x103000..=0x107fff: the VMA",
+        ),
         ("fault 0x104000 w = none", "none", "0x104000-0x108000"),
-        ("fault 0x10a000 w = 10a000-10b000", "0x10a000-0x10b000", "none: the VMA 0x10a000..=0x10afff does not allow to write"),
+        (
+            "fault 0x10a000 w = 10a000-10b000",
+            "0x10a000-0x10b000",
+            "none: cannot write at 0x10a000: the VMA 0x10a000..=0x10afff does not allow it",
+        ),
         ("fault 0x100000 r = 100000-103000", "0x100000-0x103000", "0x100000-0x102000"),
         ("lookup 0x102000 = 106000-108000", "0x106000-0x108000", "none"),
         ("find 0x102000 = none", "none", "0x106000-0x108000"),
-        ("grew 103000-108000", "0x103000-0x108000", "none: not grown"),
+        ("grew 103000-108000", "0x103000-0x108000", "none: cannot expand the VMA to"),
         ("grew 108000-109000", "0x108000-0x109000", "none"),
         ("gap lowest 0x100000 0x10ffff 0x1000 0x1000 = 0x103000", "0x103000", "0x102000"),
         ("gap lowest 0x100000 0x101fff 0x1000 0x1000 = 0", "0", "-EBUSY: "),
@@ -146,7 +154,7 @@ fn what_cannot_be_read_is_refused() {
         ("as child", 7, "there is no address space `child`"),
         ("exit\ncount 0", 8, "there is no address space `main`"),
         ("set page 16384", 7, "the library's pages have 4096 bytes, and the scenario's 16384"),
-        ("area 101000-103000 rw-p - anon -", 7, "the area cannot be placed: nothing mapped at 0x101000..=0x102fff: the VMA"),
+        ("area 101000-103000 rw-p - anon -", 7, "the area cannot be placed: cannot map 0x101000..=0x102fff: the VMA"),
         ("area 0-ffffffff000 rw-p - anon -", 7, "is in the way"),
         ("area 200800-201000 rw-p - anon -", 7, "0x200800 is not at a page's start"),
         ("area 200000-200fff rw-p - anon -", 7, "0x200fff is not at a page's start"),
