@@ -95,12 +95,13 @@ pub(crate) fn address_space(start: u64) -> Result<Mm, Box<dyn Error>> {
     limits.stack_guard_gap_pages = GAP_PAGES;
     let mm = Mm::builder().limits(limits)?.build();
     let mut writer = mm.write();
-    writer.map(text(start), VmaSpec::of_object(TEXT, 0, VmaFlags::READ))?;
-    writer.map(constants(start), VmaSpec::of_object(CONSTANTS, 0, VmaFlags::READ))?;
+    let mut map = |range: Range<u64>, spec| writer.map(range.start, range.end - range.start, spec);
+    map(text(start), VmaSpec::of_object(TEXT, 0, VmaFlags::READ))?;
+    map(constants(start), VmaSpec::of_object(CONSTANTS, 0, VmaFlags::READ))?;
     for slot in (0..GUESTS).map(|guest| slot(start, guest)) {
-        writer.map(slot.heap, VmaSpec::of_object(slot.object, 0, VmaFlags::READ | VmaFlags::WRITE))?;
+        map(slot.heap, VmaSpec::of_object(slot.object, 0, VmaFlags::READ | VmaFlags::WRITE))?;
         let stack = VmaFlags::READ | VmaFlags::WRITE | VmaFlags::GROWSDOWN;
-        writer.map(slot.first_bottom..slot.top, VmaSpec::anonymous(stack))?;
+        map(slot.first_bottom..slot.top, VmaSpec::anonymous(stack))?;
     }
     drop(writer);
     Ok(mm)

@@ -3,11 +3,13 @@
 //! Called by `model`; `low` and the program's `replay` use the requests for mappings.
 
 use crate::area::{FLAGS, Rider};
-use crate::convert::{advice_of, check_offset, denial_of, flags_of, key_change_of, kind_refused, lock_all_of, remap_flags_of, with_kind};
+use crate::convert::{
+    Answer as _, access_of, advice_of, check_offset, denial_of, kind_refused, lock_all_of, protect_request_of, with_kind,
+};
 use crate::mm_space::MmSpace;
 use crate::space::{Failure, Refusal};
 use vmaple::lock::Patience;
-use vmaple::mm::{MapRequest, MmapError, ProtectionKey};
+use vmaple::mm::{MapRequest, MmapError, ProtectionKey, RemapRequest};
 use vmaple::{ErrorCode, VmaFlags, VmaSpec};
 use vmaple_trace::{LockFlags, MapFlags, Object, Offset, Operation, Prot};
 
@@ -17,7 +19,7 @@ type Done = Result<u64, Failure>;
 /// Converts the library's result to a system call's. Each operation has its own error type, all with an errno.
 macro_rules! done {
     ($told:expr) => {
-        $told.map_err(|error| Failure::new(error.errno(), error))
+        $told.map(|told| told.answer()).map_err(|error| Failure::new(error.errno(), error))
     };
 }
 
@@ -31,19 +33,19 @@ pub(super) fn apply(space: &mut MmSpace, operation: &Operation) -> Result<Done, 
             return Ok(mmap(space, (*addr, *len), *prot, *flags, object, *offset));
         }
         Operation::Munmap { addr, len } => done!(writer.munmap(*addr, *len)),
-        Operation::Mprotect { addr, len, prot } => done!(writer.pkey_mprotect(*addr, *len, flags_of(*prot), key_change_of(*prot, -1))),
+        Operation::Mprotect { addr, len, prot } => done!(writer.mprotect(*addr, *len, protect_request_of(*prot, -1))),
         Operation::PkeyMprotect { addr, len, prot, key } => {
-            done!(writer.pkey_mprotect(*addr, *len, flags_of(*prot), key_change_of(*prot, *key)))
+            done!(writer.mprotect(*addr, *len, protect_request_of(*prot, *key)))
         }
         Operation::PkeyAlloc { flags: 0, rights } => {
             let denial = denial_of(*rights);
-            let told = done!(writer.pkey_alloc(denial));
+            let told = writer.pkey_alloc(denial);
             drop(writer);
             // from now on the calling thread has these rights to the key
-            told.map(|key| {
+            if let Ok(key) = told {
                 space.rights = space.rights.with(key, denial);
-                key.number().into()
-            })
+            }
+            done!(told)
         }
         Operation::PkeyAlloc { .. } => Err(Failure::invalid("no flags are known")),
         Operation::PkeyFree { key } => match u8::try_from(*key).ok().and_then(ProtectionKey::new) {
@@ -51,9 +53,10 @@ pub(super) fn apply(space: &mut MmSpace, operation: &Operation) -> Result<Done, 
             None => Err(Failure::invalid("there is no such key")),
         },
         Operation::Mremap { addr, old_len, new_len, flags, new_addr } => {
-            done!(writer.mremap(*addr, *old_len, *new_len, remap_flags_of(*flags), new_addr.unwrap_or(0)))
+            done!(writer.mremap(&RemapRequest::from_raw(*addr, *old_len, *new_len, flags.bits(), new_addr.unwrap_or(0))))
         }
-        Operation::Brk { addr } => Ok(writer.brk(*addr)),
+        // the system call returns the break in effect, and no error
+        Operation::Brk { addr } => Ok(writer.brk(*addr).unwrap_or_else(|_| writer.mm().brk())),
         Operation::Madvise { addr, len, advice } => done!(writer.madvise(*addr, *len, advice_of(*advice)?)),
         Operation::Mlock { addr, len } => done!(writer.mlock(*addr, *len)),
         Operation::Mlock2 { addr, len, flags } if flags.contains(LockFlags::ONFAULT) => done!(writer.mlock_on_fault(*addr, *len)),
@@ -92,7 +95,7 @@ fn mmap(space: &mut MmSpace, (addr, len): (u64, u64), prot: Prot, flags: MapFlag
 pub(super) fn place_of(space: &mut MmSpace, operation: &Operation) -> Option<u64> {
     let Operation::Mmap { addr, len, prot, flags, object, offset } = operation else { return None };
     let request = request_at(space, (*addr, *len), *prot, *flags, object, *offset);
-    space.writer().plan_mmap(&request, Patience::Forever).outcome().ok()
+    space.writer().plan(Patience::Forever).mmap(&request).outcome().ok()
 }
 
 /// Returns the request of an `mmap`.
@@ -116,7 +119,7 @@ fn request_at(
 
 /// Returns the request of an `mmap`, without the place.
 pub fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFlags, object: &Object, offset: Offset) -> MapRequest<Rider> {
-    let mut has = flags_of(prot).intersection(VmaFlags::READ | VmaFlags::WRITE | VmaFlags::EXEC);
+    let mut has = access_of(prot);
     for (asked, flag) in [
         (MapFlags::GROWSDOWN, VmaFlags::GROWSDOWN),
         (MapFlags::LOCKED, VmaFlags::LOCKED),

@@ -3,42 +3,49 @@
 //! Called by `apply` and by the program's `replay`.
 
 use crate::space::{Failure, Refusal};
-use vmaple::mm::{Advice, KeyChange, KeyDenial, LockAll, MremapFlags};
+use vmaple::mm::{Advice, KeyDenial, LockAll, ProtectRequest, ProtectionKey};
 use vmaple::{PAGE_SIZE, VmaFlags};
-use vmaple_trace::{LockAllFlags, MapFlags, Object, Offset, Prot, RemapFlags};
+use vmaple_trace::{LockAllFlags, MapFlags, Object, Offset, Prot};
 
-/// Returns the access and growth flags that PROT asks for.
-#[must_use]
-pub fn flags_of(prot: Prot) -> VmaFlags {
-    [
-        (Prot::READ, VmaFlags::READ),
-        (Prot::WRITE, VmaFlags::WRITE),
-        (Prot::EXEC, VmaFlags::EXEC),
-        (Prot::GROWSDOWN, VmaFlags::GROWSDOWN),
-        (Prot::GROWSUP, VmaFlags::GROWSUP),
-    ]
-    .into_iter()
-    .filter(|(asked, _)| prot.contains(*asked))
-    .fold(VmaFlags::empty(), |flags, (_, flag)| flags | flag)
+/// What a system call returns for a result of the library.
+pub trait Answer {
+    /// Returns an address, the number of a key, or 0.
+    fn answer(self) -> u64;
 }
 
-/// Returns the change of the protection key that `pkey_mprotect` asks for; the key -1 stands for `mprotect`. With `PROT_SEM` the memory is not
-/// execute-only, because that asks for more than `PROT_EXEC`.
+impl Answer for u64 {
+    fn answer(self) -> u64 {
+        self
+    }
+}
+
+impl Answer for () {
+    fn answer(self) -> u64 {
+        0
+    }
+}
+
+impl Answer for ProtectionKey {
+    fn answer(self) -> u64 {
+        self.number().into()
+    }
+}
+
+/// Returns the permissions of a mapping.
 #[must_use]
-pub fn key_change_of(prot: Prot, key: i32) -> KeyChange {
-    if key == -1 && prot.contains(Prot::SEM) { KeyChange::IMPLIED_READABLE } else { KeyChange::of_argument(key) }
+pub fn access_of(prot: Prot) -> VmaFlags {
+    vmaple::mm::Prot::from_bits_truncate(prot.bits()).into()
+}
+
+/// Returns what `pkey_mprotect` is asked for; the key -1 stands for `mprotect`.
+pub fn protect_request_of(prot: Prot, key: i32) -> ProtectRequest {
+    ProtectRequest::from_raw(prot.bits().into(), key)
 }
 
 /// Returns what `pkey_alloc` is asked to deny; an invalid value for bits that no key has.
 #[must_use]
 pub fn denial_of(rights: u64) -> KeyDenial {
     KeyDenial::from_bits_retain(u32::try_from(rights).unwrap_or(u32::MAX))
-}
-
-/// Returns the flags of `mremap` as the library has them.
-#[must_use]
-pub fn remap_flags_of(flags: RemapFlags) -> MremapFlags {
-    MremapFlags::from_bits_retain(flags.bits())
 }
 
 /// Returns what `mlockall` locks; `None` if the flags select nothing.

@@ -246,8 +246,6 @@ operation_error! {
 operation_error! {
     /// Why `mprotect` stopped. What lies below the VMA named is changed already, but for the policy of all or nothing.
     MprotectError of "mprotect" {
-        /// To grow both ways.
-        BothWays => EINVAL, "to both ends at once";
         /// The range does not start at a page's start.
         Unaligned {
             /// The address.
@@ -260,11 +258,12 @@ operation_error! {
             /// Its length in bytes.
             len: u64,
         } => ENOMEM, "{len:#x} bytes from {at:#x} on come round";
-        /// Something that cannot be asked for.
-        Protection {
-            /// The flags, as bits.
-            bits: u64,
-        } => EINVAL, "{bits:#x} is no protection";
+        /// The raw argument has unknown bits, or extends the range both ways. Only
+        /// [`ProtectRequest::from_raw`](crate::mm::ProtectRequest::from_raw) can request that.
+        Unknown {
+            /// The argument.
+            prot: u64,
+        } => EINVAL, "no protection is {prot:#x}";
         /// The protection key is not allocated, is the execute-only key, or is none (8.4).
         Key {
             /// Its number.
@@ -300,8 +299,9 @@ operation_error! {
             /// The length in bytes.
             len: u64,
         } => EINVAL, "{len:#x} bytes at {at:#x}: not whole pages, none, or not in the address space";
-        /// Fixed, or without unmapping, but not to be moved; or resized, and not to be unmapped.
-        Contradiction => EINVAL, "it is to stay where it is and to be elsewhere, or to keep its size and to change it";
+        /// The raw flags are unknown, or contradict each other or the lengths. Only
+        /// [`RemapRequest::from_raw`](crate::mm::RemapRequest::from_raw) can request that.
+        Contradiction => EINVAL, "the flags are unknown, or contradict each other or the lengths";
         /// The target overlaps the source.
         Overlap {
             /// The source.
@@ -370,7 +370,7 @@ operation_error! {
 }
 
 operation_error! {
-    /// Why the break is where it was: `brk` itself tells the break, whatever happens (5.25).
+    /// Why `brk` did not move the break (5.25).
     BrkError of "brk" {
         /// No heap was set ([`set_heap`](crate::mm::MmWriteGuard::set_heap)).
         NoHeap {
@@ -440,8 +440,6 @@ operation_error! {
 operation_error! {
     /// Why `mlock`, `munlock`, `mlockall` stopped. What lies below the address named is changed already, but for the policy of all or nothing.
     MlockError of "mlock" {
-        /// The flags make no sense.
-        Flags => EINVAL, "neither what is mapped nor what will be";
         /// The range comes round at the end of the addresses.
         Wraps {
             /// Where it starts.

@@ -76,6 +76,13 @@ impl core::error::Error for LockVmaError {}
 pub enum MapCause {
     /// The range is at fault.
     Range(RangeError),
+    /// The range wraps around at the end of the addresses.
+    Wraps {
+        /// Where it starts.
+        at: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
     /// The range, or the offset in what backs it, is not made of whole pages.
     Unaligned {
         /// The address, or the offset in bytes.
@@ -132,7 +139,7 @@ impl ErrorCode for MapCause {
             Self::BelowMinimum { .. } => errno::EPERM,
             Self::Occupied { .. } => errno::EEXIST,
             Self::Limit(Limit::Locked { .. }) => errno::EAGAIN,
-            Self::BeyondTask { .. } | Self::GuardGap { .. } | Self::TooMany { .. } | Self::Limit(_) => errno::ENOMEM,
+            Self::Wraps { .. } | Self::BeyondTask { .. } | Self::GuardGap { .. } | Self::TooMany { .. } | Self::Limit(_) => errno::ENOMEM,
             Self::Resource(error) => error.errno(),
         }
     }
@@ -142,6 +149,7 @@ impl fmt::Display for MapCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Range(error) => write!(f, "cannot map: {error}"),
+            Self::Wraps { at, len } => write!(f, "cannot map: {len:#x} bytes from {at:#x} on wrap around"),
             Self::Unaligned { at } => write!(f, "cannot map: {at:#x} is not at a page's start"),
             Self::Growing => f.write_str("cannot map: a VMA that grows is private and has no object behind it"),
             Self::BeyondTask { asked, task_size } => {

@@ -1,10 +1,12 @@
 //! The heap: Linux's `brk` (5.25), in its order.
+//!
+//! Called by embedders through the write guard and its planner.
 
 use super::draft::{LayoutDraft, Sides};
 use super::limits::Limits;
 use super::pages::with_adjacent;
 use super::place::start_gap;
-use super::plan::Plan;
+use super::plan::{Plan, Planner};
 use super::staged::Carried;
 use super::state::Heap;
 use super::state::StateUpdate;
@@ -15,7 +17,7 @@ use crate::lock::{Patience, RawMmLock};
 use crate::tree::Charge;
 use crate::vma::{Backing, Payload, VmaAttrs, VmaDraft, VmaFlags};
 
-/// What a heap is.
+/// The flags of a heap.
 const HEAP: VmaFlags = VmaFlags::READ
     .union(VmaFlags::WRITE)
     .union(VmaFlags::MAYREAD)
@@ -24,25 +26,76 @@ const HEAP: VmaFlags = VmaFlags::READ
     .union(VmaFlags::ACCOUNT);
 
 impl<P, L: RawMmLock> Mm<P, L> {
-    /// The break: the first address beyond the heap; 0 where no heap was set.
+    /// Returns the break: the first address beyond the heap, or 0 if no heap was set.
     #[must_use]
     pub fn brk(&self) -> u64 {
         self.state.brk()
     }
 }
 
-impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
-    /// Moves the break; tells where it is then. Where it cannot be moved it is where it was: why not, [`plan_brk`](Self::plan_brk) tells.
-    pub fn brk(&mut self, brk: u64) -> u64 {
-        self.plan_brk(brk, Patience::Forever).commit().unwrap_or_else(|_| self.mm().brk())
+impl<P: Payload + Default, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Moves the break. Returns the new one.
+    ///
+    /// A heap that is new gets the default payload. Linux's `brk` returns no error but the break that is in effect: on failure that is
+    /// [`Mm::brk`], which has not changed.
+    ///
+    /// # Errors
+    /// [`BrkError`]: rule 5.25.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::Mm;
+    /// let mm: Mm = Mm::new();
+    /// let mut writer = mm.write();
+    /// writer.set_heap(0x10_0000, 0x10_0000)?;
+    /// assert_eq!(writer.brk(0x10_1234)?, 0x10_1234);
+    /// // As the system call answers.
+    /// assert_eq!(writer.brk(0).unwrap_or_else(|_| mm.brk()), 0x10_1234);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn brk(&mut self, brk: u64) -> Result<u64, BrkError> {
+        self.plan(Patience::Forever).brk(brk).commit()
     }
 
-    /// The same, planned: tells the break, or why it stays.
+    /// Checks that the heap may have these pages. Returns its flags.
+    fn check_heap(&self, span: Span, brk: u64, limits: &Limits) -> Result<VmaFlags, BrkError> {
+        let flags = HEAP | self.mm().state.locks_future();
+        if span.last() >= limits.task_size {
+            return Err(BrkError::Blocked { asked: brk });
+        }
+        if !limits.may_place_at(span.start()) {
+            return Err(BrkError::BelowMinimum { at: span.start(), minimum: limits.mmap_min_addr });
+        }
+        self.sums().check_locked(limits, flags, span.pages()).map_err(|limit| BrkError::LockLimit { limit })?;
+        // One more page stays free, and the guard gap of a stack.
+        let is_blocked = self.find(span.start()).is_some_and(|next| (span.last() + 1).saturating_add(PAGE_SIZE) > start_gap(&next, limits));
+        if is_blocked { Err(BrkError::Blocked { asked: brk }) } else { Ok(flags) }
+    }
+
+    /// Sets where the heap starts, and the break, as loading a program does. Without a heap [`brk`](Self::brk) fails.
     ///
-    /// The heap's payload is the default one, where it is new.
-    pub fn plan_brk(&mut self, brk: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, BrkError, L> {
-        let limits = self.mm().limits_now();
-        let Some(Heap { start, brk: old }) = self.mm().state.heap() else { return self.nothing(Err(BrkError::NoHeap { asked: brk })) };
+    /// # Errors
+    /// [`HeapError`]: the break is below the start, or beyond the address space.
+    pub fn set_heap(&mut self, start: u64, brk: u64) -> Result<(), HeapError> {
+        let task_size = self.mm().read_limits(|limits| limits.task_size);
+        if brk < start {
+            return Err(HeapError::Reversed { start, brk });
+        }
+        if brk > task_size {
+            return Err(HeapError::BeyondTask { brk, task_size });
+        }
+        self.mm().state.set_heap(Heap { start, brk });
+        Ok(())
+    }
+}
+
+impl<'w, 'm, P: Payload + Default, L: RawMmLock> Planner<'w, 'm, P, L> {
+    /// Plans [`MmWriteGuard::brk`].
+    pub fn brk(self, brk: u64) -> Plan<'w, 'm, P, Result<u64, BrkError>, L> {
+        let limits = self.guard.mm().limits_now();
+        let Some(Heap { start, brk: old }) = self.guard.mm().state.heap() else {
+            return self.nothing(Err(BrkError::NoHeap { asked: brk }));
+        };
         let state = StateUpdate { brk: Some(brk), ..StateUpdate::default() };
         if brk < start {
             return self.nothing(Err(BrkError::BelowStart { asked: brk, start }));
@@ -57,17 +110,15 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
         };
         let old_end = old.next_multiple_of(PAGE_SIZE);
         if new_end == old_end {
-            let mut plan = self.nothing(Ok(brk));
-            plan.remember(state);
-            return plan;
+            return self.nothing(Ok(brk)).with_state(state);
         }
         let span = Span::from_entry(new_end.min(old_end), new_end.max(old_end) - 1);
-        // None: it shrinks.
-        let flags = match (new_end > old_end).then(|| self.check_heap(span, brk, &limits)).transpose() {
+        // `None` if it shrinks.
+        let flags = match (new_end > old_end).then(|| self.guard.check_heap(span, brk, &limits)).transpose() {
             Ok(flags) => flags,
             Err(error) => return self.nothing(Err(error)),
         };
-        self.plan(with_adjacent(span), &limits, patience, |draft| {
+        self.draft(with_adjacent(span), &limits, |draft| {
             if let Some(flags) = flags {
                 draft.grow_heap(span, start, flags, &limits)?;
             } else {
@@ -77,38 +128,6 @@ impl<'m, P: Payload + Default, L: RawMmLock> MmWriteGuard<'m, P, L> {
             draft.state = state;
             Ok(brk)
         })
-    }
-
-    /// Whether the heap may have these pages; the flags that it has.
-    fn check_heap(&self, span: Span, brk: u64, limits: &Limits) -> Result<VmaFlags, BrkError> {
-        let flags = HEAP | self.mm().state.locks_future();
-        if span.last() >= limits.task_size {
-            return Err(BrkError::Blocked { asked: brk });
-        }
-        if !limits.may_place_at(span.start()) {
-            return Err(BrkError::BelowMinimum { at: span.start(), minimum: limits.mmap_min_addr });
-        }
-        self.sums().check_locked(limits, flags, span.pages()).map_err(|limit| BrkError::LockLimit { limit })?;
-        // One page more stays free, and the guard gap of a stack.
-        let is_blocked = self.find(span.start()).is_some_and(|next| (span.last() + 1).saturating_add(PAGE_SIZE) > start_gap(&next, limits));
-        if is_blocked { Err(BrkError::Blocked { asked: brk }) } else { Ok(flags) }
-    }
-
-    /// Says where the heap starts, and its break: an address space is told when a program is loaded into it. Without a heap
-    /// [`brk`](Self::brk) is refused.
-    ///
-    /// # Errors
-    /// [`HeapError`]: the break is below the start, or beyond the address space.
-    pub fn set_heap(&mut self, start: u64, brk: u64) -> Result<(), HeapError> {
-        let task_size = self.mm().read_limits(|limits| limits.task_size);
-        if brk < start {
-            return Err(HeapError::Reversed { start, brk });
-        }
-        if brk > task_size {
-            return Err(HeapError::BeyondTask { brk, task_size });
-        }
-        self.mm().state.set_heap(Heap { start, brk });
-        Ok(())
     }
 }
 
@@ -128,7 +147,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         self.sums.check_room(limits, flags, span.pages())?;
         limits.may_map(self.count)?;
         self.sums.check_commit(limits, flags, span.pages())?;
-        // Only what lies above the heap's start is the heap: what ends right below is not.
+        // A VMA that ends where the heap starts is not the heap.
         let heap = span.start().checked_sub(1).and_then(|below| self.lookup(below)).filter(|_| span.start() > start);
         let payload = match heap {
             Some(i) => self.another(self.vmas[i].payload()).map_err(LayoutError::from)?,

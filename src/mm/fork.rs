@@ -1,4 +1,6 @@
-//! The child's address space, and the end of one: Linux's `fork` (5.28) and `exit`.
+//! A child's address space, and the end of one: Linux's `fork` (5.28) and `exit`.
+//!
+//! Called by embedders through the write guard.
 
 use super::keys::Keys;
 use super::state::StateUpdate;
@@ -17,15 +19,17 @@ const FAR: usize = 4096;
 const AHEAD: usize = 8;
 
 impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Makes the address space of a child: VMAs with `DONTCOPY` are not in it, nothing is locked in memory, `WIPEONFORK` brings no owner
-    /// of private pages along; limits, heap and protection keys are the same. Private pages have owners that share with the parent's (5.9).
+    /// Makes the address space of a child.
+    ///
+    /// VMAs with `DONTCOPY` are not in it, nothing is locked in memory, and VMAs with `WIPEONFORK` have no owner of private pages. Limits, heap
+    /// and protection keys are the same. Private pages have owners that share with the parent's (5.9).
     ///
     /// # Concurrency
-    /// Each VMA is write-locked before it is copied (3.13), and waited for.
+    /// Write-locks each VMA before it is copied, which waits for its readers (3.13).
     ///
     /// # Errors
-    /// [`LayoutError`]: the wait, a limit on what may be promised, or memory. There is no child then, and this is as it was. What was copied
-    /// by then is kept until the unlock, and dropped then; each further attempt under the same guard keeps more.
+    /// [`LayoutError`]: a wait that ended early, the limit on accounted memory, or memory. The parent has not changed. The copies made so far
+    /// are dropped after the unlock; each further attempt under the same guard keeps more of them.
     ///
     /// # Examples
     /// ```
@@ -43,21 +47,10 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     where
         L: Default,
     {
-        self.fork_with(Patience::Forever)
+        self.fork_with_lock(L::default(), Patience::Forever)
     }
 
-    /// The same, waiting for readers of VMAs as long as is said.
-    ///
-    /// # Errors
-    /// As [`fork`](Self::fork).
-    pub fn fork_with(&mut self, patience: Patience<'_, L::Interrupt>) -> Result<Mm<P, L>, LayoutError>
-    where
-        L: Default,
-    {
-        self.fork_with_lock(L::default(), patience)
-    }
-
-    /// As [`fork_with`](Self::fork_with); the child's mm lock is the caller's.
+    /// Makes the address space of a child, with this mm lock. `patience` says how long it waits for the readers of VMAs.
     ///
     /// # Errors
     /// As [`fork`](Self::fork).
@@ -105,20 +98,20 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         Ok(child)
     }
 
-    /// Unmaps all, what is sealed included: the end of an address space.
+    /// Unmaps everything, sealed VMAs included, as the end of a process does.
     ///
     /// # Errors
-    /// [`LayoutError`]: memory; nothing has changed then.
+    /// [`LayoutError`]: memory. Nothing has changed.
     pub fn exit(&mut self) -> Result<(), LayoutError> {
         let state =
             StateUpdate { brk: self.mm().state.heap().map(|heap| heap.start), locks_future: Some(VmaFlags::empty()), keyring: None };
         let limits = self.mm().limits_now();
-        let plan = self.plan::<LayoutError>(Span::ALL, &limits, Patience::Forever, |draft| {
+        let plan = self.plan(Patience::Forever).draft(Span::ALL, &limits, |draft| {
             draft.state = state;
             draft.keyring.keys = Keys::default();
             draft.charge = Charge::Exempt;
             draft.remove(0..draft.vmas.len())
         });
-        plan.commit().map(|_| ())
+        plan.commit().map(|_: u64| ())
     }
 }

@@ -1,4 +1,6 @@
-//! Where there is room: the index's own answer. What rules a mapping is placed by is for who asks.
+//! Unmapped ranges, as the index finds them. The rules by which `mmap` places a mapping are in `place.rs`.
+//!
+//! Called by embedders through the write guard.
 
 use super::MmWriteGuard;
 use crate::addr::Span;
@@ -7,13 +9,17 @@ use crate::lock::RawMmLock;
 use crate::tree::GapQuery;
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Finds unmapped room, in whole pages or not. The guard gaps of stacks nearby are not kept free.
+    /// Returns an unmapped range that fits the query, in whole pages or not. The guard gaps of stacks nearby are not kept free.
+    ///
+    /// The search is exact: an aligned range that fits is found. Linux searches for the length plus the alignment, and so misses a gap that
+    /// fits only because it starts at an aligned address. [`mmap`](Self::mmap) places mappings as Linux does; this search is deliberately
+    /// better.
     ///
     /// # Complexity
     /// As [`WriteGuard::find_gap`](crate::map::WriteGuard::find_gap).
     ///
     /// # Errors
-    /// [`GapError`]: the query makes no sense, or nothing fits.
+    /// [`GapError`]: the query is invalid, or nothing fits.
     ///
     /// # Examples
     /// ```
@@ -21,7 +27,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// let mut writer = mm.write();
-    /// writer.map(0x10_0000..0x14_0000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// writer.map(0x10_0000, 0x4_0000, VmaSpec::anonymous(VmaFlags::READ))?;
     /// let room = writer.find_gap(&GapQuery::new(0x1000).within(0x10_0000..0x20_0000))?;
     /// assert_eq!(room.start(), 0x14_0000);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

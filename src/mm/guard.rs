@@ -156,14 +156,19 @@ impl<'m, P, L: RawMmLock> WriteLockedVma<'m, P, L> {
 
 /// The mm lock held for writing: its methods change the layout. Derefs to [`MmView`].
 ///
-/// Growing a stack under anything less does not compile.
+/// Operations carry out what they are asked for. [`plan`](Self::plan) has the same operations and prepares them instead.
+///
+/// # Ranges
+/// Every operation takes a range as its start and its length in bytes, like the system calls, because their rules need both: whether the
+/// start must be aligned, what a length of 0 means, how the length is rounded, and what happens if the sum wraps around differs between
+/// operations, each with an errno of its own. Questions take addresses or Rust's ranges.
 ///
 /// # `StackRot` (CVE-2023-3269)
 /// In Linux a stack was expanded under the read lock, beside readers without a lock:
 /// ```compile_fail,E0599
 /// # use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm = Mm::new();
-/// mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
+/// mm.write().map(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
 /// mm.read().expand_down(0xf_f000)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -171,7 +176,7 @@ impl<'m, P, L: RawMmLock> WriteLockedVma<'m, P, L> {
 /// ```
 /// # use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm = Mm::new();
-/// mm.write().map(0x10_0000..0x10_1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
+/// mm.write().map(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
 /// mm.write().expand_down(0xf_f000)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -197,7 +202,7 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::mm::{KeyDenial, KeyRights, Limits, MapRequest};
+    /// use vmaple::mm::{KeyDenial, KeyRights, Limits, MapRequest, Prot, ProtectRequest};
     /// use vmaple::{ErrorCode, Mm, VmaFlags, VmaSpec};
     /// let mut limits = Limits::default();
     /// limits.protection_keys = 16;
@@ -205,7 +210,7 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// let mut writer = mm.write();
     /// let at = writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(VmaFlags::READ)))?;
     /// let key = writer.pkey_alloc(KeyDenial::ACCESS)?;
-    /// writer.pkey_mprotect(at, 0x1000, VmaFlags::READ, key)?;
+    /// writer.mprotect(at, 0x1000, ProtectRequest::new(Prot::READ).with_key(key))?;
     /// writer.set_key_rights(KeyRights::default().with(key, KeyDenial::ACCESS));
     /// assert_eq!(writer.mlock(at, 0x1000).map_err(|error| error.errno()), Err(12)); // ENOMEM
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,7 +1,7 @@
 //! Payloads that belong to nothing in the index: copies that an operation made while it planned, and those of records that were never
 //! published.
 //!
-//! `draft.rs` and `plan.rs` come in. A payload's `Drop` is the embedder's code and may lock the mm, so none runs while the mm lock is held:
+//! Called by `draft`, `plan` and the write guard. A payload's `Drop` is the embedder's code and may lock the mm, so none runs while the mm lock is held:
 //! whatever an operation makes stays here until its guard has released the lock, however the operation ends.
 
 use super::{Mm, Record};
@@ -93,32 +93,6 @@ impl<P> Payloads<P> {
         let mut first = 0;
         for record in list.take().filter_map(|(_, record)| Shared::into_inner(record)) {
             first = self.put_back_from(first, record.into_payload());
-        }
-    }
-
-    /// Runs code of the embedder's while the caller has a payload in its hands. If that code unwinds the payload is kept, or leaked where
-    /// there is no memory to keep it.
-    pub(super) fn hold_while<T>(&mut self, payload: P, run: impl FnOnce() -> T) -> (P, T) {
-        let mut held = InHands { payload: Some(payload), payloads: self };
-        let told = run();
-        let Some(payload) = held.payload.take() else { unreachable!("it is taken here and in the drop alone") };
-        (payload, told)
-    }
-}
-
-/// A payload of the caller's, beside code that may unwind.
-struct InHands<'p, P> {
-    payload: Option<P>,
-    payloads: &'p mut Payloads<P>,
-}
-
-impl<P> Drop for InHands<'_, P> {
-    fn drop(&mut self) {
-        let Some(payload) = self.payload.take() else { return };
-        if self.payloads.kept.try_reserve(1).is_ok() {
-            self.payloads.kept.push(Some(payload));
-        } else {
-            mem::forget(payload);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What an operation over n VMAs moves on its draft grows as n: tests of every operation, which count and do not time.
+//! Tests that an operation over n VMAs moves O(n) items of its draft. They count moves and measure no time.
 //!
 //! The counter is the row's (`row.rs`). A plain vector would move n² items in each operation that merges or moves n VMAs.
 
 use super::row::tests::moved_by;
-use super::{Advice, Limits, LockAll, MapRequest, Mm, MmWriteGuard, MremapFlags};
+use super::{Advice, Limits, LockAll, MapRequest, Mm, MmWriteGuard, Prot, ProtectRequest, RemapRequest};
 use crate::key::KeyDenial;
 use crate::lock::Patience;
 use crate::vma::{VmaFlags, VmaSpec};
@@ -39,12 +39,12 @@ struct Case {
 }
 
 const CASES: &[Case] = &[
-    Case { name: "mprotect that merges", gap_pages: 0, run: |mm, len| _ = mm.mprotect(AT, len, RW).expect("mapped") },
-    Case { name: "mprotect that changes", gap_pages: 1, run: |mm, len| _ = mm.mprotect(AT, len, RW).expect_err("gaps") },
-    Case { name: "mprotect that changes all", gap_pages: 0, run: |mm, len| _ = mm.mprotect(AT, len, VmaFlags::EXEC).expect("mapped") },
-    Case { name: "a plan that is dropped", gap_pages: 0, run: |mm, len| drop(mm.plan_mprotect(AT, len, RW, Patience::Forever)) },
+    Case { name: "mprotect that merges", gap_pages: 0, run: |mm, len| mm.mprotect(AT, len, RW.prot()).expect("mapped") },
+    Case { name: "mprotect that changes", gap_pages: 1, run: |mm, len| _ = mm.mprotect(AT, len, RW.prot()).expect_err("gaps") },
+    Case { name: "mprotect that changes all", gap_pages: 0, run: |mm, len| mm.mprotect(AT, len, Prot::EXEC).expect("mapped") },
+    Case { name: "a plan that is dropped", gap_pages: 0, run: |mm, len| drop(mm.plan(Patience::Forever).mprotect(AT, len, RW.prot())) },
     Case { name: "madvise", gap_pages: 1, run: |mm, len| _ = mm.madvise(AT, len, Advice::DontFork).expect_err("gaps") },
-    Case { name: "mlock", gap_pages: 0, run: |mm, len| _ = mm.mlock(AT, len).expect("mapped") },
+    Case { name: "mlock", gap_pages: 0, run: |mm, len| mm.mlock(AT, len).expect("mapped") },
     Case {
         name: "munlock",
         gap_pages: 0,
@@ -58,14 +58,14 @@ const CASES: &[Case] = &[
         gap_pages: 0,
         run: |mm, len| {
             let key = mm.pkey_alloc(KeyDenial::empty()).expect("free");
-            mm.pkey_mprotect(AT, len, RW, key).expect("mapped");
+            mm.mprotect(AT, len, ProtectRequest::new(RW.prot()).with_key(key)).expect("mapped");
         },
     },
     Case { name: "change_payloads", gap_pages: 1, run: |mm, len| _ = mm.change_payloads(AT, len, |()| Some(())).expect_err("gaps") },
     Case { name: "fork", gap_pages: 1, run: |mm, _| drop(mm.fork().expect("memory")) },
-    Case { name: "mlockall", gap_pages: 1, run: |mm, _| _ = mm.mlockall(LockAll::Current).expect("privileged") },
-    Case { name: "mseal", gap_pages: 0, run: |mm, len| _ = mm.mseal(AT, len).expect("mapped") },
-    Case { name: "munmap", gap_pages: 0, run: |mm, len| _ = mm.munmap(AT + PAGE, len - 2 * PAGE).expect("mapped") },
+    Case { name: "mlockall", gap_pages: 1, run: |mm, _| mm.mlockall(LockAll::Current).expect("privileged") },
+    Case { name: "mseal", gap_pages: 0, run: |mm, len| mm.mseal(AT, len).expect("mapped") },
+    Case { name: "munmap", gap_pages: 0, run: |mm, len| mm.munmap(AT + PAGE, len - 2 * PAGE).expect("mapped") },
     Case {
         name: "mmap over all",
         gap_pages: 0,
@@ -76,27 +76,23 @@ const CASES: &[Case] = &[
     Case {
         name: "mremap of several upward",
         gap_pages: 1,
-        run: |mm, len| _ = mm.mremap(AT, len, len, MremapFlags::MAYMOVE | MremapFlags::FIXED, AT + len).expect("mapped"),
+        run: |mm, len| _ = mm.mremap(&RemapRequest::resize(AT, len, len).fixed(AT + len)).expect("mapped"),
     },
     Case {
         name: "mremap of several downward, over others",
         gap_pages: 0,
         run: |mm, len| {
             let half = len / 2;
-            mm.mremap(AT + half, half, half, MremapFlags::MAYMOVE | MremapFlags::FIXED, AT).expect("mapped");
+            mm.mremap(&RemapRequest::resize(AT + half, half, half).fixed(AT)).expect("mapped");
         },
     },
-    Case {
-        name: "mremap that shrinks",
-        gap_pages: 1,
-        run: |mm, len| _ = mm.mremap(AT, len, PAGE, MremapFlags::empty(), 0).expect("mapped"),
-    },
+    Case { name: "mremap that shrinks", gap_pages: 1, run: |mm, len| _ = mm.mremap(&RemapRequest::resize(AT, len, PAGE)).expect("mapped") },
     Case {
         name: "brk over all",
         gap_pages: 0,
         run: |mm, len| {
             mm.set_heap(AT, AT + len).expect("a heap that means something");
-            assert_eq!(mm.brk(AT + PAGE), AT + PAGE);
+            assert_eq!(mm.brk(AT + PAGE), Ok(AT + PAGE));
         },
     },
     Case { name: "exit", gap_pages: 0, run: |mm, _| mm.exit().expect("memory") },
@@ -125,7 +121,7 @@ fn a_small_operation_moves_nothing_of_a_large_layout() {
         let at = AT + i * 2 * PAGE;
         let (moved, ()) = moved_by(|| {
             let mut writer = mm.write();
-            writer.mprotect(at + PAGE, PAGE, VmaFlags::EXEC).expect("mapped");
+            writer.mprotect(at + PAGE, PAGE, Prot::EXEC).expect("mapped");
             writer.munmap(at + PAGE, PAGE).expect("mapped");
             writer.madvise(at, PAGE, Advice::DontDump).expect("mapped");
         });

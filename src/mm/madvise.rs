@@ -1,10 +1,12 @@
-//! Advice that changes flags: Linux's `madvise` (5.24). What advice does to pages is the embedder's.
+//! Advice that changes flags: Linux's `madvise` (5.24). What advice does to pages is up to the embedder.
+//!
+//! Called by embedders through the write guard and its planner, and by `payloads`.
 
 use super::MmWriteGuard;
 use super::draft::{Gaps, LayoutDraft, SplitLimit};
 use super::limits::Limits;
 use super::pages::{whole_pages, with_adjacent};
-use super::plan::Plan;
+use super::plan::{Plan, Planner};
 use super::staged::StagedVma;
 use crate::addr::Span;
 use crate::error::{LayoutError, MadviseError};
@@ -44,12 +46,12 @@ pub enum Advice {
 }
 
 impl Advice {
-    /// Whether a child would miss pages by it: what is sealed and cannot be written is kept from that (5.27).
+    /// Whether a child would lose pages by it, which is refused for sealed VMAs that are not writable (5.27).
     fn discards(self) -> bool {
         matches!(self, Self::DontFork | Self::WipeOnFork)
     }
 
-    /// The flags of a VMA that follows it; none where it makes no sense for the VMA.
+    /// Returns the flags of a VMA that follows the advice; `None` if the advice is refused for the VMA.
     fn flags_of<P>(self, part: &StagedVma<'_, P>) -> Option<VmaFlags> {
         let old = part.flags();
         let is_private_anonymous = part.attrs().backing == Backing::Anonymous && !old.contains(VmaFlags::SHARED);
@@ -68,7 +70,7 @@ impl Advice {
             Self::DontDump => old | VmaFlags::DONTDUMP,
             Self::DoDump if old.intersects(VmaFlags::SPECIAL) && !old.contains(VmaFlags::HUGETLB) => return None,
             Self::DoDump => old - VmaFlags::DONTDUMP,
-            // What cannot follow is passed over.
+            // A VMA that cannot follow is passed over.
             Self::Mergeable if old.intersects(never_merged) => old,
             Self::Mergeable => old | VmaFlags::MERGEABLE,
             Self::Unmergeable => old - VmaFlags::MERGEABLE,
@@ -78,49 +80,45 @@ impl Advice {
     }
 }
 
-impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
-    /// Changes the flags of all that is mapped in a range as the advice says. Tells 0.
+impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Changes the flags of everything that is mapped in a range as the advice says.
     ///
     /// # Errors
-    /// [`MadviseError`]: rule 5.24. Gaps are told in the end, and stop nothing; any other error stops at once, with what lies below done.
-    pub fn madvise(&mut self, start: u64, len: u64, advice: Advice) -> Result<u64, MadviseError> {
-        self.plan_madvise(start, len, advice, Patience::Forever).commit()
+    /// [`MadviseError`]: rule 5.24. A gap stops nothing and is reported at the end. Any other error stops the operation, and the VMAs below
+    /// stay changed.
+    pub fn madvise(&mut self, start: u64, len: u64, advice: Advice) -> Result<(), MadviseError> {
+        self.plan(Patience::Forever).madvise(start, len, advice).commit()
+    }
+}
+
+impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
+    /// Plans [`MmWriteGuard::madvise`].
+    pub fn madvise(self, start: u64, len: u64, advice: Advice) -> Plan<'w, 'm, P, Result<(), MadviseError>, L> {
+        self.change_mapped(start, len, |draft, span, limits| draft.advise(span, advice, limits))
     }
 
-    /// The same, planned.
-    pub fn plan_madvise(
-        &mut self,
+    /// Plans a change of everything that is mapped in a range. `change` returns the first gap, which is reported at the end (5.24).
+    pub(super) fn change_mapped(
+        self,
         start: u64,
         len: u64,
-        advice: Advice,
-        patience: Patience<'_, L::Interrupt>,
-    ) -> Plan<'_, 'm, P, MadviseError, L> {
-        self.plan_all_mapped(start, len, patience, |draft, span, limits| draft.advise(span, advice, limits))
-    }
-
-    /// Plans a change of everything that is mapped in a range. A gap is reported at the end (5.24).
-    pub(super) fn plan_all_mapped(
-        &mut self,
-        start: u64,
-        len: u64,
-        patience: Patience<'_, L::Interrupt>,
         change: impl FnOnce(&mut LayoutDraft<'_, P>, Span, &Limits) -> Result<Option<u64>, MadviseError>,
-    ) -> Plan<'_, 'm, P, MadviseError, L> {
-        let limits = self.mm().limits_now();
+    ) -> Plan<'w, 'm, P, Result<(), MadviseError>, L> {
+        let limits = self.guard.mm().limits_now();
         let span = match whole_pages(start, len) {
             Ok(Some(span)) => span,
-            Ok(None) => return self.nothing(Ok(0)),
+            Ok(None) => return self.nothing(Ok(())),
             Err(()) => return self.nothing(Err(MadviseError::Range { at: start, len })),
         };
-        let plan = self.plan(with_adjacent(span), &limits, patience, |draft| {
+        let plan = self.draft(with_adjacent(span), &limits, |draft| {
             let gap = change(draft, span, &limits)?;
-            gap.map_or(Ok(0), |at| Err(MadviseError::Gap { at }))
+            gap.map_or(Ok(()), |at| Err(MadviseError::Gap { at }))
         });
         plan.map_err(again)
     }
 }
 
-/// 5.24: that there is no room, or no memory, is told as "again".
+/// Reports a lack of memory, or of VMAs that may be added, as `EAGAIN` (5.24).
 fn again(error: MadviseError) -> MadviseError {
     match error {
         MadviseError::Layout(cause @ (LayoutError::TooMany { .. } | LayoutError::Resource(_))) => MadviseError::Again { cause },

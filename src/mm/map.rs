@@ -1,40 +1,41 @@
-//! Mapping where nothing is yet.
+//! Mapping where nothing is mapped yet.
+//!
+//! Called by embedders through the write guard.
 
 use super::MmWriteGuard;
 use super::huge::page_bytes;
 use super::limits::{GuardGapPolicy, Limits};
+use super::pages::span_of;
 use crate::addr::Span;
-use crate::error::{MapCause, MapError, ResourceError};
+use crate::error::{MapCause, MapError, RangeError, ResourceError};
 use crate::lock::RawMmLock;
 use crate::sync::Shared;
 use crate::vma::{Backing, VmaFlags, VmaRecord, VmaSpec};
-use core::ops::RangeBounds;
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Maps a range in which there is nothing yet, as a VMA of its own (`MAP_FIXED_NOREPLACE`, without merging). The flags are taken as they
-    /// are, protection key included (8.1). As for a fixed mapping, the guard gaps of stacks nearby are no obstacle (5.3), except under
+    /// Maps a range in which nothing is mapped yet, as a VMA of its own (`MAP_FIXED_NOREPLACE`, without merging).
+    ///
+    /// The flags are taken as they are, protection key included (8.1): unlike [`mmap`](Self::mmap), it adds no `MAY` flags. The range must be
+    /// in whole pages. As for a fixed mapping, the guard gaps of stacks nearby are no obstacle (5.3), except under
     /// [`GuardGapPolicy::Enforced`] (7.9).
     ///
     /// # Errors
-    /// [`MapError`], with the specification: a VMA is in the way (`EEXIST`), the range or the flags make no sense, a limit. Nothing was
-    /// changed.
+    /// [`MapError`], with the specification: a VMA is in the way (`EEXIST`), the range or the flags are invalid, or a limit is reached. Nothing
+    /// was changed.
     ///
     /// # Examples
     /// ```
     /// use vmaple::{ErrorCode, Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// let mut writer = mm.write();
-    /// writer.map(0x10_0000..0x14_0000, VmaSpec::anonymous(VmaFlags::READ))?;
-    /// let error = writer.map(0x13_f000..0x15_0000, VmaSpec::anonymous(VmaFlags::READ)).unwrap_err();
+    /// writer.map(0x10_0000, 0x4_0000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// let error = writer.map(0x13_f000, 0x1_1000, VmaSpec::anonymous(VmaFlags::READ)).unwrap_err();
     /// assert_eq!(error.cause.errno(), 17); // EEXIST
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn map(&mut self, range: impl RangeBounds<u64>, spec: VmaSpec<P>) -> Result<(), MapError<VmaSpec<P>>> {
-        let (shape, payload) = (spec.like_with(()), spec.payload);
-        let (payload, asked) = self.later.payloads.hold_while(payload, || Span::from_bounds(range));
-        let spec = shape.with_payload(payload);
+    pub fn map(&mut self, start: u64, len: u64, spec: VmaSpec<P>) -> Result<(), MapError<VmaSpec<P>>> {
         let limits = self.mm().limits_now();
-        let span = match asked.map_err(MapCause::from).and_then(|span| self.check_map(span, &spec, &limits)) {
+        let span = match range_of(start, len).and_then(|span| self.check_map(span, &spec, &limits)) {
             Ok(span) => span,
             Err(cause) => return Err(MapError::new(spec, cause)),
         };
@@ -99,7 +100,15 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     }
 }
 
-/// What consists of huge pages has flags that say their size, and an object; an object has an offset.
+/// Returns the range, which holds an address and does not wrap around.
+fn range_of(start: u64, len: u64) -> Result<Span, MapCause> {
+    if len == 0 {
+        return Err(MapCause::Range(RangeError::Empty { at: start }));
+    }
+    span_of(start, len).ok_or(MapCause::Wraps { at: start, len })
+}
+
+/// Completes a specification: memory of huge pages has flags that say their size, and an object; an object has an offset.
 fn completed<P>(mut spec: VmaSpec<P>, limits: &Limits) -> VmaSpec<P> {
     if spec.attrs.flags.contains(VmaFlags::HUGETLB) {
         spec.attrs.flags = limits.sized(spec.attrs.flags);

@@ -1,18 +1,20 @@
 //! Locking pages in memory: Linux's `mlock`, `munlock`, `mlockall`, `munlockall` (5.26).
+//!
+//! Called by embedders through the write guard and its planner.
 
 use super::MmWriteGuard;
 use super::draft::{Gaps, LayoutDraft, SplitLimit};
 use super::flag_rules::NEVER_LOCKED;
 use super::limits::Limits;
 use super::pages::{pages_around, span_of, with_adjacent};
-use super::plan::Plan;
+use super::plan::{Plan, Planner};
 use super::state::StateUpdate;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, Limit, MlockError, ResourceError};
 use crate::lock::{Patience, RawMmLock};
 use crate::vma::{Payload, VmaFlags};
 
-/// What `mlockall` is for.
+/// What `mlockall` locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LockAll {
     /// What is mapped (`MCL_CURRENT`).
@@ -21,16 +23,16 @@ pub enum LockAll {
     Future,
     /// Both.
     CurrentAndFuture,
-    /// What is mapped, each page when it is first touched (with `MCL_ONFAULT`).
+    /// What is mapped, each page when it is first touched (`MCL_CURRENT` with `MCL_ONFAULT`).
     CurrentOnFault,
-    /// What will be mapped, likewise.
+    /// What will be mapped, each page when it is first touched.
     FutureOnFault,
-    /// Both, likewise.
+    /// Both, each page when it is first touched.
     CurrentAndFutureOnFault,
 }
 
 impl LockAll {
-    /// How what is mapped is locked, and how what will be: nothing where it is not asked for.
+    /// Returns how to lock what is mapped, if at all, and what will be mapped.
     fn flags(self) -> (Option<VmaFlags>, VmaFlags) {
         match self {
             Self::Current => (Some(AT_ONCE), UNLOCKED),
@@ -43,81 +45,53 @@ impl LockAll {
     }
 }
 
-/// The three ways of pages to be locked, of [`VmaFlags::LOCKED_MASK`].
+/// The values of [`VmaFlags::LOCKED_MASK`].
 const UNLOCKED: VmaFlags = VmaFlags::empty();
 const AT_ONCE: VmaFlags = VmaFlags::LOCKED;
 const ON_FAULT: VmaFlags = VmaFlags::LOCKED_MASK;
 
-impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
-    /// Locks all pages in memory that the range touches, and brings them in. Tells 0. VMAs that cannot be locked are passed over.
+impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Locks the pages that the range touches in memory, and populates them. VMAs that cannot be locked are passed over.
     ///
     /// # Errors
-    /// [`MlockError`]: rule 5.26. VMAs below the one where it stopped are locked.
-    pub fn mlock(&mut self, start: u64, len: u64) -> Result<u64, MlockError> {
-        self.plan_mlock(start, len, Patience::Forever).commit()
+    /// [`MlockError`]: rule 5.26. The VMAs below the one at which it stopped are locked.
+    pub fn mlock(&mut self, start: u64, len: u64) -> Result<(), MlockError> {
+        self.plan(Patience::Forever).mlock(start, len).commit()
     }
 
-    /// The same, planned.
-    pub fn plan_mlock(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
-        self.plan_lock(start, len, AT_ONCE, patience)
-    }
-
-    /// Locks the pages in memory likewise, each when it is first touched: none is brought in. Linux's `mlock2` with `MLOCK_ONFAULT`.
+    /// Locks the pages that the range touches, each when it is first touched (`mlock2` with `MLOCK_ONFAULT`). None is populated.
     ///
     /// # Errors
-    /// As [`mlock`](Self::mlock), but for what lets nobody in.
-    pub fn mlock_on_fault(&mut self, start: u64, len: u64) -> Result<u64, MlockError> {
-        self.plan_mlock_on_fault(start, len, Patience::Forever).commit()
+    /// As [`mlock`](Self::mlock), except [`MlockError::Inaccessible`].
+    pub fn mlock_on_fault(&mut self, start: u64, len: u64) -> Result<(), MlockError> {
+        self.plan(Patience::Forever).mlock_on_fault(start, len).commit()
     }
 
-    /// The same, planned.
-    pub fn plan_mlock_on_fault(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
-        self.plan_lock(start, len, ON_FAULT, patience)
-    }
-
-    /// Unlocks all pages that the range touches. Tells 0.
+    /// Unlocks the pages that the range touches.
     ///
     /// # Errors
     /// As [`mlock`](Self::mlock).
-    pub fn munlock(&mut self, start: u64, len: u64) -> Result<u64, MlockError> {
-        self.plan_munlock(start, len, Patience::Forever).commit()
+    pub fn munlock(&mut self, start: u64, len: u64) -> Result<(), MlockError> {
+        self.plan(Patience::Forever).munlock(start, len).commit()
     }
 
-    /// The same, planned.
-    pub fn plan_munlock(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
-        self.plan_lock(start, len, UNLOCKED, patience)
+    /// Locks what is mapped in memory, or what will be mapped, or both.
+    ///
+    /// # Errors
+    /// [`MlockError`]: rule 5.26. It is no error if a VMA cannot be split or its pages cannot be populated.
+    pub fn mlockall(&mut self, what: LockAll) -> Result<(), MlockError> {
+        self.plan(Patience::Forever).mlockall(what).commit()
     }
 
-    fn plan_lock(
-        &mut self,
-        start: u64,
-        len: u64,
-        locked: VmaFlags,
-        patience: Patience<'_, L::Interrupt>,
-    ) -> Plan<'_, 'm, P, MlockError, L> {
-        let limits = self.mm().limits_now();
-        if locked != UNLOCKED && !limits.may_lock() {
-            return self.nothing(Err(MlockError::MayNotLock));
-        }
-        // Outward to whole pages; both may come round.
-        let (asked, (start, whole)) = (start, pages_around(start, len));
-        if locked != UNLOCKED
-            && let Err(limit) = self.check_mlock(start, whole, &limits)
-        {
-            return self.nothing(Err(LayoutError::Limit(limit).into()));
-        }
-        let end = start.wrapping_add(whole);
-        if end < start {
-            return self.nothing(Err(MlockError::Wraps { at: asked, len }));
-        }
-        if end == start {
-            return self.nothing(Ok(0));
-        }
-        let span = Span::from_entry(start, end - 1);
-        self.plan(with_adjacent(span), &limits, patience, |draft| draft.lock_range(span, locked, &limits))
+    /// Unlocks everything, and what will be mapped is not locked either.
+    ///
+    /// # Errors
+    /// [`MlockError`]: a wait that ended early, or memory.
+    pub fn munlockall(&mut self) -> Result<(), MlockError> {
+        self.plan(Patience::Forever).munlockall().commit()
     }
 
-    /// `RLIMIT_MEMLOCK`; what is locked already is not counted twice.
+    /// Checks `RLIMIT_MEMLOCK`. Pages that are locked already are not counted twice.
     fn check_mlock(&self, start: u64, whole: u64, limits: &Limits) -> Result<(), Limit> {
         let (pages, limit_pages) = (whole / PAGE_SIZE, limits.locked_pages());
         let mut asked_pages = self.sums().locked().saturating_add(pages);
@@ -134,55 +108,73 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         }
         if asked_pages > limit_pages { Err(Limit::Locked { asked_pages, limit_pages }) } else { Ok(()) }
     }
+}
 
-    /// Locks in memory what is mapped, or what will be, or both. Tells 0.
-    ///
-    /// # Errors
-    /// [`MlockError`]: rule 5.26. That a VMA cannot be split, or its pages not be brought in, is no error.
-    pub fn mlockall(&mut self, what: LockAll) -> Result<u64, MlockError> {
-        self.plan_mlockall(what, Patience::Forever).commit()
+impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
+    /// Plans [`MmWriteGuard::mlock`].
+    pub fn mlock(self, start: u64, len: u64) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
+        self.lock(start, len, AT_ONCE)
     }
 
-    /// The same, planned.
-    pub fn plan_mlockall(&mut self, what: LockAll, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
-        let limits = self.mm().limits_now();
+    /// Plans [`MmWriteGuard::mlock_on_fault`].
+    pub fn mlock_on_fault(self, start: u64, len: u64) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
+        self.lock(start, len, ON_FAULT)
+    }
+
+    /// Plans [`MmWriteGuard::munlock`].
+    pub fn munlock(self, start: u64, len: u64) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
+        self.lock(start, len, UNLOCKED)
+    }
+
+    fn lock(self, start: u64, len: u64, locked: VmaFlags) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
+        let limits = self.guard.mm().limits_now();
+        if locked != UNLOCKED && !limits.may_lock() {
+            return self.nothing(Err(MlockError::MayNotLock));
+        }
+        let (asked, (start, whole)) = (start, pages_around(start, len));
+        if locked != UNLOCKED
+            && let Err(limit) = self.guard.check_mlock(start, whole, &limits)
+        {
+            return self.nothing(Err(LayoutError::Limit(limit).into()));
+        }
+        let end = start.wrapping_add(whole);
+        if end < start {
+            return self.nothing(Err(MlockError::Wraps { at: asked, len }));
+        }
+        if end == start {
+            return self.nothing(Ok(()));
+        }
+        let span = Span::from_entry(start, end - 1);
+        self.draft(with_adjacent(span), &limits, |draft| draft.lock_range(span, locked, &limits))
+    }
+
+    /// Plans [`MmWriteGuard::mlockall`].
+    pub fn mlockall(self, what: LockAll) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
+        let limits = self.guard.mm().limits_now();
         if !limits.may_lock() {
             return self.nothing(Err(MlockError::MayNotLock));
         }
-        let (asked_pages, limit_pages) = (self.sums().total(), limits.locked_pages());
+        let (asked_pages, limit_pages) = (self.guard.sums().total(), limits.locked_pages());
         let (current, future) = what.flags();
         if current.is_some() && asked_pages > limit_pages {
             return self.nothing(Err(LayoutError::Limit(Limit::Locked { asked_pages, limit_pages }).into()));
         }
-        self.plan_all(current, StateUpdate { locks_future: Some(future), ..StateUpdate::default() }, patience)
+        self.lock_all(current, future, &limits)
     }
 
-    /// Unlocks all, also what will be mapped. Tells 0.
-    ///
-    /// # Errors
-    /// [`MlockError`]: a wait that ended early, or memory.
-    pub fn munlockall(&mut self) -> Result<u64, MlockError> {
-        self.plan_munlockall(Patience::Forever).commit()
+    /// Plans [`MmWriteGuard::munlockall`].
+    pub fn munlockall(self) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
+        let limits = self.guard.mm().limits_now();
+        self.lock_all(Some(UNLOCKED), UNLOCKED, &limits)
     }
 
-    /// The same, planned.
-    pub fn plan_munlockall(&mut self, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MlockError, L> {
-        self.plan_all(Some(UNLOCKED), StateUpdate { locks_future: Some(UNLOCKED), ..StateUpdate::default() }, patience)
-    }
-
-    fn plan_all(
-        &mut self,
-        locked: Option<VmaFlags>,
-        state: StateUpdate,
-        patience: Patience<'_, L::Interrupt>,
-    ) -> Plan<'_, 'm, P, MlockError, L> {
-        let limits = self.mm().limits_now();
-        self.plan(Span::ALL, &limits, patience, |draft| {
-            draft.state = state;
-            if let Some(locked) = locked {
-                draft.lock_all(locked, &limits)?;
+    fn lock_all(self, current: Option<VmaFlags>, future: VmaFlags, limits: &Limits) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
+        self.draft(Span::ALL, limits, |draft| {
+            draft.state = StateUpdate { locks_future: Some(future), ..StateUpdate::default() };
+            if let Some(locked) = current {
+                draft.lock_all(locked, limits)?;
             }
-            Ok(0)
+            Ok(())
         })
     }
 }
@@ -203,7 +195,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         Ok(())
     }
 
-    fn lock_range(&mut self, span: Span, locked: VmaFlags, limits: &Limits) -> Result<u64, MlockError> {
+    fn lock_range(&mut self, span: Span, locked: VmaFlags, limits: &Limits) -> Result<(), MlockError> {
         if let Some(at) = self.each_part(span, Gaps::Stop, |draft, i, part| draft.lock_one(i, part, locked, limits))? {
             return Err(MlockError::Gap { at });
         }
@@ -212,7 +204,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         {
             return Err(MlockError::Inaccessible { vma });
         }
-        Ok(0)
+        Ok(())
     }
 
     /// Locks a part of one VMA.

@@ -1,15 +1,17 @@
 //! Mapping: Linux's `mmap` (5.1 to 5.6), in its order.
+//!
+//! Called by embedders through the write guard and its planner.
 
 use super::MmWriteGuard;
 use super::draft::{LayoutDraft, Sides};
-use super::flag_rules::{NEVER_LOCKED, account_of};
+use super::flag_rules::{NEVER_LOCKED, account_of, with_may_flags};
 use super::huge::page_bytes;
 use super::keys::Keyring;
 use super::limits::{Limits, PartialEffects};
 use super::pages::with_adjacent;
-use super::pkey_mprotect::ExecAlone;
 use super::place::{Alignment, Search, Within, round_hint};
-use super::plan::Plan;
+use super::plan::{Plan, Planner};
+use super::prot::ExecAlone;
 use super::staged::Carried;
 use super::state::StateUpdate;
 use crate::addr::{PAGE_SIZE, Span, page_floor};
@@ -26,12 +28,12 @@ use crate::vma::{Backing, Payload, VmaFlags, VmaSpec};
 /// use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm: Mm = Mm::new();
 /// let data = VmaFlags::READ | VmaFlags::WRITE;
-/// // Below the base, downward.
+/// // At the highest free address below the base.
 /// let at = mm.write().mmap(&MapRequest::new(0x4000, VmaSpec::anonymous(data)))?;
-/// // Right below: the two merge.
+/// // Directly below: the two merge.
 /// mm.write().mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(data)))?;
 /// assert_eq!((mm.len(), mm.read().lookup(at).map(|vma| vma.start())), (1, Some(at - 0x1000)));
-/// // In the middle of it, replacing what is there.
+/// // Replaces what is there.
 /// mm.write().mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(VmaFlags::READ)).fixed(at))?;
 /// assert_eq!(mm.len(), 3);
 /// # Ok::<(), vmaple::mm::MmapError>(())
@@ -47,18 +49,18 @@ pub struct MapRequest<P = ()> {
     pub(super) exec_alone: ExecAlone,
 }
 
-/// Where a mapping is to be.
+/// Where a mapping goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Address {
-    /// There if it is free; 0: anywhere.
+    /// There if that is free, otherwise anywhere; 0 is no preference.
     Hint(u64),
-    /// There, whatever is there.
+    /// There, replacing what is mapped.
     Fixed(u64),
-    /// There, or not at all.
+    /// There, if that is free.
     FixedNoReplace(u64),
 }
 
-/// Whether pages are brought in at once.
+/// Whether pages are populated at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Populate {
     Later,
@@ -66,15 +68,15 @@ pub(super) enum Populate {
 }
 
 impl<P> MapRequest<P> {
-    /// So many bytes of that (rounded up to whole pages), anywhere.
+    /// Requests `len` bytes, rounded up to whole pages, anywhere.
     ///
-    /// The flags of the specification are those of the VMA: what may be done, `SHARED`, `GROWSDOWN`, `LOCKED`, `NORESERVE`, ... All `MAY`
-    /// flags are added, unless it has some. The protection key is not the specification's to say: it is 0, or, where `EXEC` alone is
-    /// allowed, the execute-only key (8.2).
+    /// The flags of the specification are those of the VMA: permissions, `SHARED`, `GROWSDOWN`, `LOCKED`, `NORESERVE` and so on. If it has
+    /// none of `MAYREAD`, `MAYWRITE` and `MAYEXEC`, all three are added; `SHARED` adds `MAYSHARE`, and a private mapping gets `MAYWRITE`. A protection key in them is ignored: the
+    /// key is 0, or the execute-only key if `EXEC` is the only permission (8.2).
     ///
-    /// With `HUGETLB` it is made of huge pages, of the size that the flags say ([`VmaFlags::of_huge_pages`]) or of the system's default
-    /// ([`Limits::hugetlb_bytes`](crate::mm::Limits::hugetlb_bytes)): the length is rounded up to whole ones, the hint, too, and a fixed address
-    /// must be at the start of one. With `DROPPABLE` its pages are not promised, not given to children and not dumped (`MAP_DROPPABLE`).
+    /// `HUGETLB` requests huge pages, of the size that the flags say ([`VmaFlags::of_huge_pages`]) or of the system's default
+    /// ([`Limits::hugetlb_bytes`](crate::mm::Limits::hugetlb_bytes)): the length and the hint are rounded up to whole ones, and a fixed
+    /// address must be at the start of one. `DROPPABLE` pages are not accounted, not inherited by children and not dumped (`MAP_DROPPABLE`).
     pub const fn new(len: u64, spec: VmaSpec<P>) -> Self {
         let (address, within, populate) = (Address::Hint(0), Within::All, Populate::Later);
         Self { len, spec, address, within, populate, exec_alone: ExecAlone::Unreadable }
@@ -107,31 +109,31 @@ impl<P> MapRequest<P> {
         self
     }
 
-    /// There, if that is free; else anywhere (5.2).
+    /// Places it at this address if that is free, otherwise anywhere (5.2).
     pub fn near(mut self, address: u64) -> Self {
         self.address = Address::Hint(address);
         self
     }
 
-    /// There, instead of what is there (`MAP_FIXED`, 5.3, 5.6).
+    /// Places it at this address, replacing what is mapped there (`MAP_FIXED`, 5.3, 5.6).
     pub fn fixed(mut self, address: u64) -> Self {
         self.address = Address::Fixed(address);
         self
     }
 
-    /// There, or not at all (`MAP_FIXED_NOREPLACE`, 5.3).
+    /// Places it at this address, or fails if anything is mapped there (`MAP_FIXED_NOREPLACE`, 5.3).
     pub fn fixed_no_replace(mut self, address: u64) -> Self {
         self.address = Address::FixedNoReplace(address);
         self
     }
 
-    /// Its pages are brought in at once (`MAP_POPULATE`): those of a private writable mapping have an owner then.
+    /// Populates its pages at once (`MAP_POPULATE`), which gives private writable pages an owner.
     pub fn populated(mut self) -> Self {
         self.populate = Populate::Now;
         self
     }
 
-    /// `EXEC` alone does not give it the execute-only key: what Linux does where more than `PROT_EXEC` is asked for that is no access.
+    /// Keeps it readable if only `EXEC` is set, without the execute-only key, as Linux does for `PROT_EXEC | PROT_SEM`.
     pub fn readable(mut self) -> Self {
         self.exec_alone = ExecAlone::Readable;
         self
@@ -144,20 +146,12 @@ impl<P> MapRequest<P> {
     }
 }
 
-/// How long a file can be (`MAX_LFS_FILESIZE`).
+/// The longest file (`MAX_LFS_FILESIZE`).
 const MAX_FILE_BYTES: u64 = i64::MAX.cast_unsigned();
 
-/// Flags with what Linux adds where a mapping is made.
+/// Returns the flags with those that Linux adds to a new mapping.
 fn complete(mut flags: VmaFlags, key: ProtectionKey) -> VmaFlags {
-    let may = VmaFlags::MAYREAD | VmaFlags::MAYWRITE | VmaFlags::MAYEXEC;
-    if !flags.intersects(may) {
-        flags |= may;
-    }
-    if flags.contains(VmaFlags::SHARED) {
-        flags |= VmaFlags::MAYSHARE;
-    } else {
-        flags |= VmaFlags::MAYWRITE;
-    }
+    flags = with_may_flags(flags);
     if flags.contains(VmaFlags::HUGETLB) {
         flags |= VmaFlags::DONTEXPAND;
     }
@@ -167,7 +161,7 @@ fn complete(mut flags: VmaFlags, key: ProtectionKey) -> VmaFlags {
     flags.with_pkey(key) | account_of(flags)
 }
 
-/// To what the address is aligned where it is searched.
+/// Returns the alignment of an address that is searched for.
 fn alignment_of<P>(spec: &VmaSpec<P>, flags: VmaFlags, limits: &Limits) -> Alignment {
     if let Some(huge) = flags.huge_page_bytes() {
         return Alignment::Huge { huge };
@@ -180,11 +174,11 @@ fn alignment_of<P>(spec: &VmaSpec<P>, flags: VmaFlags, limits: &Limits) -> Align
     }
 }
 
-impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
-    /// Maps what is asked for; tells where.
+impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Maps what the request describes. Returns its address.
     ///
     /// # Concurrency
-    /// As [`munmap`](Self::munmap), where a fixed mapping replaces VMAs: each address of them shows the old or the new one, never nothing.
+    /// As [`munmap`](Self::munmap) if a fixed mapping replaces VMAs: each of their addresses is mapped at any time, by the old VMA or by the new.
     ///
     /// # Errors
     /// [`MmapError`]: rules 5.1 to 5.6.
@@ -192,42 +186,17 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// # Examples
     /// At [`MapRequest`].
     pub fn mmap(&mut self, request: &MapRequest<P>) -> Result<u64, MmapError> {
-        self.plan_mmap(request, Patience::Forever).commit()
+        self.plan(Patience::Forever).mmap(request).commit()
     }
 
-    /// The same, planned.
-    pub fn plan_mmap(&mut self, request: &MapRequest<P>, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MmapError, L> {
-        let limits = self.mm().limits_now();
-        let mut keyring = self.keyring();
-        let (span, flags) = match self.check_mmap(request, &mut keyring, &limits) {
-            Ok(checked) => checked,
-            Err(error) => {
-                let mut plan = self.nothing(Err(error));
-                if limits.policy.partial == PartialEffects::AsLinux {
-                    plan.remember(StateUpdate { keyring: Some(keyring), ..StateUpdate::default() });
-                }
-                return plan;
-            }
-        };
-        // What is brought in may be one VMA with those that touch it, and shares the owner of their neighbours then (5.9).
-        let stretch = match request.populate {
-            Populate::Now => self.with_neighbours(span),
-            Populate::Later => span,
-        };
-        self.plan(with_adjacent(stretch), &limits, patience, |draft| {
-            draft.keyring = keyring;
-            draft.map(span, flags, request, &limits)
-        })
-    }
-
-    /// The range and the VMAs that touch it.
+    /// Extends a range by the VMAs that are adjacent to it.
     fn with_neighbours(&self, span: Span) -> Span {
         let prev = span.start().checked_sub(1).and_then(|at| self.lookup(at));
         let next = span.last().checked_add(1).and_then(|at| self.lookup(at));
         Span::from_entry(prev.map_or(span.start(), |vma| vma.start()), next.map_or(span.last(), |vma| vma.last()))
     }
 
-    /// 5.1 to 5.5: where it goes, and with which flags.
+    /// Checks the request (5.1 to 5.5). Returns where the mapping goes, and its flags.
     fn check_mmap(&self, request: &MapRequest<P>, keyring: &mut Keyring, limits: &Limits) -> Result<(Span, VmaFlags), MmapError> {
         let MapRequest { len, spec, address, .. } = request;
         let offset = spec.offset.unwrap_or(0);
@@ -241,14 +210,14 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return Err(MmapError::NoSuchHugePages { bytes: page });
         }
         let whole = len.checked_next_multiple_of(page);
-        // In whole huge pages a length may come round to none.
+        // A length in whole huge pages may wrap around to 0.
         if *len == 0 || whole.is_none() && page > PAGE_SIZE {
             return Err(MmapError::ZeroLength);
         }
         let asked_len = *len;
         let len = whole.ok_or(MmapError::TooLong { len: asked_len })?;
         limits.may_map(self.mm().len())?;
-        // 8.2: the key stays allocated, whatever else is wrong.
+        // The key stays allocated even if a later check fails (8.2).
         let key = if request.asks_for_execute_only() { keyring.request_execute_only(limits) } else { None };
         if len > limits.task_size {
             return Err(MmapError::TooLong { len: asked_len });
@@ -277,7 +246,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         }
         flags |= self.mm().state.locks_future();
         self.sums().check_locked(limits, flags, span.pages()).map_err(|limit| MmapError::LockLimit { limit })?;
-        // Linux counts offsets in pages, which do not come round; but no file is longer than this.
+        // Linux counts offsets in pages, which do not wrap around, but no file is longer than this.
         let has_object = spec.attrs.backing != Backing::Anonymous || flags.contains(VmaFlags::HUGETLB);
         if has_object && offset.checked_add(len).is_none_or(|end| end > MAX_FILE_BYTES) {
             return Err(MmapError::OffsetOverflow { offset });
@@ -292,7 +261,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         Ok((span, flags))
     }
 
-    /// 5.3.
+    /// Checks a fixed address (5.3).
     fn check_fixed(&self, at: u64, (asked_len, len): (u64, u64), limits: &Limits) -> Result<u64, MmapError> {
         let task_size = limits.task_size;
         if at > page_floor(u64::MAX) {
@@ -311,11 +280,36 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 }
 
+impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
+    /// Plans [`MmWriteGuard::mmap`].
+    pub fn mmap(self, request: &MapRequest<P>) -> Plan<'w, 'm, P, Result<u64, MmapError>, L> {
+        let limits = self.guard.mm().limits_now();
+        let mut keyring = self.guard.keyring();
+        let (span, flags) = match self.guard.check_mmap(request, &mut keyring, &limits) {
+            Ok(checked) => checked,
+            Err(error) => {
+                let keeps_key = limits.policy.partial == PartialEffects::AsLinux;
+                let state = StateUpdate { keyring: keeps_key.then_some(keyring), ..StateUpdate::default() };
+                return self.nothing(Err(error)).with_state(state);
+            }
+        };
+        // A populated VMA may merge with its neighbours, and then shares the owner of theirs (5.9).
+        let range = match request.populate {
+            Populate::Now => self.guard.with_neighbours(span),
+            Populate::Later => span,
+        };
+        self.draft(with_adjacent(range), &limits, |draft| {
+            draft.keyring = keyring;
+            draft.map(span, flags, request, &limits)
+        })
+    }
+}
+
 impl<P: Payload> LayoutDraft<'_, P> {
-    /// 5.6: what is there goes, and the new VMA comes, merged with what touches it.
+    /// Replaces what is mapped in the range by a new VMA, merged with its neighbours (5.6).
     fn map(&mut self, span: Span, flags: VmaFlags, request: &MapRequest<P>, limits: &Limits) -> Result<u64, MmapError> {
         let going = self.cut_free(span, limits)?;
-        // The limits are on the net pages, whatever those are that go. Where they refuse, all of them stay, cut as they are.
+        // The limits apply to the net number of pages. If one refuses, the VMAs stay, split as they are.
         let (mut after, mut net) = (self.sums, span.pages());
         for i in going.clone() {
             let part = &self.vmas[i];
@@ -327,15 +321,15 @@ impl<P: Payload> LayoutDraft<'_, P> {
         self.remove(going)?;
         let offset = request.spec.offset.unwrap_or(0);
         if flags.contains(VmaFlags::HUGETLB) && !offset.is_multiple_of(page_bytes(flags)) {
-            // It is their object that sees it, when what was there is gone.
+            // Checked last, because in Linux the object of the huge pages refuses it.
             return Err(MmapError::Unaligned { at: offset });
         }
         let payload = self.keep(|_| request.spec.payload.clone()).map_err(LayoutError::from)?;
         let mut spec = request.spec.like_with(Carried::Kept(payload));
-        // 5.26: what is never locked is not locked from the start either, though it was held against the limit.
+        // A VMA that is never locked is not locked here either, although the limit was checked (5.26).
         spec.attrs.flags = if flags.intersects(NEVER_LOCKED) { flags - VmaFlags::LOCKED_MASK } else { flags };
         if flags.intersects(VmaFlags::SHARED | VmaFlags::HUGETLB) && spec.attrs.backing == Backing::Anonymous {
-            // 5.8: shared pages and huge pages have an object, one for each mapping. Where one begins is said only of huge pages.
+            // Each mapping of shared pages or of huge pages has an object of its own (5.8). Only huge pages may have an offset in it.
             spec.attrs.backing = Backing::unnamed(flags);
             spec.offset = Some(if flags.contains(VmaFlags::HUGETLB) { offset } else { 0 });
         }

@@ -70,10 +70,11 @@ mod pin;
 mod pinned_record;
 mod pkey_alloc;
 mod pkey_free;
-mod pkey_mprotect;
 mod place;
 mod plan;
 mod populate;
+mod prot;
+mod remap_request;
 mod row;
 mod staged;
 mod state;
@@ -90,10 +91,10 @@ pub use lock_vma::VmaGuard;
 pub use madvise::Advice;
 pub use mlock::LockAll;
 pub use mmap::MapRequest;
-pub use mremap::MremapFlags;
 pub use pin::{MmPin, MmReader};
-pub use pkey_mprotect::KeyChange;
-pub use plan::Plan;
+pub use plan::{Plan, Planner};
+pub use prot::{Prot, ProtectRequest};
+pub use remap_request::RemapRequest;
 pub use stats::{FaultPaths, MmStats};
 pub use view::{Gaps, MmView, VmaIter};
 
@@ -135,7 +136,7 @@ type Record<P> = Shared<VmaRecord<P>>;
 ///
 /// let mm = Mm::new();
 /// let stack = VmaFlags::READ | VmaFlags::WRITE | VmaFlags::GROWSDOWN;
-/// mm.write().map(0x7ff0_0000..0x7ff1_0000, VmaSpec::anonymous(stack))?;
+/// mm.write().map(0x7ff0_0000, 0x1_0000, VmaSpec::anonymous(stack))?;
 ///
 /// let killed = Interrupt::new();
 /// // A fault below the stack: it grows, the read lock is upgraded to the write lock and back.

@@ -1,4 +1,6 @@
 //! Resizing and moving: Linux's `mremap` (5.17 to 5.23), in its order.
+//!
+//! Called by embedders through the write guard and its planner.
 
 use super::MmWriteGuard;
 use super::draft::{Effect, Gaps, LayoutDraft, Sides};
@@ -7,41 +9,28 @@ use super::limits::Limits;
 use super::munmap;
 use super::pages::{round_up, span_of, with_adjacent};
 use super::place::{Alignment, Search, Within};
-use super::plan::Plan;
+use super::plan::{Plan, Planner};
+use super::remap_request::{RemapFlags, RemapRequest};
 use super::staged::{Origin, StagedVma};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
 use crate::lock::{Patience, RawMmLock};
 use crate::tree::Charge;
 use crate::vma::{Backing, Payload, Vma, VmaDraft, VmaFlags};
-use bitflags::bitflags;
 
-bitflags! {
-    /// How a mapping may be resized: Linux's `MREMAP_MAYMOVE` and so on, with Linux's numbers.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct MremapFlags: u32 {
-        /// It may be moved.
-        const MAYMOVE = 1;
-        /// It is moved to the address given, instead of what is there.
-        const FIXED = 2;
-        /// The source stays mapped, without its pages.
-        const DONTUNMAP = 4;
-    }
-}
-
-/// What is asked for, in whole pages.
+/// The request in whole pages.
 #[derive(Clone, Copy, Debug)]
 struct Remap {
     from: u64,
     old_len: u64,
     new_len: u64,
-    flags: MremapFlags,
-    /// The target, or a hint, where the flags say that there is one.
+    flags: RemapFlags,
+    /// The target, or a hint, if the flags say that there is one.
     to: u64,
     asked: Asked,
 }
 
-/// The lengths as they were given, for messages: in whole pages they may come round.
+/// The lengths as they were given, for messages, because a length in whole pages may have wrapped around.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     old_len: u64,
@@ -50,90 +39,54 @@ struct Asked {
 
 impl Remap {
     fn has_target(&self) -> bool {
-        self.flags.intersects(MremapFlags::FIXED | MremapFlags::DONTUNMAP)
+        self.flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP)
     }
 
-    /// The same size at a fixed target: then several VMAs may be moved (5.21).
+    /// Whether it keeps its size and has a fixed target, so that several VMAs may be moved (5.21).
     fn is_move_only(&self) -> bool {
-        self.old_len == self.new_len && self.flags.contains(MremapFlags::FIXED)
+        self.old_len == self.new_len && self.flags.contains(RemapFlags::FIXED)
     }
 
     fn is_expansion(&self) -> bool {
         self.new_len > self.old_len
     }
 
-    /// The same in whole huge pages, where the VMA consists of such. In Linux's arithmetic: what comes round is no length any more.
+    /// Rounds the lengths up to whole pages of the VMA, which may be huge ones. A length that wraps around becomes 0, as in Linux.
     fn in_pages_of(self, page_bytes: u64) -> Self {
         Self { old_len: round_up(self.old_len, page_bytes), new_len: round_up(self.new_len, page_bytes), ..self }
     }
 
-    /// The source; none of length 0.
+    /// Returns the source; `None` if it is empty or wraps around.
     fn source(&self) -> Option<Span> {
         span_of(self.from, self.old_len)
     }
 }
 
-impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
-    /// Resizes what is mapped from `from` on, or moves it, or both; tells where it is then. `to` is the target with `FIXED`, a hint with
-    /// `DONTUNMAP` alone, and else not looked at.
+impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Resizes a mapping, moves it, or both. Returns where it is then.
     ///
-    /// Of memory that consists of huge pages whole ones are meant: lengths are rounded up to them, and both addresses must be at the start of
-    /// one, `to` also where it is not looked at. It never grows.
+    /// For memory of huge pages, lengths are rounded up to whole huge pages, and addresses must be at the start of one. It never grows.
     ///
-    /// A reader without a lock sees a moved VMA at its old place or at its new one, never at both or at none.
+    /// A lockless reader sees a moved VMA at its old place or at its new one, never at both or at none.
     ///
     /// # Complexity
     /// A move copies the index's entries that lie between the two places.
     ///
     /// # Errors
-    /// [`MremapError`]: rules 5.17 to 5.23. As in Linux, the target of a fixed move may be unmapped then, the source shrunk, and of several
-    /// VMAs some moved.
+    /// [`MremapError`]: rules 5.17 to 5.23. As in Linux, a failed operation may have unmapped the target of a fixed move, shrunk the source, or
+    /// moved some of several VMAs.
     ///
     /// # Examples
-    /// ```
-    /// use vmaple::mm::{MapRequest, MremapFlags};
-    /// use vmaple::{Mm, VmaFlags, VmaSpec};
-    /// let mm: Mm = Mm::new();
-    /// let mut writer = mm.write();
-    /// let at = writer.mmap(&MapRequest::new(0x4000, VmaSpec::anonymous(VmaFlags::READ)).fixed(0x10_0000))?;
-    /// // In place, for there is room above.
-    /// assert_eq!(writer.mremap(at, 0x4000, 0x6000, MremapFlags::empty(), 0)?, at);
-    /// let moved = writer.mremap(at, 0x6000, 0x6000, MremapFlags::MAYMOVE | MremapFlags::FIXED, 0x20_0000)?;
-    /// assert_eq!((moved, mm.len()), (0x20_0000, 1));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn mremap(&mut self, from: u64, old_len: u64, new_len: u64, flags: MremapFlags, to: u64) -> Result<u64, MremapError> {
-        self.plan_mremap(from, old_len, new_len, flags, to, Patience::Forever).commit()
+    /// At [`RemapRequest`].
+    pub fn mremap(&mut self, request: &RemapRequest) -> Result<u64, MremapError> {
+        self.plan(Patience::Forever).mremap(request).commit()
     }
 
-    /// The same, planned.
-    pub fn plan_mremap(
-        &mut self,
-        from: u64,
-        old_len: u64,
-        new_len: u64,
-        flags: MremapFlags,
-        to: u64,
-        patience: Patience<'_, L::Interrupt>,
-    ) -> Plan<'_, 'm, P, MremapError, L> {
-        let limits = self.mm().limits_now();
-        let asked = Asked { old_len, new_len };
-        let remap = Remap { from, old_len: round_up(old_len, PAGE_SIZE), new_len: round_up(new_len, PAGE_SIZE), flags, to, asked };
-        let prepared = self.check_remap(remap, &limits).and_then(|()| self.reach(self.in_whole_pages(remap), &limits));
-        let (stretch, target) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => return self.nothing(Err(error)),
-        };
-        self.plan(with_adjacent(stretch), &limits, patience, |draft| {
-            if remap.is_move_only() { draft.move_several(remap, &limits) } else { draft.remap(remap, target, &limits) }
-        })
-    }
-
-    /// 5.17: what can be said without looking at the layout.
+    /// Checks the arguments, without looking at the layout (5.17).
     fn check_remap(&self, remap: Remap, limits: &Limits) -> Result<(), MremapError> {
         let Remap { from, new_len, flags, to, .. } = remap;
         let task_size = limits.task_size;
-        if !MremapFlags::all().contains(flags) {
+        if !RemapFlags::all().contains(flags) {
             return Err(MremapError::Contradiction);
         }
         if !from.is_multiple_of(PAGE_SIZE) {
@@ -149,10 +102,10 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
             return Err(MremapError::Range { at: to, len: remap.asked.new_len });
         }
         let resizes = remap.old_len != new_len;
-        if !flags.contains(MremapFlags::MAYMOVE) || flags.contains(MremapFlags::DONTUNMAP) && resizes {
+        if !flags.contains(RemapFlags::MAYMOVE) || flags.contains(RemapFlags::DONTUNMAP) && resizes {
             return Err(MremapError::Contradiction);
         }
-        // Of no length it overlaps what it is inside of. In Linux's arithmetic, which may come round.
+        // An empty source overlaps a target around it. The sum may wrap around, as in Linux.
         if from.wrapping_add(remap.old_len) > to && to + new_len > from {
             let last = from.saturating_add(remap.old_len.saturating_sub(1));
             let source = Span::from_entry(from, last);
@@ -163,35 +116,35 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
         Ok(())
     }
 
-    /// As far as it reaches: where it ends inside a huge page it takes all of that.
+    /// Extends the source to the end of the huge page in which it ends.
     fn in_whole_pages(&self, remap: Remap) -> Remap {
         let page_bytes_at = |at| self.lookup(at).map_or(PAGE_SIZE, |vma| page_bytes(vma.flags()));
         if !remap.is_move_only() {
             return remap.in_pages_of(page_bytes_at(remap.from));
         }
-        // Of several VMAs the last.
+        // The last of several VMAs decides.
         let Some(end) = remap.source().and_then(|source| source.last().checked_add(1)) else { return remap };
         let more = end.checked_next_multiple_of(page_bytes_at(end - 1)).map_or(0, |whole| whole - end);
         let len = remap.old_len.saturating_add(more);
         Remap { old_len: len, new_len: len, ..remap }
     }
 
-    /// What of the layout the operation may touch, and where it goes, if its place is searched.
+    /// Returns the range that the operation may change, and the target, if there is one or one was searched for.
     fn reach(&self, remap: Remap, limits: &Limits) -> Result<(Span, Option<u64>), MremapError> {
-        // What is to go may come round: then it is refused in its turn.
+        // A tail that is to be unmapped may wrap around; it is refused later.
         let here = span_of(remap.from, remap.old_len.max(remap.new_len)).or_else(|| span_of(remap.from, remap.new_len));
         let here = here.ok_or(MremapError::Absent { at: remap.from })?;
-        if remap.flags.contains(MremapFlags::FIXED) {
+        if remap.flags.contains(RemapFlags::FIXED) {
             return Ok((span_of(remap.to, remap.new_len).map_or(here, |to| here.hull(to)), Some(remap.to)));
         }
         if remap.is_move_only() || !(remap.is_expansion() || remap.has_target()) {
             return Ok((here, None));
         }
         let Some(vma) = self.lookup(remap.from) else { return Ok((here, None)) };
-        if !remap.has_target() && (fits_in_place(&vma, remap, self, limits) || !remap.flags.contains(MremapFlags::MAYMOVE)) {
+        if !remap.has_target() && (fits_in_place(&vma, remap, self, limits) || !remap.flags.contains(RemapFlags::MAYMOVE)) {
             return Ok((here, None));
         }
-        // Unlike that of `mmap`, it is not raised to the lowest address.
+        // Unlike the hint of `mmap`, it is not raised to the lowest address.
         let hint = if remap.has_target() { remap.to } else { 0 };
         let search = Search { within: Within::All, alignment: alignment_of(&vma, remap.from, limits), flags: vma.flags() };
         let target = self.place(hint, remap.new_len, search, limits);
@@ -200,20 +153,39 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 }
 
-/// Where the range is to end, if it ends where the VMA does now and may grow there as far as the address space goes (5.19). Linux asks as
-/// for a mapping that begins where the VMA does.
+impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
+    /// Plans [`MmWriteGuard::mremap`].
+    pub fn mremap(self, request: &RemapRequest) -> Plan<'w, 'm, P, Result<u64, MremapError>, L> {
+        let limits = self.guard.mm().limits_now();
+        let &RemapRequest { from, old_len, new_len, flags, to } = request;
+        let asked = Asked { old_len, new_len };
+        let remap = Remap { from, old_len: round_up(old_len, PAGE_SIZE), new_len: round_up(new_len, PAGE_SIZE), flags, to, asked };
+        let guard = &mut *self.guard;
+        let checked = guard.check_remap(remap, &limits).and_then(|()| guard.reach(guard.in_whole_pages(remap), &limits));
+        let (range, target) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return self.nothing(Err(error)),
+        };
+        self.draft(with_adjacent(range), &limits, |draft| {
+            if remap.is_move_only() { draft.move_several(remap, &limits) } else { draft.remap(remap, target, &limits) }
+        })
+    }
+}
+
+/// Returns where the range will end, if it ends at the end of the VMA and the address space allows the growth (5.19). Linux checks the lowest
+/// address for the start of the VMA.
 fn end_in_place(vma: Span, remap: Remap, limits: &Limits) -> Option<u64> {
     let (old_end, new_end) = (remap.from.checked_add(remap.old_len)?, remap.from.checked_add(remap.new_len)?);
     (old_end == vma.last() + 1 && new_end <= limits.task_size && limits.may_place_at(vma.start())).then_some(new_end)
 }
 
-/// 5.19: the tail is free, and the range ends where the VMA does.
+/// Whether the range ends at the end of the VMA and the tail is free (5.19).
 fn fits_in_place<P: Payload, L: RawMmLock>(vma: &Vma<'_, P>, remap: Remap, guard: &MmWriteGuard<'_, P, L>, limits: &Limits) -> bool {
     let is_free = |new_end| guard.find(vma.last() + 1).is_none_or(|next| next.start() >= new_end);
     end_in_place(vma.span(), remap, limits).is_some_and(is_free)
 }
 
-/// To what the address is aligned where it is searched. What consists of huge pages is moved to no address but a given one.
+/// Returns the alignment of a target that is searched for. Memory of huge pages moves only to a given address.
 fn alignment_of<P>(vma: &Vma<'_, P>, from: u64, limits: &Limits) -> Alignment {
     match vma.backing() {
         Backing::Anonymous => Alignment::Private { huge: limits.huge_page_bytes },
@@ -222,14 +194,14 @@ fn alignment_of<P>(vma: &Vma<'_, P>, from: u64, limits: &Limits) -> Alignment {
     }
 }
 
-/// 5.23: as many VMAs to spare as Linux wants.
+/// Checks that as many VMAs may be added as Linux wants to be able to (5.23).
 fn check_spare(count: usize, limits: &Limits) -> Result<(), LayoutError> {
     let limit = limits.max_map_count;
     if count + 3 >= limit { Err(LayoutError::TooMany { count, limit }) } else { Ok(()) }
 }
 
 impl<P: Payload> LayoutDraft<'_, P> {
-    /// One VMA.
+    /// Resizes or moves one VMA.
     fn remap(&mut self, remap: Remap, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
         let (vma, remap) = self.check_source(remap, limits)?;
         if remap.has_target() {
@@ -243,7 +215,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         Ok(remap.from)
     }
 
-    /// 5.18: what lies beyond the new length goes, whosever it is.
+    /// Unmaps what lies beyond the new length, whichever VMA it belongs to (5.18).
     fn shrink(&mut self, remap: Remap, limits: &Limits) -> Result<(), MremapError> {
         let Some(gone @ 1..) = remap.old_len.checked_sub(remap.new_len) else { return Ok(()) };
         let asked = MremapError::Range { at: remap.from, len: remap.asked.old_len };
@@ -253,7 +225,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         Ok(())
     }
 
-    /// What the VMA must be like; which it is, and what is asked of it, in the pages that it consists of.
+    /// Checks the source. Returns the index of its VMA, and the request in pages of the size that the VMA has.
     fn check_source(&self, remap: Remap, limits: &Limits) -> Result<(usize, Remap), MremapError> {
         let i = self.lookup(remap.from).ok_or(MremapError::Absent { at: remap.from })?;
         let part = &self.vmas[i];
@@ -276,10 +248,10 @@ impl<P: Payload> LayoutDraft<'_, P> {
             return Err(MremapError::Private { vma });
         }
         let unmovable = VmaFlags::DONTEXPAND | VmaFlags::PFNMAP;
-        if flags.contains(MremapFlags::DONTUNMAP) && was.intersects(unmovable) {
+        if flags.contains(RemapFlags::DONTUNMAP) && was.intersects(unmovable) {
             return Err(MremapError::Special { vma });
         }
-        // What a shrink unmaps may be anybody's (5.18), also where the rest is moved.
+        // What a shrink unmaps may belong to any VMA (5.18), also if the rest is moved.
         let old_len = old_len.min(new_len);
         if old_len > vma.last() + 1 - from {
             return Err(MremapError::AcrossEnd { vma });
@@ -299,7 +271,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         Ok((i, remap))
     }
 
-    /// 5.19: where it is, or, if it may move, elsewhere.
+    /// Grows the VMA in place, or elsewhere if it may move (5.19).
     fn expand(&mut self, remap: Remap, i: usize, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
         let vma = self.vmas[i].span;
         let is_free = |&new_end: &u64| self.vmas.get(i + 1).is_none_or(|next| next.span.start() >= new_end);
@@ -308,7 +280,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
             let kind = self.vmas[i].kind();
             self.sums.check_commit(limits, kind.attrs.flags, more.pages())?;
             let locked = kind.attrs.flags.contains(VmaFlags::LOCKED);
-            // What does not even merge with more of itself does not grow where it is.
+            // A VMA that does not merge with its own continuation does not grow in place.
             if self.mergeable_before(i + 1, more, &kind).is_none() {
                 return Err(MremapError::InTheWay { vma });
             }
@@ -319,16 +291,16 @@ impl<P: Payload> LayoutDraft<'_, P> {
             }
             return Ok(remap.from);
         }
-        if !remap.flags.contains(MremapFlags::MAYMOVE) {
+        if !remap.flags.contains(RemapFlags::MAYMOVE) {
             return Err(MremapError::InTheWay { vma });
         }
         let to = target.ok_or(MremapError::NoRoom { len: remap.asked.new_len })?;
         self.move_one(remap, to, limits)
     }
 
-    /// 5.20: the target goes first, then what is too long, then it is moved.
+    /// Unmaps the target, then the excess of the source, then moves the rest (5.20).
     fn remap_to(&mut self, mut remap: Remap, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
-        if remap.flags.contains(MremapFlags::FIXED) {
+        if remap.flags.contains(RemapFlags::FIXED) {
             let span = munmap::check(remap.to, remap.new_len, limits).map_err(|error| match error {
                 MunmapError::Layout(error) => error.into(),
                 _ => MremapError::Range { at: remap.to, len: remap.asked.new_len },
@@ -338,7 +310,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         }
         self.shrink(remap, limits)?;
         remap.old_len = remap.old_len.min(remap.new_len);
-        if remap.flags.contains(MremapFlags::DONTUNMAP)
+        if remap.flags.contains(RemapFlags::DONTUNMAP)
             && let Some(i) = self.lookup(remap.from)
         {
             self.sums.check_room(limits, self.vmas[i].flags(), remap.old_len / PAGE_SIZE)?;
@@ -368,7 +340,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         let mut kind = self.vmas[i].kind();
         let seen = source.unwrap_or(Span::from_entry(from, from));
         kind.payload = self.derive(kind.payload, |payload| payload.moved(seen, target)).map_err(LayoutError::from)?;
-        // 5.22: what was never written to is as if it had been mapped there.
+        // Pages that were never written are as if they had been mapped there (5.22).
         kind.attrs.linear_offset =
             if kind.attrs.backing == Backing::Anonymous && kind.owner.is_none() { 0 } else { kind.attrs.offset_of(from).wrapping_sub(to) };
         if let Some(source) = source {
@@ -376,7 +348,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         }
         self.put_merging(target, kind, Sides::Both)?;
         if let Some(source) = source {
-            if flags.contains(MremapFlags::DONTUNMAP) {
+            if flags.contains(RemapFlags::DONTUNMAP) {
                 self.leave_behind(source)?;
             } else {
                 self.unmap(source, limits)?;
@@ -390,8 +362,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         Ok(to)
     }
 
-    /// The VMA that pages were moved away from, and that stays: it is not locked any more, and if all of it was moved its pages have no
-    /// owner.
+    /// Updates a VMA that stays without its pages: it is no longer locked, and has no owner if all of it was moved.
     fn leave_behind(&mut self, source: Span) -> Result<(), LayoutError> {
         let Some(i) = self.lookup(source.start()) else { return Ok(()) };
         let span = self.vmas[i].span;
@@ -406,7 +377,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         Ok(())
     }
 
-    /// 5.21: VMA by VMA, with the gaps between them kept; stops at the first that cannot be moved.
+    /// Moves VMA by VMA and keeps the gaps between them; stops at the first that cannot be moved (5.21).
     fn move_several(&mut self, remap: Remap, limits: &Limits) -> Result<u64, MremapError> {
         let Some(source) = remap.source() else {
             return self.remap(remap, Some(remap.to), limits);

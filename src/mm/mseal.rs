@@ -1,47 +1,51 @@
-//! Sealing: Linux's `mseal` (5.27). What is sealed can be neither unmapped nor moved nor protected otherwise; it may still grow.
+//! Sealing: Linux's `mseal` (5.27). A sealed VMA can be neither unmapped nor moved nor protected otherwise. It may still grow.
+//!
+//! Called by embedders through the write guard and its planner.
 
 use super::MmWriteGuard;
 use super::draft::{Gaps, LayoutDraft, SplitLimit};
 use super::limits::Limits;
 use super::pages::{whole_pages, with_adjacent};
-use super::plan::Plan;
+use super::plan::{Plan, Planner};
 use crate::addr::Span;
 use crate::error::MsealError;
 use crate::lock::{Patience, RawMmLock};
 use crate::vma::{Payload, VmaFlags};
 
-impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
-    /// Seals the pages of a range, for ever. Tells 0. What is sealed already stays so.
+impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Seals the pages of a range permanently. Sealed pages stay sealed.
     ///
     /// # Errors
-    /// [`MsealError`]: rule 5.27. Where anything in the range is not mapped nothing is sealed.
-    pub fn mseal(&mut self, start: u64, len: u64) -> Result<u64, MsealError> {
-        self.plan_mseal(start, len, Patience::Forever).commit()
+    /// [`MsealError`]: rule 5.27. If anything in the range is not mapped, nothing is sealed.
+    pub fn mseal(&mut self, start: u64, len: u64) -> Result<(), MsealError> {
+        self.plan(Patience::Forever).mseal(start, len).commit()
     }
+}
 
-    /// The same, planned.
-    pub fn plan_mseal(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MsealError, L> {
-        let limits = self.mm().limits_now();
+impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
+    /// Plans [`MmWriteGuard::mseal`].
+    pub fn mseal(self, start: u64, len: u64) -> Plan<'w, 'm, P, Result<(), MsealError>, L> {
+        let limits = self.guard.mm().limits_now();
         let span = match whole_pages(start, len) {
             Ok(Some(span)) => span,
-            Ok(None) => return self.nothing(Ok(0)),
+            Ok(None) => return self.nothing(Ok(())),
             Err(()) => return self.nothing(Err(MsealError::Range { at: start, len })),
         };
-        self.plan(with_adjacent(span), &limits, patience, |draft| draft.seal(span, &limits))
+        self.draft(with_adjacent(span), &limits, |draft| draft.seal(span, &limits))
     }
 }
 
 impl<P: Payload> LayoutDraft<'_, P> {
-    fn seal(&mut self, span: Span, limits: &Limits) -> Result<u64, MsealError> {
-        if let Some(at) = self.first_gap(span) {
+    fn seal(&mut self, range: Span, limits: &Limits) -> Result<(), MsealError> {
+        if let Some(at) = self.first_gap(range) {
             return Err(MsealError::Gap { at });
         }
-        self.each_part(span, Gaps::Stop, |draft, i, part| {
+        self.each_part(range, Gaps::Stop, |draft, i, part| {
             if draft.vmas[i].flags().contains(VmaFlags::SEALED) {
                 return Ok(());
             }
             draft.change(part, SplitLimit::of(limits), |kind| kind.attrs.flags |= VmaFlags::SEALED)
         })?;
-        Ok(0)
+        Ok(())
     }
 }

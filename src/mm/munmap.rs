@@ -1,26 +1,28 @@
 //! Unmapping: Linux's `munmap` (5.15).
+//!
+//! Called by embedders through the write guard and its planner, and by `mremap` for the check of a range.
 
 use super::MmWriteGuard;
 use super::limits::Limits;
-use super::plan::Plan;
+use super::plan::{Plan, Planner};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::MunmapError;
 use crate::lock::{Patience, RawMmLock};
 use crate::tree::Charge;
 use crate::vma::Payload;
 
-impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
-    /// Unmaps the pages of a range: VMAs inside go, those that stick out are split. Tells 0; so also where nothing was mapped.
+impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Unmaps the pages of a range. A VMA that is partly in the range is split. It is no error if nothing is mapped there.
     ///
-    /// Each part that stays is a VMA with a record of its own, of the same linear offset.
+    /// Each part that stays becomes a VMA with a record of its own and the same linear offset.
     ///
     /// # Concurrency
-    /// Waits for whoever holds one of the VMAs by a [`VmaGuard`](crate::mm::VmaGuard): for itself and for ever, if that is this thread.
-    /// A reader without a lock sees all of it or nothing.
+    /// Waits for every thread that has locked one of the VMAs by a [`VmaGuard`](crate::mm::VmaGuard). If that is the calling thread, the wait
+    /// never ends. A lockless reader sees the whole change or none of it.
     ///
     /// # Errors
-    /// [`MunmapError`]: rule 5.15. Nothing is lost; where a VMA beyond the first is sealed, the first may have been split. Unmapping needs
-    /// memory where it splits or replaces parts of the index, and so may fail with `ENOMEM`; it is never refused for the
+    /// [`MunmapError`]: rule 5.15. Nothing is lost; if a VMA other than the first is sealed, the first may have been split. A split needs
+    /// memory, so unmapping may fail with `ENOMEM`, but is never refused because of the
     /// [budget](crate::map::Builder::budget_bytes).
     ///
     /// # Examples
@@ -30,30 +32,33 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// // after   A..A
     /// let mm: Mm = Mm::new();
     /// let mut writer = mm.write();
-    /// writer.map(0x10_0000..0x10_4000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// writer.map(0x10_0000, 0x4000, VmaSpec::anonymous(VmaFlags::READ))?;
     /// writer.munmap(0x10_1000, 0x2000)?;
     /// assert_eq!(mm.len(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn munmap(&mut self, start: u64, len: u64) -> Result<u64, MunmapError> {
-        self.plan_munmap(start, len, Patience::Forever).commit()
+    pub fn munmap(&mut self, start: u64, len: u64) -> Result<(), MunmapError> {
+        self.plan(Patience::Forever).munmap(start, len).commit()
     }
+}
 
-    /// The same, planned.
-    pub fn plan_munmap(&mut self, start: u64, len: u64, patience: Patience<'_, L::Interrupt>) -> Plan<'_, 'm, P, MunmapError, L> {
-        let limits = self.mm().limits_now();
+impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
+    /// Plans [`MmWriteGuard::munmap`].
+    pub fn munmap(self, start: u64, len: u64) -> Plan<'w, 'm, P, Result<(), MunmapError>, L> {
+        let limits = self.guard.mm().limits_now();
         let span = match check(start, len, &limits) {
             Ok(span) => span,
             Err(error) => return self.nothing(Err(error)),
         };
-        self.plan(span, &limits, patience, |draft| {
+        self.draft(span, &limits, |draft| {
             draft.charge = Charge::Exempt;
-            Ok(draft.unmap(span, &limits).map(|_| 0)?)
+            draft.unmap(span, &limits)?;
+            Ok(())
         })
     }
 }
 
-/// 5.15: what is asked for must make sense.
+/// Checks the range and rounds it up to whole pages (5.15).
 pub(super) fn check(start: u64, len: u64, limits: &Limits) -> Result<Span, MunmapError> {
     let task_size = limits.task_size;
     if !start.is_multiple_of(PAGE_SIZE) {
@@ -65,6 +70,6 @@ pub(super) fn check(start: u64, len: u64, limits: &Limits) -> Result<Span, Munma
     if len == 0 {
         return Err(MunmapError::ZeroLength);
     }
-    // The end of the address space is at a page's start, so in whole pages it is not beyond.
+    // The address space ends at a page's start, so rounding up does not go beyond it.
     Ok(Span::from_entry(start, start + len.next_multiple_of(PAGE_SIZE) - 1))
 }

@@ -1,18 +1,20 @@
 //! Changing what the embedder keeps with VMAs: for attributes that it has and the library has not, such as Linux's memory policies,
 //! userfaultfd contexts and names, which take part in whether VMAs merge (5.7). Splits and merges are those of 5.11.
+//!
+//! Called by embedders through the write guard and its planner.
 
 use super::MmWriteGuard;
 use super::draft::{Gaps, LayoutDraft, SplitLimit};
 use super::limits::Limits;
-use super::plan::Plan;
+use super::plan::{Plan, Planner};
 use super::staged::Carried;
 use crate::addr::Span;
 use crate::error::{LayoutError, MadviseError};
 use crate::lock::{Patience, RawMmLock};
 use crate::vma::Payload;
 
-impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
-    /// Changes the payload of everything that is mapped in a range, and returns 0.
+impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Changes the payload of everything that is mapped in a range.
     ///
     /// `change` is asked for each VMA in the range, from low to high addresses, and returns the new payload, or `None` to leave the VMA
     /// as it is: the library cannot compare payloads, so an equal payload splits the VMA too. A VMA that is only partly in the range is
@@ -39,19 +41,20 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// assert_eq!(mm.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn change_payloads(&mut self, start: u64, len: u64, change: impl FnMut(&P) -> Option<P>) -> Result<u64, MadviseError> {
-        self.plan_change_payloads(start, len, change, Patience::Forever).commit()
+    pub fn change_payloads(&mut self, start: u64, len: u64, change: impl FnMut(&P) -> Option<P>) -> Result<(), MadviseError> {
+        self.plan(Patience::Forever).change_payloads(start, len, change).commit()
     }
+}
 
-    /// Plans a [`change_payloads`](Self::change_payloads) without applying it. `change` is called while it is planned.
-    pub fn plan_change_payloads(
-        &mut self,
+impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
+    /// Plans [`MmWriteGuard::change_payloads`]. `change` is called while it is planned.
+    pub fn change_payloads(
+        self,
         start: u64,
         len: u64,
         change: impl FnMut(&P) -> Option<P>,
-        patience: Patience<'_, L::Interrupt>,
-    ) -> Plan<'_, 'm, P, MadviseError, L> {
-        self.plan_all_mapped(start, len, patience, |draft, span, limits| draft.change_payloads(span, change, limits))
+    ) -> Plan<'w, 'm, P, Result<(), MadviseError>, L> {
+        self.change_mapped(start, len, |draft, span, limits| draft.change_payloads(span, change, limits))
     }
 }
 

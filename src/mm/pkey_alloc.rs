@@ -1,14 +1,16 @@
 //! Allocating a protection key: Linux's `pkey_alloc` (8.5).
+//!
+//! Called by embedders through the write guard and its planner.
 
 use super::MmWriteGuard;
-use super::plan::Plan;
+use super::plan::{Plan, Planner};
 use super::state::StateUpdate;
 use crate::error::PkeyAllocError;
 use crate::key::{KeyDenial, ProtectionKey};
-use crate::lock::RawMmLock;
+use crate::lock::{Patience, RawMmLock};
 use crate::vma::Payload;
 
-impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
+impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Allocates the lowest protection key that is free, and returns it.
     ///
     /// `denial` is what the calling thread is to be denied with the key. Rights belong to threads, which an address space does not know:
@@ -19,7 +21,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     ///
     /// # Examples
     /// ```
-    /// use vmaple::mm::{KeyDenial, Limits, MapRequest};
+    /// use vmaple::mm::{KeyDenial, Limits, MapRequest, Prot, ProtectRequest};
     /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mut limits = Limits::default();
     /// limits.protection_keys = 16;
@@ -27,26 +29,26 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
     /// let mut writer = mm.write();
     /// let at = writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(VmaFlags::READ)))?;
     /// let key = writer.pkey_alloc(KeyDenial::empty())?;
-    /// writer.pkey_mprotect(at, 0x1000, VmaFlags::READ, key)?;
+    /// writer.mprotect(at, 0x1000, ProtectRequest::new(Prot::READ).with_key(key))?;
     /// assert_eq!(writer.lookup(at).map(|vma| vma.flags().pkey()), Some(key));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pkey_alloc(&mut self, denial: KeyDenial) -> Result<ProtectionKey, PkeyAllocError> {
-        self.plan_pkey_alloc(denial).commit().map(ProtectionKey::from_low_bits)
+        self.plan(Patience::Forever).pkey_alloc(denial).commit()
     }
+}
 
-    /// Plans [`pkey_alloc`](Self::pkey_alloc) without applying it. The outcome is the key's number.
-    pub fn plan_pkey_alloc(&mut self, denial: KeyDenial) -> Plan<'_, 'm, P, PkeyAllocError, L> {
+impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
+    /// Plans [`MmWriteGuard::pkey_alloc`].
+    pub fn pkey_alloc(self, denial: KeyDenial) -> Plan<'w, 'm, P, Result<ProtectionKey, PkeyAllocError>, L> {
         if !KeyDenial::all().contains(denial) {
             return self.nothing(Err(PkeyAllocError::Rights { bits: denial.bits() }));
         }
-        let mut keyring = self.keyring();
-        let allocated = self.mm().read_limits(|limits| match limits.protection_keys {
+        let mut keyring = self.guard.keyring();
+        let allocated = self.guard.mm().read_limits(|limits| match limits.protection_keys {
             0 => Err(PkeyAllocError::Unsupported),
             _ => keyring.keys.allocate(limits).ok_or(PkeyAllocError::Exhausted),
         });
-        let mut plan = self.nothing(allocated.map(|key| u64::from(key.number())));
-        plan.remember(StateUpdate { keyring: Some(keyring), ..StateUpdate::default() });
-        plan
+        self.nothing(allocated).with_state(StateUpdate { keyring: Some(keyring), ..StateUpdate::default() })
     }
 }

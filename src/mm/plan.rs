@@ -1,4 +1,6 @@
-//! From paper to the layout: what an operation is about to do, ready to be done with one store, or to be dropped.
+//! Plans an operation: from a draft of the layout to a change that needs one store, or is dropped.
+//!
+//! Called by the operations' files, through [`Planner`].
 
 use super::accounts::Sums;
 use super::draft::{Effect, Effects, LayoutDraft};
@@ -15,18 +17,41 @@ use crate::fallible::push;
 use crate::key::KeyRights;
 use crate::lock::{MmLock, Patience, RawMmLock};
 use crate::sync::Shared;
-use crate::tree::{Charge, EntryList, FirstPanic, Prepared};
-use crate::vma::{Owner, Payload, VmaDraft, VmaRecord};
+use crate::tree::{Charge, Entry, EntryList, FirstPanic, Prepared};
+use crate::vma::{Owner, Payload, Vma, VmaDraft, VmaRecord};
 use core::fmt;
 use core::mem;
 use smallvec::SmallVec;
 
-/// A change of the layout that is planned: nothing can fail any more, and nothing has happened yet.
+/// The operations of a write guard, planned instead of carried out. Made by [`MmWriteGuard::plan`].
 ///
-/// For those who follow a real process, or drive a real kernel: plan, do the system call on the host, then [`commit`](Self::commit); or
-/// drop the plan, and nothing has been. The VMAs that it changes are write-locked meanwhile (3.4).
+/// It has the same operations as the guard, with the same arguments. Each returns a [`Plan`].
+#[derive(Debug)]
+#[must_use = "it does nothing until an operation is planned"]
+pub struct Planner<'w, 'm, P = (), L: RawMmLock = MmLock> {
+    pub(super) guard: &'w mut MmWriteGuard<'m, P, L>,
+    patience: Patience<'w, L::Interrupt>,
+}
+
+impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
+    /// Plans one operation without carrying it out. `patience` says how long it waits for the threads that have locked a VMA that it changes.
+    ///
+    /// # Examples
+    /// At [`Plan`].
+    pub fn plan<'w>(&'w mut self, patience: Patience<'w, L::Interrupt>) -> Planner<'w, 'm, P, L> {
+        Planner { guard: self, patience }
+    }
+}
+
+/// An operation that is checked and prepared: it can no longer fail, and nothing has changed yet.
 ///
-/// Payloads that the plan made are dropped when the mm lock has been released, whether it is committed or not.
+/// To follow a real process, or to drive a real kernel: plan, make the system call on the host, then [`commit`](Self::commit). Dropping the
+/// plan leaves the address space as it was. Until then the VMAs that it changes are write-locked (3.4).
+///
+/// `R` is the operation's result. A result that is an error may come with changes all the same, because Linux leaves some behind
+/// ([`PartialEffects`]): they are part of the plan.
+///
+/// Payloads that the plan made are dropped after the mm lock is released, whether the plan is committed or not.
 ///
 /// # Examples
 /// ```
@@ -36,8 +61,9 @@ use smallvec::SmallVec;
 /// let mm: Mm = Mm::new();
 /// let mut writer = mm.write();
 /// let request = MapRequest::new(0x4000, VmaSpec::anonymous(VmaFlags::READ));
-/// let plan = writer.plan_mmap(&request, Patience::Forever);
+/// let plan = writer.plan(Patience::Forever).mmap(&request);
 /// let address = plan.outcome()?;
+/// assert_eq!(plan.inserted().map(|vma| vma.start()).collect::<Vec<_>>(), [address]);
 /// # fn the_hosts_mmap(_address: u64, _len: u64) -> bool { false }
 /// if the_hosts_mmap(address, 0x4000) {
 ///     plan.commit()?;
@@ -48,34 +74,34 @@ use smallvec::SmallVec;
 /// # Ok::<(), vmaple::mm::MmapError>(())
 /// ```
 #[must_use = "nothing has changed until it is committed"]
-pub struct Plan<'w, 'm, P: Payload, E, L: RawMmLock = MmLock> {
+pub struct Plan<'w, 'm, P: Payload, R, L: RawMmLock = MmLock> {
     mm: &'m Mm<P, L>,
-    /// The guard's: what the calling thread may do with the keys.
+    /// The guard's rights of the calling thread to protection keys.
     rights: &'w mut KeyRights,
     edit: Edit<'w, 'm, P>,
     after: After<P>,
-    outcome: Result<u64, E>,
+    outcome: R,
 }
 
 /// What a plan does to the index.
 struct Edit<'w, 'm, P> {
-    /// None where the index does not change.
+    /// `None` if the index does not change.
     prepared: Option<Prepared<'w, 'm, Record<P>>>,
     payloads: &'w mut Payloads<P>,
 }
 
 impl<P> Drop for Edit<'_, '_, P> {
     fn drop(&mut self) {
-        // Its records were never seen, and their payloads wait for the unlock as all others do.
+        // No reader has seen its records. Their payloads are dropped after the unlock, as all are.
         if let Some(prepared) = self.prepared.take() {
             self.payloads.put_back_all(prepared.abandon());
         }
     }
 }
 
-/// What a plan does when the index has changed.
+/// What a plan does after the index has changed.
 struct After<P> {
-    /// The records that are in the index no more.
+    /// The records that leave the index.
     gone: SmallVec<[Record<P>; 4]>,
     sums: Sums,
     effects: Effects,
@@ -85,13 +111,12 @@ struct After<P> {
 }
 
 impl<P> After<P> {
-    /// Nothing.
     fn nothing(sums: Sums) -> Self {
         let (gone, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
         Self { gone, sums, effects, owned, state: StateUpdate::default() }
     }
 
-    /// Takes what a draft comes to, but for what the index is to hold.
+    /// Takes everything from a draft except what the index is to hold.
     fn take(&mut self, draft: &mut LayoutDraft<'_, P>) -> Result<(), ResourceError> {
         for (_, record) in &draft.gone {
             push(&mut self.gone, Record::clone(record))?;
@@ -106,42 +131,60 @@ impl<P> After<P> {
     }
 }
 
-impl<'w, 'm, P: Payload, E, L: RawMmLock> Plan<'w, 'm, P, E, L> {
-    /// One that changes nothing.
-    fn empty(mm: &'m Mm<P, L>, rights: &'w mut KeyRights, payloads: &'w mut Payloads<P>, outcome: Result<u64, E>) -> Self {
+impl<'w, 'm, P: Payload, R, L: RawMmLock> Plan<'w, 'm, P, R, L> {
+    /// Makes a plan that changes nothing.
+    fn empty(mm: &'m Mm<P, L>, rights: &'w mut KeyRights, payloads: &'w mut Payloads<P>, outcome: R) -> Self {
         Self { mm, rights, edit: Edit { prepared: None, payloads }, after: After::nothing(mm.pages.sums()), outcome }
     }
 
-    /// The same plan, with its error told in other words.
-    pub(super) fn map_err(mut self, words: impl FnOnce(E) -> E) -> Self {
-        self.outcome = self.outcome.map_err(words);
+    /// Adds a change beside the layout to a plan that has none.
+    pub(super) fn with_state(mut self, state: StateUpdate) -> Self {
+        self.after.state = state;
         self
     }
 
-    /// Has the mm remember something else, too.
-    pub(super) fn remember(&mut self, state: StateUpdate) {
-        self.after.state = state;
-    }
-}
-
-impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
-    /// What the operation will tell. An error may leave something behind all the same, as Linux does: that is committed, too.
-    ///
-    /// # Errors
-    /// The operation's.
-    pub fn outcome(&self) -> Result<u64, E> {
-        self.outcome
+    /// Returns the result that [`commit`](Self::commit) will return.
+    pub fn outcome(&self) -> R
+    where
+        R: Clone,
+    {
+        self.outcome.clone()
     }
 
-    /// Does it, with one store that readers see: they see the layout of before, or that of after.
+    /// Returns the VMAs that the plan removes or replaces, as they are now, in order.
     ///
-    /// # Errors
-    /// The operation's, as [`outcome`](Self::outcome) told it.
+    /// # Examples
+    /// ```
+    /// use vmaple::lock::Patience;
+    /// use vmaple::{Mm, Span, VmaFlags, VmaSpec};
+    /// // before  AAAA
+    /// // after   A..A
+    /// let mm: Mm = Mm::new();
+    /// let mut writer = mm.write();
+    /// writer.map(0x1_0000, 0x4000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// let plan = writer.plan(Patience::Forever).munmap(0x1_1000, 0x2000);
+    /// assert!(plan.removed().map(|vma| vma.span()).eq([Span::new(0x1_0000, 0x1_3fff)?]));
+    /// assert!(plan.inserted().map(|vma| vma.span()).eq([Span::new(0x1_0000, 0x1_0fff)?, Span::new(0x1_3000, 0x1_3fff)?]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn removed(&self) -> impl Iterator<Item = Vma<'_, P>> {
+        let prepared = self.edit.prepared.iter();
+        prepared.flat_map(|prepared| unshared(prepared.before(), prepared.after())).map(vma_of)
+    }
+
+    /// Returns the VMAs that the plan inserts, in order. Each has a record of its own; VMAs that stay as they are are not among them.
+    pub fn inserted(&self) -> impl Iterator<Item = Vma<'_, P>> {
+        let prepared = self.edit.prepared.iter();
+        prepared.flat_map(|prepared| unshared(prepared.after(), prepared.before())).map(vma_of)
+    }
+
+    /// Carries out the plan with one store: a lockless reader sees the layout of before or that of after. Returns the operation's result,
+    /// which [`outcome`](Self::outcome) has shown.
     ///
     /// # Panics
-    /// If a payload's hook does. The layout has changed then, and every hook was called: the first panic goes on after the last of them. What
-    /// later ones panic with is leaked, because dropping it may panic again.
-    pub fn commit(self) -> Result<u64, E> {
+    /// If a payload's hook does. The layout has changed then, and every hook was called: the first panic is resumed after the last of them.
+    /// What later ones panic with is leaked, because dropping it may panic again.
+    pub fn commit(self) -> R {
         let Self { mm, rights, mut edit, after, outcome } = self;
         if let Some(mut prepared) = edit.prepared.take() {
             prepared.publish();
@@ -152,14 +195,34 @@ impl<P: Payload, E: Copy, L: RawMmLock> Plan<'_, '_, P, E, L> {
         after.owned.iter().for_each(|(record, owner)| _ = record.own(*owner));
         mm.state.update(after.state);
         *rights = after.state.keyring.map_or(*rights, |keyring| keyring.rights);
-        after.tell(edit.payloads);
+        after.notify(edit.payloads);
         outcome
     }
 }
 
+/// Returns the entries whose records are not among the others. Both are in order.
+fn unshared<'e, P: 'e>(
+    entries: impl Iterator<Item = Entry<'e, Record<P>>>,
+    others: impl Iterator<Item = Entry<'e, Record<P>>>,
+) -> impl Iterator<Item = Entry<'e, Record<P>>> {
+    let mut others = others.peekable();
+    entries.filter(move |entry| {
+        while others.next_if(|other| other.start() < entry.start()).is_some() {}
+        others.peek().is_none_or(|other| !Shared::ptr_eq(other.value(), entry.value()))
+    })
+}
+
+impl<P: Payload, T, E, L: RawMmLock> Plan<'_, '_, P, Result<T, E>, L> {
+    /// Replaces the error.
+    pub(super) fn map_err(mut self, replace: impl FnOnce(E) -> E) -> Self {
+        self.outcome = self.outcome.map_err(replace);
+        self
+    }
+}
+
 impl<P: Payload> After<P> {
-    /// Calls every hook, whatever the others do.
-    fn tell(&self, payloads: &Payloads<P>) {
+    /// Calls every hook, even if some of them panic.
+    fn notify(&self, payloads: &Payloads<P>) {
         let mut panicked = FirstPanic::default();
         for &(slot, effect) in &self.effects {
             let payload = payloads.get(slot);
@@ -173,39 +236,41 @@ impl<P: Payload> After<P> {
     }
 }
 
-impl<P: Payload, E: fmt::Debug, L: RawMmLock> fmt::Debug for Plan<'_, '_, P, E, L> {
+impl<P: Payload, R: fmt::Debug, L: RawMmLock> fmt::Debug for Plan<'_, '_, P, R, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plan").field("outcome", &self.outcome).field("change", &self.edit.prepared).finish_non_exhaustive()
     }
 }
 
-impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
-    /// What an operation comes to that could not even begin.
-    pub(super) fn nothing<E>(&mut self, outcome: Result<u64, E>) -> Plan<'_, 'm, P, E, L> {
-        Plan::empty(self.mm(), &mut self.key_rights, &mut self.later.payloads, outcome)
+impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
+    /// Plans an operation that does not change the layout.
+    pub(super) fn nothing<R>(self, outcome: R) -> Plan<'w, 'm, P, R, L> {
+        let guard = self.guard;
+        Plan::empty(guard.mm(), &mut guard.key_rights, &mut guard.later.payloads, outcome)
     }
 
-    /// Plans an operation: takes the stretch down that it may touch, has it done on the draft, write-locks what changes, and takes all
-    /// memory that the change needs.
-    pub(super) fn plan<E: From<LayoutError>>(
-        &mut self,
-        stretch: Span,
+    /// Plans a change of the layout: loads a draft of the range that the operation may change, runs the operation on it, write-locks the VMAs
+    /// that change, and allocates everything that the change needs.
+    pub(super) fn draft<T: Default, E: From<LayoutError>>(
+        self,
+        range: Span,
         limits: &Limits,
-        patience: Patience<'_, L::Interrupt>,
-        operation: impl FnOnce(&mut LayoutDraft<'_, P>) -> Result<u64, E>,
-    ) -> Plan<'_, 'm, P, E, L> {
-        let (mm, sequence, keyring) = (self.mm(), self.sequence(), self.keyring());
-        self.later.payloads.begin();
-        // Filled where it is made: it is large to move.
-        let mut plan = Plan::empty(mm, &mut self.key_rights, &mut self.later.payloads, Ok(0));
-        let position = self.guard.locate(stretch);
+        operation: impl FnOnce(&mut LayoutDraft<'_, P>) -> Result<T, E>,
+    ) -> Plan<'w, 'm, P, Result<T, E>, L> {
+        let Self { guard, patience } = self;
+        let (mm, sequence, keyring) = (guard.mm(), guard.sequence(), guard.keyring());
+        guard.later.payloads.begin();
+        // Filled in place, because it is large to move.
+        let mut plan = Plan::empty(mm, &mut guard.key_rights, &mut guard.later.payloads, Ok(T::default()));
+        // The draft and the edit share this descent.
+        let position = guard.guard.locate(range);
         let change = {
             let mut draft = LayoutDraft::of(mm, keyring, plan.edit.payloads);
             plan.outcome = match position.try_for_each(|entry| draft.load(vma_of(entry))) {
                 Ok(()) => operation(&mut draft),
                 Err(error) => Err(LayoutError::from(error).into()),
             };
-            // 7.8: whatever the operation or what a failure leaves of it, and after all merges.
+            // 7.8: after all merges, and also for what a failed operation leaves behind.
             let (count, most) = (draft.count, mm.len().max(limits.max_map_count));
             if draft.is_spoiled {
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::from(ResourceError::OutOfMemory).into()));
@@ -220,7 +285,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
                 && let Some(range) = draft.changed()
                 && let Some((asked, by)) = Gap::of(limits).breach(position.view(), range, &draft)
             {
-                // 7.9, likewise.
+                // 7.9
                 plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::GuardGap { asked, by }.into()));
                 Ok(None)
             } else {
@@ -246,7 +311,7 @@ impl<'m, P: Payload, L: RawMmLock> MmWriteGuard<'m, P, L> {
 }
 
 impl<P: Payload> LayoutDraft<'_, P> {
-    /// What is not as it was. Waits for the readers of what changes before anything does.
+    /// Marks the VMAs that change, which waits for their readers, and makes the records that the index is to hold.
     fn write_down<L: RawMmLock>(
         &mut self,
         mm: &Mm<P, L>,
@@ -254,7 +319,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         patience: Patience<'_, L::Interrupt>,
     ) -> Result<Option<Change<P>>, LayoutError> {
         let Some(span) = self.changed() else { return Ok(None) };
-        // In their order: if the wait for one fails, exactly those before it are write-locked.
+        // In order: if the wait for one ends early, only those before it are marked.
         self.gone.sort_unstable_by_key(|(span, _)| span.start());
         self.gone.iter().try_for_each(|(_, record)| mm.start_write(record, sequence, patience))?;
         self.make_payloads(span)?;
@@ -268,7 +333,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         }
     }
 
-    /// Makes the payloads of the records to come that the operation has not made: they are as those of records that there are.
+    /// Clones the payloads that new records have in common with existing ones.
     fn make_payloads(&mut self, span: Span) -> Result<(), ResourceError> {
         for i in self.within(span) {
             if let Origin::New(VmaDraft { payload: Carried::OfRecord(record), .. }) = self.vmas[i].origin {
@@ -281,11 +346,11 @@ impl<P: Payload> LayoutDraft<'_, P> {
         Ok(())
     }
 
-    /// Makes the records that are to be in the index. The embedder is not called any more.
+    /// Makes the records that the index is to hold. Calls no code of the embedder.
     fn make_records(&mut self, span: Span, sequence: u64, list: &mut EntryList<Record<P>>) -> Result<(), ResourceError> {
         for part in self.vmas.iter().filter(|part| part.span.overlaps(span)) {
             let record = match part.origin {
-                // What stays between two changes keeps its record.
+                // A VMA between two changes keeps its record.
                 Origin::Existing(record) | Origin::Adopting(record, _) => Record::clone(record),
                 // Write-locked before it can be seen (3.10).
                 Origin::New(kind) => {
@@ -306,7 +371,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
     }
 }
 
-/// What the index is to hold in a stretch.
+/// What the index is to hold in a range.
 struct Change<P> {
     span: Span,
     list: EntryList<Record<P>>,

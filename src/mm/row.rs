@@ -1,4 +1,6 @@
-//! The VMAs of a draft in a row, in the order of their addresses: taken down at the end, then edited anywhere.
+//! The VMAs of a draft, in the order of their addresses: appended when the draft is loaded, then edited anywhere.
+//!
+//! Called by `draft`.
 //!
 //! An operation edits its VMAs from the lowest to the highest, at one place or at two that advance together (a move of several VMAs edits
 //! where they were and where they go). An edit of a plain vector moves all items behind it, so n edits would move n² of them. A long row

@@ -1,4 +1,4 @@
-//! What an address space remembers beside its layout: the heap's bounds, whether what is mapped from now on is locked in memory, and its
+//! The state of an address space beside its layout: the heap's bounds, whether what is mapped from now on is locked in memory, and its
 //! protection keys.
 
 use super::keys::{Keyring, Keys};

@@ -1,7 +1,8 @@
 //! The operations of the address space: every allocation of each fails in turn. The allocator is the binary's own; `main.rs` has it.
 
 use super::allocator::{each_failure, short};
-use vmaple::mm::{Advice, AnonOwner, Backing, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, PartialEffects};
+use std::fmt::Debug;
+use vmaple::mm::{Advice, AnonOwner, Backing, Limits, LockAll, MapRequest, MmWriteGuard, PartialEffects, Prot, RemapRequest};
 use vmaple::{ErrorCode, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
@@ -51,7 +52,7 @@ fn rows(writer: &MmWriteGuard<'_>) -> Vec<Row> {
 }
 
 /// Runs an operation with its first allocation failing, then with its second, and so on until it gets through.
-fn fail_each(name: &str, errno: i32, operation: impl Fn(&mut MmWriteGuard<'_>) -> Result<u64, i32>) {
+fn fail_each<T: Copy + Debug + PartialEq>(name: &str, errno: i32, operation: impl Fn(&mut MmWriteGuard<'_>) -> Result<T, i32>) {
     for partial in [PartialEffects::AsLinux, PartialEffects::Never] {
         let whole = filled(partial);
         let told = operation(&mut whole.write());
@@ -90,15 +91,15 @@ fn every_allocation_of_mapping_and_unmapping_may_fail() {
     fail_each("mmap that is locked", ENOMEM, |w| w.mmap(&anonymous(9, RW | VmaFlags::LOCKED).fixed(at(2))).map_err(|e| e.errno()));
     fail_each("munmap in the middle", ENOMEM, |w| w.munmap(at(2) + PAGE_SIZE, PAGE_SIZE).map_err(|e| e.errno()));
     fail_each("munmap of many", ENOMEM, |w| w.munmap(at(2) + PAGE_SIZE, of_vmas(12)).map_err(|e| e.errno()));
-    fail_each("brk", ENOMEM, |w| w.plan_brk(at(VMAS) + of_vmas(1), vmaple::lock::Patience::Never).commit().map_err(|e| e.errno()));
+    fail_each("brk", ENOMEM, |w| w.plan(vmaple::lock::Patience::Never).brk(at(VMAS) + of_vmas(1)).commit().map_err(|e| e.errno()));
     fail_each("exit", ENOMEM, |w| w.exit().map(|()| 0).map_err(|e| e.errno()));
 }
 
 #[test]
 fn every_allocation_of_what_changes_flags_may_fail() {
-    fail_each("mprotect", ENOMEM, |w| w.mprotect(at(2) + PAGE_SIZE, 2 * PAGE_SIZE, VmaFlags::EXEC).map_err(|e| e.errno()));
-    fail_each("mprotect of many", ENOMEM, |w| w.mprotect(at(8) + PAGE_SIZE, of_vmas(7), VmaFlags::EXEC).map_err(|e| e.errno()));
-    fail_each("mprotect that merges", ENOMEM, |w| w.mprotect(at(8), of_vmas(8), RW).map_err(|e| e.errno()));
+    fail_each("mprotect", ENOMEM, |w| w.mprotect(at(2) + PAGE_SIZE, 2 * PAGE_SIZE, Prot::EXEC).map_err(|e| e.errno()));
+    fail_each("mprotect of many", ENOMEM, |w| w.mprotect(at(8) + PAGE_SIZE, of_vmas(7), Prot::EXEC).map_err(|e| e.errno()));
+    fail_each("mprotect that merges", ENOMEM, |w| w.mprotect(at(8), of_vmas(8), RW.prot()).map_err(|e| e.errno()));
     fail_each("madvise", EAGAIN, |w| w.madvise(at(8) + PAGE_SIZE, of_vmas(7), Advice::DontFork).map_err(|e| e.errno()));
     fail_each("mlock", ENOMEM, |w| w.mlock(at(8) + PAGE_SIZE, of_vmas(7)).map_err(|e| e.errno()));
     fail_each("mlockall", ENOMEM, |w| w.mlockall(LockAll::CurrentAndFuture).map_err(|e| e.errno()));
@@ -107,16 +108,14 @@ fn every_allocation_of_what_changes_flags_may_fail() {
 
 #[test]
 fn every_allocation_of_mremap_may_fail() {
-    let fixed = MremapFlags::MAYMOVE | MremapFlags::FIXED;
     let far = at(VMAS) + page(100);
-    let remap =
-        |w: &mut MmWriteGuard<'_>, from, old_len, new_len, flags, to| w.mremap(from, old_len, new_len, flags, to).map_err(|e| e.errno());
-    fail_each("mremap in place", ENOMEM, |w| remap(w, at(7), of_vmas(1), of_vmas(1) + PAGE_SIZE, MremapFlags::empty(), 0));
-    fail_each("mremap that shrinks", ENOMEM, |w| remap(w, at(2), of_vmas(1), PAGE_SIZE, MremapFlags::empty(), 0));
-    fail_each("mremap that moves", ENOMEM, |w| remap(w, at(2), of_vmas(1), of_vmas(2), MremapFlags::MAYMOVE, 0));
-    fail_each("mremap to", ENOMEM, |w| remap(w, at(2) + PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, fixed, at(5)));
-    fail_each("mremap of several", ENOMEM, |w| remap(w, at(8), of_vmas(8), of_vmas(8), fixed, far));
-    fail_each("mremap that leaves", ENOMEM, |w| remap(w, at(2), of_vmas(1), of_vmas(1), fixed | MremapFlags::DONTUNMAP, far));
+    let fail = |name, request: RemapRequest| fail_each(name, ENOMEM, |w| w.mremap(&request).map_err(|e| e.errno()));
+    fail("mremap in place", RemapRequest::resize(at(7), of_vmas(1), of_vmas(1) + PAGE_SIZE));
+    fail("mremap that shrinks", RemapRequest::resize(at(2), of_vmas(1), PAGE_SIZE));
+    fail("mremap that moves", RemapRequest::resize(at(2), of_vmas(1), of_vmas(2)).may_move());
+    fail("mremap to", RemapRequest::resize(at(2) + PAGE_SIZE, PAGE_SIZE, PAGE_SIZE).fixed(at(5)));
+    fail("mremap of several", RemapRequest::resize(at(8), of_vmas(8), of_vmas(8)).fixed(far));
+    fail("mremap that leaves", RemapRequest::dont_unmap(at(2), of_vmas(1), 0).fixed(far));
 }
 
 /// There is no child then, and the parent is as it was; a second try makes one.

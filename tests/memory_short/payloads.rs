@@ -4,7 +4,7 @@
 use super::allocator::{each_failure, plenty, short};
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use vmaple::mm::{LockAll, MapRequest, MmWriteGuard, MremapFlags, Payload};
+use vmaple::mm::{LockAll, MapRequest, MmWriteGuard, Payload, Prot, RemapRequest};
 use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
@@ -87,7 +87,7 @@ fn fail_each<B>(name: &str, operation: impl Fn(&mut MmWriteGuard<'_, Watched>) -
 #[test]
 fn no_payload_is_dropped_under_the_lock_where_memory_is_short() {
     fail_each("map", |w| {
-        let refused = w.map(page(100)..page(101), spec(RW)).err();
+        let refused = w.map(page(100), PAGE_SIZE, spec(RW)).err();
         LIVING.set(LIVING.get() - i64::from(refused.is_some()));
         refused
     });
@@ -98,13 +98,13 @@ fn no_payload_is_dropped_under_the_lock_where_memory_is_short() {
     });
     fail_each("munmap that cuts", |w| _ = w.munmap(page(2), PAGE_SIZE));
     fail_each("munmap of many", |w| _ = w.munmap(page(3), 30 * PAGE_SIZE));
-    fail_each("mprotect that cuts", |w| _ = w.mprotect(page(3), 30 * PAGE_SIZE, VmaFlags::EXEC));
-    fail_each("mprotect that merges", |w| _ = w.mprotect(page(0), 2 * VMAS * PAGE_SIZE, RW));
+    fail_each("mprotect that cuts", |w| _ = w.mprotect(page(3), 30 * PAGE_SIZE, Prot::EXEC));
+    fail_each("mprotect that merges", |w| _ = w.mprotect(page(0), 2 * VMAS * PAGE_SIZE, RW.prot()));
     fail_each("mremap of several", |w| {
-        _ = w.mremap(page(0), 30 * PAGE_SIZE, 30 * PAGE_SIZE, MremapFlags::MAYMOVE | MremapFlags::FIXED, page(200));
+        _ = w.mremap(&RemapRequest::resize(page(0), 30 * PAGE_SIZE, 30 * PAGE_SIZE).fixed(page(200)));
     });
     fail_each("mlockall", |w| _ = w.mlockall(LockAll::CurrentAndFuture));
-    fail_each("a plan that is dropped", |w| drop(w.plan_mprotect(page(1), 20 * PAGE_SIZE, VmaFlags::EXEC, vmaple::lock::Patience::Never)));
+    fail_each("a plan that is dropped", |w| drop(w.plan(vmaple::lock::Patience::Never).mprotect(page(1), 20 * PAGE_SIZE, Prot::EXEC)));
     fail_each("fork", |w| {
         let child = w.fork().ok();
         LIVING.set(LIVING.get() - i64::try_from(child.as_ref().map_or(0, Mm::len)).expect("few"));

@@ -36,7 +36,7 @@ fn stack(policy: UpgradePolicy) -> Arc<Mm> {
     let mut limits = Limits::default();
     (limits.stack_guard_gap_pages, limits.upgrade) = (2, policy);
     let mm = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
-    mm.write().map(page(8)..page(9), VmaSpec::anonymous(DOWN)).expect("it is free");
+    mm.write().map(page(8), PAGE_SIZE, VmaSpec::anonymous(DOWN)).expect("it is free");
     Arc::new(mm)
 }
 
@@ -101,7 +101,7 @@ fn a_fault_beside_an_unmap() {
         let mm = stack(policy);
         let other = beside(&mm, |mm| mm.write().munmap(page(8), page(9) - page(8)));
         let own = fault(&mm, 6);
-        assert_eq!(other.join().expect("it ran to its end"), Ok(0));
+        assert_eq!(other.join().expect("it ran to its end"), Ok(()));
         let left: &[(u64, u64)] = if own.is_ok() { &[(6, 8)] } else { &[] };
         assert_eq!(layout(&mm), left);
         (own, mm.stats().fault_paths)
@@ -113,7 +113,7 @@ fn a_fault_beside_an_unmap() {
 fn a_fault_beside_a_mapping_in_the_way() {
     both_ways(&[(Ok(6), false), (Ok(5), true)], |policy| {
         let mm = stack(policy);
-        let other = beside(&mm, |mm| mm.write().map(page(5)..page(7), VmaSpec::anonymous(RW)).is_ok());
+        let other = beside(&mm, |mm| mm.write().map(page(5), 2 * PAGE_SIZE, VmaSpec::anonymous(RW)).is_ok());
         let own = fault(&mm, 6);
         let mapped = other.join().expect("it ran to its end");
         assert_eq!(layout(&mm), if mapped { vec![(5, 7), (8, 9)] } else { vec![(6, 9)] });
@@ -126,7 +126,7 @@ fn a_fault_beside_a_mapping_in_the_way() {
 fn a_fault_beside_a_mapping_in_the_guard_gap() {
     both_ways(&[Ok(6), Err(12)], |policy| {
         let mm = stack(policy);
-        let other = beside(&mm, |mm| mm.write().map(page(3)..page(5), VmaSpec::anonymous(RW)).is_ok());
+        let other = beside(&mm, |mm| mm.write().map(page(3), 2 * PAGE_SIZE, VmaSpec::anonymous(RW)).is_ok());
         let own = fault(&mm, 6);
         assert!(other.join().expect("it ran to its end"), "`map` ignores guard gaps");
         assert_eq!(layout(&mm), [(3, 5), (if own.is_ok() { 6 } else { 8 }, 9)]);
@@ -152,7 +152,7 @@ fn a_locked_vma_beside_an_unmap() {
     explore([Ok(8), Err(LockVmaError::Busy), Err(LockVmaError::Absent)].map(|result| format!("{result:?}")), || {
         let mm = stack(UpgradePolicy::Optimistic);
         let reader = beside(&mm, |mm| lock(mm, 8));
-        assert_eq!(mm.write().munmap(page(8), page(9) - page(8)), Ok(0));
+        assert_eq!(mm.write().munmap(page(8), page(9) - page(8)), Ok(()));
         let result = reader.join().expect("it ran to its end");
         assert!(layout(&mm).is_empty());
         vec![format!("{result:?}")]
@@ -192,7 +192,7 @@ fn a_locked_vma_beside_a_split() {
         let mm = stack(UpgradePolicy::Optimistic);
         mm.write().expand_down(page(6)).expect("room below");
         let reader = beside(&mm, |mm| lock(mm, 8));
-        assert_eq!(mm.write().munmap(page(6), page(8) - page(6)), Ok(0));
+        assert_eq!(mm.write().munmap(page(6), page(8) - page(6)), Ok(()));
         let result = reader.join().expect("it ran to its end");
         assert_eq!(layout(&mm), [(8, 9)]);
         vec![format!("{result:?}")]
@@ -228,9 +228,9 @@ fn a_walk_beside_a_growth() {
 fn a_walk_beside_an_unmap() {
     explore([vec![(2, 3), (8, 9)], vec![(8, 9)]], || {
         let mm = stack(UpgradePolicy::Optimistic);
-        mm.write().map(page(2)..page(3), VmaSpec::anonymous(RW)).expect("it is free");
+        mm.write().map(page(2), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("it is free");
         let walker = beside(&mm, walk);
-        assert_eq!(mm.write().munmap(page(2), page(3) - page(2)), Ok(0));
+        assert_eq!(mm.write().munmap(page(2), page(3) - page(2)), Ok(()));
         vec![walker.join().expect("it ran to its end")]
     });
 }
@@ -241,7 +241,7 @@ fn a_walk_beside_a_mapping() {
     explore([vec![(4, 5), (8, 9)], vec![(8, 9)]], || {
         let mm = stack(UpgradePolicy::Optimistic);
         let walker = beside(&mm, walk);
-        mm.write().map(page(4)..page(5), VmaSpec::anonymous(RW)).expect("it is free");
+        mm.write().map(page(4), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("it is free");
         vec![walker.join().expect("it ran to its end")]
     });
 }
@@ -254,11 +254,11 @@ fn an_interrupt_beside_the_last_reader() {
         let interrupt = Arc::new(Interrupt::new());
         let raised = Arc::clone(&interrupt);
         let held = mm.lock_vma(page(8)).expect("no writer holds it");
-        let writer = beside(&mm, move |mm| mm.write().plan_munmap(page(8), page(9) - page(8), Patience::Interruptible(&raised)).commit());
+        let writer = beside(&mm, move |mm| mm.write().plan(Patience::Interruptible(&raised)).munmap(page(8), page(9) - page(8)).commit());
         interrupt.raise();
         drop(held);
         let result = writer.join().expect("it ran to its end");
-        assert!(matches!(result, Ok(0) | Err(MunmapError::Layout(LayoutError::Wait(_)))));
+        assert!(matches!(result, Ok(()) | Err(MunmapError::Layout(LayoutError::Wait(_)))));
         assert_eq!(mm.lock_vma(page(8)).is_ok(), result.is_err(), "the cancelled wait left no trace");
         vec![result.is_ok()]
     });
@@ -319,7 +319,7 @@ fn a_writer_drains_the_last_reader() {
         let writer = beside(&mm, |mm| mm.write().munmap(page(8), page(9) - page(8)));
         assert!(held.vma().is_attached());
         drop(held);
-        assert_eq!(writer.join().expect("it ran to its end"), Ok(0));
+        assert_eq!(writer.join().expect("it ran to its end"), Ok(()));
         vec![()]
     });
 }
@@ -341,7 +341,7 @@ fn four_threads_on_one_stack() {
             })
         });
         let unmap = beside(&mm, |mm| mm.write().munmap(page(7), page(9) - page(7)));
-        _ = mm.write().map(page(2)..page(3), VmaSpec::anonymous(RW));
+        _ = mm.write().map(page(2), PAGE_SIZE, VmaSpec::anonymous(RW));
         for fault in faults {
             fault.join().expect("it ran to its end");
         }

@@ -5,7 +5,7 @@
 
 use super::{explore_within, thread};
 use std::sync::Arc;
-use vmaple::mm::{Advice, Limits, LockAll, LockVmaError, MapRequest, MmWriteGuard, MremapFlags, ObjectId};
+use vmaple::mm::{Advice, Limits, LockAll, LockVmaError, MapRequest, MmWriteGuard, ObjectId, RemapRequest};
 use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
@@ -28,7 +28,7 @@ fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Arc<Mm> {
     for &(start, end, flags) in vmas {
         if flags == HEAP {
             mm.write().set_heap(page(start), page(start)).expect("a heap in the address space");
-            assert_eq!(mm.write().brk(page(end)), page(end));
+            assert_eq!(mm.write().brk(page(end)), Ok(page(end)));
             continue;
         }
         map(&mut mm.write(), start, end, start, flags);
@@ -81,8 +81,8 @@ fn a_page_beside_a_fixed_mapping_over_it() {
 #[test]
 fn a_page_beside_a_split_and_a_merge() {
     let there_and_back = |writer: &mut MmWriteGuard<'_>| {
-        writer.mprotect(page(2), PAGE_SIZE, RW).expect("memory");
-        writer.mprotect(page(2), PAGE_SIZE, R).expect("memory");
+        writer.mprotect(page(2), PAGE_SIZE, RW.prot()).expect("memory");
+        writer.mprotect(page(2), PAGE_SIZE, R.prot()).expect("memory");
     };
     let (readable, writable) = (Some((1, false)), Some((1, true)));
     beside(&[readable], &[(1, 4, R)], |mm| look(mm, 1), there_and_back);
@@ -111,7 +111,7 @@ fn walk(mm: &Mm) -> Vec<u64> {
 fn a_walk_beside_a_move() {
     let moved = |writer: &mut MmWriteGuard<'_>| {
         let (from, len, to) = (page(0), page(2) - page(0), page(6));
-        writer.mremap(from, len, len, MremapFlags::MAYMOVE | MremapFlags::FIXED, to).expect("memory");
+        writer.mremap(&RemapRequest::resize(from, len, len).fixed(to)).expect("memory");
     };
     beside(&[vec![0, 3], vec![3, 6], vec![0, 3, 6]], &[(0, 2, R), (3, 5, R)], walk, moved);
 }
@@ -121,7 +121,7 @@ fn a_walk_beside_a_move() {
 fn one_look_beside_a_move() {
     let moved = |writer: &mut MmWriteGuard<'_>| {
         let (from, len, to) = (page(0), page(2) - page(0), page(6));
-        writer.mremap(from, len, len, MremapFlags::MAYMOVE | MremapFlags::FIXED, to).expect("memory");
+        writer.mremap(&RemapRequest::resize(from, len, len).fixed(to)).expect("memory");
     };
     let ask = |mm: &Mm| mm.pin().find(page(0)).map(|vma| (vma.start() - page(0)) / PAGE_SIZE);
     beside(&[Some(0), Some(6)], &[(0, 2, R)], ask, moved);
@@ -150,7 +150,7 @@ fn a_locked_vma_beside_its_move() {
         |mm| format!("{:?}", lock(mm)),
         |writer| {
             let len = page(3) - page(0);
-            writer.mremap(page(1), len, len, MremapFlags::MAYMOVE | MremapFlags::FIXED, page(8)).expect("memory");
+            writer.mremap(&RemapRequest::resize(page(1), len, len).fixed(page(8))).expect("memory");
         },
     );
 }
@@ -164,7 +164,7 @@ fn a_locked_vma_beside_its_split() {
         &[(1, 4, R)],
         |mm| format!("{:?}", lock(mm)),
         |writer| {
-            writer.mprotect(page(2), PAGE_SIZE, RW).expect("memory");
+            writer.mprotect(page(2), PAGE_SIZE, RW.prot()).expect("memory");
         },
     );
 }
@@ -177,17 +177,17 @@ fn a_locked_vma_beside_its_split() {
 type Beside = (&'static [u64], bool, fn(&mut MmWriteGuard<'_>));
 
 const OPERATIONS: [Beside; 8] = [
-    (&[1, 3, 5, 6], true, |writer| _ = writer.munmap(page(2), PAGE_SIZE).expect("memory")),
+    (&[1, 3, 5, 6], true, |writer| writer.munmap(page(2), PAGE_SIZE).expect("memory")),
     (&[1, 2, 3, 5], false, |writer| {
-        assert_eq!([8, 6].map(|at| writer.brk(page(at))), [page(8), page(6)]);
+        assert_eq!([8, 6].map(|at| writer.brk(page(at))), [Ok(page(8)), Ok(page(6))]);
     }),
-    (&[1, 2, 3, 5, 6], true, |writer| _ = writer.madvise(page(2), PAGE_SIZE, Advice::DontFork).expect("memory")),
-    (&[1, 2, 3, 5, 6], true, |writer| _ = writer.mlock(page(2), PAGE_SIZE).expect("memory")),
+    (&[1, 2, 3, 5, 6], true, |writer| writer.madvise(page(2), PAGE_SIZE, Advice::DontFork).expect("memory")),
+    (&[1, 2, 3, 5, 6], true, |writer| writer.mlock(page(2), PAGE_SIZE).expect("memory")),
     (&[1, 2, 3, 5, 6], true, |writer| {
         writer.mlockall(LockAll::Current).expect("memory");
         writer.munlock(page(1), PAGE_SIZE).expect("memory");
     }),
-    (&[1, 2, 3, 5, 6], true, |writer| _ = writer.mseal(page(2), PAGE_SIZE).expect("memory")),
+    (&[1, 2, 3, 5, 6], true, |writer| writer.mseal(page(2), PAGE_SIZE).expect("memory")),
     (&[1, 2, 3, 5, 6], false, |writer| drop(writer.fork().expect("memory"))),
     (&[], true, |writer| writer.exit().expect("memory")),
 ];

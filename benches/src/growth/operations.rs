@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::io::Cursor;
 use std::time::Duration;
 use vmaple::map::GapQuery;
-use vmaple::mm::{Advice, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags};
+use vmaple::mm::{Advice, Limits, LockAll, MapRequest, MmWriteGuard, RemapRequest};
 use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 use vmaple_scenario::against_library;
 use vmaple_trace::Reader;
@@ -93,21 +93,21 @@ pub(super) const ALL: &[Operation] = &[
         map(&mut mm.write(), at, PAGE_SIZE, RW);
     }),
     one("mprotect that splits, that merges", |mm, at| {
-        mm.write().mprotect(at, PAGE_SIZE, READ).expect("memory");
-        mm.write().mprotect(at, PAGE_SIZE, RW).expect("memory");
+        mm.write().mprotect(at, PAGE_SIZE, READ.prot()).expect("memory");
+        mm.write().mprotect(at, PAGE_SIZE, RW.prot()).expect("memory");
     }),
     one("mremap that grows, that shrinks", |mm, at| {
-        mm.write().mremap(at, LEN, LEN + PAGE_SIZE, MremapFlags::empty(), 0).expect("room");
-        mm.write().mremap(at, LEN + PAGE_SIZE, LEN, MremapFlags::empty(), 0).expect("memory");
+        mm.write().mremap(&RemapRequest::resize(at, LEN, LEN + PAGE_SIZE)).expect("room");
+        mm.write().mremap(&RemapRequest::resize(at, LEN + PAGE_SIZE, LEN)).expect("memory");
     }),
     one("mremap to the next hole, back", |mm, at| {
         move_to(mm, at, at + 3 * PAGE_SIZE);
         move_to(mm, at + 3 * PAGE_SIZE, at);
     }),
     one("brk up, down", |mm, _| {
-        let heap = mm.write().brk(0);
-        mm.write().brk(heap + PAGE_SIZE);
-        mm.write().brk(heap);
+        let heap = mm.brk();
+        mm.write().brk(heap + PAGE_SIZE).expect("room");
+        mm.write().brk(heap).expect("memory");
     }),
     one("madvise, undone", |mm, at| {
         mm.write().madvise(at, LEN, Advice::DontDump).expect("memory");
@@ -127,33 +127,33 @@ pub(super) const ALL: &[Operation] = &[
     all("mmap of each", |n| timed(|| scattered(n)).1),
     all("munmap of each", |n| {
         let mm = scattered(n);
-        timed(|| addresses(n).for_each(|at| _ = mm.write().munmap(at, LEN).expect("memory"))).1
+        timed(|| addresses(n).for_each(|at| mm.write().munmap(at, LEN).expect("memory"))).1
     }),
-    all("munmap of all", |n| on(&scattered(n), |writer| _ = writer.munmap(BASE, end(n) - BASE).expect("memory"))),
+    all("munmap of all", |n| on(&scattered(n), |writer| writer.munmap(BASE, end(n) - BASE).expect("memory"))),
     all("mprotect of all, which merge", |n| {
         let mm = adjacent(n);
-        let took = on(&mm, |writer| _ = writer.mprotect(BASE, n as u64 * PAGE_SIZE, RW).expect("memory"));
+        let took = on(&mm, |writer| writer.mprotect(BASE, n as u64 * PAGE_SIZE, RW.prot()).expect("memory"));
         assert_eq!(mm.len(), 1, "they merge");
         took
     }),
     all("mremap across all", |n| {
         let mm = scattered(n);
-        on(&mm, |writer| _ = writer.mremap(BASE, LEN, LEN, MremapFlags::MAYMOVE | MremapFlags::FIXED, end(n)).expect("room"))
+        on(&mm, |writer| _ = writer.mremap(&RemapRequest::resize(BASE, LEN, LEN).fixed(end(n))).expect("room"))
     }),
-    all("madvise of all", |n| on(&adjacent(n), |writer| _ = writer.madvise(BASE, n as u64 * PAGE_SIZE, Advice::DontDump).expect("memory"))),
-    all("mlock of all", |n| on(&adjacent(n), |writer| _ = writer.mlock(BASE, n as u64 * PAGE_SIZE).expect("no limit"))),
+    all("madvise of all", |n| on(&adjacent(n), |writer| writer.madvise(BASE, n as u64 * PAGE_SIZE, Advice::DontDump).expect("memory"))),
+    all("mlock of all", |n| on(&adjacent(n), |writer| writer.mlock(BASE, n as u64 * PAGE_SIZE).expect("no limit"))),
     all("munlock of all", |n| {
         let mm = adjacent(n);
         mm.write().mlock(BASE, n as u64 * PAGE_SIZE).expect("no limit");
-        on(&mm, |writer| _ = writer.munlock(BASE, n as u64 * PAGE_SIZE).expect("memory"))
+        on(&mm, |writer| writer.munlock(BASE, n as u64 * PAGE_SIZE).expect("memory"))
     }),
-    all("mlockall", |n| on(&scattered(n), |writer| _ = writer.mlockall(LockAll::Current).expect("no limit"))),
+    all("mlockall", |n| on(&scattered(n), |writer| writer.mlockall(LockAll::Current).expect("no limit"))),
     all("munlockall", |n| {
         let mm = scattered(n);
         mm.write().mlockall(LockAll::Current).expect("no limit");
-        on(&mm, |writer| _ = writer.munlockall().expect("memory"))
+        on(&mm, |writer| writer.munlockall().expect("memory"))
     }),
-    all("mseal of all", |n| on(&adjacent(n), |writer| _ = writer.mseal(BASE, n as u64 * PAGE_SIZE).expect("memory"))),
+    all("mseal of all", |n| on(&adjacent(n), |writer| writer.mseal(BASE, n as u64 * PAGE_SIZE).expect("memory"))),
     all("fork", |n| {
         let mm = scattered(n);
         let mut writer = mm.write();
@@ -235,7 +235,7 @@ fn adjacent(n: usize) -> Mm {
 
 /// Moves one VMA.
 fn move_to(mm: &Mm, from: u64, to: u64) {
-    mm.write().mremap(from, LEN, LEN, MremapFlags::MAYMOVE | MremapFlags::FIXED, to).expect("room");
+    mm.write().mremap(&RemapRequest::resize(from, LEN, LEN).fixed(to)).expect("room");
 }
 
 fn on(mm: &Mm, run: impl FnOnce(&mut MmWriteGuard<'_>)) -> Duration {

@@ -5,7 +5,7 @@ use crate::subject::{Forks, Resolves, Space};
 use std::fmt;
 use std::time::{Duration, Instant};
 use vmaple::map::BudgetPolicy;
-use vmaple::mm::{Limits, MapRequest, MremapFlags, ObjectId};
+use vmaple::mm::{Limits, MapRequest, ObjectId, RemapRequest};
 use vmaple::{Mm, VmaFlags, VmaSpec};
 
 /// The address space, with a word of the embedder's in each VMA.
@@ -69,16 +69,23 @@ impl Space for VmapleSpace {
                 };
                 writer.mmap(&request).expect("it may be mapped")
             }
-            Call::Unmap(at, len) => writer.munmap(at, len).expect("it may be unmapped"),
-            Call::Protect(at, len, access) => writer.mprotect(at, len, access_of(access)).expect("it may be protected"),
-            Call::Remap(at, old, new, target) => {
-                let (flags, to) = match target {
-                    Target::Here => (MremapFlags::empty(), 0),
-                    Target::There(to) => (MremapFlags::MAYMOVE | MremapFlags::FIXED, to),
-                };
-                writer.mremap(at, old, new, flags, to).expect("it may be remapped")
+            Call::Unmap(at, len) => {
+                writer.munmap(at, len).expect("it may be unmapped");
+                0
             }
-            Call::Brk(brk) => writer.brk(brk),
+            Call::Protect(at, len, access) => {
+                writer.mprotect(at, len, access_of(access).prot()).expect("it may be protected");
+                0
+            }
+            Call::Remap(at, old, new, target) => {
+                let request = RemapRequest::resize(at, old, new);
+                let request = match target {
+                    Target::Here => request,
+                    Target::There(to) => request.fixed(to),
+                };
+                writer.mremap(&request).expect("it may be remapped")
+            }
+            Call::Brk(brk) => writer.brk(brk).expect("it may be moved"),
             Call::Heap(start) => {
                 writer.set_heap(start, start).expect("a heap in the address space");
                 start

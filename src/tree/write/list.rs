@@ -4,6 +4,7 @@
 
 use super::super::memory::{FirstPanic, drop_contained};
 use super::super::node::{RawEntry, copy_bits};
+use super::super::read::Entry;
 use crate::addr::Span;
 use crate::error::{ResourceError, SpliceCause};
 use core::fmt;
@@ -63,6 +64,16 @@ impl<V> EntryList<V> {
             // SAFETY: `push` initialized it, and what leaves the list is not dropped with it.
             let value = unsafe { item.value.assume_init() };
             (Span::from_entry(item.start, item.last), value)
+        })
+    }
+
+    /// Returns the entries, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Entry<'_, V>> {
+        self.items.iter().map(|item| {
+            #[allow(unsafe_code, reason = "lends a value")]
+            // SAFETY: `push` initialized it, and whatever takes it out takes its item out of the list.
+            let value = unsafe { item.value.assume_init_ref() };
+            Entry::new(Span::from_entry(item.start, item.last), value)
         })
     }
 

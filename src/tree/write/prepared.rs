@@ -3,11 +3,13 @@
 //! Called by the plan of an operation, whose caller may do something in between that cannot be undone.
 
 use super::super::memory::Charge;
+use super::super::read::Entry;
 use super::draft::Retire;
 use super::editor::Editor;
 use super::list::EntryList;
 use super::position::Position;
 use super::publish::Replacement;
+use crate::addr::Span;
 use crate::error::ResourceError;
 use crate::value::Value;
 use core::fmt;
@@ -17,6 +19,7 @@ use core::mem;
 #[must_use = "nothing has changed until it is published"]
 pub(crate) struct Prepared<'e, 't, V: Value> {
     editor: &'e mut Editor<'t, V>,
+    span: Span,
     list: EntryList<V>,
     /// `None` once it is published.
     replacement: Option<Replacement<'t, V>>,
@@ -31,13 +34,23 @@ impl<'e, 't, V: Value> Position<'e, 't, V> {
     pub(crate) fn prepare(mut self, list: EntryList<V>, charge: Charge) -> Result<Prepared<'e, 't, V>, (EntryList<V>, ResourceError)> {
         self.editor.poll_reclaim();
         match self.replacement(list.items(), Retire::Within(self.span), charge) {
-            Ok(replacement) => Ok(Prepared { editor: self.editor, list, replacement: Some(replacement) }),
+            Ok(replacement) => Ok(Prepared { editor: self.editor, span: self.span, list, replacement: Some(replacement) }),
             Err(error) => Err((list, error)),
         }
     }
 }
 
 impl<V: Value> Prepared<'_, '_, V> {
+    /// Returns the entries that are in the range now, in order.
+    pub(crate) fn before(&self) -> impl Iterator<Item = Entry<'_, V>> {
+        self.editor.view().within(self.span)
+    }
+
+    /// Returns the entries that will be in the range, in order.
+    pub(crate) fn after(&self) -> impl Iterator<Item = Entry<'_, V>> {
+        self.list.iter()
+    }
+
     /// Makes the edit visible with one store. Does nothing the second time.
     pub(crate) fn publish(&mut self) {
         if let Some(replacement) = self.replacement.take() {
@@ -71,10 +84,9 @@ impl<V: Value> fmt::Debug for Prepared<'_, '_, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::addr::Span;
     use crate::sync::{Collector, Reclaim};
+    use crate::tree::GapQuery;
     use crate::tree::Tree;
-    use crate::tree::{Entry, GapQuery};
 
     /// A position shows what a reader sees, also after edits in the same leaf.
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::thread;
 use vmaple::lock::{InterruptedError, Patience};
 use vmaple::map::{BudgetPolicy, RemoveError, ReplaceCause, ResourceError, Stats};
-use vmaple::mm::{Advice, MapRequest, MmWriteGuard, MremapFlags};
+use vmaple::mm::{Advice, MapRequest, MmWriteGuard, Prot, RemapRequest};
 use vmaple::{ErrorCode, Interrupt, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 const MANY: u64 = if cfg!(miri) { 60 } else { 1000 };
@@ -218,7 +218,7 @@ fn what_only_unmaps_is_never_refused() {
         writer.mmap(&MapRequest::new(4 * PAGE_SIZE, VmaSpec::anonymous(flags)).fixed(page(4 * i))).expect("nobody is pinned");
     }
     writer.set_heap(page(8 * MANY + 8), page(8 * MANY + 8)).expect("a heap in the address space");
-    writer.plan_brk(page(8 * MANY + 16), Patience::Never).commit().expect("nobody is pinned");
+    writer.plan(Patience::Never).brk(page(8 * MANY + 16)).commit().expect("nobody is pinned");
     drop(writer);
     mm.reclaim();
     let _pin = mm.pin();
@@ -234,22 +234,19 @@ fn what_only_unmaps_is_never_refused() {
         assert_eq!(mm.read().iter().map(|vma| (vma.span(), vma.flags())).collect::<Vec<_>>(), before, "{name}");
     };
     // At a time a node or two: until no other fits.
-    while mm.write().mprotect(page(1), PAGE_SIZE, VmaFlags::EXEC).is_ok() && mm.write().mprotect(page(1), PAGE_SIZE, RW).is_ok() {}
+    while mm.write().mprotect(page(1), PAGE_SIZE, Prot::EXEC).is_ok() && mm.write().mprotect(page(1), PAGE_SIZE, RW.prot()).is_ok() {}
     grow("mmap over", &|w| w.mmap(&MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::EXEC)).fixed(page(9))).map_err(|e| e.errno()));
-    grow("mprotect", &|w| w.mprotect(page(9), PAGE_SIZE, VmaFlags::EXEC).map_err(|e| e.errno()));
-    grow("madvise", &|w| w.madvise(page(9), PAGE_SIZE, Advice::DontFork).map_err(|e| e.errno()));
-    grow("mlock", &|w| w.mlock(page(9), PAGE_SIZE).map_err(|e| e.errno()));
-    grow("a move", &|w| {
-        let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-        w.mremap(page(8), PAGE_SIZE, PAGE_SIZE, flags, page(16 * MANY)).map_err(|e| e.errno())
-    });
+    grow("mprotect", &|w| w.mprotect(page(9), PAGE_SIZE, Prot::EXEC).map(|()| 0).map_err(|e| e.errno()));
+    grow("madvise", &|w| w.madvise(page(9), PAGE_SIZE, Advice::DontFork).map(|()| 0).map_err(|e| e.errno()));
+    grow("mlock", &|w| w.mlock(page(9), PAGE_SIZE).map(|()| 0).map_err(|e| e.errno()));
+    grow("a move", &|w| w.mremap(&RemapRequest::resize(page(8), PAGE_SIZE, PAGE_SIZE).fixed(page(16 * MANY))).map_err(|e| e.errno()));
     for i in (0..MANY).step_by(STEP) {
         // VMAs of four pages: the first page of one, a page in the middle of the next, which splits it.
         mm.write().munmap(page(8 * i), PAGE_SIZE).expect("removals are never refused");
         mm.write().munmap(page(8 * i + 5), PAGE_SIZE).expect("removals are never refused");
     }
-    mm.write().mremap(page(6), 2 * PAGE_SIZE, PAGE_SIZE, MremapFlags::empty(), 0).expect("it shrinks");
-    mm.write().plan_brk(page(8 * MANY + 9), Patience::Never).commit().expect("it shrinks");
+    mm.write().mremap(&RemapRequest::resize(page(6), 2 * PAGE_SIZE, PAGE_SIZE)).expect("it shrinks");
+    mm.write().plan(Patience::Never).brk(page(8 * MANY + 9)).commit().expect("it shrinks");
     mm.write().exit().expect("all goes");
     mm.write().validate().expect("the invariants hold");
     assert_eq!(mm.len(), 0);

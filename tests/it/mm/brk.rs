@@ -12,18 +12,18 @@ fn a_heap_is_set_before_its_break_is_moved() {
     let mm = mm_with(|limits| (limits.mmap_min_addr, limits.min_addr_floor) = (0, 0));
     let mut writer = mm.write();
     for asked in [0, 1, 0x5000, 0x7fff_ffff_f000, u64::MAX] {
-        assert_eq!(writer.plan_brk(asked, Patience::Forever).outcome(), Err(BrkError::NoHeap { asked }));
-        assert_eq!((writer.brk(asked), mm.len()), (0, 0));
+        assert_eq!(writer.plan(Patience::Forever).brk(asked).outcome(), Err(BrkError::NoHeap { asked }));
+        assert_eq!((writer.brk(asked).is_err(), mm.brk(), mm.len()), (true, 0, 0));
     }
     let end = mm.limits().task_size;
     assert_eq!(writer.set_heap(0x10_0000, u64::MAX), Err(HeapError::BeyondTask { brk: u64::MAX, task_size: end }));
     assert_eq!(writer.set_heap(0x10_0000, 0xf_ffff), Err(HeapError::Reversed { start: 0x10_0000, brk: 0xf_ffff }));
-    assert_eq!(writer.brk(0x10_2000), 0, "what was refused is no heap");
-    assert_eq!(writer.fork().expect("memory").write().brk(0x10_2000), 0, "nor is a child's");
+    assert!(writer.brk(0x10_2000).is_err(), "what was refused is no heap");
+    assert!(writer.fork().expect("memory").write().brk(0x10_2000).is_err(), "nor is a child's");
     assert_eq!(writer.set_heap(end, end), Ok(()));
-    assert_eq!(writer.brk(end + 1), end, "there is nothing beyond");
+    assert!(writer.brk(end + 1).is_err(), "there is nothing beyond");
     assert_eq!(writer.set_heap(0x10_0000, 0x10_0000), Ok(()));
-    assert_eq!(writer.brk(0x10_2000), 0x10_2000);
+    assert_eq!(writer.brk(0x10_2000), Ok(0x10_2000));
     writer.exit().expect("memory");
     assert_eq!(mm.brk(), 0x10_0000);
 }
@@ -39,10 +39,11 @@ fn brk_extends_no_foreign_vma_and_assumes_no_heap() {
     let mm = mm_with(|_| {});
     mmap_at(&mm, 0, 2, RW);
     mm.write().set_heap(page(2), page(2)).expect("a heap in the address space");
-    assert_eq!(mm.write().brk(page(4)), page(4));
+    assert_eq!(mm.write().brk(page(4)), Ok(page(4)));
     assert_eq!(layout(&mm).iter().map(|vma| (vma.0, vma.1)).collect::<Vec<_>>(), [(0, 2), (2, 4)]);
     mm.write().munmap(page(2), bytes(2)).expect("memory");
-    assert_eq!(mm.write().brk(page(3)), page(4), "there is nothing to give back");
-    assert_eq!(mm.write().brk(page(5)), page(5));
+    assert!(mm.write().brk(page(3)).is_err(), "there is nothing to give back");
+    assert_eq!(mm.brk(), page(4));
+    assert_eq!(mm.write().brk(page(5)), Ok(page(5)));
     assert_eq!(layout(&mm).iter().map(|vma| (vma.0, vma.1)).collect::<Vec<_>>(), [(0, 2), (4, 5)]);
 }

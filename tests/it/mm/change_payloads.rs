@@ -60,7 +60,7 @@ fn vmas_are_runs_of_equal_payloads() {
                 _ => {
                     let told = mm.write().change_payloads(at, len, |old| (old % 2 == 0 && *old != payload).then_some(payload));
                     let has_gap = pages[range.clone()].contains(&None);
-                    if has_gap != matches!(told, Err(MadviseError::Gap { .. })) || !has_gap && told != Ok(0) {
+                    if has_gap != matches!(told, Err(MadviseError::Gap { .. })) || !has_gap && told != Ok(()) {
                         return TestResult::error(format!("{told:?} where {} gap is", if has_gap { "a" } else { "no" }));
                     }
                     for old in pages[range].iter_mut().flatten().filter(|old| **old % 2 == 0) {
@@ -93,7 +93,7 @@ fn a_split_needs_room() {
     assert!(matches!(told, Err(MadviseError::Again { .. })), "{told:?}");
     assert_eq!(layout(&mm), [(0, 4, 0)]);
     // an unchanged payload needs none
-    assert_eq!(mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| None), Ok(0));
+    assert_eq!(mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| None), Ok(()));
     assert!(matches!(mm.write().change_payloads(BASE + 1, PAGE, |_| None), Err(MadviseError::Range { .. })));
 }
 
@@ -104,8 +104,8 @@ fn a_dropped_plan_changes_nothing() {
     let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
     mm.write().mmap(&MapRequest::new(4 * PAGE, spec).fixed(BASE)).expect("room");
     let mut writer = mm.write();
-    let plan = writer.plan_change_payloads(BASE, PAGE, |_| Some(1), vmaple::lock::Patience::Forever);
-    assert_eq!(plan.outcome(), Ok(0));
+    let plan = writer.plan(vmaple::lock::Patience::Forever).change_payloads(BASE, PAGE, |_| Some(1));
+    assert_eq!(plan.outcome(), Ok(()));
     drop(plan);
     drop(writer);
     assert_eq!(layout(&mm), [(0, 4, 0)]);

@@ -1,7 +1,7 @@
 //! `fork`: what it locks before it copies.
 
 use crate::support::address_space::{RW, mm_of, page};
-use vmaple::lock::Patience;
+use vmaple::lock::{MmLock, Patience};
 use vmaple::mm::LayoutError;
 
 /// 16, 3.13: a fork waits for who reads a VMA, and copies nothing that somebody is at.
@@ -9,7 +9,7 @@ use vmaple::mm::LayoutError;
 fn fork_write_locks_before_it_copies() {
     let mm = mm_of(&[(0, 2, RW), (4, 6, RW)]);
     let faulting = mm.lock_vma(page(4)).expect("nobody else is there");
-    let told = mm.try_write().expect("free").fork_with(Patience::Never).map(|_| ());
+    let told = mm.try_write().expect("free").fork_with_lock(MmLock::new(), Patience::Never).map(|_| ());
     assert!(matches!(told, Err(LayoutError::Wait(_))), "{told:?}");
     drop(faulting);
     let mut writer = mm.write();

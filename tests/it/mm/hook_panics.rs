@@ -4,7 +4,7 @@ use crate::support::address_space::{RW, page};
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use vmaple::mm::{MapRequest, MmWriteGuard, MremapFlags, Payload};
+use vmaple::mm::{MapRequest, MmWriteGuard, Payload, Prot, RemapRequest};
 use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 thread_local! {
@@ -90,12 +90,11 @@ fn of_vmas(count: u64) -> u64 {
 type Operation = fn(&mut MmWriteGuard<'_, Option<Hooked>>);
 
 const OPERATIONS: [(&str, &[&str], Operation); 5] = [
-    ("munmap", &["unmapped"], |w| _ = w.munmap(page(0), of_vmas(4)).expect("memory")),
+    ("munmap", &["unmapped"], |w| w.munmap(page(0), of_vmas(4)).expect("memory")),
     ("exit", &["unmapped"], |w| w.exit().expect("memory")),
-    ("mprotect", &["protected"], |w| _ = w.mprotect(page(0), of_vmas(4), VmaFlags::READ).expect("memory")),
+    ("mprotect", &["protected"], |w| w.mprotect(page(0), of_vmas(4), Prot::READ).expect("memory")),
     ("mremap", &["pages_moved", "unmapped"], |w| {
-        let fixed = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-        w.mremap(page(0), of_vmas(4), of_vmas(4), fixed, page(100)).expect("memory");
+        w.mremap(&RemapRequest::resize(page(0), of_vmas(4), of_vmas(4)).fixed(page(100))).expect("memory");
     }),
     ("mmap over them", &["unmapped"], |w| {
         let request = MapRequest::new(of_vmas(4), VmaSpec::anonymous(RW).with_payload(None)).fixed(page(0));

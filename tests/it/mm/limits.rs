@@ -2,7 +2,7 @@
 
 use crate::support::address_space::{RW, map_all, mm_with, page};
 use vmaple::lock::Patience;
-use vmaple::mm::{Advice, AnonOwner, Backing, Capabilities, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId};
+use vmaple::mm::{Advice, AnonOwner, Backing, Capabilities, Limits, LockAll, MapRequest, MmWriteGuard, ObjectId, RemapRequest};
 use vmaple::{ErrorCode, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 /// Each limit on locked memory, with and without the capability to pass it (5.5, 5.17, 5.25, 5.26).
@@ -63,7 +63,7 @@ fn limits_that_mean_nothing_are_refused_by_name() {
 /// its target is empty already (5.3, 5.20).
 #[test]
 fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
-    let (at, fixed) = (page(0), MremapFlags::MAYMOVE | MremapFlags::FIXED);
+    let at = page(0);
     for (capabilities, is_privileged) in [(Capabilities::empty(), false), (Capabilities::IPC_LOCK, false), (Capabilities::SYS_RAWIO, true)]
     {
         type Places = fn(&mut MmWriteGuard<'_>, u64) -> Result<u64, i32>;
@@ -72,14 +72,13 @@ fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
             ("mmap, not replacing", |writer, to| {
                 writer.mmap(&MapRequest::new(0x2000, VmaSpec::anonymous(RW)).fixed_no_replace(to)).map_err(|error| error.errno())
             }),
-            ("map", |writer, to| writer.map(to..to + 0x2000, VmaSpec::anonymous(RW)).map(|()| to).map_err(|error| error.cause.errno())),
+            ("map", |writer, to| writer.map(to, 0x2000, VmaSpec::anonymous(RW)).map(|()| to).map_err(|error| error.cause.errno())),
             ("brk", |writer, to| {
                 writer.set_heap(to, to).expect("a heap in the address space");
-                writer.plan_brk(to + 0x2000, Patience::Forever).commit().map(|brk| brk - 0x2000).map_err(|error| error.errno())
+                writer.plan(Patience::Forever).brk(to + 0x2000).commit().map(|brk| brk - 0x2000).map_err(|error| error.errno())
             }),
             ("mremap with a hint", |writer, to| {
-                let hint = MremapFlags::MAYMOVE | MremapFlags::DONTUNMAP;
-                writer.mremap(page(0), 0x2000, 0x2000, hint, to).map_err(|error| error.errno())
+                writer.mremap(&RemapRequest::dont_unmap(page(0), 0x2000, to)).map_err(|error| error.errno())
             }),
         ];
         for (way, places) in ways {
@@ -94,7 +93,7 @@ fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
                 mm.write().validate().expect("the invariants hold");
             }
         }
-        for (old_len, new_len, flags) in [(0x1000, 0x1000, fixed), (0x2000, 0x1000, fixed), (0x1000, 0x2000, fixed)] {
+        for (old_len, new_len) in [(0x1000, 0x1000), (0x2000, 0x1000), (0x1000, 0x2000)] {
             let mm =
                 mm_with(|limits| (limits.mmap_min_addr, limits.min_addr_floor, limits.capabilities) = (0x1_0000, 0, Capabilities::all()));
             map_all(&mm, &[(0, 2, RW)]);
@@ -103,7 +102,7 @@ fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
             let mut limits = Limits::clone(&mm.limits());
             limits.capabilities = capabilities;
             mm.set_limits(limits).expect("limits that mean something");
-            let told = writer.mremap(at, old_len, new_len, flags, 0);
+            let told = writer.mremap(&RemapRequest::resize(at, old_len, new_len).fixed(0));
             assert_eq!(told.map_err(|error| error.errno()), if is_privileged { Ok(0) } else { Err(1) });
             assert_eq!(writer.lookup(0).is_some(), is_privileged, "the target goes first");
             assert!(writer.lookup(0x3000).is_some(), "what is beyond the target stays");
@@ -121,9 +120,9 @@ fn what_lies_below_the_lowest_address_grows_in_place_for_the_privileged() {
         let mut limits = Limits::clone(&mm.limits());
         limits.capabilities = capabilities;
         mm.set_limits(limits).expect("limits that mean something");
-        assert_eq!(writer.mremap(0, 0x1000, 0x2000, MremapFlags::empty(), 0).map_err(|error| error.errno()), told);
+        assert_eq!(writer.mremap(&RemapRequest::resize(0, 0x1000, 0x2000)).map_err(|error| error.errno()), told);
         let len = if told.is_ok() { 0x2000 } else { 0x1000 };
-        let at = writer.mremap(0, len, 0x3000, MremapFlags::MAYMOVE, 0).expect("there is room");
+        let at = writer.mremap(&RemapRequest::resize(0, len, 0x3000).may_move()).expect("there is room");
         assert_eq!(at == 0, told.is_ok());
         writer.munmap(0, 0x3000).expect("who unmaps it is no matter");
     }
@@ -138,7 +137,7 @@ fn nothing_is_placed_beyond_the_address_space() {
         let told = writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(RW)));
         if end > 0x1_0000 {
             assert_eq!(told, Ok(end - 0x1000));
-            let moved = writer.mremap(end - 0x1000, 0x1000, 0x2000, MremapFlags::MAYMOVE, 0);
+            let moved = writer.mremap(&RemapRequest::resize(end - 0x1000, 0x1000, 0x2000).may_move());
             let room = end.checked_sub(0x3000).filter(|at| *at >= 0x1_0000);
             assert_eq!(moved.ok(), room, "{end:#x}");
         } else {
@@ -146,7 +145,7 @@ fn nothing_is_placed_beyond_the_address_space() {
         }
         writer.validate().expect("the invariants hold");
         writer.set_heap(0, end).expect("a heap in the address space");
-        assert_eq!(writer.brk(end.saturating_add(1)), end);
+        assert_eq!((writer.brk(end.saturating_add(1)).is_err(), mm.brk()), (true, end));
     }
     let mm = mm_with(|_| {});
     map_all(&mm, &[(0, 2, RW)]);
@@ -175,15 +174,15 @@ fn what_is_not_mapped_comes_back_as_it_was() {
         let mut writer = mm.write();
         let (mut at, mut refused) = (page(0) >> 30 << 30, None);
         while refused.is_none() {
-            refused = writer.map(at..at + (4 << 20), spec.clone()).err();
+            refused = writer.map(at, 4 << 20, spec.clone()).err();
             at += 8 << 20;
         }
         let refused = refused.expect("it was refused");
         assert_eq!(refused.value, spec, "{}", refused.cause);
         drop(pin);
         let at = writer.iter().next().expect("one is mapped").start();
-        for range in [0..4 << 20, at..at + (4 << 20), 7..9, u64::MAX - 1..u64::MAX] {
-            assert_eq!(writer.map(range, spec.clone()).expect_err("refused").value, spec);
+        for (start, len) in [(0, 4 << 20), (at, 4 << 20), (7, 2), (7, 0), (u64::MAX - 1, 1), (u64::MAX, 2)] {
+            assert_eq!(writer.map(start, len, spec.clone()).expect_err("refused").value, spec);
         }
     }
 }
@@ -196,15 +195,14 @@ fn errors_say_what_was_asked() {
     let mut writer = mm.write();
     let (at, all) = (page(0), format!("{:#x} bytes", u64::MAX));
     let says = |told: String, words: &str| assert!(told.contains(words), "`{told}` does not say `{words}`");
-    let fixed = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-    says(writer.mremap(at, 0x1000, u64::MAX, MremapFlags::MAYMOVE, 0).expect_err("refused").to_string(), &all);
-    says(writer.mremap(at + 1, u64::MAX, 0x1000, MremapFlags::MAYMOVE, 0).expect_err("refused").to_string(), &all);
+    says(writer.mremap(&RemapRequest::resize(at, 0x1000, u64::MAX).may_move()).expect_err("refused").to_string(), &all);
+    says(writer.mremap(&RemapRequest::resize(at + 1, u64::MAX, 0x1000).may_move()).expect_err("refused").to_string(), &all);
     says(
-        writer.mremap(at, 0xffff_0000_0000_0001, 0x1000, MremapFlags::MAYMOVE, 0).expect_err("refused").to_string(),
+        writer.mremap(&RemapRequest::resize(at, 0xffff_0000_0000_0001, 0x1000).may_move()).expect_err("refused").to_string(),
         "0xffff000000000001 bytes",
     );
-    says(writer.mremap(at, 0x1000, 0x1001, fixed, u64::MAX).expect_err("refused").to_string(), "0x1001 bytes");
-    says(writer.mremap(at, 0x1000, 0, fixed, page(8)).expect_err("refused").to_string(), "0x0 bytes");
+    says(writer.mremap(&RemapRequest::resize(at, 0x1000, 0x1001).fixed(u64::MAX)).expect_err("refused").to_string(), "0x1001 bytes");
+    says(writer.mremap(&RemapRequest::resize(at, 0x1000, 0).fixed(page(8))).expect_err("refused").to_string(), "0x0 bytes");
     let request = |len| MapRequest::new(len, VmaSpec::anonymous(RW));
     for len in [u64::MAX, 0x7fff_ffff_ffff_0001] {
         says(writer.mmap(&request(len)).expect_err("refused").to_string(), &format!("{len:#x} bytes"));
@@ -214,7 +212,7 @@ fn errors_say_what_was_asked() {
         "0x1001 bytes at 0xfffffffffffff000",
     );
     says(writer.munmap(at, u64::MAX).expect_err("refused").to_string(), &all);
-    says(writer.mprotect(at, 0xffff_ffff_ffff_0001, RW).expect_err("refused").to_string(), "0xffffffffffff0001 bytes");
+    says(writer.mprotect(at, 0xffff_ffff_ffff_0001, RW.prot()).expect_err("refused").to_string(), "0xffffffffffff0001 bytes");
     says(writer.munlock(at + 1, 0xffff_ffff_ffff_0001).expect_err("refused").to_string(), &format!("from {:#x}", at + 1));
     says(writer.madvise(at, u64::MAX, Advice::Normal).expect_err("refused").to_string(), &all);
     says(writer.mseal(at, u64::MAX).expect_err("refused").to_string(), &all);
@@ -257,7 +255,7 @@ fn names_do_not_collide_with_the_librarys_own() {
     for (n, owner) in (0..).step_by(2).zip(owners) {
         let object = ObjectId::new((1 << 63) - 1 - n).expect("the caller's");
         for spec in [VmaSpec::of_object(object, 0, RW).owned_by(owner), VmaSpec::of_object(object, 0, RW).inherited_by(owner)] {
-            writer.map(page(n)..page(n + 1), spec).expect("free");
+            writer.map(page(n), PAGE_SIZE, spec).expect("free");
             let vma = writer.lookup(page(n)).expect("mapped");
             assert_eq!((vma.anon_owner(), vma.backing()), (Some(owner), Backing::Object(object)));
             writer.munmap(page(n), PAGE_SIZE).expect("memory");

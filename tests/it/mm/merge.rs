@@ -2,9 +2,7 @@
 
 use crate::support::address_space::{RW, bytes, mm_with, mmap_at, page};
 use vmaple::Mm;
-use vmaple::mm::{AnonOwner, MremapFlags};
-
-const FIXED: MremapFlags = MremapFlags::MAYMOVE.union(MremapFlags::FIXED);
+use vmaple::mm::{AnonOwner, RemapRequest};
 
 fn owner(mm: &Mm, at: u64) -> Option<AnonOwner> {
     mm.read().lookup(page(at)).and_then(|vma| vma.anon_owner())
@@ -34,8 +32,8 @@ fn merges_keep_the_owner() {
     assert_eq!((mm.len(), owner(&mm, 0), owner(&mm, 2)), (2, owners.0, owners.1));
     // Faulted into unfaulted: page 0 goes away and comes back beside what was never written.
     mm.write().munmap(page(1), bytes(2)).expect("memory");
-    mm.write().mremap(page(0), bytes(1), bytes(1), FIXED, page(20)).expect("memory");
+    mm.write().mremap(&RemapRequest::resize(page(0), bytes(1), bytes(1)).fixed(page(20))).expect("memory");
     mmap_at(&mm, 1, 1, RW);
-    mm.write().mremap(page(20), bytes(1), bytes(1), FIXED, page(0)).expect("memory");
+    mm.write().mremap(&RemapRequest::resize(page(20), bytes(1), bytes(1)).fixed(page(0))).expect("memory");
     assert_eq!((mm.len(), owner(&mm, 0), owner(&mm, 1)), (1, owners.0, owners.0));
 }

@@ -17,7 +17,7 @@ fn map_refuses() {
         limits.commit_bytes = PAGE_SIZE;
     });
     map_all(&mm, &[(4, 6, RW)]);
-    let cause = |start, end, flags: VmaFlags| mm.write().map(start..end, VmaSpec::anonymous(flags)).expect_err("refused").cause;
+    let cause = |start, end, flags: VmaFlags| mm.write().map(start, end - start, VmaSpec::anonymous(flags)).expect_err("refused").cause;
     let errno = |start, end, flags| cause(start, end, flags).errno();
     assert_eq!(errno(page(1), page(1), RW), 22);
     assert_eq!(errno(page(1) + 1, page(2), RW), 22);
@@ -32,7 +32,7 @@ fn map_refuses() {
     assert_eq!(errno(page(8), page(13), RW), 12, "RLIMIT_DATA");
     assert_eq!(errno(page(8), page(10), VmaFlags::READ | VmaFlags::ACCOUNT), 12, "promised");
     let stack_of_object = VmaSpec::of_object(ObjectId::from(1), 0, DOWN);
-    assert_eq!(mm.write().map(page(1)..page(2), stack_of_object.clone()).expect_err("refused").value, stack_of_object);
+    assert_eq!(mm.write().map(page(1), PAGE_SIZE, stack_of_object.clone()).expect_err("refused").value, stack_of_object);
     assert_eq!(layout(&mm), [(4, 6, RW)]);
 }
 
@@ -41,11 +41,11 @@ fn map_refuses() {
 fn the_number_of_vmas_is_limited() {
     let mm = mm_with(|limits| limits.max_map_count = 2);
     map_all(&mm, &[(0, 1, RW), (2, 3, RW), (4, 9, RW)]);
-    let refused = mm.write().map(page(20)..page(21), VmaSpec::anonymous(RW)).expect_err("one too many").cause;
+    let refused = mm.write().map(page(20), PAGE_SIZE, VmaSpec::anonymous(RW)).expect_err("one too many").cause;
     assert_eq!(refused, MapCause::TooMany { count: 3, limit: 2 });
     let refused = mm.write().munmap(page(5), page(6) - page(5)).expect_err("one would become two");
     assert_eq!((refused, refused.errno()), (LayoutError::TooMany { count: 3, limit: 2 }.into(), 12));
-    assert_eq!(mm.write().munmap(page(4), page(6) - page(4)), Ok(0), "an end may be cut off");
+    assert_eq!(mm.write().munmap(page(4), page(6) - page(4)), Ok(()), "an end may be cut off");
     assert_eq!(layout(&mm), [(0, 1, RW), (2, 3, RW), (6, 9, RW)]);
 }
 
@@ -53,7 +53,7 @@ fn the_number_of_vmas_is_limited() {
 #[test]
 fn anonymous_offsets_are_addresses() {
     let mm = mm_of(&[(0, 1, RW)]);
-    mm.write().map(page(4)..page(5), VmaSpec::anonymous(RW).at_offset(0x3000)).expect("free");
+    mm.write().map(page(4), PAGE_SIZE, VmaSpec::anonymous(RW).at_offset(0x3000)).expect("free");
     assert_eq!(mm.read().lookup(page(0)).expect("mapped").page_offset_of(page(0)), page(0) / PAGE_SIZE);
     assert_eq!(mm.read().lookup(page(4)).expect("mapped").page_offset_of(page(4)), 3);
 }
@@ -72,11 +72,11 @@ fn placement_keeps_out_of_guard_gaps() {
     });
     map_all(&mm, &[(10, 12, VmaFlags::READ), (16, 17, DOWN)]);
     let search = |pages| MapRequest::new(bytes(pages), VmaSpec::anonymous(RW));
-    assert_eq!(mm.write().plan_mmap(&search(3), Patience::Never).outcome(), Ok(page(7)), "the window ends in the guard gap");
+    assert_eq!(mm.write().plan(Patience::Never).mmap(&search(3)).outcome(), Ok(page(7)), "the window ends in the guard gap");
     assert_eq!(mm.write().mmap(&search(2)), Ok(page(12)));
-    assert_eq!(mm.write().plan_mmap(&search(1), Patience::Never).outcome(), Ok(page(9)));
+    assert_eq!(mm.write().plan(Patience::Never).mmap(&search(1)).outcome(), Ok(page(9)));
     let near = search(1).near(page(14));
-    assert_eq!(mm.write().plan_mmap(&near, Patience::Never).outcome(), Ok(page(9)), "nor is a hint there taken");
+    assert_eq!(mm.write().plan(Patience::Never).mmap(&near).outcome(), Ok(page(9)), "nor is a hint there taken");
 }
 
 /// 29: a fixed mapping shows the old or the new one: what is planned is not seen, and what is committed is seen whole.
@@ -86,7 +86,7 @@ fn a_fixed_mapping_replaces_in_one_step() {
     mmap_at(&mm, 0, 4, VmaFlags::READ);
     let mut writer = mm.write();
     let request = MapRequest::new(bytes(2), VmaSpec::anonymous(RW)).fixed(page(1));
-    let plan = writer.plan_mmap(&request, Patience::Never);
+    let plan = writer.plan(Patience::Never).mmap(&request);
     let seen = |at| mm.pin().lookup(page(at)).map(|vma| (vma.start(), vma.flags() & VmaFlags::ACCESS));
     assert_eq!([0, 1, 2, 3].map(seen), [Some((page(0), VmaFlags::READ)); 4], "planned, and nothing has happened");
     plan.commit().expect("memory");

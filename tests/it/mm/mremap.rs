@@ -3,12 +3,10 @@
 //! Maps are drawn with a letter a page: `A` anonymous memory.
 
 use crate::support::address_space::{bytes, layout, map_all, mm_with, mmap_at, page};
-use vmaple::mm::MremapFlags;
+use vmaple::mm::RemapRequest;
 use vmaple::{ErrorCode, VmaFlags};
 
 const R: VmaFlags = VmaFlags::READ;
-const MOVE: MremapFlags = MremapFlags::MAYMOVE;
-const FIXED: MremapFlags = MremapFlags::MAYMOVE.union(MremapFlags::FIXED);
 
 /// 23: a resize from inside a VMA.
 /// ```text
@@ -19,10 +17,10 @@ const FIXED: MremapFlags = MremapFlags::MAYMOVE.union(MremapFlags::FIXED);
 fn mremap_from_inside_a_vma() {
     let mm = mm_with(|_| {});
     mmap_at(&mm, 0, 4, R);
-    assert_eq!(mm.write().mremap(page(2), bytes(2), bytes(3), MremapFlags::empty(), 0), Ok(page(2)));
+    assert_eq!(mm.write().mremap(&RemapRequest::resize(page(2), bytes(2), bytes(3))), Ok(page(2)));
     assert_eq!(layout(&mm).iter().map(|vma| (vma.0, vma.1)).collect::<Vec<_>>(), [(0, 5)]);
-    assert_eq!(mm.write().mremap(page(1), bytes(2), bytes(3), MremapFlags::empty(), 0).map_err(|e| e.errno()), Err(12));
-    let to = mm.write().mremap(page(1), bytes(2), bytes(3), MOVE, 0).expect("room");
+    assert_eq!(mm.write().mremap(&RemapRequest::resize(page(1), bytes(2), bytes(3))).map_err(|e| e.errno()), Err(12));
+    let to = mm.write().mremap(&RemapRequest::resize(page(1), bytes(2), bytes(3)).may_move()).expect("room");
     assert!(to >= page(5) || to < page(0) - bytes(2));
     let reader = mm.read();
     assert!(
@@ -37,13 +35,18 @@ fn mremap_from_inside_a_vma() {
 /// up to six below.
 #[test]
 fn mremap_near_the_limit() {
-    let (limit, works) = (20, |count: u64, flags: MremapFlags, old: u64, new: u64| {
+    let (limit, works) = (20, |count: u64, request: RemapRequest| {
         let mm = mm_with(|limits| limits.max_map_count = 20);
         let list: Vec<_> = (0..count).map(|i| (i * 2, i * 2 + 1, R)).collect();
         map_all(&mm, &list);
-        mm.write().mremap(page(0), bytes(old), bytes(new), flags, page(100)).is_ok()
+        mm.write().mremap(&request).is_ok()
     });
-    assert!(works(limit, MOVE, 1, 1), "nothing to do");
-    assert_eq!([limit - 5, limit - 4, limit - 3, limit].map(|count| works(count, MOVE, 1, 3)), [true, true, false, false]);
-    assert_eq!([limit - 7, limit - 6, limit - 5, limit].map(|count| works(count, FIXED, 1, 1)), [true, true, false, false]);
+    let may_move = |pages| RemapRequest::resize(page(0), bytes(1), bytes(pages)).may_move();
+    assert!(works(limit, may_move(1)), "nothing to do");
+    assert_eq!([limit - 5, limit - 4, limit - 3, limit].map(|count| works(count, may_move(3))), [true, true, false, false]);
+    assert_eq!(
+        [limit - 7, limit - 6, limit - 5, limit]
+            .map(|count| works(count, RemapRequest::resize(page(0), bytes(1), bytes(1)).fixed(page(100)))),
+        [true, true, false, false]
+    );
 }

@@ -2,7 +2,7 @@
 
 use crate::support::address_space::{RW, page};
 use std::cell::{Cell, RefCell};
-use vmaple::mm::{MapRequest, MremapFlags, Payload};
+use vmaple::mm::{MapRequest, Payload, Prot, RemapRequest};
 use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 thread_local! {
@@ -82,26 +82,25 @@ fn payloads_are_split_merged_and_moved_with_their_spans() {
     let all = calls();
     assert!(all.contains(&"part 0-6 0-2".to_owned()), "{all:?}");
     assert!(all.contains(&"unmapped 2-3".to_owned()), "{all:?}");
-    writer.mprotect(page(3), bytes(1), VmaFlags::READ).expect("memory");
+    writer.mprotect(page(3), bytes(1), Prot::READ).expect("memory");
     let all = calls();
     assert!(all.contains(&"part 3-6 3-4".to_owned()) && all.contains(&"protected 3-4".to_owned()), "{all:?}");
 
     // back: two merges
-    writer.mprotect(page(3), bytes(1), RW).expect("memory");
+    writer.mprotect(page(3), bytes(1), RW.prot()).expect("memory");
     assert!(calls().contains(&"merged ".to_owned()));
     assert_eq!(mm.len(), 2);
 
     // the upper one moves, over what is there
     writer.mmap(&request(10, 4)).expect("memory");
     drop(calls());
-    let fixed = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-    writer.mremap(page(4), bytes(2), bytes(2), fixed, page(11)).expect("memory");
+    writer.mremap(&RemapRequest::resize(page(4), bytes(2), bytes(2)).fixed(page(11))).expect("memory");
     let all = calls();
     for expected in ["moved 4-6 11-13", "pages_moved 4-6 11-13", "unmapped 11-13", "unmapped 4-6"] {
         assert!(all.contains(&expected.to_owned()), "{expected} is not among {all:?}");
     }
     // a plan that is dropped asks, and tells nothing
-    drop(writer.plan_munmap(page(0), bytes(1), vmaple::lock::Patience::Never));
+    drop(writer.plan(vmaple::lock::Patience::Never).munmap(page(0), bytes(1)));
     assert!(told().is_empty());
     writer.exit().expect("memory");
     assert_eq!(told(), ["unmapped 0-2", "unmapped 10-14", "unmapped 3-4"], "each VMA that was there is told of once");
@@ -145,12 +144,11 @@ fn a_payload_is_made_once_for_each_new_record() {
     // AAAAAAAA: the one that comes, and the one that both become
     assert_eq!(clones(&mut || _ = writer.mmap(&request(0)).expect("memory")), 2);
     // aaaaaaaa: its kind changes, and a hook is told
-    assert_eq!(clones(&mut || _ = writer.mprotect(page(0), bytes(8), VmaFlags::READ).expect("mapped")), 2);
+    assert_eq!(clones(&mut || writer.mprotect(page(0), bytes(8), Prot::READ).expect("mapped")), 2);
     // aaa..aaa: twice cut in two, and a hook is told
-    assert_eq!(clones(&mut || _ = writer.munmap(page(3), bytes(2)).expect("mapped")), 5);
+    assert_eq!(clones(&mut || writer.munmap(page(3), bytes(2)).expect("mapped")), 5);
     // aaa..aaa to bbb..aaa: moved, with nothing else of its own
-    let moved = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-    assert_eq!(clones(&mut || _ = writer.mremap(page(0), bytes(3), bytes(3), moved, page(20)).expect("room")), 3);
+    assert_eq!(clones(&mut || _ = writer.mremap(&RemapRequest::resize(page(0), bytes(3), bytes(3)).fixed(page(20))).expect("room")), 3);
     drop(writer);
     mm.write().validate().expect("the invariants and the accounts hold");
 }

@@ -2,8 +2,8 @@
 
 use crate::support::address_space::{DOWN, RW, bytes, layout, map_all, mm_with, page};
 use vmaple::mm::{
-    Advice, GuardGapPolicy, LayoutError, Limits, MapCause, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError, MremapFlags,
-    PartialEffects,
+    Advice, GuardGapPolicy, LayoutError, Limits, MapCause, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError,
+    PartialEffects, RemapRequest,
 };
 use vmaple::{ErrorCode, VmaFlags, VmaSpec};
 
@@ -28,12 +28,12 @@ fn rule_7_8_the_number_of_vmas_reaches_the_limit_and_no_more() {
         }
         let told = writer.mmap(&fixed(20, 1, RW));
         assert!(matches!(told, Err(MmapError::Layout(LayoutError::TooMany { limit: 4, .. }))), "{policy:?}: {told:?}");
-        let told = writer.map(page(20)..page(21), VmaSpec::anonymous(RW)).map_err(|error| error.cause);
+        let told = writer.map(page(20), bytes(1), VmaSpec::anonymous(RW)).map_err(|error| error.cause);
         assert!(matches!(told, Err(MapCause::TooMany { limit: 4, .. })), "{policy:?}: {told:?}");
-        assert_eq!(writer.brk(page(101)), page(100), "the heap would be one more");
+        assert!(writer.brk(page(101)).is_err(), "the heap would be one more");
         assert_eq!(mm.len() as u64, most, "{policy:?}");
         writer.munmap(page(0), bytes(1)).expect("it goes");
-        assert_eq!(writer.brk(page(101)), page(101), "{policy:?}");
+        assert_eq!(writer.brk(page(101)), Ok(page(101)), "{policy:?}");
     }
 }
 
@@ -90,12 +90,12 @@ fn rule_7_9_the_guard_gap_keeps_out_what_is_fixed_and_what_becomes_accessible() 
         map_all(&guarded, &[(2, 6, NONE | VmaFlags::MAYREAD)]);
         for (at, pages) in [(5, 1), (4, 2), (2, 4)] {
             let before = layout(&guarded);
-            let told = guarded.write().mprotect(page(at), bytes(pages), R);
+            let told = guarded.write().mprotect(page(at), bytes(pages), R.prot());
             is_kept_out(matches!(told, Err(MprotectError::Layout(LayoutError::GuardGap { .. }))));
             is_kept_out(layout(&guarded) == before);
-            guarded.write().mprotect(page(at), bytes(pages), NONE).expect("what lets nobody in is no neighbour");
+            guarded.write().mprotect(page(at), bytes(pages), NONE.prot()).expect("what lets nobody in is no neighbour");
         }
-        guarded.write().mprotect(page(2), bytes(2), R).expect("that is out of the gap");
+        guarded.write().mprotect(page(2), bytes(2), R.prot()).expect("that is out of the gap");
     }
 }
 
@@ -107,7 +107,7 @@ fn rule_7_9_the_guard_gap_keeps_out_what_is_fixed_and_what_becomes_accessible() 
 fn rule_7_10_an_operation_that_fails_has_changed_nothing() {
     type Fails = fn(&mut MmWriteGuard<'_>) -> bool;
     let operations: [(&str, Fails); 8] = [
-        ("mprotect", |writer| writer.mprotect(page(2), bytes(4), R).is_err()),
+        ("mprotect", |writer| writer.mprotect(page(2), bytes(4), R.prot()).is_err()),
         ("madvise", |writer| writer.madvise(page(2), bytes(4), Advice::DontDump).is_err()),
         ("mlock", |writer| writer.mlock(page(2), bytes(4)).is_err()),
         ("munlock", |writer| {
@@ -117,9 +117,8 @@ fn rule_7_10_an_operation_that_fails_has_changed_nothing() {
         ("munmap", |writer| writer.munmap(page(6), bytes(6)).is_err()),
         ("mmap", |writer| writer.mmap(&fixed(2, 20, RW | VmaFlags::SHARED)).is_err()),
         ("mremap", |writer| {
-            let to = MremapFlags::MAYMOVE | MremapFlags::FIXED;
             // Over the second A; then there is no room to promise so much.
-            writer.mremap(page(0), bytes(4), bytes(64), to, page(30)).is_err()
+            writer.mremap(&RemapRequest::resize(page(0), bytes(4), bytes(64)).fixed(page(30))).is_err()
         }),
         ("mseal", |writer| writer.mseal(page(1), bytes(2)).is_err()),
     ];
@@ -165,15 +164,14 @@ fn rule_7_9_whatever_makes_memory_accessible_is_kept_out_of_the_gap() {
             let request = MapRequest::new(bytes(1), VmaSpec::anonymous(R)).fixed_no_replace(page(3));
             writer.mmap(&request).map_err(|error| error.errno())
         }),
-        ("mprotect", |writer| writer.mprotect(page(4), bytes(1), R).map_err(|error| error.errno())),
-        ("map", |writer| writer.map(page(3)..page(4), VmaSpec::anonymous(R)).map(|()| 0).map_err(|error| error.cause.errno())),
+        ("mprotect", |writer| writer.mprotect(page(4), bytes(1), R.prot()).map(|()| 0).map_err(|error| error.errno())),
+        ("map", |writer| writer.map(page(3), bytes(1), VmaSpec::anonymous(R)).map(|()| 0).map_err(|error| error.cause.errno())),
         ("mremap", |writer| {
-            let to = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-            writer.mremap(page(20), bytes(1), bytes(1), to, page(3)).map_err(|error| error.errno())
+            writer.mremap(&RemapRequest::resize(page(20), bytes(1), bytes(1)).fixed(page(3))).map_err(|error| error.errno())
         }),
         ("mremap in place", |writer| {
             writer.mmap(&fixed(2, 1, R)).expect("out of the gap");
-            writer.mremap(page(2), bytes(1), bytes(2), MremapFlags::empty(), 0).map_err(|error| error.errno())
+            writer.mremap(&RemapRequest::resize(page(2), bytes(1), bytes(2))).map_err(|error| error.errno())
         }),
         ("expand_up", |writer| {
             writer.mmap(&fixed(2, 1, RW | VmaFlags::GROWSUP)).expect("out of the gap");
@@ -211,8 +209,8 @@ fn rule_7_9_a_stack_keeps_its_own_gap_and_both_ways() {
         map_all(&mm, &[(43, 44, NONE), (44, 45, DOWN)]);
         let mut writer = mm.write();
         writer.set_heap(page(40), page(40)).expect("a heap in the address space");
-        assert_eq!(writer.brk(page(41)), page(41));
-        assert_eq!(writer.brk(page(42)) == page(41), is_kept_out, "{policy:?}");
+        assert_eq!(writer.brk(page(41)), Ok(page(41)));
+        assert_eq!(writer.brk(page(42)).is_err(), is_kept_out, "{policy:?}");
         writer.validate().expect("the invariants hold");
     }
 }

@@ -13,7 +13,7 @@ use std::thread;
 use vmaple::lock::{Patience, WaitError};
 #[cfg(debug_assertions)]
 use vmaple::mm::fault::FaultError;
-use vmaple::mm::{LayoutError, LockVmaError, VmaHandle};
+use vmaple::mm::{LayoutError, LockVmaError, Prot, VmaHandle};
 use vmaple::{Access, ErrorCode, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 over_each_lock! {
@@ -54,7 +54,7 @@ fn vmas_are_write_locked_in_the_order_of_addresses<L: TestLock>() {
     let mm = L::mm_of(&[(0, 2, RW), (3, 5, RW), (6, 8, RW)]);
     let held = mm.lock_vma(page(3)).expect("mapped, and no writer is inside");
     let mut writer = mm.write();
-    let refused = writer.plan_munmap(page(1), page(7) - page(1), Patience::Never).commit();
+    let refused = writer.plan(Patience::Never).munmap(page(1), page(7) - page(1)).commit();
     assert_eq!(refused.map_err(|error| error.errno()), Err(11));
     let told = [0, 3, 7].map(|n| mm.lock_vma(page(n)).map(|found| found.vma().start()));
     assert_eq!(told, [Err(LockVmaError::Busy), Ok(page(3)), Ok(page(6))]);
@@ -81,7 +81,7 @@ fn rule_3_2_one_step_releases_all<L: TestLock>() {
     for end in [0, 1] {
         let mut writer = mm.write();
         for i in 0..4 {
-            writer.map(page(8 * end + 2 * i)..page(8 * end + 2 * i + 1), VmaSpec::anonymous(RW)).expect("free");
+            writer.map(page(8 * end + 2 * i), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("free");
             assert_eq!(mm.lock_vma(page(8 * end + 2 * i)).map(drop), Err(LockVmaError::Busy));
         }
         let reader = (end == 0).then(|| writer.downgrade());
@@ -97,17 +97,17 @@ fn rule_3_3_readers_share<L: TestLock>() {
     let (a, b) = (mm.lock_vma(page(0)).expect("free"), mm.lock_vma(page(0)).expect("shared"));
     let mut writer = mm.write();
     assert_eq!(
-        writer.plan_munmap(page(0), page(1) - page(0), Patience::Never).commit(),
+        writer.plan(Patience::Never).munmap(page(0), page(1) - page(0)).commit(),
         Err(LayoutError::Wait(WaitError::WouldBlock).into())
     );
-    assert_eq!(writer.plan_munmap(page(4), page(5) - page(4), Patience::Never).commit(), Ok(0), "only this VMA's readers count");
+    assert_eq!(writer.plan(Patience::Never).munmap(page(4), page(5) - page(4)).commit(), Ok(()), "only this VMA's readers count");
     drop(a);
     assert_eq!(
-        writer.plan_munmap(page(0), page(1) - page(0), Patience::Never).commit(),
+        writer.plan(Patience::Never).munmap(page(0), page(1) - page(0)).commit(),
         Err(LayoutError::Wait(WaitError::WouldBlock).into())
     );
     drop(b);
-    assert_eq!(writer.plan_munmap(page(0), page(1) - page(0), Patience::Never).commit(), Ok(0));
+    assert_eq!(writer.plan(Patience::Never).munmap(page(0), page(1) - page(0)).commit(), Ok(()));
 }
 
 /// 3.4: a writer waits for the readers of the VMA that it changes; while it waits no new ones come; when they leave it goes on.
@@ -122,7 +122,7 @@ fn rule_3_4_a_writer_drains_readers<L: TestLock>() {
         assert!(mm.lock_vma(page(4)).is_ok(), "a VMA that it does not change is free");
         assert_eq!((guard.vma().last(), guard.vma().is_attached()), (page(2) - 1, true), "nothing has changed under the guard");
         drop(guard);
-        assert_eq!(writer.join().expect("no panic"), Ok(0));
+        assert_eq!(writer.join().expect("no panic"), Ok(()));
     });
     assert_eq!(layout(&mm), [(0, 1, RW), (4, 5, RW)]);
 }
@@ -132,7 +132,7 @@ fn rule_3_4_the_wait_can_be_interrupted<L: TestLock>() {
     let (mm, interrupt) = (L::mm_of(&[(0, 2, RW)]), L::Interrupt::default());
     thread::scope(|threads| {
         let guard = mm.lock_vma(page(0)).expect("free");
-        let writer = threads.spawn(|| mm.write().plan_munmap(page(0), page(1) - page(0), Patience::Interruptible(&interrupt)).commit());
+        let writer = threads.spawn(|| mm.write().plan(Patience::Interruptible(&interrupt)).munmap(page(0), page(1) - page(0)).commit());
         while mm.lock_vma(page(0)).is_ok() {
             thread::yield_now();
         }
@@ -244,8 +244,8 @@ fn rule_3_11_waiting_for_ones_own_vma_is_refused<L: TestLock>() {
     let held = [0, 8].map(|n| mm.lock_vma(page(n)).expect("free"));
     let waits: [&dyn Fn(); 8] = [
         &|| _ = mm.write().munmap(page(0), PAGE_SIZE),
-        &|| _ = mm.write().mprotect(page(0), PAGE_SIZE, VmaFlags::READ),
-        &|| _ = mm.write().plan_munmap(page(0), PAGE_SIZE, Patience::Interruptible(&interrupt)).commit(),
+        &|| _ = mm.write().mprotect(page(0), PAGE_SIZE, Prot::READ),
+        &|| _ = mm.write().plan(Patience::Interruptible(&interrupt)).munmap(page(0), PAGE_SIZE).commit(),
         &|| _ = mm.write().expand_down(page(7)),
         &|| _ = mm.read().expand_stack(page(7), FaultContext::User(&interrupt)).is_ok(),
         &|| _ = mm.find_vma_for_fault(page(7), FaultContext::User(&interrupt)).is_ok(),
@@ -257,7 +257,7 @@ fn rule_3_11_waiting_for_ones_own_vma_is_refused<L: TestLock>() {
         assert_eq!(said, "deadlock: a thread that holds a VMA waits to change it, which waits for its own hold", "wait {i}");
         assert!(mm.try_write().is_some() && mm.lock_vma(page(0)).is_ok(), "wait {i}: nothing is locked but what was");
     }
-    let refused = mm.write().plan_munmap(page(0), PAGE_SIZE, Patience::Never).commit();
+    let refused = mm.write().plan(Patience::Never).munmap(page(0), PAGE_SIZE).commit();
     assert_eq!(refused, Err(LayoutError::Wait(WaitError::WouldBlock).into()), "what does not wait may be asked");
     mm.write().munmap(page(20), PAGE_SIZE).expect("this thread does not hold that one");
     other.write().munmap(page(0), PAGE_SIZE).expect("nor one of another address space");
@@ -322,9 +322,9 @@ fn rule_3_7_no_hole_is_told_where_none_is<L: TestLock>() {
             let mut writer = mm.write();
             match round % 4 {
                 0 => _ = writer.expand_down(page(12)).expect("room"),
-                1 => _ = writer.munmap(page(5), page(6) - page(5)).expect("memory"),
-                2 => _ = writer.munmap(page(12), page(20) - page(12)).expect("memory"),
-                _ => writer.map(page(5)..page(6), VmaSpec::anonymous(RW)).expect("free"),
+                1 => writer.munmap(page(5), page(6) - page(5)).expect("memory"),
+                2 => writer.munmap(page(12), page(20) - page(12)).expect("memory"),
+                _ => writer.map(page(5), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("free"),
             }
         }
         stop.store(true, Ordering::Relaxed);
@@ -357,12 +357,12 @@ fn a_locked_vma_contains_its_address<L: TestLock>() {
             let mut writer = mm.write();
             match round % 4 {
                 0 => _ = writer.expand_down(page(6)).expect("room"),
-                1 => _ = writer.munmap(page(10), page(11) - page(10)).expect("memory"),
-                2 => _ = writer.munmap(page(6), page(8) - page(6)).expect("memory"),
+                1 => writer.munmap(page(10), page(11) - page(10)).expect("memory"),
+                2 => writer.munmap(page(6), page(8) - page(6)).expect("memory"),
                 _ => {
-                    writer.map(page(20)..page(21), VmaSpec::anonymous(RW)).expect("free");
+                    writer.map(page(20), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("free");
                     writer.munmap(page(0), page(12) - page(0)).expect("memory");
-                    writer.map(page(8)..page(12), VmaSpec::anonymous(DOWN)).expect("free");
+                    writer.map(page(8), 4 * PAGE_SIZE, VmaSpec::anonymous(DOWN)).expect("free");
                     writer.munmap(page(20), page(21) - page(20)).expect("memory");
                 }
             }

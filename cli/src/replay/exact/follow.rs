@@ -3,15 +3,13 @@
 
 use vmaple::ErrorCode;
 use vmaple::lock::Patience;
-use vmaple::mm::{MadviseError, MmapError, MremapFlags, ProtectionKey};
+use vmaple::mm::{MadviseError, MmapError, ProtectionKey, RemapRequest};
 use vmaple_scenario::apply::{mark_of, request_of};
-use vmaple_scenario::convert::{
-    advice_of, check_offset, denial_of, flags_of, key_change_of, kind_refused, lock_all_of, remap_flags_of, with_kind,
-};
+use vmaple_scenario::convert::{Answer as _, advice_of, check_offset, denial_of, kind_refused, lock_all_of, protect_request_of, with_kind};
 use vmaple_scenario::low;
 use vmaple_scenario::mm_space::MmSpace;
 use vmaple_scenario::space::{Failure, Space as _};
-use vmaple_trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot};
+use vmaple_trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot, RemapFlags};
 
 /// What the library would have come to: an address, 0, or how it fails.
 type Told = Result<u64, Failure>;
@@ -40,7 +38,7 @@ pub(super) enum Followed {
 macro_rules! settle {
     ($recorded:expr, $plan:expr) => {{
         let plan = $plan;
-        let own: Told = plan.outcome().map_err(|error| Failure::new(error.errno(), error));
+        let own: Told = plan.outcome().map(|told| told.answer()).map_err(|error| Failure::new(error.errno(), error));
         if is_alike($recorded, &own) {
             // what it tells is what the plan told
             _ = plan.commit();
@@ -54,7 +52,7 @@ macro_rules! follow {
     ($recorded:expr, $writer:expr, $operation:ident($($argument:expr),*)) => {{
         #[allow(unused_mut, reason = "a guard that is lent needs none")]
         let mut writer = $writer;
-        settle!($recorded, writer.$operation($($argument,)* Patience::Forever))
+        settle!($recorded, writer.plan(Patience::Forever).$operation($($argument),*))
     }};
 }
 
@@ -84,7 +82,7 @@ pub(super) fn follow(
         }
         Operation::Mremap { addr, .. } => (mremap(space, operation, recorded, &mut place), Some(*addr)),
         Operation::Brk { addr } => (brk(space, *addr, recorded, heap_known), Some(*addr)),
-        Operation::Munmap { addr, len } => (follow!(recorded, space.writer(), plan_munmap(*addr, *len)), Some(*addr)),
+        Operation::Munmap { addr, len } => (follow!(recorded, space.writer(), munmap(*addr, *len)), Some(*addr)),
         Operation::Mprotect { addr, len, prot } => (protect(space, recorded, (*addr, *len), *prot, -1), Some(*addr)),
         Operation::PkeyMprotect { addr, len, prot, key } => (protect(space, recorded, (*addr, *len), *prot, *key), Some(*addr)),
         Operation::PkeyAlloc { flags, rights } => (pkey_alloc(space, recorded, *flags, *rights), None),
@@ -97,20 +95,20 @@ pub(super) fn follow(
             return if matches!(recorded, Outcome::Value(_)) { Followed::Alike { place: None } } else { Followed::Unsupported };
         }
         Operation::Madvise { addr, len, advice } => match advice_of(*advice) {
-            Ok(advice) => (follow!(recorded, space.writer(), plan_madvise(*addr, *len, advice)), Some(*addr)),
+            Ok(advice) => (follow!(recorded, space.writer(), madvise(*addr, *len, advice)), Some(*addr)),
             Err(_) => return Followed::Unsupported,
         },
         Operation::Mlock2 { addr, len, flags } if flags.contains(LockFlags::ONFAULT) => {
-            (follow!(recorded, space.writer(), plan_mlock_on_fault(*addr, *len)), Some(*addr))
+            (follow!(recorded, space.writer(), mlock_on_fault(*addr, *len)), Some(*addr))
         }
         Operation::Mlock { addr, len } | Operation::Mlock2 { addr, len, .. } => (lock(space, *addr, *len, recorded), Some(*addr)),
-        Operation::Munlock { addr, len } => (follow!(recorded, space.writer(), plan_munlock(*addr, *len)), Some(*addr)),
-        Operation::Mseal { addr, len } => (follow!(recorded, space.writer(), plan_mseal(*addr, *len)), Some(*addr)),
+        Operation::Munlock { addr, len } => (follow!(recorded, space.writer(), munlock(*addr, *len)), Some(*addr)),
+        Operation::Mseal { addr, len } => (follow!(recorded, space.writer(), mseal(*addr, *len)), Some(*addr)),
         Operation::Mlockall { flags } => match lock_all_of(*flags) {
-            Some(what) => (follow!(recorded, space.writer(), plan_mlockall(what)), None),
+            Some(what) => (follow!(recorded, space.writer(), mlockall(what)), None),
             None => return Followed::Unsupported,
         },
-        Operation::Munlockall => (follow!(recorded, space.writer(), plan_munlockall()), None),
+        Operation::Munlockall => (follow!(recorded, space.writer(), munlockall()), None),
         Operation::Mark { addr, .. } => (mark(space, operation, recorded), Some(*addr)),
     };
     match recorded {
@@ -172,8 +170,8 @@ fn cause_of(space: &MmSpace, operation: &Operation, recorded: Outcome, own: &Tol
 /// `mlock`. What the library would do, and the kernel refused for want of memory, was done: it brings the pages in only after that.
 fn lock(space: &mut MmSpace, addr: u64, len: u64, recorded: Outcome) -> Told {
     let mut writer = space.writer();
-    let plan = writer.plan_mlock(addr, len, Patience::Forever);
-    let own: Told = plan.outcome().map_err(|error| Failure::new(error.errno(), error));
+    let plan = writer.plan(Patience::Forever).mlock(addr, len);
+    let own: Told = plan.outcome().map(|told| told.answer()).map_err(|error| Failure::new(error.errno(), error));
     let is_without_pages = |errno: Errno| matches!(errno.name(), "ENOMEM" | "EAGAIN") && own.is_ok();
     if is_alike(recorded, &own) || matches!(recorded, Outcome::Failed(errno) if is_without_pages(errno)) {
         // what it tells is what the plan told
@@ -189,10 +187,10 @@ fn mark(space: &mut MmSpace, operation: &Operation, recorded: Outcome) -> Told {
     };
     let number = mark_of(space, operation);
     let mut writer = space.writer();
-    let plan = writer.plan_change_payloads(*addr, *len, |rider| rider.marked(*kind, number), Patience::Forever);
+    let plan = writer.plan(Patience::Forever).change_payloads(*addr, *len, |rider| rider.marked(*kind, number));
     let own: Told = match plan.outcome() {
         Err(MadviseError::Gap { .. }) => Ok(0),
-        told => told.map_err(|error| Failure::new(error.errno(), error)),
+        told => told.map(|told| told.answer()).map_err(|error| Failure::new(error.errno(), error)),
     };
     if is_alike(recorded, &own) {
         _ = plan.commit();
@@ -219,11 +217,11 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
         request => request.near(*addr),
     };
     if let Some(refused) = kind_refused(*flags, object) {
-        let plan = writer.plan_mmap(&placed, Patience::Forever);
+        let plan = writer.plan(Patience::Forever).mmap(&placed);
         let own = match plan.outcome() {
             // at the same point
             Err(MmapError::Growing) => Err(refused),
-            told => told.map_err(|error| Failure::new(error.errno(), error)),
+            told => told.map(|told| told.answer()).map_err(|error| Failure::new(error.errno(), error)),
         };
         if is_alike(recorded, &own) {
             // it has requested a key before
@@ -231,19 +229,18 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
         }
         return own;
     }
-    let own = follow!(recorded, &mut writer, plan_mmap(&placed));
+    let own = follow!(recorded, &mut writer, mmap(&placed));
     let Outcome::Value(at) = recorded else { return own };
     if is_fixed {
         return own;
     }
-    let told = if is_alike(recorded, &own) { Ok(at) } else { follow!(recorded, &mut writer, plan_mmap(&request.fixed(at))) };
+    let told = if is_alike(recorded, &own) { Ok(at) } else { follow!(recorded, &mut writer, mmap(&request.fixed(at))) };
     *place = Some(Place { recorded: at, own });
     told
 }
 
 fn protect(space: &MmSpace, recorded: Outcome, (addr, len): (u64, u64), prot: Prot, key: i32) -> Told {
-    let (access, key) = (flags_of(prot), key_change_of(prot, key));
-    follow!(recorded, space.writer(), plan_pkey_mprotect(addr, len, access, key))
+    follow!(recorded, space.writer(), mprotect(addr, len, protect_request_of(prot, key)))
 }
 
 fn pkey_alloc(space: &MmSpace, recorded: Outcome, flags: u64, rights: u64) -> Told {
@@ -251,33 +248,28 @@ fn pkey_alloc(space: &MmSpace, recorded: Outcome, flags: u64, rights: u64) -> To
         return Err(Failure::invalid("no flags are known"));
     }
     let mut writer = space.writer();
-    settle!(recorded, writer.plan_pkey_alloc(denial_of(rights)))
+    settle!(recorded, writer.plan(Patience::Forever).pkey_alloc(denial_of(rights)))
 }
 
 fn pkey_free(space: &MmSpace, recorded: Outcome, key: i32) -> Told {
     let Some(key) = u8::try_from(key).ok().and_then(ProtectionKey::new) else { return Err(Failure::invalid("there is no such key")) };
     let mut writer = space.writer();
-    settle!(recorded, writer.plan_pkey_free(key))
+    settle!(recorded, writer.plan(Patience::Forever).pkey_free(key))
 }
 
 fn mremap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &mut Option<Place>) -> Told {
     let &Operation::Mremap { addr, old_len, new_len, flags, new_addr } = operation else {
         return Err(Failure::invalid("no remapping"));
     };
-    let flags = remap_flags_of(flags);
+    let request = RemapRequest::from_raw(addr, old_len, new_len, flags.bits(), new_addr.unwrap_or(0));
     let mut writer = space.writer();
-    let to = new_addr.unwrap_or(0);
-    let own = follow!(recorded, &mut writer, plan_mremap(addr, old_len, new_len, flags, to));
+    let own = follow!(recorded, &mut writer, mremap(&request));
     let Outcome::Value(at) = recorded else { return own };
-    if at == addr || flags.contains(MremapFlags::FIXED) || !flags.contains(MremapFlags::MAYMOVE) {
+    if at == addr || flags.contains(RemapFlags::FIXED) || !flags.contains(RemapFlags::MAYMOVE) {
         return own;
     }
     // it was moved, and the kernel chose where to
-    let told = if is_alike(recorded, &own) {
-        Ok(at)
-    } else {
-        follow!(recorded, &mut writer, plan_mremap(addr, old_len, new_len, flags | MremapFlags::FIXED, at))
-    };
+    let told = if is_alike(recorded, &own) { Ok(at) } else { follow!(recorded, &mut writer, mremap(&request.fixed(at))) };
     *place = Some(Place { recorded: at, own });
     told
 }
@@ -294,7 +286,7 @@ fn brk(space: &mut MmSpace, addr: u64, recorded: Outcome, heap_known: &mut bool)
         // a child's heap, which its parent has moved the end of
         return writer.set_heap(before.min(brk), brk).map(|()| brk).map_err(|error| Failure::new(error.errno(), error));
     }
-    let plan = writer.plan_brk(addr, Patience::Forever);
+    let plan = writer.plan(Patience::Forever).brk(addr);
     let own = Ok(plan.outcome().unwrap_or(before));
     if is_alike(recorded, &own) {
         _ = plan.commit();

@@ -4,11 +4,10 @@
 use super::ONE_OF;
 use super::watch::{UNSPLITTABLE, Watch, Watched};
 use crate::support::address_space::{DOWN, RW, UP, page};
-use std::ops::{Bound, RangeBounds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
-use vmaple::lock::Patience;
-use vmaple::mm::{Advice, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, PartialEffects};
+use vmaple::lock::{MmLock, Patience};
+use vmaple::mm::{Advice, Limits, LockAll, MapRequest, MmWriteGuard, PartialEffects, Prot, RemapRequest};
 use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 type Space = Mm<Watched>;
@@ -51,21 +50,6 @@ fn request(watch: &Rc<Watch>, [at, len, kind]: [u64; 3]) -> MapRequest<Watched> 
     MapRequest::new(bytes(len), spec(watch, RW, kind)).fixed(page(at))
 }
 
-/// A range whose bounds are code of the embedder's, which panics.
-struct Bounds<'w>(u64, u64, &'w Watch);
-
-impl RangeBounds<u64> for Bounds<'_> {
-    fn start_bound(&self) -> Bound<&u64> {
-        self.2.call();
-        Bound::Included(&self.0)
-    }
-
-    fn end_bound(&self) -> Bound<&u64> {
-        self.2.call();
-        Bound::Excluded(&self.1)
-    }
-}
-
 macro_rules! operations {
     ($($name:literal: |$w:ident, $watch:ident, $a:ident, $b:ident, $c:ident, $patience:ident| $plan:expr;)*) => {
         [$(Operation {
@@ -89,37 +73,36 @@ fn planned() -> impl Iterator<Item = Operation> {
         "mmap": |w, watch, a, b, c, patience| {
             let request = Rc::new(request(watch, [a, b, c]));
             watch.keep(1, Rc::clone(&request));
-            w.plan_mmap(&request, patience)
+            w.plan(patience).mmap(&request)
         };
-        "munmap": |w, watch, a, b, c, patience| w.plan_munmap(page(a), bytes(b), patience);
+        "munmap": |w, watch, a, b, c, patience| w.plan(patience).munmap(page(a), bytes(b));
         "mprotect": |w, watch, a, b, c, patience| {
-            w.plan_mprotect(page(a), bytes(b), if c % 2 == 0 { RW } else { VmaFlags::READ }, patience)
+            w.plan(patience).mprotect(page(a), bytes(b), if c % 2 == 0 { RW.prot() } else { Prot::READ })
         };
-        "mremap": |w, watch, a, b, c, patience| w.plan_mremap(page(a), bytes(b), bytes(b + c % 2), MremapFlags::MAYMOVE, 0, patience);
+        "mremap": |w, watch, a, b, c, patience| w.plan(patience).mremap(&RemapRequest::resize(page(a), bytes(b), bytes(b + c % 2)).may_move());
         "mremap to": |w, watch, a, b, c, patience| {
-            w.plan_mremap(page(a), bytes(b), bytes(b), MremapFlags::MAYMOVE | MremapFlags::FIXED, page(c), patience)
+            w.plan(patience).mremap(&RemapRequest::resize(page(a), bytes(b), bytes(b)).fixed(page(c)))
         };
         "mremap that leaves": |w, watch, a, b, c, patience| {
-            let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED | MremapFlags::DONTUNMAP;
-            w.plan_mremap(page(a), bytes(b), bytes(b), flags, page(c), patience)
+            w.plan(patience).mremap(&RemapRequest::dont_unmap(page(a), bytes(b), 0).fixed(page(c)))
         };
         "madvise": |w, watch, a, b, c, patience| {
-            w.plan_madvise(page(a), bytes(b), if c % 2 == 0 { Advice::DontFork } else { Advice::DoFork }, patience)
+            w.plan(patience).madvise(page(a), bytes(b), if c % 2 == 0 { Advice::DontFork } else { Advice::DoFork })
         };
         "change_payloads": |w, watch, a, b, c, patience| {
             let change = |was: &Watched| {
                 watch.call();
                 (was.kind != u8::try_from(c % 2).expect("small")).then(|| watch.value(u8::try_from(c % 2).expect("small")))
             };
-            w.plan_change_payloads(page(a), bytes(b), change, patience)
+            w.plan(patience).change_payloads(page(a), bytes(b), change)
         };
         "mlock": |w, watch, a, b, c, patience| {
-            if c % 2 == 0 { w.plan_mlock(page(a), bytes(b), patience) } else { w.plan_munlock(page(a), bytes(b), patience) }
+            if c % 2 == 0 { w.plan(patience).mlock(page(a), bytes(b)) } else { w.plan(patience).munlock(page(a), bytes(b)) }
         };
         "mlockall": |w, watch, a, b, c, patience| {
-            if c % 2 == 0 { w.plan_mlockall(LockAll::CurrentAndFuture, patience) } else { w.plan_munlockall(patience) }
+            if c % 2 == 0 { w.plan(patience).mlockall(LockAll::CurrentAndFuture) } else { w.plan(patience).munlockall() }
         };
-        "mseal": |w, watch, a, b, c, patience| w.plan_mseal(page(a), bytes(b), patience);
+        "mseal": |w, watch, a, b, c, patience| w.plan(patience).mseal(page(a), bytes(b));
     };
     planned.into_iter()
 }
@@ -131,7 +114,7 @@ fn direct() -> impl Iterator<Item = Operation> {
     }
     [
         operation("map", |w, watch, [a, b, c], _, _| {
-            if let Err(refused) = w.map(Bounds(page(a), page(a + b), watch), spec(watch, RW, c)) {
+            if let Err(refused) = w.map(page(a), bytes(b), spec(watch, RW, c)) {
                 watch.keep(1, refused);
             }
         }),
@@ -139,7 +122,7 @@ fn direct() -> impl Iterator<Item = Operation> {
         operation("expand_up", |w, _, [a, ..], _, patience| _ = w.expand_up_with(page(a), patience)),
         operation("own", |w, _, [a, ..], _, _| _ = w.own(page(a))),
         operation("fork", |w, watch, _, _, patience| {
-            if let Ok(child) = w.fork_with(patience) {
+            if let Ok(child) = w.fork_with_lock(MmLock::new(), patience) {
                 watch.keep(child.len(), child);
             }
         }),

@@ -11,7 +11,7 @@ fn rule_8_6_accesses_are_judged_by_the_threads_rights() {
     for access in [NONE, R, RW, X, R | X, VmaFlags::WRITE] {
         let mut writer = mm.write();
         map(&mut writer, 0, 1, RW);
-        writer.pkey_mprotect(page(0), PAGE_SIZE, access, one).expect("allocated");
+        writer.mprotect(page(0), PAGE_SIZE, ProtectRequest::new(access.prot()).with_key(one)).expect("allocated");
         drop(writer);
         for denial in [KeyDenial::empty(), KeyDenial::ACCESS, KeyDenial::WRITE, KeyDenial::all()] {
             let told = |asked: Access| {
@@ -69,7 +69,7 @@ fn rule_8_6_a_stack_with_a_key_grows_and_is_denied() {
     let mut writer = mm.write();
     let one = writer.pkey_alloc(KeyDenial::ACCESS).expect("free");
     map(&mut writer, 600, 1, RW | VmaFlags::GROWSDOWN);
-    writer.pkey_mprotect(page(600), PAGE_SIZE, RW, one).expect("allocated");
+    writer.mprotect(page(600), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(one)).expect("allocated");
     drop(writer);
     let access = Access::Write.with_rights(KeyRights::ALL.with(one, KeyDenial::ACCESS));
     let told = mm.handle_fault(page(599), access, NO_FIXUP).map(drop);
@@ -90,9 +90,9 @@ fn rule_8_7_populating_execute_only_memory() {
     assert_eq!(mm.stats().locked_pages, 1);
     assert!(writer.lookup(page(0)).is_some_and(|vma| vma.flags().contains(VmaFlags::LOCKED)));
     writer.munlock(page(0), PAGE_SIZE).expect("mapped");
-    assert_eq!(writer.mlock_on_fault(page(0), PAGE_SIZE), Ok(0));
+    assert_eq!(writer.mlock_on_fault(page(0), PAGE_SIZE), Ok(()));
     writer.munlock(page(0), PAGE_SIZE).expect("mapped");
-    assert_eq!(writer.mlockall(LockAll::CurrentAndFuture), Ok(0));
+    assert_eq!(writer.mlockall(LockAll::CurrentAndFuture), Ok(()));
     let populated = MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(X)).fixed(page(2)).populated();
     assert_eq!(writer.mmap(&populated), Ok(page(2)));
     assert_eq!(mm.stats().locked_pages, 2);
@@ -100,14 +100,14 @@ fn rule_8_7_populating_execute_only_memory() {
     let key = mm.execute_only_key().expect("requested");
     let granted = KeyRights::from_pkru(0);
     writer.set_key_rights(granted);
-    assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(0));
+    assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(()));
     assert_eq!(writer.mmap(&populated), Ok(page(2)));
     // It is lost for the operations that come after, too.
     assert_eq!(writer.key_rights(), granted.with(key, KeyDenial::ACCESS));
     assert_eq!(writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno()), Err(ENOMEM));
     // Likewise by `mprotect`, and by what fails after the request.
     let requests: [(Request, i32); 2] = [
-        (|writer| writer.mprotect(page(2), 2 * PAGE_SIZE, X).map_err(|error| error.errno()), ENOMEM),
+        (|writer| writer.mprotect(page(2), 2 * PAGE_SIZE, X.prot()).map(|()| 0).map_err(|error| error.errno()), ENOMEM),
         (
             |writer| {
                 let taken = MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(X)).fixed_no_replace(page(2));
@@ -123,7 +123,7 @@ fn rule_8_7_populating_execute_only_memory() {
     }
     // A plan that is dropped takes nothing.
     writer.set_key_rights(granted);
-    drop(writer.plan_mmap(&populated, Patience::Forever));
+    drop(writer.plan(Patience::Forever).mmap(&populated));
     assert_eq!(writer.key_rights(), granted);
 }
 
@@ -136,13 +136,13 @@ fn rule_8_7_populating_by_the_threads_rights() {
             let mut writer = mm.write();
             let one = writer.pkey_alloc(denial).expect("free");
             map(&mut writer, 0, 1, access);
-            writer.pkey_mprotect(page(0), PAGE_SIZE, access, one).expect("allocated");
+            writer.mprotect(page(0), PAGE_SIZE, ProtectRequest::new(access.prot()).with_key(one)).expect("allocated");
             writer.set_key_rights(KeyRights::ALL.with(one, denial));
             let is_written = access.contains(VmaFlags::WRITE);
             let denying = if is_written { KeyDenial::all() } else { KeyDenial::ACCESS };
             let is_refused = denial.intersects(denying) || !access.is_accessible();
             let told = writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno());
-            assert_eq!(told, if is_refused { Err(ENOMEM) } else { Ok(0) }, "{access:?} under {denial:?}");
+            assert_eq!(told, if is_refused { Err(ENOMEM) } else { Ok(()) }, "{access:?} under {denial:?}");
             let has_owner = writer.lookup(page(0)).is_some_and(|vma| vma.anon_owner().is_some());
             assert_eq!(has_owner, is_written && !is_refused, "{access:?} under {denial:?}: pages of its own");
         }
@@ -153,12 +153,12 @@ fn rule_8_7_populating_by_the_threads_rights() {
     let one = writer.pkey_alloc(KeyDenial::WRITE).expect("free");
     let shared = VmaSpec::of_object(ObjectId::from(1), 0, RW | VmaFlags::SHARED);
     writer.mmap(&MapRequest::new(PAGE_SIZE, shared).fixed(page(0))).expect("free");
-    writer.pkey_mprotect(page(0), PAGE_SIZE, RW, one).expect("allocated");
+    writer.mprotect(page(0), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(one)).expect("allocated");
     writer.set_key_rights(KeyRights::ALL.with(one, KeyDenial::WRITE));
-    assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(0));
+    assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(()));
     // What is locked, becomes writable, and may not be written gets no pages, and that is no error (5.16).
     map(&mut writer, 2, 1, R | VmaFlags::LOCKED);
-    assert_eq!(writer.pkey_mprotect(page(2), PAGE_SIZE, RW, one), Ok(0));
+    assert_eq!(writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(one)), Ok(()));
     assert!(writer.lookup(page(2)).is_some_and(|vma| vma.anon_owner().is_none()));
 }
 
@@ -170,13 +170,16 @@ fn rule_8_8_without_keys() {
     assert_eq!(mm.limits().protection_keys, 0);
     map(&mut writer, 0, 1, X);
     map(&mut writer, 2, 1, RW);
-    writer.mprotect(page(2), PAGE_SIZE, X).expect("mapped");
+    writer.mprotect(page(2), PAGE_SIZE, X.prot()).expect("mapped");
     assert_eq!((layout(&writer), mm.execute_only_key()), (vec![(0, 1, 0), (2, 3, 0)], None));
-    assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(0));
+    assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(()));
     assert_eq!(writer.pkey_alloc(KeyDenial::empty()), Err(PkeyAllocError::Unsupported));
     assert_eq!(writer.pkey_free(ProtectionKey::ZERO).map_err(|error| error.errno()), Err(EINVAL));
-    assert_eq!(writer.pkey_mprotect(page(0), PAGE_SIZE, R, ProtectionKey::ZERO).map_err(|error| error.errno()), Err(EINVAL));
-    assert_eq!(writer.pkey_mprotect(page(0), PAGE_SIZE, X, KeyChange::IMPLIED), Ok(0));
+    assert_eq!(
+        writer.mprotect(page(0), PAGE_SIZE, ProtectRequest::new(R.prot()).with_key(ProtectionKey::ZERO)).map_err(|error| error.errno()),
+        Err(EINVAL)
+    );
+    assert_eq!(writer.mprotect(page(0), PAGE_SIZE, X.prot()), Ok(()));
     drop(writer);
     assert!(mm.handle_fault(page(0), Access::Read, NO_FIXUP).is_ok());
 }

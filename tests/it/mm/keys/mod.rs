@@ -6,8 +6,8 @@ mod access;
 use vmaple::lock::Patience;
 use vmaple::mm::fault::FaultError;
 use vmaple::mm::{
-    KeyChange, KeyDenial, KeyRights, KeyedAccess, Limits, LockAll, MapRequest, MmWriteGuard, MremapFlags, ObjectId, PkeyAllocError,
-    ProtectionKey,
+    KeyDenial, KeyRights, KeyedAccess, Limits, LockAll, MapRequest, MmWriteGuard, ObjectId, PkeyAllocError, Prot, ProtectRequest,
+    ProtectionKey, RemapRequest,
 };
 use vmaple::{Access, ErrorCode, FaultContext, Mm, PAGE_SIZE, SegvCode, Signal, VmaFlags, VmaSpec};
 
@@ -66,14 +66,14 @@ fn rule_8_1_vmas_with_different_keys_never_merge() {
     map(&mut writer, 0, 8, RW);
     let (first, second) = (writer.pkey_alloc(KeyDenial::empty()).expect("free"), writer.pkey_alloc(KeyDenial::empty()).expect("free"));
     assert_eq!((first, second), (key(1), key(2)));
-    writer.pkey_mprotect(page(2), 2 * PAGE_SIZE, RW, first).expect("allocated");
+    writer.mprotect(page(2), 2 * PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(first)).expect("allocated");
     assert_eq!(layout(&writer), [(0, 2, 0), (2, 4, 1), (4, 8, 0)]);
     // A neighbour gets the same key, and the two are one; a key more, and they are two.
-    writer.pkey_mprotect(page(4), PAGE_SIZE, RW, first).expect("allocated");
+    writer.mprotect(page(4), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(first)).expect("allocated");
     assert_eq!(layout(&writer), [(0, 2, 0), (2, 5, 1), (5, 8, 0)]);
-    writer.pkey_mprotect(page(2), PAGE_SIZE, RW, second).expect("allocated");
+    writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(second)).expect("allocated");
     assert_eq!(layout(&writer), [(0, 2, 0), (2, 3, 2), (3, 5, 1), (5, 8, 0)]);
-    writer.pkey_mprotect(page(0), 8 * PAGE_SIZE, RW, ProtectionKey::ZERO).expect("key 0");
+    writer.mprotect(page(0), 8 * PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(ProtectionKey::ZERO)).expect("key 0");
     assert_eq!(layout(&writer), [(0, 8, 0)]);
 }
 
@@ -84,18 +84,16 @@ fn rule_8_1_split_move_growth_and_fork_keep_the_key() {
     let mut writer = mm.write();
     let one = writer.pkey_alloc(KeyDenial::empty()).expect("free");
     map(&mut writer, 0, 4, RW);
-    writer.pkey_mprotect(page(0), 4 * PAGE_SIZE, RW, one).expect("allocated");
+    writer.mprotect(page(0), 4 * PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(one)).expect("allocated");
     writer.munmap(page(1), PAGE_SIZE).expect("cut");
-    writer.mprotect(page(3), PAGE_SIZE, R).expect("cut");
+    writer.mprotect(page(3), PAGE_SIZE, R.prot()).expect("cut");
     assert_eq!(layout(&writer), [(0, 1, 1), (2, 3, 1), (3, 4, 1)]);
-    writer.mremap(page(3), PAGE_SIZE, 2 * PAGE_SIZE, MremapFlags::empty(), 0).expect("room above");
-    let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
-    writer.mremap(page(0), PAGE_SIZE, 2 * PAGE_SIZE, flags, page(10)).expect("moved");
-    let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED | MremapFlags::DONTUNMAP;
-    writer.mremap(page(2), PAGE_SIZE, PAGE_SIZE, flags, page(20)).expect("moved");
+    writer.mremap(&RemapRequest::resize(page(3), PAGE_SIZE, 2 * PAGE_SIZE)).expect("room above");
+    writer.mremap(&RemapRequest::resize(page(0), PAGE_SIZE, 2 * PAGE_SIZE).fixed(page(10))).expect("moved");
+    writer.mremap(&RemapRequest::dont_unmap(page(2), PAGE_SIZE, 0).fixed(page(20))).expect("moved");
     assert_eq!(layout(&writer), [(2, 3, 1), (3, 5, 1), (10, 12, 1), (20, 21, 1)]);
     map(&mut writer, 600, 1, RW | VmaFlags::GROWSDOWN);
-    writer.pkey_mprotect(page(600), PAGE_SIZE, RW, one).expect("allocated");
+    writer.mprotect(page(600), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(one)).expect("allocated");
     writer.expand_down(page(597)).expect("room below");
     assert_eq!(key_at(&writer, 597), 1);
     let child = writer.fork().expect("memory");
@@ -112,8 +110,8 @@ fn rule_8_2_exec_alone_has_the_execute_only_key() {
     map(&mut writer, 0, 1, X);
     assert_eq!((key_at(&writer, 0), mm.execute_only_key()), (1, Some(key(1))));
     map(&mut writer, 2, 2, RW);
-    writer.mprotect(page(2), PAGE_SIZE, X).expect("mapped");
-    writer.pkey_mprotect(page(3), PAGE_SIZE, X, KeyChange::of_argument(-1)).expect("mapped");
+    writer.mprotect(page(2), PAGE_SIZE, X.prot()).expect("mapped");
+    writer.mprotect(page(3), PAGE_SIZE, ProtectRequest::from_raw(X.prot().bits().into(), -1)).expect("mapped");
     assert_eq!(layout(&writer), [(0, 1, 1), (2, 4, 1)]);
     // It is the lowest that is free when it is first asked for.
     let mm = with_keys(16);
@@ -134,16 +132,16 @@ fn rule_8_2_without_a_free_key_it_can_be_read() {
     while writer.pkey_alloc(KeyDenial::empty()).is_ok() {}
     map(&mut writer, 0, 1, X);
     map(&mut writer, 2, 1, R);
-    writer.pkey_mprotect(page(2), PAGE_SIZE, R, key(3)).expect("allocated");
-    writer.mprotect(page(2), PAGE_SIZE, X).expect("mapped");
+    writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(R.prot()).with_key(key(3))).expect("allocated");
+    writer.mprotect(page(2), PAGE_SIZE, X.prot()).expect("mapped");
     assert_eq!(layout(&writer), [(0, 1, 0), (2, 3, 3)]);
     assert_eq!(mm.execute_only_key(), None);
     writer.mlock(page(0), PAGE_SIZE).expect("it can be read");
     // As soon as one is free it is the execute-only key.
     writer.pkey_free(key(7)).expect("allocated");
-    writer.mprotect(page(2), PAGE_SIZE, X).expect("mapped");
+    writer.mprotect(page(2), PAGE_SIZE, X.prot()).expect("mapped");
     assert_eq!(key_at(&writer, 2), 7);
-    writer.mprotect(page(2), PAGE_SIZE, R).expect("mapped");
+    writer.mprotect(page(2), PAGE_SIZE, R.prot()).expect("mapped");
     assert_eq!(key_at(&writer, 2), 0);
 }
 
@@ -156,7 +154,7 @@ fn rule_8_2_the_key_stays_allocated_when_the_operation_fails() {
     let exec = |len| MapRequest::new(len, VmaSpec::anonymous(X));
     assert_eq!(mm.write().mmap(&exec(0)).map_err(|error| error.errno()), Err(EINVAL));
     assert_eq!(mm.write().mmap(&exec(u64::MAX)).map_err(|error| error.errno()), Err(ENOMEM));
-    assert_eq!(mm.write().mprotect(page(0), PAGE_SIZE, X).map_err(|error| error.errno()), Err(ENOMEM));
+    assert_eq!(mm.write().mprotect(page(0), PAGE_SIZE, X.prot()).map_err(|error| error.errno()), Err(ENOMEM));
     assert_eq!(next(&mm), 1);
     // After it: no room, the address, a lock.
     for request in [exec(1 << 50), exec(PAGE_SIZE).fixed(page(0) + 1), exec(PAGE_SIZE).fixed(0x1000)] {
@@ -167,19 +165,19 @@ fn rule_8_2_the_key_stays_allocated_when_the_operation_fails() {
     }
     // Of `mprotect`, before it is asked whether the VMA may be changed.
     let mm = with_keys(16);
-    mm.write().map(page(0)..page(1), VmaSpec::anonymous(R | VmaFlags::MAYREAD)).expect("free");
-    assert_eq!(mm.write().mprotect(page(0), PAGE_SIZE, X).map_err(|error| error.errno()), Err(EACCES));
+    mm.write().map(page(0), PAGE_SIZE, VmaSpec::anonymous(R | VmaFlags::MAYREAD)).expect("free");
+    assert_eq!(mm.write().mprotect(page(0), PAGE_SIZE, X.prot()).map_err(|error| error.errno()), Err(EACCES));
     assert_eq!(next(&mm), 2);
     let mm = with_keys(16);
     map(&mut mm.write(), 0, 1, R);
     mm.write().mseal(page(0), PAGE_SIZE).expect("mapped");
-    assert_eq!(mm.write().mprotect(page(0), PAGE_SIZE, X).map_err(|error| error.errno()), Err(EPERM));
+    assert_eq!(mm.write().mprotect(page(0), PAGE_SIZE, X.prot()).map_err(|error| error.errno()), Err(EPERM));
     assert_eq!(next(&mm), 2);
     // A plan that is dropped has allocated none.
     let mm = with_keys(16);
     map(&mut mm.write(), 0, 1, R);
-    drop(mm.write().plan_mprotect(page(0), PAGE_SIZE, X, Patience::Forever));
-    drop(mm.write().plan_mmap(&exec(PAGE_SIZE), Patience::Forever));
+    drop(mm.write().plan(Patience::Forever).mprotect(page(0), PAGE_SIZE, X.prot()));
+    drop(mm.write().plan(Patience::Forever).mmap(&exec(PAGE_SIZE)));
     assert_eq!(next(&mm), 1);
 }
 
@@ -193,7 +191,7 @@ fn all_or_nothing_holds_for_keys() {
     let mut writer = mm.write();
     map(&mut writer, 0, 1, R);
     let request = MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(X)).fixed_no_replace(page(0));
-    assert!(writer.mmap(&request).is_err() && writer.mprotect(page(0), 2 * PAGE_SIZE, X).is_err());
+    assert!(writer.mmap(&request).is_err() && writer.mprotect(page(0), 2 * PAGE_SIZE, X.prot()).is_err());
     assert_eq!((mm.execute_only_key(), writer.pkey_alloc(KeyDenial::empty())), (None, Ok(key(1))));
 }
 
@@ -204,36 +202,38 @@ fn rule_8_3_mprotect_and_the_key_of_before() {
     let mut writer = mm.write();
     map(&mut writer, 0, 1, RW);
     for access in [NONE, R, RW, R | X, VmaFlags::WRITE] {
-        writer.mprotect(page(0), PAGE_SIZE, X).expect("mapped");
+        writer.mprotect(page(0), PAGE_SIZE, X.prot()).expect("mapped");
         assert_eq!(key_at(&writer, 0), 1);
-        writer.mprotect(page(0), PAGE_SIZE, access).expect("mapped");
+        writer.mprotect(page(0), PAGE_SIZE, access.prot()).expect("mapped");
         assert_eq!(key_at(&writer, 0), 0, "{access:?}");
     }
     let other = writer.pkey_alloc(KeyDenial::empty()).expect("free");
-    writer.pkey_mprotect(page(0), PAGE_SIZE, RW, other).expect("allocated");
+    writer.mprotect(page(0), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(other)).expect("allocated");
     for access in [NONE, R, R | X, RW] {
-        writer.mprotect(page(0), PAGE_SIZE, access).expect("mapped");
+        writer.mprotect(page(0), PAGE_SIZE, access.prot()).expect("mapped");
         assert_eq!(key_at(&writer, 0), 2, "{access:?}");
     }
     // With a key of its own it is not execute-only memory, though it has that permission alone.
-    writer.pkey_mprotect(page(0), PAGE_SIZE, X, other).expect("allocated");
-    writer.mprotect(page(0), PAGE_SIZE, R).expect("mapped");
+    writer.mprotect(page(0), PAGE_SIZE, ProtectRequest::new(X.prot()).with_key(other)).expect("allocated");
+    writer.mprotect(page(0), PAGE_SIZE, R.prot()).expect("mapped");
     assert_eq!(key_at(&writer, 0), 2);
-    writer.mprotect(page(0), PAGE_SIZE, X).expect("mapped");
-    writer.mprotect(page(0), PAGE_SIZE, RW).expect("mapped");
+    writer.mprotect(page(0), PAGE_SIZE, X.prot()).expect("mapped");
+    writer.mprotect(page(0), PAGE_SIZE, RW.prot()).expect("mapped");
     assert_eq!(key_at(&writer, 0), 0, "not the key of before");
 }
 
 /// 8.3: where more than `PROT_EXEC` is asked for that is no access, memory is not execute-only.
 #[test]
 fn rule_8_3_more_than_exec_is_not_execute_only() {
+    // PROT_EXEC | PROT_SEM
+    let exec_and_sem = ProtectRequest::from_raw(4 | 8, -1);
     let mm = with_keys(16);
     let mut writer = mm.write();
     map(&mut writer, 0, 1, R);
-    writer.pkey_mprotect(page(0), PAGE_SIZE, X, KeyChange::IMPLIED_READABLE).expect("mapped");
+    writer.mprotect(page(0), PAGE_SIZE, exec_and_sem).expect("mapped");
     assert_eq!((key_at(&writer, 0), mm.execute_only_key()), (0, None));
-    writer.mprotect(page(0), PAGE_SIZE, X).expect("mapped");
-    writer.pkey_mprotect(page(0), PAGE_SIZE, X, KeyChange::IMPLIED_READABLE).expect("mapped");
+    writer.mprotect(page(0), PAGE_SIZE, X.prot()).expect("mapped");
+    writer.mprotect(page(0), PAGE_SIZE, exec_and_sem).expect("mapped");
     assert_eq!(key_at(&writer, 0), 0);
     let request = MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(X)).fixed(page(2)).readable();
     writer.mmap(&request).expect("free");
@@ -246,22 +246,22 @@ fn rule_8_4_pkey_mprotect_refuses() {
     let mm = with_keys(16);
     let mut writer = mm.write();
     map(&mut writer, 0, 2, R);
-    let mut asked = |at: u64, len: u64, access, number| {
-        writer.pkey_mprotect(at, len, access, KeyChange::of_argument(number)).map_err(|error| error.errno())
+    let mut asked = |at: u64, len: u64, access: VmaFlags, number| {
+        writer.mprotect(at, len, ProtectRequest::from_raw(access.prot().bits().into(), number)).map_err(|error| error.errno())
     };
     let (start, len) = (page(0), PAGE_SIZE);
     for number in [5, 16, 1 << 20, -2, i32::MIN] {
         assert_eq!(asked(start, len, R, number), Err(EINVAL), "{number}");
-        assert_eq!(asked(start, 0, R, number), Ok(0), "of no length nothing is looked at");
+        assert_eq!(asked(start, 0, R, number), Ok(()), "of no length nothing is looked at");
         assert_eq!(asked(start, u64::MAX - PAGE_SIZE, R, number), Err(ENOMEM), "it comes round");
         assert_eq!(asked(page(100), len, R, number), Err(EINVAL), "before it is asked what is mapped");
     }
-    assert_eq!(asked(start, len, R, 0), Ok(0), "key 0 is allocated");
-    assert_eq!(asked(start, len, X, -1), Ok(0));
+    assert_eq!(asked(start, len, R, 0), Ok(()), "key 0 is allocated");
+    assert_eq!(asked(start, len, X, -1), Ok(()));
     assert_eq!(mm.execute_only_key(), Some(key(1)));
     assert_eq!(asked(start, len, X, 1), Err(EINVAL), "the execute-only key by number");
     // Execute-only by its permissions, and readable.
-    assert_eq!(asked(start, len, X, 0), Ok(0));
+    assert_eq!(asked(start, len, X, 0), Ok(()));
     assert_eq!(key_at(&writer, 0), 0);
     drop(writer);
     assert!(mm.handle_fault(start, Access::Read, NO_FIXUP).is_ok());
@@ -290,9 +290,9 @@ fn rule_8_5_pkey_alloc() {
     // A plan is nothing until it is committed.
     let mm = with_keys(16);
     let mut writer = mm.write();
-    drop(writer.plan_pkey_alloc(KeyDenial::empty()));
+    drop(writer.plan(Patience::Never).pkey_alloc(KeyDenial::empty()));
     assert_eq!(writer.pkey_alloc(KeyDenial::empty()), Ok(key(1)));
-    drop(writer.plan_pkey_free(key(1)));
+    drop(writer.plan(Patience::Never).pkey_free(key(1)));
     assert_eq!(writer.pkey_alloc(KeyDenial::empty()), Ok(key(2)));
 }
 
@@ -306,21 +306,21 @@ fn rule_8_5_pkey_free() {
     map(&mut writer, 0, 1, X);
     map(&mut writer, 2, 1, R);
     let two = writer.pkey_alloc(KeyDenial::empty()).expect("free");
-    writer.pkey_mprotect(page(2), PAGE_SIZE, R, two).expect("allocated");
+    writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(R.prot()).with_key(two)).expect("allocated");
     assert_eq!(writer.pkey_free(key(1)).map_err(|error| error.errno()), Err(EINVAL), "the execute-only key");
     writer.pkey_free(two).expect("allocated");
     assert_eq!(writer.pkey_free(two).map_err(|error| error.errno()), Err(EINVAL));
     assert_eq!(key_at(&writer, 2), 2);
-    assert!(writer.pkey_mprotect(page(2), PAGE_SIZE, R, two).is_err(), "it is not allocated any more");
-    writer.mprotect(page(2), PAGE_SIZE, RW).expect("mapped");
+    assert!(writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(R.prot()).with_key(two)).is_err(), "it is not allocated any more");
+    writer.mprotect(page(2), PAGE_SIZE, RW.prot()).expect("mapped");
     assert_eq!(key_at(&writer, 2), 2, "and stays all the same");
     // Key 0, which is allocated from the start.
     writer.pkey_free(ProtectionKey::ZERO).expect("allocated");
     assert!(writer.pkey_free(ProtectionKey::ZERO).is_err());
-    assert!(writer.pkey_mprotect(page(2), PAGE_SIZE, R, ProtectionKey::ZERO).is_err());
-    assert_eq!(writer.pkey_mprotect(page(2), PAGE_SIZE, R, KeyChange::IMPLIED), Ok(0));
+    assert!(writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(R.prot()).with_key(ProtectionKey::ZERO)).is_err());
+    assert_eq!(writer.mprotect(page(2), PAGE_SIZE, R.prot()), Ok(()));
     assert_eq!(writer.pkey_alloc(KeyDenial::empty()), Ok(ProtectionKey::ZERO));
-    assert_eq!(writer.pkey_mprotect(page(2), PAGE_SIZE, R, ProtectionKey::ZERO), Ok(0));
+    assert_eq!(writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(R.prot()).with_key(ProtectionKey::ZERO)), Ok(()));
 }
 
 /// 8.5: a freed key that becomes the execute-only key: VMAs that have it still are denied, and what has `EXEC` alone is execute-only.
@@ -331,16 +331,16 @@ fn rule_8_5_a_freed_key_becomes_the_execute_only_key() {
     map(&mut writer, 0, 1, R);
     map(&mut writer, 2, 1, R);
     let one = writer.pkey_alloc(KeyDenial::empty()).expect("free");
-    writer.pkey_mprotect(page(0), PAGE_SIZE, X, one).expect("allocated");
-    writer.pkey_mprotect(page(2), PAGE_SIZE, R, one).expect("allocated");
+    writer.mprotect(page(0), PAGE_SIZE, ProtectRequest::new(X.prot()).with_key(one)).expect("allocated");
+    writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(R.prot()).with_key(one)).expect("allocated");
     writer.pkey_free(one).expect("allocated");
     drop(writer);
     assert!(mm.handle_fault(page(2), Access::Read, NO_FIXUP).is_ok());
     let mut writer = mm.write();
     map(&mut writer, 4, 1, X);
-    writer.mprotect(page(0), PAGE_SIZE, R).expect("mapped");
+    writer.mprotect(page(0), PAGE_SIZE, R.prot()).expect("mapped");
     assert_eq!(layout(&writer), [(0, 1, 0), (2, 3, 1), (4, 5, 1)]);
-    writer.mprotect(page(2), PAGE_SIZE, VmaFlags::WRITE).expect("mapped");
+    writer.mprotect(page(2), PAGE_SIZE, Prot::WRITE).expect("mapped");
     assert_eq!(key_at(&writer, 2), 1, "it was not execute-only");
     drop(writer);
     assert!(mm.handle_fault(page(2), Access::Read, NO_FIXUP).is_err());

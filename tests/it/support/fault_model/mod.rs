@@ -200,7 +200,14 @@ impl<'m> Pair<'m> {
                 let (context, wait) = self.context(context);
                 self.write(
                     |plain| plain.unmap((start, end), wait),
-                    |writer| writer.plan_munmap(at(start), at(end) - at(start), context.patience()).commit().map_err(|error| error.errno()),
+                    |writer| {
+                        writer
+                            .plan(context.patience())
+                            .munmap(at(start), at(end) - at(start))
+                            .commit()
+                            .map(|()| 0)
+                            .map_err(|error| error.errno())
+                    },
                 );
             }
             Op::Down(page, context) => {
@@ -266,7 +273,7 @@ impl<'m> Pair<'m> {
         let spec = moved.map_or(spec.clone(), |offset| spec.at_offset(offset * PAGE_SIZE));
         self.write(
             |plain| plain.map((start, end), flags, moved.unwrap_or(at(start) / PAGE_SIZE)),
-            |writer| writer.map(at(start)..at(end), spec).map_err(|error| error.cause.errno()),
+            |writer| writer.map(at(start), at(end) - at(start), spec).map_err(|error| error.cause.errno()),
         );
     }
 

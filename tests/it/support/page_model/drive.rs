@@ -7,12 +7,12 @@ use super::op::{IN_MEMORY, Op, Place, Verb, Way, What, Within, named};
 use super::page::{Model, PAGES, Page, address};
 use super::remap::Remap;
 use super::settle::{Seen, is_seen, see};
-use super::told::{Refusal, Told};
+use super::told::{Refusal, Told, Value as _};
 use super::{EAGAIN, ENOMEM, Terms};
 use std::collections::BTreeSet;
-use vmaple::lock::Patience;
+use vmaple::lock::{MmLock, Patience};
 use vmaple::mm::fault::FaultError;
-use vmaple::mm::{KeyChange, KeyDenial, LayoutError, MapRequest, MmWriteGuard, Plan, ProtectionKey, VmaGuard, VmaHandle};
+use vmaple::mm::{KeyDenial, LayoutError, MapRequest, MmWriteGuard, Plan, ProtectRequest, ProtectionKey, Vma, VmaGuard, VmaHandle};
 use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 use vmaple::{ErrorCode, SegvCode, Signal};
 
@@ -20,7 +20,23 @@ use vmaple::{ErrorCode, SegvCode, Signal};
 type Layout = Vec<(Span, VmaHandle<Marked>)>;
 
 fn layout_of(writer: &MmWriteGuard<'_, Marked>) -> Layout {
-    writer.iter().map(|vma| (vma.span(), vma.handle())).collect()
+    all(writer.iter())
+}
+
+fn all<'v>(vmas: impl Iterator<Item = Vma<'v, Marked>>) -> Layout {
+    vmas.map(|vma| (vma.span(), vma.handle())).collect()
+}
+
+/// The layout as it will be by what a plan shows.
+fn shown(mut layout: Layout, removed: &Layout, inserted: Layout) -> Layout {
+    for (span, record) in removed {
+        let is_it = |vma: &(Span, VmaHandle<Marked>)| vma.0 == *span && vma.1 == *record;
+        let i = layout.iter().position(is_it).expect("what a plan removes is there");
+        layout.remove(i);
+    }
+    layout.extend(inserted);
+    layout.sort_by_key(|(span, _)| span.start());
+    layout
 }
 
 fn is_same(one: &Layout, other: &Layout) -> bool {
@@ -32,7 +48,14 @@ macro_rules! carry_out {
     ($writer:ident, $way:expr, $plan:expr, $direct:expr) => {{
         let told = match $way {
             Way::Direct => $direct,
-            Way::Planned => Plan::commit($plan),
+            Way::Planned => {
+                let before = layout_of($writer);
+                let plan = $plan;
+                let (removed, inserted) = (all(plan.removed()), all(plan.inserted()));
+                let told = Plan::commit(plan);
+                assert!(is_same(&shown(before, &removed, inserted), &layout_of($writer)), "a plan showed another change: {removed:?}");
+                told
+            }
             Way::Twice => {
                 let (before, stats, brk) = (layout_of($writer), $writer.mm().stats(), $writer.mm().brk());
                 let plan = $plan;
@@ -46,7 +69,7 @@ macro_rules! carry_out {
                 told
             }
         };
-        told.map_or_else(Refusal::sort, Told::Done)
+        told.map_or_else(Refusal::sort, |told| Told::Done(told.value()))
     }};
 }
 
@@ -71,52 +94,54 @@ fn request((at, len): (u64, u64), what: What, place: Place, within: Within, popu
     if populate { request.populated() } else { request }
 }
 
+/// Permissions and growth as the arguments of a system call. Any other flag stands for a bit that means nothing.
+fn protect_request(access: VmaFlags, key: i32) -> ProtectRequest {
+    let named = [(VmaFlags::GROWSDOWN, 0x0100_0000), (VmaFlags::GROWSUP, 0x0200_0000), (VmaFlags::SHARED, 0x10)];
+    let named = named.into_iter().filter(|(flag, _)| access.contains(*flag)).map(|(_, bit)| bit);
+    ProtectRequest::from_raw(named.fold(access.prot().bits().into(), |prot, bit| prot | bit), key)
+}
+
 /// Does it, in the library and in the model: what the one told and the other expects.
 fn carry_out(writer: &mut MmWriteGuard<'_, Marked>, model: &mut Model, verb: Verb, way: Way) -> (Told, Result<u64, i32>) {
     let never = Patience::Never;
     let told = match verb {
         Verb::Mmap { at, len, what, place, within, populate } => {
             let asked = request((at, len), what, place, within, populate);
-            carry_out!(writer, way, writer.plan_mmap(&asked, never), writer.mmap(&asked))
+            carry_out!(writer, way, writer.plan(never).mmap(&asked), writer.mmap(&asked))
         }
-        Verb::Munmap { at, len } => carry_out!(writer, way, writer.plan_munmap(at, len, never), writer.munmap(at, len)),
+        Verb::Munmap { at, len } => carry_out!(writer, way, writer.plan(never).munmap(at, len), writer.munmap(at, len)),
         Verb::Mprotect { at, len, access } => {
-            carry_out!(writer, way, writer.plan_mprotect(at, len, access, never), writer.mprotect(at, len, access))
+            let request = protect_request(access, -1);
+            carry_out!(writer, way, writer.plan(never).mprotect(at, len, request), writer.mprotect(at, len, request))
         }
         Verb::PkeyMprotect { at, len, access, key } => {
-            let key = KeyChange::of_argument(key);
-            carry_out!(writer, way, writer.plan_pkey_mprotect(at, len, access, key, never), writer.pkey_mprotect(at, len, access, key))
+            let request = protect_request(access, key);
+            carry_out!(writer, way, writer.plan(never).mprotect(at, len, request), writer.mprotect(at, len, request))
         }
         Verb::PkeyAlloc { denial } => {
             let denial = KeyDenial::from_bits_retain(denial);
-            let direct = |key: ProtectionKey| u64::from(key.number());
-            carry_out!(writer, way, writer.plan_pkey_alloc(denial), writer.pkey_alloc(denial).map(direct))
+            carry_out!(writer, way, writer.plan(never).pkey_alloc(denial), writer.pkey_alloc(denial))
         }
         Verb::PkeyFree { key } => {
             let key = ProtectionKey::new(key).expect("a key");
-            carry_out!(writer, way, writer.plan_pkey_free(key), writer.pkey_free(key))
+            carry_out!(writer, way, writer.plan(never).pkey_free(key), writer.pkey_free(key))
         }
         Verb::Mremap { from, old_len, new_len, flags, to } => {
-            carry_out!(
-                writer,
-                way,
-                writer.plan_mremap(from, old_len, new_len, flags, to, never),
-                writer.mremap(from, old_len, new_len, flags, to)
-            )
+            let request = Remap { from, old_len, new_len, flags, to }.request();
+            carry_out!(writer, way, writer.plan(never).mremap(&request), writer.mremap(&request))
         }
-        // Directly it tells no error.
-        Verb::Brk { brk } => carry_out!(writer, way, writer.plan_brk(brk, never), writer.plan_brk(brk, never).commit()),
+        Verb::Brk { brk } => carry_out!(writer, way, writer.plan(never).brk(brk), writer.brk(brk)),
         Verb::Madvise { at, len, advice } => {
-            carry_out!(writer, way, writer.plan_madvise(at, len, advice, never), writer.madvise(at, len, advice))
+            carry_out!(writer, way, writer.plan(never).madvise(at, len, advice), writer.madvise(at, len, advice))
         }
-        Verb::Mlock { at, len, on_fault: false } => carry_out!(writer, way, writer.plan_mlock(at, len, never), writer.mlock(at, len)),
+        Verb::Mlock { at, len, on_fault: false } => carry_out!(writer, way, writer.plan(never).mlock(at, len), writer.mlock(at, len)),
         Verb::Mlock { at, len, on_fault: true } => {
-            carry_out!(writer, way, writer.plan_mlock_on_fault(at, len, never), writer.mlock_on_fault(at, len))
+            carry_out!(writer, way, writer.plan(never).mlock_on_fault(at, len), writer.mlock_on_fault(at, len))
         }
-        Verb::Munlock { at, len } => carry_out!(writer, way, writer.plan_munlock(at, len, never), writer.munlock(at, len)),
-        Verb::Mlockall { what } => carry_out!(writer, way, writer.plan_mlockall(what, never), writer.mlockall(what)),
-        Verb::Munlockall => carry_out!(writer, way, writer.plan_munlockall(never), writer.munlockall()),
-        Verb::Mseal { at, len } => carry_out!(writer, way, writer.plan_mseal(at, len, never), writer.mseal(at, len)),
+        Verb::Munlock { at, len } => carry_out!(writer, way, writer.plan(never).munlock(at, len), writer.munlock(at, len)),
+        Verb::Mlockall { what } => carry_out!(writer, way, writer.plan(never).mlockall(what), writer.mlockall(what)),
+        Verb::Munlockall => carry_out!(writer, way, writer.plan(never).munlockall(), writer.munlockall()),
+        Verb::Mseal { at, len } => carry_out!(writer, way, writer.plan(never).mseal(at, len), writer.mseal(at, len)),
         other => unreachable!("{other:?} is no operation with a plan"),
     };
     let expected = match verb {
@@ -355,7 +380,7 @@ impl<'m> Story<'m> {
     /// 5.28.
     fn fork(&mut self, goes_on: bool) -> Option<(Mm<Marked>, Model)> {
         let before = self.model.clone();
-        let child = self.writer().fork_with(Patience::Never);
+        let child = self.writer().fork_with_lock(MmLock::new(), Patience::Never);
         self.compare(&before);
         let child = match child {
             Ok(child) => child,

@@ -2,7 +2,8 @@
 
 use super::hooks::Marked;
 use super::page::{FRESH, PAGES, address};
-use vmaple::mm::{Advice, Backing, LockAll, MremapFlags, ObjectId};
+use super::remap::RemapFlags;
+use vmaple::mm::{Advice, Backing, LockAll, ObjectId};
 use vmaple::{Access, PAGE_SIZE, VmaFlags};
 
 /// One operation. Pages are counted from the first of the address space.
@@ -41,7 +42,7 @@ pub(crate) enum Verb {
         from: u64,
         old_len: u64,
         new_len: u64,
-        flags: MremapFlags,
+        flags: RemapFlags,
         to: u64,
     },
     Brk {
@@ -248,7 +249,7 @@ pub(crate) fn op(bytes: [u8; 6]) -> Op {
         _ => Within::All,
     };
     let grows = one_of(d, &[NONE, NONE, NONE, NONE, NONE, VmaFlags::GROWSDOWN, VmaFlags::GROWSUP, NONE]);
-    let remap = MremapFlags::from_bits_retain(one_of(e, &[0, 1, 1, 3, 3, 3, 5, 7, 3, 1, 2, 4, 7, 8]));
+    let remap = RemapFlags::from_bits_retain(one_of(e, &[0, 1, 1, 3, 3, 3, 5, 7, 3, 1, 2, 4, 7, 8]));
     let new_len = if c % 4 == 0 { len } else { u64::from(c / 4 % 12) * PAGE_SIZE };
     let verb = match verb % 64 {
         0..16 => Verb::Mmap { at, len, what: what(c, d), place, within, populate: e >= 220 },
@@ -286,7 +287,7 @@ pub(crate) fn op(bytes: [u8; 6]) -> Op {
         // 5.21: as many pages as may be, of several VMAs with gaps between them as a rule.
         63 => {
             let len = u64::from(4 + b % 16) * PAGE_SIZE;
-            let flags = MremapFlags::from_bits_retain(if e >= 224 { 7 } else { 3 });
+            let flags = RemapFlags::from_bits_retain(if e >= 224 { 7 } else { 3 });
             Verb::Mremap { from: at, old_len: len, new_len: len, flags, to: other }
         }
         // 55

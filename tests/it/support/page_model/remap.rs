@@ -6,11 +6,22 @@ use super::page::{Model, PAGES, Page, address};
 use super::place::Align;
 use super::rules::{SPECIAL, whole_wrapping};
 use super::{BASE, EFAULT, EINVAL, ENOMEM, EPERM};
+use bitflags::bitflags;
 use std::ops::Range;
-use vmaple::mm::{Backing, MremapFlags};
+use vmaple::mm::{Backing, RemapRequest};
 use vmaple::{PAGE_SIZE, VmaFlags};
 
 type Told = Result<u64, i32>;
+
+bitflags! {
+    /// The flags of the system call, with Linux's numbers.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct RemapFlags: u32 {
+        const MAYMOVE = 1;
+        const FIXED = 2;
+        const DONTUNMAP = 4;
+    }
+}
 
 /// What is asked for, in whole pages.
 #[derive(Clone, Copy)]
@@ -18,23 +29,27 @@ pub(crate) struct Remap {
     pub(crate) from: u64,
     pub(crate) old_len: u64,
     pub(crate) new_len: u64,
-    pub(crate) flags: MremapFlags,
+    pub(crate) flags: RemapFlags,
     pub(crate) to: u64,
 }
 
 impl Remap {
-    fn is(&self, flag: MremapFlags) -> bool {
+    pub(crate) fn request(self) -> RemapRequest {
+        RemapRequest::from_raw(self.from, self.old_len, self.new_len, self.flags.bits(), self.to)
+    }
+
+    fn is(&self, flag: RemapFlags) -> bool {
         self.flags.contains(flag)
     }
 
     fn has_target(&self) -> bool {
-        self.flags.intersects(MremapFlags::FIXED | MremapFlags::DONTUNMAP)
+        self.flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP)
     }
 
     fn check(&self) -> Result<(), i32> {
         let &Self { from, old_len, new_len, flags, to } = self;
         let end = address(PAGES);
-        if !MremapFlags::all().contains(flags) || !from.is_multiple_of(PAGE_SIZE) || new_len == 0 || new_len > end {
+        if !RemapFlags::all().contains(flags) || !from.is_multiple_of(PAGE_SIZE) || new_len == 0 || new_len > end {
             return Err(EINVAL);
         }
         if !self.has_target() {
@@ -42,7 +57,7 @@ impl Remap {
         }
         let overlaps = from.wrapping_add(old_len) > to && to + new_len > from;
         let is_bad = to > end - new_len || !to.is_multiple_of(PAGE_SIZE);
-        if is_bad || !self.is(MremapFlags::MAYMOVE) || self.is(MremapFlags::DONTUNMAP) && old_len != new_len || overlaps {
+        if is_bad || !self.is(RemapFlags::MAYMOVE) || self.is(RemapFlags::DONTUNMAP) && old_len != new_len || overlaps {
             return Err(EINVAL);
         }
         Ok(())
@@ -53,7 +68,7 @@ impl Model {
     pub(crate) fn mremap(&mut self, mut remap: Remap) -> Told {
         (remap.old_len, remap.new_len) = (whole_wrapping(remap.old_len), whole_wrapping(remap.new_len));
         remap.check()?;
-        if remap.is(MremapFlags::FIXED) && remap.old_len == remap.new_len { self.move_several(remap) } else { self.remap_one(remap) }
+        if remap.is(RemapFlags::FIXED) && remap.old_len == remap.new_len { self.move_several(remap) } else { self.remap_one(remap) }
     }
 
     /// 5.21: VMA by VMA, gaps kept.
@@ -79,7 +94,7 @@ impl Model {
         let remap = self.check_source(remap)?;
         let Remap { from, old_len, new_len, to, .. } = remap;
         if remap.has_target() {
-            let to = if remap.is(MremapFlags::FIXED) { Some(to) } else { self.place_for(remap, to) };
+            let to = if remap.is(RemapFlags::FIXED) { Some(to) } else { self.place_for(remap, to) };
             return self.remap_to(remap, to.ok_or(ENOMEM)?);
         }
         if new_len < old_len {
@@ -102,7 +117,7 @@ impl Model {
             }
             return Ok(from);
         }
-        if !remap.is(MremapFlags::MAYMOVE) {
+        if !remap.is(RemapFlags::MAYMOVE) {
             return Err(ENOMEM);
         }
         let to = self.place_for(remap, 0).ok_or(ENOMEM)?;
@@ -135,7 +150,7 @@ impl Model {
         }
         let is_unmovable = flags.intersects(VmaFlags::DONTEXPAND | VmaFlags::PFNMAP);
         let is_shared = flags.intersects(VmaFlags::SHARED | VmaFlags::MAYSHARE);
-        if old_len == 0 && !is_shared || remap.is(MremapFlags::DONTUNMAP) && is_unmovable {
+        if old_len == 0 && !is_shared || remap.is(RemapFlags::DONTUNMAP) && is_unmovable {
             return Err(EINVAL);
         }
         if old_len.min(new_len) > address(self.vma_of(i).end) - from || new_len > old_len && is_unmovable {
@@ -146,7 +161,7 @@ impl Model {
 
     /// 5.20: the target is emptied first, then what is too long goes, then the rest is moved.
     fn remap_to(&mut self, mut remap: Remap, to: u64) -> Told {
-        if remap.is(MremapFlags::FIXED) {
+        if remap.is(RemapFlags::FIXED) {
             // In whole huge pages it may go on beyond the end.
             if to > address(PAGES) - remap.new_len {
                 return Err(EINVAL);
@@ -187,7 +202,7 @@ impl Model {
             self.pages[i].iter_mut().for_each(|page| page.token = token);
         }
         self.stages.push(self.pages);
-        if !remap.is(MremapFlags::DONTUNMAP) {
+        if !remap.is(RemapFlags::DONTUNMAP) {
             self.empty(source.clone());
         } else if !source.is_empty() {
             self.leave_behind(&source);

@@ -3,7 +3,7 @@
 use vmaple::ErrorCode;
 use vmaple::mm::{
     BrkError, LayoutError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError, PkeyAllocError,
-    PkeyFreeError,
+    PkeyFreeError, ProtectionKey,
 };
 
 /// What an operation told.
@@ -15,6 +15,29 @@ pub(crate) enum Told {
     Short(i32),
     /// Somebody has locked the VMA.
     Busy,
+}
+
+/// What an operation returns, as a number.
+pub(crate) trait Value {
+    fn value(self) -> u64;
+}
+
+impl Value for u64 {
+    fn value(self) -> u64 {
+        self
+    }
+}
+
+impl Value for () {
+    fn value(self) -> u64 {
+        0
+    }
+}
+
+impl Value for ProtectionKey {
+    fn value(self) -> u64 {
+        self.number().into()
+    }
 }
 
 /// The errors of the operations, sorted.
