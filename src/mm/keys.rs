@@ -5,6 +5,7 @@
 
 use super::limits::Limits;
 use super::{Mm, MmWriteGuard};
+use crate::addr::Access;
 use crate::key::{KeyDenial, KeyRights, ProtectionKey};
 use crate::lock::RawMmLock;
 
@@ -77,6 +78,11 @@ pub(super) struct Keyring {
 }
 
 impl Keyring {
+    /// Returns whether the calling thread has this right to memory with the key (8.6).
+    pub(super) fn allows(&self, key: ProtectionKey, access: Access) -> bool {
+        self.rights.allows(key, access, self.keys.execute_only())
+    }
+
     /// Returns the execute-only key, which the first request allocates, or `None` if no key is free or it is key 0 (8.2). The calling thread
     /// has no right to the key afterwards (8.7).
     pub(super) fn request_execute_only(&mut self, limits: &Limits) -> Option<ProtectionKey> {

@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::pages::{whole_pages, with_adjacent};
 use super::plan::{Plan, Planner};
 use super::staged::StagedVma;
-use crate::addr::Span;
+use crate::addr::{Access, Span};
 use crate::error::{LayoutError, MadviseError};
 use crate::lock::{Patience, RawMmLock};
 use crate::vma::{Backing, Payload, VmaFlags};
@@ -132,7 +132,9 @@ impl<P: Payload> LayoutDraft<'_, P> {
         self.each_part(span, Gaps::Skip, |draft, i, part| {
             let vma = &draft.vmas[i];
             let (old, is_kept) = (vma.flags(), advice.discards() && vma.attrs().backing == Backing::Anonymous);
-            if is_kept && !old.contains(VmaFlags::WRITE) {
+            // Whoever can write it can discard it anyway.
+            let is_writable = old.contains(VmaFlags::WRITE) && draft.keyring.allows(old.pkey(), Access::Write);
+            if is_kept && !is_writable {
                 draft.check_sealed(i)?;
             }
             let new = advice.flags_of(vma).ok_or(MadviseError::Unfit { vma: vma.span })?;

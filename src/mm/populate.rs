@@ -70,7 +70,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
             let is_written = flags.contains(VmaFlags::WRITE) && !flags.contains(VmaFlags::SHARED);
             let access = if is_written { Access::Write } else { Access::Read };
             // 8.7: not only the VMA may refuse.
-            if !flags.is_accessible() || !self.keyring.rights.allows(flags.pkey(), access, self.keyring.keys.execute_only()) {
+            if !flags.is_accessible() || !self.keyring.allows(flags.pkey(), access) {
                 return Ok(Some(self.vmas[i].span));
             }
             if is_written {
