@@ -54,7 +54,7 @@ impl MmSpace {
     pub fn clear(&mut self, start: u64, end: u64) -> Result<(), Failure> {
         self.uncounted(|space| {
             let cleared = space.unbound(|mm| mm.write().munmap(start, end.saturating_sub(start))).map_err(Failure::invalid)?;
-            cleared.map(|_| ()).map_err(|error| Failure::new(error.errno(), error))
+            cleared.map_err(|error| Failure::new(error.errno(), error))
         })
     }
 

@@ -51,12 +51,12 @@ impl VmaFlags {
 /// use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mut limits = Limits::default();
 /// limits.protection_keys = 16;
-/// let mm: Mm = Mm::builder().limits(limits).build()?;
+/// let mm: Mm = Mm::builder().limits(limits)?.build();
 /// let mut writer = mm.write();
 /// let at = writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(VmaFlags::READ)))?;
 /// let key = writer.pkey_alloc(KeyDenial::empty())?;
 /// writer.mprotect(at, 0x1000, ProtectRequest::new(Prot::READ).with_key(key))?;
-/// assert_eq!(writer.vma(at).map(|vma| vma.flags().pkey()), Some(key));
+/// assert_eq!(writer.lookup(at).map(|vma| vma.flags().pkey()), Some(key));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

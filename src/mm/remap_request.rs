@@ -28,7 +28,7 @@ bitflags! {
 /// // In place, because there is room above.
 /// assert_eq!(writer.mremap(&RemapRequest::resize(at, 0x4000, 0x6000))?, at);
 /// let moved = writer.mremap(&RemapRequest::resize(at, 0x6000, 0x6000).fixed(0x20_0000))?;
-/// assert_eq!((moved, mm.map_count()), (0x20_0000, 1));
+/// assert_eq!((moved, mm.len()), (0x20_0000, 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use vmaple::ErrorCode;
 use vmaple::lock::Patience;
 use vmaple::mm::{MadviseError, MmapError, ProtectionKey, RemapRequest};
 use vmaple_scenario::apply::{mark_of, request_of};
-use vmaple_scenario::convert::{Answer as _, advice_of, check_offset, denial_of, kind_refused, lock_all_of, protect_request_of, with_kind};
+use vmaple_scenario::convert::{Answer, advice_of, check_offset, denial_of, kind_refused, lock_all_of, protect_request_of, with_kind};
 use vmaple_scenario::low;
 use vmaple_scenario::mm_space::MmSpace;
 use vmaple_scenario::space::{Failure, Space as _};
@@ -38,7 +38,7 @@ pub(super) enum Followed {
 macro_rules! settle {
     ($recorded:expr, $plan:expr) => {{
         let plan = $plan;
-        let own: Told = plan.outcome().map(|told| told.answer()).map_err(|error| Failure::new(error.errno(), error));
+        let own: Told = plan.outcome().map(Answer::answer).map_err(|error| Failure::new(error.errno(), error));
         if is_alike($recorded, &own) {
             // what it tells is what the plan told
             _ = plan.commit();
@@ -171,7 +171,7 @@ fn cause_of(space: &MmSpace, operation: &Operation, recorded: Outcome, own: &Tol
 fn lock(space: &mut MmSpace, addr: u64, len: u64, recorded: Outcome) -> Told {
     let mut writer = space.writer();
     let plan = writer.plan(Patience::Forever).mlock(addr, len);
-    let own: Told = plan.outcome().map(|told| told.answer()).map_err(|error| Failure::new(error.errno(), error));
+    let own: Told = plan.outcome().map(Answer::answer).map_err(|error| Failure::new(error.errno(), error));
     let is_without_pages = |errno: Errno| matches!(errno.name(), "ENOMEM" | "EAGAIN") && own.is_ok();
     if is_alike(recorded, &own) || matches!(recorded, Outcome::Failed(errno) if is_without_pages(errno)) {
         // what it tells is what the plan told
@@ -190,7 +190,7 @@ fn mark(space: &mut MmSpace, operation: &Operation, recorded: Outcome) -> Told {
     let plan = writer.plan(Patience::Forever).change_payloads(*addr, *len, |rider| rider.marked(*kind, number));
     let own: Told = match plan.outcome() {
         Err(MadviseError::Gap { .. }) => Ok(0),
-        told => told.map(|told| told.answer()).map_err(|error| Failure::new(error.errno(), error)),
+        told => told.map(Answer::answer).map_err(|error| Failure::new(error.errno(), error)),
     };
     if is_alike(recorded, &own) {
         _ = plan.commit();
@@ -221,7 +221,7 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
         let own = match plan.outcome() {
             // at the same point
             Err(MmapError::Growing) => Err(refused),
-            told => told.map(|told| told.answer()).map_err(|error| Failure::new(error.errno(), error)),
+            told => told.map(Answer::answer).map_err(|error| Failure::new(error.errno(), error)),
         };
         if is_alike(recorded, &own) {
             // it has requested a key before
