@@ -11,7 +11,8 @@ for manifest in Cargo.toml */Cargo.toml; do
     say "cargo package -p $name"
     # The working tree may have changes that are not committed. The tarball is built below.
     cargo package -p "$name" --allow-dirty --no-verify
-    tar -xzf "$CARGO_TARGET_DIR/package/$name"-[0-9]*.crate -C "$unpacked"
+    # With the time of now: the files of a tarball are as old as any build, so cargo would take that for fresh.
+    tar -xmzf "$CARGO_TARGET_DIR/package/$name"-[0-9]*.crate -C "$unpacked"
 done
 
 # A workspace of its own, so that cargo does not look for one above.
