@@ -2,7 +2,6 @@
 //!
 //! Called by the tests of `mm`, `fault`, `vma`, `lock` and `memory`.
 
-use super::each_lock::TestLock;
 use vmaple::lock::{MmLock, RawMmLock};
 use vmaple::mm::{Limits, MapRequest};
 use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
@@ -23,12 +22,21 @@ pub(crate) fn bytes(pages: u64) -> u64 {
 
 /// Returns an empty address space whose limits were changed.
 pub(crate) fn mm_with(change: impl FnOnce(&mut Limits)) -> Mm {
-    MmLock::mm_with(change)
+    mm_over(MmLock::new(), change)
+}
+
+/// Returns the same over this lock.
+pub(crate) fn mm_over<L: RawMmLock>(lock: L, change: impl FnOnce(&mut Limits)) -> Mm<(), L> {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    Mm::builder().private_epochs().lock(lock).limits(limits).expect("limits that mean something").build()
 }
 
 /// Returns an address space with a guard gap of two pages and these VMAs: first page, page after the last, flags.
 pub(crate) fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Mm {
-    MmLock::mm_of(vmas)
+    let mm = mm_with(|limits| limits.stack_guard_gap_pages = 2);
+    map_all(&mm, vmas);
+    mm
 }
 
 /// Maps these VMAs where nothing is mapped: first page, page after the last, flags.

@@ -3,7 +3,8 @@
 //! Such a test is a function generic over [`TestLock`], without `#[test]`, and its name is in the file's `over_each_lock!`. A name that is
 //! missing there is an unused function, which is a warning.
 
-use super::address_space::map_all;
+use super::address_space::{map_all, mm_over};
+use super::fifo_lock::{Fifo, Kill};
 use vmaple::lock::{MmLock, RawMmLock};
 use vmaple::mm::Limits;
 use vmaple::{Interrupt, Mm, VmaFlags};
@@ -12,9 +13,7 @@ use vmaple::{Interrupt, Mm, VmaFlags};
 pub(crate) trait TestLock: RawMmLock<Interrupt: TestInterrupt> + Default + Send + Sync {
     /// As `address_space::mm_with`, over this lock.
     fn mm_with(change: impl FnOnce(&mut Limits)) -> Mm<(), Self> {
-        let mut limits = Limits::default();
-        change(&mut limits);
-        Mm::builder().private_epochs().lock(Self::default()).limits(limits).expect("limits that mean something").build()
+        mm_over(Self::default(), change)
     }
 
     /// As `address_space::mm_of`, over this lock.
@@ -26,6 +25,7 @@ pub(crate) trait TestLock: RawMmLock<Interrupt: TestInterrupt> + Default + Send 
 }
 
 impl TestLock for MmLock {}
+impl TestLock for Fifo {}
 
 /// What ends the waits for such a lock.
 pub(crate) trait TestInterrupt: Default + Sync {
@@ -33,6 +33,12 @@ pub(crate) trait TestInterrupt: Default + Sync {
 }
 
 impl TestInterrupt for Interrupt {
+    fn raise(&self) {
+        Self::raise(self);
+    }
+}
+
+impl TestInterrupt for Kill {
     fn raise(&self) {
         Self::raise(self);
     }

@@ -5,7 +5,6 @@
 
 #![allow(unsafe_code, reason = "an unsafe trait")]
 
-use super::each_lock::{TestInterrupt, TestLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
@@ -22,14 +21,12 @@ pub(crate) struct Kill {
     waiting: Mutex<Vec<Thread>>,
 }
 
-impl TestInterrupt for Kill {
-    fn raise(&self) {
+impl Kill {
+    pub(crate) fn raise(&self) {
         self.raised.store(true, Ordering::SeqCst);
         locked(&self.waiting).iter().for_each(Thread::unpark);
     }
-}
 
-impl Kill {
     fn is_raised(&self) -> bool {
         self.raised.load(Ordering::SeqCst)
     }
@@ -128,8 +125,6 @@ pub(crate) struct Fifo {
     /// Who waits, inside, for readers of a VMA.
     drains: Mutex<Option<Thread>>,
 }
-
-impl TestLock for Fifo {}
 
 impl Fifo {
     fn enter(&self, mode: Mode, kill: Option<&Kill>) -> Result<(), InterruptedError> {
