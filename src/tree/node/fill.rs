@@ -84,7 +84,9 @@ pub(in crate::tree) unsafe fn write_leaf_of<V>(memory: NonNull<Leaf<V>>, old: Le
     // copy of fixed size is fast.
     let place = |offset| memory.as_ptr().wrapping_byte_add(offset);
     let lasts = |column: &mut Column<u64>| {
-        column.write_copy_of_slice(old.leaf.lasts.get());
+        for (to, &last) in column.iter_mut().zip(old.leaf.lasts.get()) {
+            to.write(last);
+        }
         exchange.write(column, old.leaf.lasts.get(), old.len, |&last| last, |item| item.last);
         // If the old leaf was longer, the rest becomes padding.
         column[len.min(old.len)..old.len].iter_mut().for_each(|last| _ = last.write(u64::MAX));
