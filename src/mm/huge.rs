@@ -1,4 +1,4 @@
-//! Huge pages: what the host's settings say of them, and what they ask of lengths and addresses. Pure functions; the operations come in.
+//! Huge pages: what the host's settings say of them, and what they ask of lengths and addresses. Pure functions, called by the operations.
 //!
 //! There are two kinds. Memory of huge pages (`HUGETLB`) consists of nothing else: its VMAs begin and end at the start of one, and are
 //! split nowhere else. Transparent huge pages are the system's own matter; what shows of them is where large mappings are placed.

@@ -1,7 +1,7 @@
 //! The protection keys of an address space: which are allocated, and which one is the execute-only key (8.2, 8.5).
 //!
-//! Operations come in: they work on a copy, which becomes the address space's state when the operation is committed. Like Linux's, the
-//! allocation knows nothing of VMAs: a key that is freed stays with the VMAs that have it.
+//! Called by the operations. Each works on a copy, which becomes the address space's state when the operation is committed. As in Linux,
+//! allocation does not look at VMAs: a VMA that has a key keeps it when the key is freed.
 
 use super::limits::Limits;
 use super::{Mm, MmWriteGuard};

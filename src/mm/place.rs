@@ -1,7 +1,7 @@
 //! Where a mapping goes whose address is not fixed: the hint if it is free, else the highest room below the base, else the lowest above
 //! the other base (5.2, 5.4). Guard gaps of stacks are left free.
 //!
-//! [`Search`] says what the search is for: within which addresses, and to what it aligns. `mmap` and `mremap` come in with one.
+//! [`Search`] says what the search is for: within which addresses, and to what it aligns. Called by `mmap` and `mremap`.
 
 use super::MmWriteGuard;
 use super::guard_gap::Walked;

@@ -1,7 +1,7 @@
 //! The requests of a userfaultfd that change areas or give them pages of their own.
 //!
-//! `filter` and `call` take the numbers, `calls` comes in where a request has ended. Which areas are registered is what a layout says
-//! (`space`): one that was registered is not any more when its descriptor is closed, which is no call that stops.
+//! Called by `filter` and `call` for the numbers, and by `calls` when a request has ended. Which areas are registered is read from the
+//! layout (`space`), because closing the descriptor unregisters them without a call that stops the program.
 
 use nix::unistd::Pid;
 

@@ -1,6 +1,6 @@
 //! The checked rebuild: the history goes into the index edit by edit while readers resolve the sampled addresses, and
-//! every answer is held against what was true at some moment of the question. `replay::run` comes in here; `lifetimes`
-//! knows what was true, `index` is what is being checked.
+//! every answer is compared with what was true at some moment of the question. Called by `replay::run`; `lifetimes`
+//! knows what was true, `index` is what is checked.
 //!
 //! Before each edit the writer publishes its number as begun, after it as done. A reader takes `done`, asks, and takes
 //! `begun`: the moments of its question are those in between. The numbers go on from round to round; a question that

@@ -1,7 +1,7 @@
 //! Tests of an address space whose write sequence is about to wrap around: as a number of 64 bits, and in the bits of it that a VMA's lock keeps
 //! (3.12).
 //!
-//! `cargo test` alone comes in. Two billion holds are not to be waited for, so the sequence is put to where they would have brought it.
+//! Compiled for `cargo test` alone. Two billion holds would take too long, so each test sets the sequence to where they would have brought it.
 
 use super::{FaultContext, FaultedVma};
 use crate::addr::{Access, PAGE_SIZE};

@@ -6,7 +6,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::fs;
 use std::path::Path;
 
-/// Where the project's text lies: the rooms of the house, and the files at its door.
+/// The folders that hold the project's text. `.` is the files of the root folder.
 const ROOMS: [&str; 14] =
     [".", ".ci", ".config", "benches", "cli", "docs", "examples", "fuzz", "host", "scenario", "src", "tests", "trace", "traces"];
 
