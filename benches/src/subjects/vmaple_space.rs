@@ -85,7 +85,8 @@ impl Space for VmapleSpace {
                 };
                 writer.mremap(&request).expect("it may be remapped")
             }
-            Call::Brk(brk) => writer.brk(brk).expect("it may be moved"),
+            // As the system call answers: a history asks with 0 where the break is.
+            Call::Brk(brk) => writer.brk(brk).unwrap_or_else(|_| self.mm.brk()),
             Call::Heap(start) => {
                 writer.set_heap(start, start).expect("a heap in the address space");
                 start
