@@ -2,12 +2,12 @@
 # choice of what weak memory lets a load see.
 #
 #   bash .ci/long/miri-seeds.sh              the tests of memory and of linearizability
-#   bash .ci/long/miri-seeds.sh history::    those that are called so
+#   bash .ci/long/miri-seeds.sh index::history::    those with this in their names
 . "$(dirname "$0")/../step.sh"
 need "cargo +nightly miri --version" "rustup component add --toolchain nightly miri rust-src"
 
 seeds=${VMAPLE_SEEDS:-64}
-[ $# -gt 0 ] || set -- history:: memory:: pinned::
+[ $# -gt 0 ] || set -- index::history:: memory::
 apart miri
 say "$seeds seeds: $*"
 MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-permissive-provenance -Zmiri-disable-isolation -Zmiri-many-seeds=0..$seeds" \
