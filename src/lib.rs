@@ -1,7 +1,7 @@
 //! A lock-free index of virtual memory areas, and the address space on top of it.
 //!
-//! * [`RangeMap`] maps disjoint ranges of 64-bit addresses to values. Lookups take no lock and write no shared memory. One writer at a time
-//!   changes the map, and readers see each change whole or not at all.
+//! * [`RangeMap`] maps disjoint ranges of 64-bit addresses to values. Lookups take no lock and write nothing that other readers
+//!   read. One writer at a time changes the map, and readers see each change whole or not at all.
 //! * [`Mm`] is an address space: mappings, stacks and page faults under Linux's rules.
 //!
 //! The index is an RCU-style B+-tree, like Linux's maple tree, under epoch reclamation.

@@ -47,8 +47,8 @@ use core::fmt;
 /// A map from disjoint ranges of addresses to values, with lookups that take no lock and one writer at a time.
 ///
 /// # Concurrency
-/// A lookup through [`pin`](Self::pin) or [`reader`](Self::reader) takes no lock and writes no shared memory. It neither waits for the
-/// writer nor makes the writer wait. [`write`](Self::write) admits one writer at a time. The memory of what a writer removes is reused
+/// A lookup through [`pin`](Self::pin) or [`reader`](Self::reader) takes no lock and writes nothing that other readers read: only pinning
+/// stores, to a word of the calling thread, which writers read. A lookup neither waits for the writer nor makes the writer wait. [`write`](Self::write) admits one writer at a time. The memory of what a writer removes is reused
 /// after the readers that were pinned at that time have unpinned. [`read`](Self::read) excludes writers, for a caller that needs several
 /// answers about one state. A read guard converts to the write guard ([`ReadGuard::try_upgrade`]) and back ([`WriteGuard::downgrade`])
 /// without a moment in which the map is unlocked.

@@ -60,7 +60,8 @@ impl<V: Value> fmt::Debug for PinGuard<'_, V> {
     }
 }
 
-/// A reader that a thread keeps. Each lookup refreshes its pin, which takes less than a nanosecond if nothing was retired since the last.
+/// A reader that a thread keeps. Each lookup refreshes its pin, which takes less than a nanosecond if the epoch has not advanced since
+/// the last lookup.
 ///
 /// An entry is borrowed from the reader until the next lookup. The reader stays pinned between lookups, so call [`unpin`](Self::unpin)
 /// before it goes idle: otherwise writers can reuse no memory. It is bound to its thread.

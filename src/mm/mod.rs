@@ -16,18 +16,13 @@
 // Called by `fault`, which adds what a page fault needs. Below it, `map` has the index and the mm lock, and `vma` the records and their
 // locks. Each operation has a file.
 //
-// | held | by | may be assumed |
-// |---|---|---|
-// | a pin | [`MmPin`], [`MmReader`] | records that were read stay readable; nothing about the present |
-// | a VMA for reading | [`VmaGuard`] | this VMA keeps its bounds, flags and offset; its neighbours may change |
-// | the mm lock for reading | [`MmReadGuard`], [`LockedVma`] | the whole layout stays as it is |
-// | the mm lock for writing | [`MmWriteGuard`] | the same, and the holder may change it |
-// | the mm lock for writing, and a VMA is write-locked | inside an operation | no [`VmaGuard`] of it, until the end of the hold or a downgrade |
+// `docs/locking.md` has the table of what may be assumed under which lock, write-locked VMAs included.
 //
 // | field | changed under | read |
 // |---|---|---|
 // | the index | the write guard, with every VMA write-locked that loses or gains addresses | without a lock |
 // | a record's lock | by itself | |
+// | a record's anon owner | once, under the mm lock for reading or writing | without a lock |
 // | the rest of a record | never | without a lock |
 // | [`Limits`] | replaced whole, at any time | without a lock, once an operation |
 // | the heap's bounds, `mlockall`'s flags for what is mapped later, the protection keys | the write guard | each word without a lock; together under the mm lock |

@@ -190,7 +190,7 @@ impl<'w, 'm, P: Payload, R, L: RawMmLock> Plan<'w, 'm, P, R, L> {
             prepared.publish();
             mm.pages.set(after.sums);
         }
-        // In the hold in which they were unlinked, and after it: see the VMA's lock.
+        // After the store that unlinked them, and still in its hold (3.10).
         after.gone.iter().for_each(|record| record.lock().detach());
         after.owned.iter().for_each(|(record, owner)| _ = record.own(*owner));
         mm.state.update(after.state);

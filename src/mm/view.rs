@@ -23,7 +23,7 @@ use core::ops::RangeBounds;
 /// | [`MmPin`](crate::mm::MmPin), [`MmReader`](crate::mm::MmReader) | Each answer was true at one moment of its call. It is not a snapshot: two calls, and two steps of an iteration, may see two layouts. What was returned stays readable. |
 ///
 /// # Concurrency
-/// Takes no lock and writes no shared memory. [`map::View`](crate::map::View) says which methods are wait-free.
+/// Takes no lock and writes nothing. [`map::View`](crate::map::View) says which methods are wait-free.
 ///
 /// # Examples
 /// ```

@@ -1,6 +1,6 @@
 //! What is asked of the processor directly: features that were detected, and prefetching.
 //!
-//! Called by `tree::search` and `tree::node`, and by `shared`.
+//! Called by `tree::node::search`, `tree::node::shape` and `shared`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

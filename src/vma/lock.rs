@@ -1,6 +1,6 @@
 //! The lock of one VMA. A fault that holds it needs no mm lock; a writer waits for its readers before it changes the VMA.
 //!
-//! Called by `mm` and `fault`, through the record that contains it, with the mm lock and its write sequence. The lock is one word.
+//! Called by `mm` and `mm::fault`, through the record that contains it, with the mm lock and its write sequence. The lock is one word.
 //!
 //! # The word
 //!

@@ -13,8 +13,8 @@ use std::sync::Arc;
 /// which tell an embedder's page tables what became of pages. All of them are called while the mm lock is held for writing.
 ///
 /// # Dropping
-/// No payload is dropped while the mm lock is held, so its `Drop` may use the address space. The payload of an unmapped VMA is dropped by a
-/// later writer, once no reader can reach it, or by the last clone of the record. Copies that an operation made while it planned are
+/// No payload is dropped while the mm lock is held, so its `Drop` may use the address space. The payload of an unmapped VMA is dropped by
+/// this or a later writer, once no reader can reach it, or by the last clone of the record. Copies that an operation made while it planned are
 /// dropped after its guard has released the lock, whether the operation was committed, refused or abandoned, or has unwound; after a
 /// [`downgrade`](crate::mm::MmWriteGuard::downgrade), after the read guard has. A panic in such a drop is caught.
 ///

@@ -20,7 +20,7 @@ const IN_FLIGHT: usize = 16;
 /// shows one state.
 ///
 /// # Concurrency
-/// Takes no lock and writes no shared memory. [`lookup`](Self::lookup) and [`find`](Self::find) are wait-free: they take as many steps as
+/// Takes no lock and writes nothing. [`lookup`](Self::lookup) and [`find`](Self::find) are wait-free: they take as many steps as
 /// the tree is high, and never retry. So is [`next`](Self::next), unless the address is in the last entry of a leaf. Then it, and
 /// [`prev`](Self::prev) and a step backward of an iteration to another leaf, are lock-free: they retry only if the writer replaced that very
 /// leaf meanwhile. Each answer is linearizable: it was true at one moment during the call. What an iteration returns was true at one moment

@@ -1,7 +1,8 @@
 //! Makes an edit visible: the only Release store of a node that readers may see, the only store of a start, and the only retiring. Called
 //! by `splice`, `prepared` and `edit`.
 //!
-//! Nothing can fail after `admit`, except the embedder's clone.
+//! Nothing can fail after `admit`, except in an edit that cuts an entry in two: `splice` then reserves memory for the inserted values and
+//! calls the embedder's clone. An edit that fails there is abandoned, so nothing has changed.
 
 use super::super::memory::{Charge, node_bytes};
 use super::super::node::{Child, InnerRef, LeafRef, Node, NodePtr, Owner, Slot, Summary};
