@@ -46,6 +46,7 @@ finds retire_before_unlink shuttle shuttle leaf_swap
 finds relaxed_publish loom loom leaf_swap
 finds relaxed_slot_load loom loom leaf_swap
 finds relaxed_start loom loom what_came_before
+finds prev_start_after_check loom loom prev_beside_an_entry_that_comes
 finds start_raised_first loom loom growth_twice
 finds start_raised_first shuttle shuttle growth_twice
 finds two_stores loom loom leaf_swap_below

@@ -89,8 +89,9 @@ impl<V: Value, L: RawMmLock> Builder<V, L> {
     ///   [address space](crate::Mm) that only unmap: `munmap`, `exit`, and `brk` and `mremap` if they shrink. Until readers leave,
     ///   insertions are refused.
     /// * **While no reader is pinned, an edit may retire any amount**, because nobody keeps it from being reused. The collector says
-    ///   whether a reader is pinned, and it gives up after the work that four thousand ended threads left in it: an edit may then be
-    ///   refused until [`reclaim`](RangeMap::reclaim) is called. A reader that pins after the edit was admitted holds that amount back
+    ///   whether a reader is pinned, and each time it gets through the work that some sixty ended threads left in it, or some four thousand
+    ///   if nothing is held. After more have ended, an edit may be refused several times, until it or [`reclaim`](RangeMap::reclaim) has
+    ///   got through. A reader that pins after the edit was admitted holds that amount back
     ///   until it leaves.
     ///
     /// A reader is pinned if it was pinned when the edit began and has not left since; readers of other maps count too if the maps

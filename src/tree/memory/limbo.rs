@@ -22,8 +22,11 @@ use core::mem::{self, MaybeUninit};
 const MUCH_BYTES: usize = 1 << 20;
 
 /// How many nodes and values a write recycles at most, in addition to twice as many as were retired since the last look. So what is retired
-/// is recycled faster than more comes, and a write after a large removal does not pay for all of it.
+/// is recycled faster than more comes, and a hold of the lock does not pay for all of what an earlier one removed.
 const AT_ONCE: usize = 64;
+
+/// If much is held, the writer makes a step after so many looks, even if its edits retire nothing meanwhile.
+const LOOKS: usize = 64;
 
 /// How many steps the writer helps the collector by when it matters. They are enough for two grace periods.
 pub(in crate::tree) const TRY_HARD: usize = 8;
@@ -99,6 +102,7 @@ pub(in crate::tree) struct Limbo<V> {
     collector: Collector,
     budget_bytes: usize,
     since_step_bytes: usize,
+    looks_since_step: usize,
     /// The number of nodes and values that were retired since the last poll.
     since_polled: usize,
 }
@@ -114,6 +118,7 @@ impl<V: Value> Limbo<V> {
             collector,
             budget_bytes,
             since_step_bytes: 0,
+            looks_since_step: 0,
             since_polled: 0,
         }
     }
@@ -204,9 +209,13 @@ impl<V: Value> Limbo<V> {
         }
         // Nodes can wait until there are many, but a value may be a device or a file, and its owner waits for its drop. With a small budget
         // the writer looks sooner.
-        let is_due = self.since_step_bytes >= step_bytes(counters).min(self.budget_bytes / 16) || V::DROP_TELLS && self.has_values();
+        let is_much = held >= MUCH_BYTES.min(self.budget_bytes / 4);
+        self.looks_since_step += 1;
+        let is_due = self.since_step_bytes >= step_bytes(counters).min(self.budget_bytes / 16)
+            || is_much && self.looks_since_step >= LOOKS
+            || V::DROP_TELLS && self.has_values();
         let most = match is_due {
-            true if held >= MUCH_BYTES.min(self.budget_bytes / 4) => TRY_HARD,
+            true if is_much => TRY_HARD,
             true => 1,
             // A batch that is partly recycled is continued, even if the collector is not asked again.
             false if !self.closed.is_empty() && self.line.expired() => 0,
@@ -253,6 +262,7 @@ impl<V: Value> Limbo<V> {
         }
         if most > 0 {
             self.since_step_bytes = 0;
+            self.looks_since_step = 0;
         }
         Ok(())
     }

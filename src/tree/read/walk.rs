@@ -6,6 +6,7 @@
 use super::super::node::{ByGroups, InnerRef, LeafRef, Node, NodePtr, Ranks, Reader, Root, by_vectors};
 use super::entry::Entry;
 use crate::addr::Span;
+use crate::sync::seeded;
 use core::fmt;
 use core::ops;
 use core::ptr;
@@ -22,8 +23,8 @@ const IN_FLIGHT: usize = 16;
 /// # Concurrency
 /// Takes no lock and writes nothing. [`lookup`](Self::lookup) and [`find`](Self::find) are wait-free: they take as many steps as
 /// the tree is high, and never retry. So is [`next`](Self::next), unless the address is in the last entry of a leaf. Then it, and
-/// [`prev`](Self::prev) and a step backward of an iteration to another leaf, are lock-free: they retry only if the writer replaced that very
-/// leaf meanwhile. Each answer is linearizable: it was true at one moment during the call. What an iteration returns was true at one moment
+/// [`prev`](Self::prev) and a step backward of an iteration to another leaf, are lock-free: they retry only if the writer has changed that leaf,
+/// or the entry below it, meanwhile. Each answer is linearizable: it was true at one moment during the call. What an iteration returns was true at one moment
 /// since it began.
 #[repr(transparent)]
 pub struct View<V> {
@@ -211,7 +212,7 @@ impl<V> View<V> {
             // it fell. Nor may an entry have grown down over the address.
             let is_live = self.leaf(address).is_some_and(|now| now.is(leaf));
             if is_live && !contains_at(leaf, i, address, containing) {
-                return Some((left, k, start));
+                return Some((left, k, if seeded("prev_start_after_check") { left.start(k) } else { start }));
             }
         }
     }
