@@ -43,7 +43,7 @@ mod errno {
 
 /// The meaning of an error to Linux: its errno, and the signal that a page fault with that outcome raises.
 ///
-/// All errors of this crate implement it, and so do the causes in a [`RejectedError`](crate::map::RejectedError).
+/// All errors of this crate implement it, and so do the causes in a [`RejectedError`].
 ///
 /// # Examples
 /// ```
