@@ -9,7 +9,6 @@ use super::editor::Editor;
 use super::list::EntryList;
 use super::position::Position;
 use super::publish::Replacement;
-use crate::addr::Span;
 use crate::error::ResourceError;
 use crate::value::Value;
 use core::fmt;
@@ -19,7 +18,6 @@ use core::mem;
 #[must_use = "nothing has changed until it is published"]
 pub(crate) struct Prepared<'e, 't, V: Value> {
     editor: &'e mut Editor<'t, V>,
-    span: Span,
     list: EntryList<V>,
     /// `None` once it is published.
     replacement: Option<Replacement<'t, V>>,
@@ -34,7 +32,7 @@ impl<'e, 't, V: Value> Position<'e, 't, V> {
     pub(crate) fn prepare(mut self, list: EntryList<V>, charge: Charge) -> Result<Prepared<'e, 't, V>, (EntryList<V>, ResourceError)> {
         self.editor.poll_reclaim();
         match self.replacement(list.items(), Retire::Within(self.span), charge) {
-            Ok(replacement) => Ok(Prepared { editor: self.editor, span: self.span, list, replacement: Some(replacement) }),
+            Ok(replacement) => Ok(Prepared { editor: self.editor, list, replacement: Some(replacement) }),
             Err(error) => Err((list, error)),
         }
     }
@@ -43,7 +41,8 @@ impl<'e, 't, V: Value> Position<'e, 't, V> {
 impl<V: Value> Prepared<'_, '_, V> {
     /// Returns the entries that are in the range now, in order.
     pub(crate) fn before(&self) -> impl Iterator<Item = Entry<'_, V>> {
-        self.editor.view().within(self.span)
+        let Retire::Within(range) = self.editor.writer.draft.retire else { unreachable!("set by `prepare`") };
+        self.editor.view().within(range)
     }
 
     /// Returns the entries that will be in the range, in order.
@@ -84,6 +83,7 @@ impl<V: Value> fmt::Debug for Prepared<'_, '_, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::Span;
     use crate::sync::{Collector, Reclaim};
     use crate::tree::GapQuery;
     use crate::tree::Tree;
