@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 host=$(rustc -vV | sed -n 's/^host: //p')
 step=$(basename "$0" .sh)
-# Whoever is killed did not end well, whatever the last command said.
+# A step that is killed has failed, whatever its last command returned.
 trap 'exit 143' TERM
 trap 'exit 130' INT
 trap 'code=$?; if [ $code -eq 0 ]; then echo "== $step: ok, $SECONDS s"; else echo "== $step: FAILED ($code), $SECONDS s" >&2; fi' EXIT

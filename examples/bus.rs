@@ -161,7 +161,7 @@ fn map(bus: &RangeMap<Arc<Device>>, base: u64, device: &Arc<Device>) {
     bus.write().replace(base..base + WINDOW, Arc::clone(device)).expect("the window is a range, and memory is there");
 }
 
-/// Runs the machine: so many vCPUs, and so many moves of the BAR, a disk unplugged and another plugged in at every fourth.
+/// Runs the machine with `vcpus` vCPUs. The BAR moves `moves` times; at every fourth a disk is unplugged and another plugged in.
 fn run(vcpus: usize, moves: u64) -> Report {
     let [open_bus, serial, nic] = [Kind::OpenBus, Kind::Serial, Kind::Nic].map(Device::new);
     let mut disk = Device::new(Kind::Disk);
@@ -179,12 +179,12 @@ fn run(vcpus: usize, moves: u64) -> Report {
         for (i, &new) in (0..moves).zip(BARS.iter().cycle().skip(1)) {
             map(&machine.bus, new, &nic);
             machine.bar.store(new, Ordering::Release);
-            grace(); // nobody uses the old base any more
+            grace(); // no reader uses the old base any more
             map(&machine.bus, old, &open_bus);
             old = new;
             if i % 4 == 0 {
                 map(&machine.bus, DISK, &open_bus);
-                grace(); // nobody is in the disk any more
+                grace(); // no reader is in the disk any more
                 disk.tear_down();
                 disk = Device::new(Kind::Disk);
                 devices.push(Arc::clone(&disk));

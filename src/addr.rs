@@ -68,7 +68,7 @@ impl Span {
     /// [`RangeError::Reversed`] if `last` is below `start`.
     #[inline]
     pub const fn new(start: u64, last: u64) -> Result<Self, RangeError> {
-        if start <= last { Ok(Self { start, last }) } else { Err(RangeError::Reversed { start, last }) }
+        if start <= last { Ok(Self { start, last }) } else { Err(RangeError::Reversed { start, end: last }) }
     }
 
     /// The span of an entry, whose bounds are in order (T1).
@@ -100,8 +100,8 @@ impl Span {
         let last = match range.end_bound() {
             Bound::Included(&last) => last,
             Bound::Excluded(&end) if end == start => return Err(RangeError::Empty { at: start }),
-            // No range ends before address 0; `end` is not 0 here unless the start is above it.
-            Bound::Excluded(&end) => end.checked_sub(1).ok_or(RangeError::Reversed { start, last: end })?,
+            Bound::Excluded(&end) if end < start => return Err(RangeError::Reversed { start, end }),
+            Bound::Excluded(&end) => end - 1,
             Bound::Unbounded => u64::MAX,
         };
         Self::new(start, last)
@@ -254,9 +254,9 @@ mod tests {
         assert_eq!(Span::from_bounds(5..5), Err(RangeError::Empty { at: 5 }));
         assert_eq!(Span::from_bounds(0..0), Err(RangeError::Empty { at: 0 }));
         assert_eq!(Span::from_bounds(..0), Err(RangeError::Empty { at: 0 }));
-        assert_eq!(Span::from_bounds(5..4), Err(RangeError::Reversed { start: 5, last: 3 }));
-        assert_eq!(Span::from_bounds(5..=4), Err(RangeError::Reversed { start: 5, last: 4 }));
-        assert_eq!(Span::from_bounds(5..0), Err(RangeError::Reversed { start: 5, last: 0 }));
+        assert_eq!(Span::from_bounds(5..4), Err(RangeError::Reversed { start: 5, end: 4 }));
+        assert_eq!(Span::from_bounds(5..=4), Err(RangeError::Reversed { start: 5, end: 4 }));
+        assert_eq!(Span::from_bounds(5..0), Err(RangeError::Reversed { start: 5, end: 0 }));
         let after_all = (Bound::Excluded(u64::MAX), Bound::Unbounded);
         assert_eq!(Span::from_bounds(after_all), Err(RangeError::Unrepresentable { after: u64::MAX }));
     }
@@ -267,7 +267,7 @@ mod tests {
         let span = Span { start: 1, last: 2 };
         assert_eq!((Span::try_from(1..3), Span::try_from(1..=2)), (Ok(span), Ok(span)));
         assert_eq!(Span::try_from(3..3), Err(RangeError::Empty { at: 3 }));
-        assert_eq!(Span::try_from(3..=2), Err(RangeError::Reversed { start: 3, last: 2 }));
+        assert_eq!(Span::try_from(3..=2), Err(RangeError::Reversed { start: 3, end: 2 }));
         assert_eq!((span.end(), span.range(), RangeInclusive::from(span)), (Some(3), Some(1..3), 1..=2));
         assert_eq!((Span::ALL.end(), Span::ALL.range()), (None, None));
     }

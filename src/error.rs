@@ -9,20 +9,23 @@ mod layout;
 mod limits;
 mod map;
 mod mm;
+mod range;
+mod signal;
 mod splice;
 
-pub use fault::{ExpandError, FaultError, Limit};
+pub use fault::{ExpandError, FaultError};
 pub use key::{PkeyAllocError, PkeyFreeError};
 pub use layout::{BrkError, LayoutError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError};
-pub use limits::{HeapError, LimitsError};
+pub use limits::{HeapError, Limit, LimitsError};
 pub use map::{
     BuildCause, BuildError, ExtendError, GapError, InsertCause, InsertError, RejectedError, RemoveError, ReplaceCause, ReplaceError,
     SetCause, SetError, SynchronizeError,
 };
 pub use mm::{LockVmaError, MapCause, MapError, NameError, WaitError};
+pub use range::RangeError;
+pub use signal::{SegvCode, Signal};
 pub use splice::{SpliceCause, SpliceError};
 
-use crate::key::ProtectionKey;
 use core::fmt;
 
 /// Linux's error numbers, which are the same on every architecture that this crate supports.
@@ -43,7 +46,7 @@ mod errno {
 
 /// The meaning of an error to Linux: its errno, and the signal that a page fault with that outcome raises.
 ///
-/// All errors of this crate implement it, and so do the causes in a [`RejectedError`].
+/// All errors of operations implement it, and so do the causes in a [`RejectedError`].
 ///
 /// # Examples
 /// ```
@@ -66,94 +69,6 @@ pub trait ErrorCode {
         None
     }
 }
-
-/// A signal that Linux sends for a page fault.
-///
-/// `SIGBUS` is not among them: Linux sends it if what *backs* an address fails (a file that has become too short, bad memory), and the
-/// embedder decides what backs a VMA.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Signal {
-    /// `SIGSEGV`.
-    Segv(SegvCode),
-}
-
-impl Signal {
-    /// Returns the signal's number, which is the same on every architecture that this crate supports.
-    #[must_use]
-    pub const fn number(&self) -> i32 {
-        match self {
-            Self::Segv(_) => 11,
-        }
-    }
-
-    /// Returns the signal's `si_code`.
-    #[must_use]
-    pub const fn code(&self) -> i32 {
-        match self {
-            Self::Segv(SegvCode::MapErr) => 1,
-            Self::Segv(SegvCode::AccErr) => 2,
-            Self::Segv(SegvCode::PkuErr { .. }) => 4,
-        }
-    }
-}
-
-/// The reason for a `SIGSEGV`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SegvCode {
-    /// `SEGV_MAPERR`: nothing is mapped at the address.
-    MapErr,
-    /// `SEGV_ACCERR`: what is mapped at the address does not allow the access.
-    AccErr,
-    /// `SEGV_PKUERR`: the thread has no right to the protection key of what is mapped at the address (8.6).
-    PkuErr {
-        /// The key (`si_pkey`).
-        key: ProtectionKey,
-    },
-}
-
-/// A range that is not a [`Span`](crate::Span).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RangeError {
-    /// The range holds no address.
-    Empty {
-        /// Where it starts and ends.
-        at: u64,
-    },
-    /// The range ends before it starts.
-    Reversed {
-        /// The first address asked for.
-        start: u64,
-        /// The last address asked for.
-        last: u64,
-    },
-    /// The range starts after the last address of all.
-    Unrepresentable {
-        /// The address after which it was to start.
-        after: u64,
-    },
-}
-
-impl ErrorCode for RangeError {
-    /// Returns `EINVAL`.
-    fn errno(&self) -> i32 {
-        errno::EINVAL
-    }
-}
-
-impl fmt::Display for RangeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty { at } => write!(f, "the range at {at:#x} is empty"),
-            Self::Reversed { start, last } => write!(f, "the range is reversed: it starts at {start:#x} and its last address is {last:#x}"),
-            Self::Unrepresentable { after } => write!(f, "the range starts after {after:#x}, the last address of all"),
-        }
-    }
-}
-
-impl core::error::Error for RangeError {}
 
 /// A lack of memory for a change of the index. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

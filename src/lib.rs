@@ -65,7 +65,8 @@
 //! * **Bounded memory.** What pinned readers hold back stays within a [budget](map::Builder::budget_bytes), removals excepted.
 //! * **Memory shortage is an error**, not an abort, in every operation that changes a map or an address space.
 //!   [`register_thread`](RangeMap::register_thread) does in advance what cannot be refused.
-//! * **Errors** all have an errno and say what was asked and what was in the way ([`ErrorCode`]).
+//! * **Errors** all have an errno ([`ErrorCode`]). Those of operations that change a map or an address space say what was asked and what was
+//!   in the way.
 //!
 //! # Features
 //! * `parking` (default): a thread that waits for a lock sleeps. Without the feature it spins with growing pauses, and then yields between

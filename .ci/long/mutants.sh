@@ -23,7 +23,7 @@ apart mutants
 # The builds are what takes the time; a little optimization makes the sequences fast enough.
 export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=none CARGO_PROFILE_TEST_DEBUG=none
 
-# pass NAME OPTION...: exit code 2 of cargo-mutants says that some were missed, 3 that some ran into the timeout: both are told below.
+# pass NAME OPTION...: exit code 2 of cargo-mutants means that mutants were missed, 3 that some timed out; both are reported below.
 pass() {
     say "$1"
     shift

@@ -87,15 +87,15 @@ pub enum Place {
 /// A system call that changes a layout. It succeeds, or the list is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// `mmap`; tells where.
+    /// `mmap`; returns the address.
     Map(Place, u64, What),
-    /// `munmap` of so many bytes.
+    /// `munmap`: an address, and a length in bytes.
     Unmap(u64, u64),
     /// `mprotect`
     Protect(u64, u64, Flags),
     /// `mremap` from one length to another, in its place or to where it may be.
     Remap(u64, u64, u64, Target),
-    /// `brk`; tells the break.
+    /// `brk`; returns the break.
     Brk(u64),
     /// No call: where the heap begins from now on, empty. Part of what is set up.
     Heap(u64),

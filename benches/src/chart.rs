@@ -1,4 +1,4 @@
-//! One chart: curves on two logarithmic axes, each named at its right end, so that nobody has to match colours with a legend.
+//! One chart: curves on two logarithmic axes, each named at its right end, so that no legend is needed.
 
 use crate::subjects::NAMES;
 use crate::table::{figure, grouped, thousands};

@@ -184,7 +184,7 @@ impl Judge<'_> {
             .filter(|_| is_1k),
             self.most("fork: ns a VMA", 15.0, figure("fork")).filter(|_| self.regions >= 1_000),
             self.least("beside a replay: of the readers' idle rate", 0.8, kept),
-            self.most("bytes a VMA, all told", 128.0, figure("bytes-vma")).filter(|_| self.regions >= 1_000),
+            self.most("bytes a VMA, in total", 128.0, figure("bytes-vma")).filter(|_| self.regions >= 1_000),
         ];
         verdicts.into_iter().flatten().collect()
     }

@@ -108,7 +108,7 @@ impl RegionSet {
         })
     }
 
-    /// The gaps between the regions, in random order, with values that no region has: room to map something that nobody asks for.
+    /// Returns the gaps between the regions, in random order, with values that no region has: room for mappings that no lookup asks for.
     #[must_use]
     pub fn holes(&self) -> Vec<Region> {
         let ends = std::iter::once(FLOOR).chain(self.sorted.iter().map(|region| region.last + 1));

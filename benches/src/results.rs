@@ -44,7 +44,7 @@ pub struct Row {
     /// Faults that could not keep to their path, of a million.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detour_ppm: Option<f64>,
-    /// The rate, as a multiple of one reader's with nobody beside it in the same laps.
+    /// The rate, as a multiple of the rate of a single reader in the same laps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_against_alone: Option<f64>,
     /// What the writer beside the readers reached, in changes a second.

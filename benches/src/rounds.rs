@@ -79,7 +79,7 @@ impl Runner {
     }
 }
 
-/// Lap after lap, each subject once a round; forward and backward in turn, so that nobody always runs behind the same one.
+/// Runs each subject once a round, forward and backward in turn, so that no subject always runs after the same one.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of rounds")]
 fn take_turns(runners: &mut [Runner], effort: Effort) {
     let round: Duration = runners.iter().map(|runner| runner.whole).sum();

@@ -155,7 +155,7 @@ pub trait Space: Send + Sync + Sized + 'static {
     /// An empty one.
     fn new(setup: &Setup) -> Self;
 
-    /// Makes a call; tells what it tells.
+    /// Makes a call, and returns its result.
     ///
     /// # Panics
     /// If it is refused.
@@ -173,6 +173,6 @@ pub trait Resolves: Space {
 
 /// One that can be copied whole.
 pub trait Forks: Space {
-    /// Makes a copy, and drops it; tells what the making took.
+    /// Makes a copy and drops it. Returns how long making it took.
     fn fork(&self) -> Duration;
 }

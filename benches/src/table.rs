@@ -1,4 +1,4 @@
-//! The comparison for people: one table of ratios against the base, the goals under it, and who was left out.
+//! The comparison for people: one table of ratios against the base, the goals under it, and the subjects left out.
 
 use crate::goals::{Sense, Verdict};
 use crate::results::{Figure, Findings, Row};

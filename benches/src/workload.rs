@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// So many operations in so much time.
+/// A number of operations, and the time they took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pace {
     /// Operations.
@@ -15,7 +15,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Times something that does so many operations.
+    /// Times `run`, which does `ops` operations.
     pub fn of(ops: u64, run: impl FnOnce()) -> Self {
         let begin = Instant::now();
         run();
@@ -39,7 +39,7 @@ pub struct Lap {
     pub lost: u64,
     /// Faults that could not keep to their path, where the workload counts them.
     pub detours: Option<u64>,
-    /// The same work with nobody beside it, where the workload compares.
+    /// The same work alone, if the workload compares.
     pub alone: Option<Pace>,
     /// The writer beside the readers.
     pub writer: Option<Pace>,
@@ -53,7 +53,7 @@ impl From<Pace> for Lap {
 
 /// A subject, filled, ready to run a workload.
 pub trait Bench {
-    /// Runs about so many operations, after a run-up that is not measured. What it returns says how many they were.
+    /// Runs about `ops` operations, after a run-up that is not measured. The lap says how many it ran.
     fn lap(&mut self, ops: u64) -> Lap;
 }
 
@@ -61,7 +61,7 @@ pub trait Bench {
 pub struct Candidate {
     /// The subject.
     pub name: &'static str,
-    /// It is left out above so many regions.
+    /// The most regions it is run with.
     pub limit: usize,
     /// Fills it.
     pub make: fn(&Arc<RegionSet>) -> Box<dyn Bench>,
@@ -78,7 +78,7 @@ impl fmt::Debug for Candidate {
 pub struct Scale {
     /// The subject.
     pub name: &'static str,
-    /// It is left out above so many regions.
+    /// The most regions it is run with.
     pub limit: usize,
     /// Counts.
     pub weigh: fn(&RegionSet) -> f64,
@@ -106,7 +106,7 @@ pub struct Workload {
     pub writer_row: Option<&'static str>,
     /// Threads at work.
     pub threads: u32,
-    /// How it is measured, and on whom.
+    /// How it is measured, and with which subjects.
     pub measure: Measure,
     /// Who is left out, and why.
     pub left_out: &'static [(&'static str, &'static str)],
@@ -122,7 +122,7 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// Begins so many items into the stream.
+    /// Begins at item `at` of the stream.
     pub(crate) fn from(at: usize) -> Self {
         Self { at }
     }
@@ -146,7 +146,7 @@ impl Round {
     }
 }
 
-/// How many chunks so many operations are; never none, or a lap would take no time.
+/// Returns the number of chunks for `ops` operations: at least 1, because an empty lap would take no time.
 pub(crate) fn chunks(ops: u64) -> u64 {
     ops.div_ceil(CHUNK as u64).max(1)
 }

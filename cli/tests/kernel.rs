@@ -45,7 +45,7 @@ fn the_kernel_is_asked_all_that_a_machine_can_have() {
         ("limits", 2),
         ("munmap", 1),
         ("placement", 2),
-        ("questions", 2),
+        ("queries", 2),
     ];
     let directory = std::fs::read_dir(scenario("")).expect("the scenarios");
     let mut files: Vec<String> =
@@ -141,7 +141,7 @@ fn mremap_of_huge_pages_stays_off_what_the_process_needs() {
     }
 }
 
-/// An assertion that the kernel does not hold is told, with the kernel's layout.
+/// An assertion that fails on the kernel is reported with the kernel's layout.
 #[test]
 fn the_kernel_can_differ_from_a_scenario() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");

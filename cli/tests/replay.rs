@@ -64,7 +64,7 @@ fn a_history_that_holds_is_status_0() {
 }
 
 #[test]
-fn a_layout_that_differs_is_status_1_and_is_told_with_its_surroundings() {
+fn a_layout_that_differs_is_status_1_and_is_reported_with_its_surroundings() {
     let run = checked(HOLDS.replace("  301000-302000 ---p\n", "  301000-302000 r--p\n"));
     assert_eq!(run.output.status.code(), Some(1));
     let mut lines = run.stderr.lines();
@@ -86,7 +86,7 @@ fn a_layout_that_differs_is_status_1_and_is_told_with_its_surroundings() {
 }
 
 #[test]
-fn an_area_too_many_and_one_too_few_are_told() {
+fn extra_and_missing_areas_are_reported() {
     let run = checked(HOLDS.replace("  20000-24000 rw-p\n", "  20000-23000 rw-p\n  400000-401000 rw-p\n"));
     // the second line stands out of order: that is not a trace
     assert_eq!(run.output.status.code(), Some(2));
@@ -189,7 +189,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 
 /// The history holds in the index, whose words know nothing of advices; the address space knows them.
 #[test]
-fn an_area_that_differs_in_a_flag_is_status_1_and_both_are_told() {
+fn an_area_that_differs_in_a_flag_is_status_1_and_both_are_reported() {
     let flagged = HOLDS.replace("  300000-301000 rw-p\n", "  300000-301000 rw-p nohugepage anon\n");
     let run = checked(flagged);
     assert_eq!(run.output.status.code(), Some(1), "{}", run.stdout);
@@ -207,9 +207,9 @@ fn an_area_that_differs_in_a_flag_is_status_1_and_both_are_told() {
     );
 }
 
-/// A difference that the recording does not decide is told, and the rest held.
+/// A difference that the recording does not decide is reported, and the rest holds.
 #[test]
-fn a_difference_with_a_cause_is_told_and_is_status_0() {
+fn a_difference_with_a_cause_is_reported_and_is_status_0() {
     let split = HOLDS.replace("  20000-24000 rw-p\n", "  20000-22000 rw-p faulted anon\n  22000-24000 rw-p faulted anon\n");
     let run = checked(split);
     assert_eq!(run.output.status.code(), Some(0), "{}", run.stderr);

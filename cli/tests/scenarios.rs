@@ -124,9 +124,9 @@ fn every_kind_of_assertion_can_differ() {
     }
 }
 
-/// All differences are told, not the first alone, and a reset makes none of them undone.
+/// All differences are reported, not only the first, and a reset does not remove any.
 #[test]
-fn all_differences_are_told() {
+fn all_differences_are_reported() {
     let (status, out, _) = run(&format!("{LAYOUT}count 1\ncount 2\nreset\ncase \u{1b}[2J\ncount 3\ncount 0\n"));
     assert_eq!(status, Some(1));
     for told in ["s:7: count 1  (case the layout)", "s:8: count 2  (case the layout)", "s:11: count 3  (case \\u{1b}[2J)"] {
@@ -195,7 +195,7 @@ fn what_cannot_be_read_is_refused() {
     assert!(status == Some(2) && err.contains("cut short"), "{err}");
 }
 
-/// What differed before a file became unreadable is told, the files after it are executed, and the status is that of the worst.
+/// Differences before an unreadable line are reported, later files are executed, and the status is that of the worst file.
 #[test]
 fn each_file_is_executed() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");

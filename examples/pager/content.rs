@@ -1,4 +1,4 @@
-//! What objects contain: bytes that are known by the object and the offset alone, so that whoever reads them can check each.
+//! What objects contain: bytes that follow from the object and the offset alone, so that a reader can check each.
 
 use crate::memory::Page;
 use vmaple::PAGE_SIZE;

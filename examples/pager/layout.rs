@@ -88,7 +88,7 @@ pub(crate) fn slot(start: u64, guest: u64) -> Slot {
     Slot { heap, object: object(HEAPS + guest), top: stack.end, first_bottom: stack.start, room_pages }
 }
 
-/// The address space, but for the window.
+/// Makes the address space, except for the window.
 pub(crate) fn address_space(start: u64) -> Result<Mm, Box<dyn Error>> {
     let mut limits = Limits::default();
     limits.stack_bytes = STACK_LIMIT_PAGES * PAGE_SIZE;

@@ -1,6 +1,6 @@
 //! A user-space pager: real page faults of real memory, decided by an `Mm`.
 //!
-//! A region is registered with userfaultfd, so that the kernel tells this process of each fault in it. Pager threads serve them
+//! A region is registered with userfaultfd, so that the kernel reports each fault in it to this process. Pager threads serve them
 //! (`serve.rs`, the part to copy): they have the address space find the VMA, growing stacks on the way, and put the page in, or refuse.
 //! Four guests (`guest.rs`) run in that memory until their stacks are full. A writer maps and unmaps a window (`window.rs`) meanwhile,
 //! and two threads read it. In the end every byte that was read was the right one, every access that had to be refused was, and the
@@ -29,7 +29,7 @@ use window::Window;
 const PAGERS: usize = 4;
 const WATCHERS: usize = 2;
 
-/// Runs pagers, guests, the writer and who watches it.
+/// Runs pagers, guests, the writer and its watchers.
 fn run(memory: &Memory) -> Report {
     let mm = layout::address_space(memory.start()).expect("the layout maps nothing twice");
     let (stop, running) = pipe().expect("two descriptors are to be had");
@@ -48,7 +48,7 @@ fn run(memory: &Memory) -> Report {
             seen
         });
         writer.join().expect("the writer does not panic");
-        drop(running); // the pagers end when nobody is left who could fault
+        drop(running); // the pagers end when no thread is left that could fault
         let mut served = Served::default();
         for pager in pagers {
             served.add(&pager.join().expect("a pager does not panic"));
@@ -59,7 +59,7 @@ fn run(memory: &Memory) -> Report {
     Report { served, guests, watchers, stats: mm.stats(), invariants }
 }
 
-/// Who waits for a page waits for ever if nobody brings it: so the process ends with those who do.
+/// Returns the value, or ends the process: a thread that waits for a page would otherwise wait forever.
 fn fatal<T, E: std::fmt::Display>(who: &str, result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| {
         eprintln!("{who}: {error}");

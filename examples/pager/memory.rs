@@ -49,7 +49,7 @@ impl std::fmt::Display for Missing {
     }
 }
 
-/// A page fault, as the kernel tells it.
+/// A page fault, as the kernel reports it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FaultEvent {
     /// The address of the page.
@@ -57,7 +57,7 @@ pub(crate) struct FaultEvent {
     pub(crate) access: Access,
 }
 
-/// Whether a page was put in, or one was there before: of two threads that fault on it, both are told of.
+/// Whether a page was put in, or one was there before. If two threads fault on a page, both faults are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
     Now,
@@ -79,7 +79,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Maps so many pages, and has their faults told.
+    /// Maps `pages` pages, and registers for their faults.
     pub(crate) fn new(pages: u64) -> Result<Self, Missing> {
         let failed = |what: &str, error: Errno| Missing(format!("{what}: {error}"));
         let uffd = open()?;
@@ -97,7 +97,7 @@ impl Memory {
         let memory = Self { range: start..start + pages * PAGE_SIZE, uffd };
         let mode = raw::UFFDIO_REGISTER_MODE_MISSING.into();
         let mut register = raw::uffdio_register { range: memory.raw_range(&memory.range), mode, ioctls: 0 };
-        // SAFETY: as above; the range is the region, which nobody uses yet.
+        // SAFETY: as above; the range is the region, which no thread uses yet.
         unsafe { request::register(memory.fd(), &raw mut register) }.map_err(|error| failed("UFFDIO_REGISTER of the region", error))?;
         Ok(memory)
     }
@@ -114,7 +114,7 @@ impl Memory {
         Ok(if fds[0].any() == Some(true) { Wake::Fault } else { Wake::Stop })
     }
 
-    /// The next fault; none if another thread was faster.
+    /// Returns the next fault, or `None` if another thread took it first.
     pub(crate) fn next_fault(&self) -> nix::Result<Option<FaultEvent>> {
         // `struct uffd_msg`: a byte that says what it is, and from the second word on the fault's flags and its address.
         let mut message = [0; 32];
@@ -128,7 +128,7 @@ impl Memory {
         Ok(Some(FaultEvent { page: word(2) & !(PAGE_SIZE - 1), access }))
     }
 
-    /// Puts a page in, and wakes who waits for it.
+    /// Puts a page in, and wakes the threads that wait for it.
     pub(crate) fn copy(&self, page: u64, content: &Page) -> nix::Result<Filled> {
         let dst = self.raw_page(page).start;
         let mut copy = raw::uffdio_copy { dst, src: content.as_ptr().expose_provenance() as u64, len: PAGE_SIZE, mode: 0, copy: 0 };
@@ -136,14 +136,14 @@ impl Memory {
         self.filled(page, unsafe { request::copy(self.fd(), &raw mut copy) })
     }
 
-    /// Puts a page of zeros in, and wakes who waits for it.
+    /// Puts a page of zeros in, and wakes the threads that wait for it.
     pub(crate) fn zero(&self, page: u64) -> nix::Result<Filled> {
         let mut zero = raw::uffdio_zeropage { range: self.raw_page(page), mode: 0, zeropage: 0 };
         // SAFETY: as in `copy`.
         self.filled(page, unsafe { request::zero(self.fd(), &raw mut zero) })
     }
 
-    /// Refuses a page: who touches it gets `SIGBUS`, and a system call that does `EFAULT`, until it is discarded.
+    /// Refuses a page: until it is discarded, an access raises `SIGBUS`, and a system call that accesses it returns `EFAULT`.
     pub(crate) fn poison(&self, page: u64) -> nix::Result<Filled> {
         let mut poison = raw::uffdio_poison { range: self.raw_page(page), mode: 0, updated: 0 };
         // SAFETY: as in `copy`; a signal is no undefined behaviour.
@@ -153,7 +153,7 @@ impl Memory {
     fn filled(&self, page: u64, told: nix::Result<libc::c_int>) -> nix::Result<Filled> {
         match told {
             Ok(_) => Ok(Filled::Now),
-            // There is one: then nobody was woken, and somebody may have begun to wait just before it came.
+            // A page is there, so this call woke no thread, and one may have begun to wait just before that page was put in.
             Err(Errno::EEXIST) => {
                 let mut range = self.raw_page(page);
                 // SAFETY: the descriptor and the structure are the request's; it changes no memory.
@@ -168,7 +168,7 @@ impl Memory {
     pub(crate) fn discard(&self, range: &Range<u64>) -> nix::Result<()> {
         let raw::uffdio_range { start, len } = self.raw_range(range);
         let at = NonNull::new(with_exposed_provenance_mut(start as usize)).expect("the region is not at 0");
-        // SAFETY: it is in the region, whose words are promised to nobody.
+        // SAFETY: it is in the region, to whose words no reference exists.
         unsafe { madvise(at, len as usize, MmapAdvise::MADV_DONTNEED) }
     }
 
@@ -205,7 +205,7 @@ impl Memory {
     }
 }
 
-/// A userfaultfd that also tells of faults inside system calls: by the system call, or else by the device.
+/// Opens a userfaultfd that also reports faults inside system calls: by the system call, or else by the device.
 fn open() -> Result<OwnedFd, Missing> {
     if Host::probe().hides(Need::Userfaultfd) {
         return Err(Missing(format!("userfaultfd: hidden by {}", vmaple_host::WITHOUT)));
@@ -228,6 +228,6 @@ fn open() -> Result<OwnedFd, Missing> {
             unsafe { request::new(device.as_raw_fd(), flags) }.map_err(|error| missing(&error))?
         }
     };
-    // SAFETY: it was made just now, and is nobody else's.
+    // SAFETY: it was made just now, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -1,14 +1,14 @@
-//! The pager: from a fault that the kernel tells to a page that is in, or to a refusal. This is the part to copy.
+//! The pager: from a fault that the kernel reports to a page that is in, or to a refusal. This is the part to copy.
 //!
 //! Any number of threads run [`serve`] at once. They ask [`Mm`] whose rules decide, and answer through [`Memory`]. They must not touch
-//! the region themselves: nobody would serve them.
+//! the region themselves: no thread would serve such a fault.
 
 use crate::content;
 use crate::memory::{FaultEvent, Filled, Memory, PAGE_BYTES, Page, Wake};
 use std::collections::BTreeMap;
 use std::io::PipeReader;
-use vmaple::mm::fault::{ExpandError, FaultError, Limit};
-use vmaple::mm::{Backing, Vma};
+use vmaple::mm::fault::{ExpandError, FaultError};
+use vmaple::mm::{Backing, Limit, Vma};
 use vmaple::{ErrorCode, FaultContext, Interrupt, Mm};
 
 /// The reasons to refuse that the guests give.
@@ -76,7 +76,7 @@ impl Pager<'_> {
         self.served.faults += 1;
         loop {
             match self.mm.handle_fault(event.page, event.access, FaultContext::User(&self.killed)) {
-                // The VMA is held until the page is in: whoever unmaps it waits for that, and then drops the page.
+                // The VMA is held until the page is in: a thread that unmaps it waits for that, and then drops the page.
                 Ok(held) => return self.fill(event.page, held.vma()),
                 Err(fault) => match self.refuse(event, fault)? {
                     Refusal::Given => return Ok(()),
@@ -101,9 +101,9 @@ impl Pager<'_> {
         Ok(())
     }
 
-    /// Refuses a fault, if the answer is the same under the mm lock. A refused page stays refused until whoever maps there discards it,
-    /// which he does under that lock: so no refusal from before is still there after. (Here nobody raises a stack's limit, or unmaps its
-    /// neighbour: who does would discard what was refused below it.)
+    /// Refuses a fault if the answer is the same under the mm lock. A refused page stays refused until a thread that maps there discards
+    /// it, also under that lock, so no mapping finds an older refusal. (Here no thread raises a stack's limit or unmaps its neighbour;
+    /// one that did would have to discard the refused pages below the stack.)
     fn refuse(&mut self, FaultEvent { page, access }: FaultEvent, fault: FaultError) -> nix::Result<Refusal> {
         let mut writer = self.mm.write();
         if writer.find_extend_vma_locked(page).is_ok_and(|vma| vma.flags().allows(access)) {

@@ -1,6 +1,6 @@
 //! A window that is mapped to one object after another, and threads that read it meanwhile.
 //!
-//! The writer's clock tells which generation can be seen: 4g while generation g is being mapped, then, while it is mapped, is being
+//! The writer's clock says which generation can be seen: 4g while generation g is being mapped, then, while it is mapped, is being
 //! unmapped, is gone, one more each. A reader looks at the clock before and after, and so knows what it may have read.
 
 use crate::content;
@@ -49,7 +49,7 @@ impl Window {
             self.let_them_look();
             self.clock.store(4 * generation + UNMAPPING, SeqCst);
             let mut writer = mm.write();
-            writer.munmap(range.start, range.end - range.start)?; // nobody fills a page of it any more
+            writer.munmap(range.start, range.end - range.start)?; // no pager fills a page of it any more
             memory.discard(&range)?;
             drop(writer);
             self.clock.store(4 * generation + GONE, SeqCst);
@@ -65,7 +65,7 @@ impl Window {
         }
     }
 
-    /// Reads the window until it changes no more, and once more then.
+    /// Reads the window until it no longer changes, and then once more.
     pub(crate) fn watch(&self, memory: &Memory) -> Seen {
         let (mut seen, range) = (Seen::default(), layout::window(memory.start()));
         loop {

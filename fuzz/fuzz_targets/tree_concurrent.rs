@@ -1,11 +1,11 @@
 //! A writer with edits that the fuzzer invents, and one or two readers beside it with questions that it invents: every answer must have
 //! been true at one of the versions between which it was given.
 //!
-//! The first byte says whose epochs the map goes by, how it begins, and how the rest is shared out: edits of three bytes, questions of
+//! The first byte says which epochs the map uses, how it begins, and how the rest is shared out: edits of three bytes, questions of
 //! two. A reader asks its questions over and over until the writer has ended, and looks at the answers itself.
 //!
-//! What an execution is worth is how much of both goes on at once. So each thread keeps to a core, and they begin when all are on theirs.
-//! Who waits spins, and then sleeps: on a busy machine he gives way before his slice is over, and has his turn sooner.
+//! An execution finds more the more the threads overlap. So each thread is pinned to a core, and they begin when all run. A thread that
+//! waits spins first and then sleeps, because on a busy machine a thread that yields before its time slice ends is scheduled again sooner.
 #![no_main]
 
 #[allow(dead_code, reason = "what the integration tests alone use of it")]
@@ -25,12 +25,12 @@ use vmaple::RangeMap;
 
 /// Few addresses, so that all meet; the fan-out is 4 here, and the tree three and four levels high.
 const SIDE: u64 = 96;
-/// More than this is not asked by one reader: what costs is to check the answers, and another execution tells more than a longer one.
+/// The most questions of one reader: checking the answers is what costs, and another execution finds more than a longer one.
 const MOST_ASKED: usize = 96;
 const MOST_EDITS: usize = 96;
-/// How many looks in vain, at some 50 ns each, say that the other one is not on its core.
+/// After how many failed looks, at some 50 ns each, the other thread counts as not running.
 const AT_ONCE: usize = 64;
-/// After how many who waits for the other to begin goes to sleep, and after how many who waits for a message.
+/// After how many looks a thread that waits for the other to begin goes to sleep, and after how many one that waits for a message.
 const BEFORE_SLEEP: usize = 256;
 const BEFORE_SLEEP_LONG: usize = 2048;
 /// How often the readers are called at most.
@@ -75,7 +75,7 @@ fn ask([what, a]: [u8; 2]) -> (Ask, u8) {
     (ask, what / 16)
 }
 
-/// One more look in vain.
+/// Counts one more failed look; spins, or sleeps if there were many.
 fn turn(turns: &mut usize) {
     *turns += 1;
     if turns.is_multiple_of(BEFORE_SLEEP) { thread::park() } else { hint::spin_loop() }
@@ -178,8 +178,8 @@ impl Play {
             (0..turns).for_each(|_| hint::spin_loop());
             match ask {
                 Ask::One(question, address) => {
-                    let (told, window) = self.clock.during(|| question.ask(reader.view(), address));
-                    notes.push(Noted { question, address, told, window });
+                    let (answer, window) = self.clock.during(|| question.ask(reader.view(), address));
+                    notes.push(Noted { question, address, answer, window });
                 }
                 Ask::Walk(way, start) => walks.push(Walked::through(&self.clock, reader.view(), (start, start + WALKED), way)),
             }
@@ -226,7 +226,8 @@ thread_local! {
 }
 
 fn play(readers: &[Standing], bytes: &[u8]) {
-    // Two are seldom, as on two cores somebody waits then; by the sum, or the fuzzer, to whom two look new, would come to always take two.
+    // Two readers are rare, because three threads on two cores wait for each other. The sum of the bytes decides: the fuzzer sees new
+    // coverage with two readers, and would choose two always if one byte decided.
     let readers = &readers[..1 + usize::from(bytes.iter().copied().fold(0, u8::wrapping_add) % 16 == 0)];
     let Some((&how, bytes)) = bytes.split_first() else { return };
     let (edits, questions) = bytes.split_at(bytes.len() * (1 + usize::from(how >> 2 & 3)) / 6);
@@ -240,7 +241,7 @@ fn play(readers: &[Standing], bytes: &[u8]) {
     let entries = first.iter().map(|&(start, last, value)| (start..=last, value));
     let builder = if how & 1 == 0 { RangeMap::builder() } else { RangeMap::builder().private_epochs() };
     let map = builder.build_from(entries).expect("sorted");
-    let history = History::foretold(first, edits.iter().copied());
+    let history = History::predict(first, edits.iter().copied());
     let (calls, answers) = Default::default();
     let play = Arc::new(Play { map, asks, history, clock: Clock::default(), writer: thread::current(), calls, answers });
     for (i, reader) in readers.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Scenarios that nobody would write: any record, any numbers, in any order. Each ends in answers or in a refusal, never in a panic, and
+//! Scenarios that no person would write: any record, any numbers, in any order. Each ends in answers or in a refusal, never in a panic, and
 //! leaves an address space whose invariants hold.
 
 use crate::mm_space::MmSpace;

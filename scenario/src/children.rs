@@ -116,7 +116,7 @@ fn names_are_of_one_space_each() {
     }
 }
 
-/// What is wrong without being asked for is told when the address space goes, by whichever way.
+/// A broken invariant that no assertion checks is reported when the address space ends, in whichever way.
 #[test]
 fn the_invariants_of_every_space_are_asked_for() {
     let four = AREA.repeat(4);

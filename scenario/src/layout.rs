@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_and_what_is_extra_are_told_apart() {
+    fn missing_and_extra_areas_are_distinguished() {
         let marks = |text: &str| {
             let lines = compare_maps(&expected(text), &areas(FOUND));
             lines.iter().filter_map(|line| line.trim_start().chars().next().filter(|mark| "+-".contains(*mark))).collect::<String>()

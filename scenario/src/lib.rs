@@ -23,7 +23,7 @@ pub mod fuzz;
 mod kernel;
 pub mod layout;
 #[cfg(test)]
-mod linear;
+mod linear_cost;
 pub mod low;
 mod marks;
 pub mod mm_space;

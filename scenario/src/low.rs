@@ -1,6 +1,6 @@
 //! Follows Linux's random choice for `MAP_32BIT`: where addresses are random, each search in the low 2 GiB begins at a random page. The
-//! library begins where it is told to, so this file derives that address from where the kernel's search ended. Called by `diff` and the
-//! program's `replay`.
+//! library begins at an address that its caller gives, so this file derives that address from where the kernel's search ended.
+//! Called by `diff` and the program's `replay`.
 
 use crate::apply::place_of;
 use crate::mm_space::MmSpace;

@@ -52,7 +52,7 @@ pub fn task_size(host: &Host) -> u64 {
     if host.address_bits == Some(56) { END_OF_FIVE_LEVELS } else { Limits::default().task_size }
 }
 
-/// Gives limits what the machine has; what it does not tell stays.
+/// Sets limits to the machine's; what the machine does not report stays.
 pub(super) fn adopt(limits: &mut Limits, host: &Host) {
     limits.task_size = task_size(host);
     for placement in of_the_machine(host) {
@@ -89,7 +89,7 @@ fn inheriting_by_default(transparent: &Transparent) -> u64 {
     transparent.page_bytes.filter(|_| !has_sizes).unwrap_or(0)
 }
 
-/// What the machine has otherwise than by default: a recording says so.
+/// Returns the machine's settings that differ from the defaults, for a recording to name.
 #[must_use]
 pub fn unusual(host: &Host) -> Vec<Placement> {
     let usual = Limits::default();

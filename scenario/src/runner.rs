@@ -49,7 +49,7 @@ enum Stop {
 /// Executes a scenario.
 ///
 /// # Errors
-/// [`RunError`]. Differences are none: they are in the report.
+/// [`RunError`]. Differences are not errors: they are in the report.
 pub(super) fn run<S: Space>(mut reader: Reader, report: &mut Report<'_>) -> Result<(), RunError> {
     let file = reader.file().to_owned();
     let stopped = |stop: Stop, line: u64, asked: String| match stop {
@@ -222,7 +222,7 @@ impl<S: Space> Runner<'_, '_, S> {
         self.holds_if(line, expected == told, &expected.to_string(), &shown, addr)
     }
 
-    /// The answer to a question for an area.
+    /// Compares the answer to a query for an area.
     fn found(&mut self, line: &Line, expected: Found, told: &Answer, addr: u64) -> Result<(), Stop> {
         let found = told.as_ref().map_or(Found::None, |extent| Found::Area(*extent));
         let shown = match told {

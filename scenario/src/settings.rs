@@ -26,8 +26,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The properties of the whole system that a machine may have otherwise than by default, and the limits that are below the default and
-    /// cannot be raised; what it does not tell stays.
+    /// Adopts a machine's system-wide settings, and its limits that are below the defaults and cannot be raised. What the machine does
+    /// not report stays.
     pub fn adopt(&mut self, host: &Host) {
         let limits = &mut self.limits;
         limits.protection_keys = host.protection_keys;

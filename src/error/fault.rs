@@ -2,64 +2,12 @@
 //!
 //! Used by `mm` and `mm::fault`.
 
+use super::limits::Limit;
 use super::mm::WaitError;
 use super::{ErrorCode, ExtendError, InterruptedError, ResourceError, SegvCode, Signal, errno};
 use crate::addr::{Access, Span};
 use crate::key::ProtectionKey;
 use core::fmt;
-
-/// A limit that the operation would exceed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Limit {
-    /// `RLIMIT_AS`: all that is mapped.
-    AddressSpace {
-        /// What would be mapped.
-        asked_pages: u64,
-        /// The limit.
-        limit_pages: u64,
-    },
-    /// `RLIMIT_STACK`: one stack.
-    Stack {
-        /// What it would take.
-        asked_bytes: u64,
-        /// The limit.
-        limit_bytes: u64,
-    },
-    /// `RLIMIT_MEMLOCK`: all that is locked in memory.
-    Locked {
-        /// What would be locked.
-        asked_pages: u64,
-        /// The limit.
-        limit_pages: u64,
-    },
-    /// `RLIMIT_DATA`: all that is private, writable, and no stack.
-    Data {
-        /// What it would take.
-        asked_pages: u64,
-        /// The limit.
-        limit_pages: u64,
-    },
-    /// What may be promised to be there when it is written.
-    Commit {
-        /// What would be promised.
-        asked_pages: u64,
-        /// The limit.
-        limit_pages: u64,
-    },
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AddressSpace { asked_pages, limit_pages } => write!(f, "{asked_pages} pages mapped: the limit is {limit_pages}"),
-            Self::Stack { asked_bytes, limit_bytes } => write!(f, "a stack of {asked_bytes} bytes: the limit is {limit_bytes}"),
-            Self::Locked { asked_pages, limit_pages } => write!(f, "{asked_pages} pages locked in memory: the limit is {limit_pages}"),
-            Self::Data { asked_pages, limit_pages } => write!(f, "{asked_pages} pages of data: the limit is {limit_pages}"),
-            Self::Commit { asked_pages, limit_pages } => write!(f, "{asked_pages} pages promised: the limit is {limit_pages}"),
-        }
-    }
-}
 
 /// The error of expanding a VMA, by the rules of [part 2](crate::docs::semantics#2-growth). Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

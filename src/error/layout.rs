@@ -1,7 +1,7 @@
 //! The errors of the operations on a layout: one enum an operation, each with Linux's errno for it.
 
 use super::errno::{self, EACCES, EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM, EOVERFLOW, EPERM};
-use super::fault::Limit;
+use super::limits::Limit;
 use super::{ErrorCode, ResourceError, WaitError};
 use crate::addr::{Access, Span};
 use core::fmt;
@@ -164,7 +164,12 @@ operation_error! {
             /// The size asked for.
             bytes: u64,
         } => EINVAL, "there are no huge pages of {bytes:#x} bytes";
-        /// In whole pages it is longer than the address space, or than can be said.
+        /// The length wraps around if it is rounded up to whole huge pages.
+        LengthWraps {
+            /// The length asked for, in bytes.
+            len: u64,
+        } => EINVAL, "{len:#x} bytes wrap around in whole huge pages";
+        /// In whole pages it is longer than the address space.
         TooLong {
             /// The length asked for, in bytes.
             len: u64,
@@ -244,7 +249,7 @@ operation_error! {
 }
 
 operation_error! {
-    /// Why `mprotect` stopped. What lies below the VMA named is changed already, but for the policy of all or nothing.
+    /// Why `mprotect` stopped. What lies below the VMA named has changed already, except under the all-or-nothing policy.
     MprotectError of "mprotect" {
         /// The range does not start at a page's start.
         Unaligned {
@@ -391,11 +396,20 @@ operation_error! {
             /// Where the heap starts.
             start: u64,
         } => ENOMEM, "{asked:#x} is below {start:#x}, where the heap starts";
-        /// Beyond the address space, or in the way of what is mapped, its guard gap included.
+        /// The heap would end beyond the address space.
+        BeyondTask {
+            /// The break asked for.
+            asked: u64,
+            /// The first address that is beyond.
+            task_size: u64,
+        } => ENOMEM, "{asked:#x} is beyond {task_size:#x}, where the address space ends";
+        /// A VMA is in the way, its guard gap and one more page included.
         Blocked {
             /// The break asked for.
             asked: u64,
-        } => ENOMEM, "the heap cannot reach {asked:#x}";
+            /// The VMA.
+            by: Span,
+        } => ENOMEM, "the heap cannot reach {asked:#x}: the VMA {by} is in the way";
         /// To shrink: nothing of the heap is mapped there.
         Absent {
             /// The break asked for.
@@ -438,8 +452,9 @@ operation_error! {
 }
 
 operation_error! {
-    /// Why `mlock`, `munlock`, `mlockall` stopped. What lies below the address named is changed already, but for the policy of all or nothing.
-    MlockError of "mlock" {
+    /// Why `mlock`, `munlock` or `mlockall` stopped. What lies below the address named has changed already, except under the all-or-nothing
+    /// policy.
+    MlockError of "mlock or munlock" {
         /// The range comes round at the end of the addresses.
         Wraps {
             /// Where it starts.

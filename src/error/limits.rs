@@ -1,6 +1,6 @@
-//! The errors of setting the limits and the heap of an address space.
+//! The errors of setting the limits and the heap of an address space, and the limits that an operation may exceed.
 //!
-//! Used by `mm`.
+//! Used by `mm`, and by the errors of its operations.
 
 use super::{ErrorCode, errno};
 use core::fmt;
@@ -100,3 +100,56 @@ impl fmt::Display for HeapError {
 }
 
 impl core::error::Error for HeapError {}
+
+/// A limit that the operation would exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// `RLIMIT_AS`: all that is mapped.
+    AddressSpace {
+        /// What would be mapped.
+        asked_pages: u64,
+        /// The limit.
+        limit_pages: u64,
+    },
+    /// `RLIMIT_STACK`: one stack.
+    Stack {
+        /// What it would take.
+        asked_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// `RLIMIT_MEMLOCK`: all that is locked in memory.
+    Locked {
+        /// What would be locked.
+        asked_pages: u64,
+        /// The limit.
+        limit_pages: u64,
+    },
+    /// `RLIMIT_DATA`: all that is private, writable, and no stack.
+    Data {
+        /// What it would take.
+        asked_pages: u64,
+        /// The limit.
+        limit_pages: u64,
+    },
+    /// What may be promised to be there when it is written.
+    Commit {
+        /// What would be promised.
+        asked_pages: u64,
+        /// The limit.
+        limit_pages: u64,
+    },
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddressSpace { asked_pages, limit_pages } => write!(f, "{asked_pages} pages mapped: the limit is {limit_pages}"),
+            Self::Stack { asked_bytes, limit_bytes } => write!(f, "a stack of {asked_bytes} bytes: the limit is {limit_bytes}"),
+            Self::Locked { asked_pages, limit_pages } => write!(f, "{asked_pages} pages locked in memory: the limit is {limit_pages}"),
+            Self::Data { asked_pages, limit_pages } => write!(f, "{asked_pages} pages of data: the limit is {limit_pages}"),
+            Self::Commit { asked_pages, limit_pages } => write!(f, "{asked_pages} pages promised: the limit is {limit_pages}"),
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The errors of the address space and of the per-VMA lock.
 
-use super::fault::Limit;
+use super::limits::Limit;
 use super::{ErrorCode, InsertCause, InterruptedError, RangeError, RejectedError, ResourceError, errno};
 use crate::addr::Span;
 use core::fmt;

@@ -18,7 +18,7 @@ const OVER_BUDGET: ResourceError = ResourceError::OverBudget { held_bytes: 5, ne
 #[test]
 fn errors_that_operations_share() {
     says(&RangeError::Empty { at: 5 }, 22, "the range at 0x5 is empty");
-    says(&RangeError::Reversed { start: 5, last: 3 }, 22, "the range is reversed: it starts at 0x5 and its last address is 0x3");
+    says(&RangeError::Reversed { start: 5, end: 3 }, 22, "the range is reversed: it starts at 0x5 and ends at 0x3");
     says(&RangeError::Unrepresentable { after: u64::MAX }, 22, "the range starts after 0xffffffffffffffff, the last address of all");
     says(&OUT_OF_MEMORY, 12, "no memory for new nodes of the index");
     says(&OVER_BUDGET, 11, "pinned readers hold back 5 bytes, and 6 more would exceed the budget of 7 bytes");
@@ -96,7 +96,7 @@ fn errors_of_a_fault() {
     says(&LockVmaError::Absent, 11, absent);
 }
 
-/// The signal is told of faults only, whatever kept a stack from growing.
+/// Only a fault's error has a signal, whatever kept a stack from growing.
 #[test]
 fn only_a_fault_has_a_signal() {
     let growth = ExpandError::Absent { at: 0 };

@@ -9,7 +9,7 @@ use crate::sync::Pause;
 
 /// A reader-writer lock with upgrade and downgrade, without data and without guards.
 ///
-/// Implemented by a kernel or an embedder that wants its own lock in a [`RangeMap`](crate::map::Builder::lock) or an address space
+/// Implemented by an embedder that brings its own lock to a [`RangeMap`](crate::map::Builder::lock) or an address space
 /// ([`MmBuilder::lock`](crate::mm::MmBuilder::lock)). The default is [`MmLock`](crate::lock::MmLock). The guards, the write sequence and
 /// the debug check for deadlocks are built on top of it and are the same for all locks.
 ///
@@ -29,8 +29,7 @@ use crate::sync::Pause;
 ///
 /// Fairness is not required for safety. In the default lock neither a stream of readers nor one of writers can starve the others.
 pub unsafe trait RawMmLock {
-    /// The type that interrupts a wait: [`Interrupt`](crate::lock::Interrupt) for the default lock, "this task is being killed" for a
-    /// kernel's.
+    /// The type that interrupts a wait: [`Interrupt`](crate::lock::Interrupt) for the default lock.
     type Interrupt: ?Sized;
 
     /// Takes a read hold. Waits while a writer holds the lock or waits for it.

@@ -52,7 +52,7 @@ pub struct Builder<V, L = MmLock> {
 enum Epochs {
     /// Epochs of its own, which are made with it.
     Private,
-    /// The epochs that maps share unless they are told otherwise.
+    /// The epochs that all maps share by default.
     Shared,
 }
 

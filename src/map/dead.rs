@@ -42,9 +42,9 @@ impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
 
     /// Begins a copy that is left here unless it is finished.
     pub(super) fn copying(&self, loader: Loader<V>) -> Result<Copying<'_, V>, ResourceError> {
-        let mut room = Vec::new();
-        room.try_reserve_exact(1).map_err(|_| ResourceError::OutOfMemory)?;
-        Ok(Copying { loader: Some(loader), room, halves: &self.halves })
+        let mut reserved = Vec::new();
+        reserved.try_reserve_exact(1).map_err(|_| ResourceError::OutOfMemory)?;
+        Ok(Copying { loader: Some(loader), reserved, halves: &self.halves })
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) struct Copying<'d, V: Value> {
     /// `None` when it is finished.
     loader: Option<Loader<V>>,
     /// Room for it if it is not finished, reserved because nothing may fail then.
-    room: Vec<Half<V>>,
+    reserved: Vec<Half<V>>,
     halves: &'d Halves<V>,
 }
 
@@ -102,9 +102,9 @@ impl<V: Value> Drop for Copying<'_, V> {
     fn drop(&mut self) {
         let Some(loader) = self.loader.take() else { return };
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
-        self.room.push(Half { loader, before: halves.take() });
+        self.reserved.push(Half { loader, before: halves.take() });
         // The vector has one element and no more capacity, so the conversion does not move it.
-        *halves = <Box<[Half<V>; 1]>>::try_from(mem::take(&mut self.room)).ok();
+        *halves = <Box<[Half<V>; 1]>>::try_from(mem::take(&mut self.reserved)).ok();
     }
 }
 

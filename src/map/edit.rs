@@ -1,6 +1,6 @@
 //! The writer's operations on a map. Each is one call of the tree's editor, which makes the whole change or none of it.
 //!
-//! Called by whoever holds a `WriteGuard`; the crate-private ones by the operations of an address space.
+//! Called by holders of a `WriteGuard`; the crate-private ones by the operations of an address space.
 
 use super::{Unspliced, WriteGuard};
 use crate::addr::Span;
@@ -263,6 +263,10 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     }
 
     /// Finds addresses that no entry contains.
+    ///
+    /// The search is exact: an aligned gap that fits is found. This is deliberately better than Linux's search, which looks for the size plus the
+    /// alignment, and so misses a gap that fits only because it starts at an aligned address. It needs the write guard because the sizes of
+    /// gaps are kept in parts of the nodes that only the writer reads.
     ///
     /// # Complexity
     /// O(log n) if every gap of the size has room for the alignment, which is always so for alignments up to that of the entries. A gap

@@ -103,7 +103,7 @@ impl<'m, V: Value> Reader<'m, V> {
         self.view().lookup(address)
     }
 
-    /// Returns the first entry that ends at or after the address. See [`View::find`].
+    /// Returns the entry that contains the address, or else the first one above it. See [`View::find`].
     #[inline]
     pub fn find(&mut self, address: u64) -> Option<Entry<'_, V>> {
         self.view().find(address)
@@ -114,7 +114,7 @@ impl<'m, V: Value> Reader<'m, V> {
         self.view().next(address)
     }
 
-    /// Returns the last entry that ends before the address. See [`View::prev`].
+    /// Returns the last entry that lies wholly below the address. See [`View::prev`].
     pub fn prev(&mut self, address: u64) -> Option<Entry<'_, V>> {
         self.view().prev(address)
     }

@@ -69,7 +69,7 @@ impl Sums {
         self.locked
     }
 
-    /// Whether so many more fit into what is limited for all, whatever the flags: `RLIMIT_AS`.
+    /// Checks that `pages` more pages fit into `RLIMIT_AS`, which counts all, whatever their flags.
     pub(crate) fn check_total(&self, limits: &Limits, pages: u64) -> Result<(), Limit> {
         within(self.total.saturating_add(pages), pages_of(limits.address_space_bytes), |asked_pages, limit_pages| Limit::AddressSpace {
             asked_pages,

@@ -15,7 +15,7 @@ use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{BrkError, HeapError, LayoutError, Limit};
 use crate::lock::{Patience, RawMmLock};
 use crate::tree::Charge;
-use crate::vma::{Backing, Payload, VmaAttrs, VmaDraft, VmaFlags};
+use crate::vma::{Backing, NewVma, Payload, VmaAttrs, VmaFlags};
 
 /// The flags of a heap.
 const HEAP: VmaFlags = VmaFlags::READ
@@ -61,15 +61,18 @@ impl<P: Payload + Default, L: RawMmLock> MmWriteGuard<'_, P, L> {
     fn check_heap(&self, span: Span, brk: u64, limits: &Limits) -> Result<VmaFlags, BrkError> {
         let flags = HEAP | self.mm().state.locks_future();
         if span.last() >= limits.task_size {
-            return Err(BrkError::Blocked { asked: brk });
+            return Err(BrkError::BeyondTask { asked: brk, task_size: limits.task_size });
         }
         if !limits.may_place_at(span.start()) {
             return Err(BrkError::BelowMinimum { at: span.start(), minimum: limits.mmap_min_addr });
         }
         self.sums().check_locked(limits, flags, span.pages()).map_err(|limit| BrkError::LockLimit { limit })?;
         // One more page stays free, and the guard gap of a stack.
-        let is_blocked = self.find(span.start()).is_some_and(|next| (span.last() + 1).saturating_add(PAGE_SIZE) > start_gap(&next, limits));
-        if is_blocked { Err(BrkError::Blocked { asked: brk }) } else { Ok(flags) }
+        let end = (span.last() + 1).saturating_add(PAGE_SIZE);
+        match self.find(span.start()).filter(|next| end > start_gap(next, limits)) {
+            Some(next) => Err(BrkError::Blocked { asked: brk, by: next.span() }),
+            None => Ok(flags),
+        }
     }
 
     /// Sets where the heap starts, and the break, as loading a program does. Without a heap [`brk`](Self::brk) fails.
@@ -106,7 +109,7 @@ impl<'w, 'm, P: Payload + Default, L: RawMmLock> Planner<'w, 'm, P, L> {
             return self.nothing(Err(LayoutError::Limit(Limit::Data { asked_pages, limit_pages }).into()));
         }
         let Some(new_end) = brk.checked_next_multiple_of(PAGE_SIZE) else {
-            return self.nothing(Err(BrkError::Blocked { asked: brk }));
+            return self.nothing(Err(BrkError::BeyondTask { asked: brk, task_size: limits.task_size }));
         };
         let old_end = old.next_multiple_of(PAGE_SIZE);
         if new_end == old_end {
@@ -153,8 +156,8 @@ impl<P: Payload> LayoutDraft<'_, P> {
             Some(i) => self.another(self.vmas[i].payload()).map_err(LayoutError::from)?,
             None => Carried::Kept(self.keep(|_| P::default()).map_err(LayoutError::from)?),
         };
-        let kind = VmaDraft { attrs: VmaAttrs::new(flags, Backing::Anonymous), owner: None, payload };
-        self.put_merging(span, kind, if heap.is_some() { Sides::Below } else { Sides::None })?;
+        let new_vma = NewVma { attrs: VmaAttrs::new(flags, Backing::Anonymous), owner: None, payload };
+        self.put_merging(span, new_vma, if heap.is_some() { Sides::Below } else { Sides::None })?;
         if flags.contains(VmaFlags::LOCKED) {
             self.populate(span)?;
         }

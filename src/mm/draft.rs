@@ -13,7 +13,7 @@ use super::keys::Keyring;
 use super::later::{Payloads, Slot};
 use super::limits::Limits;
 use super::row::Row;
-use super::staged::{Carried, Origin, StagedKind, StagedVma};
+use super::staged::{Carried, NewStaged, Origin, StagedVma};
 use super::state::StateUpdate;
 use super::{Mm, Record};
 use crate::addr::Span;
@@ -21,7 +21,7 @@ use crate::error::{LayoutError, ResourceError};
 use crate::fallible::push;
 use crate::lock::RawMmLock;
 use crate::tree::Charge;
-use crate::vma::{Owner, Payload, Vma, VmaDraft, VmaFlags};
+use crate::vma::{NewVma, Owner, Payload, Vma, VmaFlags};
 use core::ops::Range;
 use smallvec::SmallVec;
 
@@ -87,7 +87,7 @@ pub(super) struct LayoutDraft<'g, P> {
 impl<'g, P: Payload> LayoutDraft<'g, P> {
     /// Makes an empty draft for an address space that is locked for writing.
     pub(super) fn of<L: RawMmLock>(mm: &Mm<P, L>, keyring: Keyring, payloads: &'g mut Payloads<P>) -> Self {
-        let (count, sums, state) = (mm.len(), mm.pages.sums(), StateUpdate::default());
+        let (count, sums, state) = (mm.len(), mm.accounts.sums(), StateUpdate::default());
         let (vmas, gone, effects, owned) = (Row::new(), SmallVec::new(), SmallVec::new(), SmallVec::new());
         Self { vmas, gone, count, sums, state, keyring, effects, payloads, owned, charge: Charge::Checked, is_spoiled: false }
     }
@@ -134,9 +134,9 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
     }
 
     /// Returns the attributes of a part of a VMA.
-    fn kind_of(&mut self, i: usize, part: Span) -> Result<StagedKind<'g, P>, ResourceError> {
-        let (whole, kind) = (self.vmas[i].span, self.vmas[i].kind());
-        Ok(VmaDraft { payload: self.derive(kind.payload, |payload| payload.part(whole, part))?, ..kind })
+    fn new_part(&mut self, i: usize, part: Span) -> Result<NewStaged<'g, P>, ResourceError> {
+        let (whole, new_vma) = (self.vmas[i].span, self.vmas[i].to_new());
+        Ok(NewVma { payload: self.derive(new_vma.payload, |payload| payload.part(whole, part))?, ..new_vma })
     }
 
     /// Appends the next VMA of the layout.
@@ -144,7 +144,7 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         self.vmas.push(StagedVma { span: vma.span(), origin: Origin::Existing(vma.record()) })
     }
 
-    /// Returns the index of the first VMA that ends at or after the address.
+    /// Returns the index of the VMA that contains the address, or else of the first one above it.
     #[inline]
     pub(super) fn find(&self, at: u64) -> usize {
         self.vmas.partition_point(|vma| vma.span.last() < at)
@@ -252,7 +252,7 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         let vma = &self.vmas[i];
         self.check_split(i, at)?;
         let (low, high) = (Span::from_entry(vma.span.start(), at - 1), Span::from_entry(at, vma.span.last()));
-        let (low, high) = ((low, self.kind_of(i, low)?), (high, self.kind_of(i, high)?));
+        let (low, high) = ((low, self.new_part(i, low)?), (high, self.new_part(i, high)?));
         self.replace(i, StagedVma { span: low.0, origin: Origin::New(low.1) })?;
         self.insert(i + 1, StagedVma { span: high.0, origin: Origin::New(high.1) })?;
         self.count += 1;
@@ -278,30 +278,30 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         Ok(pages)
     }
 
-    /// Returns the index below `i`, if its VMA ends where the range begins and may merge with pages of this kind. `i` is the index of the first
+    /// Returns the index below `i`, if its VMA ends where the range begins and may merge with this new VMA. `i` is the index of the first
     /// VMA that is not below the range.
-    pub(super) fn mergeable_before(&self, i: usize, span: Span, kind: &StagedKind<'g, P>) -> Option<usize> {
+    pub(super) fn mergeable_before(&self, i: usize, span: Span, new_vma: &NewStaged<'g, P>) -> Option<usize> {
         let below = i.checked_sub(1)?;
         let prev = &self.vmas[below];
         let touches = span.start().checked_sub(1) == Some(prev.span.last());
-        let is_like = touches && prev.is_like(kind) && self.payload(prev.payload()).merges_with(self.payload(kind.payload));
-        (is_like && Owner::takes_in(prev.owner(), kind.owner)).then_some(below)
+        let is_like = touches && prev.is_like(new_vma) && self.payload(prev.payload()).merges_with(self.payload(new_vma.payload));
+        (is_like && Owner::takes_in(prev.owner(), new_vma.owner)).then_some(below)
     }
 
-    /// Returns `i`, if its VMA begins where the range ends and may merge with pages of this kind. `i` is the index of the first VMA above the
+    /// Returns `i`, if its VMA begins where the range ends and may merge with this new VMA. `i` is the index of the first VMA above the
     /// range.
-    fn mergeable_after(&self, i: usize, span: Span, kind: &StagedKind<'g, P>) -> Option<usize> {
+    fn mergeable_after(&self, i: usize, span: Span, new_vma: &NewStaged<'g, P>) -> Option<usize> {
         let next = self.vmas.get(i)?;
         let touches = span.last().checked_add(1) == Some(next.span.start());
-        let is_like = touches && next.is_like(kind) && self.payload(kind.payload).merges_with(self.payload(next.payload()));
-        (is_like && Owner::takes_in(next.owner(), kind.owner)).then_some(i)
+        let is_like = touches && next.is_like(new_vma) && self.payload(new_vma.payload).merges_with(self.payload(next.payload()));
+        (is_like && Owner::takes_in(next.owner(), new_vma.owner)).then_some(i)
     }
 
     /// Adds a VMA where nothing is mapped, merged with its neighbours (5.10). If it merges with both, the lower one is extended.
-    pub(super) fn put_merging(&mut self, span: Span, kind: StagedKind<'g, P>, sides: Sides) -> Result<(), LayoutError> {
+    pub(super) fn put_merging(&mut self, span: Span, new_vma: NewStaged<'g, P>, sides: Sides) -> Result<(), LayoutError> {
         let i = self.find(span.start());
-        let before = if sides == Sides::None { None } else { self.mergeable_before(i, span, &kind) };
-        let after = if sides == Sides::Both { self.mergeable_after(i, span, &kind) } else { None };
+        let before = if sides == Sides::None { None } else { self.mergeable_before(i, span, &new_vma) };
+        let after = if sides == Sides::Both { self.mergeable_after(i, span, &new_vma) } else { None };
         // The lower one comes first. The owners of the two must agree, and the upper one must be allowed to vanish (5.9, 5.12).
         let after = after.filter(|&after| {
             before.is_none_or(|before| {
@@ -309,8 +309,8 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
                 Owner::agree(prev.owner(), next.owner()) && self.payload(next.payload()).may_vanish()
             })
         });
-        self.sums.add(kind.attrs.flags, span.pages());
-        self.insert(i, StagedVma { span, origin: Origin::New(kind) })?;
+        self.sums.add(new_vma.attrs.flags, span.pages());
+        self.insert(i, StagedVma { span, origin: Origin::New(new_vma) })?;
         self.count += 1;
         if after.is_some() {
             self.merge(i)?;
@@ -324,10 +324,10 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
     /// Merges a VMA with the next.
     fn merge(&mut self, i: usize) -> Result<(), ResourceError> {
         let next = self.vmas.remove(i + 1).inspect_err(|_| self.is_spoiled = true)?;
-        let (kind, over) = (self.vmas[i].kind(), next.kind());
+        let (new_vma, over) = (self.vmas[i].to_new(), next.to_new());
         let span = Span::from_entry(self.vmas[i].span.start(), next.span.last());
-        let payload = self.keep(|payloads| kind.payload.of(payloads).merged(over.payload.of(payloads))).map(Carried::Kept)?;
-        let merged = StagedVma { span, origin: Origin::New(VmaDraft { owner: kind.owner.or(over.owner), payload, ..kind }) };
+        let payload = self.keep(|payloads| new_vma.payload.of(payloads).merged(over.payload.of(payloads))).map(Carried::Kept)?;
+        let merged = StagedVma { span, origin: Origin::New(NewVma { owner: new_vma.owner.or(over.owner), payload, ..new_vma }) };
         self.count -= 1;
         self.replace(i, merged)?;
         note_gone(&mut self.gone, &next).inspect_err(|_| self.is_spoiled = true)
@@ -341,20 +341,15 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
 
     /// Changes the attributes of a range of one VMA (5.11). At an end of the VMA the range merges with the neighbour if the two are alike;
     /// otherwise the VMA is split, which `limit` must allow.
-    pub(super) fn change(
-        &mut self,
-        range: Span,
-        limit: SplitLimit,
-        change: impl FnOnce(&mut StagedKind<'g, P>),
-    ) -> Result<(), LayoutError> {
+    pub(super) fn change(&mut self, range: Span, limit: SplitLimit, change: impl FnOnce(&mut NewStaged<'g, P>)) -> Result<(), LayoutError> {
         let Some(mut i) = self.lookup(range.start()) else { unreachable!("the range is mapped") };
         let whole = self.vmas[i].span;
         let was = self.vmas[i].flags();
-        let mut kind = self.kind_of(i, range)?;
-        change(&mut kind);
+        let mut new_vma = self.new_part(i, range)?;
+        change(&mut new_vma);
         let (is_low, is_high) = (whole.start() == range.start(), whole.last() == range.last());
-        let mut before = if is_low { self.mergeable_before(i, range, &kind) } else { None };
-        let mut after = if is_high { self.mergeable_after(i + 1, range, &kind) } else { None };
+        let mut before = if is_low { self.mergeable_before(i, range, &new_vma) } else { None };
+        let mut after = if is_high { self.mergeable_after(i + 1, range, &new_vma) } else { None };
         if is_low && is_high && !self.payload(self.vmas[i].payload()).may_vanish() {
             // It would vanish (5.12).
             (before, after) = (None, None);
@@ -374,11 +369,11 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
             self.cut(i, range.last() + 1, if before.is_some() { SplitLimit::Unlimited } else { limit })?;
         }
         self.sums.sub(was, range.pages());
-        self.sums.add(kind.attrs.flags, range.pages());
-        if (was ^ kind.attrs.flags).intersects(VmaFlags::ACCESS | VmaFlags::PKEY_MASK) {
-            self.notify(kind.payload, Effect::Protected(range, kind.attrs.flags))?;
+        self.sums.add(new_vma.attrs.flags, range.pages());
+        if (was ^ new_vma.attrs.flags).intersects(VmaFlags::ACCESS | VmaFlags::PKEY_MASK) {
+            self.notify(new_vma.payload, Effect::Protected(range, new_vma.attrs.flags))?;
         }
-        self.replace(i, StagedVma { span: range, origin: Origin::New(kind) })?;
+        self.replace(i, StagedVma { span: range, origin: Origin::New(new_vma) })?;
         if after.is_some() {
             self.merge(i)?;
         }

@@ -13,9 +13,9 @@ use crate::tree::{Charge, Entry};
 use crate::vma::{AnonOwner, Payload, VmaFlags};
 use core::cell::Cell;
 
-/// A layout of so many VMAs has records that a core's own caches may not hold: they are what a copy waits for.
+/// From this many VMAs on a core's own caches may not hold the records, and a copy waits for memory.
 const FAR: usize = 4096;
-/// So many VMAs ahead a record is asked for then: enough to cover the latency of memory.
+/// How many VMAs ahead a record is prefetched then: enough to cover the latency of memory.
 const AHEAD: usize = 8;
 
 impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
@@ -28,7 +28,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Write-locks each VMA before it is copied, which waits for its readers (3.13).
     ///
     /// # Errors
-    /// [`LayoutError`]: a wait that ended early, the limit on accounted memory, or memory. The parent has not changed. The copies made so far
+    /// [`LayoutError`]: the limit on accounted memory is reached, or memory is short. The parent has not changed. The copies made so far
     /// are dropped after the unlock; each further attempt under the same guard keeps more of them.
     ///
     /// # Examples
@@ -53,7 +53,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Makes the address space of a child, with this mm lock. `patience` says how long it waits for the readers of VMAs.
     ///
     /// # Errors
-    /// As [`fork`](Self::fork).
+    /// As [`fork`](Self::fork), and [`LayoutError::Wait`] if the wait ended early.
     pub fn fork_with_lock<K: RawMmLock>(&mut self, lock: K, patience: Patience<'_, L::Interrupt>) -> Result<Mm<P, K>, LayoutError> {
         let (mm, sequence) = (self.mm(), self.sequence());
         let (limits, sums) = (mm.limits_now(), Cell::new(self.sums()));
@@ -90,7 +90,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         let map = self.guard.dup_with(lock, copy, may_finish)?;
         // The same value until one of the two replaces it: nothing is asked for that could not be had.
         let child = Mm::over(map, limits);
-        child.pages.set(sums.get());
+        child.accounts.set(sums.get());
         if let Some(heap) = self.mm().state.heap() {
             child.state.set_heap(heap);
         }
@@ -101,7 +101,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Unmaps everything, sealed VMAs included, as the end of a process does.
     ///
     /// # Errors
-    /// [`LayoutError`]: memory. Nothing has changed.
+    /// [`LayoutError`]: memory is short. Nothing has changed.
     pub fn exit(&mut self) -> Result<(), LayoutError> {
         let state =
             StateUpdate { brk: self.mm().state.heap().map(|heap| heap.start), locks_future: Some(VmaFlags::empty()), keyring: None };

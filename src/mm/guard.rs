@@ -58,7 +58,7 @@ impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
         if vma.span.contains(address) { Ok(vma) } else { Err(vma.guard) }
     }
 
-    /// Returns the first VMA that ends at or after the address, together with the lock.
+    /// Returns the VMA that contains the address, or else the first one above it, together with the lock.
     #[inline]
     pub(crate) fn into_first(self, address: u64) -> Result<LockedVma<'m, P, L>, Self> {
         let Some(vma) = self.find(address) else { return Err(self) };
@@ -156,7 +156,8 @@ impl<'m, P, L: RawMmLock> WriteLockedVma<'m, P, L> {
 
 /// The mm lock held for writing: its methods change the layout. Derefs to [`MmView`].
 ///
-/// Operations carry out what they are asked for. [`plan`](Self::plan) has the same operations and prepares them instead.
+/// Operations carry out what they are asked for. [`plan`](Self::plan) prepares an operation instead; [`Planner`](crate::mm::Planner) says which
+/// it has.
 ///
 /// # Ranges
 /// Every operation takes a range as its start and its length in bytes, like the system calls, because their rules need both: whether the
@@ -197,8 +198,10 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
         Self { mm, guard, sequence: mm.map.write_sequence(), key_rights: KeyRights::ALL, later: Later::none(mm) }
     }
 
-    /// Says which rights to protection keys the thread has for which operations are made under this guard: what they bring in (`mlock`,
-    /// `MAP_POPULATE`) is read or written with these rights (8.7). Without it they are the default ones.
+    /// Sets the calling thread's rights to protection keys.
+    ///
+    /// Operations under this guard that bring pages in (`mlock`, `MAP_POPULATE`) read or write them with these rights (8.7). Until it is called
+    /// they are the default ones.
     ///
     /// # Examples
     /// ```
@@ -232,7 +235,7 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
         self.mm
     }
 
-    /// Returns the first VMA that ends at or after the address, together with the lock. `None` if there is none: nothing is held then.
+    /// Returns the VMA that contains the address, or else the first one above it, together with the lock. `None` if there is none: nothing is held then.
     #[inline]
     pub(crate) fn into_first(self, address: u64) -> Option<WriteLockedVma<'m, P, L>> {
         let vma = self.find(address)?;
@@ -262,7 +265,7 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
 
     /// Returns a copy of the accounts.
     pub(crate) fn sums(&self) -> Sums {
-        self.mm.pages.sums()
+        self.mm.accounts.sums()
     }
 
     /// Grows the VMA that contains `at`, in the index and in the accounts. The caller has checked the rules and write-locked the VMA.
@@ -271,7 +274,7 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
         grown.map_err(|error: ExtendError| ExpandError::of_index(error, to))?;
         let mut sums = self.sums();
         sums.add(flags, to.pages() - from.pages());
-        self.mm.pages.set(sums);
+        self.mm.accounts.set(sums);
         Ok(())
     }
 }

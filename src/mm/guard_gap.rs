@@ -23,7 +23,7 @@ pub(super) struct Seen {
 
 /// A layout that can be walked.
 pub(super) trait Layout {
-    /// The first VMA that ends at or after the address.
+    /// The VMA that contains the address, or else the first one above it.
     fn at_or_above(&self, at: u64) -> Option<Seen>;
 
     /// The last VMA that starts at or below the address.
@@ -363,7 +363,7 @@ mod tests {
 
     /// What is remembered of earlier walks changes no answer, in either direction.
     #[test]
-    fn a_search_is_told_what_each_place_alone_is_told() {
+    fn earlier_walks_change_no_answer() {
         fn agrees(vmas: Vec<(u8, u8)>, gap_pages: u8, skipped: u8) -> bool {
             let layout = Counted::of(vmas);
             let gap = Gap { bytes: u64::from(gap_pages % 12) * 0x1000 };

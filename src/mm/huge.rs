@@ -12,7 +12,7 @@ use crate::vma::VmaFlags;
 pub enum SharedHugePolicy {
     /// Shared memory has none, whatever else is set: `deny`.
     Deny,
-    /// It has none, but for sizes with a setting of their own: `never`.
+    /// It has none, except in sizes with a setting of their own: `never`.
     #[default]
     Never,
     /// It has them where `madvise` asks for them: `advise`.

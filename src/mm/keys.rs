@@ -119,8 +119,9 @@ impl<P, L: RawMmLock> Mm<P, L> {
 }
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Says which protection keys are allocated, a bit for each, and which of them is the execute-only key: for an address space that is
-    /// taken over from elsewhere. One that is made or forked here knows it.
+    /// Sets which protection keys are allocated, a bit for each, and which of them is the execute-only key.
+    ///
+    /// For an address space that is taken over from elsewhere. One that is created or forked here knows its keys.
     ///
     /// # Examples
     /// ```

@@ -208,7 +208,7 @@ impl Limits {
         Ok(())
     }
 
-    /// The lowest address that may be mapped (2.2).
+    /// Returns the lowest address that may be mapped (2.2).
     #[must_use]
     pub fn lowest_address(&self) -> u64 {
         self.mmap_min_addr.max(self.min_addr_floor)
@@ -250,7 +250,7 @@ impl Limits {
         if is_said { flags } else { flags | VmaFlags::of_huge_pages(self.hugetlb_bytes) }
     }
 
-    /// The guard gap in bytes.
+    /// Returns the guard gap of stacks in bytes.
     #[must_use]
     pub fn stack_guard_gap_bytes(&self) -> u64 {
         self.stack_guard_gap_pages.saturating_mul(PAGE_SIZE)

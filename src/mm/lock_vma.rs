@@ -1,6 +1,6 @@
 //! A VMA found and locked without the mm lock: Linux's `lock_vma_under_rcu`.
 //!
-//! Called by the fault path, by `lock_next` and by the embedder. The one place that read-locks a VMA ([`VmaLock`](crate::vma) has the
+//! Called by the fault path, by `lock_find` and by the embedder. The one place that read-locks a VMA ([`VmaLock`](crate::vma) has the
 //! rules); nothing waits here.
 
 use super::pinned_record::PinnedRecord;
@@ -19,7 +19,7 @@ use core::marker::PhantomData;
 pub(super) enum LookupMode {
     /// The one that contains the address. Once it is locked the answer stays true.
     Containing,
-    /// The first one that ends at or after the address. The hole before it may be filled while it is locked.
+    /// The one that contains the address, or else the first one above it. The hole before it may be filled while it is locked.
     First,
 }
 

@@ -132,14 +132,14 @@ impl<P: Payload> LayoutDraft<'_, P> {
         self.each_part(span, Gaps::Skip, |draft, i, part| {
             let vma = &draft.vmas[i];
             let (old, is_kept) = (vma.flags(), advice.discards() && vma.attrs().backing == Backing::Anonymous);
-            // Whoever can write it can discard it anyway.
+            // A caller that can write it can discard it anyway.
             let is_writable = old.contains(VmaFlags::WRITE) && draft.keyring.allows(old.pkey(), Access::Write);
             if is_kept && !is_writable {
                 draft.check_sealed(i)?;
             }
             let new = advice.flags_of(vma).ok_or(MadviseError::Unfit { vma: vma.span })?;
             if new != old {
-                draft.change(part, SplitLimit::of(limits), |kind| kind.attrs.flags = new)?;
+                draft.change(part, SplitLimit::of(limits), |new_vma| new_vma.attrs.flags = new)?;
             }
             Ok(())
         })

@@ -15,9 +15,9 @@ use crate::vma::{Backing, VmaFlags, VmaRecord, VmaSpec};
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Maps a range in which nothing is mapped yet, as a VMA of its own (`MAP_FIXED_NOREPLACE`, without merging).
     ///
-    /// The flags are taken as they are, protection key included (8.1): unlike [`mmap`](Self::mmap), it adds no `MAY` flags. The range must be
-    /// in whole pages. As for a fixed mapping, the guard gaps of stacks nearby are no obstacle (5.3), except under
-    /// [`GuardGapPolicy::Enforced`] (7.9).
+    /// The flags are taken as they are, protection key included (8.1): unlike [`mmap`](Self::mmap), it adds no `MAY` flags, and
+    /// [`mprotect`](Self::mprotect) refuses access without them. The range must be in whole pages. As for a fixed mapping,
+    /// the guard gaps of stacks nearby are no obstacle (5.3), except under [`GuardGapPolicy::Enforced`] (7.9).
     ///
     /// # Errors
     /// [`MapError`], with the specification: a VMA is in the way (`EEXIST`), the range or the flags are invalid, or a limit is reached. Nothing
@@ -43,7 +43,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         let spec = completed(spec, &limits);
         let flags = spec.attrs.flags;
         // Write-locked before it can be seen (3.10).
-        let made = Shared::try_new(VmaRecord::new(spec.into_draft(span.start()), self.sequence()));
+        let made = Shared::try_new(VmaRecord::new(spec.into_new_vma(span.start()), self.sequence()));
         let inserted = match made {
             Ok(record) => self.guard.insert(span, record).map_err(|error| match Shared::into_inner(error.value) {
                 Some(record) => (record, error.cause.into()),
@@ -58,7 +58,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         })?;
         let mut sums = self.sums();
         sums.add(flags, span.pages());
-        self.mm().pages.set(sums);
+        self.mm().accounts.set(sums);
         Ok(())
     }
 

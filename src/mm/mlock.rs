@@ -86,7 +86,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Unlocks everything, and what will be mapped is not locked either.
     ///
     /// # Errors
-    /// [`MlockError`]: a wait that ended early, or memory.
+    /// [`MlockError`]: memory is short.
     pub fn munlockall(&mut self) -> Result<(), MlockError> {
         self.plan(Patience::Forever).munlockall().commit()
     }
@@ -214,6 +214,6 @@ impl<P: Payload> LayoutDraft<'_, P> {
         if new == old || old.intersects(NEVER_LOCKED) {
             return Ok(());
         }
-        self.change(part, SplitLimit::of(limits), |kind| kind.attrs.flags = new)
+        self.change(part, SplitLimit::of(limits), |new_vma| new_vma.attrs.flags = new)
     }
 }

@@ -82,7 +82,9 @@ impl<P> MapRequest<P> {
         Self { len, spec, address, within, populate, exec_alone: ExecAlone::Unreadable }
     }
 
-    /// In the low 2 GiB (`MAP_32BIT`): at the hint if it is there and free, else at the lowest room from
+    /// Places the mapping in the low 2 GiB (`MAP_32BIT`).
+    ///
+    /// That is at the hint if it is there and free, or else at the lowest room from
     /// [`Limits::low_search_base`](crate::mm::Limits::low_search_base) on. What is fixed stays where it is.
     ///
     /// # Examples
@@ -100,8 +102,9 @@ impl<P> MapRequest<P> {
         self
     }
 
-    /// Above the low 4 GiB, where there is room below the base (`MAP_ABOVE4G`). A hint that is free and what is fixed stay where they are;
-    /// with [`in_low_addresses`](Self::in_low_addresses) it means nothing.
+    /// Places the mapping above the low 4 GiB if there is room there below the base (`MAP_ABOVE4G`).
+    ///
+    /// A hint that is free and what is fixed stay where they are. Has no effect with [`in_low_addresses`](Self::in_low_addresses).
     pub fn above_low_addresses(mut self) -> Self {
         if self.within == Within::All {
             self.within = Within::AboveLow;
@@ -109,31 +112,31 @@ impl<P> MapRequest<P> {
         self
     }
 
-    /// Places it at this address if that is free, otherwise anywhere (5.2).
+    /// Places the mapping at this address if that is free, otherwise anywhere (5.2).
     pub fn near(mut self, address: u64) -> Self {
         self.address = Address::Hint(address);
         self
     }
 
-    /// Places it at this address, replacing what is mapped there (`MAP_FIXED`, 5.3, 5.6).
+    /// Places the mapping at this address, replacing what is mapped there (`MAP_FIXED`, 5.3, 5.6).
     pub fn fixed(mut self, address: u64) -> Self {
         self.address = Address::Fixed(address);
         self
     }
 
-    /// Places it at this address, or fails if anything is mapped there (`MAP_FIXED_NOREPLACE`, 5.3).
+    /// Places the mapping at this address, or fails if anything is mapped there (`MAP_FIXED_NOREPLACE`, 5.3).
     pub fn fixed_no_replace(mut self, address: u64) -> Self {
         self.address = Address::FixedNoReplace(address);
         self
     }
 
-    /// Populates its pages at once (`MAP_POPULATE`), which gives private writable pages an owner.
+    /// Populates the mapping's pages at once (`MAP_POPULATE`), which gives private writable pages an owner.
     pub fn populated(mut self) -> Self {
         self.populate = Populate::Now;
         self
     }
 
-    /// Keeps it readable if only `EXEC` is set, without the execute-only key, as Linux does for `PROT_EXEC | PROT_SEM`.
+    /// Keeps the mapping readable if only `EXEC` is set, without the execute-only key, as Linux does for `PROT_EXEC | PROT_SEM`.
     pub fn readable(mut self) -> Self {
         self.exec_alone = ExecAlone::Readable;
         self
@@ -210,11 +213,14 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
             return Err(MmapError::NoSuchHugePages { bytes: page });
         }
         let whole = len.checked_next_multiple_of(page);
-        // A length in whole huge pages may wrap around to 0.
-        if *len == 0 || whole.is_none() && page > PAGE_SIZE {
+        if *len == 0 {
             return Err(MmapError::ZeroLength);
         }
         let asked_len = *len;
+        // In whole huge pages it may wrap around to 0, which Linux refuses as a length of 0.
+        if whole.is_none() && page > PAGE_SIZE {
+            return Err(MmapError::LengthWraps { len: asked_len });
+        }
         let len = whole.ok_or(MmapError::TooLong { len: asked_len })?;
         limits.may_map(self.mm().len())?;
         // The key stays allocated even if a later check fails (8.2).
@@ -336,7 +342,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         if spec.attrs.backing != Backing::Anonymous {
             spec.offset = Some(spec.offset.unwrap_or(0));
         }
-        self.put_merging(span, spec.into_draft(span.start()), Sides::Both)?;
+        self.put_merging(span, spec.into_new_vma(span.start()), Sides::Both)?;
         if request.populate == Populate::Now || flags.contains(VmaFlags::LOCKED) {
             self.populate(span)?;
         }

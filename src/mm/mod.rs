@@ -36,6 +36,7 @@ mod accounts;
 mod brk;
 mod builder;
 mod capabilities;
+mod change_payloads;
 mod draft;
 pub mod fault;
 mod flag_rules;
@@ -48,8 +49,8 @@ mod keys;
 mod later;
 mod limits;
 #[cfg(all(test, not(any(miri, vmaple_loom, vmaple_shuttle))))]
-mod linear;
-mod lock_next;
+mod linear_cost;
+mod lock_find;
 mod lock_vma;
 mod madvise;
 mod map;
@@ -60,7 +61,6 @@ mod mremap;
 mod mseal;
 mod munmap;
 mod pages;
-mod payloads;
 mod pin;
 mod pinned_record;
 mod pkey_alloc;
@@ -94,8 +94,8 @@ pub use stats::{FaultPaths, MmStats};
 pub use view::{Gaps, MmView, VmaIter};
 
 pub use crate::error::{
-    BrkError, HeapError, LayoutError, LimitsError, LockVmaError, MadviseError, MapCause, MapError, MlockError, MmapError, MprotectError,
-    MremapError, MsealError, MunmapError, NameError, PkeyAllocError, PkeyFreeError,
+    BrkError, HeapError, LayoutError, Limit, LimitsError, LockVmaError, MadviseError, MapCause, MapError, MlockError, MmapError,
+    MprotectError, MremapError, MsealError, MunmapError, NameError, PkeyAllocError, PkeyFreeError,
 };
 pub use crate::key::{KeyDenial, KeyRights, KeyedAccess, ProtectionKey};
 pub use crate::vma::{AnonOwner, Backing, ObjectId, Payload, Vma, VmaFlags, VmaHandle, VmaSpec};
@@ -147,7 +147,7 @@ type Record<P> = Shared<VmaRecord<P>>;
 pub struct Mm<P = (), L: RawMmLock = MmLock> {
     map: RangeMap<Record<P>, L>,
     limits: Newest<Limits>,
-    pages: Accounts,
+    accounts: Accounts,
     fault_paths: FaultPathCounters,
     state: State,
 }
@@ -172,7 +172,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         Self {
             map,
             limits: Newest::new(limits),
-            pages: Accounts::default(),
+            accounts: Accounts::default(),
             fault_paths: FaultPathCounters::default(),
             state: State::default(),
         }
@@ -233,10 +233,15 @@ impl<P, L: RawMmLock> Mm<P, L> {
         Some(MmReadGuard::new(self, self.map.try_read()?))
     }
 
-    /// Locks the layout for reading; the wait ends when the interrupt is raised.
+    /// Locks the layout for reading, unless the interrupt is raised during a wait for the lock.
+    ///
+    /// A lock that is free is taken even if the interrupt is raised already.
     ///
     /// # Errors
     /// [`InterruptedError`]: nothing is held.
+    ///
+    /// # Panics
+    /// As [`read`](Self::read).
     #[track_caller]
     pub fn read_interruptible(&self, interrupt: &L::Interrupt) -> Result<MmReadGuard<'_, P, L>, InterruptedError> {
         Ok(MmReadGuard::new(self, self.map.read_interruptible(interrupt)?))
@@ -257,10 +262,15 @@ impl<P, L: RawMmLock> Mm<P, L> {
         Some(MmWriteGuard::new(self, self.map.try_write()?))
     }
 
-    /// Locks the layout for writing; the wait ends when the interrupt is raised.
+    /// Locks the layout for writing, unless the interrupt is raised during a wait for the lock or for the budget.
+    ///
+    /// A lock that is free is taken even if the interrupt is raised already.
     ///
     /// # Errors
-    /// [`InterruptedError`]: nothing is held.
+    /// [`InterruptedError`]: nothing is held. Readers that waited only because of this writer are admitted.
+    ///
+    /// # Panics
+    /// As [`write`](Self::write).
     #[track_caller]
     pub fn write_interruptible(&self, interrupt: &L::Interrupt) -> Result<MmWriteGuard<'_, P, L>, InterruptedError> {
         Ok(MmWriteGuard::new(self, self.map.write_interruptible(interrupt)?))
@@ -290,7 +300,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         self.map.len()
     }
 
-    /// Returns `true` if nothing is mapped.
+    /// Returns whether nothing is mapped.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
@@ -299,7 +309,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// Returns the accounts, and how often faults took each path. Takes no lock.
     #[must_use]
     pub fn stats(&self) -> MmStats {
-        self.pages.sums().stats(self.fault_paths.sum())
+        self.accounts.sums().stats(self.fault_paths.sum())
     }
 
     /// Frees what no reader can reach any more, and returns the number of bytes that must still wait for readers.

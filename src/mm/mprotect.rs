@@ -142,7 +142,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
             // No page was ever written, so none is accounted any more.
             new.remove(VmaFlags::ACCOUNT);
         }
-        self.change(part, SplitLimit::of(limits), |kind| kind.attrs.flags = new)?;
+        self.change(part, SplitLimit::of(limits), |new_vma| new_vma.attrs.flags = new)?;
         let was = old.intersection(VmaFlags::LOCKED | VmaFlags::SHARED | VmaFlags::WRITE);
         if was == VmaFlags::LOCKED && new.contains(VmaFlags::WRITE) {
             // Locked pages that become writable are populated at once.

@@ -16,7 +16,7 @@ use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{LayoutError, MremapError, MunmapError};
 use crate::lock::{Patience, RawMmLock};
 use crate::tree::Charge;
-use crate::vma::{Backing, Payload, Vma, VmaDraft, VmaFlags};
+use crate::vma::{Backing, NewVma, Payload, Vma, VmaFlags};
 
 /// The request in whole pages.
 #[derive(Clone, Copy, Debug)]
@@ -277,15 +277,15 @@ impl<P: Payload> LayoutDraft<'_, P> {
         let is_free = |&new_end: &u64| self.vmas.get(i + 1).is_none_or(|next| next.span.start() >= new_end);
         if let Some(new_end) = end_in_place(vma, remap, limits).filter(is_free) {
             let more = Span::from_entry(vma.last() + 1, new_end - 1);
-            let kind = self.vmas[i].kind();
-            self.sums.check_commit(limits, kind.attrs.flags, more.pages())?;
-            let locked = kind.attrs.flags.contains(VmaFlags::LOCKED);
+            let new_vma = self.vmas[i].to_new();
+            self.sums.check_commit(limits, new_vma.attrs.flags, more.pages())?;
+            let locked = new_vma.attrs.flags.contains(VmaFlags::LOCKED);
             // A VMA that does not merge with its own continuation does not grow in place.
-            if self.mergeable_before(i + 1, more, &kind).is_none() {
+            if self.mergeable_before(i + 1, more, &new_vma).is_none() {
                 return Err(MremapError::InTheWay { vma });
             }
-            let payload = self.another(kind.payload).map_err(LayoutError::from)?;
-            self.put_merging(more, VmaDraft { payload, ..kind }, Sides::Both)?;
+            let payload = self.another(new_vma.payload).map_err(LayoutError::from)?;
+            self.put_merging(more, NewVma { payload, ..new_vma }, Sides::Both)?;
             if locked {
                 self.populate(more)?;
             }
@@ -337,16 +337,19 @@ impl<P: Payload> LayoutDraft<'_, P> {
             }
         }
         self.sums.check_commit(limits, was, new_len / PAGE_SIZE)?;
-        let mut kind = self.vmas[i].kind();
+        let mut new_vma = self.vmas[i].to_new();
         let seen = source.unwrap_or(Span::from_entry(from, from));
-        kind.payload = self.derive(kind.payload, |payload| payload.moved(seen, target)).map_err(LayoutError::from)?;
+        new_vma.payload = self.derive(new_vma.payload, |payload| payload.moved(seen, target)).map_err(LayoutError::from)?;
         // Pages that were never written are as if they had been mapped there (5.22).
-        kind.attrs.linear_offset =
-            if kind.attrs.backing == Backing::Anonymous && kind.owner.is_none() { 0 } else { kind.attrs.offset_of(from).wrapping_sub(to) };
+        new_vma.attrs.linear_offset = if new_vma.attrs.backing == Backing::Anonymous && new_vma.owner.is_none() {
+            0
+        } else {
+            new_vma.attrs.offset_of(from).wrapping_sub(to)
+        };
         if let Some(source) = source {
             self.notify(self.vmas[i].payload(), Effect::Moved(source, target))?;
         }
-        self.put_merging(target, kind, Sides::Both)?;
+        self.put_merging(target, new_vma, Sides::Both)?;
         if let Some(source) = source {
             if flags.contains(RemapFlags::DONTUNMAP) {
                 self.leave_behind(source)?;
@@ -366,14 +369,14 @@ impl<P: Payload> LayoutDraft<'_, P> {
     fn leave_behind(&mut self, source: Span) -> Result<(), LayoutError> {
         let Some(i) = self.lookup(source.start()) else { return Ok(()) };
         let span = self.vmas[i].span;
-        let mut kind = self.vmas[i].kind();
+        let mut new_vma = self.vmas[i].to_new();
         if span == source {
-            kind.owner = None;
+            new_vma.owner = None;
         }
-        self.sums.sub(kind.attrs.flags, span.pages());
-        kind.attrs.flags.remove(VmaFlags::LOCKED_MASK);
-        self.sums.add(kind.attrs.flags, span.pages());
-        self.replace(i, StagedVma { span, origin: Origin::New(kind) })?;
+        self.sums.sub(new_vma.attrs.flags, span.pages());
+        new_vma.attrs.flags.remove(VmaFlags::LOCKED_MASK);
+        self.sums.add(new_vma.attrs.flags, span.pages());
+        self.replace(i, StagedVma { span, origin: Origin::New(new_vma) })?;
         Ok(())
     }
 

@@ -44,7 +44,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
             if draft.vmas[i].flags().contains(VmaFlags::SEALED) {
                 return Ok(());
             }
-            draft.change(part, SplitLimit::of(limits), |kind| kind.attrs.flags |= VmaFlags::SEALED)
+            draft.change(part, SplitLimit::of(limits), |new_vma| new_vma.attrs.flags |= VmaFlags::SEALED)
         })?;
         Ok(())
     }

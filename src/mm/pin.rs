@@ -97,11 +97,23 @@ impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
         self.view().lookup(address)
     }
 
-    /// Returns the first VMA that ends at or after the address. See [`MmView::find`].
+    /// Returns the VMA that contains the address, or else the first one above it. See [`MmView::find`].
     #[inline]
     #[must_use]
     pub fn find(&mut self, address: u64) -> Option<Vma<'_, P>> {
         self.view().find(address)
+    }
+
+    /// Returns the first VMA that starts after the address. See [`MmView::next`].
+    #[must_use]
+    pub fn next(&mut self, address: u64) -> Option<Vma<'_, P>> {
+        self.view().next(address)
+    }
+
+    /// Returns the last VMA that lies wholly below the address. See [`MmView::prev`].
+    #[must_use]
+    pub fn prev(&mut self, address: u64) -> Option<Vma<'_, P>> {
+        self.view().prev(address)
     }
 
     /// Ends the pin until the next call.

@@ -17,7 +17,18 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// [`PkeyFreeError`]: rule 8.5. Nothing was changed.
     ///
     /// # Examples
-    /// At [`pkey_alloc`](Self::pkey_alloc).
+    /// ```
+    /// use vmaple::Mm;
+    /// use vmaple::mm::{KeyDenial, Limits};
+    /// let mut limits = Limits::default();
+    /// limits.protection_keys = 16;
+    /// let mm: Mm = Mm::builder().limits(limits)?.build();
+    /// let mut writer = mm.write();
+    /// let key = writer.pkey_alloc(KeyDenial::empty())?;
+    /// writer.pkey_free(key)?;
+    /// assert!(writer.pkey_free(key).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pkey_free(&mut self, key: ProtectionKey) -> Result<(), PkeyFreeError> {
         self.plan(Patience::Forever).pkey_free(key).commit()
     }

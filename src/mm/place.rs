@@ -100,7 +100,7 @@ struct Look {
 }
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Room for a mapping of so many bytes, in whole pages: at the hint (0: none), or where the search finds it.
+    /// Returns room for a mapping of `len` bytes, in whole pages: at the hint (0: none), or where the search finds it.
     pub(super) fn place(&self, hint: u64, len: u64, search: Search, limits: &Limits) -> Option<u64> {
         let look = Look { hint, len, within: search.within, align: PAGE_SIZE, flags: search.flags };
         match search.alignment {
@@ -179,8 +179,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         is_enforced.then(|| self.guard_zone(Span::from_entry(at, at + (look.len - 1)), look.flags, limits, walked)).flatten()
     }
 
-    /// The highest or the lowest room between two addresses, guard gaps left free. A gap that is too small but for the guard gap at its
-    /// end costs a look. As in Linux, one that holds the mapping only because it begins at an aligned address already is not seen.
+    /// Returns the highest or the lowest room between two addresses, outside guard gaps. A gap that is large enough only with the guard gap
+    /// at its end costs a look. As in Linux, one that holds the mapping only because it begins at an aligned address already is not seen.
     fn search(&self, range: Range<u64>, look: Look, direction: Direction, limits: &Limits) -> Option<u64> {
         let (mut low, mut high) = (range.start, range.end);
         let mut walked = Default::default();

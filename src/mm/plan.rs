@@ -18,14 +18,15 @@ use crate::key::KeyRights;
 use crate::lock::{MmLock, Patience, RawMmLock};
 use crate::sync::Shared;
 use crate::tree::{Charge, Entry, EntryList, FirstPanic, Prepared};
-use crate::vma::{Owner, Payload, Vma, VmaDraft, VmaRecord};
+use crate::vma::{NewVma, Owner, Payload, Vma, VmaRecord};
 use core::fmt;
 use core::mem;
 use smallvec::SmallVec;
 
 /// The operations of a write guard, planned instead of carried out. Made by [`MmWriteGuard::plan`].
 ///
-/// It has the same operations as the guard, with the same arguments. Each returns a [`Plan`].
+/// It has the guard's operations that are system calls on one address space, from `mmap` to `pkey_free`, and `change_payloads`, with the same
+/// arguments. Each returns a [`Plan`]. It does not have `map`, `fork`, `exit`, `set_heap` and the growth of stacks.
 #[derive(Debug)]
 #[must_use = "it does nothing until an operation is planned"]
 pub struct Planner<'w, 'm, P = (), L: RawMmLock = MmLock> {
@@ -50,6 +51,9 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
 ///
 /// `R` is the operation's result. A result that is an error may come with changes all the same, because Linux leaves some behind
 /// ([`PartialEffects`]): they are part of the plan.
+///
+/// [`removed`](Self::removed) and [`inserted`](Self::inserted) show VMAs. What a plan changes beside them is not shown: a break that moves within
+/// its page, what `mlockall` sets for future mappings, and the protection keys that are allocated.
 ///
 /// Payloads that the plan made are dropped after the mm lock is released, whether the plan is committed or not.
 ///
@@ -134,7 +138,7 @@ impl<P> After<P> {
 impl<'w, 'm, P: Payload, R, L: RawMmLock> Plan<'w, 'm, P, R, L> {
     /// Makes a plan that changes nothing.
     fn empty(mm: &'m Mm<P, L>, rights: &'w mut KeyRights, payloads: &'w mut Payloads<P>, outcome: R) -> Self {
-        Self { mm, rights, edit: Edit { prepared: None, payloads }, after: After::nothing(mm.pages.sums()), outcome }
+        Self { mm, rights, edit: Edit { prepared: None, payloads }, after: After::nothing(mm.accounts.sums()), outcome }
     }
 
     /// Adds a change beside the layout to a plan that has none.
@@ -188,7 +192,7 @@ impl<'w, 'm, P: Payload, R, L: RawMmLock> Plan<'w, 'm, P, R, L> {
         let Self { mm, rights, mut edit, after, outcome } = self;
         if let Some(mut prepared) = edit.prepared.take() {
             prepared.publish();
-            mm.pages.set(after.sums);
+            mm.accounts.set(after.sums);
         }
         // After the store that unlinked them, and still in its hold (3.10).
         after.gone.iter().for_each(|record| record.lock().detach());
@@ -303,7 +307,7 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
         match prepared {
             Ok(prepared) => plan.edit.prepared = prepared,
             Err(error) => {
-                (plan.after, plan.outcome) = (After::nothing(mm.pages.sums()), Err(error.into()));
+                (plan.after, plan.outcome) = (After::nothing(mm.accounts.sums()), Err(error.into()));
             }
         }
         plan
@@ -336,10 +340,10 @@ impl<P: Payload> LayoutDraft<'_, P> {
     /// Clones the payloads that new records have in common with existing ones.
     fn make_payloads(&mut self, span: Span) -> Result<(), ResourceError> {
         for i in self.within(span) {
-            if let Origin::New(VmaDraft { payload: Carried::OfRecord(record), .. }) = self.vmas[i].origin {
+            if let Origin::New(NewVma { payload: Carried::OfRecord(record), .. }) = self.vmas[i].origin {
                 let made = Carried::Kept(self.payloads.keep_with(|_| record.payload().clone())?);
-                if let Origin::New(kind) = &mut self.vmas[i].origin {
-                    kind.payload = made;
+                if let Origin::New(new_vma) = &mut self.vmas[i].origin {
+                    new_vma.payload = made;
                 }
             }
         }
@@ -353,9 +357,9 @@ impl<P: Payload> LayoutDraft<'_, P> {
                 // A VMA between two changes keeps its record.
                 Origin::Existing(record) | Origin::Adopting(record, _) => Record::clone(record),
                 // Write-locked before it can be seen (3.10).
-                Origin::New(kind) => {
-                    let Carried::Kept(slot) = kind.payload else { unreachable!("it was made just now") };
-                    let made = Shared::try_new(VmaRecord::new(kind.with_payload(self.payloads.take(slot)), sequence));
+                Origin::New(new_vma) => {
+                    let Carried::Kept(slot) = new_vma.payload else { unreachable!("it was made just now") };
+                    let made = Shared::try_new(VmaRecord::new(new_vma.with_payload(self.payloads.take(slot)), sequence));
                     made.map_err(|record| {
                         self.payloads.put_back(record.into_payload());
                         ResourceError::OutOfMemory

@@ -32,7 +32,7 @@ impl<P> MmView<P> {
         let record = vma.record();
         let owner = record.owner().unwrap_or_else(|| {
             let near = |at: Option<u64>| at.and_then(|at| self.lookup(at)).map(|near| (near.record().attrs(), near.record().owner()));
-            let shared = shared_owner(record.attrs(), [near(vma.end()), near(vma.start().checked_sub(1))]);
+            let shared = shared_owner(record.attrs(), [near(Some(vma.end())), near(vma.start().checked_sub(1))]);
             record.own(shared.unwrap_or_else(|| Owner::of(AnonOwner::unique())))
         });
         Some(owner.id)
@@ -90,8 +90,8 @@ impl<P: Payload> LayoutDraft<'_, P> {
         let shared = shared_owner(self.vmas[i].attrs(), [near(span.last().checked_add(1)), near(span.start().checked_sub(1))]);
         let owner = shared.unwrap_or_else(|| Owner::of(AnonOwner::unique()));
         let record = match &mut self.vmas[i].origin {
-            Origin::New(kind) => {
-                kind.owner = Some(owner);
+            Origin::New(new_vma) => {
+                new_vma.owner = Some(owner);
                 return Ok(());
             }
             Origin::Existing(record) | Origin::Adopting(record, _) => *record,

@@ -28,7 +28,7 @@ use std::collections::VecDeque;
 /// How many VMAs an operation meets as a rule: it asks for no memory then.
 const FEW: usize = 6;
 
-/// As long as an edit moves at most so many items a row stays plain.
+/// A row stays plain as long as an edit moves at most this many items.
 const FLAT: usize = 32;
 
 /// Items in order.
@@ -262,7 +262,7 @@ impl<T> IndexMut<usize> for Row<T> {
     }
 }
 
-/// Notes that an edit moved so many items, for the tests that count them.
+/// Notes that an edit moved `items` items, for the tests that count them.
 #[inline]
 fn note_moved(items: usize) {
     #[cfg(test)]

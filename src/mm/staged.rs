@@ -5,7 +5,7 @@
 use super::Record;
 use super::later::{Payloads, Slot};
 use crate::addr::Span;
-use crate::vma::{Owner, Payload, VmaAttrs, VmaDraft, VmaFlags};
+use crate::vma::{NewVma, Owner, Payload, VmaAttrs, VmaFlags};
 
 /// The payload of a staged VMA: that of a record in the index, or one that the operation made, which [`Payloads`] keeps. Dropping a draft
 /// therefore drops no payload. A payload that the operation made belongs to one VMA at most, because its record will take it.
@@ -36,8 +36,8 @@ impl<'g, P> Carried<'g, P> {
     }
 }
 
-/// The attributes of a staged VMA.
-pub(super) type StagedKind<'g, P> = VmaDraft<Carried<'g, P>>;
+/// A staged VMA whose record is still to be made.
+pub(super) type NewStaged<'g, P> = NewVma<Carried<'g, P>>;
 
 /// A VMA of a draft.
 #[derive(Debug)]
@@ -54,14 +54,14 @@ pub(super) enum Origin<'g, P> {
     /// The same, except that it gets an owner of its private pages, which neighbours that are populated later may share.
     Adopting(&'g Record<P>, Owner),
     /// The operation makes it.
-    New(StagedKind<'g, P>),
+    New(NewStaged<'g, P>),
 }
 
 impl<'g, P> StagedVma<'g, P> {
     pub(super) fn attrs(&self) -> &VmaAttrs {
         match &self.origin {
             Origin::Existing(record) | Origin::Adopting(record, _) => record.attrs(),
-            Origin::New(kind) => &kind.attrs,
+            Origin::New(new_vma) => &new_vma.attrs,
         }
     }
 
@@ -73,14 +73,14 @@ impl<'g, P> StagedVma<'g, P> {
         match &self.origin {
             Origin::Existing(record) => record.owner(),
             Origin::Adopting(_, owner) => Some(*owner),
-            Origin::New(kind) => kind.owner,
+            Origin::New(new_vma) => new_vma.owner,
         }
     }
 
     pub(super) fn payload(&self) -> Carried<'g, P> {
         match self.origin {
             Origin::Existing(record) | Origin::Adopting(record, _) => Carried::OfRecord(record),
-            Origin::New(kind) => kind.payload,
+            Origin::New(new_vma) => new_vma.payload,
         }
     }
 
@@ -92,18 +92,19 @@ impl<'g, P> StagedVma<'g, P> {
         }
     }
 
-    pub(super) fn kind(&self) -> StagedKind<'g, P> {
+    /// Returns a new VMA with its attributes, owner and payload.
+    pub(super) fn to_new(&self) -> NewStaged<'g, P> {
         match self.origin {
-            Origin::Existing(record) => record.draft_with(Carried::OfRecord(record)),
-            Origin::Adopting(record, owner) => VmaDraft { owner: Some(owner), ..record.draft_with(Carried::OfRecord(record)) },
-            Origin::New(kind) => kind,
+            Origin::Existing(record) => record.new_vma_with(Carried::OfRecord(record)),
+            Origin::Adopting(record, owner) => NewVma { owner: Some(owner), ..record.new_vma_with(Carried::OfRecord(record)) },
+            Origin::New(new_vma) => new_vma,
         }
     }
 }
 
 impl<'g, P: Payload> StagedVma<'g, P> {
-    /// Whether it and adjacent pages of this kind are alike except for their owners and payloads (5.7).
-    pub(super) fn is_like(&self, kind: &StagedKind<'g, P>) -> bool {
-        *self.attrs() == kind.attrs && !kind.attrs.flags.intersects(VmaFlags::SPECIAL)
+    /// Whether it and an adjacent new VMA are alike except for their owners and payloads (5.7).
+    pub(super) fn is_like(&self, new_vma: &NewStaged<'g, P>) -> bool {
+        *self.attrs() == new_vma.attrs && !new_vma.attrs.flags.intersects(VmaFlags::SPECIAL)
     }
 }

@@ -1,4 +1,4 @@
-//! What is always true of a layout (5.29), checked for whoever asks.
+//! What is always true of a layout (5.29), checked on request.
 
 use super::MmWriteGuard;
 use super::accounts::Sums;

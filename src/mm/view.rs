@@ -64,7 +64,7 @@ impl<P> MmView<P> {
         self.entries.lookup(address).map(vma_of)
     }
 
-    /// Returns the first VMA that ends at or after the address: it contains the address or starts above it.
+    /// Returns the VMA that contains the address, or else the first one above it.
     #[inline]
     #[must_use]
     pub fn find(&self, address: u64) -> Option<Vma<'_, P>> {
@@ -77,7 +77,7 @@ impl<P> MmView<P> {
         self.entries.next(address).map(vma_of)
     }
 
-    /// Returns the last VMA that ends before the address.
+    /// Returns the last VMA that lies wholly below the address.
     #[must_use]
     pub fn prev(&self, address: u64) -> Option<Vma<'_, P>> {
         self.entries.prev(address).map(vma_of)
@@ -191,7 +191,7 @@ impl<P> Iterator for Gaps<'_, P> {
                 self.rest = None;
                 return Some(rest);
             };
-            self.rest = vma.end().and_then(|end| Span::new(end.max(rest.start()), rest.last()).ok());
+            self.rest = Span::new(vma.end().max(rest.start()), rest.last()).ok();
             if rest.start() < vma.start() {
                 return Some(Span::from_entry(rest.start(), rest.last().min(vma.start() - 1)));
             }

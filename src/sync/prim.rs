@@ -54,6 +54,8 @@ mod untracked {
         ///
         /// # Safety
         /// `place` is unused memory for one, and `init` writes every element.
+        #[allow(clippy::inline_always, reason = "left to itself the compiler calls it for each column of a new leaf")]
+        #[inline(always)]
         pub(crate) unsafe fn write(place: *mut Self, init: impl FnOnce(&mut [MaybeUninit<T>; N])) {
             // SAFETY: by the caller's promise; the type is transparent.
             init(unsafe { &mut *place.cast() });

@@ -4,7 +4,7 @@
 use super::Tree;
 use super::layout::FANOUT;
 use super::memory::{Pool, drop_contained, node_bytes};
-use super::node::{Child, EntryBuffer, Node, Owner, RawEntry};
+use super::node::{Child, EntryBuffer, Node, RawEntry, WriterRole};
 use crate::addr::Span;
 use crate::error::{BuildCause, BuildError, RejectedError, ResourceError};
 use crate::sync::Collector;
@@ -108,7 +108,7 @@ impl<V: Value> Loader<V> {
         self.levels[level].clear();
         #[allow(unsafe_code, reason = "steps into a node that was just made")]
         // SAFETY: private.
-        let Node::Inner(inner) = (unsafe { node.get::<Owner>() }) else { unreachable!("an inner node was made") };
+        let Node::Inner(inner) = (unsafe { node.get::<WriterRole>() }) else { unreachable!("an inner node was made") };
         self.adopt(level + 1, Child { node, last, summary: inner.summary() });
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! `RangeMap::validate`.
 
 use super::layout::MIN_FILL;
-use super::node::{InnerRef, LeafRef, Node, NodePtr, Owner, Summary};
+use super::node::{InnerRef, LeafRef, Node, NodePtr, Summary, WriterRole};
 use super::write::Editor;
 use crate::addr::Span;
 use crate::value::Value;
@@ -75,7 +75,7 @@ impl<V: Value> Editor<'_, V> {
     }
 
     #[allow(clippy::unused_self, reason = "the twin of visit_inner")]
-    fn visit_leaf(&self, leaf: LeafRef<'_, V, Owner>, place: Place, census: &mut Census) -> Result<Summary, ValidateError> {
+    fn visit_leaf(&self, leaf: LeafRef<'_, V, WriterRole>, place: Place, census: &mut Census) -> Result<Summary, ValidateError> {
         let expected = *census.leaf_depth.get_or_insert(place.depth);
         check(expected == place.depth, "T3", || format!("leaves at depths {expected} and {}", place.depth))?;
         census.leaves += 1;
@@ -97,7 +97,7 @@ impl<V: Value> Editor<'_, V> {
         Ok(Summary { low: leaf.start(0), gap })
     }
 
-    fn visit_inner(&self, inner: InnerRef<'_, V, Owner>, place: Place, census: &mut Census) -> Result<Summary, ValidateError> {
+    fn visit_inner(&self, inner: InnerRef<'_, V, WriterRole>, place: Place, census: &mut Census) -> Result<Summary, ValidateError> {
         census.inners += 1;
         let mut whole: Option<Summary> = None;
         for i in 0..inner.len() {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_that_disagree_are_told() {
+    fn counters_that_disagree_are_reported() {
         let counted: [fn(&Tree<u64>); 4] = [
             |tree| tree.counters.entries.add(1),
             |tree| tree.counters.leaves.add(1),

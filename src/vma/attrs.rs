@@ -27,18 +27,18 @@ impl VmaAttrs {
     }
 }
 
-/// A VMA that has bounds and no record yet.
+/// A VMA whose record is still to be made. Its bounds are kept beside it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct VmaDraft<P> {
+pub(crate) struct NewVma<P> {
     pub(crate) attrs: VmaAttrs,
     pub(crate) owner: Option<Owner>,
     pub(crate) payload: P,
 }
 
-impl<P> VmaDraft<P> {
+impl<P> NewVma<P> {
     /// Replaces the payload.
-    pub(crate) fn with_payload<Q>(self, payload: Q) -> VmaDraft<Q> {
+    pub(crate) fn with_payload<Q>(self, payload: Q) -> NewVma<Q> {
         let Self { attrs, owner, payload: _ } = self;
-        VmaDraft { attrs, owner, payload }
+        NewVma { attrs, owner, payload }
     }
 }

@@ -21,7 +21,7 @@ pub use payload::Payload;
 pub use record::{Vma, VmaHandle};
 pub use spec::VmaSpec;
 
-pub(crate) use attrs::{VmaAttrs, VmaDraft};
+pub(crate) use attrs::{NewVma, VmaAttrs};
 pub(crate) use lock::Attempt;
 pub(crate) use owner::Owner;
 pub(crate) use record::VmaRecord;

@@ -3,7 +3,7 @@
 //! Called by `mm`, which publishes records and finds them. A record's lock word changes at any time; its owner is set once, under the mm
 //! lock; nothing else changes after it was published.
 
-use super::attrs::{VmaAttrs, VmaDraft};
+use super::attrs::{NewVma, VmaAttrs};
 use super::backing::Backing;
 use super::flags::VmaFlags;
 use super::lock::VmaLock;
@@ -26,8 +26,8 @@ pub(crate) struct VmaRecord<P> {
 
 impl<P> VmaRecord<P> {
     /// Creates a record that is attached, and write-locked in the hold of this sequence.
-    pub(crate) fn new(draft: VmaDraft<P>, sequence: u64) -> Self {
-        let VmaDraft { attrs, owner, payload } = draft;
+    pub(crate) fn new(new_vma: NewVma<P>, sequence: u64) -> Self {
+        let NewVma { attrs, owner, payload } = new_vma;
         Self { lock: VmaLock::new(sequence), owner: AtomicU64::new(Owner::to_bits(owner)), attrs, payload }
     }
 
@@ -38,9 +38,9 @@ impl<P> VmaRecord<P> {
         VmaSpec { attrs: VmaAttrs::new(attrs.flags, attrs.backing), offset, owner, payload }
     }
 
-    /// Returns a draft with the attributes and the owner of this record.
-    pub(crate) fn draft_with<Q>(&self, payload: Q) -> VmaDraft<Q> {
-        VmaDraft { attrs: self.attrs, owner: self.owner(), payload }
+    /// Returns a new VMA with the attributes and the owner of this record.
+    pub(crate) fn new_vma_with<Q>(&self, payload: Q) -> NewVma<Q> {
+        NewVma { attrs: self.attrs, owner: self.owner(), payload }
     }
 
     /// Returns the payload of a record that was never published.
@@ -55,10 +55,10 @@ impl<P> VmaRecord<P> {
     where
         P: Clone,
     {
-        let VmaDraft { attrs, owner, payload } = self.draft_with(self.payload.clone());
+        let NewVma { attrs, owner, payload } = self.new_vma_with(self.payload.clone());
         let comes_along = owner.is_some() && !attrs.flags.contains(VmaFlags::WIPEONFORK);
         let attrs = VmaAttrs { flags: attrs.flags.difference(VmaFlags::LOCKED_MASK), ..attrs };
-        Self::new(VmaDraft { attrs, owner: comes_along.then_some(Owner { id, inherited: true }), payload }, u64::MAX)
+        Self::new(NewVma { attrs, owner: comes_along.then_some(Owner { id, inherited: true }), payload }, u64::MAX)
     }
 
     pub(crate) fn attrs(&self) -> &VmaAttrs {
@@ -128,10 +128,11 @@ impl<'g, P> Vma<'g, P> {
         self.span.last()
     }
 
-    /// Returns the first address above the VMA; `None` if its last address is the highest of all.
+    /// Returns the first address above the VMA.
     #[must_use]
-    pub fn end(&self) -> Option<u64> {
-        self.span.end()
+    pub fn end(&self) -> u64 {
+        // No overflow: the last address of a VMA is below the task size.
+        self.span.last() + 1
     }
 
     /// Returns whether the VMA contains an address.

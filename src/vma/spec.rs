@@ -1,8 +1,8 @@
 //! What is asked for: a VMA to be mapped, without its bounds.
 //!
-//! Called by the embedder, and by `mm`'s `map` and `mmap`, which turn it into a draft when it has a start.
+//! Called by the embedder, and by `mm`'s `map` and `mmap`, which turn it into a new VMA when it has a start.
 
-use super::attrs::{VmaAttrs, VmaDraft};
+use super::attrs::{NewVma, VmaAttrs};
 use super::backing::{Backing, ObjectId};
 use super::flags::VmaFlags;
 use super::owner::{AnonOwner, Owner};
@@ -69,7 +69,7 @@ impl VmaSpec {
 }
 
 impl<P> VmaSpec<P> {
-    /// Sets the offset of the first address, in bytes, as if the VMA had been moved here from there.
+    /// Sets the offset of the VMA's first address, in bytes, as if the VMA had been moved here from there.
     pub fn at_offset(mut self, offset: u64) -> Self {
         self.offset = Some(offset);
         self
@@ -100,9 +100,9 @@ impl<P> VmaSpec<P> {
     }
 
     /// Returns the VMA that starts at this address.
-    pub(crate) fn into_draft(self, start: u64) -> VmaDraft<P> {
+    pub(crate) fn into_new_vma(self, start: u64) -> NewVma<P> {
         let Self { attrs, offset, owner, payload } = self;
         let linear_offset = offset.map_or(0, |offset| offset.wrapping_sub(start));
-        VmaDraft { attrs: VmaAttrs { linear_offset, ..attrs }, owner, payload }
+        NewVma { attrs: VmaAttrs { linear_offset, ..attrs }, owner, payload }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) enum Shortage {
     Lasting,
 }
 
-/// Tries with each allocation failing, alone and with all after it, until it tells that none failed.
+/// Tries with each allocation failing, alone and with all after it, until it returns that none failed.
 pub(crate) fn each_failure(mut is_reached: impl FnMut(Shortage, usize) -> bool) {
     for shortage in [Shortage::Once, Shortage::Lasting] {
         let mut nth = 0;
@@ -25,7 +25,7 @@ pub(crate) fn each_failure(mut is_reached: impl FnMut(Shortage, usize) -> bool) 
 thread_local! {
     /// How many allocations of this thread succeed before one fails; nothing fails while there is none.
     static UNTIL_FAILURE: Cell<Option<usize>> = const { Cell::new(None) };
-    /// How many bytes this thread may still allocate; as many as it likes while there is none.
+    /// How many bytes this thread may still allocate; `None` for any number.
     static BYTES_LEFT: Cell<Option<usize>> = const { Cell::new(None) };
     static LASTS: Cell<bool> = const { Cell::new(false) };
     /// Allocations of this thread that failed.
@@ -34,7 +34,7 @@ thread_local! {
     static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Runs with the allocation of this number failing; tells whether it came to that.
+/// Runs with the allocation of this number failing. Returns whether that allocation was made.
 pub(crate) fn short<T>(shortage: Shortage, nth: usize, run: impl FnOnce() -> T) -> (T, bool) {
     LASTS.set(shortage == Shortage::Lasting);
     FAILED.set(0);

@@ -37,7 +37,7 @@ fn at(vma: u64) -> u64 {
     page(vma * 4 + vma / 8)
 }
 
-/// How long so many of them are from the first of a run of eight on.
+/// Returns the length of `count` VMAs, from the first of a run of eight on.
 fn of_vmas(count: u64) -> u64 {
     count * 4 * PAGE_SIZE
 }

@@ -1,7 +1,7 @@
 //! Every allocation of every operation fails in turn, alone or with all that come after it: an error, nothing changed, no abort, and a second
 //! try succeeds.
 //!
-//! A binary of its own, since its allocator is one that fails when told to.
+//! A binary of its own, because it replaces the allocator by one that fails on request.
 
 mod allocator;
 mod layout;
@@ -16,7 +16,7 @@ use vmaple::{Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 const ENTRIES: u64 = if cfg!(miri) { 40 } else { 700 };
 
-/// So many entries fill more leaves than an edit's lists hold without memory of their own.
+/// Enough entries to fill more leaves than an edit's lists hold without allocating.
 const MANY: u64 = if cfg!(miri) { 60 } else { 600 };
 
 fn filled() -> RangeMap<Box<u64>> {

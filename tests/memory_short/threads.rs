@@ -52,7 +52,7 @@ fn a_first_wait_needs_no_memory() {
         let reader = map.read();
         let spawn = |wait: Wait| threads.spawn(move || short(Shortage::Lasting, 0, || wait(map, interrupt)).0);
         let writers = WRITES.map(spawn);
-        // While a writer waits no reader comes in: these wait, too.
+        // While a writer waits no reader is let in, so these wait too.
         while map.try_read().is_some() {
             thread::yield_now();
         }
@@ -74,7 +74,7 @@ fn a_first_wait_needs_no_memory() {
     drop(inside);
 }
 
-/// A writer's first wait for who reads a VMA, and the reader's waking of it.
+/// A writer's first wait for a VMA's reader, and the reader's wake-up of it.
 #[test]
 fn a_first_wait_for_a_vma_needs_no_memory() {
     let mm: Mm = Mm::builder().private_epochs().build();
@@ -144,7 +144,7 @@ impl Drop for Lives<'_> {
     }
 }
 
-/// Writes that remove while only so many bytes are left, in steps of 80 bytes. Because what crossbeam takes was asked for before, each write
+/// Writes that remove while few bytes are left, in steps of 80 bytes. Because what crossbeam takes was asked for before, each write
 /// is done or lacks memory, and nothing aborts: on a registered thread, on one that is not, and on one whose registration replaces another
 /// collector's.
 #[test]
@@ -153,7 +153,7 @@ fn a_writer_never_aborts_however_much_memory_is_left() {
     enum Thread {
         Registered,
         Fresh,
-        /// It knows as many other collectors as it remembers.
+        /// It is registered with as many other collectors as it can be.
         Full,
     }
     for thread in [Thread::Registered, Thread::Fresh, Thread::Full] {

@@ -203,7 +203,7 @@ fn a_locked_vma_beside_a_split() {
 /// last.
 fn walk(mm: &Mm) -> Vec<(u64, u64)> {
     let (mut from, mut met) = (page(0), Vec::new());
-    while let Some(held) = mm.lock_next(from, Patience::Forever).expect("it waits") {
+    while let Some(held) = mm.lock_find(from, Patience::Forever).expect("it waits") {
         let now = mm.pin().lookup(held.vma().last()).map(|now| now.span());
         assert_eq!(now, Some(held.vma().span()), "a locked VMA has the guard's bounds");
         met.push((number(held.vma().start()), number(held.vma().last() + 1)));

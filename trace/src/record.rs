@@ -24,7 +24,7 @@ pub struct Stamp {
     pub time_ns: u64,
 }
 
-/// A range of addresses, half-open and never empty.
+/// A range of addresses, half-open. [`Extent::new`] makes none that is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Extent {
     /// The first byte.

@@ -1,4 +1,5 @@
-//! Sets of bits with a word for each bit: protections, flags, capabilities. The bits are Linux's on x86-64.
+//! Sets of bits with a word for each bit: protections, flags, capabilities. The bits are Linux's on x86-64, except those
+//! of `AreaFlags`, which are the format's own.
 //!
 //! Called by `line` (from text), `show` (to text) and by recorders (from the arguments of system calls).
 
@@ -20,7 +21,7 @@ macro_rules! word_set {
             /// Every word of the format with its bits.
             const WORDS: &'static [($bits, &'static str)] = &[$(($value, $word)),*];
 
-            /// Returns the bits, which are Linux's.
+            /// Returns the bits.
             #[must_use]
             pub const fn bits(self) -> $bits {
                 self.0

@@ -33,7 +33,7 @@ pub(crate) fn bench(criterion: &mut Criterion, sizes: &[usize], wanted: impl Fn(
     }
 }
 
-/// What so many operations take; a bench may run a few more, to be whole.
+/// Returns how long `iterations` operations take. A bench may run a few more, to complete a chunk, so the time is scaled.
 #[allow(clippy::cast_precision_loss, reason = "counts of a lap are far below 2^52")]
 fn lap(bench: &mut dyn Bench, iterations: u64) -> Duration {
     let pace = bench.lap(iterations).pace;

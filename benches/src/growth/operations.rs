@@ -77,7 +77,7 @@ const fn all(name: &'static str, run: fn(usize) -> Duration) -> Operation {
 pub(super) const ALL: &[Operation] = &[
     one("find", |mm, at| _ = black_box(mm.pin().find(at - PAGE_SIZE).map(|vma| vma.start()))),
     one("fault", |mm, at| drop(mm.handle_fault(at, Access::Read, FaultContext::KernelWithoutFixup).expect("it is mapped"))),
-    one("lock_next", |mm, at| drop(mm.lock_next(at - PAGE_SIZE, vmaple::lock::Patience::Forever).expect("it waits"))),
+    one("lock_find", |mm, at| drop(mm.lock_find(at - PAGE_SIZE, vmaple::lock::Patience::Forever).expect("it waits"))),
     one("gap search", |mm, _| _ = black_box(mm.write().find_gap(&GapQuery::new(STEP).within(BASE..).lowest()).expect("beyond all"))),
     one("mmap anywhere, munmap", |mm, _| {
         let mut writer = mm.write();
@@ -243,7 +243,7 @@ fn on(mm: &Mm, run: impl FnOnce(&mut MmWriteGuard<'_>)) -> Duration {
     timed(|| run(&mut writer)).1
 }
 
-/// The longest of the writes that follow when all VMAs were unmapped beside a pinned reader, who has left: to each of them it must be the same
+/// The longest of the writes that follow when all VMAs were unmapped beside a pinned reader that has left: to each it must be the same
 /// how many they were.
 fn after_a_drop(n: usize) -> Duration {
     let mm = scattered(n);

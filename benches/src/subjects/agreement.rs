@@ -1,4 +1,4 @@
-//! All subjects give the answers of a plain sorted list: who is measured must also be right.
+//! All subjects give the answers of a plain sorted list: what is measured must also be right.
 
 use super::floor_flat::FloorFlat;
 use super::floor_stree::FloorStree;

@@ -1,4 +1,4 @@
-//! All address spaces have the same layout after the same calls, the kernel's among them, VMA by VMA: who is measured does the same work.
+//! All address spaces, the kernel's among them, have the same layout after the same calls, VMA by VMA: each does the same work.
 
 use super::kernel::{Kernel, in_child, wait_for};
 use super::locked_space::LockedSpace;
@@ -64,7 +64,7 @@ fn histories_come_to_the_same_in_all() {
         });
         assert!(kernel.len() > 50, "{}: {kernel:x?}", history.name);
         assert_eq!(ours.layout(), kernel, "{}", history.name);
-        // The model keeps no accounts, and so does not tell apart what differs in them alone.
+        // The model keeps no accounts, so it does not distinguish what differs in them alone.
         assert_eq!(joined(&model.layout()), joined(&kernel), "{}", history.name);
         for &address in &history.faults {
             assert_eq!(ours.is_mapped(address), model.is_mapped(address), "{}: {address:#x}", history.name);

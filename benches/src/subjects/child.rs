@@ -1,5 +1,5 @@
-//! A bench that runs in a process of its own, because what it measures is that process's address space. It is a fork of this one; it is
-//! told how many operations a lap has, runs and times the lap by itself, and tells what it took.
+//! A bench that runs in a process of its own, because what it measures is that process's address space. It is a fork of this one; it
+//! receives how many operations a lap has, runs and times the lap by itself, and reports how long it took.
 
 use super::kernel::{in_child, wait_for};
 use crate::workload::{Bench, Lap, Pace};
@@ -59,7 +59,7 @@ impl Bench for Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Where it listens no more it has ended.
+        // If it no longer listens it has ended.
         _ = self.line.write_all(&END);
         wait_for(self.pid);
     }

@@ -32,7 +32,7 @@ pub fn enter() {
     call(libc::SYS_getppid, [0; 6]);
 }
 
-/// How many VMAs a process may have, but for some of its own; none where it may not move its heap out of their way.
+/// Returns how many VMAs a benchmark may make in a process; 0 if the process may not move its heap out of their way.
 #[must_use]
 pub fn room_for_vmas() -> usize {
     if !Host::probe().has(Need::SetMm) {
@@ -186,7 +186,7 @@ impl Forks for Kernel {
 
 /// Waits until a child has ended.
 pub(super) fn wait_for(child: i32) {
-    // SAFETY: nobody wants to know how it ended.
+    // SAFETY: no status is asked for.
     unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
 }
 

@@ -12,7 +12,7 @@ use vmaple::{Access, VmaFlags};
 /// What is mapped, by last address.
 type Map = BTreeMap<u64, Vma>;
 
-/// A region, but for its last address.
+/// A region, except its last address, which is the map's key.
 #[derive(Clone, Copy, Debug)]
 pub struct Vma {
     start: u64,

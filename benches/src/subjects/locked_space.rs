@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// What is mapped, but for its first address.
+/// A VMA, except its first address, which is the map's key.
 #[derive(Clone, Copy, Debug)]
 struct Vma {
     end: u64,

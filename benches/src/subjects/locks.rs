@@ -52,7 +52,7 @@ impl Lock for Guarded {
     }
 }
 
-/// The same, but an upgrade is never tried.
+/// [`Guarded`] without upgrades: it releases the read lock and takes the write lock.
 #[derive(Debug, Default)]
 pub struct Retaken(Guarded);
 

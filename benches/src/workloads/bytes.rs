@@ -21,7 +21,7 @@ pub(super) const RANDOM: Workload =
 
 pub(super) const ASCENDING: Workload = Workload { row: "bytes-ascending", measure: Measure::Bytes(ascending), ..RANDOM };
 
-/// All told: the index, the records of the VMAs, and what the address space has beside.
+/// The sum of the index, the records of the VMAs and the rest of the address space.
 pub(super) const OF_SPACES: Workload = Workload { row: "bytes-vma", measure: Measure::Bytes(of_spaces), ..RANDOM };
 
 pub(super) const ALLOCATIONS: Workload =

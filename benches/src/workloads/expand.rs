@@ -36,7 +36,7 @@ impl<I: Edits> Expand<I>
 where
     for<'i> I::Writer<'i>: Grows,
 {
-    /// Grows so many times.
+    /// Grows `ops` times.
     fn run(&mut self, ops: u64) -> Pace {
         let mut pace = Pace::default();
         while pace.ops < ops {

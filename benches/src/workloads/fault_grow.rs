@@ -37,7 +37,7 @@ struct Grow<S> {
 }
 
 impl<S: Faults> Grow<S> {
-    /// Grows so many times.
+    /// Grows `ops` times.
     fn run(&mut self, ops: u64) -> Pace {
         let mut pace = Pace::default();
         while pace.ops < ops {

@@ -1,4 +1,4 @@
-//! `fault-hit`: faults on what is mapped, one thread, nobody beside: found, held, judged, looked at, let go.
+//! `fault-hit`: faults on what is mapped, one thread alone: found, held, judged, looked at, released.
 
 use crate::regions::{CHUNK, RegionSet};
 use crate::subject::{Faults, Held, Serves};
@@ -52,7 +52,7 @@ pub(super) struct Served {
     pub(super) detours: u64,
 }
 
-/// So many chunks of faults.
+/// Serves `chunks` chunks of faults.
 pub(super) fn serve(space: &impl Faults, addresses: &[u64], round: &mut Round, chunks: u64) -> Served {
     let (mut served, mut sum) = (Served::default(), 0_u64);
     let mut server = space.server();

@@ -26,7 +26,7 @@ pub(super) const ASCENDING: Workload =
 /// Up to this many regions, also subjects that copy everything are filled.
 pub(super) const COPIERS_LIMIT: usize = 10_000;
 
-/// So many small indices are filled under one look at the clock.
+/// How many regions are filled, in small indices, between two readings of the clock.
 const REGIONS_A_LOOK: usize = 1_000;
 
 /// Where the subject is left out.

@@ -25,7 +25,7 @@ fn candidates() -> Vec<Candidate> {
     ]
 }
 
-/// So many copies as make about so many operations.
+/// Copies as often as makes about `ops` operations; each VMA copied is one.
 fn copy(space: &impl Forks, vmas: u64, ops: u64) -> Lap {
     let times = ops.div_ceil(vmas);
     (0..times / 2).for_each(|_| _ = space.fork());

@@ -23,7 +23,7 @@ pub(super) const DOWNGRADE: Workload = Workload { row: "lock-downgrade", measure
 /// The worst there is for a lock that is handed over.
 pub(super) const WRITE_2: Workload = Workload { row: "lock-write-2", threads: 2, measure: Measure::Laps(writes_of_two), ..READ };
 
-/// Above so many regions the rows would only come again.
+/// The most regions to measure with: more would only repeat the rows.
 const LIMIT: usize = 1_000;
 
 /// The locks, with what is done with each: a method by name, so that the call can be inlined.

@@ -32,7 +32,7 @@ struct Lookup<I> {
     round: Round,
 }
 
-/// Asks so many chunks, and says how many addresses were found.
+/// Looks up `chunks` chunks of addresses, and returns how many were found.
 pub(super) fn ask(reader: &mut impl Lookups, addresses: &[u64], round: &mut Round, chunks: u64) -> u64 {
     let mut hits = 0;
     for _ in 0..chunks {

@@ -1,4 +1,4 @@
-//! `replace`: random regions are replaced one after the other, the lock taken for each, nobody beside.
+//! `replace`: one thread alone replaces random regions one after the other, and takes the lock for each.
 
 use super::mixed::replace_next;
 use crate::regions::RegionSet;

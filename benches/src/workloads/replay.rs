@@ -28,7 +28,7 @@ pub(super) const BESIDE: Workload = Workload {
     ..ALONE
 };
 
-/// Above so many regions the rows would only come again.
+/// The most regions to measure with: more would only repeat the rows.
 const LIMIT: usize = 1_000;
 
 /// Calls that the writer makes between two looks whether the reader is through.
@@ -97,7 +97,7 @@ impl Progress {
         pace
     }
 
-    /// Makes so many calls.
+    /// Makes `wanted` calls.
     fn many(&mut self, space: &impl Space, wanted: u64) -> Pace {
         let mut pace = Pace::default();
         while pace.ops < wanted {
@@ -144,7 +144,7 @@ impl<S: Resolves> OfSet for Beside<S> {
     }
 }
 
-/// Resolves so many chunks of addresses.
+/// Resolves `chunks` chunks of addresses.
 fn resolve(space: &impl Resolves, faults: &[u64], round: &mut Round, chunks: u64) -> Pace {
     Pace::of(chunks * CHUNK as u64, || {
         for _ in 0..chunks {

@@ -32,7 +32,7 @@ pub(super) fn in_child<B: OfSet>(name: &'static str) -> Candidate {
     Candidate { name, limit: room_for_vmas(), make: |set| Box::new(Child::start(|| B::of(set))) }
 }
 
-/// What it costs to enter the kernel, so many times an operation.
+/// What entering the kernel costs, `TIMES` times an operation.
 pub(super) fn entries<const TIMES: usize>() -> Candidate {
     Candidate { name: KERNEL_ENTRY, limit: room_for_vmas(), make: |_| Box::new(Entries::<TIMES>) }
 }

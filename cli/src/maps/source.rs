@@ -17,7 +17,7 @@ pub(super) enum Source {
     Process(String),
     /// A saved text.
     File(String),
-    /// A text that comes in.
+    /// The text on standard input.
     StandardInput,
 }
 
@@ -55,7 +55,7 @@ impl Source {
         }
     }
 
-    /// Reads the map again; `None` if the process, or the file, is there no more.
+    /// Reads the map again; `None` if the process or the file no longer exists.
     pub(super) fn load_again(&self) -> Result<Option<Vec<Arc<MapLine>>>> {
         match self.load() {
             // a process that has ended and was not waited for yet has a map without lines

@@ -144,7 +144,7 @@ mod tests {
     // before  AAAA..BB..CC
     // after   AABB.....DCC.EE
     #[test]
-    fn what_changed_is_told_and_applied() {
+    fn changes_are_reported_and_applied() {
         let before = lines("1000-5000 r--p; 7000-9000 rw-p; b000-d000 r-xp");
         let now = lines("1000-3000 r--p; 3000-5000 rw-p; a000-b000 r--p; b000-d000 r-xp; e000-10000 rw-p");
         let changes = compare(&before, &now);

@@ -60,7 +60,7 @@ enum Listing {
     New(Vec<Pid>),
     /// It may have missed some, because threads ended meanwhile.
     Unsure,
-    /// All threads are known, or will be announced by those who made them.
+    /// All threads are known, or will be announced by their makers.
     Complete,
 }
 

@@ -22,7 +22,7 @@ const HUGE_PAGE: u64 = 2 << 20;
 pub(super) enum Base {
     #[default]
     Unknown,
-    /// The first search will tell it; up in the legacy layout.
+    /// Unknown until the first search shows it; up in the legacy layout.
     Awaited { is_legacy: bool },
     /// Searches go down from here.
     Down(u64),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_search_tells_the_base_of_a_program_without_a_loader() {
+    fn the_first_search_shows_the_base_of_a_program_without_a_loader() {
         for (is_legacy, settings) in
             [(false, vec![Setting::MmapBase(0x7000_2000)]), (true, vec![Setting::MmapBase(0), Setting::MmapLegacyBase(0x7000_0000)])]
         {

@@ -13,11 +13,11 @@ use vmaple_trace::{Advice, Operation};
 pub(super) enum Call {
     /// One that the trace format has.
     Known(Known),
-    /// One that changes the layout in a way of its own: the layout afterwards tells what it did.
+    /// One that changes the layout in a way of its own: the layout afterwards shows what it did.
     Opaque(&'static str),
-    /// `remap_file_pages`: the layout afterwards tells what is mapped in that range.
+    /// `remap_file_pages`: the layout afterwards shows what is mapped in that range.
     Remapped { addr: u64, len: u64 },
-    /// `shmat`: the layout afterwards tells what is mapped where it says.
+    /// `shmat`: the layout afterwards shows what is mapped at the returned address.
     Attached,
     /// A request of a userfaultfd.
     Userfault(Request),

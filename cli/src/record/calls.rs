@@ -68,7 +68,7 @@ impl Tracer {
         // a stack that grew by one of these may be cut by the call
         self.drain_faults();
         let Ok(registers) = ptrace::getregs(tid) else {
-            // killed meanwhile: its end will be told
+            // killed meanwhile: the kernel will report its end
             return Ok(());
         };
         let decoded = decode(tid, registers.orig_rax.cast_signed(), abi::arguments(&registers));
@@ -204,7 +204,7 @@ impl Tracer {
             }
             Call::Personality => space.refresh_personality(tid),
             Call::Credentials => space.refresh_capabilities(tid),
-            // it failed, or it would have been told otherwise
+            // it failed: a success is reported as an event of its own
             Call::Exec => space.last_layout = None,
             Call::Limits(process) => {
                 if result.is_ok() {
@@ -230,7 +230,7 @@ impl Tracer {
         }
     }
 
-    /// Writes an intermediate layout after so many calls.
+    /// Writes an intermediate layout if the interval since the last one has passed.
     fn snapshot_if_due(&mut self, tid: Pid) {
         let Some(interval) = self.snapshots else {
             return;
@@ -243,7 +243,7 @@ impl Tracer {
             return;
         }
         space.calls_since_snapshot = 0;
-        // Nobody makes calls meanwhile, but another thread's stack may grow: the two must be of one moment.
+        // No thread makes calls meanwhile, but another thread's stack may grow: the two must be of one moment.
         for _ in 0..LOOKS {
             let before = layout::counts(tid).ok();
             let Ok(seen) = space.look(tid, &mut self.objects, Reason::Snapshot) else { return };
@@ -256,7 +256,7 @@ impl Tracer {
         }
     }
 
-    /// A thread is out of its call, in whatever way: who waits may enter.
+    /// Notes that a thread has left its call, in whatever way: a waiting thread may enter.
     pub(super) fn leave_call(&mut self, tid: Pid) -> Result<(), RecordError> {
         let Some(id) = self.tasks.get(&tid).and_then(|task| task.space) else {
             return Ok(());
@@ -268,7 +268,7 @@ impl Tracer {
         self.admit(id)
     }
 
-    /// Lets the first who waits into its call, if nobody is inside.
+    /// Lets the first waiting thread into its call, if no thread is inside one.
     pub(super) fn admit(&mut self, space: SpaceId) -> Result<(), RecordError> {
         let Some(state) = self.spaces.get_mut(&space) else {
             return Ok(());
@@ -282,7 +282,7 @@ impl Tracer {
         }
     }
 
-    /// Lets in those who were held for too long.
+    /// Lets in the threads that were held for too long.
     pub(super) fn relieve(&mut self) -> Result<(), RecordError> {
         let now = Instant::now();
         let overdue = |state: &super::space::Space| {

@@ -31,8 +31,8 @@ pub(super) fn decode(tid: Pid, number: i64, arguments: Arguments) -> Option<Call
         libc::SYS_mremap => {
             let (flags, odd) = RemapFlags::from_bits(low(fourth));
             // the kernel reads the fifth argument only with these flags
-            let told = flags.contains(RemapFlags::FIXED) || flags.contains(RemapFlags::DONTUNMAP);
-            let new_addr = told.then_some(fifth);
+            let has_target = flags.contains(RemapFlags::FIXED) || flags.contains(RemapFlags::DONTUNMAP);
+            let new_addr = has_target.then_some(fifth);
             perhaps(Operation::Mremap { addr, old_len: len, new_len: third, flags, new_addr }, odd != 0)
         }
         libc::SYS_brk => known(Operation::Brk { addr }),
@@ -88,7 +88,7 @@ pub(super) fn decode(tid: Pid, number: i64, arguments: Arguments) -> Option<Call
 }
 
 fn mmap(addr: u64, len: u64, prot: u64, flags: u64, descriptor: i32, offset: u64) -> Known {
-    // what has no word in these is ignored by the kernel, except with `shared_validate`; but it tells `PROT_EXEC` alone from more than that
+    // the kernel ignores what has no word in these, except with `shared_validate`; but it distinguishes `PROT_EXEC` alone from more
     let (prot, more) = Prot::from_bits(low(prot));
     let prot = if more != 0 && prot == Prot::EXEC { prot.union(Prot::SEM) } else { prot };
     let (flags, odd) = MapFlags::from_bits(low(flags));

@@ -100,7 +100,7 @@ impl Space {
             }
             Operation::Mprotect { addr, len, prot } | Operation::PkeyMprotect { addr, len, prot, .. } => {
                 if prot.contains(Prot::GROWSDOWN) || prot.contains(Prot::GROWSUP) {
-                    // it reached to the end of an area, and only the layout tells which
+                    // it reached to the end of an area, and only the layout shows which
                     return Look::Needed;
                 }
                 if let Some(extent) = pages(*addr, *len) {
@@ -226,7 +226,7 @@ fn may_leave_traces(operation: &Operation) -> Look {
     }
 }
 
-/// Completes what only the end of the call tells of an `mmap`.
+/// Completes an `mmap` with what is known only at the end of the call.
 fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Result<u64, u64>, objects: &mut Objects) -> AreaFlags {
     let Operation::Mmap { len, flags, object, .. } = operation else {
         return AreaFlags::EMPTY;
@@ -256,7 +256,7 @@ fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Resu
     area.flags.intersection(may_give)
 }
 
-/// What who maps a descriptor may give: a plain file nothing, a driver some flags, and what `memfd_secret` made is locked.
+/// The flags that a mapped descriptor may add to the mapping: a plain file none, a driver some, and `memfd_secret` the lock.
 fn given_by(tid: Pid, source: Source) -> AreaFlags {
     let Source::Descriptor(descriptor) = source else { return AreaFlags::EMPTY };
     let path = format!("/proc/{tid}/fd/{descriptor}");
@@ -275,7 +275,7 @@ const ENOMEM: u64 = 12;
 /// The cause of a refusal for want of memory, where it is known: no layout decides it.
 fn want_of_memory(operation: &Operation, result: Result<u64, u64>) -> Option<Name> {
     let asked = match operation {
-        // it tells no error: the break is where it was
+        // it returns no error: the break is where it was
         Operation::Brk { addr } => result.ok().and_then(|brk| addr.checked_sub(brk)).filter(|more| *more > 0)?,
         _ if result != Err(ENOMEM) => return None,
         Operation::Mmap { flags, .. } if flags.contains(MapFlags::HUGETLB) => return Name::new(b"hugepages"),

@@ -29,7 +29,7 @@ impl Tracer {
         let call = self.tasks.get(&tid).and_then(|task| task.call.as_ref());
         let replacing = matches!(call, Some(Call::Exec));
         if call.is_some() {
-            // killed inside of a call: the register tells whether the kernel had done it
+            // killed inside of a call: the register shows whether the kernel had done it
             let result = ptrace::getregs(tid).map(|registers| registers.rax).ok();
             let not_done = (-i64::from(libc::ENOSYS)).cast_unsigned();
             match result {
@@ -80,12 +80,12 @@ impl Tracer {
         self.adopt_orphans()
     }
 
-    /// Looks after the witnesses: some wait for one who will not be told while they do, or for too long.
+    /// Releases witnesses that wait too long, or for a thread whose end the kernel reports only after theirs.
     pub(super) fn relieve_witnesses(&mut self) -> Result<(), RecordError> {
         let kept: Vec<(SpaceId, Witness)> =
             self.spaces.iter().filter_map(|(id, space)| space.witness.map(|witness| (*id, witness))).collect();
         for (id, witness) in kept {
-            // the end of a process's first thread is told after that of all others
+            // the kernel reports the end of a process's first thread after those of all others
             let first = self.tasks.get(&witness.process).is_some_and(|task| task.space == Some(id));
             if first && layout::is_dead(witness.process) {
                 self.vanish(witness.process)?;
@@ -99,7 +99,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// Completes the traces of address spaces whose end was never told.
+    /// Completes the traces of address spaces whose end was never reported.
     pub(super) fn end_spaces(&mut self) {
         let mut rest: Vec<SpaceId> = self.spaces.keys().copied().collect();
         rest.sort_unstable();
@@ -210,7 +210,7 @@ impl Tracer {
         }
     }
 
-    /// Ends the trace of an address space with its last layout, which one of `asked` may tell.
+    /// Ends the trace of an address space with its last layout, which one of `asked` may still show.
     pub(super) fn end_space(&mut self, id: SpaceId, asked: &[Pid]) {
         let Some(mut space) = self.spaces.remove(&id) else {
             return;

@@ -17,7 +17,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 
 use vmaple_trace::{Access, Context};
 
-/// Bytes of a ring, a power of two; less where the system allows no more.
+/// Bytes of a ring, a power of two; less if the system allows only less.
 const RING_BYTES: usize = 4 << 20;
 const SMALLEST_RING_BYTES: usize = 64 << 10;
 
@@ -29,7 +29,7 @@ const RECORD_SAMPLE: u32 = 9;
 const CODE_WRITE: u64 = 1 << 1;
 const CODE_FETCH: u64 = 1 << 4;
 
-/// The tracepoints, and who faults there.
+/// The tracepoints, and the context of their faults.
 const EVENTS: [(&str, Context); 2] =
     [("events/exceptions/page_fault_user", Context::User), ("events/exceptions/page_fault_kernel", Context::Kernel)];
 

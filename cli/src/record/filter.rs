@@ -10,7 +10,7 @@ use super::abi::{Arguments, SYS_MAP_SHADOW_STACK, SYS_SET_MEMPOLICY_HOME_NODE, l
 use super::{prctl, userfault};
 use vmaple_trace::Advice;
 
-/// `AUDIT_ARCH_X86_64`, as the kernel tells a filter by which table a call is numbered.
+/// `AUDIT_ARCH_X86_64`, by which a filter sees in which table a call is numbered.
 const ARCH_X86_64: u32 = 0xc000_003e;
 /// Calls of the x32 table have this bit.
 const X32_BIT: u32 = 0x4000_0000;
@@ -24,7 +24,7 @@ const JUMP_EQUAL: u16 = 0x15;
 const JUMP_AT_LEAST: u16 = 0x35;
 const RETURN: u16 = 0x06;
 
-/// Stops the thread and tells its tracer.
+/// Stops the thread and notifies its tracer.
 const STOP: u32 = 0x7ff0_0000;
 const ALLOW: u32 = 0x7fff_0000;
 
@@ -101,11 +101,11 @@ pub(super) enum Verdict {
 }
 
 /// What the filter said with a stop.
-pub(super) fn told(message: Option<i64>) -> Verdict {
+pub(super) fn verdict_of(message: Option<i64>) -> Verdict {
     if message == Some(i64::from(FOREIGN)) { Verdict::Foreign } else { Verdict::Stop }
 }
 
-/// What the filter says of a call, for those who cannot be given the filter.
+/// What the filter says of a call, for threads that cannot get the filter.
 pub(super) fn verdict(arch: u32, number: u64, arguments: Arguments) -> Verdict {
     if arch != ARCH_X86_64 || number >= u64::from(X32_BIT) {
         return Verdict::Foreign;
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_other_tables_are_told_apart() {
+    fn calls_of_other_tables_are_distinguished() {
         assert_eq!(verdict(0x4000_0003, libc::SYS_mmap, [0; 6]), STOP | u32::from(FOREIGN), "32-bit");
         assert_eq!(verdict(ARCH_X86_64, libc::SYS_mmap | 0x4000_0000, [0; 6]), STOP | u32::from(FOREIGN), "x32");
     }

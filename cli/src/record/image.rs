@@ -76,7 +76,7 @@ impl Image {
         image.comment(&format!(
             "recorded by vmaple {} on Linux {} {}\nprocess {process}, program {number}: {}",
             env!("CARGO_PKG_VERSION"),
-            // what follows the number tells of a machine, not of the rules of a layout
+            // what follows the number describes a machine, not the rules of a layout
             kernel.split('-').next().unwrap_or_default(),
             std::env::consts::ARCH,
             command_line(tid),

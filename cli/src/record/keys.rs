@@ -32,12 +32,12 @@ impl Keys {
     /// What a trace that begins here says of them.
     pub(super) fn settings(self) -> impl Iterator<Item = Setting> {
         let has_keys = self.count > 0;
-        let told = [
+        let settings = [
             has_keys.then_some(Setting::Pkeys(self.count)),
             (has_keys && self.allocated != 1).then_some(Setting::PkeysAllocated(self.allocated)),
             self.execute_only.map(|key| Setting::PkeyExecuteOnly(Some(key))),
         ];
-        told.into_iter().flatten()
+        settings.into_iter().flatten()
     }
 
     fn lowest_free(self) -> Option<u8> {

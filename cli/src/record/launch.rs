@@ -34,7 +34,7 @@ pub(super) fn prepare(command: &[OsString], mask: &SigSet) -> Result<Launch, Rec
             drop(go);
             drop(trouble);
             let error = become_command(&mut go_reader, &arguments, mask);
-            // the reader is the parent; without it nobody is left to tell
+            // the reader is the parent; without it no process is left to report to
             drop(trouble_writer.write_all(&error.raw_os_error().unwrap_or(0).to_le_bytes()));
             std::process::exit(127);
         }
@@ -50,8 +50,8 @@ pub(super) fn prepare(command: &[OsString], mask: &SigSet) -> Result<Launch, Rec
 
 /// The child's part, which ends in the command or in an error.
 fn become_command(go: &mut PipeReader, arguments: &[CString], mask: &SigSet) -> io::Error {
-    let mut told = [0];
-    if let Err(error) = go.read_exact(&mut told) {
+    let mut byte = [0];
+    if let Err(error) = go.read_exact(&mut byte) {
         return error;
     }
     if let Err(errno) = mask.thread_set_mask().and_then(|()| sys::restore_broken_pipe()) {

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use super::abi::PAGE;
 use vmaple_trace::{AreaFlags, Capabilities, Extent, Limit, Perm, Resource, VmCounts};
 
-/// One area as the kernel tells it.
+/// One area as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) extent: Extent,
@@ -24,7 +24,7 @@ pub(super) struct Seen {
     pub(super) userfault: Vec<u8>,
 }
 
-/// What tells files apart: the device as `major:minor` and the inode on it.
+/// What identifies a file: the device as `major:minor` and the inode on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct FileId {
     pub(super) major: u64,
@@ -180,7 +180,7 @@ pub(super) fn limits(pid: Pid) -> io::Result<Vec<(Resource, Limit)>> {
     Ok(known.into_iter().filter_map(soft).collect())
 }
 
-/// Where the heap of a process begins; none if it is not told.
+/// Returns where the heap of a process begins, or `None` if the kernel does not say.
 pub(super) fn brk_start(pid: Pid) -> Option<u64> {
     let start = status_field(pid, 47)?.parse().ok()?;
     (start != 0).then_some(start)
@@ -192,7 +192,7 @@ pub(super) fn loaded_data(pid: Pid) -> Option<u64> {
     number(46)?.checked_sub(number(45)?)
 }
 
-/// Whether a thread has ended, told or not.
+/// Whether a thread has ended, whether or not that was reported.
 pub(super) fn is_dead(tid: Pid) -> bool {
     matches!(status_field(tid, 3).as_deref(), None | Some("Z" | "X"))
 }
@@ -238,7 +238,7 @@ fn parse_counts(status: &str) -> VmCounts {
         let line = status.lines().find_map(|line| line.strip_prefix(title))?;
         line.split_ascii_whitespace().next()?.parse::<u64>().ok().map(|kib| kib / 4)
     };
-    // the kernel tells what is executable in two parts: the program, and all else
+    // the kernel counts what is executable in two parts: the program, and all else
     let exec = pages("VmExe:").zip(pages("VmLib:")).map(|(program, rest)| program + rest);
     VmCounts { total: pages("VmSize:"), locked: pages("VmLck:"), data: pages("VmData:"), stack: pages("VmStk:"), exec }
 }
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_told_in_pages() {
+    fn counters_are_in_pages() {
         let status = "VmSize:\t    8000 kB\nVmLck:\t       4 kB\nVmData:\t     400 kB\nVmStk:\t     132 kB\nVmExe:\t      20 kB\n\
             VmLib:\t    1900 kB\n";
         assert_eq!(parse_counts(status).to_string(), "vm total=2000 locked=1 data=100 stack=33 exec=480");

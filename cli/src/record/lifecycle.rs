@@ -42,7 +42,7 @@ impl Tracer {
         self.resume(tid, Resume::Run, 0)
     }
 
-    /// A thread stopped that nobody has announced.
+    /// Handles the stop of a thread that no event has announced.
     pub(super) fn unknown(&mut self, tid: Pid, stop: Stop) -> Result<(), RecordError> {
         let process = layout::process_of(tid).unwrap_or(tid);
         let maker = if process == tid { layout::parent_of(tid).unwrap_or(tid) } else { process };
@@ -50,15 +50,15 @@ impl Tracer {
         self.adopt_orphans()
     }
 
-    /// Takes in those whose maker cannot announce them any more.
+    /// Adopts the threads whose maker can no longer announce them.
     pub(super) fn adopt_orphans(&mut self) -> Result<(), RecordError> {
         let alive = |process: Pid| self.tasks.values().any(|task| task.process == process && task.stage != Stage::Leaving);
         // a child may be made in the place of its maker, whose parent is then said to have made it
-        let may_tell = |maker: Pid| alive(maker) || (maker == Pid::this() && !self.tasks.is_empty());
+        let may_report = |maker: Pid| alive(maker) || (maker == Pid::this() && !self.tasks.is_empty());
         let orphan = |(tid, new): &(&Pid, &Unannounced)| {
             // a thread at its last stop keeps a new program of its process waiting
             let in_the_way = new.stop == Stop::Last && new.process != **tid;
-            in_the_way || !may_tell(new.maker)
+            in_the_way || !may_report(new.maker)
         };
         let orphans: Vec<Pid> = self.unannounced.iter().filter(orphan).map(|(tid, _)| *tid).collect();
         for tid in orphans {
@@ -161,7 +161,7 @@ impl Tracer {
     }
 }
 
-/// The thread that an event of another tells.
+/// Returns the thread that an event of another reports.
 fn message(tid: Pid) -> Option<Pid> {
     stop::message(tid).and_then(|number| i32::try_from(number).ok()).map(Pid::from_raw)
 }

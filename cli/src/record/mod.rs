@@ -101,7 +101,7 @@ const NOT_STARTED: u8 = 127;
 ///
 /// # Errors
 /// When the recording could not be set up, or the kernel refused something on the way. A command that cannot be
-/// started is told on standard error, and the exit code is 127.
+/// started is reported on standard error, and the exit code is 127.
 pub fn run(args: &RecordArgs) -> Result<ExitCode, RecordError> {
     image::make_directory(&args.output).map_err(|error| RecordError::Directory { path: args.output.clone(), error })?;
     let setup = |what| move |errno: Errno| RecordError::Setup { what, error: errno.into() };
@@ -131,7 +131,7 @@ fn record(args: &RecordArgs, mask: &SigSet) -> Result<ExitCode, RecordError> {
     if tracer.programs.is_empty() {
         return ended.map(|()| not_started(args, launch));
     }
-    tell(&tracer);
+    report(&tracer);
     ended?;
     Ok(ExitCode::from(exit_code(tracer.root_status)))
 }
@@ -144,7 +144,7 @@ fn record_running(args: &RecordArgs, process: Pid) -> Result<ExitCode, RecordErr
     // in any case all that stand still are let go
     let parted = tracer.part();
     tracer.end_spaces();
-    tell(&tracer);
+    report(&tracer);
     ended.and(parted).map(|()| ExitCode::SUCCESS)
 }
 
@@ -190,7 +190,7 @@ fn not_started(args: &RecordArgs, launch: Launch) -> ExitCode {
 }
 
 /// Says what was written, and what is wrong with it.
-fn tell(tracer: &Tracer) {
+fn report(tracer: &Tracer) {
     for report in &tracer.reports {
         let tally = report.tally;
         eprintln!("vmaple: {}: {} calls, {} faults, {} growths", report.path.display(), tally.operations, tally.faults, tally.growths);
@@ -214,7 +214,7 @@ fn tell(tracer: &Tracer) {
     }
 }
 
-/// The command's exit status as a shell tells it.
+/// The command's exit status as a shell reports it.
 fn exit_code(status: Option<i32>) -> u8 {
     let code = match status {
         Some(status) if libc::WIFEXITED(status) => libc::WEXITSTATUS(status),

@@ -16,7 +16,7 @@ use vmaple_trace::{Name, Object, Perm};
 pub(super) enum Source {
     /// There is none, or it is private anonymous memory.
     Nothing,
-    /// Anonymous and shared: an identity that only the layout tells.
+    /// Anonymous and shared: an identity that only the layout shows.
     Layout,
     /// A descriptor.
     Descriptor(i32),
@@ -54,13 +54,13 @@ impl Objects {
         }
     }
 
-    /// What a mapping of a descriptor will be, asked while its owner is stopped; none if only the layout will tell.
+    /// Returns what a mapping of a descriptor will be, or `None` if only the layout will show it. The descriptor's owner is stopped.
     pub(super) fn of_descriptor(&self, tid: Pid, descriptor: i32) -> Option<Object> {
-        // what a driver adds to a mapping only the layout tells
+        // only the layout shows what a driver adds to a mapping
         if !fs::metadata(format!("/proc/{tid}/fd/{descriptor}")).ok()?.is_file() {
             return None;
         }
-        // some file systems show other numbers in a layout than to who asks the file: trust only what was seen there
+        // some file systems show other numbers in a layout than `fstat` returns: trust only what was seen in a layout
         let name = self.names.get(&identity(tid, descriptor)?)?;
         // a shared mapping of this is anonymous memory with an identity of its own
         (name.bytes() != b"/dev/zero").then(|| Object::File(name.clone()))
@@ -103,9 +103,9 @@ impl Objects {
 
 /// Bytes of the huge pages that the file of a descriptor consists of, if it does.
 pub(super) fn huge_page(tid: Pid, descriptor: i32) -> Option<u64> {
-    let told = nix::sys::statfs::statfs(format!("/proc/{tid}/fd/{descriptor}").as_str()).ok()?;
-    let is_huge = told.filesystem_type() == nix::sys::statfs::HUGETLBFS_MAGIC;
-    u64::try_from(told.block_size()).ok().filter(|bytes| is_huge && bytes.is_power_of_two())
+    let found = nix::sys::statfs::statfs(format!("/proc/{tid}/fd/{descriptor}").as_str()).ok()?;
+    let is_huge = found.filesystem_type() == nix::sys::statfs::HUGETLBFS_MAGIC;
+    u64::try_from(found.block_size()).ok().filter(|bytes| is_huge && bytes.is_power_of_two())
 }
 
 /// The file of a descriptor.

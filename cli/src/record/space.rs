@@ -36,7 +36,7 @@ pub(super) struct Space {
     /// The process that began it.
     pub(super) process: Pid,
     pub(super) coverage: Coverage,
-    /// The break as the last `brk` told it.
+    /// The break that the last `brk` returned.
     pub(super) brk: Option<u64>,
     /// Threads that live in it.
     pub(super) users: BTreeSet<Pid>,
@@ -69,7 +69,7 @@ pub(super) struct Space {
     pub(super) implies_exec: bool,
 }
 
-/// What a forked child has from its parent and no file tells.
+/// What a forked child has from its parent and no file shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Heritage {
     pub(super) base: Base,
@@ -91,7 +91,7 @@ pub(super) enum Origin {
 /// Why a layout is compared with what should be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// A call was made whose effect only the layout tells.
+    /// A call was made whose effect only the layout shows.
     Call(Stamp),
     /// A layout is about to be written.
     Snapshot,
@@ -109,7 +109,7 @@ impl Space {
         let heritage = match origin {
             Origin::Forked(heritage) => heritage,
             Origin::Program => Heritage { base: Base::of_program(tid, &seen), ..Heritage::default() },
-            // no file tells the break to the byte; the end of the heap is in the same page
+            // no file shows the break to the byte; the end of the heap is in the same page
             Origin::Running => {
                 Heritage { base: Base::of_running(tid, &seen), brk: heap_end(&seen).or_else(|| layout::brk_start(tid)), keys: None }
             }
@@ -133,7 +133,7 @@ impl Space {
             }));
         }
         if let Some(brk) = heritage.brk {
-            // not a call: it tells where the break is
+            // not a call: it shows where the break is
             image.record(&Record::Operation(Operation::Brk { addr: 0 }, Outcome::Value(brk)));
         }
         Self {
@@ -212,7 +212,7 @@ impl Space {
         }
     }
 
-    /// A new program did not come: what was kept for that case is the last layout only if nobody is left to change it.
+    /// A new program did not come: what was kept for that case is the last layout only if no thread is left to change it.
     pub(super) fn forget_kept_layout(&mut self) {
         if self.users.len() > 1 {
             self.last_layout = None;
@@ -433,7 +433,7 @@ fn flags(perm: Perm, object: &Object, offset: Offset) -> MapFlags {
     kind.union(MapFlags::FIXED).union(anonymous)
 }
 
-/// What an area has from who made its object: the flags of a driver; and segments of System V count who maps them.
+/// What an area has from its object's maker: the flags of a driver, and for System V segments the hook that counts mappings.
 fn given(area: &Seen) -> AreaFlags {
     let counts = if area.path.starts_with(b"/SYSV") { AreaFlags::HOOK } else { AreaFlags::EMPTY };
     area.flags.intersection(GIVEN).union(counts)

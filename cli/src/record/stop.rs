@@ -20,7 +20,8 @@ pub(super) const EVENT_EXIT: i32 = 6;
 pub(super) const EVENT_SECCOMP: i32 = 7;
 pub(super) const EVENT_STOP: i32 = 128;
 
-/// What the kernel is to tell of every traced thread: threads, children, new programs, ends, and entries of calls apart from other stops.
+/// What the kernel must report of every traced thread: threads, children, new programs and ends. It
+/// marks stops at calls, so that they differ from other stops.
 pub(super) fn options() -> ptrace::Options {
     ptrace::Options::PTRACE_O_TRACESYSGOOD
         | ptrace::Options::PTRACE_O_TRACECLONE
@@ -30,28 +31,28 @@ pub(super) fn options() -> ptrace::Options {
         | ptrace::Options::PTRACE_O_TRACEEXIT
 }
 
-/// Lets a thread go on, unless it is at its last stop, which it will tell by itself.
+/// Lets a thread continue, unless it is at its last stop, which the kernel reports separately.
 ///
-/// Between the question and the request it may be killed and get there; `ends` copes with threads whose last stop is
-/// never told.
+/// Between the check and the request it may be killed and get there; `ends` copes with threads whose last stop is
+/// never reported.
 pub(super) fn resume(tid: Pid, how: Resume, signal: i32) -> Result<(), RecordError> {
     if is_last(tid) { Ok(()) } else { go_on(tid, how, signal) }
 }
 
-/// Lets a thread go on from its last stop, which was told.
+/// Lets a thread continue from its last stop, which was reported.
 pub(super) fn release(tid: Pid) -> Result<(), RecordError> {
     go_on(tid, Resume::Run, 0)
 }
 
 fn go_on(tid: Pid, how: Resume, signal: i32) -> Result<(), RecordError> {
     match sys::resume(tid, how, signal) {
-        // killed meanwhile, and it tells so by itself
+        // killed meanwhile, which the kernel reports separately
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(errno) => Err(RecordError::Trace { what: "resume", tid, errno }),
     }
 }
 
-/// What the kernel tells with a stop other than the last; none if the thread was killed and is there no more.
+/// Returns the kernel's message with a stop other than the last, or `None` if the thread was killed meanwhile.
 pub(super) fn message(tid: Pid) -> Option<i64> {
     let message = ptrace::getevent(tid).ok()?;
     // asked afterwards: no way leads back from the last stop

@@ -20,7 +20,7 @@ pub(super) enum Resume {
     ToCall,
     /// Up to the end of the system call it is in.
     ToCallExit,
-    /// Not yet: it stays stopped with its group, and events are told.
+    /// Not yet: it stays stopped with its group, and events are reported.
     Listen,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn detach(tid: Pid, signal: i32) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
-/// The next thread that has something to tell, with its wait status; none if all are running.
+/// Returns the next thread with an event, and its wait status, or `None` if all are running.
 pub(super) fn wait_any() -> nix::Result<Option<(Pid, i32)>> {
     let mut status = 0;
     // SAFETY: the status is written to a variable that lives across the call.
@@ -56,7 +56,7 @@ pub(super) fn wait_any() -> nix::Result<Option<(Pid, i32)>> {
     }
 }
 
-/// Whether two threads have one address space; none if the kernel does not tell.
+/// Returns whether two threads have one address space, or `None` if the kernel refuses to compare.
 pub(super) fn same_space(one: Pid, other: Pid) -> Option<bool> {
     const KCMP_VM: libc::c_long = 1;
     compare(KCMP_VM, (one, 0), (other, 0))
@@ -89,7 +89,7 @@ pub(super) fn own_descriptor(process: Pid, descriptor: i32) -> Option<OwnedFd> {
 /// The descriptor that a call made.
 fn owned(made: libc::c_long) -> Option<OwnedFd> {
     let made = Errno::result(made).ok().and_then(|made| i32::try_from(made).ok())?;
-    // SAFETY: the kernel gave it to this process just now, and nobody else knows of it.
+    // SAFETY: the kernel gave it to this process just now, and nothing else owns it.
     Some(unsafe { OwnedFd::from_raw_fd(made) })
 }
 

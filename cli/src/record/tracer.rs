@@ -37,7 +37,7 @@ const FAULT_TICK_MS: u8 = 10;
 #[derive(Debug)]
 pub(super) struct Tracer {
     pub(super) files: Files,
-    /// So many calls between two intermediate layouts.
+    /// The number of calls between two intermediate layouts; `None` for no such layouts.
     pub(super) snapshots: Option<u64>,
     pub(super) clock: Clock,
     pub(super) objects: Objects,
@@ -61,7 +61,7 @@ pub(super) struct Tracer {
     pub(super) parked: HashMap<Pid, Parked>,
 }
 
-/// What must be told in the end.
+/// What must be reported at the end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Notes {
     /// Calls that were let in beside another that took too long.
@@ -133,8 +133,8 @@ impl Tracer {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(failed(errno)),
         }
-        while let Some(told) = signals.read_signal().map_err(failed)? {
-            let Ok(signal) = Signal::try_from(i32::try_from(told.ssi_signo).unwrap_or(0)) else { continue };
+        while let Some(info) = signals.read_signal().map_err(failed)? {
+            let Ok(signal) = Signal::try_from(i32::try_from(info.ssi_signo).unwrap_or(0)) else { continue };
             if self.watch == Watch::EveryCall && signal != Signal::SIGCHLD {
                 // the process was there before the recorder, and has nothing to do with its end
                 self.begin_parting()?;
@@ -149,7 +149,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// Deals with what a thread has to tell.
+    /// Handles an event of a thread.
     fn changed(&mut self, tid: Pid, status: i32) -> Result<(), RecordError> {
         if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
             return self.gone(tid, status);
@@ -168,7 +168,7 @@ impl Tracer {
             return self.newborn(tid);
         }
         match event {
-            EVENT_SECCOMP => self.entered(tid, filter::told(stop::message(tid))),
+            EVENT_SECCOMP => self.entered(tid, filter::verdict_of(stop::message(tid))),
             EVENT_FORK | EVENT_VFORK | EVENT_CLONE => self.announced(tid, event != EVENT_FORK),
             EVENT_EXEC => self.replaced(tid),
             // stopped by a signal together with its group, until it is continued
@@ -183,13 +183,13 @@ impl Tracer {
         }
     }
 
-    /// Now, as a trace tells it.
+    /// Returns the stamp of this moment for a record of the thread.
     pub(super) fn stamp(&self, tid: Pid) -> Result<Stamp, RecordError> {
         let time_ns = self.clock.elapsed_ns().map_err(|errno| RecordError::Trace { what: "time", tid, errno })?;
         Ok(Stamp { tid: tid.as_raw().cast_unsigned(), time_ns })
     }
 
-    /// Writes the faults that happened so far. Whoever writes a call does this first: what is in the rings by then
+    /// Writes the faults that happened so far. It runs before a call is written, because what is in the rings by then
     /// happened before the call ended.
     pub(super) fn drain_faults(&mut self) {
         let Some(faults) = &mut self.faults else {

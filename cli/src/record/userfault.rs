@@ -52,7 +52,7 @@ pub(super) fn brings_pages(tid: Pid) -> bool {
     registers.is_ok_and(|registers| registers.orig_rax.cast_signed() == libc::SYS_ioctl && is_fill(low(registers.rsi)))
 }
 
-/// What tells the areas of one userfaultfd from those of another, and whether it stays with pages that are moved.
+/// Identifies the userfaultfd of an area, and says whether it stays with pages that are moved.
 pub(super) fn word(tid: Pid, descriptor: i32) -> Option<Name> {
     let inode = std::fs::metadata(format!("/proc/{tid}/fd/{descriptor}")).map(|data| std::os::unix::fs::MetadataExt::ino(&data)).ok()?;
     let text = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{descriptor}")).ok()?;

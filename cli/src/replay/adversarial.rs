@@ -71,7 +71,7 @@ impl Arbitrary for Lines {
     }
 }
 
-/// What is refused is left out, and the rest is a history.
+/// Records that the reader refuses are left out; the rest is a history.
 fn readable(lines: &[String]) -> super::history::History {
     let mut text = String::new();
     for line in lines {
@@ -98,7 +98,7 @@ quickcheck! {
         taken && finished && back && started && drawn
     }
 
-    /// An address space goes along, or says that it cannot; its invariants hold.
+    /// The exact check follows each trace or refuses it; the invariants hold.
     fn nonsense_is_followed_or_given_up(lines: Lines) -> bool {
         let (mut text, maps) = ("vmaple-trace 1\n".to_owned(), "maps\n 1000-3000 rw-p faulted anon -\n 3000-5000 r--p - file:a 0\nend\n");
         for line in &lines.0 {

@@ -1,14 +1,14 @@
 //! The checked rebuild: the history goes into the index edit by edit while readers resolve the sampled addresses, and
-//! every answer is compared with what was true at some moment of the question. Called by `replay::run`; `lifetimes`
+//! every answer is compared with what was true at some moment of the lookup. Called by `replay::run`; `lifetimes`
 //! knows what was true, `index` is what is checked.
 //!
 //! Before each edit the writer publishes its number as begun, after it as done. A reader takes `done`, asks, and takes
-//! `begun`: the moments of its question are those in between. The numbers go on from round to round; a question that
+//! `begun`: the moments of its lookup are those in between. The numbers go on from round to round; a lookup that
 //! lasted for a whole round (its thread was not running meanwhile) could have met any moment, and is counted as such.
 
-use super::coverage::Area;
 use super::history::{History, Step};
 use super::index::{Handles, Indexes, Totals};
+use super::layout_model::Region;
 use super::lifetimes::{Lifetimes, Moments, Wrong};
 use super::progress::Progress;
 use super::query::{Difference, Mismatch, ask, range};
@@ -18,18 +18,18 @@ use serde::Serialize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
-/// How long the rounds go on at least, and how many answers are waited for.
+/// The least duration of all rounds, and the least number of answers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Extent {
+pub(super) struct Effort {
     pub(super) time: Duration,
     pub(super) answers: u64,
 }
 
-/// The wrong answers that one reader keeps to be told; all are counted.
-const TOLD: usize = 8;
+/// The most wrong answers that one reader keeps for the report; all are counted.
+const MAX_WRONG: usize = 8;
 /// How far around the writer's place in the recording a reader picks half of its addresses.
 const NEAR: usize = 32;
-/// How many questions a reader asks between two looks at whether it is to stop.
+/// How many lookups a reader makes between two checks of whether to stop.
 const BATCH: u64 = 64;
 
 /// What the checked rebuild found.
@@ -37,19 +37,19 @@ const BATCH: u64 = 64;
 pub(super) struct Checked {
     /// How often the whole history was rebuilt.
     pub(super) rounds: u64,
-    /// Edits made in all rounds, the way back included.
+    /// Edits made in all rounds, those back to the start included.
     pub(super) edits: u64,
     /// Answers that readers got; each was checked.
     pub(super) answers: u64,
-    /// Answers during which an edit began, went on or ended.
+    /// Answers during which an edit was in progress.
     pub(super) overlapped: u64,
-    /// Answers that came a whole round after their question, so that any moment explains them.
+    /// Answers that came a whole round after their lookup began, so that any moment explains them.
     pub(super) unbounded: u64,
     /// Answers that were an area.
     pub(super) hits: u64,
-    /// Blocks and questions that the index was asked.
+    /// Blocks and queries that the index answered.
     pub(super) asked: u64,
-    /// Answers that were true at no moment of their question.
+    /// Answers that were true at no moment of their lookup.
     pub(super) wrong: u64,
     pub(super) seconds: f64,
     /// The index at the end of the history.
@@ -72,7 +72,7 @@ struct Board {
     over: AtomicBool,
 }
 
-/// What one reader brings back.
+/// What one reader found.
 #[derive(Default)]
 struct Findings {
     answers: u64,
@@ -91,9 +91,9 @@ pub(super) struct Stage<'a> {
     pub(super) indexes: &'a Indexes,
 }
 
-/// Rebuilds the history until both bounds of `extent` are reached; the differences that the index shows join those
+/// Rebuilds the history until both bounds of `effort` are reached; the differences that the index shows join those
 /// that the plain model has shown.
-pub(super) fn run(stage: &Stage<'_>, readers: usize, extent: Extent, differences: &mut Vec<Difference>, progress: &Progress) -> Checked {
+pub(super) fn run(stage: &Stage<'_>, readers: usize, effort: Effort, differences: &mut Vec<Difference>, progress: &Progress) -> Checked {
     let board = Board::default();
     let began = Instant::now();
     std::thread::scope(|scope| {
@@ -101,7 +101,7 @@ pub(super) fn run(stage: &Stage<'_>, readers: usize, extent: Extent, differences
         let threads: Vec<_> = (0..readers).map(|number| scope.spawn(move || read(stage, board, number))).collect();
         let mut checked = {
             let _open = OnDrop(|| board.over.store(true, Ordering::Release));
-            write(stage, board, extent, differences, progress)
+            write(stage, board, effort, differences, progress)
         };
         for thread in threads {
             match thread.join() {
@@ -139,7 +139,7 @@ impl Checked {
     }
 }
 
-fn write(stage: &Stage<'_>, board: &Board, extent: Extent, differences: &mut Vec<Difference>, progress: &Progress) -> Checked {
+fn write(stage: &Stage<'_>, board: &Board, effort: Effort, differences: &mut Vec<Difference>, progress: &Progress) -> Checked {
     let mut checked = Checked::default();
     let began = Instant::now();
     for round in 1.. {
@@ -158,14 +158,14 @@ fn write(stage: &Stage<'_>, board: &Board, extent: Extent, differences: &mut Vec
         checked.edits = back + stage.lifetimes.restore.len() as u64;
         let answers = board.answers.load(Ordering::Relaxed);
         progress.checked(round, answers);
-        if began.elapsed() >= extent.time && answers >= extent.answers {
+        if began.elapsed() >= effort.time && answers >= effort.answers {
             break;
         }
     }
     checked
 }
 
-/// The first round stops at every block and question of the recording and asks the index.
+/// The first round stops at every block and query of the recording and asks the index.
 fn first_round(stage: &Stage<'_>, board: &Board, differences: &mut Vec<Difference>, faults: &mut Vec<String>) -> u64 {
     let history = stage.history;
     let mut mismatches: Vec<Mismatch> = Vec::new();
@@ -190,7 +190,7 @@ fn apply(stage: &Stage<'_>, board: &Board, before: u64, steps: &[Step], faults: 
         let result = stage.indexes.apply(step);
         board.done.store(number, Ordering::SeqCst);
         if let Err(refusal) = result
-            && faults.len() < TOLD
+            && faults.len() < MAX_WRONG
         {
             let place = place(stage.history, stage.lifetimes.moment(number));
             faults.push(format!("{place}: the index refused {:?}: {refusal}", step.edit));
@@ -198,22 +198,22 @@ fn apply(stage: &Stage<'_>, board: &Board, before: u64, steps: &[Step], faults: 
     }
 }
 
-/// Holds every map against a layout, entry by entry.
-fn compare<'s>(stage: &Stage<'s>, layout: impl Fn(&'s super::history::Space) -> &'s Vec<Area>, when: &str, faults: &mut Vec<String>) {
+/// Compares every map with a layout, entry by entry.
+fn compare<'s>(stage: &Stage<'s>, layout: impl Fn(&'s super::history::Space) -> &'s Vec<Region>, when: &str, faults: &mut Vec<String>) {
     for (number, space) in (0..).zip(&stage.history.spaces) {
         let pinned = stage.indexes.pin(number);
         let mut found = pinned.areas();
         let expected = layout(space);
         let differs = expected.iter().map(|area| (Some(*area), found.next())).find(|(expected, found)| expected != found);
         let differs = differs.or_else(|| found.next().map(|area| (None, Some(area))));
-        if let Some((expected, found)) = differs.filter(|_| faults.len() < TOLD) {
+        if let Some((expected, found)) = differs.filter(|_| faults.len() < MAX_WRONG) {
             let (expected, found) = (entry(expected), entry(found));
             faults.push(format!("{}: {when}: expected {expected}, found {found} in the index", stage.history.file));
         }
     }
 }
 
-fn entry(area: Option<Area>) -> String {
+fn entry(area: Option<Region>) -> String {
     match area {
         Some(area) => format!("the entry {:#x}..={:#x} {} ({:#x})", area.start, area.last, area.attrs.perm(), area.attrs.0),
         None => "no more entries".to_owned(),
@@ -247,7 +247,7 @@ fn query(stage: &Stage<'_>, board: &Board, handles: &mut Handles<'_>, random: &m
     let (space, address) = stage.samples.address(sample);
     let done = board.done.load(Ordering::SeqCst);
     let answer = handles.lookup(space, address);
-    // whatever of an edit the answer shows, the number that the writer published before it is seen below
+    // if the answer shows an edit, the load below sees the number that the writer published before it
     fence(Ordering::SeqCst);
     let begun = board.begun.load(Ordering::SeqCst);
     findings.answers += 1;
@@ -257,14 +257,14 @@ fn query(stage: &Stage<'_>, board: &Board, handles: &mut Handles<'_>, random: &m
     findings.unbounded += u64::from(moments == Moments::Any);
     if let Err(wrong) = lifetimes.explain(space, sample, address, answer, moments) {
         findings.wrong += 1;
-        if findings.told.len() < TOLD {
+        if findings.told.len() < MAX_WRONG {
             let edits = (lifetimes.moment(done), lifetimes.moment(begun));
-            findings.told.push(tell(stage.history, address, answer, wrong, edits));
+            findings.told.push(wrong_text(stage.history, address, answer, wrong, edits));
         }
     }
 }
 
-/// Half of the addresses are those that the recording touched around where the writer is, half are any.
+/// Half of the addresses are those that the recording touched around the writer's position, half are any.
 fn pick(samples: &Samples, done: u32, random: &mut fastrand::Rng) -> usize {
     let touches = samples.touches();
     let touch = if random.bool() {
@@ -276,18 +276,18 @@ fn pick(samples: &Samples, done: u32, random: &mut fastrand::Rng) -> usize {
     touches[touch].0 as usize
 }
 
-fn tell(history: &History, address: u64, answer: Option<Area>, wrong: Wrong, edits: (u32, u32)) -> String {
+fn wrong_text(history: &History, address: u64, answer: Option<Region>, wrong: Wrong, edits: (u32, u32)) -> String {
     let found = match answer {
         Some(area) => {
-            let extent = super::coverage::Extent { start: area.start, last: area.last };
-            format!("{} {}", range(extent), area.attrs.perm())
+            let bounds = super::layout_model::Bounds { start: area.start, last: area.last };
+            format!("{} {}", range(bounds), area.attrs.perm())
         }
         None => "nothing".to_owned(),
     };
     let expected = match wrong {
         Wrong::Elsewhere => "an area that contains it",
-        Wrong::NeverThere => "an area that was there at some moment of the question",
-        Wrong::Missed => "an area, for it was mapped throughout the question",
+        Wrong::NeverThere => "an area that was there at some moment of the lookup",
+        Wrong::Missed => "an area, for it was mapped throughout the lookup",
     };
     let (first, last) = (place(history, edits.0), place(history, edits.1));
     format!("{first}: a reader asked for {address:#x} between there and {last}: expected {expected}, found {found}")

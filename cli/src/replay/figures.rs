@@ -1,17 +1,17 @@
 //! Formats counts, rates and shares. Called by `speed`, `report` and the page.
 
-/// A count as a figure to calculate with. What a `f64` cannot hold of it, beyond 2^53, no reader of a figure misses.
+/// Converts a count for calculations. The precision lost above 2^53 does not show in a figure.
 #[allow(clippy::cast_precision_loss, reason = "said above: the one place where it happens")]
 pub(super) fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// The same of a length.
+/// Converts a length for calculations.
 pub(super) fn float_len(count: usize) -> f64 {
     float(count as u64)
 }
 
-/// So many a second.
+/// Returns the rate per second; 0 if no time passed.
 pub(super) fn rate(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { float(count) / seconds } else { 0.0 }
 }

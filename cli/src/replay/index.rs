@@ -1,8 +1,8 @@
 //! The library's index for `replay`: one `RangeMap` for each address space of the trace, with packed attributes as values. Called by
 //! `checked` and `speed`; nothing else of `replay` uses the index.
 
-use super::coverage::{Area, Edit};
 use super::history::{History, Step};
+use super::layout_model::{Edit, Region};
 use super::packed::PackedAttrs;
 use super::query::{GapRequest, Layout};
 use anyhow::{Context as _, Result};
@@ -27,7 +27,7 @@ pub(super) struct Pinned<'m> {
     pin: PinGuard<'m, u64>,
 }
 
-/// What the maps say of themselves, summed up.
+/// The sums of the maps' statistics.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Totals {
     pub(super) entries: usize,
@@ -38,7 +38,7 @@ pub(super) struct Totals {
     pub(super) held_bytes: usize,
     /// Nodes retired since the start.
     pub(super) retired_nodes: u64,
-    /// Nodes that came back from there.
+    /// Retired nodes that were recycled.
     pub(super) recycled_nodes: u64,
     /// Splices that were published.
     pub(super) published: u64,
@@ -50,7 +50,7 @@ impl Indexes {
     /// Builds every map from its starting layout.
     pub(super) fn of(history: &History) -> Result<Self> {
         // with more readers than processors one may keep its pin for long: then the writer waits, and nothing is refused
-        let build = |areas: &Vec<Area>| {
+        let build = |areas: &Vec<Region>| {
             let entries = areas.iter().map(|area| (area.start..=area.last, area.attrs.0));
             let map = RangeMap::builder().policy(BudgetPolicy::Wait).build_from(entries);
             map.map_err(|error| anyhow::anyhow!("{error}")).context("the index refused the starting layout")
@@ -58,7 +58,7 @@ impl Indexes {
         Ok(Self { maps: history.spaces.iter().map(|space| build(&space.start)).collect::<Result<_>>()? })
     }
 
-    /// Makes one edit, under the write lock of its map. What the library says where it refuses is handed on.
+    /// Makes one edit, under the write lock of its map. Returns the library's error if it refuses.
     pub(super) fn apply(&self, step: &Step) -> Result<(), String> {
         let mut writer = self.maps[step.space as usize].write();
         match step.edit {
@@ -87,13 +87,13 @@ impl Indexes {
         Handles { readers: self.maps.iter().map(RangeMap::reader).collect() }
     }
 
-    /// One layout, to be asked.
+    /// Pins one layout, for queries.
     pub(super) fn pin(&self, space: u32) -> Pinned<'_> {
         let map = &self.maps[space as usize];
         Pinned { map, pin: map.pin() }
     }
 
-    /// Waits until no reader looks at what was retired, and recycles it; what must wait still, in bytes.
+    /// Waits until no reader holds what was retired, and recycles it. Returns the bytes that still wait.
     pub(super) fn settle(&self) -> Result<usize> {
         let mut waiting = 0;
         for map in &self.maps {
@@ -103,7 +103,7 @@ impl Indexes {
         Ok(waiting)
     }
 
-    /// What the maps say of themselves.
+    /// Returns the sums of the maps' statistics.
     pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for stats in self.maps.iter().map(RangeMap::stats) {
@@ -122,32 +122,32 @@ impl Indexes {
 
 impl Handles<'_> {
     /// The area that contains the address, without a lock.
-    pub(super) fn lookup(&mut self, space: u32, address: u64) -> Option<Area> {
+    pub(super) fn lookup(&mut self, space: u32, address: u64) -> Option<Region> {
         self.readers[space as usize].lookup(address).map(area)
     }
 }
 
-fn area(entry: Entry<'_, u64>) -> Area {
-    Area { start: entry.start(), last: entry.last(), attrs: PackedAttrs(*entry.value()) }
+fn area(entry: Entry<'_, u64>) -> Region {
+    Region { start: entry.start(), last: entry.last(), attrs: PackedAttrs(*entry.value()) }
 }
 
 impl Pinned<'_> {
     /// All areas from below upwards.
-    pub(super) fn areas(&self) -> impl Iterator<Item = Area> {
+    pub(super) fn areas(&self) -> impl Iterator<Item = Region> {
         self.pin.iter().map(area)
     }
 }
 
 impl Layout for Pinned<'_> {
-    fn lookup(&self, address: u64) -> Option<Area> {
+    fn lookup(&self, address: u64) -> Option<Region> {
         self.pin.lookup(address).map(area)
     }
 
-    fn find(&self, address: u64) -> Option<Area> {
+    fn find(&self, address: u64) -> Option<Region> {
         self.pin.find(address).map(area)
     }
 
-    fn prev(&self, address: u64) -> Option<Area> {
+    fn prev(&self, address: u64) -> Option<Region> {
         self.pin.prev(address).map(area)
     }
 

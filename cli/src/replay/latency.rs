@@ -6,12 +6,12 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// What is longer than this is counted as this long.
+/// The longest time that is distinguished; longer calls count as this long.
 const LONGEST_NS: u64 = 10_000_000_000;
-/// How many readings of the clock tell what one costs.
+/// How many readings of the clock to measure the cost of one with.
 const READINGS: usize = 10_000;
 
-/// Picks the calls that are timed, at random distances around `stride`, so that no rhythm of the work coincides.
+/// Picks the calls that are timed, at random distances around `stride`, so that they do not coincide with a period of the work.
 #[derive(Debug)]
 pub(super) struct Timer {
     histogram: Option<Histogram<u64>>,
@@ -47,14 +47,14 @@ pub(super) fn clock_cost() -> Duration {
 }
 
 impl Timer {
-    /// One call of about `stride` will be timed.
+    /// Times about one call in `stride`.
     pub(super) fn new(stride: u32, clock: Duration, seed: u64) -> Self {
         // three digits up to ten seconds; that these bounds are good is known, so there is always a histogram
         let histogram = Histogram::new_with_bounds(1, LONGEST_NS, 3).ok();
         Self { histogram, clock, stride, until_next: stride, random: fastrand::Rng::with_seed(seed) }
     }
 
-    /// Makes a call, and times it if it is its turn.
+    /// Makes a call, and times it if it was picked.
     #[inline]
     pub(super) fn call<T>(&mut self, call: impl FnOnce() -> T) -> T {
         if self.until_next > 0 {

@@ -6,8 +6,8 @@
 //! its query, and edit `begun` as the last one begun after its answer, asked at a moment in `done..=begun`: the answer must be true at one
 //! of them.
 
-use super::coverage::{Area, Coverage, Edit, Extent};
 use super::history::{History, Step};
+use super::layout_model::{Bounds, Edit, LayoutModel, Region};
 use super::samples::Samples;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -16,12 +16,12 @@ use std::ops::RangeInclusive;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lifetime {
     pub(super) space: u32,
-    pub(super) area: Area,
+    pub(super) area: Region,
     pub(super) from: u32,
     pub(super) to: u32,
 }
 
-/// What became of one sampled address in the whole round.
+/// When one sampled address was mapped during a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// Mapped at every moment.
@@ -32,7 +32,7 @@ pub(super) enum Fate {
     Sometimes,
 }
 
-/// Everything that a round of a history goes through.
+/// All lifetimes in one round of a history.
 #[derive(Debug)]
 pub(super) struct Lifetimes {
     /// By space, start and first moment.
@@ -46,7 +46,7 @@ pub(super) struct Lifetimes {
     pub(super) restore: Vec<Step>,
 }
 
-/// The moments at which a question can have been answered, as moments of one round.
+/// The moments at which a lookup can have been answered, as moments of one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moments {
     /// From the first to the last.
@@ -77,8 +77,8 @@ impl Lifetimes {
         }
         let mut restore = Vec::new();
         let last_operation = u32::try_from(history.operation_lines.len()).unwrap_or(u32::MAX);
-        for (space, (coverage, start)) in (0..).zip(log.coverages.iter().zip(&history.spaces)) {
-            let edits = way_back(coverage, &start.start);
+        for (space, (model, start)) in (0..).zip(log.models.iter().zip(&history.spaces)) {
+            let edits = way_back(model, &start.start);
             restore.extend(edits.into_iter().map(|edit| Step { space, operation: last_operation, edit }));
         }
         let first = u32::try_from(history.steps.len() + 1).unwrap_or(u32::MAX);
@@ -98,7 +98,7 @@ impl Lifetimes {
         u64::from(self.length)
     }
 
-    /// The moment of a round after so many edits in all.
+    /// Returns the moment of a round that `edits` edits, counted over all rounds, lead to.
     pub(super) fn moment(&self, edits: u64) -> u32 {
         match edits.checked_sub(1) {
             // the remainder is below the length, which is a `u32`
@@ -107,7 +107,7 @@ impl Lifetimes {
         }
     }
 
-    /// The moments of a question: `done` edits were made before it, `begun` were begun when it had its answer.
+    /// Returns the moments of a lookup: `done` edits were made before it, `begun` were begun when it had its answer.
     pub(super) fn moments(&self, done: u64, begun: u64) -> Moments {
         let (first, last) = (self.moment(done), self.moment(begun));
         match () {
@@ -118,7 +118,7 @@ impl Lifetimes {
     }
 
     /// Whether an answer for a sample was true at one of the moments.
-    pub(super) fn explain(&self, space: u32, sample: usize, address: u64, answer: Option<Area>, moments: Moments) -> Result<(), Wrong> {
+    pub(super) fn explain(&self, space: u32, sample: usize, address: u64, answer: Option<Region>, moments: Moments) -> Result<(), Wrong> {
         let among = |range: RangeInclusive<u32>| self.explain_among(space, sample, address, answer, &range);
         match moments {
             Moments::Between(first, last) => among(first..=last),
@@ -132,7 +132,7 @@ impl Lifetimes {
         space: u32,
         sample: usize,
         address: u64,
-        answer: Option<Area>,
+        answer: Option<Region>,
         moments: &RangeInclusive<u32>,
     ) -> Result<(), Wrong> {
         match answer {
@@ -144,7 +144,7 @@ impl Lifetimes {
         }
     }
 
-    /// What became of a sample.
+    /// Returns when a sample was mapped.
     pub(super) fn fate(&self, sample: usize) -> Fate {
         let (mapped, flips) = self.flips_of(sample);
         match (mapped, flips.is_empty()) {
@@ -154,7 +154,7 @@ impl Lifetimes {
         }
     }
 
-    fn was_there(&self, space: u32, area: Area, moments: &RangeInclusive<u32>) -> bool {
+    fn was_there(&self, space: u32, area: Region, moments: &RangeInclusive<u32>) -> bool {
         let key = |lifetime: &Lifetime| (lifetime.space, lifetime.area.start, lifetime.from);
         let after = self.areas.partition_point(|lifetime| key(lifetime) <= (space, area.start, *moments.end()));
         // the lifetimes of areas that begin at one address follow one another
@@ -178,8 +178,8 @@ impl Lifetimes {
     }
 }
 
-/// The edits that make one layout of another, without a moment in which an address that both have is not there.
-fn way_back(now: &Coverage, start: &[Area]) -> Vec<Edit> {
+/// Returns the edits that turn one layout into another. An address that both map stays mapped throughout.
+fn way_back(now: &LayoutModel, start: &[Region]) -> Vec<Edit> {
     let mut edits: Vec<Edit> = Vec::new();
     for area in start {
         if now.lookup(area.start) != Some(*area) {
@@ -191,7 +191,7 @@ fn way_back(now: &Coverage, start: &[Area]) -> Vec<Edit> {
     for area in ends {
         let last = area.map_or(Some(u64::MAX), |area| area.start.checked_sub(1));
         if let Some((start, last)) = from.zip(last).filter(|(start, last)| start <= last) {
-            let hole = Extent { start, last };
+            let hole = Bounds { start, last };
             if now.intersecting(hole).next().is_some() {
                 edits.push(Edit::Remove(hole));
             }
@@ -204,7 +204,7 @@ fn way_back(now: &Coverage, start: &[Area]) -> Vec<Edit> {
 /// What is known while the model runs.
 struct Log<'h> {
     samples: &'h Samples,
-    coverages: Vec<Coverage>,
+    models: Vec<LayoutModel>,
     lifetimes: Vec<Lifetime>,
     /// By space and start: the lifetime that has not ended.
     open: HashMap<(u32, u64), usize>,
@@ -216,24 +216,24 @@ struct Log<'h> {
 
 impl<'h> Log<'h> {
     fn new(history: &History, samples: &'h Samples) -> Self {
-        let mut coverages = Vec::new();
+        let mut models = Vec::new();
         let (mut lifetimes, mut open) = (Vec::new(), HashMap::new());
         for (space, state) in (0..).zip(&history.spaces) {
-            let mut coverage = Coverage::default();
+            let mut model = LayoutModel::default();
             for area in &state.start {
-                coverage.apply(&Edit::Insert(*area));
+                model.apply(&Edit::Insert(*area));
                 open.insert((space, area.start), lifetimes.len());
                 lifetimes.push(Lifetime { space, area: *area, from: 0, to: u32::MAX });
             }
-            coverages.push(coverage);
+            models.push(model);
         }
-        let mapped = |(space, address): (u32, u64)| coverages[space as usize].lookup(address).is_some();
+        let mapped = |(space, address): (u32, u64)| models[space as usize].lookup(address).is_some();
         let initially = samples.iter().map(mapped).collect();
-        Self { samples, coverages, lifetimes, open, initially, flips: Vec::new(), now: 0 }
+        Self { samples, models, lifetimes, open, initially, flips: Vec::new(), now: 0 }
     }
 
     fn apply(&mut self, moment: u32, step: &Step) {
-        let change = self.coverages[step.space as usize].apply(&step.edit);
+        let change = self.models[step.space as usize].apply(&step.edit);
         for area in change.died {
             if let Some(lifetime) = self.open.remove(&(step.space, area.start)) {
                 self.lifetimes[lifetime].to = moment - 1;

@@ -15,8 +15,8 @@ pub(super) const OPERATIONS: usize = limit(8 << 20);
 pub(super) const FAULTS: usize = limit(4 << 20);
 /// Lines of all blocks together.
 pub(super) const BLOCK_LINES: usize = limit(8 << 20);
-/// Questions: blocks, lookups, searches.
-pub(super) const QUESTIONS: usize = limit(256 << 10);
+/// Queries: blocks, lookups, searches.
+pub(super) const QUERIES: usize = limit(256 << 10);
 /// Address spaces: `reset` and `as` make them.
 pub(super) const SPACES: usize = limit(4096);
 /// Areas of all children together that wait for their first operation.

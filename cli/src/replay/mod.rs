@@ -1,17 +1,17 @@
 //! The command `replay`: rebuilds a recorded history in an address space and in the index, checks every recorded layout and every answer of
 //! concurrent readers, and then measures at full speed. Called by `main` through [`run`].
 //!
-//! `history` reads a trace into edits and queries, checked against the plain model of `coverage`. `samples` chooses the addresses that
+//! `history` reads a trace into edits and queries, checked against the plain model of `layout_model`. `samples` chooses the addresses that
 //! readers look up, and `lifetimes` knows when each was mapped. `checked` and `speed` are the two phases; only `index` uses the library's
 //! index for them. `exact` performs the same records in an address space of the library. `report` and `page` present the results.
 
 mod checked;
-mod coverage;
 mod exact;
 mod figures;
 mod history;
 mod index;
 mod latency;
+mod layout_model;
 mod lifetimes;
 mod limits;
 mod packed;
@@ -33,17 +33,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 use vmaple_trace::Reader;
 
-/// The trace that is replayed where none is named: a part of the program, so that it is there wherever that runs.
+/// The trace that is replayed if none is named. It is part of the program, so it is always available.
 const DEFAULT_NAME: &str = "traces/python.trace.gz";
 const DEFAULT: &[u8] = include_bytes!("../../../traces/python.trace.gz");
-/// How long the checked rebuild goes on at least, unless less is asked for at full speed; and how many answers.
+/// The least duration of the checked rebuild, unless the full-speed phase is shorter; and its least number of answers.
 const CHECKED_TIME: Duration = Duration::from_secs(1);
 const CHECKED_ANSWERS: u64 = 10_000;
 
-/// Runs the verb. The status is 1 where something differed.
+/// Runs the command. The status is 1 if something differed.
 ///
 /// # Errors
-/// Where the trace cannot be read, or a result cannot be written.
+/// If the trace cannot be read, or a result cannot be written.
 pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let reader = match &args.trace {
         Some(path) => Reader::open(path)?,
@@ -61,8 +61,8 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let progress = Progress::new("checked rebuild    ", Duration::ZERO);
     let mut differences = std::mem::take(&mut history.differences);
     let stage = checked::Stage { history: &history, samples: &samples, lifetimes: &lifetimes, indexes: &indexes };
-    let extent = checked::Extent { time: CHECKED_TIME.min(time), answers: CHECKED_ANSWERS };
-    let checked = checked::run(&stage, readers, extent, &mut differences, &progress);
+    let effort = checked::Effort { time: CHECKED_TIME.min(time), answers: CHECKED_ANSWERS };
+    let checked = checked::run(&stage, readers, effort, &mut differences, &progress);
     progress.finish();
     // an index that is not what it should be is not worth measuring
     let measured = (!time.is_zero() && checked.holds()).then(|| speed::run(&history, &samples, &lifetimes, &indexes, readers, time));
@@ -72,7 +72,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         .is_none_or(|speed| speed.refused.is_none() && speed.readers_alone.wrong == 0 && speed.readers_beside_writer.wrong == 0);
     let waiting = indexes.settle()?;
     let index = report::Index { at_end: checked.finish, afterwards: indexes.totals(), waiting_afterwards_bytes: waiting };
-    let (told, rest) = report::tell(&history, &differences);
+    let (differences_in_words, rest) = report::in_words(&history, &differences);
     let report = Report {
         format: 1,
         held: differences.is_empty() && checked.holds() && quick_holds && exact.holds(),
@@ -82,11 +82,11 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         checked,
         speed: measured,
         index,
-        differences: told,
+        differences: differences_in_words,
         differences_not_told: rest,
     };
     match show(args, &report) {
-        // whoever read the output has seen enough; the verdict stands
+        // the reader of the output closed it early; the verdict stands
         Err(error) if is_broken_pipe(&error) => {}
         shown => shown?,
     }
@@ -102,7 +102,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Prints the report; where the standard output is asked for JSON, nothing else goes there.
+/// Prints the report. If JSON goes to standard output, nothing else does.
 fn show(args: &ReplayArgs, report: &Report) -> Result<()> {
     report.print_differences(&mut std::io::stderr().lock())?;
     let to_output = args.json.as_deref() == Some(Path::new("-"));
@@ -123,7 +123,7 @@ fn show(args: &ReplayArgs, report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// One a core, and at least two.
+/// Returns the default number of readers: one per core, at least two.
 fn default_readers() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2)
 }

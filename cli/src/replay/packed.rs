@@ -6,9 +6,17 @@ use anyhow::{Result, bail};
 use std::collections::HashMap;
 use vmaple_trace::{AreaFlags, Object, Perm};
 
-/// What is known of an area, in one word: the permissions in bits 0 to 3, the flags of [`AreaFlags`] from bit 4, the
-/// power of two that its huge pages have in bits 14 to 18, whether the kernel may drop its pages in bit 19, the marks of `madvise` in bits 20 to 26, the protection key in bits 28 to 31, the number of the backing in [`Backings`] from bit 32.
-/// `LOCKONFAULT` is bit 27.
+/// An area's attributes in one word.
+///
+/// | bits | what |
+/// |---|---|
+/// | 0 to 3 | the permissions |
+/// | from 4 | the flags of [`AreaFlags`] that [`KEPT`] has; `LOCKONFAULT` is bit 27 |
+/// | 14 to 18 | the size of its huge pages, as a power of two |
+/// | 19 | whether the kernel may drop its pages |
+/// | 20 to 26 | the marks of `madvise` |
+/// | 28 to 31 | the protection key |
+/// | from 32 | the number of the backing in [`Backings`] |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PackedAttrs(pub(super) u64);
 
@@ -18,12 +26,11 @@ const DROPPABLE_AT: u32 = 19;
 const MARKS_AT: u32 = 20;
 const KEY_AT: u32 = 28;
 const BACKING_AT: u32 = 32;
-/// The flags that a word has room for. The others are how pages came, what a driver wants, what is promised, and what `madvise` leaves
-/// behind, which has marks of its own here: the exact check knows them (`exact`).
+/// The flags that a word has room for. The exact check (`exact`) compares the others; those that `madvise` sets have marks here instead.
 const KEPT: u64 = 0x3ff & !AreaFlags::FAULTED.bits() | AreaFlags::LOCKONFAULT.bits();
 
 impl PackedAttrs {
-    /// Packs one.
+    /// Packs permissions, flags and the number of a backing.
     pub(super) fn new(perm: Perm, flags: AreaFlags, backing: u32) -> Self {
         let key = u64::from(flags.pkey()) << KEY_AT;
         let flags_kept = (flags.bits() & KEPT) << FLAGS_AT;
@@ -57,7 +64,7 @@ impl PackedAttrs {
         Perm::from_bits((self.0 & 15) as u8)
     }
 
-    /// The same with other permissions.
+    /// Returns the word with other permissions.
     pub(super) fn with_perm(self, perm: Perm) -> Self {
         Self(self.0 & !15 | u64::from(perm.bits()))
     }
@@ -68,12 +75,12 @@ impl PackedAttrs {
         self.0 & wanted == wanted
     }
 
-    /// The same with these flags set.
+    /// Returns the word with these flags set.
     pub(super) fn set(self, flags: AreaFlags) -> Self {
         Self(self.0 | (flags.bits() & KEPT) << FLAGS_AT)
     }
 
-    /// The same without these flags.
+    /// Returns the word without these flags.
     pub(super) fn clear(self, flags: AreaFlags) -> Self {
         Self(self.0 & !((flags.bits() & KEPT) << FLAGS_AT))
     }
@@ -88,7 +95,7 @@ impl PackedAttrs {
         self.stays_alone() || self.0 >> DROPPABLE_AT & 1 == 1
     }
 
-    /// The same with the marks in `mask` replaced by `marks`.
+    /// Returns the word with the marks in `mask` replaced by `marks`.
     pub(super) fn with_marks(self, mask: u64, marks: u64) -> Self {
         Self(self.0 & !(mask << MARKS_AT) | marks << MARKS_AT)
     }
@@ -98,7 +105,7 @@ impl PackedAttrs {
         (self.0 >> BACKING_AT) as u32
     }
 
-    /// The same with another backing.
+    /// Returns the word with another backing.
     pub(super) fn with_backing(self, backing: u32) -> Self {
         Self(self.0 & ((1 << BACKING_AT) - 1) | u64::from(backing) << BACKING_AT)
     }

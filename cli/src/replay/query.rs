@@ -1,7 +1,7 @@
-//! What a recording says of a layout, asked of any layout: the plain model and the index answer the same questions,
+//! What a recording says of a layout, asked of any layout: the plain model and the index answer the same queries,
 //! and each answer that differs is put into words. `history` asks the model, `checked` asks the index.
 
-use super::coverage::{Area, Coverage, Extent};
+use super::layout_model::{Bounds, LayoutModel, Region};
 use super::packed::Backings;
 use std::fmt;
 use std::ops::Range;
@@ -10,21 +10,21 @@ use vmaple_trace::{Perm, Side};
 /// One line of a `maps` or `cover` block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockLine {
-    pub(super) extent: Extent,
+    pub(super) extent: Bounds,
     /// As [`vmaple_trace::Perm::bits`]; `None` is not checked.
     pub(super) perm: Option<u8>,
     pub(super) line: u64,
 }
 
-/// A question with the answer that the recording gives.
+/// A query with the answer that the recording gives.
 #[derive(Clone, Debug)]
 pub(super) enum Query {
     /// The lines of a `maps` or `cover` block, compared inside the window by covered range and permission.
-    Block { window: Extent, lines: Range<usize> },
+    Block { window: Bounds, lines: Range<usize> },
     /// The area that contains an address; it may be a part of a larger one with the same permissions.
-    Lookup { address: u64, area: Option<Extent> },
+    Lookup { address: u64, area: Option<Bounds> },
     /// The first area that ends above an address.
-    Find { address: u64, area: Option<Extent> },
+    Find { address: u64, area: Option<Bounds> },
     /// A search for free room.
     Gap { request: GapRequest, found: Result<u64, &'static str> },
 }
@@ -41,11 +41,11 @@ pub(super) struct GapRequest {
 /// A layout that can be asked.
 pub(super) trait Layout {
     /// The area that contains the address.
-    fn lookup(&self, address: u64) -> Option<Area>;
+    fn lookup(&self, address: u64) -> Option<Region>;
     /// The first area that contains the address or starts above it.
-    fn find(&self, address: u64) -> Option<Area>;
+    fn find(&self, address: u64) -> Option<Region>;
     /// The last area that ends below the address.
-    fn prev(&self, address: u64) -> Option<Area>;
+    fn prev(&self, address: u64) -> Option<Region>;
     /// The start of free room, or the name of the error.
     fn gap(&self, request: &GapRequest) -> Result<u64, &'static str>;
 }
@@ -75,13 +75,13 @@ pub(super) struct Difference {
     pub(super) mismatch: Mismatch,
 }
 
-/// The most differences of one block that are told apart.
+/// The most differences of one block that are reported one by one.
 const BLOCK_DIFFERENCES: usize = 20;
 /// How many areas below and above a difference are shown.
 const NEIGHBOURS: usize = 2;
 
 impl Difference {
-    /// Adds what the index answered to what the model answered: the same mismatch in both is told once.
+    /// Adds the index's mismatches to the model's. A mismatch that both have becomes one difference.
     pub(super) fn merge(into: &mut Vec<Self>, mismatches: Vec<Mismatch>) {
         for mismatch in mismatches {
             match into.iter_mut().find(|known| known.mismatch == mismatch) {
@@ -102,10 +102,10 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Asks one question; what differs is returned.
+/// Asks one query, and returns what differs.
 pub(super) fn ask(layout: &impl Layout, query: &Query, line: u64, block: &[BlockLine], backings: &Backings) -> Vec<Mismatch> {
     let told = |expected: String, found: String, at: u64| {
-        vec![Mismatch { line, expected, found, around: around(layout, Extent { start: at, last: at }, backings) }]
+        vec![Mismatch { line, expected, found, around: around(layout, Bounds { start: at, last: at }, backings) }]
     };
     match query {
         Query::Block { window, lines } => compare(layout, *window, &block[lines.clone()], line, backings),
@@ -145,7 +145,7 @@ pub(super) fn ask(layout: &impl Layout, query: &Query, line: u64, block: &[Block
 }
 
 /// Whether every byte of an area is mapped, and with these permissions: neighbours with equal ones count as one.
-fn covered_evenly(layout: &impl Layout, area: Extent, perm: Perm) -> bool {
+fn covered_evenly(layout: &impl Layout, area: Bounds, perm: Perm) -> bool {
     let mut from = area.start;
     loop {
         match layout.lookup(from) {
@@ -160,22 +160,22 @@ fn covered_evenly(layout: &impl Layout, area: Extent, perm: Perm) -> bool {
     }
 }
 
-fn says(address: u64, area: Option<Extent>) -> String {
+fn says(address: u64, area: Option<Bounds>) -> String {
     match area {
         Some(area) => format!("the area {} for {address:#x}", range(area)),
         None => format!("no area for {address:#x}"),
     }
 }
 
-fn holds_text(address: u64, found: Option<Area>) -> String {
+fn holds_text(address: u64, found: Option<Region>) -> String {
     match found {
-        Some(area) => format!("{} {}", range(Extent { start: area.start, last: area.last }), area.attrs.perm()),
+        Some(area) => format!("{} {}", range(Bounds { start: area.start, last: area.last }), area.attrs.perm()),
         None => format!("nothing for {address:#x}"),
     }
 }
 
 /// A range as a trace writes it: half-open.
-pub(super) fn range(extent: Extent) -> String {
+pub(super) fn range(extent: Bounds) -> String {
     match extent.last.checked_add(1) {
         Some(end) => format!("{:08x}-{end:08x}", extent.start),
         None => format!("{:08x}-(the end)", extent.start),
@@ -211,8 +211,8 @@ impl fmt::Display for Stands {
 }
 
 /// Walks the block and the layout together, from one boundary of either to the next.
-fn compare(layout: &impl Layout, window: Extent, lines: &[BlockLine], block_line: u64, backings: &Backings) -> Vec<Mismatch> {
-    let mut spans: Vec<(Extent, Stands, Stands, u64)> = Vec::new();
+fn compare(layout: &impl Layout, window: Bounds, lines: &[BlockLine], block_line: u64, backings: &Backings) -> Vec<Mismatch> {
+    let mut spans: Vec<(Bounds, Stands, Stands, u64)> = Vec::new();
     let mut at = window.start;
     let mut next = lines.partition_point(|line| line.extent.last < at);
     let mut found = layout.find(at);
@@ -232,7 +232,7 @@ fn compare(layout: &impl Layout, window: Extent, lines: &[BlockLine], block_line
         };
         let last = expected_last.min(found_last).min(window.last);
         if !expected.holds(stands) {
-            let here = Extent { start: at, last };
+            let here = Bounds { start: at, last };
             let full = spans.len() == BLOCK_DIFFERENCES;
             match spans.last_mut() {
                 Some((extent, before, stood, _)) if extent.last + 1 == at && (*before, *stood) == (expected, stands) => {
@@ -251,7 +251,7 @@ fn compare(layout: &impl Layout, window: Extent, lines: &[BlockLine], block_line
             found = layout.find(at);
         }
     }
-    let told = |(extent, expected, found, line): (Extent, Stands, Stands, u64)| Mismatch {
+    let told = |(extent, expected, found, line): (Bounds, Stands, Stands, u64)| Mismatch {
         line,
         expected: format!("{} {expected}", range(extent)),
         found: found.to_string(),
@@ -261,7 +261,7 @@ fn compare(layout: &impl Layout, window: Extent, lines: &[BlockLine], block_line
 }
 
 /// The areas of a layout around a place, one line each; those that touch it are marked.
-fn around(layout: &impl Layout, place: Extent, backings: &Backings) -> Vec<String> {
+fn around(layout: &impl Layout, place: Bounds, backings: &Backings) -> Vec<String> {
     let mut areas = Vec::new();
     let mut below = place.start;
     while let Some(area) = layout.prev(below).filter(|_| areas.len() < NEIGHBOURS) {
@@ -276,10 +276,10 @@ fn around(layout: &impl Layout, place: Extent, backings: &Backings) -> Vec<Strin
         }
         areas.push(area);
     }
-    let text = |area: &Area| {
+    let text = |area: &Region| {
         let touches = area.start <= place.last && place.start <= area.last;
         let mark = if touches { '>' } else { ' ' };
-        let extent = Extent { start: area.start, last: area.last };
+        let extent = Bounds { start: area.start, last: area.last };
         format!("{mark} {} {} {}", range(extent), area.attrs.perm(), backings.object(area.attrs.backing()))
     };
     let mut lines: Vec<String> = areas.iter().map(text).collect();
@@ -290,7 +290,7 @@ fn around(layout: &impl Layout, place: Extent, backings: &Backings) -> Vec<Strin
 }
 
 /// The areas from an address upwards.
-fn walk(layout: &impl Layout, from: u64) -> impl Iterator<Item = Area> {
+fn walk(layout: &impl Layout, from: u64) -> impl Iterator<Item = Region> {
     let mut at = Some(from);
     std::iter::from_fn(move || {
         let area = layout.find(at?)?;
@@ -299,16 +299,16 @@ fn walk(layout: &impl Layout, from: u64) -> impl Iterator<Item = Area> {
     })
 }
 
-impl Layout for Coverage {
-    fn lookup(&self, address: u64) -> Option<Area> {
+impl Layout for LayoutModel {
+    fn lookup(&self, address: u64) -> Option<Region> {
         Self::lookup(self, address)
     }
 
-    fn find(&self, address: u64) -> Option<Area> {
+    fn find(&self, address: u64) -> Option<Region> {
         Self::find(self, address)
     }
 
-    fn prev(&self, address: u64) -> Option<Area> {
+    fn prev(&self, address: u64) -> Option<Region> {
         Self::prev(self, address)
     }
 
@@ -318,12 +318,12 @@ impl Layout for Coverage {
         if min > max || request.len == 0 || request.len - 1 > max - min || !request.align.is_power_of_two() {
             return Err("EINVAL");
         }
-        let mut holes = self.holes(Extent { start: min, last: max });
+        let mut holes = self.holes(Bounds { start: min, last: max });
         if request.side == Side::Highest {
             holes.reverse();
         }
         let (len_less_one, mask) = (request.len - 1, request.align - 1);
-        let fits = |hole: Extent| {
+        let fits = |hole: Bounds| {
             let start = match request.side {
                 Side::Lowest => hole.start.checked_add(mask)? & !mask,
                 Side::Highest => hole.last.checked_sub(len_less_one)? & !mask,

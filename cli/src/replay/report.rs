@@ -28,8 +28,8 @@ pub(super) struct Report {
     pub(super) checked: Checked,
     pub(super) speed: Option<Speed>,
     pub(super) index: Index,
-    pub(super) differences: Vec<Told>,
-    /// Differences beyond those that are told.
+    pub(super) differences: Vec<Reported>,
+    /// The number of differences beyond those in `differences`.
     pub(super) differences_not_told: usize,
 }
 
@@ -64,14 +64,14 @@ pub(super) struct Index {
 
 /// One difference in words.
 #[derive(Debug, Serialize)]
-pub(super) struct Told {
+pub(super) struct Reported {
     pub(super) place: String,
     pub(super) text: String,
     pub(super) around: Vec<String>,
 }
 
-/// The most differences that are told.
-const TOLD: usize = 40;
+/// The most differences in a report.
+const MAX_DIFFERENCES: usize = 40;
 
 impl Trace {
     /// Counts what was read.
@@ -95,18 +95,18 @@ impl Trace {
     }
 }
 
-/// Puts the differences into words, and says how many there are beyond those.
-pub(super) fn tell(history: &History, differences: &[Difference]) -> (Vec<Told>, usize) {
+/// Puts the first differences into words, and returns them and the number of the others.
+pub(super) fn in_words(history: &History, differences: &[Difference]) -> (Vec<Reported>, usize) {
     let told = |difference: &Difference| {
         let mismatch = &difference.mismatch;
         let case = history.case_of(mismatch.line).map_or_else(String::new, |case| format!("case {case}: "));
-        Told {
+        Reported {
             place: format!("{}:{}", history.file, mismatch.line),
             text: format!("{case}expected {}, found {} {}", mismatch.expected, mismatch.found, difference.subject),
             around: mismatch.around.clone(),
         }
     };
-    let told: Vec<Told> = differences.iter().take(TOLD).map(told).collect();
+    let told: Vec<Reported> = differences.iter().take(MAX_DIFFERENCES).map(told).collect();
     let rest = differences.len() - told.len();
     (told, rest)
 }
@@ -208,8 +208,8 @@ impl Report {
         row("edits", trace.edits as u64, format!("in the index, {} rounds of the history", HumanCount(checked.rounds)));
         let differences = self.differences.len() + self.differences_not_told;
         row("layouts", trace.tally.blocks, format!("recorded by the kernel, compared; {differences} differences"));
-        if trace.tally.questions > 0 {
-            row("questions", trace.tally.questions, "recorded with their answers, asked again".to_owned());
+        if trace.tally.queries > 0 {
+            row("queries", trace.tally.queries, "recorded with their answers, asked again".to_owned());
         }
         let share = percent(checked.overlapped, checked.answers);
         row("answers", checked.answers, format!("of lockless readers, each checked; {} wrong", checked.wrong));

@@ -1,8 +1,8 @@
 //! The addresses that the readers ask for: those of the recorded faults, one a page; where a trace has none, addresses
 //! at the edges and in the middle of everything that was ever mapped. `lifetimes`, `checked` and `speed` use them.
 
-use super::coverage::{Area, Edit, Extent};
 use super::history::{Fault, History};
+use super::layout_model::{Bounds, Edit, Region};
 use std::ops::Range;
 
 /// The most addresses that are drawn from the layout.
@@ -61,7 +61,7 @@ impl Samples {
             Edit::Remove(_) | Edit::ExtendDown { .. } | Edit::ExtendUp { .. } => None,
         });
         let mut drawn: Vec<(u32, u64, u32)> = Vec::new();
-        for (space, Area { start, last, .. }, moment) in initial.chain(edits) {
+        for (space, Region { start, last, .. }, moment) in initial.chain(edits) {
             let inside = [start, start + (last - start) / 2, last];
             let outside = [start.checked_sub(1), last.checked_add(1)];
             let all = inside.into_iter().chain(outside.into_iter().flatten());
@@ -100,7 +100,7 @@ impl Samples {
     }
 
     /// The samples of one space that lie in a range.
-    pub(super) fn within(&self, space: u32, extent: Extent) -> Range<usize> {
+    pub(super) fn within(&self, space: u32, extent: Bounds) -> Range<usize> {
         let from = self.addresses.partition_point(|known| *known < (space, extent.start));
         let to = self.addresses.partition_point(|known| *known <= (space, extent.last));
         from..to
@@ -111,7 +111,7 @@ impl Samples {
         &self.touches
     }
 
-    /// The touch that came next after so many edits.
+    /// Returns the index of the first touch after `edits` edits.
     pub(super) fn touch_after(&self, edits: u32) -> usize {
         self.touches.partition_point(|(_, after)| *after < edits)
     }

@@ -18,12 +18,12 @@ use serde::Serialize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// About one lookup in so many is timed, and one write in so many.
+/// About one lookup in this many is timed, and one write in this many.
 const LOOKUP_STRIDE: u32 = 64;
 const WRITE_STRIDE: u32 = 16;
 /// How many lookups a reader makes between two looks at whether it is to stop.
 const BATCH: usize = 256;
-/// How often the throughput is noted, at most so many times in all.
+/// How often the throughput is noted, and at most how many times.
 const NOTE: Duration = Duration::from_millis(100);
 const NOTES: u32 = 1200;
 

@@ -98,7 +98,7 @@ impl History {
             }
             Record::Fault { addr, context, .. } => {
                 self.faults += 1;
-                // the kernel may be told to read where nothing is, and then says so
+                // a program may make the kernel read where nothing is mapped, which is an error and not a fault in an area
                 if context == Context::User && !self.pages.contains_key(&(addr / PAGE)) {
                     self.touched = Some(addr);
                 }

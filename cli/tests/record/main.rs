@@ -155,7 +155,7 @@ fn every_call_is_recorded_with_its_result() {
         assert!(history.has(parts), "no {parts:?} in {:#?}", history.operations);
     }
     assert!(!history.has(&["dontneed"]), "what changes no layout is left out");
-    // what a failed call did to the part before a hole is told by a call for that part
+    // what a failed call did to the part before a hole is recorded as a call for that part
     let failed = history.operations.iter().position(|line| line.ends_with(" 0x8000 r = -ENOMEM"));
     let next = &history.operations[failed.expect("it was found") + 1];
     assert!(next.starts_with("mprotect ") && next.ends_with(" 0x3000 r = 0"), "{next}");
@@ -243,7 +243,7 @@ fn a_killed_program_leaves_all_its_calls() {
     let history = follow_killed(&paths[0]);
     assert!(history.operations.len() >= BEFORE_DEATH, "{} calls", history.operations.len());
     assert_eq!(history.stray_faults, [0; 0]);
-    ends_as_told(&recording, &paths[0], &history);
+    ends_as_reported(&recording, &paths[0], &history);
     // with and without the last layout it is a trace
     let text = std::fs::read_to_string(&paths[0]).expect("the trace");
     let without = text.rfind("\nmaps\n").map_or(text.as_str(), |start| &text[..=start]);
@@ -264,17 +264,17 @@ fn a_killed_family_leaves_all_its_traces() {
     let mut children = 0;
     for path in recording.paths("cradle") {
         let history = follow_killed(&path);
-        ends_as_told(&recording, &path, &history);
+        ends_as_reported(&recording, &path, &history);
         forks += history.forks;
         children += history.count("mmap 0x0 0x2b000 ");
     }
     assert!(forks > 0 && children > 0, "{forks} forks, {children} children: {}", recording.told);
-    // the last of each of both threads may have been made without being told, or killed before its call
+    // the last fork of each of the two threads may be unrecorded, and its child may have been killed before it made a call
     assert!(forks.abs_diff(children) <= 2, "{forks} forks, {children} children");
 }
 
 /// A trace ends with the last layout, or with a note that is on standard error too.
-fn ends_as_told(recording: &Recording, path: &Path, history: &History) {
+fn ends_as_reported(recording: &Recording, path: &Path, history: &History) {
     let text = std::fs::read_to_string(path).expect("the trace");
     let last = text.lines().rev().find(|line| *line != "complete").unwrap_or_default();
     let noted = last.starts_with("# the last layout could not be taken");

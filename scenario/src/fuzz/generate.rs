@@ -45,7 +45,7 @@ const WIDEST_BETWEEN: u64 = HUGE_PLACE * HUGE_PAGE;
 /// mapped must be in the object, for what lies beyond it cannot be touched, which the library does not know.
 const ODD_OFFSETS: [u64; 7] = [PAGE_SIZE, 0x10_0000, 1, 0x800, 0x7fff_ffff_ffff_f000, 0x8000_0000_0000_0000, 0xffff_ffff_ffff_f000];
 
-/// In one of so many sequences few VMAs may be.
+/// One in this many sequences has a low limit on VMAs.
 const FEW: u64 = 24;
 
 /// Makes the steps of one sequence.
@@ -66,7 +66,7 @@ impl<C: Entropy> Generator<C> {
         self.entropy.is_spent()
     }
 
-    /// What stands at the beginning of each: what lies beyond the base must be nobody's neighbour. In some sequences there may
+    /// What stands at the beginning of each: what lies beyond the base must be no area's neighbour. In some sequences there may
     /// be few VMAs, for which the kernel's process takes as long as for all the rest.
     pub(super) fn scene(&mut self) -> Vec<Step> {
         let is_few = self.entropy.below(FEW) == FEW - 1;

@@ -14,13 +14,13 @@ const FALLBACK_BYTES: u64 = MAP_WINDOW - MAP_WINDOW / 3;
 /// Where a call puts what it maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Where it is told to, or nowhere.
+    /// At the given address, or nowhere.
     Given,
     /// Where the kernel finds room.
     Searched,
 }
 
-/// What came of it.
+/// The result of a call.
 type Done = Result<u64, Failure>;
 
 /// Bytes of the huge pages that a mapping asks for; `None` if it does not, or the system has none of that size.
@@ -136,8 +136,9 @@ impl KernelSpace {
         }
     }
 
-    /// One that tells an address, which must be in the region; else it is undone. Where nothing is free in the region the kernel's search
-    /// would go on above, which is filled so that it ends below: that it finds nothing there says nothing.
+    /// Makes a call that returns an address, which must be in the region; else it is undone. If nothing is free
+    /// in the region the kernel's search would continue above it, which is filled so that the search ends below: that it finds nothing
+    /// there says nothing.
     fn placed(&mut self, number: libc::c_long, arguments: [u64; 6], len: u64, place: Place) -> Result<Done, Refusal> {
         let told = self.call(number, arguments)?;
         let is_at_its_end = place == Place::Searched && len <= FALLBACK_BYTES && !self.filled.is_empty();

@@ -58,8 +58,8 @@ impl Space for KernelSpace {
         space.page = space.arrange("memfd_create", libc::SYS_memfd_create, [c"page".as_ptr() as u64, 0, 0, 0, 0, 0])?;
         space.arrange("ftruncate", libc::SYS_ftruncate, [space.page, vmaple::PAGE_SIZE, 0, 0, 0, 0])?;
         let (prot, flags) = (libc::PROT_READ.cast_unsigned().into(), libc::MAP_SHARED.cast_unsigned().into());
-        // A read that a huge page serves gives its area an owner, and the library is told only of writes. Without transparent huge pages
-        // the kernel has no such call, or it does nothing.
+        // A read that a huge page serves gives its area an owner, but a trace reports only writes to the library. Without transparent huge
+        // pages the kernel has no such call, or it does nothing.
         _ = space.call(libc::SYS_prctl, [libc::PR_SET_THP_DISABLE.cast_unsigned().into(), 1, 0, 0, 0, 0])?;
         space.page_at = space.arrange("the page", libc::SYS_mmap, [0, vmaple::PAGE_SIZE, prot, flags, space.page, 0])?;
         // its stack is as deep as it needs, and what it counts is settled

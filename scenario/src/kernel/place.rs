@@ -27,7 +27,7 @@ impl KernelSpace {
         put
     }
 
-    /// Puts it there, and looks whether it is as it should be: the kernel may have merged it.
+    /// Puts it there, and checks the result, because the kernel may have merged it.
     fn put(&mut self, area: &Area) -> Result<(), Refusal> {
         let Area { extent, perm, flags, ref marks, ref object, offset } = *area;
         if !marks.is_empty() {

@@ -26,7 +26,7 @@ pub(super) struct Seen {
     pub(super) offset: u64,
 }
 
-/// What tells files apart: the device, major and minor, and the inode on it.
+/// What identifies a file: the device, major and minor, and the inode on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FileId {
     pub(super) device: (u64, u64),

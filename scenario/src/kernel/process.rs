@@ -31,7 +31,7 @@ pub(crate) struct KernelSpace {
     pub(super) outside: Vec<Extent>,
     /// Of those, the ones that fill gaps below the base of searches.
     pub(super) filled: Vec<Extent>,
-    /// Of those, the one that holds so many VMAs that few more are allowed in the region.
+    /// Of those, the one whose many VMAs leave room for only a few in the region.
     pub(super) filler: Option<Extent>,
     /// The process's counters outside the region.
     pub(super) base: VmCounts,

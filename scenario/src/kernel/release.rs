@@ -5,7 +5,7 @@ use vmaple_host::Host;
 /// The release whose rules the library has.
 const RELEASE: &str = "6.18";
 
-/// What is to be said of a kernel of another release; nothing of this one.
+/// Returns the warning for a kernel of another release; `None` for this one.
 fn remark(release: &str) -> Option<String> {
     let is_ours = release.strip_prefix(RELEASE).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()));
     (!is_ours).then(|| format!("this kernel is {release}; the rules are those of Linux {RELEASE}, and it may differ"))

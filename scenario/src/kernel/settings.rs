@@ -17,14 +17,14 @@ use vmaple::PAGE_SIZE;
 use vmaple_host::{Host, Need};
 use vmaple_trace::{Capabilities, Extent, Limit, Overcommit, Placement, Setting};
 
-/// The last word of what `PR_SET_MM_MAP` is told: no auxiliary vector of 0 bytes, and -1, no file.
+/// The last word of `PR_SET_MM_MAP`'s argument: an auxiliary vector of 0 bytes, and -1 for no file.
 const NO_FILE_NO_AUXV: u64 = 0xffff_ffff_0000_0000;
 
 /// The choices of capabilities that a scenario has.
 const CHOICES: [Capabilities; 4] = [Capabilities::EMPTY, Capabilities::IPC_LOCK, Capabilities::SYS_RAWIO, Capabilities::ALL];
 
-/// What `capset` is told, in the form of its version 3: once for each choice. It is there before the first worker is, and so it is in the
-/// same place in each.
+/// The arguments of `capset`, version 3, one for each choice. They exist before the first worker is forked, so they are at the same
+/// address in each.
 struct Sets {
     header: [u32; 2],
     choices: [[u32; 6]; CHOICES.len()],
@@ -40,7 +40,7 @@ pub(super) fn read_capabilities() -> io::Result<()> {
     let bits = |set: CapabilitySet| (set.bits() & 0xffff_ffff, set.bits() >> 32);
     let half = |word: u64| u32::try_from(word).unwrap_or(0);
     let set_of = |capabilities: Capabilities| CapabilitySet::from_bits_truncate(capabilities.bits());
-    // what `VMAPLE_WITHOUT` hides the workers do not have either
+    // workers do not have what `VMAPLE_WITHOUT` hides
     let hidden = Host::as_it_is().capabilities.difference(Host::probe().capabilities);
     let hidden = CapabilitySet::from_bits_retain(hidden.bits());
     let (permitted, others) = (own.permitted - hidden, own.effective - set_of(Capabilities::ALL) - hidden);
@@ -126,7 +126,7 @@ impl KernelSpace {
             .map_err(|error| Refusal::Host(format!("the limits cannot be had: {error}")))
     }
 
-    /// Fills all that is free from the base on: a search finds its room below it then, unless it goes up from there.
+    /// Fills all free room above the base, so that a search finds room below it, unless it goes up from there.
     fn fill_from(&mut self, base: u64) -> Result<(), Refusal> {
         self.needs(&[Need::TopDown])?;
         if base > self.end || !base.is_multiple_of(PAGE_SIZE) {
@@ -197,7 +197,7 @@ impl KernelSpace {
     }
 }
 
-/// Sets a limit of a process; none is what it may be raised to.
+/// Sets a limit of a process; `u64::MAX` raises it as far as allowed.
 fn limit(pid: Pid, resource: Resource, bytes: u64) -> io::Result<()> {
     let maximum = rustix::process::getrlimit(resource).maximum;
     let current = if bytes == u64::MAX { maximum } else { Some(bytes) };

@@ -67,6 +67,6 @@ impl Bounds {
 pub(super) struct Keys {
     /// Keys that are allocated so that the scenario has none.
     pub(super) hidden: Vec<u64>,
-    /// Key 0 was freed. Who allocates it again may lose access to all memory.
+    /// Key 0 was freed. A thread that allocates it again may lose access to all memory.
     pub(super) is_zero_free: bool,
 }

@@ -1,5 +1,5 @@
 //! The limit on the number of VMAs, which is a setting of the whole system (`vm.max_map_count`) and is not changed. A scenario gets a lower
-//! limit by a process that already has so many VMAs outside the region that only that number is left. Called by `settings`.
+//! limit in a process that has enough VMAs outside the region to leave only that number. Called by `settings`.
 
 use super::process::KernelSpace;
 use super::state::MAP_WINDOW;
@@ -8,11 +8,11 @@ use vmaple::PAGE_SIZE;
 use vmaple_host::Host;
 use vmaple_trace::Extent;
 
-/// The most VMAs that are made to be in the way: beyond it takes too long.
+/// The most VMAs that are made to fill the limit: more would take too long.
 const MOST: u64 = 1 << 18;
 
 impl KernelSpace {
-    /// Leaves room for so many VMAs in the region.
+    /// Leaves room for `count` VMAs in the region.
     pub(super) fn leave_room_for(&mut self, count: u64) -> Result<(), Refusal> {
         let limit = Host::probe().max_map_count.ok_or_else(|| Refusal::Lacks("vm.max_map_count".to_owned()))?;
         if limit == count {
@@ -22,7 +22,7 @@ impl KernelSpace {
             return Err(Refusal::Host("the number of VMAs is limited before there is one".to_owned()));
         }
         if limit > MOST {
-            // so many to be made in each process would take too long
+            // it would take too long to make this many VMAs in each process
             return Err(Refusal::Lacks(format!("vm.max_map_count of {MOST} or less")));
         }
         let filler = match self.filler {

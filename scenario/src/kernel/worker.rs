@@ -18,10 +18,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
-/// How many processes one scenario may have: their lines are there before the first one is.
+/// The most processes of one scenario: their lines exist before the first one does.
 const LINES: usize = 6;
 
-/// What is asked for comes as so many words: the kind, then the arguments.
+/// A request's length in words: the kind, then the arguments.
 const WORDS: usize = 8;
 const CALL: u64 = 0;
 const FORK: u64 = 1;
@@ -34,7 +34,7 @@ const STACK_BYTES: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Worker {
     pid: Pid,
-    /// None while it is being ended.
+    /// `None` while it is being ended.
     line: Option<UnixStream>,
     /// Lines that no process has yet, with their numbers; shared with its children.
     spare: Rc<RefCell<Vec<(u64, UnixStream)>>>,
@@ -43,12 +43,12 @@ pub(super) struct Worker {
     end: Option<OwnedFd>,
 }
 
-/// Who waits for the end of a worker.
+/// Which process waits for the end of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Parent {
     /// This process.
     Here,
-    /// Another worker, which does not care.
+    /// Another worker, which does not wait.
     Worker,
 }
 
@@ -79,7 +79,7 @@ impl Worker {
         self.pid
     }
 
-    /// Has it make a system call; tells the kernel's answer: a value, or an error below zero.
+    /// Has it make a system call, and returns the kernel's answer: a value, or an error below zero.
     pub(super) fn call(&self, number: libc::c_long, arguments: [u64; 6]) -> io::Result<i64> {
         let mut words = [0; WORDS];
         (words[0], words[1]) = (CALL, number.cast_unsigned());
@@ -87,12 +87,12 @@ impl Worker {
         self.ask(words)
     }
 
-    /// Has it make a system call of three arguments so many times, the first argument larger by the step each time, to the first that fails.
+    /// Has it make a system call `times` times, or until one fails; the first of its three arguments grows by `step` each time.
     pub(super) fn call_each(&self, number: libc::c_long, [first, second, third]: [u64; 3], step: u64, times: u64) -> io::Result<i64> {
         self.ask([EACH, number.cast_unsigned(), first, second, third, step, times, 0])
     }
 
-    /// Has it fork; none where there are too many already.
+    /// Has it fork. Returns `None` if there are too many workers already.
     pub(super) fn fork(&self) -> io::Result<Option<Self>> {
         let Some((number, line)) = self.spare.borrow_mut().pop() else { return Ok(None) };
         let pid = self.ask([FORK, number, 0, 0, 0, 0, 0, 0])?;
@@ -119,7 +119,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.line = None;
         if self.parent == Parent::Here {
-            // it ends with its line; that it had ended before is no matter
+            // it ends when its line closes; it may have ended before
             _ = waitpid(self.pid, None);
         } else if let Some(end) = &self.end {
             // what it had of the whole system, huge pages, is free then
@@ -133,7 +133,7 @@ impl Drop for Worker {
 fn serve(ends: [RawFd; LINES]) -> ! {
     let deep = [0_u8; STACK_BYTES];
     black_box(&deep);
-    // Whoever else has lines to workers of his own must see them end: this one keeps its own.
+    // Other processes wait for their workers' lines to close, so a worker keeps only its own line open.
     close_all_but(&ends);
     // SAFETY: no handler is given, so none can be wrong.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
@@ -166,7 +166,7 @@ fn serve(ends: [RawFd; LINES]) -> ! {
             [_, number, arguments @ ..] => unsafe { make(number, arguments) },
         };
         if !tell(line, answer) {
-            // SAFETY: nobody listens any more.
+            // SAFETY: no process listens any more.
             unsafe { libc::_exit(0) }
         }
     }
@@ -184,9 +184,9 @@ unsafe fn make(number: u64, [a, b, c, d, e, f]: [u64; 6]) -> i64 {
 }
 
 fn last_error() -> i32 {
-    // SAFETY: it tells where this thread's error is, and that is valid as long as the thread is.
+    // SAFETY: it returns where this thread's error is, which is valid as long as the thread is.
     let error = unsafe { libc::__errno_location() };
-    // SAFETY: just told; nobody writes to it meanwhile.
+    // SAFETY: the pointer was just returned; nothing writes through it meanwhile.
     unsafe { *error }
 }
 
@@ -226,7 +226,7 @@ fn hear(line: RawFd, words: &mut [u64; WORDS]) -> bool {
 
 fn tell(line: RawFd, answer: i64) -> bool {
     let bytes = answer.to_ne_bytes();
-    // SAFETY: the bytes are there. So few are written at once or not at all. Where nobody listens there is an error, and no signal.
+    // SAFETY: the bytes are there. So few are written in one piece or not at all. If no process listens there is an error, and no signal.
     let told = unsafe { libc::send(line, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
     usize::try_from(told) == Ok(bytes.len())
 }

@@ -9,7 +9,7 @@ use crate::mm::{GuardGapPolicy, Limits, MmWriteGuard, Record};
 use crate::vma::{VmaFlags, VmaRecord};
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Grows the first VMA that ends at or after the address down to the address's page, and returns its bounds.
+    /// Grows the VMA that contains the address, or else the first one above it, down to the address's page. Returns its bounds.
     ///
     /// Changes nothing if the VMA contains the page already (2.6).
     ///

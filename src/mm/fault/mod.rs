@@ -36,7 +36,7 @@ mod sequence_wrap_tests;
 
 pub use handle::FaultedVma;
 
-pub use crate::error::{ExpandError, FaultError, Limit, SegvCode, Signal};
+pub use crate::error::{ExpandError, FaultError, SegvCode, Signal};
 
 use crate::lock::Interrupt;
 use crate::lock::Patience;

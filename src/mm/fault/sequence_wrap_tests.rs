@@ -36,7 +36,7 @@ fn below_the_wraps() -> impl Iterator<Item = u64> {
 /// Hold by hold across the wrap: the sequence is odd while one lasts; a VMA is busy in the hold that write-locked it, never before and never after; a
 /// speculation sees each hold.
 #[test]
-fn every_hold_across_the_wrap_is_told_apart() {
+fn every_hold_across_the_wrap_is_distinguished() {
     for begun in below_the_wraps() {
         let mm = stack(begun, UpgradePolicy::Optimistic);
         for hold in 1..8 {

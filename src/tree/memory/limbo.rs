@@ -25,7 +25,7 @@ const MUCH_BYTES: usize = 1 << 20;
 /// is recycled faster than more comes, and a hold of the lock does not pay for all of what an earlier one removed.
 const AT_ONCE: usize = 64;
 
-/// If much is held, the writer makes a step after so many looks, even if its edits retire nothing meanwhile.
+/// If much is held, the writer makes a step after this many looks, even if its edits retire nothing meanwhile.
 const LOOKS: usize = 64;
 
 /// How many steps the writer helps the collector by when it matters. They are enough for two grace periods.

@@ -6,7 +6,8 @@
 #![allow(unsafe_code, reason = "allocates, frees and writes nodes")]
 
 use super::super::node::{
-    Child, EntrySlice, Exchange, Inner, Leaf, LeafRef, Memory, Node, NodePtr, Owner, end_of_life, write_inner, write_leaf, write_leaf_of,
+    Child, EntrySlice, Exchange, Inner, Leaf, LeafRef, Memory, Node, NodePtr, WriterRole, end_of_life, write_inner, write_leaf,
+    write_leaf_of,
 };
 use super::super::stats::Counters;
 use super::contained::drop_contained;
@@ -100,7 +101,7 @@ impl<V> Pool<V> {
     /// Makes a leaf that holds what `old` holds, with some entries exchanged.
     pub(in crate::tree) fn make_leaf_of(
         &mut self,
-        old: LeafRef<'_, V, Owner>,
+        old: LeafRef<'_, V, WriterRole>,
         exchange: &Exchange<V>,
         counters: &Counters,
     ) -> Result<NodePtr<V>, ResourceError> {
@@ -144,7 +145,7 @@ impl<V> Pool<V> {
 
     /// Takes back a node that was built and never published.
     pub(in crate::tree) fn take_back_private(&mut self, node: NodePtr<V>, counters: &Counters) {
-        // SAFETY: `publish.rs` passes each node of an abandoned draft once; nobody else ever saw it.
+        // SAFETY: `publish.rs` passes each node of an abandoned pending edit once; nobody else ever saw it.
         unsafe { self.take_back(node, counters) };
     }
 
@@ -181,7 +182,7 @@ impl<V> Pool<V> {
             return;
         }
         // SAFETY: not null, and freed only below.
-        match unsafe { node.get::<Owner>() } {
+        match unsafe { node.get::<WriterRole>() } {
             Node::Leaf(leaf) => {
                 for i in 0..leaf.len() {
                     drop_contained(leaf.bits(i));

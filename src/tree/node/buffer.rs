@@ -4,7 +4,7 @@
 //! owns them.
 
 use super::raw::{RawEntry, copy_bits};
-use super::refs::{LeafRef, Owner};
+use super::refs::{LeafRef, WriterRole};
 use super::shape::Summary;
 use crate::error::ResourceError;
 use crate::fallible::{reserve, trim};
@@ -74,7 +74,7 @@ impl<V> EntryBuffer<V> {
     }
 
     /// Appends entries of a leaf. The caller has reserved room.
-    pub(in crate::tree) fn extend(&mut self, leaf: LeafRef<'_, V, Owner>, range: Range<usize>) {
+    pub(in crate::tree) fn extend(&mut self, leaf: LeafRef<'_, V, WriterRole>, range: Range<usize>) {
         let (starts, lasts, values) = leaf.columns(range);
         self.starts.extend(starts);
         self.lasts.extend_from_slice(lasts);

@@ -7,7 +7,7 @@
 use super::super::layout::FANOUT;
 use super::buffer::EntrySlice;
 use super::raw::{RawEntry, copy_bits};
-use super::refs::{LeafRef, Owner};
+use super::refs::{LeafRef, WriterRole};
 use super::shape::{Child, Inner, Leaf, NodePtr, Slot, Summary};
 use crate::sync::{AtomicU64, Liveness, Plain, owner_load};
 use core::cell::Cell;
@@ -78,15 +78,17 @@ type Column<T> = [MaybeUninit<T>; FANOUT];
 ///
 /// # Safety
 /// The memory has the layout of a leaf, and nobody uses it.
-pub(in crate::tree) unsafe fn write_leaf_of<V>(memory: NonNull<Leaf<V>>, old: LeafRef<'_, V, Owner>, exchange: &Exchange<V>) -> NodePtr<V> {
+pub(in crate::tree) unsafe fn write_leaf_of<V>(
+    memory: NonNull<Leaf<V>>,
+    old: LeafRef<'_, V, WriterRole>,
+    exchange: &Exchange<V>,
+) -> NodePtr<V> {
     let len = exchange.behind() + old.len - exchange.range.end;
     // Column by column in place, because moving a finished leaf there would cost as much again. Each column is first copied whole, since a
     // copy of fixed size is fast.
     let place = |offset| memory.as_ptr().wrapping_byte_add(offset);
     let lasts = |column: &mut Column<u64>| {
-        for (to, &last) in column.iter_mut().zip(old.leaf.lasts.get()) {
-            to.write(last);
-        }
+        *column = old.leaf.lasts.get().map(MaybeUninit::new);
         exchange.write(column, old.leaf.lasts.get(), old.len, |&last| last, |item| item.last);
         // If the old leaf was longer, the rest becomes padding.
         column[len.min(old.len)..old.len].iter_mut().for_each(|last| _ = last.write(u64::MAX));

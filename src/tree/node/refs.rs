@@ -1,6 +1,6 @@
 //! References to a node, by shape and by role: what a reader may call is not what the writer may call.
 //!
-//! Called by `read` with the role [`Reader`], and by the writer's files with the role [`Owner`]. What both may call has no role.
+//! Called by `read` with the role [`ReaderRole`], and by the writer's files with the role [`WriterRole`]. What both may call has no role.
 
 #![allow(unsafe_code, reason = "nodes are reached by tagged raw pointers; each function here is a safe step or says what it needs")]
 
@@ -16,11 +16,11 @@ use core::ptr;
 
 /// The role of a reader: its loads may race with the writer's stores, and are Acquire.
 #[derive(Debug)]
-pub(in crate::tree) enum Reader {}
+pub(in crate::tree) enum ReaderRole {}
 
-/// The role of the writer, or of whoever owns the whole tree: nobody else stores to a node, so its loads are Relaxed (O4).
+/// The role of the writer, or of an owner of the whole tree: no other thread stores to a node, so its loads are Relaxed (O4).
 #[derive(Debug)]
-pub(in crate::tree) enum Owner {}
+pub(in crate::tree) enum WriterRole {}
 
 /// A node, by shape.
 pub(in crate::tree) enum Node<'g, V, R> {
@@ -102,7 +102,7 @@ impl<'g, V, R> LeafRef<'g, V, R> {
     }
 }
 
-impl<'g, V> LeafRef<'g, V, Reader> {
+impl<'g, V> LeafRef<'g, V, ReaderRole> {
     /// Loads a start.
     #[inline]
     pub(in crate::tree) fn start(self, i: usize) -> u64 {
@@ -124,7 +124,7 @@ impl<'g, V> LeafRef<'g, V, Reader> {
     }
 }
 
-impl<'g, V> LeafRef<'g, V, Owner> {
+impl<'g, V> LeafRef<'g, V, WriterRole> {
     /// Loads a start, as its only writer (O4).
     pub(in crate::tree) fn start(self, i: usize) -> u64 {
         owner_load(&self.leaf.starts[i])
@@ -217,7 +217,7 @@ impl<V, R> InnerRef<'_, V, R> {
     }
 }
 
-impl<V> InnerRef<'_, V, Reader> {
+impl<V> InnerRef<'_, V, ReaderRole> {
     /// Loads the pointer to child `i`.
     #[inline]
     pub(in crate::tree) fn child(self, i: usize) -> NodePtr<V> {
@@ -225,7 +225,7 @@ impl<V> InnerRef<'_, V, Reader> {
     }
 }
 
-impl<'g, V> InnerRef<'g, V, Owner> {
+impl<'g, V> InnerRef<'g, V, WriterRole> {
     /// Loads the pointer to child `i`, as its only writer (O4).
     pub(in crate::tree) fn child(self, i: usize) -> NodePtr<V> {
         self.inner.children[i].owner_load()

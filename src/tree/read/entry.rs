@@ -30,6 +30,13 @@ impl<'g, V> Entry<'g, V> {
         self.span.last()
     }
 
+    /// Returns the address after the last, or `None` if the entry ends with the last address of all.
+    #[must_use]
+    #[inline]
+    pub fn end(&self) -> Option<u64> {
+        self.span.end()
+    }
+
     /// Returns the bounds.
     #[must_use]
     #[inline]

@@ -9,7 +9,7 @@
 //! a parent that was replaced: its slots are frozen, so its next child is the one that routed those addresses when the parent was replaced,
 //! which was after the iteration came to it; and its keys never change, so that child begins where the leaf before ended.
 
-use super::super::node::{InnerRef, LeafRef, Reader};
+use super::super::node::{InnerRef, LeafRef, ReaderRole};
 use super::entry::Entry;
 use super::walk::{Arrival, Containing, View, entries, entry};
 use crate::addr::Span;
@@ -31,24 +31,24 @@ pub struct Iter<'g, V> {
     ceiling: u64,
     ended: bool,
     front: Option<Run<'g, V>>,
-    back: Option<(LeafRef<'g, V, Reader>, usize)>,
+    back: Option<(LeafRef<'g, V, ReaderRole>, usize)>,
 }
 
 /// Entries of one leaf that are reported whole, one after the other. What was reported ends below each of them (T5), and each ends below
 /// `high`.
 #[derive(Debug)]
 struct Run<'g, V> {
-    leaf: LeafRef<'g, V, Reader>,
+    leaf: LeafRef<'g, V, ReaderRole>,
     next: usize,
     end: usize,
     above: Above<'g, V>,
 }
 
 /// The parent of a leaf, and the leaf's index there. `None` if the leaf is the root.
-type Above<'g, V> = Option<(InnerRef<'g, V, Reader>, usize)>;
+type Above<'g, V> = Option<(InnerRef<'g, V, ReaderRole>, usize)>;
 
 /// An entry to come: its leaf, its index there, and the leaf's parent.
-type ToCome<'g, V> = (LeafRef<'g, V, Reader>, usize, Above<'g, V>);
+type ToCome<'g, V> = (LeafRef<'g, V, ReaderRole>, usize, Above<'g, V>);
 
 impl<V> Clone for Run<'_, V> {
     fn clone(&self) -> Self {
@@ -105,17 +105,17 @@ impl<'g, V> Iter<'g, V> {
     }
 
     /// Returns how many entries of a leaf end below `high`.
-    fn end_in(&self, leaf: LeafRef<'g, V, Reader>) -> usize {
+    fn end_in(&self, leaf: LeafRef<'g, V, ReaderRole>) -> usize {
         if leaf.last(leaf.len() - 1) < self.high { leaf.len() } else { leaf.rank(self.high) }
     }
 
     /// Finds the last entry that starts at or before the back cursor.
-    fn back(&mut self) -> Option<(LeafRef<'g, V, Reader>, usize)> {
+    fn back(&mut self) -> Option<(LeafRef<'g, V, ReaderRole>, usize)> {
         self.back.take().or_else(|| self.view.last_below(self.high, Containing::Yes).map(|(leaf, i, _)| (leaf, i)))
     }
 
     /// Returns entry `i` of a leaf, clamped to what was not reported yet, or `None` if it lies outside of what is still to come.
-    fn clamped(&self, leaf: LeafRef<'g, V, Reader>, i: usize) -> Option<Entry<'g, V>> {
+    fn clamped(&self, leaf: LeafRef<'g, V, ReaderRole>, i: usize) -> Option<Entry<'g, V>> {
         let (start, last) = (leaf.start(i), leaf.last(i));
         (start <= self.high && last >= self.low)
             .then(|| Entry::new(Span::from_entry(start.max(self.floor), last.min(self.ceiling)), leaf.value(i)))

@@ -3,7 +3,7 @@
 //! A writer may be changing the tree meanwhile. That nodes stay readable was promised when the [`View`] was made (`Tree::view`).
 //! `docs/linearizability.md` proves the answers right.
 
-use super::super::node::{ByGroups, InnerRef, LeafRef, Node, NodePtr, Ranks, Reader, Root, by_vectors};
+use super::super::node::{ByGroups, InnerRef, LeafRef, Node, NodePtr, Ranks, ReaderRole, Root, by_vectors};
 use super::entry::Entry;
 use crate::addr::Span;
 use crate::sync::seeded;
@@ -40,9 +40,9 @@ impl<V> fmt::Debug for View<V> {
 /// The end of a descent: the leaf, the key of the nearest subtree to the left (`None` on the left edge), and the leaf's parent with the
 /// leaf's index there (`None` if the leaf is the root).
 pub(in crate::tree) struct Arrival<'g, V> {
-    pub(in crate::tree) leaf: LeafRef<'g, V, Reader>,
+    pub(in crate::tree) leaf: LeafRef<'g, V, ReaderRole>,
     pub(in crate::tree) below: Option<u64>,
-    pub(in crate::tree) above: Option<(InnerRef<'g, V, Reader>, usize)>,
+    pub(in crate::tree) above: Option<(InnerRef<'g, V, ReaderRole>, usize)>,
 }
 
 impl<V> View<V> {
@@ -55,20 +55,20 @@ impl<V> View<V> {
 
     #[inline]
     #[allow(unsafe_code, reason = "the reader's one step into a node")]
-    fn node(&self, node: NodePtr<V>) -> Node<'_, V, Reader> {
+    fn node(&self, node: NodePtr<V>) -> Node<'_, V, ReaderRole> {
         // SAFETY: not null, by the callers; loaded from a slot under this view, whose maker keeps retired nodes from reuse (T7, O3).
         unsafe { node.get() }
     }
 
     /// Returns the leaf that routes the address, or `None` in an empty tree.
     #[inline]
-    pub(in crate::tree) fn leaf(&self, address: u64) -> Option<LeafRef<'_, V, Reader>> {
+    pub(in crate::tree) fn leaf(&self, address: u64) -> Option<LeafRef<'_, V, ReaderRole>> {
         self.leaf_by(ByGroups, address)
     }
 
     /// [`leaf`](Self::leaf), with a way to count ranks.
     #[inline]
-    fn leaf_by(&self, way: impl Ranks, address: u64) -> Option<LeafRef<'_, V, Reader>> {
+    fn leaf_by(&self, way: impl Ranks, address: u64) -> Option<LeafRef<'_, V, ReaderRole>> {
         let mut node = self.root.0.load();
         if node.is_null() {
             return None;
@@ -83,7 +83,7 @@ impl<V> View<V> {
 
     /// Returns child `i` of a node whose children are leaves.
     #[inline]
-    pub(in crate::tree) fn leaf_at<'g>(&'g self, parent: InnerRef<'g, V, Reader>, i: usize) -> LeafRef<'g, V, Reader> {
+    pub(in crate::tree) fn leaf_at<'g>(&'g self, parent: InnerRef<'g, V, ReaderRole>, i: usize) -> LeafRef<'g, V, ReaderRole> {
         match self.node(parent.child(i)) {
             Node::Leaf(leaf) => leaf,
             Node::Inner(_) => unreachable!("T3: all leaves are at one depth"),
@@ -129,7 +129,7 @@ impl<V> View<V> {
         self.find(address).filter(|entry| entry.start() <= address)
     }
 
-    /// Returns the first entry that ends at or after the address, or `None` if there is none. It may start above the address.
+    /// Returns the entry that contains the address, or else the first one above it. `None` if there is neither.
     ///
     /// # Examples
     /// ```
@@ -181,7 +181,7 @@ impl<V> View<V> {
         }
     }
 
-    /// Returns the last entry that ends before the address, or `None` if there is none.
+    /// Returns the last entry that lies wholly below the address, or `None` if there is none.
     #[must_use]
     pub fn prev(&self, address: u64) -> Option<Entry<'_, V>> {
         self.last_below(address, Containing::No).map(|(leaf, i, start)| entry_from(leaf, i, start))
@@ -189,7 +189,7 @@ impl<V> View<V> {
 
     /// Finds the last entry below the address, or, with `Containing::Yes`, the entry that contains it. Returns its leaf, its index there
     /// and its start.
-    pub(super) fn last_below(&self, address: u64, containing: Containing) -> Option<(LeafRef<'_, V, Reader>, usize, u64)> {
+    pub(super) fn last_below(&self, address: u64, containing: Containing) -> Option<(LeafRef<'_, V, ReaderRole>, usize, u64)> {
         loop {
             let Arrival { leaf, below, .. } = self.arrive(address)?;
             let i = leaf.rank(address);
@@ -268,24 +268,24 @@ pub(in crate::tree) enum Containing {
     No,
 }
 
-fn contains_at<V>(leaf: LeafRef<'_, V, Reader>, i: usize, address: u64, containing: Containing) -> bool {
+fn contains_at<V>(leaf: LeafRef<'_, V, ReaderRole>, i: usize, address: u64, containing: Containing) -> bool {
     containing == Containing::Yes && i < leaf.len() && leaf.start(i) <= address
 }
 
 /// Iterates over some entries of a leaf, each as it is when its turn comes.
 #[inline]
-pub(in crate::tree) fn entries<V>(leaf: LeafRef<'_, V, Reader>, range: ops::Range<usize>) -> impl Iterator<Item = Entry<'_, V>> {
+pub(in crate::tree) fn entries<V>(leaf: LeafRef<'_, V, ReaderRole>, range: ops::Range<usize>) -> impl Iterator<Item = Entry<'_, V>> {
     leaf.read(range).map(|(start, last, value)| Entry::new(Span::from_entry(start, last), value))
 }
 
 /// Returns entry `i` of a leaf, as it is now.
 #[inline]
-pub(in crate::tree) fn entry<V>(leaf: LeafRef<'_, V, Reader>, i: usize) -> Entry<'_, V> {
+pub(in crate::tree) fn entry<V>(leaf: LeafRef<'_, V, ReaderRole>, i: usize) -> Entry<'_, V> {
     entry_from(leaf, i, leaf.start(i))
 }
 
 /// Returns entry `i` of a leaf, with a start that it had.
 #[inline]
-fn entry_from<V>(leaf: LeafRef<'_, V, Reader>, i: usize, start: u64) -> Entry<'_, V> {
+fn entry_from<V>(leaf: LeafRef<'_, V, ReaderRole>, i: usize, start: u64) -> Entry<'_, V> {
     Entry::new(Span::from_entry(start, leaf.last(i)), leaf.value(i))
 }

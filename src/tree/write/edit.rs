@@ -6,9 +6,9 @@
 use super::super::memory::Charge;
 use super::super::node::RawEntry;
 use super::super::read::Entry;
-use super::draft::Retire;
 use super::editor::Editor;
 use super::list::EntryList;
+use super::pending::Retire;
 use super::position::Position;
 use super::removed::Removed;
 use crate::addr::Span;
@@ -230,7 +230,7 @@ impl<V: Value> Editor<'_, V> {
 
     /// Returns what the last splice removed.
     fn removed(&self, span: Span) -> Removed<'_, V> {
-        Removed::of(span, &self.writer.draft)
+        Removed::of(span, &self.writer.pending)
     }
 }
 

@@ -3,12 +3,12 @@
 //! The edits are in `edit`, the searches in `gap` and `position`.
 
 use super::super::memory::{IN_VAIN, Limbo, Pool, TRY_HARD};
-use super::super::node::{InnerRef, LeafRef, Node, NodePtr, Owner, Root};
+use super::super::node::{InnerRef, LeafRef, Node, NodePtr, Root, WriterRole};
 use super::super::read::View;
 use super::super::stats::Counters;
-use super::draft::Draft;
 use super::list::EntryList;
 use super::path::Path;
+use super::pending::PendingEdit;
 use crate::sync::Collector;
 use crate::value::Value;
 use core::mem::MaybeUninit;
@@ -19,7 +19,7 @@ pub(in crate::tree) struct Writer<V> {
     pub(in crate::tree) pool: Pool<V>,
     pub(in crate::tree) limbo: Limbo<V>,
     /// The edit under way, whose buffers are kept for the next one.
-    pub(super) draft: Draft<V>,
+    pub(super) pending: PendingEdit<V>,
     /// The path of the last position: see `position`.
     pub(super) path: Path<V>,
 }
@@ -28,7 +28,7 @@ impl<V: Value> Writer<V> {
     /// Makes the writer of an empty tree that retires through the collector and holds back at most `budget_bytes`.
     pub(in crate::tree) fn new(collector: Collector, budget_bytes: usize) -> Self {
         let limbo = Limbo::new(collector, budget_bytes);
-        Self { pool: Pool::default(), limbo, draft: Draft::default(), path: Path::default() }
+        Self { pool: Pool::default(), limbo, pending: PendingEdit::default(), path: Path::default() }
     }
 }
 
@@ -51,20 +51,20 @@ impl<'t, V: Value> Editor<'t, V> {
     }
 
     #[allow(unsafe_code, reason = "the writer's one step into a node")]
-    pub(in crate::tree) fn node(&self, node: NodePtr<V>) -> Node<'t, V, Owner> {
+    pub(in crate::tree) fn node(&self, node: NodePtr<V>) -> Node<'t, V, WriterRole> {
         // SAFETY: not null, by the callers. Reachable, or built or unlinked by the edit under way: the writer itself recycles, and only
         // what edits before this one unlinked. No caller looks at a node of an edit before: what is published ends the path.
         unsafe { node.get() }
     }
 
-    pub(in crate::tree) fn inner(&self, node: NodePtr<V>) -> InnerRef<'t, V, Owner> {
+    pub(in crate::tree) fn inner(&self, node: NodePtr<V>) -> InnerRef<'t, V, WriterRole> {
         match self.node(node) {
             Node::Inner(inner) => inner,
             Node::Leaf(_) => unreachable!("T3: an inner node was expected here"),
         }
     }
 
-    pub(in crate::tree) fn leaf(&self, node: NodePtr<V>) -> Option<LeafRef<'t, V, Owner>> {
+    pub(in crate::tree) fn leaf(&self, node: NodePtr<V>) -> Option<LeafRef<'t, V, WriterRole>> {
         if node.is_null() {
             return None;
         }
@@ -98,7 +98,7 @@ impl<'t, V: Value> Editor<'t, V> {
     pub(crate) fn release(&mut self) {
         self.writer.pool.release(self.counters);
         self.writer.limbo.release();
-        self.writer.draft = Draft::default();
+        self.writer.pending = PendingEdit::default();
     }
 
     /// Whether there are values to drop after the unlock.

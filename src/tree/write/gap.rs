@@ -3,7 +3,7 @@
 //! The search is exact: if an aligned fit exists, it is found. (Linux pads the size by the alignment, and so misses a gap that fits only
 //! because it is already aligned.) A subtree whose largest gap is too small, by its summary, is not entered.
 
-use super::super::node::{InnerRef, LeafRef, Node, NodePtr, Owner};
+use super::super::node::{InnerRef, LeafRef, Node, NodePtr, WriterRole};
 use super::super::read::{Arrival, Entry, View, entry};
 use super::editor::Editor;
 use crate::addr::Span;
@@ -13,6 +13,8 @@ use core::fmt;
 use core::ops::RangeBounds;
 
 /// A search for addresses that no entry contains: their number, alignment, window, and which of several fits to take.
+///
+/// See [`WriteGuard::find_gap`](crate::map::WriteGuard::find_gap), which is exact, unlike Linux's search.
 ///
 /// # Examples
 /// ```
@@ -103,7 +105,7 @@ impl GapQuery {
 /// A gap that was found. It borrows the editor, so nothing is published while it lives.
 pub(crate) struct FoundGap<'e, V> {
     span: Span,
-    above: Option<(LeafRef<'e, V, Owner>, usize)>,
+    above: Option<(LeafRef<'e, V, WriterRole>, usize)>,
     view: &'e View<V>,
 }
 
@@ -134,7 +136,7 @@ impl<V> fmt::Debug for FoundGap<'_, V> {
 }
 
 /// A place, and the entry above it if that entry and the one below are in one leaf.
-type Fit<'t, V> = (Span, Option<(LeafRef<'t, V, Owner>, usize)>);
+type Fit<'t, V> = (Span, Option<(LeafRef<'t, V, WriterRole>, usize)>);
 
 impl<'t, V: Value> Editor<'t, V> {
     /// `RangeMap::find_gap`.
@@ -273,13 +275,13 @@ struct Search<'q> {
 
 impl Search<'_> {
     /// Returns the fit between an address and the entry that starts at `end` (`None`: the end of the address space).
-    fn fit<'t, V>(&self, start: Option<u64>, end: Option<u64>, above: Option<(LeafRef<'t, V, Owner>, usize)>) -> Option<Fit<'t, V>> {
+    fn fit<'t, V>(&self, start: Option<u64>, end: Option<u64>, above: Option<(LeafRef<'t, V, WriterRole>, usize)>) -> Option<Fit<'t, V>> {
         let last = end.map_or(Some(u64::MAX), |end| end.checked_sub(1))?;
         Some((self.query.fit(Span::new(start?, last).ok()?, self.window)?, above))
     }
 
     /// Returns the fit between child `i` and the one before it.
-    fn before<'t, V>(&self, inner: InnerRef<'t, V, Owner>, i: usize) -> Option<Fit<'t, V>> {
+    fn before<'t, V>(&self, inner: InnerRef<'t, V, WriterRole>, i: usize) -> Option<Fit<'t, V>> {
         if !self.worth(inner.gap_below(i)) {
             return None;
         }

@@ -45,7 +45,7 @@ impl<'t, V: Value> Editor<'t, V> {
         {
             self.widen_to(left, right, depth, side, turn).and_then(|node| self.gather_neighbour(node, side))?;
         }
-        while (1..MIN_FILL).contains(&self.writer.draft.entries.len()) && !right.is_right_edge(depth) {
+        while (1..MIN_FILL).contains(&self.writer.pending.entries.len()) && !right.is_right_edge(depth) {
             let Some((side, turn)) = nearest(left, right, depth) else { break };
             self.widen_to(left, right, depth, side, turn).and_then(|node| self.gather_neighbour(node, side))?;
         }
@@ -103,7 +103,7 @@ impl<'t, V: Value> Editor<'t, V> {
             && inner.len() == 1
         {
             // An inner node on the right edge may have one child, but a root with one child is not needed.
-            self.writer.draft.note_node(node)?;
+            self.writer.pending.note_node(node)?;
             top = Some(inner.item(0));
         }
         Ok(Replacement { top, target: Target::Root(&self.root.0) })
@@ -111,18 +111,18 @@ impl<'t, V: Value> Editor<'t, V> {
 
     /// Notes the one or two nodes of two paths at one depth as replaced.
     fn replace_both(&mut self, left: NodePtr<V>, right: NodePtr<V>) -> Result<(), ResourceError> {
-        self.writer.draft.note_node(left)?;
-        if left == right { Ok(()) } else { self.writer.draft.note_node(right) }
+        self.writer.pending.note_node(left)?;
+        if left == right { Ok(()) } else { self.writer.pending.note_node(right) }
     }
 
     /// Gathers the entries of the new leaves: what the two leaves at the ends of the group keep, what sticks out of the range, and what is
     /// inserted. Notes what was in the range, and which leaves are replaced.
     fn gather(&mut self, span: Span, left: &Path<V>, right: &Path<V>, inserted: &[RawEntry<V>]) -> Result<Bias, ResourceError> {
         let (Some(left_leaf), Some(right_leaf)) = (self.leaf(left.leaf), self.leaf(right.leaf)) else {
-            let draft = &mut self.writer.draft;
-            draft.inserted = inserted.len();
-            draft.entries.reserve(draft.inserted)?;
-            draft.entries.extend_with(inserted.iter().map(RawEntry::copy));
+            let pending = &mut self.writer.pending;
+            pending.inserted = inserted.len();
+            pending.entries.reserve(pending.inserted)?;
+            pending.entries.extend_with(inserted.iter().map(RawEntry::copy));
             return Ok(Bias::Even);
         };
         self.replace_both(left.leaf, right.leaf)?;
@@ -130,25 +130,25 @@ impl<'t, V: Value> Editor<'t, V> {
         let mut end = right_leaf.rank(span.last());
         end += usize::from(end < right_leaf.len() && right_leaf.start(end) <= span.last());
         if left_leaf.is(right_leaf) {
-            self.writer.draft.note_entries(left_leaf, first..end)?;
+            self.writer.pending.note_entries(left_leaf, first..end)?;
         } else {
-            self.writer.draft.note_entries(left_leaf, first..left_leaf.len())?;
+            self.writer.pending.note_entries(left_leaf, first..left_leaf.len())?;
             self.harvest_between(left, right)?;
-            self.writer.draft.note_entries(right_leaf, 0..end)?;
+            self.writer.pending.note_entries(right_leaf, 0..end)?;
         }
-        let draft = &mut self.writer.draft;
-        let low_part = draft.replaced.first().filter(|old| old.span.start() < span.start());
-        let high_part = draft.replaced.last().filter(|old| old.span.last() > span.last());
+        let pending = &mut self.writer.pending;
+        let low_part = pending.replaced.first().filter(|old| old.span.start() < span.start());
+        let high_part = pending.replaced.last().filter(|old| old.span.last() > span.last());
         let low_item = low_part.map(|old| RawEntry { start: old.span.start(), last: span.start() - 1, value: old.bits() });
         let high_item = high_part.map(|old| RawEntry { start: span.last() + 1, last: old.span.last(), value: old.bits() });
-        if let (Some(_), Some(_), [old]) = (&low_item, &high_item, &draft.replaced[..]) {
+        if let (Some(_), Some(_), [old]) = (&low_item, &high_item, &pending.replaced[..]) {
             // One entry sticks out on both sides. It is cut in two, and the upper part will get a clone of the value.
-            draft.hole = Some((old.value(), first + 1 + inserted.len()));
+            pending.hole = Some((old.value(), first + 1 + inserted.len()));
         }
-        draft.inserted = usize::from(low_item.is_some()) + inserted.len() + usize::from(high_item.is_some());
+        pending.inserted = usize::from(low_item.is_some()) + inserted.len() + usize::from(high_item.is_some());
         let bias = bias_of(first == 0 && low_item.is_none(), end == right_leaf.len() && high_item.is_none());
-        let entries = &mut draft.entries;
-        entries.reserve(first + draft.inserted + (right_leaf.len() - end))?;
+        let entries = &mut pending.entries;
+        entries.reserve(first + pending.inserted + (right_leaf.len() - end))?;
         entries.extend(left_leaf, 0..first);
         entries.extend_with(low_item.into_iter().chain(inserted.iter().map(RawEntry::copy)).chain(high_item));
         entries.extend(right_leaf, end..right_leaf.len());
@@ -175,9 +175,9 @@ impl<'t, V: Value> Editor<'t, V> {
     }
 
     fn harvest(&mut self, node: NodePtr<V>) -> Result<(), ResourceError> {
-        self.writer.draft.note_node(node)?;
+        self.writer.pending.note_node(node)?;
         match self.node(node) {
-            Node::Leaf(leaf) => self.writer.draft.note_entries(leaf, 0..leaf.len()),
+            Node::Leaf(leaf) => self.writer.pending.note_entries(leaf, 0..leaf.len()),
             Node::Inner(inner) => self.harvest_children(node, 0..inner.len()),
         }
     }
@@ -185,13 +185,13 @@ impl<'t, V: Value> Editor<'t, V> {
     /// Adds the entries of a leaf next to the group.
     fn gather_neighbour(&mut self, node: NodePtr<V>, side: Side) -> Result<(), ResourceError> {
         let Some(neighbour) = self.leaf(node) else { return Ok(()) };
-        let draft = &mut self.writer.draft;
-        let middle = draft.entries.len();
-        draft.entries.reserve(neighbour.len())?;
-        draft.entries.extend(neighbour, 0..neighbour.len());
+        let pending = &mut self.writer.pending;
+        let middle = pending.entries.len();
+        pending.entries.reserve(neighbour.len())?;
+        pending.entries.extend(neighbour, 0..neighbour.len());
         if side == Side::Left {
-            draft.entries.rotate(middle);
-            draft.hole = draft.hole.map(|(value, place)| (value, place + neighbour.len()));
+            pending.entries.rotate(middle);
+            pending.hole = pending.hole.map(|(value, place)| (value, place + neighbour.len()));
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ impl<'t, V: Value> Editor<'t, V> {
     /// Chooses a neighbour to share with if one leaf overflows: the emptier of the two leaves next to it under the same parent, if dividing
     /// both leaves' entries (into two leaves or three) is better than cutting the one in halves. This keeps leaves fuller.
     fn to_share_with(&self, left: &Path<V>, right: &Path<V>) -> Option<(Side, usize)> {
-        let entries = self.writer.draft.entries.len();
+        let entries = self.writer.pending.entries.len();
         let step = left.parent().filter(|_| left.leaf == right.leaf && entries > FANOUT)?;
         let parent = self.inner(step.node);
         let len = |side| match side {
@@ -226,7 +226,7 @@ impl<'t, V: Value> Editor<'t, V> {
         for d in turn + 1..depth {
             // The path leaves this node, which stays replaced.
             if moved.steps[d].node != other.steps[d].node {
-                self.writer.draft.note_node(moved.steps[d].node)?;
+                self.writer.pending.note_node(moved.steps[d].node)?;
             }
         }
         let step = &mut moved.steps[turn];
@@ -238,7 +238,7 @@ impl<'t, V: Value> Editor<'t, V> {
             moved.steps[d] = PathStep { node, index };
             node = inner.child(index);
         }
-        self.writer.draft.note_node(node)?;
+        self.writer.pending.note_node(node)?;
         Ok(node)
     }
 
@@ -251,7 +251,7 @@ impl<'t, V: Value> Editor<'t, V> {
             if let Some(edge) = items.last_mut() {
                 *edge = self.made_right_edge(*edge)?;
             }
-            self.writer.draft.note_node(child.node)?;
+            self.writer.pending.note_node(child.node)?;
             let built = self.build_inners(&items, Bias::Even, true)?;
             child.node = built[0].node;
         }

@@ -3,7 +3,7 @@
 //! It is possible if the leaf routes the whole range, holds the result, and ends where it ended. Then its parent's key stays exact (T2),
 //! nothing but its own slot is stored to, and T8 asks for no other node. The leaf is copied with the range's entries exchanged, and its gap
 //! summary follows from what was noted and from the gaps next to the change. All other edits go by `groups`, which leaves the same in the
-//! draft.
+//! pending edit.
 
 use super::super::layout::{FANOUT, MIN_FILL};
 use super::super::node::{Child, Exchange, RawEntry, Summary};
@@ -53,14 +53,14 @@ impl<'t, V: Value> Position<'_, 't, V> {
         }
         let noted = self.editor.noted(depth);
         let before = leaf.gap_among(first..=end);
-        let draft = &mut self.editor.writer.draft;
+        let pending = &mut self.editor.writer.pending;
         if has_low && has_high && end - first == 1 {
             // One entry sticks out on both sides. It is cut in two, and the upper part will get a clone of the value.
-            draft.hole = Some((leaf.value(first).into(), behind - 1));
+            pending.hole = Some((leaf.value(first).into(), behind - 1));
         }
-        draft.inserted = behind - first;
-        draft.note_entries(leaf, first..end)?;
-        draft.note_node(old)?;
+        pending.inserted = behind - first;
+        pending.note_entries(leaf, first..end)?;
+        pending.note_node(old)?;
         let node = self.editor.build_leaf_of(leaf, &exchange)?;
         let Some(leaf) = self.editor.leaf(node) else { unreachable!("a leaf was built") };
         let gap = noted.and_then(|noted| noted.gap_after(before, leaf.gap_among(first..=behind)));

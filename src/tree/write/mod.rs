@@ -1,8 +1,7 @@
-//! What the writer does: it goes to a range ([`position`]), builds a replacement privately ([`draft`]), and publishes it ([`publish`]).
+//! What the writer does: it goes to a range ([`position`]), builds a replacement privately ([`pending`]), and publishes it ([`publish`]).
 //!
 //! Called by the write guard through an [`Editor`], and by `validate`, which only looks.
 
-mod draft;
 mod edit;
 mod editor;
 mod gap;
@@ -11,6 +10,7 @@ mod leaf_edit;
 mod list;
 mod nodes;
 mod path;
+mod pending;
 mod position;
 mod prepared;
 mod publish;

@@ -1,9 +1,9 @@
-//! Builds the nodes of a draft. Called by `leaf_edit` and `groups`, and by `splice` to fill a cut or to give the nodes back.
+//! Builds the nodes of a pending edit. Called by `leaf_edit` and `groups`, and by `splice` to fill a cut or to give the nodes back.
 
 use super::super::layout::{FANOUT, MIN_FILL};
-use super::super::node::{Child, Exchange, LeafRef, Node, NodePtr, Owner};
-use super::draft::Draft;
+use super::super::node::{Child, Exchange, LeafRef, Node, NodePtr, WriterRole};
 use super::editor::{Editor, Writer};
+use super::pending::PendingEdit;
 use crate::error::ResourceError;
 use crate::fallible::{push, reserve};
 use crate::value::Value;
@@ -36,9 +36,9 @@ fn next_part(left: usize, bias: Bias, at_right_edge: bool) -> usize {
 }
 
 impl<'t, V: Value> Editor<'t, V> {
-    /// Builds the leaves of the draft's entries.
+    /// Builds the leaves of the pending edit's entries.
     pub(super) fn build_leaves(&mut self, bias: Bias, at_right_edge: bool) -> Result<Children<V>, ResourceError> {
-        let Writer { draft: Draft { entries, built, .. }, pool, .. } = &mut *self.writer;
+        let Writer { pending: PendingEdit { entries, built, .. }, pool, .. } = &mut *self.writer;
         let mut level = Children::new();
         let (mut begin, end) = (0, entries.len());
         while begin < end {
@@ -56,8 +56,8 @@ impl<'t, V: Value> Editor<'t, V> {
 
     /// Builds the one leaf that takes the place of another.
     #[inline]
-    pub(super) fn build_leaf_of(&mut self, old: LeafRef<'t, V, Owner>, exchange: &Exchange<V>) -> Result<NodePtr<V>, ResourceError> {
-        let Writer { draft: Draft { built, .. }, pool, .. } = &mut *self.writer;
+    pub(super) fn build_leaf_of(&mut self, old: LeafRef<'t, V, WriterRole>, exchange: &Exchange<V>) -> Result<NodePtr<V>, ResourceError> {
+        let Writer { pending: PendingEdit { built, .. }, pool, .. } = &mut *self.writer;
         reserve(built, 1)?;
         let node = pool.make_leaf_of(old, exchange, self.counters)?;
         built.push(node);
@@ -70,7 +70,7 @@ impl<'t, V: Value> Editor<'t, V> {
         while !items.is_empty() {
             let (part, rest) = items.split_at(next_part(items.len(), bias, at_right_edge));
             items = rest;
-            let Writer { draft: Draft { built, .. }, pool, .. } = &mut *self.writer;
+            let Writer { pending: PendingEdit { built, .. }, pool, .. } = &mut *self.writer;
             reserve(built, 1)?;
             let node = pool.make_inner(part, self.counters)?;
             built.push(node);
@@ -80,21 +80,21 @@ impl<'t, V: Value> Editor<'t, V> {
         Ok(level)
     }
 
-    /// Returns the nodes that a failed draft built to the pool.
+    /// Returns the nodes that a failed pending edit built to the pool.
     pub(super) fn abandon(&mut self) {
-        let Writer { draft: Draft { built, .. }, pool, .. } = &mut *self.writer;
+        let Writer { pending: PendingEdit { built, .. }, pool, .. } = &mut *self.writer;
         for node in built.drain(..) {
             pool.take_back_private(node, self.counters);
         }
     }
 
-    /// Writes the clone to its place in the draft's leaves, where an entry was cut in two.
+    /// Writes the clone to its place in the pending edit's leaves, where an entry was cut in two.
     pub(super) fn fill(&mut self, mut place: usize, clone: V) {
-        for &node in &self.writer.draft.built {
+        for &node in &self.writer.pending.built {
             // The leaves were built first, in order.
             if place < node.len() {
                 #[allow(unsafe_code, reason = "writes to a leaf that is not published yet")]
-                // SAFETY: this draft's own leaf, which nobody else has seen; the place is one of its entries.
+                // SAFETY: this pending edit's own leaf, which nobody else has seen; the place is one of its entries.
                 unsafe {
                     node.write_value(place, clone);
                 }
@@ -102,7 +102,7 @@ impl<'t, V: Value> Editor<'t, V> {
             }
             place -= node.len();
         }
-        unreachable!("the hole is in one of the draft's leaves");
+        unreachable!("the hole is in one of the pending edit's leaves");
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`Editor::locate`] makes a [`Position`]. It borrows the editor, so nothing can be published while a caller looks at it, and an edit
 //! consumes it. Called by `edit` and the write guard; `splice`, `leaf_edit`, `prepared` and `publish` add the edits.
 
-use super::super::node::{LeafRef, Node, Owner};
+use super::super::node::{LeafRef, Node, WriterRole};
 use super::super::read::{Entry, View};
 use super::editor::Editor;
 use super::path::{Path, PathStep};
@@ -93,7 +93,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
     }
 
     /// The first entry that has an address in the range: its leaf, and its index there.
-    pub(super) fn first_index(&self) -> Option<(LeafRef<'t, V, Owner>, usize)> {
+    pub(super) fn first_index(&self) -> Option<(LeafRef<'t, V, WriterRole>, usize)> {
         let leaf = self.editor.leaf(self.path().leaf)?;
         let i = leaf.rank(self.span.start());
         // If the leaf routes only a part of the range, its last entry ends inside the range: so if none is here, there is none at all.

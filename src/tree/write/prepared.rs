@@ -4,9 +4,9 @@
 
 use super::super::memory::Charge;
 use super::super::read::Entry;
-use super::draft::Retire;
 use super::editor::Editor;
 use super::list::EntryList;
+use super::pending::Retire;
 use super::position::Position;
 use super::publish::Replacement;
 use crate::error::ResourceError;
@@ -41,7 +41,7 @@ impl<'e, 't, V: Value> Position<'e, 't, V> {
 impl<V: Value> Prepared<'_, '_, V> {
     /// Returns the entries that are in the range now, in order.
     pub(crate) fn before(&self) -> impl Iterator<Item = Entry<'_, V>> {
-        let Retire::Within(range) = self.editor.writer.draft.retire else { unreachable!("set by `prepare`") };
+        let Retire::Within(range) = self.editor.writer.pending.retire else { unreachable!("set by `prepare`") };
         self.editor.view().within(range)
     }
 

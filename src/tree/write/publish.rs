@@ -5,59 +5,59 @@
 //! calls the embedder's clone. An edit that fails there is abandoned, so nothing has changed.
 
 use super::super::memory::{Charge, node_bytes};
-use super::super::node::{Child, InnerRef, LeafRef, Node, NodePtr, Owner, Slot, Summary};
-use super::draft::ReplacedEntry;
+use super::super::node::{Child, InnerRef, LeafRef, Node, NodePtr, Slot, Summary, WriterRole};
 use super::editor::{Editor, Writer};
+use super::pending::ReplacedEntry;
 use crate::error::ResourceError;
 use crate::sync::seeded;
 use crate::value::Value;
 
-/// A finished draft: its topmost node (`None` if nothing is left), and the slot in which it becomes visible.
+/// A finished pending edit: its topmost node (`None` if nothing is left), and the slot in which it becomes visible.
 pub(super) struct Replacement<'t, V> {
     pub(super) top: Option<Child<V>>,
     pub(super) target: Target<'t, V>,
 }
 
-/// The slot in which a draft becomes visible.
+/// The slot in which a pending edit becomes visible.
 pub(super) enum Target<'t, V> {
     /// The root.
     Root(&'t Slot<V>),
     /// The slot of child `index`, at `depth` of the path.
-    Child { parent: InnerRef<'t, V, Owner>, index: usize, depth: usize },
+    Child { parent: InnerRef<'t, V, WriterRole>, index: usize, depth: usize },
 }
 
 impl<'t, V: Value> Editor<'t, V> {
-    /// Checks the budget, and makes room for what the draft will retire.
+    /// Checks the budget, and makes room for what the pending edit will retire.
     #[inline]
     pub(super) fn admit(&mut self, charge: Charge) -> Result<(), ResourceError> {
-        let Writer { draft, limbo, pool, .. } = &mut *self.writer;
-        let (values, bytes) = draft.removed().fold((0, 0usize), |(n, bytes), old| (n + 1, bytes.saturating_add(old.bytes())));
-        draft.removed_bytes = bytes;
+        let Writer { pending, limbo, pool, .. } = &mut *self.writer;
+        let (values, bytes) = pending.removed().fold((0, 0usize), |(n, bytes), old| (n + 1, bytes.saturating_add(old.bytes())));
+        pending.removed_bytes = bytes;
         if charge == Charge::Checked {
-            let nodes: usize = draft.unlinked.iter().map(|&node| node_bytes(node)).sum();
+            let nodes: usize = pending.unlinked.iter().map(|&node| node_bytes(node)).sum();
             limbo.admit(nodes.saturating_add(bytes), pool, self.counters)?;
         }
-        limbo.reserve(draft.unlinked.len(), values)
+        limbo.reserve(pending.unlinked.len(), values)
     }
 
     #[inline]
     fn retire_nodes(&mut self) {
-        let Writer { draft, limbo, .. } = &mut *self.writer;
-        for &node in &draft.unlinked {
+        let Writer { pending, limbo, .. } = &mut *self.writer;
+        for &node in &pending.unlinked {
             limbo.retire_node(node, self.counters);
         }
     }
 
     #[inline]
     fn count(&self) {
-        let (draft, counters) = (&self.writer.draft, self.counters);
+        let (pending, counters) = (&self.writer.pending, self.counters);
         counters.published.add(1);
-        counters.entries.add(draft.inserted.wrapping_sub(draft.replaced.len()));
-        for &node in &draft.built {
+        counters.entries.add(pending.inserted.wrapping_sub(pending.replaced.len()));
+        for &node in &pending.built {
             counters.nodes_of(node).add(1);
             counters.index_bytes.add(node_bytes(node));
         }
-        for &node in &draft.unlinked {
+        for &node in &pending.unlinked {
             counters.nodes_of(node).sub(1);
             counters.index_bytes.sub(node_bytes(node));
         }
@@ -74,8 +74,8 @@ impl<'t, V: Value> Editor<'t, V> {
         height
     }
 
-    /// Makes an admitted draft visible with one store, and then retires what it unlinked (T7). The target lies on the writer's
-    /// path, which has not changed since the draft was built.
+    /// Makes an admitted pending edit visible with one store, and then retires what it unlinked (T7). The target lies on the writer's
+    /// path, which has not changed since the pending edit was built.
     pub(super) fn publish(&mut self, replacement: Replacement<'t, V>) {
         let Replacement { top, target } = replacement;
         let early = seeded("retire_before_unlink");
@@ -107,13 +107,13 @@ impl<'t, V: Value> Editor<'t, V> {
             self.retire_nodes();
         }
         self.count();
-        let Writer { draft, limbo, path, .. } = &mut *self.writer;
+        let Writer { pending, limbo, path, .. } = &mut *self.writer;
         path.forget();
-        limbo.retire_values(draft.removed().map(ReplacedEntry::bits), draft.removed_bytes, self.counters);
+        limbo.retire_values(pending.removed().map(ReplacedEntry::bits), pending.removed_bytes, self.counters);
     }
 
     /// Lowers the start of entry `i` of the path's leaf, in place, and notes what that changes for gap searches (T5, T6).
-    pub(super) fn publish_start(&mut self, leaf: LeafRef<'t, V, Owner>, i: usize, start: u64) {
+    pub(super) fn publish_start(&mut self, leaf: LeafRef<'t, V, WriterRole>, i: usize, start: u64) {
         let depth = self.writer.path.depth();
         let before = leaf.gap_below(i);
         leaf.lower_start(i, start);

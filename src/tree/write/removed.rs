@@ -1,7 +1,7 @@
-//! What an edit removed. Made by `edit` from the draft, for the caller of the edit.
+//! What an edit removed. Made by `edit` from the pending edit, for the caller of the edit.
 
 use super::super::read::Entry;
-use super::draft::{Draft, ReplacedEntry};
+use super::pending::{PendingEdit, ReplacedEntry};
 use crate::addr::Span;
 use core::fmt;
 
@@ -46,8 +46,8 @@ impl<'w, V> RemovedEntry<'w, V> {
 
 impl<'w, V> Removed<'w, V> {
     /// Returns what the edit of a range that was just published removed.
-    pub(super) fn of(span: Span, draft: &'w Draft<V>) -> Self {
-        Self { span, replaced: &draft.replaced }
+    pub(super) fn of(span: Span, pending: &'w PendingEdit<V>) -> Self {
+        Self { span, replaced: &pending.replaced }
     }
 
     /// Returns what an edit of a range removed that removed nothing.

@@ -5,7 +5,7 @@
 
 use super::super::memory::Charge;
 use super::super::node::RawEntry;
-use super::draft::Retire;
+use super::pending::Retire;
 use super::position::Position;
 use super::publish::Replacement;
 use crate::error::ResourceError;
@@ -17,7 +17,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
     /// Replaces everything in the range by `inserted` (in order, inside the range), and keeps the parts of cut entries that stick out.
     /// `cut` makes the second value if an entry is cut in two. If it panics, nothing has happened.
     ///
-    /// Afterwards the writer's draft has the entries that were in the range, until the next edit.
+    /// Afterwards the writer's pending edit has the entries that were in the range, until the next edit.
     #[inline]
     pub(super) fn splice(
         mut self,
@@ -27,8 +27,8 @@ impl<'t, V: Value> Position<'_, 't, V> {
         cut: impl FnOnce(&V) -> V,
     ) -> Result<(), ResourceError> {
         let replacement = self.replacement(inserted, retire, charge)?;
-        // The embedder's clone comes after everything else that can fail, so that none is made in vain.
-        if let Some((value, hole)) = self.editor.writer.draft.hole {
+        // The embedder's clone comes after everything else that can fail, so that no clone is made for a splice that fails.
+        if let Some((value, hole)) = self.editor.writer.pending.hole {
             match clone_of(value, cut) {
                 Ok(clone) => self.editor.fill(hole, clone),
                 Err(panic) => {
@@ -48,9 +48,9 @@ impl<'t, V: Value> Position<'_, 't, V> {
         retire: Retire,
         charge: Charge,
     ) -> Result<Replacement<'t, V>, ResourceError> {
-        let draft = &mut self.editor.writer.draft;
-        draft.clear();
-        draft.retire = retire;
+        let pending = &mut self.editor.writer.pending;
+        pending.clear();
+        pending.retire = retire;
         let built = self.build(inserted, charge);
         if built.is_err() {
             self.editor.abandon();
@@ -67,7 +67,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
             self.editor.build_groups(self.span, left, right, inserted)?
         };
         self.editor.admit(charge)?;
-        if self.editor.writer.draft.hole.is_some() {
+        if self.editor.writer.pending.hole.is_some() {
             // For the inserted values, in case the clone panics.
             self.editor.writer.limbo.reserve_dead(inserted.len())?;
         }

@@ -7,8 +7,8 @@ use crate::support::address_space::{DOWN, RW, UP, layout, map_all, mm_of, mm_wit
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use vmaple::lock::{Patience, WaitError};
-use vmaple::mm::fault::{ExpandError, Limit};
-use vmaple::mm::{AnonOwner, Limits};
+use vmaple::mm::fault::ExpandError;
+use vmaple::mm::{AnonOwner, Limit, Limits};
 use vmaple::{ErrorCode, FaultContext, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 const NONE: VmaFlags = VmaFlags::empty();
@@ -83,7 +83,7 @@ fn rule_2_3_is_asked_before_2_6() {
     assert_eq!(down(&mm, 4), Ok(2));
 }
 
-/// 2.4, otherwise than Linux: growth down allocates nothing, so memory is not short for it even where no node may be retired.
+/// 2.4, unlike Linux: growth down allocates nothing, so it succeeds even if no node may be retired.
 #[test]
 fn rule_2_4_growth_down_needs_no_memory() {
     let mm: Mm = Mm::builder().private_epochs().budget_bytes(0).build();
@@ -113,7 +113,7 @@ fn rule_2_4_a_refused_growth_leaves_an_owner() {
     assert_eq!((owner(8), owner(20)), left, "it has one already");
 }
 
-/// 2.5: whoever holds the VMA is waited for before its bounds are read and changed.
+/// 2.5: growth waits for a VMA's holders before it reads and changes its bounds.
 #[test]
 fn rule_2_5_readers_are_drained_first() {
     let mm = mm_of(&[(8, 9, DOWN)]);
@@ -279,7 +279,7 @@ fn growth_to_adjacency_beside_lockless_readers() {
 }
 
 /// Bug 15 (2016, Khlebnikov): an anon owner appeared between the lock and the unlock of a growth. A growth gives one before it locks, once
-/// (2.4), and whoever comes after finds it; a split keeps it.
+/// (2.4), and later growth finds it; a split keeps it.
 #[test]
 fn an_anon_owner_that_appears_during_growth() {
     let mm = mm_of(&[]);
@@ -298,7 +298,7 @@ fn an_anon_owner_that_appears_during_growth() {
     }
 }
 
-/// Bug 11 (561b5e0709e4): a neighbour that was exempt from the guard gap becomes accessible later, and nobody looks. Decided: nothing
+/// Bug 11 (561b5e0709e4): a neighbour that was exempt from the guard gap becomes accessible later, and nothing checks. Decided: nothing
 /// that is mapped is moved or refused for it, as in Linux; the next growth looks at the neighbour as it is then.
 #[test]
 fn an_exempt_neighbour_becomes_accessible_later() {

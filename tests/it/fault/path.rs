@@ -7,8 +7,8 @@ use std::sync::Barrier;
 use std::thread;
 use vmaple::FaultContext::{self, KernelWithoutFixup};
 use vmaple::lock::RawMmLock;
-use vmaple::mm::fault::{ExpandError, FaultError, FaultedVma, Limit};
-use vmaple::mm::{Limits, MmStats, MmWriteGuard, UpgradePolicy};
+use vmaple::mm::fault::{ExpandError, FaultError, FaultedVma};
+use vmaple::mm::{Limit, Limits, MmStats, MmWriteGuard, UpgradePolicy};
 use vmaple::{Access, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 use vmaple::{ErrorCode, SegvCode, Signal};
 
@@ -43,7 +43,7 @@ fn never_upgrading<L: RawMmLock>(mm: Mm<(), L>) -> Mm<(), L> {
     mm
 }
 
-/// Nothing is held: a writer could come in at once.
+/// Nothing is held: a writer could enter now.
 fn nothing_held<L: RawMmLock>(mm: &Mm<(), L>) -> bool {
     mm.try_write().is_some()
 }
@@ -55,7 +55,7 @@ fn until_a_writer_waits<L: RawMmLock>(mm: &Mm<(), L>) {
     }
 }
 
-/// 1.1: the lock is write-held. Who may not wait is told so; who may, waits, and is let in or interrupted.
+/// 1.1: the lock is write-held. A fault that may not wait fails with `WouldBlock`; one that may waits, and is let in or interrupted.
 fn rule_1_1_read_acquisition<L: TestLock>() {
     let (mm, interrupt) = (L::mm_of(&[(0, 1, RW)]), L::Interrupt::default());
     thread::scope(|threads| {
@@ -125,8 +125,8 @@ fn rule_1_5_the_upgrade<L: TestLock>() {
     assert_eq!((mm.stats().fault_paths.upgraded, mm.stats().fault_paths.retaken), (1, 1));
 }
 
-/// 1.6: another reader is inside, so the upgrade fails. Who must not wait is told so; who may drops its hold first (else it would wait for
-/// itself), waits, and grows.
+/// 1.6: another reader is inside, so the upgrade fails. A fault that must not wait fails with `WouldBlock`; one that may drops its hold
+/// first (else it would wait for itself), waits, and grows.
 fn rule_1_6_when_the_upgrade_fails<L: TestLock>() {
     for policy in [UpgradePolicy::Optimistic, UpgradePolicy::Never] {
         let (mm, interrupt) = (L::mm_of(&[(8, 9, DOWN)]), L::Interrupt::default());
@@ -160,7 +160,7 @@ fn rule_1_6_when_the_upgrade_fails<L: TestLock>() {
 /// meanwhile  ..AAAASS   mapped by another before the write lock was had: found, and nothing grows
 ///            ....SSSS   grown by another: the same
 ///            ........   unmapped: nothing there
-///            .......A   what is above grows no more: nothing there
+///            .......A   what is above no longer grows: nothing there
 /// fault         ^
 /// ```
 fn rule_1_7_everything_is_looked_at_again<L: TestLock>() {
@@ -186,7 +186,7 @@ fn rule_1_7_everything_is_looked_at_again<L: TestLock>() {
                 let _raise = RaiseOnDrop(&interrupt);
                 let held = mm.write();
                 // If both are in the queue, the fault finds the stack beside the downgraded hold, cannot upgrade, and waits to write behind
-                // the change. Nothing tells that they are: so each attempt gives them more time than the one before.
+                // the change. Nothing shows that they are, so each attempt gives them more time than the one before.
                 let change = threads.spawn(|| {
                     both_are_near.wait();
                     meanwhile(&mut mm.write())

@@ -95,21 +95,21 @@ impl Round {
             for _ in 0..QUESTIONS_A_TURN {
                 let (question, address) = (dice.pick(&Question::ALL), dice.below(UNIVERSE + 8));
                 let by_pin = dice.below(8) == 0;
-                let (told, window) = self
+                let (answer, window) = self
                     .clock
                     .during(|| if by_pin { question.ask(&self.map.pin(), address) } else { question.ask(reader.view(), address) });
-                notes.answers.push(Noted { question, address, told, window });
+                notes.answers.push(Noted { question, address, answer, window });
             }
             let addresses: [u64; 4] = std::array::from_fn(|_| dice.below(UNIVERSE + 8));
-            let (told, window) = self.clock.during(|| {
-                let mut told = [None; 4];
-                reader.view().lookup_many(&addresses, &mut told);
-                told.map(|entry| entry.map(flat))
+            let (answer, window) = self.clock.during(|| {
+                let mut answer = [None; 4];
+                reader.view().lookup_many(&addresses, &mut answer);
+                answer.map(|entry| entry.map(flat))
             });
-            notes.answers.extend(addresses.into_iter().zip(told).map(|(address, told)| Noted {
+            notes.answers.extend(addresses.into_iter().zip(answer).map(|(address, answer)| Noted {
                 question: Question::Lookup,
                 address,
-                told,
+                answer,
                 window,
             }));
             let start = dice.below(UNIVERSE);
@@ -119,11 +119,11 @@ impl Round {
                 1 => Walked::through(&self.clock, reader.view(), range, Way::Down),
                 2 => Walked::through(&self.clock, reader.view(), range, Way::Both),
                 _ => {
-                    let (told, window) = self.clock.during(|| {
+                    let (answer, window) = self.clock.during(|| {
                         let mut cursor = reader.cursor(range.0..=range.1).expect("a range");
                         std::iter::from_fn(|| cursor.next().map(flat)).collect()
                     });
-                    Walked { range, way: Way::Up, told, window }
+                    Walked { range, way: Way::Up, answer, window }
                 }
             });
         }
@@ -150,8 +150,8 @@ fn play_round(dice: &mut Dice, first: Vec<Flat>, tally: &mut Tally) {
         for seed in seeds {
             let (round, noted) = (&round, &noted);
             scope.spawn(move || {
-                let told = round.read(&mut Dice(seed));
-                noted.lock().expect("no panic while noting").push(told);
+                let answer = round.read(&mut Dice(seed));
+                noted.lock().expect("no panic while noting").push(answer);
             });
         }
         round.write(&edits)
@@ -212,7 +212,7 @@ fn an_iteration_goes_on_from_what_was_replaced() {
         high.reverse();
         low.append(&mut high);
         let window = Window { since: 0, until: done.len() };
-        let walk = Walked { range: (0, 2 * UNIVERSE), way, told: low, window };
+        let walk = Walked { range: (0, 2 * UNIVERSE), way, answer: low, window };
         History::of(first, &done).explains_walk(&walk).unwrap_or_else(|why| panic!("{walk:?}: {why}"));
     }
 }
@@ -223,15 +223,15 @@ fn the_checker_refuses_what_was_never_true() {
     let edits = [(Edit::Replace(5, 9), true), (Edit::Remove(5, 9), true), (Edit::Insert(0, 1), false), (Edit::Insert(6, 9), true)];
     let history = History::of(vec![(0, 9, 7)], &edits);
     assert_eq!(history.end(), [(0, 4, 7), (6, 9, 4)]);
-    let note = |told, since, until| Noted { question: Question::Lookup, address: 7, told, window: Window { since, until } };
+    let note = |answer, since, until| Noted { question: Question::Lookup, address: 7, answer, window: Window { since, until } };
     assert!(history.explains(&note(Some((0, 9, 7)), 0, 4)));
     assert!(!history.explains(&note(Some((0, 9, 7)), 1, 4)), "true only before");
     assert!(!history.explains(&note(Some((6, 9, 4)), 0, 3)), "true only after");
     assert!(!history.explains(&note(None, 0, 1)), "a mapped address missed");
     assert!(history.explains(&note(None, 0, 2)));
     assert!(!history.explains(&note(Some((5, 9, 4)), 0, 4)), "never true");
-    let walk = |way, told: &[Flat], since, until| {
-        let walk = Walked { range: (0, 9), way, told: told.to_vec(), window: Window { since, until } };
+    let walk = |way, answer: &[Flat], since, until| {
+        let walk = Walked { range: (0, 9), way, answer: answer.to_vec(), window: Window { since, until } };
         history.explains_walk(&walk).is_ok()
     };
     assert!(walk(Way::Up, &[(0, 4, 7)], 2, 3));

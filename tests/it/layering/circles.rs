@@ -7,12 +7,6 @@
 use super::source::{Fault, Named, Source};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Imports that still close a circle, and why.
-const EXCEPTIONS: [(&str, &str, &str); 2] = [
-    ("src/addr.rs", "src/error.rs", "all errors are in one file, the one of a range among them"),
-    ("src/error/fault.rs", "src/error/mm.rs", "the errors of growth and of faults name each other"),
-];
-
 /// The files by their modules, each with the paths that it spells.
 type Modules<'f> = BTreeMap<Vec<String>, (&'f str, Vec<Named>)>;
 
@@ -43,8 +37,7 @@ fn imports<'f>(from: &str, named: &[Named], modules: &Modules<'f>) -> BTreeMap<&
     let mut found = BTreeMap::new();
     for Named { line, in_crate, .. } in named {
         let Some(to) = in_crate.as_ref().and_then(|path| defined_in(path, modules)) else { continue };
-        let is_excepted = EXCEPTIONS.iter().any(|&(file, excepted, _)| file == from && excepted == to);
-        if to != from && !is_excepted {
+        if to != from {
             found.insert(to, *line);
         }
     }

@@ -1,4 +1,5 @@
-//! Rules for the source: layers, imports, the place of `unsafe` and of the primitives, the length of files, no path out of the repository.
+//! Rules for the source: layers, imports, the place of `unsafe` and of the primitives, the length of files, no path out of the
+//! repository, plain words.
 //!
 //! `rules` finds what is wrong with one file. Here every file is checked against every rule, and every rule against files that break it.
 
@@ -57,7 +58,12 @@ fn nothing_refers_to_places_outside() {
     obeyed(rules::outside_paths, |_| true);
 }
 
-/// The rule finds as many faults as are told in the file.
+#[test]
+fn prose_is_in_plain_words() {
+    obeyed(rules::wording, |file| !file.path.starts_with("traces/"));
+}
+
+/// Checks that the rule finds `count` faults in a file with this path and text.
 fn finds(rule: Rule, count: usize, path: &str, text: &str) {
     let faults = rule(&Source::new(path, text));
     assert_eq!(faults.len(), count, "{path}: {text}\n{faults:?}");
@@ -172,4 +178,17 @@ fn the_rule_of_places_can_fail() {
     finds(rule, 1, "README.md", concat!("see ../", "shared/A.md"));
     finds(rule, 2, "cli/src/a.rs", concat!("// /tm", "p/x\n// /wo", "rk/main"));
     finds(rule, 0, "README.md", "see ../benches and work/ and tmp");
+}
+
+#[test]
+fn the_rule_of_wording_can_fail() {
+    let rule = rules::wording;
+    finds(rule, 0, "src/a.rs", "/// Returns the entry, or `None` if there is none.\nfn f() -> &'static str { \"he is told\" }");
+    finds(rule, 1, "src/a.rs", "/// The entry; none if nothing is mapped.");
+    finds(rule, 2, "src/a.rs", "let a = 1; // Whoever waits (he) is next.");
+    finds(rule, 1, "src/a.rs", "    /// All of it, but\n    /// for its bounds.");
+    finds(rule, 0, "src/a.rs", "// not this, but\nfor x in y {}\n// the others");
+    finds(rule, 1, "docs/a.md", "The writer is\ntold.");
+    finds(rule, 1, "src/error/a.rs", "says(\"so many bytes\")");
+    finds(rule, 1, ".ci/a.sh", "# in vain\necho in vain");
 }

@@ -37,6 +37,34 @@ const PRIMITIVES: [&str; 5] = ["crossbeam_epoch", "loom", "parking_lot", "parkin
 
 const MAX_LINES: usize = 500;
 
+/// Phrases that prose avoids, each with what to write in its place.
+const WORDING: [(&str, &str); 24] = [
+    ("all told", "in total"),
+    ("are told", "are reported, or the receiver gets them"),
+    ("be told", "be reported"),
+    ("been told", "been reported"),
+    ("but for", "except"),
+    ("comes in", "is called by, enters"),
+    ("for ever", "forever"),
+    ("he", "it, or the thread, the caller, the holder"),
+    ("him", "it, or the thread, the caller, the holder"),
+    ("himself", "itself"),
+    ("his", "its"),
+    ("in vain", "without success"),
+    ("is told", "is reported, or the receiver gets it"),
+    ("none if", "`None` if"),
+    ("otherwise than", "unlike"),
+    ("so many", "this many, or the parameter's name"),
+    ("so much", "this much, or the parameter's name"),
+    ("somebody", "a thread, a caller, a reader"),
+    ("the same but", "like `x`, except that"),
+    ("told apart", "distinguished"),
+    ("told from", "distinguished from"),
+    ("was told", "was reported, or the receiver got it"),
+    ("were told", "were reported, or the receiver got them"),
+    ("whoever", "the caller, a thread that"),
+];
+
 fn layer(room: &str) -> Option<u8> {
     LAYERS.iter().find(|(name, _)| *name == room).map(|(_, layer)| *layer)
 }
@@ -54,7 +82,7 @@ fn room(file: &Source) -> Option<String> {
     Some(room_of(&file.module()?).unwrap_or("lib").to_owned())
 }
 
-/// A file names its own layer or lower ones; the façade is exempt, and nobody names it.
+/// A file names its own layer or lower ones; the façade is exempt, and no file names it.
 pub(super) fn layers(file: &Source) -> Vec<Fault> {
     let Some(from) = room(file).filter(|room| room != "lib") else { return Vec::new() };
     let Some(own) = layer(&from) else { return vec![file.fault(1, format!("`{from}` has no layer"))] };
@@ -225,4 +253,39 @@ pub(super) fn outside_paths(file: &Source) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// Prose says in plain words what is meant. Documents are prose, and so are comments and, in `src/error`, messages.
+pub(super) fn wording(file: &Source) -> Vec<Fault> {
+    let is_prose =
+        std::path::Path::new(&file.path).extension().is_some_and(|extension| extension == "md") || file.path.starts_with("src/error/");
+    let mut words: Vec<(usize, String)> = Vec::new();
+    for (number, line) in (1..).zip(file.text.lines()) {
+        let prose = if is_prose { line } else { comment(file, line) };
+        let trimmed = prose
+            .split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '"'))
+            .map(|word| word.trim_matches(|c: char| c.is_ascii_punctuation() && c != '`'));
+        let of_line = trimmed.filter(|word| !word.is_empty()).map(|word| (number, word.to_lowercase()));
+        words.extend(of_line);
+        if prose.is_empty() {
+            words.push((number, String::new())); // no phrase goes on behind code
+        }
+    }
+    let mut faults = Vec::new();
+    for (phrase, better) in WORDING {
+        let phrase_words: Vec<&str> = phrase.split(' ').collect();
+        let found = words.windows(phrase_words.len()).filter(|words| words.iter().map(|(_, word)| word).eq(&phrase_words));
+        faults.extend(found.map(|words| file.fault(words[0].0, format!("\"{phrase}\": write {better}"))));
+    }
+    faults
+}
+
+/// The comment in a line: after `//` in Rust, if no string is open there, and elsewhere in a line that starts with `#`.
+fn comment<'l>(file: &Source, line: &'l str) -> &'l str {
+    let line = line.trim();
+    if !file.is_rust() {
+        return if line.starts_with('#') { line } else { "" };
+    }
+    let mut starts = line.match_indices("//").map(|(at, _)| at);
+    starts.find(|&at| line[..at].matches('"').count().is_multiple_of(2)).map_or("", |at| &line[at..])
 }

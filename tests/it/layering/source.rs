@@ -1,6 +1,6 @@
 //! What the rules look at: a file of the repository, its tokens, and the paths that they spell. Called by `rules` and `layering`.
 //!
-//! Comments and strings are told from code by the lexer of `proc-macro2`.
+//! The lexer of `proc-macro2` separates code from comments and strings.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::fs;

@@ -127,7 +127,7 @@ fn an_interrupt_ends_waits_alone() {
     });
 }
 
-/// From a signal handler nobody can be woken: the wait looks by itself.
+/// A signal handler cannot wake a thread, so the wait checks repeatedly.
 #[test]
 fn a_wait_finds_by_itself_that_a_signal_handler_interrupted_it() {
     let (map, interrupt) = (map(), Interrupt::new());
@@ -269,7 +269,7 @@ fn waiting_for_oneself_is_refused() {
     let reader = writer.downgrade();
     assert!(here(&|| drop(map.write())).contains("holds the mm lock for read waits to take it for write"));
     assert!(here(&|| _ = map.write_interruptible(&interrupt).is_ok()).contains("deadlock"));
-    drop(map.read()); // nobody waits: twice is no deadlock
+    drop(map.read()); // no writer waits: twice is no deadlock
     thread::scope(|threads| {
         let _raise = RaiseOnDrop(&interrupt);
         let waits = threads.spawn(|| map.write_interruptible(&interrupt).is_ok());
@@ -334,7 +334,7 @@ fn a_stream_of_writers_does_not_starve_a_reader() {
     });
 }
 
-/// Some of everything on several threads: the holds exclude, the upgrades keep what was read, the interrupts leave nobody behind.
+/// Every operation on several threads: holds exclude, upgrades keep what was read, and interrupts leave no thread waiting.
 #[test]
 fn many_threads_of_everything() {
     const ROUNDS: u64 = if cfg!(miri) { 10 } else { 2_000 };

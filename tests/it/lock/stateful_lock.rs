@@ -28,7 +28,7 @@ impl Calls {
     }
 }
 
-/// The default lock, and who listens to its calls.
+/// The default lock, and a listener for its calls.
 struct Listening {
     lock: MmLock,
     calls: Calls,
@@ -173,7 +173,7 @@ fn a_child_stands_on_the_lock_that_it_is_given() {
     let start = |vma: Option<vmaple::mm::Vma<'_>>| vma.map(|vma| vma.start());
     let starts = [start(writer.lookup(0x80_0000)), start(child.read().lookup(0x80_0000)), start(plain.read().lookup(0x80_0000))];
     assert_eq!(starts, [Some(0x80_0000), Some(0x7f_f000), Some(0x7f_f000)]);
-    // 3.13, also for such a child: who reads the parent's VMA is waited for.
+    // 3.13, also for such a child: it waits for readers of the parent's VMA.
     drop(writer);
     let held = mm.lock_vma(0x80_0000).expect("free");
     let refused = mm.write().fork_with_lock(MmLock::new(), Patience::Never).map(|_| ());

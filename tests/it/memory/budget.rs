@@ -165,7 +165,7 @@ fn bytes_of(edit: Op, before: &[Op], entries: u64) -> usize {
     map.stats().held_bytes - held
 }
 
-/// Holds a map against a model that only counts: bytes while somebody is pinned, none while nobody is.
+/// Compares a map with a model that only counts: it holds bytes back while a reader is pinned, and none otherwise.
 fn counts(ops: &[Op]) {
     const BUDGET: usize = 6_000;
     const ENTRIES: u64 = 200;

@@ -1,4 +1,4 @@
-//! Memory: what is retired and who may drop it, the budget, and the embedder's code that runs when a value is dropped.
+//! Memory: what is retired and which thread may drop it, the budget, and the embedder's code that runs when a value is dropped.
 
 mod budget;
 mod drops;

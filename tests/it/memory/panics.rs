@@ -50,7 +50,7 @@ struct Trap {
     made: AtomicUsize,
 }
 
-/// What the trap panics with: trouble itself, for whoever drops it.
+/// The payload of the trap's panic; it panics again when it is dropped.
 struct Sprung;
 
 impl Drop for Sprung {

@@ -84,7 +84,7 @@ fn what_a_pinned_reader_holds_back_stops_at_the_budget_and_comes_back() {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         let ends = Ends(&ended);
-        // Another reader, who comes and goes.
+        // Another reader, which is pinned and unpinned.
         let asking = scope.spawn(|| {
             let mut newest = seen.clone();
             while !ended.load(SeqCst) {
@@ -112,7 +112,7 @@ fn what_a_pinned_reader_holds_back_stops_at_the_budget_and_comes_back() {
     look_around(&map, &mut seen);
     map.write().validate().expect("the invariants hold");
     drop(pin);
-    // The next writes bring it back, each a bounded number, but for what they retire themselves; `reclaim` the rest.
+    // The next writes bring it back, each a bounded number, except for what they retire themselves; `reclaim` brings the rest.
     (1..=32).for_each(|n| replace_once(&map, replaces + n).expect("the reader has gone"));
     assert!(map.stats().held_bytes < BUDGET / 4, "{:?}", map.stats());
     assert_eq!(map.reclaim(), 0);
@@ -154,7 +154,7 @@ fn readers_that_come_and_go_beside_a_pinned_one_delay_nothing() {
 }
 
 /// Threads that ask once and end, beside one that stays pinned: each leaves an empty bag in the collector's queue, and what is retired
-/// afterwards waits behind all of them. Once nobody is pinned, one `reclaim` is enough all the same.
+/// afterwards waits behind all of them. Once no thread is pinned, one `reclaim` is still enough.
 #[test]
 #[cfg_attr(miri, ignore = "hundreds of threads")]
 fn threads_that_come_and_go_beside_a_pinned_one_delay_no_reclaim() {

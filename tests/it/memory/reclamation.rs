@@ -155,7 +155,7 @@ fn an_edit_larger_than_the_budget_is_done_when_nothing_is_held() {
 #[test]
 fn the_waiting_policy_waits_for_the_reader_and_not_for_itself() {
     let map = filled(private().budget_bytes(32 * KIB).policy(BudgetPolicy::Wait), 64);
-    // Pinned by this very thread: waiting would be for ever, so the edit says so.
+    // This very thread is pinned and would wait forever, so the edit fails instead.
     let pin = map.pin();
     while map.write().replace(16..24, 1).is_ok() {}
     drop(pin);
@@ -222,7 +222,7 @@ fn synchronize_waits_for_readers_pinned_before_it() {
     });
 }
 
-/// A `Reader` of one map, while the thread has asked so many others that its registration had to make room.
+/// A `Reader` of one map, after its thread has pinned more maps than it keeps registrations for.
 #[test]
 fn synchronize_knows_its_own_reader_among_many_maps() {
     let maps: Vec<RangeMap<u64>> = (0..12).map(|_| filled(private(), 2)).collect();
@@ -297,7 +297,7 @@ fn a_reader_that_repins_never_sees_a_node_reused() {
             let mut newest = 0;
             for _ in 0..FEW / 2 {
                 let entry = reader.lookup(5).expect("mapped throughout");
-                // Gives the writer time to free what it believes nobody stands in.
+                // Gives the writer time to free what it believes no reader is in.
                 for _ in 0..if cfg!(miri) { 60 } else { 1 } {
                     thread::yield_now();
                 }

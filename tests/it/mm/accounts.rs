@@ -38,7 +38,7 @@ fn all_accounts_count_more_pages_than_32_bits_do() {
 #[test]
 fn limits_are_held_against_all_pages() {
     let mut limits = Limits::default();
-    // One page more than 2^32 of them: what is counted modulo 2^32 would fit for ever.
+    // One page more than 2^32 of them: a count modulo 2^32 would always fit.
     limits.address_space_bytes = ((1 << 32) + 1) << 12;
     let mm: Mm = Mm::builder().private_epochs().limits(limits).expect("limits that hold").build();
     let mut writer = mm.write();

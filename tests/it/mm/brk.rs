@@ -28,7 +28,7 @@ fn a_heap_is_set_before_its_break_is_moved() {
     assert_eq!(mm.brk(), 0x10_0000);
 }
 
-/// 22: what ends where the heap begins is no heap, and a heap that was unmapped is not grown from nothing.
+/// 6.22: what ends where the heap begins is no heap, and a heap that was unmapped is not grown from nothing.
 /// ```text
 /// before  AA|          the heap starts behind A
 /// after   AA|HH        two VMAs, for all that they are alike

@@ -137,7 +137,7 @@ fn readers_beside_mseal_and_exit() {
     };
     let look = |mm: &Mm, round: usize, seen: &mut [(u64, bool); 3]| {
         let pin = mm.pin();
-        // From the last to the first: who sees the last sees the first, of this life or of a later one, or that the life is over.
+        // From the last to the first: a reader that sees the last sees the first, of this life or of a later one, or that the life is over.
         let mut last = 0;
         for (seen, at) in seen.iter_mut().zip([20, 5, 4]) {
             let Some(vma) = pin.lookup(page(at)) else { continue };

@@ -4,7 +4,7 @@ use crate::support::address_space::{RW, mm_of, page};
 use vmaple::lock::{MmLock, Patience};
 use vmaple::mm::LayoutError;
 
-/// 16, 3.13: a fork waits for who reads a VMA, and copies nothing that somebody is at.
+/// 6.16, 3.13: a fork waits for a VMA's readers before it copies the VMA.
 #[test]
 fn fork_write_locks_before_it_copies() {
     let mm = mm_of(&[(0, 2, RW), (4, 6, RW)]);

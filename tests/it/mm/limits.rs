@@ -7,7 +7,7 @@ use vmaple::{ErrorCode, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 /// Each limit on locked memory, with and without the capability to pass it (5.5, 5.17, 5.25, 5.26).
 #[test]
-fn who_may_lock_any_amount_is_bound_by_no_limit_on_it() {
+fn a_caller_that_may_lock_any_amount_has_no_limit_on_it() {
     for (capabilities, is_bound) in [(Capabilities::empty(), true), (Capabilities::SYS_RAWIO, true), (Capabilities::IPC_LOCK, false)] {
         for bytes in [0, PAGE_SIZE] {
             let mm = mm_with(|limits| (limits.locked_bytes, limits.capabilities) = (bytes, capabilities));
@@ -59,8 +59,8 @@ fn limits_that_mean_nothing_are_refused_by_name() {
     }
 }
 
-/// What is placed at a given address is at or above the lowest one, whoever places it how; the privileged go down to 0. A move is refused when
-/// its target is empty already (5.3, 5.20).
+/// A mapping at a given address is at or above the lowest one, whichever operation places it; a privileged caller may go down to 0. A move
+/// is refused when its target is empty already (5.3, 5.20).
 #[test]
 fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
     let at = page(0);

@@ -8,7 +8,7 @@ fn owner(mm: &Mm, at: u64) -> Option<AnonOwner> {
     mm.read().lookup(page(at)).and_then(|vma| vma.anon_owner())
 }
 
-/// 25: a merge keeps the owner there is, of whichever side; two different ones do not merge; and a move from what was written to what was
+/// 6.25: a merge keeps the owner there is, of whichever side; two different ones do not merge; and a move from what was written to what was
 /// not keeps the one there is.
 #[test]
 fn merges_keep_the_owner() {

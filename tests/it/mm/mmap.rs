@@ -58,8 +58,8 @@ fn anonymous_offsets_are_addresses() {
     assert_eq!(mm.read().lookup(page(4)).expect("mapped").page_offset_of(page(4)), 3);
 }
 
-/// 9, 10: what is placed keeps out of a stack's guard gap, also where the window of the search ends in it, and a gap that is too small
-/// but for the guard gap does not end the search.
+/// 6.9, 6.10: what is placed keeps out of a stack's guard gap, also where the window of the search ends in it, and a gap that is large
+/// enough only with the guard gap does not end the search.
 /// ```text
 /// before  ..........AA....S   the gap is two pages
 /// search       ^ two pages: not 14, 15, which are all that is free below the stack; 12, 13
@@ -79,7 +79,7 @@ fn placement_keeps_out_of_guard_gaps() {
     assert_eq!(mm.write().plan(Patience::Never).mmap(&near).outcome(), Ok(page(9)), "nor is a hint there taken");
 }
 
-/// 29: a fixed mapping shows the old or the new one: what is planned is not seen, and what is committed is seen whole.
+/// 6.29: a fixed mapping shows the old or the new one: what is planned is not seen, and what is committed is seen whole.
 #[test]
 fn a_fixed_mapping_replaces_in_one_step() {
     let mm = mm_with(|_| {});

@@ -6,9 +6,9 @@ use vmaple::{ErrorCode, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 
-/// 27: the error that occurred is the one that is told, where another would come later; and `mlock` of what has merged meanwhile works.
+/// 6.27: the first error is returned, although another would follow; and `mlock` of VMAs that merged meanwhile works.
 #[test]
-fn the_first_error_is_told() {
+fn the_first_error_is_returned() {
     let mm = mm_with(|_| {});
     let readable = VmaSpec::anonymous(R | VmaFlags::SHARED | VmaFlags::MAYREAD);
     mmap_at(&mm, 0, 1, R);
@@ -17,7 +17,7 @@ fn the_first_error_is_told() {
     let told = mm.write().mprotect(page(0), bytes(3), RW.prot());
     assert!(matches!(told, Err(MprotectError::Denied { .. })), "{told:?}");
     assert_eq!(layout(&mm)[0].2 & VmaFlags::ACCESS, RW, "what lies below is changed");
-    // Page 1 has an object: no WIPEONFORK for it, which is told, and not the gap.
+    // Page 1 has an object, so no WIPEONFORK; that error is returned, not the one for the gap.
     assert_eq!(mm.write().madvise(page(0), bytes(3), Advice::WipeOnFork).map_err(|e| e.errno()), Err(22));
 
     let mm = mm_with(|_| {});

@@ -8,7 +8,7 @@ use vmaple::{ErrorCode, VmaFlags};
 
 const R: VmaFlags = VmaFlags::READ;
 
-/// 23: a resize from inside a VMA.
+/// 6.23: a resize from inside a VMA.
 /// ```text
 /// before  AAAA
 /// grow     ^^     from page 2 to the end: in place;  from page 1, not to the end: moved, the rest stays
@@ -31,7 +31,7 @@ fn mremap_from_inside_a_vma() {
     );
 }
 
-/// 24: how many VMAs must be to spare; decided as in 6.18: a no-op works at the limit, a move up to four below it, one to a fixed place
+/// 6.24: how many VMAs must be to spare; decided as in 6.18: a no-op works at the limit, a move up to four below it, one to a fixed place
 /// up to six below.
 #[test]
 fn mremap_near_the_limit() {

@@ -56,7 +56,7 @@ impl Payload for Recording {
     }
 }
 
-/// What was called since the last question, sorted: the order of the questions is nobody's business.
+/// Returns the calls since the last time, sorted, because their order is not promised.
 fn calls() -> Vec<String> {
     let mut calls = CALLS.take();
     calls.sort();
@@ -64,7 +64,7 @@ fn calls() -> Vec<String> {
     calls
 }
 
-fn told() -> Vec<String> {
+fn hook_calls() -> Vec<String> {
     calls().into_iter().filter(|call| !call.starts_with("part") && !call.starts_with("merged")).collect()
 }
 
@@ -77,7 +77,7 @@ fn payloads_are_split_merged_and_moved_with_their_spans() {
     writer.mmap(&request(0, 6)).expect("memory");
     assert!(calls().is_empty(), "nothing is there yet");
 
-    // AAAAAA -> AA.aAA: each part that stays is asked for, the hook is told of the pages alone
+    // AAAAAA -> AA.aAA: `part` is called for each part that stays, the other hook for the pages alone
     writer.munmap(page(2), bytes(1)).expect("memory");
     let all = calls();
     assert!(all.contains(&"part 0-6 0-2".to_owned()), "{all:?}");
@@ -99,11 +99,11 @@ fn payloads_are_split_merged_and_moved_with_their_spans() {
     for expected in ["moved 4-6 11-13", "pages_moved 4-6 11-13", "unmapped 11-13", "unmapped 4-6"] {
         assert!(all.contains(&expected.to_owned()), "{expected} is not among {all:?}");
     }
-    // a plan that is dropped asks, and tells nothing
+    // a plan that is dropped calls no hook about pages
     drop(writer.plan(vmaple::lock::Patience::Never).munmap(page(0), bytes(1)));
-    assert!(told().is_empty());
+    assert!(hook_calls().is_empty());
     writer.exit().expect("memory");
-    assert_eq!(told(), ["unmapped 0-2", "unmapped 10-14", "unmapped 3-4"], "each VMA that was there is told of once");
+    assert_eq!(hook_calls(), ["unmapped 0-2", "unmapped 10-14", "unmapped 3-4"], "one call for each VMA that was there");
 }
 
 /// Counts how often it is cloned.
@@ -143,9 +143,9 @@ fn a_payload_is_made_once_for_each_new_record() {
     assert_eq!(clones(&mut || _ = writer.mmap(&request(4)).expect("memory")), 1);
     // AAAAAAAA: the one that comes, and the one that both become
     assert_eq!(clones(&mut || _ = writer.mmap(&request(0)).expect("memory")), 2);
-    // aaaaaaaa: its kind changes, and a hook is told
+    // aaaaaaaa: its kind changes, and a hook is called
     assert_eq!(clones(&mut || writer.mprotect(page(0), bytes(8), Prot::READ).expect("mapped")), 2);
-    // aaa..aaa: twice cut in two, and a hook is told
+    // aaa..aaa: twice cut in two, and a hook is called
     assert_eq!(clones(&mut || writer.munmap(page(3), bytes(2)).expect("mapped")), 5);
     // aaa..aaa to bbb..aaa: moved, with nothing else of its own
     assert_eq!(clones(&mut || _ = writer.mremap(&RemapRequest::resize(page(0), bytes(3), bytes(3)).fixed(page(20))).expect("room")), 3);

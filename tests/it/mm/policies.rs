@@ -117,7 +117,7 @@ fn rule_7_10_an_operation_that_fails_has_changed_nothing() {
         ("munmap", |writer| writer.munmap(page(6), bytes(6)).is_err()),
         ("mmap", |writer| writer.mmap(&fixed(2, 20, RW | VmaFlags::SHARED)).is_err()),
         ("mremap", |writer| {
-            // Over the second A; then there is no room to promise so much.
+            // Over the second A; then the commit limit has no room for this length.
             writer.mremap(&RemapRequest::resize(page(0), bytes(4), bytes(64)).fixed(page(30))).is_err()
         }),
         ("mseal", |writer| writer.mseal(page(1), bytes(2)).is_err()),
@@ -152,7 +152,7 @@ fn rule_7_10_an_operation_that_fails_has_changed_nothing() {
 /// Everything that makes memory accessible, in a gap of two pages. An inaccessible page lies next to the stack, which exempts nothing.
 /// ```text
 /// pages     0123456789
-/// before    ..N.NS....     S grows down, N lets nobody in
+/// before    ..N.NS....     S grows down, N allows no access
 /// ```
 #[test]
 fn rule_7_9_whatever_makes_memory_accessible_is_kept_out_of_the_gap() {
@@ -205,7 +205,7 @@ fn rule_7_9_a_stack_keeps_its_own_gap_and_both_ways() {
         map_all(&mm, &[(20, 21, VmaFlags::GROWSUP | RW), (21, 22, NONE)]);
         assert_eq!(mm.write().mmap(&fixed(23, 1, R)).is_err(), is_kept_out, "{policy:?}");
         assert!(mm.write().mmap(&fixed(24, 1, R)).is_ok());
-        // A heap grows to what lets nobody in, and that to a stack.
+        // A heap grows to a VMA without access, and that to a stack.
         map_all(&mm, &[(43, 44, NONE), (44, 45, DOWN)]);
         let mut writer = mm.write();
         writer.set_heap(page(40), page(40)).expect("a heap in the address space");

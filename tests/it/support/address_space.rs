@@ -15,7 +15,7 @@ pub(crate) fn page(n: u64) -> u64 {
     0x10_0000_0000 + n * PAGE_SIZE
 }
 
-/// Returns the length of so many pages.
+/// Returns the length of `pages` pages.
 pub(crate) fn bytes(pages: u64) -> u64 {
     pages * PAGE_SIZE
 }

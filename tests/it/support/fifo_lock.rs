@@ -14,7 +14,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Kills those who wait under it.
+/// Interrupts the threads that wait under it.
 #[derive(Default)]
 pub(crate) struct Kill {
     raised: AtomicBool,
@@ -32,7 +32,7 @@ impl Kill {
     }
 }
 
-/// Parks until it is over, or the thread is killed. Whoever ends it unparks.
+/// Parks until `is_over`, or the thread is killed. The thread that makes it true unparks this one.
 fn park_until(mut is_over: impl FnMut() -> bool, kill: Option<&Kill>) -> Result<(), InterruptedError> {
     let own = thread::current();
     if let Some(kill) = kill {
@@ -107,7 +107,7 @@ impl State {
         }
     }
 
-    /// If nobody is inside.
+    /// Lets the first waiting writer in, if no thread is inside.
     fn let_a_writer_in(&mut self) {
         if !self.writing && self.readers == 0 {
             let first = self.waiting.iter().position(|waiter| waiter.mode == Mode::Write);
@@ -150,7 +150,7 @@ impl Fifo {
     }
 }
 
-// SAFETY: a state under a mutex, changed whole: a writer enters where nobody is inside, and a reader where no writer is; an upgrade and a
+// SAFETY: a state under a mutex, changed whole: a writer enters if no thread is inside, and a reader if no writer is; an upgrade and a
 // downgrade are one change. The mutex orders what was done under the holds. What leaves does not panic.
 unsafe impl RawMmLock for Fifo {
     type Interrupt = Kill;

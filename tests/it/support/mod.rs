@@ -10,7 +10,7 @@ pub(crate) mod versions;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Tells other threads to end when it is dropped: also where the test fails, which would wait for them for ever.
+/// Makes other threads end when it is dropped, also if the test fails: it would wait for them forever.
 pub(crate) struct Ends<'e>(pub(crate) &'e AtomicBool);
 
 impl Drop for Ends<'_> {

@@ -27,7 +27,7 @@ pub(crate) fn address(coordinate: u8) -> u64 {
     if c < SIDE - TOP { u64::from(c) } else { u64::MAX - u64::from(SIDE - 1 - c) }
 }
 
-/// One operation, in coordinates: always well-formed but for what it is to find out.
+/// One operation, in coordinates: well-formed, except where it tests that the map refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     /// `insert` over the range of two coordinates.
@@ -38,7 +38,8 @@ pub(crate) enum Op {
     Replace(u8, u8),
     /// `replace_entries`.
     ReplaceEntries(u8, u8),
-    /// `splice` over the range of so many entries, so long and so far apart as the bits of the last say; as many as fit.
+    /// `splice` over a range. The third is the number of entries, of which as many are spliced as fit; the bits of the last say how long
+    /// and how far apart they are.
     Splice(u8, u8, u8, u8),
     /// `splice_entries`, of one entry over the whole range.
     SpliceEntries(u8, u8),

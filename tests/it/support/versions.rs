@@ -166,23 +166,23 @@ pub(crate) struct Clock {
 impl Clock {
     /// Makes a version.
     pub(crate) fn write<T>(&self, version: usize, edit: impl FnOnce() -> T) -> T {
-        // Relaxed: whoever sees the edit sees by its ordering (O1, O2) that it was begun. No more order than the index itself gives is
-        // wanted here, or it could hide that some is missing.
+        // Relaxed: a reader that sees the edit sees by its ordering (O1, O2) that it was begun. A stronger ordering could hide
+        // that the index's own is too weak.
         self.begun.store(version, Ordering::Relaxed);
-        let told = edit();
-        // Release: pairs with `during`; whoever sees the version done sees the edit.
+        let answer = edit();
+        // Release: pairs with `during`; a reader that sees the version done sees the edit.
         self.done.store(version, Ordering::Release);
-        told
+        answer
     }
 
     /// Asks, and notes the versions meanwhile.
     pub(crate) fn during<T>(&self, ask: impl FnOnce() -> T) -> (T, Window) {
         // Acquire: pairs with `write`.
         let since = self.done.load(Ordering::Acquire);
-        let told = ask();
+        let answer = ask();
         // Relaxed: as the store. Nothing of `ask` comes after it: the index is read by Acquire loads.
         let until = self.begun.load(Ordering::Relaxed).max(since);
-        (told, Window { since, until })
+        (answer, Window { since, until })
     }
 
     pub(crate) fn end(&self) {
@@ -194,21 +194,21 @@ impl Clock {
     }
 }
 
-/// What a reader was told, and when.
+/// A reader's question, its answer, and when it was given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Noted {
     pub(crate) question: Question,
     pub(crate) address: u64,
-    pub(crate) told: Option<Flat>,
+    pub(crate) answer: Option<Flat>,
     pub(crate) window: Window,
 }
 
-/// An iteration over a range: what it told in order of addresses, from which end, and when.
+/// An iteration over a range: the entries it yielded in order of addresses, from which end, and when.
 #[derive(Clone, Debug)]
 pub(crate) struct Walked {
     pub(crate) range: (u64, u64),
     pub(crate) way: Way,
-    pub(crate) told: Vec<Flat>,
+    pub(crate) answer: Vec<Flat>,
     pub(crate) window: Window,
 }
 
@@ -224,7 +224,7 @@ pub(crate) enum Way {
 impl Walked {
     /// Goes through a range of a view, one way.
     pub(crate) fn through(clock: &Clock, view: &View<u64>, range: (u64, u64), way: Way) -> Self {
-        let (mut told, window) = clock.during(|| {
+        let (mut answer, window) = clock.during(|| {
             let mut entries = view.range(range.0..=range.1).expect("a range");
             match way {
                 Way::Up => {
@@ -246,38 +246,38 @@ impl Walked {
             }
         });
         if way == Way::Down {
-            told.reverse();
+            answer.reverse();
         }
-        Self { range, way, told, window }
+        Self { range, way, answer, window }
     }
 
-    /// The parts of the range, first to last, that no entry was told of.
-    fn not_told(&self) -> Vec<(u64, u64)> {
+    /// Returns the parts of the range, first to last, without an entry in the answer.
+    fn unanswered(&self) -> Vec<(u64, u64)> {
         let (mut from, last) = self.range;
         let mut parts = Vec::new();
-        for told in &self.told {
-            if from < told.0 {
-                parts.push((from, last.min(told.0 - 1)));
+        for answer in &self.answer {
+            if from < answer.0 {
+                parts.push((from, last.min(answer.0 - 1)));
             }
-            if told.1 >= last {
+            if answer.1 >= last {
                 return parts;
             }
-            from = from.max(told.1 + 1);
+            from = from.max(answer.1 + 1);
         }
         parts.push((from, last));
         parts
     }
 
-    /// What was told before entry `i`, next to it from below and from above: what is told of an entry is clamped to it.
-    fn told_before(&self, i: usize) -> (Option<Flat>, Option<Flat>) {
-        let (told, n) = (&self.told, self.told.len());
-        let (below, above) = (i.checked_sub(1).map(|i| told[i]), told.get(i + 1).copied());
+    /// Returns the entries next to entry `i`, below and above, that the iteration yielded before it: entry `i` is clamped to them.
+    fn answered_before(&self, i: usize) -> (Option<Flat>, Option<Flat>) {
+        let (answer, n) = (&self.answer, self.answer.len());
+        let (below, above) = (i.checked_sub(1).map(|i| answer[i]), answer.get(i + 1).copied());
         match self.way {
             Way::Up => (below, None),
             Way::Down => (None, above),
             // From below first, so of an odd number from below one more.
-            Way::Both if i < n - n / 2 => (below, i.checked_sub(1).map(|turn| told[n - 1 - turn])),
-            Way::Both => (Some(told[n - 1 - i]), above),
+            Way::Both if i < n - n / 2 => (below, i.checked_sub(1).map(|turn| answer[n - 1 - turn])),
+            Way::Both => (Some(answer[n - 1 - i]), above),
         }
     }
 }
@@ -289,13 +289,13 @@ pub(crate) struct History {
     entries: Vec<Flat>,
     /// Where in `entries` each state begins, and the last one ends.
     bounds: Vec<usize>,
-    /// What each edit is to tell its writer.
+    /// What each edit must return to its writer: whether it succeeded.
     goes: Vec<bool>,
 }
 
 impl History {
-    /// Makes the states of edits that are still to be done; version `n` puts in the value `n`.
-    pub(crate) fn foretold(first: Vec<Flat>, edits: impl IntoIterator<Item = Edit>) -> Self {
+    /// Makes the states of edits that have not run yet; version `n` puts in the value `n`.
+    pub(crate) fn predict(first: Vec<Flat>, edits: impl IntoIterator<Item = Edit>) -> Self {
         let (mut state, mut history) = (first, Self { entries: Vec::new(), bounds: vec![0], goes: Vec::new() });
         history.note(&state);
         for (value, edit) in (1..).zip(edits) {
@@ -305,9 +305,9 @@ impl History {
         history
     }
 
-    /// Makes the states of the edits, each with what it told its writer.
+    /// Makes the states of edits that have run, each with what it returned to its writer.
     pub(crate) fn of(first: Vec<Flat>, edits: &[(Edit, bool)]) -> Self {
-        let history = Self::foretold(first, edits.iter().map(|&(edit, _)| edit));
+        let history = Self::predict(first, edits.iter().map(|&(edit, _)| edit));
         history.check_edits(edits);
         history
     }
@@ -330,7 +330,7 @@ impl History {
         (window.since..=window.until).map(|version| self.state(version))
     }
 
-    /// Fails unless each edit told its writer what it had to.
+    /// Panics unless each edit returned to its writer what it must.
     pub(crate) fn check_edits(&self, edits: &[(Edit, bool)]) {
         assert_eq!(edits.len(), self.goes.len());
         for (before, (&(edit, went), &goes)) in edits.iter().zip(&self.goes).enumerate() {
@@ -340,7 +340,7 @@ impl History {
 
     /// Whether the answer was true at one of its versions.
     pub(crate) fn explains(&self, note: &Noted) -> bool {
-        self.window(note.window).any(|state| note.question.truth(state, note.address) == note.told)
+        self.window(note.window).any(|state| note.question.truth(state, note.address) == note.answer)
     }
 
     /// Fails unless all of them are explained.
@@ -354,28 +354,28 @@ impl History {
     }
 
     fn check(&self, note: &Noted) {
-        let Noted { question, address, told, window } = note;
-        assert!(self.explains(note), "{question:?}({address}) was told {told:?}, true at no version in {window:?}");
+        let Noted { question, address, answer, window } = note;
+        assert!(self.explains(note), "{question:?}({address}) was answered {answer:?}, true at no version in {window:?}");
     }
 
-    /// Whether the iteration came in order, told nothing but what was there at some moment, and missed no address that was mapped
+    /// Whether the iteration was in order, yielded only what was there at some moment, and missed no address that was mapped
     /// throughout.
     pub(crate) fn explains_walk(&self, walk: &Walked) -> Result<(), String> {
-        if let Some(w) = walk.told.windows(2).find(|w| w[0].1 >= w[1].0) {
+        if let Some(w) = walk.answer.windows(2).find(|w| w[0].1 >= w[1].0) {
             return Err(format!("out of order: {w:?}"));
         }
-        for (i, &told) in walk.told.iter().enumerate() {
-            // Where an entry had grown over what was told before, the rest of it is told.
-            let (below, above) = walk.told_before(i);
+        for (i, &answer) in walk.answer.iter().enumerate() {
+            // Of an entry that had grown over what was yielded before, only the rest is yielded.
+            let (below, above) = walk.answered_before(i);
             let (floor, ceiling) = (below.map_or(0, |below| below.1 + 1), above.map_or(u64::MAX, |above| above.0 - 1));
-            let was = |e: Flat| (e.0.max(floor), e.1.min(ceiling), e.2) == told;
-            let meets = told.0 <= walk.range.1 && told.1 >= walk.range.0;
-            if !meets || !self.window(walk.window).any(|state| Question::Lookup.truth(state, told.0).is_some_and(was)) {
-                return Err(format!("{told:?} was there at no moment"));
+            let was = |e: Flat| (e.0.max(floor), e.1.min(ceiling), e.2) == answer;
+            let meets = answer.0 <= walk.range.1 && answer.1 >= walk.range.0;
+            if !meets || !self.window(walk.window).any(|state| Question::Lookup.truth(state, answer.0).is_some_and(was)) {
+                return Err(format!("{answer:?} was there at no moment"));
             }
         }
-        // What of the range was not told, and of that what is mapped in one state after the other.
-        let mut missed = walk.not_told();
+        // What of the range is not in the answer, and of that what is mapped in each state in turn.
+        let mut missed = walk.unanswered();
         for state in self.window(walk.window) {
             if missed.is_empty() {
                 return Ok(());

@@ -32,7 +32,7 @@ over_each_lock! {
     #[cfg(debug_assertions)] rule_3_11_waiting_for_the_mm_lock_is_refused,
     #[cfg(debug_assertions)] rule_3_11_waiting_for_ones_own_vma_is_refused,
     rule_3_7_from_vma_to_vma,
-    rule_3_7_no_hole_is_told_where_none_is,
+    rule_3_7_no_hole_is_reported_where_none_is,
     a_locked_vma_contains_its_address,
 }
 
@@ -91,7 +91,7 @@ fn rule_3_2_one_step_releases_all<L: TestLock>() {
     }
 }
 
-/// 3.3: any number of readers, who keep out whoever is to change the VMA, and nobody else.
+/// 3.3: any number of readers hold a VMA; they keep out only a thread that changes it.
 fn rule_3_3_readers_share<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, RW), (4, 5, RW)]);
     let (a, b) = (mm.lock_vma(page(0)).expect("free"), mm.lock_vma(page(0)).expect("shared"));
@@ -145,7 +145,7 @@ fn rule_3_4_the_wait_can_be_interrupted<L: TestLock>() {
     assert_eq!(layout(&mm), [(0, 2, RW)]);
 }
 
-/// 3.5, 3.6: absent and busy, told apart; neither waits.
+/// 3.5, 3.6: absent and busy are different errors; neither waits.
 fn rule_3_6_busy_and_absent<L: TestLock>() {
     let mm = L::mm_of(&[(0, 2, RW)]);
     assert_eq!(mm.lock_vma(page(2)).map(drop), Err(LockVmaError::Absent));
@@ -182,7 +182,7 @@ fn rule_3_8_speculation<L: TestLock>() {
     assert!(!speculation.validate() && mm.speculate().is_some());
 }
 
-/// 3.9, otherwise than Linux: a record that was read is that VMA's for ever, and says when it is in the index no more.
+/// 3.9, unlike Linux: a record always belongs to the VMA it was read for, and shows when it is no longer in the index.
 fn rule_3_9_a_record_is_never_another_vmas<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, RW)]);
     let pin = mm.pin();
@@ -193,7 +193,7 @@ fn rule_3_9_a_record_is_never_another_vmas<L: TestLock>() {
     assert_eq!(pin.lock_vma(page(0)).map(|found| found.vma().flags()), Ok(VmaFlags::READ));
 }
 
-/// 3.11: who holds a VMA and asks for the mm lock may wait for one who waits for him; what does not wait says so instead.
+/// 3.11: a thread that holds a VMA and waits for the mm lock may wait for a thread that waits for it; an attempt fails instead.
 fn rule_3_11_order<L: TestLock>() {
     let mm = L::mm_of(&[(8, 9, DOWN)]);
     let _guard = mm.lock_vma(page(8)).expect("free");
@@ -201,7 +201,7 @@ fn rule_3_11_order<L: TestLock>() {
     assert_eq!(writer.expand_down_with(page(7), Patience::Never).expect_err("read by this thread").errno(), 11);
 }
 
-/// 3.11: debug builds refuse such a wait, whoever asks for it, and say why. What does not wait may be asked still.
+/// 3.11: debug builds refuse such a wait in every operation, and say why. Operations that do not wait still work.
 #[cfg(debug_assertions)]
 fn rule_3_11_waiting_for_the_mm_lock_is_refused<L: TestLock>() {
     let (mm, interrupt) = (L::mm_of(&[(0, 1, RW), (8, 9, DOWN)]), L::Interrupt::default());
@@ -275,10 +275,10 @@ fn panicked(run: &dyn Fn()) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-/// 3.7: from VMA to VMA, each locked by itself; a writer that is at one of them is waited for, as long as is said.
+/// 3.7: from VMA to VMA, each locked in turn; the walk waits for a writer at one of them, as long as its patience allows.
 fn rule_3_7_from_vma_to_vma<L: TestLock>() {
     let mm = L::mm_of(&[(0, 2, RW), (4, 5, RW), (8, 9, DOWN)]);
-    let next = |from| mm.lock_next(page(from), Patience::Never).map(|vma| vma.map(|found| (found.vma().start() - page(0)) / PAGE_SIZE));
+    let next = |from| mm.lock_find(page(from), Patience::Never).map(|vma| vma.map(|found| (found.vma().start() - page(0)) / PAGE_SIZE));
     assert_eq!([0, 1, 2, 4, 5, 9].map(next), [Ok(Some(0)), Ok(Some(0)), Ok(Some(4)), Ok(Some(4)), Ok(Some(8)), Ok(None)]);
     let mut writer = mm.write();
     assert_eq!(next(0), Ok(Some(0)), "a writer that is not at it is not in the way");
@@ -287,17 +287,17 @@ fn rule_3_7_from_vma_to_vma<L: TestLock>() {
     let interrupt = L::Interrupt::default();
     interrupt.raise();
     thread::scope(|threads| {
-        let killed = threads.spawn(|| mm.lock_next(page(0), Patience::Interruptible(&interrupt)).map(drop));
+        let killed = threads.spawn(|| mm.lock_find(page(0), Patience::Interruptible(&interrupt)).map(drop));
         assert_eq!(killed.join().expect("no panic").map(drop), Err(WaitError::Interrupted));
-        let waits = threads.spawn(|| mm.lock_next(page(0), Patience::Forever).map(|vma| vma.map(|found| found.vma().last())));
+        let waits = threads.spawn(|| mm.lock_find(page(0), Patience::Forever).map(|vma| vma.map(|found| found.vma().last())));
         drop(writer);
         assert_eq!(waits.join().expect("no panic"), Ok(Some(page(1) - 1)));
     });
 }
 
-/// 3.7: while a writer splits, grows, unmaps and maps, who goes from VMA to VMA meets each that is mapped throughout, in order, and each
+/// 3.7: while a writer splits, grows, unmaps and maps, a walk from VMA to VMA meets each that is mapped throughout, in order, and each
 /// stands still while it is held.
-fn rule_3_7_no_hole_is_told_where_none_is<L: TestLock>() {
+fn rule_3_7_no_hole_is_reported_where_none_is<L: TestLock>() {
     const ROUNDS: u64 = if cfg!(miri) { 4 } else { 1_000 };
     let mm = L::mm_of(&[(0, 1, RW), (4, 8, RW), (20, 21, DOWN), (30, 31, RW)]);
     let stop = AtomicBool::new(false);
@@ -306,10 +306,10 @@ fn rule_3_7_no_hole_is_told_where_none_is<L: TestLock>() {
             let mut walks = 0;
             while !stop.load(Ordering::Relaxed) || walks == 0 {
                 let (mut from, mut met) = (page(0), Vec::new());
-                while let Some(held) = mm.lock_next(from, Patience::Forever).expect("it waits") {
+                while let Some(held) = mm.lock_find(from, Patience::Forever).expect("it waits") {
                     assert!(held.vma().last() >= from && held.vma().is_attached());
                     assert_eq!(mm.pin().lookup(held.vma().last()).map(|now| now.span()), Some(held.vma().span()), "it stands still");
-                    // What is below `from` was told before.
+                    // What is below `from` was visited before.
                     met.extend([0, 7, 20, 30].into_iter().filter(|&at| page(at) >= from && held.vma().contains(page(at))));
                     from = held.vma().last() + 1;
                 }

@@ -1,4 +1,4 @@
-//! `MmView`: what everyone who reads an `Mm` may ask, against the list of what is mapped, through each way to it.
+//! `MmView`: the methods that every reader of an `Mm` has, against the list of what is mapped, through each way to a view.
 
 use quickcheck::quickcheck;
 use vmaple::mm::MmView;

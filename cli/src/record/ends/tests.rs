@@ -66,11 +66,11 @@ fn what_never_ends_is_completed() {
 }
 
 #[test]
-fn who_is_still_there_tells_the_last_layout() {
+fn a_thread_that_is_still_there_shows_the_last_layout() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut tracer = recording(&directory);
     let space = tracer.tasks[&Pid::this()].space.expect("an address space");
-    // of those that are asked, the first has ended, and is there only because nobody has waited for it
+    // of those that are asked, the first has ended, and remains only because no process has waited for it
     let mut ended = Command::new("true").spawn().expect("the command runs");
     let first = Pid::from_raw(ended.id().cast_signed());
     waitid(Id::Pid(first), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).expect("it ends");

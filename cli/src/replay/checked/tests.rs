@@ -17,8 +17,8 @@ fn rebuild(text: &str, other: &str) -> (Checked, Vec<Difference>) {
     let stage = Stage { history: &history, samples: &samples, lifetimes: &lifetimes, indexes: &indexes };
     let progress = Progress::new("test", Duration::ZERO);
     let mut differences = Vec::new();
-    let extent = super::Extent { time: Duration::ZERO, answers: 2_000 };
-    let checked = run(&stage, 2, extent, &mut differences, &progress);
+    let effort = super::Effort { time: Duration::ZERO, answers: 2_000 };
+    let checked = run(&stage, 2, effort, &mut differences, &progress);
     (checked, differences)
 }
 
@@ -37,10 +37,10 @@ fn start_with(untouched: &str) -> String {
 }
 
 #[test]
-fn a_missing_area_is_missed_by_readers_and_told_at_the_block() {
+fn a_missing_area_is_missed_by_readers_and_reported_at_the_block() {
     let (checked, differences) = rebuild(TEXT, &start_with(""));
     assert!(checked.wrong > 0 && !checked.holds());
-    let missed = "mapped throughout the question, found nothing";
+    let missed = "mapped throughout the lookup, found nothing";
     assert!(checked.told.iter().any(|text| text.contains(missed)), "{:?}", checked.told);
     assert!(checked.faults.iter().any(|text| text.contains("expected the entry 0x40000")), "{:?}", checked.faults);
     assert_eq!(differences.len(), 1);
@@ -52,12 +52,12 @@ fn a_missing_area_is_missed_by_readers_and_told_at_the_block() {
 #[test]
 fn an_area_that_is_too_long_is_found_by_readers() {
     let (checked, _) = rebuild(TEXT, &start_with("area 0x40000-0x45000 rw-p - anon -\n"));
-    let found = "was there at some moment of the question, found 00040000-00045000";
+    let found = "was there at some moment of the lookup, found 00040000-00045000";
     assert!(checked.told.iter().any(|text| text.contains(found)), "{:?}", checked.told);
 }
 
 #[test]
-fn an_edit_that_the_index_refuses_is_told_with_its_line() {
+fn an_edit_that_the_index_refuses_is_reported_with_its_line() {
     let (checked, _) = rebuild(TEXT, &start_with("area 0x33000-0x34000 r--p - anon -\n"));
     assert!(checked.faults[0].starts_with("test:5: the index refused Insert"), "{:?}", checked.faults);
 }

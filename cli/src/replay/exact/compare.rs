@@ -10,7 +10,7 @@ use std::fmt;
 use vmaple_scenario::area::start_offset;
 use vmaple_trace::{Area, AreaFlags, Expected, Extent, Name, Object, Perm};
 
-/// What a recorded list does not tell of an area that it tells the flags of.
+/// The flags that a recorded line omits even if it lists an area's flags.
 const UNSEEN: AreaFlags = AreaFlags::FAULTED.union(AreaFlags::INHERITED).union(AreaFlags::HOOK);
 
 /// The areas of one stretch, which differ: both sides begin and end it with an area of theirs.
@@ -75,24 +75,24 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Whether an area is what a line tells of it.
+/// Whether an area is what a line says.
 fn is_same(line: &Expected, area: &Area) -> bool {
     line.extent == area.extent && is_alike(line, area) && offset_of(line).is_none_or(|offset| offset == area_offset(area))
 }
 
-/// Whether it is that but for its bounds and its offset.
+/// Whether an area is what a line says, except for its bounds and its offset.
 fn is_alike(line: &Expected, area: &Area) -> bool {
     is_alike_without(UNSEEN, line, area)
 }
 
-/// Whether it is that but for its bounds, its offset, and these flags.
+/// Whether an area is what a line says, except for its bounds, its offset and these flags.
 fn is_alike_without(unseen: AreaFlags, line: &Expected, area: &Area) -> bool {
     line.perm.is_none_or(|perm| perm == area.perm)
         && line.flags.is_none_or(|flags| flags.without(unseen) == area.flags.without(unseen))
         && line.object.as_ref().is_none_or(|object| *object == area.object)
 }
 
-/// Where in its object a line begins, if that is told.
+/// Returns where in its object a line begins, or `None` if the line does not say.
 fn offset_of(line: &Expected) -> Option<u64> {
     let (perm, object) = (line.perm?, line.object.as_ref()?);
     let flags = line.flags.unwrap_or_default();
@@ -172,7 +172,7 @@ impl Difference {
         (extents().map(|extent| extent.start).min().unwrap_or(0), extents().map(|extent| extent.end).max().unwrap_or(0))
     }
 
-    /// Whether both sides map the same bytes, without holes, and all of it is alike and private: then only owners tell the areas apart.
+    /// Whether both sides map the same bytes, without holes, and all of it is alike and private: then only owners separate the areas.
     fn is_of_owners(&self) -> bool {
         let Some(first) = self.found.first() else { return false };
         let continues = |extents: &[Extent]| extents.windows(2).all(|pair| pair[0].end == pair[1].start);

@@ -1,4 +1,4 @@
-//! Performs operations as the recording says that they went: plans each with the library, and commits the plan if its result is the
+//! Performs operations with their recorded outcome: plans each with the library, and commits the plan if its result is the
 //! recorded one. A mapping goes where the recording says; where the library would have placed it is returned beside. Called by `exact`.
 
 use vmaple::ErrorCode;
@@ -11,43 +11,43 @@ use vmaple_scenario::mm_space::MmSpace;
 use vmaple_scenario::space::{Failure, Space as _};
 use vmaple_trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, Outcome, Prot, RemapFlags};
 
-/// What the library would have come to: an address, 0, or how it fails.
-type Told = Result<u64, Failure>;
+/// The library's result: an address, 0, or an error.
+type Planned = Result<u64, Failure>;
 
 /// Where a mapping is, and where the library would have put it.
 pub(super) struct Place {
     pub(super) recorded: u64,
-    pub(super) own: Told,
+    pub(super) own: Planned,
 }
 
-/// What came of an operation.
+/// The outcome of following an operation.
 pub(super) enum Followed {
-    /// Done; the recording does not tell how it ended.
+    /// Done; the recording does not say how it ended.
     Unchecked,
-    /// It came to the same, and was done.
+    /// Its result was the recorded one, and it was done.
     Alike { place: Option<Place> },
     /// The kernel refused it for a cause that no layout decides.
     Refused(String),
     /// The library has no word for it.
     Unsupported,
-    /// It came to something else. It was not done.
+    /// Its result was another one. It was not done.
     Differs { expected: String, found: String, at: Option<u64> },
 }
 
-/// Carries a plan out if it comes to what is recorded; tells what it comes to.
+/// Commits a plan if its result is the recorded one; evaluates to its result.
 macro_rules! settle {
     ($recorded:expr, $plan:expr) => {{
         let plan = $plan;
-        let own: Told = plan.outcome().map(Answer::answer).map_err(|error| Failure::new(error.errno(), error));
+        let own: Planned = plan.outcome().map(Answer::answer).map_err(|error| Failure::new(error.errno(), error));
         if is_alike($recorded, &own) {
-            // what it tells is what the plan told
+            // its result is the plan's
             _ = plan.commit();
         }
         own
     }};
 }
 
-/// Plans an operation, and does it if it comes to what is recorded; tells what it comes to.
+/// Plans an operation, and does it if its result is the recorded one; evaluates to its result.
 macro_rules! follow {
     ($recorded:expr, $writer:expr, $operation:ident($($argument:expr),*)) => {{
         #[allow(unused_mut, reason = "a guard that is lent needs none")]
@@ -57,7 +57,7 @@ macro_rules! follow {
 }
 
 /// Whether a result is the recorded one.
-fn is_alike(recorded: Outcome, own: &Told) -> bool {
+fn is_alike(recorded: Outcome, own: &Planned) -> bool {
     match (recorded, own) {
         (Outcome::Unchecked, _) => true,
         (Outcome::Value(value), Ok(own)) => value == *own,
@@ -66,7 +66,7 @@ fn is_alike(recorded: Outcome, own: &Told) -> bool {
     }
 }
 
-/// Follows one operation. `refused` is the cause that the recording tells of a refusal.
+/// Follows one operation. `refused` is the recorded cause of a refusal.
 pub(super) fn follow(
     space: &mut MmSpace,
     operation: &Operation,
@@ -89,7 +89,7 @@ pub(super) fn follow(
         Operation::PkeyFree { key } => (pkey_free(space, recorded, *key), None),
         Operation::Madvise { addr, len, advice } if advice.gives_owners() => {
             if let (Outcome::Value(_), Some(extent)) = (recorded, Extent::new(*addr, addr.saturating_add(*len))) {
-                // the library knows of no other effect, and never refuses to tell of owners
+                // the library knows of no other effect, and always shows owners
                 _ = space.own(extent);
             }
             return if matches!(recorded, Outcome::Value(_)) { Followed::Alike { place: None } } else { Followed::Unsupported };
@@ -127,11 +127,11 @@ fn value_of(recorded: Outcome) -> u64 {
     if let Outcome::Value(value) = recorded { value } else { 0 }
 }
 
-/// Why the kernel refused what the library would do, if that is something that no layout decides: what the recording tells, or what the
+/// Why the kernel refused what the library would do, if that is something that no layout decides: what the recording says, or what the
 /// error says by itself.
-fn cause_of(space: &MmSpace, operation: &Operation, recorded: Outcome, own: &Told, refused: Option<&Name>) -> Option<String> {
+fn cause_of(space: &MmSpace, operation: &Operation, recorded: Outcome, own: &Planned, refused: Option<&Name>) -> Option<String> {
     let is_refused = match (operation, recorded) {
-        // it tells no error: the break is not where it was to be
+        // it returns no error: the break is not where it was to be
         (Operation::Brk { addr }, Outcome::Value(brk)) => brk != *addr,
         (_, Outcome::Failed(_)) => true,
         _ => false,
@@ -168,29 +168,29 @@ fn cause_of(space: &MmSpace, operation: &Operation, recorded: Outcome, own: &Tol
 }
 
 /// `mlock`. What the library would do, and the kernel refused for want of memory, was done: it brings the pages in only after that.
-fn lock(space: &mut MmSpace, addr: u64, len: u64, recorded: Outcome) -> Told {
+fn lock(space: &mut MmSpace, addr: u64, len: u64, recorded: Outcome) -> Planned {
     let mut writer = space.writer();
     let plan = writer.plan(Patience::Forever).mlock(addr, len);
-    let own: Told = plan.outcome().map(Answer::answer).map_err(|error| Failure::new(error.errno(), error));
+    let own: Planned = plan.outcome().map(Answer::answer).map_err(|error| Failure::new(error.errno(), error));
     let is_without_pages = |errno: Errno| matches!(errno.name(), "ENOMEM" | "EAGAIN") && own.is_ok();
     if is_alike(recorded, &own) || matches!(recorded, Outcome::Failed(errno) if is_without_pages(errno)) {
-        // what it tells is what the plan told
+        // its result is the plan's
         _ = plan.commit();
     }
     own
 }
 
-/// A call that changed an attribute. Whether it looked at holes differs from call to call, and the recording tells what it did.
-fn mark(space: &mut MmSpace, operation: &Operation, recorded: Outcome) -> Told {
+/// A call that changed an attribute. Whether it looked at holes differs from call to call, and the recording shows what it did.
+fn mark(space: &mut MmSpace, operation: &Operation, recorded: Outcome) -> Planned {
     let Operation::Mark { addr, len, kind, .. } = operation else {
         return Err(Failure::invalid("no mark"));
     };
     let number = mark_of(space, operation);
     let mut writer = space.writer();
     let plan = writer.plan(Patience::Forever).change_payloads(*addr, *len, |rider| rider.marked(*kind, number));
-    let own: Told = match plan.outcome() {
+    let own: Planned = match plan.outcome() {
         Err(MadviseError::Gap { .. }) => Ok(0),
-        told => told.map(Answer::answer).map_err(|error| Failure::new(error.errno(), error)),
+        planned => planned.map(Answer::answer).map_err(|error| Failure::new(error.errno(), error)),
     };
     if is_alike(recorded, &own) {
         _ = plan.commit();
@@ -198,7 +198,7 @@ fn mark(space: &mut MmSpace, operation: &Operation, recorded: Outcome) -> Told {
     own
 }
 
-fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &mut Option<Place>) -> Told {
+fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &mut Option<Place>) -> Planned {
     let Operation::Mmap { addr, len, prot, flags, object, offset } = operation else {
         return Err(Failure::invalid("no mapping"));
     };
@@ -221,7 +221,7 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
         let own = match plan.outcome() {
             // at the same point
             Err(MmapError::Growing) => Err(refused),
-            told => told.map(Answer::answer).map_err(|error| Failure::new(error.errno(), error)),
+            planned => planned.map(Answer::answer).map_err(|error| Failure::new(error.errno(), error)),
         };
         if is_alike(recorded, &own) {
             // it has requested a key before
@@ -234,16 +234,16 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
     if is_fixed {
         return own;
     }
-    let told = if is_alike(recorded, &own) { Ok(at) } else { follow!(recorded, &mut writer, mmap(&request.fixed(at))) };
+    let planned = if is_alike(recorded, &own) { Ok(at) } else { follow!(recorded, &mut writer, mmap(&request.fixed(at))) };
     *place = Some(Place { recorded: at, own });
-    told
+    planned
 }
 
-fn protect(space: &MmSpace, recorded: Outcome, (addr, len): (u64, u64), prot: Prot, key: i32) -> Told {
+fn protect(space: &MmSpace, recorded: Outcome, (addr, len): (u64, u64), prot: Prot, key: i32) -> Planned {
     follow!(recorded, space.writer(), mprotect(addr, len, protect_request_of(prot, key)))
 }
 
-fn pkey_alloc(space: &MmSpace, recorded: Outcome, flags: u64, rights: u64) -> Told {
+fn pkey_alloc(space: &MmSpace, recorded: Outcome, flags: u64, rights: u64) -> Planned {
     if flags != 0 {
         return Err(Failure::invalid("no flags are known"));
     }
@@ -251,13 +251,13 @@ fn pkey_alloc(space: &MmSpace, recorded: Outcome, flags: u64, rights: u64) -> To
     settle!(recorded, writer.plan(Patience::Forever).pkey_alloc(denial_of(rights)))
 }
 
-fn pkey_free(space: &MmSpace, recorded: Outcome, key: i32) -> Told {
+fn pkey_free(space: &MmSpace, recorded: Outcome, key: i32) -> Planned {
     let Some(key) = u8::try_from(key).ok().and_then(ProtectionKey::new) else { return Err(Failure::invalid("there is no such key")) };
     let mut writer = space.writer();
     settle!(recorded, writer.plan(Patience::Forever).pkey_free(key))
 }
 
-fn mremap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &mut Option<Place>) -> Told {
+fn mremap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &mut Option<Place>) -> Planned {
     let &Operation::Mremap { addr, old_len, new_len, flags, new_addr } = operation else {
         return Err(Failure::invalid("no remapping"));
     };
@@ -269,13 +269,13 @@ fn mremap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: 
         return own;
     }
     // it was moved, and the kernel chose where to
-    let told = if is_alike(recorded, &own) { Ok(at) } else { follow!(recorded, &mut writer, mremap(&request.fixed(at))) };
+    let planned = if is_alike(recorded, &own) { Ok(at) } else { follow!(recorded, &mut writer, mremap(&request.fixed(at))) };
     *place = Some(Place { recorded: at, own });
-    told
+    planned
 }
 
 /// The break as it is afterwards, also where it could not be moved.
-fn brk(space: &mut MmSpace, addr: u64, recorded: Outcome, heap_known: &mut bool) -> Told {
+fn brk(space: &mut MmSpace, addr: u64, recorded: Outcome, heap_known: &mut bool) -> Planned {
     let mut writer = space.writer();
     let before = writer.mm().brk();
     if let Outcome::Value(brk) = recorded

@@ -32,7 +32,7 @@ impl Faults {
                 self.from_before.extend((!is_owned).then_some(area.extent));
                 return;
             }
-            // it tells where an inherited heap ends, and is no call
+            // it shows where an inherited heap ends, and is no call
             Record::Operation(Operation::Brk { addr: 0 }, _) if is_first && line.stamp.is_none() => return,
             Record::Operation(..) if is_first => return self.from_before.clear(),
             Record::Operation(Operation::Mmap { len, .. }, Outcome::Value(addr))

@@ -29,8 +29,8 @@ use vmaple_trace::{Access, Expected, Extent, ForkOutcome, Found, Line, Object, O
 const BLOCK_LINES: usize = 1 << 20;
 /// Areas of all children together that are kept for their first operation.
 const CHILDREN_AREAS: usize = 1 << 20;
-/// Differences of each kind that are kept to be told; all are counted.
-const TOLD: usize = 20;
+/// The most differences of each kind that are kept for the report; all are counted.
+const MAX_FINDINGS: usize = 20;
 
 /// What the exact check found, as `--json` writes it.
 #[derive(Debug, Default, Serialize)]
@@ -59,18 +59,18 @@ pub(super) struct Exact {
     /// Of the others, how many are large parts of files where the file system aligns such parts for huge pages.
     pub(super) placed_by_file_system: u64,
     /// The first of all others.
-    pub(super) placed_elsewhere: Vec<Told>,
+    pub(super) placed_elsewhere: Vec<Finding>,
     /// VMAs that got an owner of their private pages by a recorded fault, and by what a later layout shows alone.
     pub(super) owners_by_faults: u64,
     pub(super) owners_by_layouts: u64,
     /// Differences that the recording cannot decide, by cause.
     pub(super) explained: BTreeMap<&'static str, u64>,
     /// The first of them.
-    pub(super) explained_told: Vec<Told>,
+    pub(super) explained_told: Vec<Finding>,
     /// Differences without such a cause.
     pub(super) unexplained: u64,
     /// The first of them.
-    pub(super) unexplained_told: Vec<Told>,
+    pub(super) unexplained_told: Vec<Finding>,
     /// Why the check ended before the trace did, if it did.
     pub(super) ended_early: Option<String>,
     /// Operations that were done, and the time that they took.
@@ -78,9 +78,9 @@ pub(super) struct Exact {
     pub(super) seconds: f64,
 }
 
-/// Something that is told, where it belongs, and the layout around.
+/// A finding of the report: the line of the trace, the text, and the layout around it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Told {
+pub(super) struct Finding {
     pub(super) line: u64,
     pub(super) text: String,
     pub(super) around: Vec<String>,
@@ -92,9 +92,9 @@ impl Exact {
         self.unexplained == 0
     }
 
-    /// The areas around an address, where a difference there is still told.
+    /// Returns the areas around an address; none once the report is full, because they would not be printed.
     fn around(&self, space: &MmSpace, at: Option<u64>) -> Vec<String> {
-        if self.unexplained_told.len() == TOLD {
+        if self.unexplained_told.len() == MAX_FINDINGS {
             return Vec::new();
         }
         space.around(at).unwrap_or_default()
@@ -102,12 +102,12 @@ impl Exact {
 
     fn unexplained(&mut self, line: u64, text: String, around: Vec<String>) {
         self.unexplained += 1;
-        keep(&mut self.unexplained_told, Told { line, text, around });
+        keep(&mut self.unexplained_told, Finding { line, text, around });
     }
 
     fn explained(&mut self, line: u64, cause: &Cause, text: &str, around: Vec<String>) {
         *self.explained.entry(cause.word()).or_default() += 1;
-        keep(&mut self.explained_told, Told { line, text: format!("{text}; cause: {cause}"), around });
+        keep(&mut self.explained_told, Finding { line, text: format!("{text}; cause: {cause}"), around });
     }
 }
 
@@ -127,9 +127,9 @@ fn count(counts: &mut BTreeMap<String, u64>, name: String) {
     *counts.entry(name).or_default() += 1;
 }
 
-fn keep(list: &mut Vec<Told>, told: Told) {
-    if list.len() < TOLD {
-        list.push(told);
+fn keep(list: &mut Vec<Finding>, finding: Finding) {
+    if list.len() < MAX_FINDINGS {
+        list.push(finding);
     }
 }
 
@@ -144,7 +144,7 @@ pub(super) struct Follower {
     faults: Faults,
     /// Whether the heap's end is known.
     heap_known: bool,
-    /// What the recording tells of the next operation.
+    /// What the recording says about the next operation.
     with: With,
     since: Since,
     time: Duration,
@@ -177,7 +177,7 @@ impl Follower {
         }
     }
 
-    /// Follows one record. What the address space cannot be ends the check, and nothing else.
+    /// Follows one record. A record that the address space cannot follow ends this check only.
     pub(super) fn line(&mut self, line: &Line) {
         let Some(mut spaces) = self.spaces.take() else { return };
         if let Some(Stamp { tid, .. }) = line.stamp
@@ -191,7 +191,7 @@ impl Follower {
         }
     }
 
-    /// What was found, with what is wrong in the address spaces that are left.
+    /// Returns what was found, with broken invariants of the remaining address spaces.
     pub(super) fn finish(mut self) -> Exact {
         let broken: Vec<String> =
             self.spaces.iter().flat_map(Spaces::all).filter_map(|space| space.verdict().err()).map(|failure| failure.why).collect();
@@ -296,7 +296,7 @@ impl Follower {
         Ok(())
     }
 
-    /// What came of an operation.
+    /// Counts the outcome of an operation.
     fn followed(&mut self, space: &MmSpace, line: &Line, followed: Followed) {
         let asked = || {
             let text = line.record.to_string();
@@ -319,7 +319,7 @@ impl Follower {
                         self.exact.placed_by_file_system += u64::from(is_aligned_file(&line.record, place.recorded));
                         let own = own.map_or_else(|failure| format!("nowhere: {}", failure.why), |own| format!("at {own:#x}"));
                         let text = format!("{}: the kernel chose {:#x}, the library {own}", asked(), place.recorded);
-                        keep(&mut self.exact.placed_elsewhere, Told { line: line.number, text, around: Vec::new() });
+                        keep(&mut self.exact.placed_elsewhere, Finding { line: line.number, text, around: Vec::new() });
                     }
                 }
             }

@@ -6,8 +6,8 @@ use vmaple::mm::AnonOwner;
 use vmaple_scenario::mm_space::MmSpace;
 use vmaple_trace::{Area, AreaFlags, Expected, Extent, Offset, Perm};
 
-/// Puts the expected areas of a difference in the place of those that were found, if the lines tell all of them. What cannot be put there
-/// stays different, and is told again at the next layout.
+/// Puts the expected areas of a difference in the place of those that were found, if the lines describe all of them. What
+/// cannot be put there stays different, and is reported again at the next layout.
 pub(super) fn resync(space: &mut MmSpace, difference: &Difference) {
     let whole: Option<Vec<Area>> = difference.expected.iter().map(|line| area_of(line, &difference.found)).collect();
     let Some(areas) = whole else { return };
@@ -37,7 +37,7 @@ fn owners(space: &MmSpace, areas: &[Area]) -> Vec<Option<AnonOwner>> {
     areas.iter().map(|area| owner_in(area.extent)).collect()
 }
 
-/// The area that a line tells; with pages of its own if it says so, or if what was there had some.
+/// Returns the area that a line describes, with pages of its own if it says so, or if what was there had some.
 fn area_of(line: &Expected, found: &[Area]) -> Option<Area> {
     let Expected { extent, perm: Some(perm), flags: Some(flags), object: Some(object), offset } = line else { return None };
     let there = || found.iter().filter(|area| area.extent.overlaps(*extent));
@@ -50,7 +50,7 @@ fn area_of(line: &Expected, found: &[Area]) -> Option<Area> {
     Some(Area { extent: *extent, perm: *perm, flags, marks, object: object.clone(), offset })
 }
 
-/// Gives an owner to each VMA that the kernel shows with pages of its own and that has none. Tells how many those were.
+/// Gives an owner to each VMA that the kernel shows with pages of its own and that has none. Returns their number.
 pub(super) fn learn_owners(space: &MmSpace, lines: &[Expected]) -> u64 {
     let reader = space.mm.read();
     let has_pages = |line: &&Expected| {

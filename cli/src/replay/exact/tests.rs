@@ -115,7 +115,7 @@ fn a_kept_promise_tells_an_owner() {
     assert_eq!(unexplained(none), [""; 0]);
 }
 
-// What a forked child's areas have from its parent is told by their pages alone, and so is what a process has that was running already.
+// A recording shows only by their pages what a forked child's areas have from its parent, or what a running process had before.
 #[test]
 fn an_owner_from_before_is_a_cause() {
     let start = "area 100000-102000 rw-p faulted anon -\narea 102000-104000 rw-p - anon -\n";
@@ -144,7 +144,7 @@ fn marks_split_and_join() {
         let refused = exact(&format!("{MAP}mark 0x101000 0x2000 {kind} x = -EFAULT\n{whole}"));
         assert_eq!((refused.outside, refused.unexplained), (1, 0));
     }
-    // a userfaultfd stays behind when pages are moved, unless it is told otherwise
+    // a userfaultfd stays behind when pages are moved, unless it was registered for moves
     for (word, layout) in [("1", "maps\n 100000-102000 rw-p\nend\n"), ("1+remap", "maps\n 100000-101000 rw-p\n 101000-102000 rw-p\nend\n")]
     {
         let text = format!(
@@ -213,7 +213,7 @@ fn what_is_not_recorded_is_named() {
     assert_eq!(told.unrecorded.get("x32"), Some(&1));
 }
 
-// before  AABB     B alike but for an owner
+// before  AABB     B is alike, except for an owner
 #[test]
 fn owners_may_come_without_a_fault() {
     let apart = "maps\n 100000-102000 rw-p nohugepage anon\n 102000-104000 rw-p nohugepage anon\nend\n";
@@ -242,7 +242,7 @@ fn faults_give_owners_and_owners_keep_areas_apart() {
 }
 
 #[test]
-fn what_a_recording_does_not_decide_is_told_with_its_cause() {
+fn what_a_recording_does_not_decide_is_reported_with_its_cause() {
     let apart = "maps\n 100000-102000 rw-p nohugepage,faulted anon\n 102000-104000 rw-p nohugepage,faulted anon\nend\n";
     let cause = |text: &str| {
         let told = exact(text);
@@ -262,7 +262,7 @@ fn what_a_recording_does_not_decide_is_told_with_its_cause() {
 
 // The next layout begins from what the kernel had.
 #[test]
-fn a_difference_is_told_once() {
+fn a_difference_is_reported_once() {
     let apart = "maps\n 100000-102000 rw-p nohugepage,faulted anon\n 102000-104000 rw-p nohugepage,faulted anon\nend\n";
     let told = exact(&format!("{OWNERS}{JOINED}{apart}{apart}munmap 0x103000 0x1000 = 0\n{}", apart.replace("104000", "103000")));
     assert_eq!((told.layouts, told.equal_layouts, told.explained.get("owners unknown")), (3, 2, Some(&1)), "{told:?}");

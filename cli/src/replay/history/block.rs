@@ -1,7 +1,7 @@
-//! What a recording asserts: blocks of layout, lookups, searches. Each becomes a question that the plain model
+//! What a recording asserts: blocks of layout, lookups, searches. Each becomes a query that the plain model
 //! answers while the trace is read, and the index while the history is replayed.
 
-use super::super::coverage::Extent;
+use super::super::layout_model::Bounds;
 use super::super::limits;
 use super::super::query::{BlockLine, GapRequest, Query};
 use super::builder::Builder;
@@ -9,8 +9,8 @@ use anyhow::{Result, bail};
 use vmaple_trace::{Expected, Found, Outcome, Side};
 
 /// A range of a trace as this program keeps it.
-fn inclusive(extent: vmaple_trace::Extent) -> Extent {
-    Extent { start: extent.start, last: extent.last() }
+fn inclusive(extent: vmaple_trace::Extent) -> Bounds {
+    Bounds { start: extent.start, last: extent.last() }
 }
 
 impl Builder {
@@ -41,7 +41,7 @@ impl Builder {
             Found::None => None,
             Found::Area(extent) => Some(inclusive(extent)),
         };
-        self.history.tally.questions += 1;
+        self.history.tally.queries += 1;
         self.query(self.line(), Query::Lookup { address, area })
     }
 
@@ -51,7 +51,7 @@ impl Builder {
             Found::None => None,
             Found::Area(extent) => Some(inclusive(extent)),
         };
-        self.history.tally.questions += 1;
+        self.history.tally.queries += 1;
         self.query(self.line(), Query::Find { address, area })
     }
 
@@ -61,7 +61,7 @@ impl Builder {
             Outcome::Value(address) => Ok(address),
             Outcome::Failed(errno) => Err(errno.name()),
         };
-        self.history.tally.questions += 1;
+        self.history.tally.queries += 1;
         let request = GapRequest { side, window, len, align };
         self.query(self.line(), Query::Gap { request, found })
     }

@@ -1,6 +1,6 @@
 //! `brk`: the outcome is the resulting break, and what lies between it and the break before is mapped or taken out.
 
-use super::super::coverage::{Area, Extent};
+use super::super::layout_model::{Bounds, Region};
 use super::super::packed::PackedAttrs;
 use super::builder::Builder;
 use anyhow::Result;
@@ -14,7 +14,7 @@ impl Builder {
         };
         self.states[self.current].brk = Some(to);
         if to < from {
-            return self.clear(Extent { start: to, last: from - 1 });
+            return self.clear(Bounds { start: to, last: from - 1 });
         }
         if to == from {
             return Ok(());
@@ -23,9 +23,9 @@ impl Builder {
         let backing = self.history.backings.number(&Object::Anon, from, 0)?;
         let attrs = PackedAttrs::new(Perm::READ.union(Perm::WRITE), self.states[self.current].default_flags, backing);
         // Linux makes the area before the break longer, whatever was done to it since
-        let below = from.checked_sub(1).and_then(|at| self.coverage().lookup(at));
+        let below = from.checked_sub(1).and_then(|at| self.model().lookup(at));
         let heap = below.filter(|area| area.attrs.backing() == backing && area.attrs.perm() == attrs.perm());
-        self.lay(Area { start: from, last: to - 1, attrs: heap.map_or(attrs, |area| area.attrs) })
+        self.lay(Region { start: from, last: to - 1, attrs: heap.map_or(attrs, |area| area.attrs) })
     }
 
     /// The break before the first call is where the heap that the starting layout has ends.
@@ -35,13 +35,13 @@ impl Builder {
             return brk;
         }
         let mut end = state.settings.brk_start;
-        let is_heap = |area: &Area| {
+        let is_heap = |area: &Region| {
             let anonymous = matches!(self.history.backings.object(area.attrs.backing()), Object::Anon);
             anonymous && area.attrs.perm() == Perm::READ.union(Perm::WRITE)
         };
         let Some(start) = self.whole_pages(end) else { return end };
         let mut at = start;
-        while let Some(area) = state.coverage.lookup(at).filter(is_heap) {
+        while let Some(area) = state.model.lookup(at).filter(is_heap) {
             let Some(after) = area.last.checked_add(1) else { break };
             end = after;
             at = after;

@@ -2,7 +2,7 @@
 //! the counts. The files beside this one say what an operation does; they change a layout only through
 //! [`Builder::lay`], [`Builder::clear`] and [`Builder::edit`].
 
-use super::super::coverage::{Area, Coverage, Edit, Extent};
+use super::super::layout_model::{Bounds, Edit, LayoutModel, Region};
 use super::super::limits;
 use super::super::packed::{Backings, PackedAttrs};
 use super::super::query::{Difference, Query, Subject, ask};
@@ -23,7 +23,7 @@ pub(super) struct Builder {
     /// Children whose operations have not begun: the layout that they were born with.
     pub(super) unborn: HashMap<Name, State>,
     pub(super) current: usize,
-    pub(super) window: Extent,
+    pub(super) window: Bounds,
     /// The block that is being read.
     pub(super) block: Option<usize>,
     line: u64,
@@ -31,7 +31,7 @@ pub(super) struct Builder {
 }
 
 /// All addresses.
-pub(super) const EVERYWHERE: Extent = Extent { start: 0, last: u64::MAX };
+pub(super) const EVERYWHERE: Bounds = Bounds { start: 0, last: u64::MAX };
 
 impl Builder {
     pub(super) fn new(file: String) -> Self {
@@ -73,7 +73,7 @@ impl Builder {
             }
         }
         self.keep_start();
-        let finished = |state: State| Space { start: state.start, finish: state.coverage.areas().collect(), heap: state.heap };
+        let finished = |state: State| Space { start: state.start, finish: state.model.areas().collect(), heap: state.heap };
         self.history.spaces = self.states.into_iter().map(finished).collect();
         self.history.tally.threads = self.threads.len();
         Ok(self.history)
@@ -121,7 +121,7 @@ impl Builder {
                 Ok(())
             }
             Record::Window(extent) => {
-                self.window = Extent { start: extent.start, last: extent.last() };
+                self.window = Bounds { start: extent.start, last: extent.last() };
                 Ok(())
             }
         }
@@ -202,13 +202,13 @@ impl Builder {
         }
         // a fault below a growable area may be what made it grow: then the answer begins below the area that was there
         if let Found::Area(extent) = found
-            && self.coverage().lookup(address).is_none()
+            && self.model().lookup(address).is_none()
             && extent.contains(address)
-            && self.coverage().lookup(extent.last()).is_some()
+            && self.model().lookup(extent.last()).is_some()
         {
             self.grew(extent)?;
         }
-        let mapped = self.coverage().lookup(address).is_some();
+        let mapped = self.model().lookup(address).is_some();
         self.history.tally.faults_mapped += u64::from(mapped);
         self.history.faults.push(Fault {
             address,
@@ -222,8 +222,8 @@ impl Builder {
     }
 
     /// The layout as it is now.
-    pub(super) fn coverage(&self) -> &Coverage {
-        &self.states[self.current].coverage
+    pub(super) fn model(&self) -> &LayoutModel {
+        &self.states[self.current].model
     }
 
     /// How many edits there are so far.
@@ -248,14 +248,14 @@ impl Builder {
         len.checked_next_multiple_of(self.page())
     }
 
-    /// The range of a call that succeeded; none if it is empty.
-    pub(super) fn extent(&self, start: u64, len: u64) -> Result<Option<Extent>> {
+    /// Returns the range of a call that succeeded, or `None` if it is empty.
+    pub(super) fn extent(&self, start: u64, len: u64) -> Result<Option<Bounds>> {
         let last = self.whole_pages(len).and_then(|len| match len.checked_sub(1) {
             Some(less_one) => start.checked_add(less_one).map(Some),
             None => Some(None),
         });
         match last {
-            Some(last) => Ok(last.map(|last| Extent { start, last })),
+            Some(last) => Ok(last.map(|last| Bounds { start, last })),
             None => bail!("read {len:#x} bytes at {start:#x}, expected a range that does not wrap"),
         }
     }
@@ -268,66 +268,66 @@ impl Builder {
         self.keep_start();
         let operation = number(self.history.operation_lines.len()).saturating_sub(1);
         self.history.steps.push(Step { space: self.space(), operation, edit });
-        self.states[self.current].coverage.apply(&edit);
+        self.states[self.current].model.apply(&edit);
         Ok(())
     }
 
     /// The starting layout is what is there before the first edit.
     fn keep_start(&mut self) {
         if self.history.steps.is_empty() {
-            self.states[0].start = self.states[0].coverage.areas().collect();
+            self.states[0].start = self.states[0].model.areas().collect();
         }
     }
 
     /// Lays an area into the layout, over whatever is there, as one edit; it becomes one with the neighbours that it
     /// continues, as Linux merges them.
-    pub(super) fn lay(&mut self, area: Area) -> Result<()> {
-        let Area { start, last, attrs } = area;
-        let coverage = self.coverage();
-        if coverage.lookup(start).is_some_and(|there| there.last >= last && there.attrs == attrs) {
+    pub(super) fn lay(&mut self, area: Region) -> Result<()> {
+        let Region { start, last, attrs } = area;
+        let model = self.model();
+        if model.lookup(start).is_some_and(|there| there.last >= last && there.attrs == attrs) {
             return Ok(());
         }
         let mergeable = !attrs.stays_alone() && !self.is_special(attrs);
-        let continues = |there: &Area| mergeable && there.attrs == attrs;
-        let below = start.checked_sub(1).and_then(|at| coverage.lookup(at)).filter(continues);
-        let above = last.checked_add(1).and_then(|at| coverage.lookup(at)).filter(continues);
-        let free = coverage.intersecting(Extent { start, last }).next().is_none();
+        let continues = |there: &Region| mergeable && there.attrs == attrs;
+        let below = start.checked_sub(1).and_then(|at| model.lookup(at)).filter(continues);
+        let above = last.checked_add(1).and_then(|at| model.lookup(at)).filter(continues);
+        let free = model.intersecting(Bounds { start, last }).next().is_none();
         self.edit(match (free, below, above) {
             (true, None, None) => Edit::Insert(area),
             (true, Some(below), None) => Edit::ExtendUp { from: below.last, to: last },
             (true, None, Some(above)) => Edit::ExtendDown { from: above.start, to: start },
             (_, below, above) => {
-                Edit::Replace(Area { start: below.map_or(start, |area| area.start), last: above.map_or(last, |area| area.last), attrs })
+                Edit::Replace(Region { start: below.map_or(start, |area| area.start), last: above.map_or(last, |area| area.last), attrs })
             }
         })
     }
 
     /// Takes everything out of a range, if there is anything.
-    pub(super) fn clear(&mut self, extent: Extent) -> Result<()> {
-        if self.coverage().intersecting(extent).next().is_none() {
+    pub(super) fn clear(&mut self, extent: Bounds) -> Result<()> {
+        if self.model().intersecting(extent).next().is_none() {
             return Ok(());
         }
         self.edit(Edit::Remove(extent))
     }
 
     /// Changes the words of what is mapped in a range, area by area from below.
-    pub(super) fn rewrite(&mut self, extent: Extent, change: impl Fn(PackedAttrs) -> PackedAttrs) -> Result<()> {
-        let areas: Vec<Area> = self.coverage().intersecting(extent).collect();
+    pub(super) fn rewrite(&mut self, extent: Bounds, change: impl Fn(PackedAttrs) -> PackedAttrs) -> Result<()> {
+        let areas: Vec<Region> = self.model().intersecting(extent).collect();
         for area in areas {
             let attrs = change(area.attrs);
             if attrs != area.attrs {
-                self.lay(Area { start: area.start.max(extent.start), last: area.last.min(extent.last), attrs })?;
+                self.lay(Region { start: area.start.max(extent.start), last: area.last.min(extent.last), attrs })?;
             }
         }
         Ok(())
     }
 
     /// The part of a range before its first hole.
-    pub(super) fn before_hole(&self, extent: Extent) -> Option<Extent> {
-        match self.coverage().holes(extent).first() {
+    pub(super) fn before_hole(&self, extent: Bounds) -> Option<Bounds> {
+        match self.model().holes(extent).first() {
             None => Some(extent),
             Some(hole) if hole.start == extent.start => None,
-            Some(hole) => Some(Extent { start: extent.start, last: hole.start - 1 }),
+            Some(hole) => Some(Bounds { start: extent.start, last: hole.start - 1 }),
         }
     }
 
@@ -335,13 +335,13 @@ impl Builder {
         matches!(self.history.backings.object(attrs.backing()), Object::Special(_))
     }
 
-    /// Notes a question, and asks the plain model at once.
+    /// Notes a query, and asks the plain model at once.
     pub(super) fn query(&mut self, line: u64, query: Query) -> Result<()> {
-        if self.history.checks.len() == limits::QUESTIONS {
-            bail!("read more than {} blocks and questions, expected at most that", limits::QUESTIONS);
+        if self.history.checks.len() == limits::QUERIES {
+            bail!("read more than {} blocks and queries, expected at most that", limits::QUERIES);
         }
         let (block, backings) = (&self.history.block_lines, &self.history.backings);
-        let mismatches = ask(self.coverage(), &query, line, block, backings);
+        let mismatches = ask(self.model(), &query, line, block, backings);
         let told = |mismatch| Difference { subject: Subject::Model, mismatch };
         self.history.differences.extend(mismatches.into_iter().map(told));
         self.history.checks.push(Check { space: self.space(), after: self.edits(), line, query });

@@ -1,6 +1,6 @@
 //! A recorded history as data: what `builder` makes of a trace, and every other part of `replay` reads.
 
-use super::super::coverage::{Area, Edit};
+use super::super::layout_model::{Edit, Region};
 use super::super::packed::Backings;
 use super::super::query::{BlockLine, Difference, Query};
 use serde::Serialize;
@@ -30,7 +30,7 @@ pub(in super::super) struct Fault {
     pub(in super::super) mapped: bool,
 }
 
-/// A question that the recording answers.
+/// A query that the recording answers.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Check {
     pub(in super::super) space: u32,
@@ -52,7 +52,7 @@ pub(in super::super) struct Tally {
     /// `maps` and `cover` blocks.
     pub(in super::super) blocks: u64,
     /// `lookup`, `find`, `gap`, and faults with an answer.
-    pub(in super::super) questions: u64,
+    pub(in super::super) queries: u64,
     /// Faults whose address the layout had at that moment.
     pub(in super::super) faults_mapped: u64,
 }
@@ -61,9 +61,9 @@ pub(in super::super) struct Tally {
 #[derive(Clone, Debug)]
 pub(in super::super) struct Space {
     /// The layout before the first edit.
-    pub(in super::super) start: Vec<Area>,
+    pub(in super::super) start: Vec<Region>,
     /// The layout after the last one.
-    pub(in super::super) finish: Vec<Area>,
+    pub(in super::super) finish: Vec<Region>,
     /// Where the heap begins, if `brk` ever made one.
     pub(in super::super) heap: Option<u64>,
 }

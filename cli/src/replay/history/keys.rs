@@ -1,4 +1,4 @@
-//! Protection keys: which are allocated, as far as the recorded results tell, and what follows from that for the key of an area.
+//! Protection keys: which are allocated, as far as the recorded results show, and what follows from that for the key of an area.
 
 use super::builder::Builder;
 use super::state::Keys;

@@ -1,6 +1,6 @@
 //! `mmap` and `munmap`: where the recording says, not where a rule would put it.
 
-use super::super::coverage::Area;
+use super::super::layout_model::Region;
 use super::super::packed::PackedAttrs;
 use super::builder::Builder;
 use anyhow::{Result, bail};
@@ -50,7 +50,7 @@ impl Builder {
         let is_unpromised =
             flags.contains(MapFlags::NORESERVE) && (huge.is_some() || settings.overcommit != Overcommit::Never) || is_droppable;
         let attrs = if is_unpromised { attrs.set(AreaFlags::NORESERVE) } else { attrs };
-        self.lay(Area { start: extent.start, last: extent.last, attrs })
+        self.lay(Region { start: extent.start, last: extent.last, attrs })
     }
 
     pub(super) fn munmap(&mut self, addr: u64, len: u64, outcome: Outcome) -> Result<()> {

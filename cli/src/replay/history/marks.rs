@@ -1,7 +1,7 @@
 //! What changes no permission but splits and joins areas: the advices of `madvise` that are kept with an area, locks,
 //! and seals.
 
-use super::super::coverage::Extent;
+use super::super::layout_model::Bounds;
 use super::super::packed::PackedAttrs;
 use super::builder::{Builder, EVERYWHERE};
 use anyhow::Result;
@@ -120,11 +120,11 @@ impl Builder {
         self.rewrite_ordinary(EVERYWHERE, |attrs| attrs.clear(LOCKED_MASK))
     }
 
-    fn rewrite_ordinary(&mut self, extent: Extent, change: impl Fn(PackedAttrs) -> PackedAttrs) -> Result<()> {
-        let areas: Vec<_> = self.coverage().intersecting(extent).collect();
+    fn rewrite_ordinary(&mut self, extent: Bounds, change: impl Fn(PackedAttrs) -> PackedAttrs) -> Result<()> {
+        let areas: Vec<_> = self.model().intersecting(extent).collect();
         for area in areas.into_iter().filter(|area| !area.attrs.is_never_locked()) {
             if !self.is_special(area.attrs) {
-                let part = Extent { start: area.start.max(extent.start), last: area.last.min(extent.last) };
+                let part = Bounds { start: area.start.max(extent.start), last: area.last.min(extent.last) };
                 self.rewrite(part, &change)?;
             }
         }

@@ -1,8 +1,8 @@
 //! A recorded history: the starting layouts, the edits of each operation, the page faults, and the queries with the recorded answers.
 //! Called by `replay::run` through [`read`].
 //!
-//! One file for each family of operations says how it changes a layout. All of them use only the plain model of `coverage`. A failed call
-//! is skipped, except for what it did before it failed: an `mprotect` that meets a hole has changed what is below the hole.
+//! One file for each family of operations says how it changes a layout. All of them use only the plain model of `layout_model`. A failed
+//! call is skipped, except for what it did before it failed: an `mprotect` that meets a hole has changed what is below the hole.
 
 mod block;
 mod brk;

@@ -1,6 +1,6 @@
 //! `mprotect`: it goes from area to area and stops at the first that refuses; what lay before that stays changed.
 
-use super::super::coverage::{Area, Extent};
+use super::super::layout_model::{Bounds, Region};
 use super::super::packed::PackedAttrs;
 use super::builder::Builder;
 use anyhow::Result;
@@ -26,12 +26,12 @@ impl Builder {
         };
         let Some(mut extent) = extent else { return Ok(()) };
         if prot.contains(Prot::GROWSDOWN)
-            && let Some(area) = self.coverage().intersecting(extent).next()
+            && let Some(area) = self.model().intersecting(extent).next()
         {
             extent.start = area.start;
         }
         if prot.contains(Prot::GROWSUP)
-            && let Some(area) = self.coverage().lookup(extent.last)
+            && let Some(area) = self.model().lookup(extent.last)
         {
             extent.last = area.last;
         }
@@ -52,7 +52,7 @@ impl Builder {
     }
 
     /// How far a call came before it failed. Where the recording does not say what stopped it, nothing was changed.
-    fn reached(&self, extent: Extent, prot: Prot, errno: &str) -> Option<Extent> {
+    fn reached(&self, extent: Bounds, prot: Prot, errno: &str) -> Option<Bounds> {
         match errno {
             // a hole stops it there; without one a limit did, and that is asked before the first change
             "ENOMEM" => self.before_hole(extent).filter(|reached| *reached != extent),
@@ -66,11 +66,11 @@ impl Builder {
         }
     }
 
-    /// The part of a range before the first area of a kind; none if there is no such area, or nothing before it.
-    fn before(&self, extent: Extent, stops: impl Fn(&Area) -> bool) -> Option<Extent> {
-        let stopped = self.coverage().intersecting(extent).find(stops)?;
+    /// Returns the part of a range before the first area of a kind, or `None` if there is no such area or nothing before it.
+    fn before(&self, extent: Bounds, stops: impl Fn(&Region) -> bool) -> Option<Bounds> {
+        let stopped = self.model().intersecting(extent).find(stops)?;
         let last = stopped.start.checked_sub(1).filter(|last| *last >= extent.start)?;
-        Some(Extent { start: extent.start, last })
+        Some(Bounds { start: extent.start, last })
     }
 }
 

@@ -1,7 +1,7 @@
 //! `mremap`: shrinks and grows in place, or moves. A move lays the new area before it takes the old one out, as Linux
 //! does.
 
-use super::super::coverage::{Area, Extent};
+use super::super::layout_model::{Bounds, Region};
 use super::builder::Builder;
 use anyhow::Result;
 use vmaple_trace::{Outcome, RemapFlags};
@@ -42,31 +42,31 @@ impl Builder {
     fn in_whole_pages(&self, addr: u64, old_len: u64, new_len: u64, flags: RemapFlags) -> (u64, u64) {
         let is_move_only = flags.contains(RemapFlags::FIXED) && old_len == new_len;
         let at = if is_move_only { addr.saturating_add(old_len.saturating_sub(1)) } else { addr };
-        let Some(page) = self.coverage().lookup(at).and_then(|area| area.attrs.huge_page()) else { return (old_len, new_len) };
+        let Some(page) = self.model().lookup(at).and_then(|area| area.attrs.huge_page()) else { return (old_len, new_len) };
         let end_of = |len: u64| addr.saturating_add(len);
         let whole = |len: u64| end_of(len).checked_next_multiple_of(page).map_or(len, |end| end - addr);
         (whole(old_len), whole(new_len))
     }
 
-    fn resize(&mut self, old: Extent, new: Extent) -> Result<()> {
+    fn resize(&mut self, old: Bounds, new: Bounds) -> Result<()> {
         if new.last < old.last {
-            return self.clear(Extent { start: new.last + 1, last: old.last });
+            return self.clear(Bounds { start: new.last + 1, last: old.last });
         }
         if new.last == old.last {
             return Ok(());
         }
-        match self.coverage().lookup(old.last) {
-            Some(area) => self.lay(Area { start: old.last + 1, last: new.last, attrs: area.attrs }),
+        match self.model().lookup(old.last) {
+            Some(area) => self.lay(Region { start: old.last + 1, last: new.last, attrs: area.attrs }),
             None => Err(self.refuse(&format!("a resized area that ends at {:#x}", old.last), "an area that is mapped")),
         }
     }
 
-    fn move_to(&mut self, addr: u64, old: Option<Extent>, new: Extent, flags: RemapFlags) -> Result<()> {
+    fn move_to(&mut self, addr: u64, old: Option<Bounds>, new: Bounds, flags: RemapFlags) -> Result<()> {
         // a length of 0 maps the same object once more and leaves the old area alone
-        let source = old.unwrap_or(Extent { start: addr, last: addr });
+        let source = old.unwrap_or(Bounds { start: addr, last: addr });
         let common = (new.last - new.start).min(source.last - source.start);
-        let kept = Extent { start: source.start, last: source.start + common };
-        let areas: Vec<Area> = self.coverage().intersecting(kept).collect();
+        let kept = Bounds { start: source.start, last: source.start + common };
+        let areas: Vec<Region> = self.model().intersecting(kept).collect();
         if areas.is_empty() {
             return Err(self.refuse(&format!("a move from {addr:#x}"), "an area that is mapped"));
         }
@@ -77,10 +77,10 @@ impl Builder {
             let end = if last == kept.last { new.last } else { new.start + (last - kept.start) };
             // of several areas each takes away what is in its own way, and what lies under a hole stays
             if flags.contains(RemapFlags::FIXED) {
-                self.clear(Extent { start: at, last: end })?;
+                self.clear(Bounds { start: at, last: end })?;
             }
             let backing = self.history.backings.moved(area.attrs.backing(), from, at);
-            self.lay(Area { start: at, last: end, attrs: area.attrs.with_backing(backing) })?;
+            self.lay(Region { start: at, last: end, attrs: area.attrs.with_backing(backing) })?;
         }
         match old {
             Some(old) if !flags.contains(RemapFlags::DONTUNMAP) => self.clear_source(old, new),
@@ -88,17 +88,17 @@ impl Builder {
         }
     }
 
-    /// Takes the old range out, but for what a recording lets the new one cover of it.
-    fn clear_source(&mut self, old: Extent, new: Extent) -> Result<()> {
+    /// Removes the old range, except for the part that the recorded new one covers.
+    fn clear_source(&mut self, old: Bounds, new: Bounds) -> Result<()> {
         let mut parts = Vec::new();
         if old.last < new.start || new.last < old.start {
             parts.push(old);
         } else {
             if old.start < new.start {
-                parts.push(Extent { start: old.start, last: new.start - 1 });
+                parts.push(Bounds { start: old.start, last: new.start - 1 });
             }
             if new.last < old.last {
-                parts.push(Extent { start: new.last + 1, last: old.last });
+                parts.push(Bounds { start: new.last + 1, last: old.last });
             }
         }
         parts.into_iter().try_for_each(|part| self.clear(part))

@@ -1,7 +1,7 @@
 //! What concerns a whole address space: the areas that it starts with, growth that no call made, `fork` and `as`,
 //! `exit` and `reset`.
 
-use super::super::coverage::{Area, Edit, Extent};
+use super::super::layout_model::{Bounds, Edit, Region};
 use super::super::limits;
 use super::super::packed::PackedAttrs;
 use super::builder::{Builder, EVERYWHERE};
@@ -13,10 +13,10 @@ use vmaple_trace::{AreaFlags, ForkOutcome, Name, Offset};
 impl Builder {
     /// Puts an area in place as it stands: before the first edit it belongs to the starting layout.
     pub(super) fn area(&mut self, area: &vmaple_trace::Area) -> Result<()> {
-        let extent = Extent { start: area.extent.start, last: area.extent.last() };
-        if let Some(there) = self.coverage().intersecting(extent).next() {
+        let extent = Bounds { start: area.extent.start, last: area.extent.last() };
+        if let Some(there) = self.model().intersecting(extent).next() {
             let read = super::super::query::range(extent);
-            let there = super::super::query::range(Extent { start: there.start, last: there.last });
+            let there = super::super::query::range(Bounds { start: there.start, last: there.last });
             bail!("read the area {read}, expected one that does not lie over {there}");
         }
         let offset = match area.offset {
@@ -24,9 +24,9 @@ impl Builder {
             Offset::Default => 0,
         };
         let backing = self.history.backings.number(&area.object, extent.start, offset)?;
-        let placed = Area { start: extent.start, last: extent.last, attrs: PackedAttrs::new(area.perm, area.flags, backing) };
+        let placed = Region { start: extent.start, last: extent.last, attrs: PackedAttrs::new(area.perm, area.flags, backing) };
         if self.current == 0 && self.history.steps.is_empty() {
-            self.states[0].coverage.apply(&Edit::Insert(placed));
+            self.states[0].model.apply(&Edit::Insert(placed));
             return Ok(());
         }
         self.edit(Edit::Insert(placed))
@@ -36,14 +36,14 @@ impl Builder {
     pub(super) fn grew(&mut self, extent: vmaple_trace::Extent) -> Result<()> {
         self.counted("grew")?;
         let (start, last) = (extent.start, extent.last());
-        let Some(lowest) = self.coverage().intersecting(Extent { start, last }).next() else {
-            let read = super::super::query::range(Extent { start, last });
+        let Some(lowest) = self.model().intersecting(Bounds { start, last }).next() else {
+            let read = super::super::query::range(Bounds { start, last });
             return Err(self.refuse(&format!("grew to {read}"), "a range that ends in the area that grew"));
         };
         if start < lowest.start {
             self.edit(Edit::ExtendDown { from: lowest.start, to: start })?;
         }
-        let highest = self.coverage().intersecting(Extent { start, last }).last();
+        let highest = self.model().intersecting(Bounds { start, last }).last();
         match highest {
             Some(highest) if highest.last < last => self.edit(Edit::ExtendUp { from: highest.last, to: last }),
             _ => Ok(()),
@@ -56,12 +56,12 @@ impl Builder {
         let ForkOutcome::Child(name) = outcome else { return Ok(()) };
         let parent = &self.states[self.current];
         let mut child = State { settings: parent.settings, brk: parent.brk, keys: parent.keys, ..State::default() };
-        for area in parent.coverage.areas().filter(|area| !area.attrs.has(AreaFlags::DONTCOPY)) {
-            child.coverage.apply(&Edit::Insert(Area { attrs: area.attrs.clear(LOCKED_MASK), ..area }));
+        for area in parent.model.areas().filter(|area| !area.attrs.has(AreaFlags::DONTCOPY)) {
+            child.model.apply(&Edit::Insert(Region { attrs: area.attrs.clear(LOCKED_MASK), ..area }));
         }
         // a recorded parent goes on alone: its children have traces of their own and are never switched to
-        let waiting: usize = self.unborn.values().map(|child| child.coverage.len() + 1).sum();
-        if waiting + child.coverage.len() < limits::UNBORN_AREAS {
+        let waiting: usize = self.unborn.values().map(|child| child.model.len() + 1).sum();
+        if waiting + child.model.len() < limits::UNBORN_AREAS {
             self.unborn.insert(name, child);
         }
         Ok(())
@@ -70,8 +70,8 @@ impl Builder {
     /// Later operations act on another address space.
     pub(super) fn switch(&mut self, name: Name) -> Result<()> {
         if let Some(child) = self.unborn.remove(&name) {
-            let areas: Vec<Area> = child.coverage.areas().collect();
-            self.begin(State { coverage: super::super::coverage::Coverage::default(), ..child })?;
+            let areas: Vec<Region> = child.model.areas().collect();
+            self.begin(State { model: super::super::layout_model::LayoutModel::default(), ..child })?;
             self.names.insert(name, self.current);
             return areas.into_iter().try_for_each(|area| self.edit(Edit::Insert(area)));
         }

@@ -1,14 +1,14 @@
 //! What is known of one address space while a trace is read. Called by `builder`, which holds it, and by the files that say what an operation
 //! does.
 
-use super::super::coverage::{Area, Coverage};
+use super::super::layout_model::{LayoutModel, Region};
 use vmaple_trace::{AreaFlags, Overcommit, Prot, Setting};
 
 /// One address space while the trace is read.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) coverage: Coverage,
-    pub(super) start: Vec<Area>,
+    pub(super) model: LayoutModel,
+    pub(super) start: Vec<Region>,
     pub(super) settings: Settings,
     /// The end of the heap, once it is known.
     pub(super) brk: Option<u64>,

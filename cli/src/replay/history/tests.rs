@@ -1,6 +1,6 @@
 //! Each operation on a small layout, drawn before and after.
 
-use super::super::coverage::Extent;
+use super::super::layout_model::{Bounds, Region};
 use super::super::limits;
 use super::super::query::range;
 use super::{History, read};
@@ -17,8 +17,7 @@ pub(super) fn finish(text: &str) -> Vec<String> {
     let history = history(text).expect("a good trace");
     assert_eq!(history.differences, []);
     let last = history.spaces.last().expect("there is always one");
-    let line =
-        |area: &super::super::coverage::Area| format!("{} {}", range(Extent { start: area.start, last: area.last }), area.attrs.perm());
+    let line = |area: &Region| format!("{} {}", range(Bounds { start: area.start, last: area.last }), area.attrs.perm());
     last.finish.iter().map(line).collect()
 }
 
@@ -212,7 +211,7 @@ fn a_window_limits_what_is_compared() {
 }
 
 #[test]
-fn questions_are_asked_of_the_model() {
+fn queries_are_asked_of_the_model() {
     let text = format!(
         "{RW}lookup 0x10000 = 0x10000-0x14000\nlookup 0x14000 = none\nfind 0x8000 = 0x10000-0x14000\nfind 0x14000 = none\n\
          gap lowest 0x10000 0x1ffff 0x1000 0x1000 = 0x14000\ngap highest 0x10000 0x13fff 0x1000 0x1000 = -EBUSY\n\
@@ -232,7 +231,7 @@ fn whatever_a_trace_asks_for_has_an_end() {
         (many(&|_| "munlockall = 0\n".to_owned()), "operations"),
         (many(&|_| "fault 0x1000 r\n".to_owned()), "faults"),
         (many(&|_| "cover\n 1000-2000 r--p\nend\n".to_owned()), "blocks"),
-        (many(&|_| "lookup 0x1000 = none\n".to_owned()), "questions"),
+        (many(&|_| "lookup 0x1000 = none\n".to_owned()), "queries"),
         (many(&|_| "reset\n".to_owned()), "address spaces"),
         (many(&|at| format!("area {:#x}-{:#x} r--p - file:{at} 0\n", place(at), place(at) + 4096)), "names of objects"),
     ];

@@ -11,8 +11,8 @@ const TEXT: &str = "area 0x10000-0x12000 rw-p - anon -\narea 0x20000-0x21000 r--
                     mmap 0 0x1000 rw private,anonymous anon 0 = 0x12000\nmunmap 0x10000 0x3000 = 0\n\
                     mmap 0 0x2000 rw private,anonymous anon 0 = 0x10000\nfault 0x10000 r\nfault 0x20000 r\nfault 0x30000 r\n";
 
-fn area_at(coverage: &Coverage, address: u64) -> Option<Area> {
-    coverage.lookup(address)
+fn area_at(model: &LayoutModel, address: u64) -> Option<Region> {
+    model.lookup(address)
 }
 
 #[test]
@@ -21,8 +21,8 @@ fn an_answer_must_be_true_at_one_of_its_moments() {
     let samples = Samples::of(&history);
     let lifetimes = Lifetimes::of(&history, &samples);
     let attrs = history.spaces[0].start[0].attrs;
-    let short = Area { start: 0x10000, last: 0x11fff, attrs };
-    let long = Area { last: 0x12fff, ..short };
+    let short = Region { start: 0x10000, last: 0x11fff, attrs };
+    let long = Region { last: 0x12fff, ..short };
     let says = |answer, first, last| lifetimes.explain(0, 0, 0x10000, answer, Moments::Between(first, last));
     assert_eq!(says(Some(short), 0, 0), Ok(()));
     assert_eq!(says(Some(long), 0, 0), Err(Wrong::NeverThere));
@@ -33,7 +33,7 @@ fn an_answer_must_be_true_at_one_of_its_moments() {
     assert_eq!(says(None, 1, 2), Ok(()));
     assert_eq!(says(None, 3, 3), Err(Wrong::Missed));
     // other permissions, and an area that is there but elsewhere
-    assert_eq!(says(Some(Area { attrs: PackedAttrs(attrs.0 ^ 1), ..short }), 0, 3), Err(Wrong::NeverThere));
+    assert_eq!(says(Some(Region { attrs: PackedAttrs(attrs.0 ^ 1), ..short }), 0, 3), Err(Wrong::NeverThere));
     assert_eq!(says(history.spaces[0].start.get(1).copied(), 0, 3), Err(Wrong::Elsewhere));
     assert_eq!([0, 1, 2].map(|sample| lifetimes.fate(sample)), [Fate::Sometimes, Fate::Always, Fate::Never]);
 }
@@ -87,19 +87,19 @@ quickcheck! {
         let history = history(&text.0).expect("a good trace");
         let samples = Samples::of(&history);
         let lifetimes = Lifetimes::of(&history, &samples);
-        let mut coverage = Coverage::default();
+        let mut model = LayoutModel::default();
         for area in &history.spaces[0].start {
-            coverage.apply(&Edit::Insert(*area));
+            model.apply(&Edit::Insert(*area));
         }
-        let mut moments = vec![coverage.clone()];
+        let mut moments = vec![model.clone()];
         for step in history.steps.iter().chain(&lifetimes.restore) {
-            coverage.apply(&step.edit);
-            moments.push(coverage.clone());
+            model.apply(&step.edit);
+            moments.push(model.clone());
         }
-        let back = coverage.areas().collect::<Vec<_>>() == history.spaces[0].start;
+        let back = model.areas().collect::<Vec<_>>() == history.spaces[0].start;
         let last = u32::try_from(moments.len() - 1).expect("few");
         back && samples.iter().enumerate().all(|(sample, (space, address))| {
-            let answers: Vec<Option<Area>> = moments.iter().map(|moment| area_at(moment, address)).collect();
+            let answers: Vec<Option<Region>> = moments.iter().map(|moment| area_at(moment, address)).collect();
             let mut told = answers.clone();
             told.push(None);
             (0..=last).all(|from| (from..=last).all(|to| told.iter().all(|answer| {

@@ -136,12 +136,12 @@ fn shares(weights: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::coverage::Area;
+    use super::super::super::layout_model::Region;
     use super::super::super::packed::PackedAttrs;
     use super::*;
 
     fn lifetime(start: u64, end: u64) -> Lifetime {
-        Lifetime { space: 0, area: Area { start, last: end - 1, attrs: PackedAttrs(0) }, from: 0, to: 1 }
+        Lifetime { space: 0, area: Region { start, last: end - 1, attrs: PackedAttrs(0) }, from: 0, to: 1 }
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
     fn the_last_byte_of_all_has_a_place() {
         let lifetimes = [
             lifetime(0x1000, 0x2000),
-            Lifetime { area: Area { start: u64::MAX - 9, last: u64::MAX, attrs: PackedAttrs(0) }, ..lifetime(1, 2) },
+            Lifetime { area: Region { start: u64::MAX - 9, last: u64::MAX, attrs: PackedAttrs(0) }, ..lifetime(1, 2) },
         ];
         let axis = Axis::of(lifetimes.iter());
         assert!(axis.place(u64::MAX) <= 1.0);

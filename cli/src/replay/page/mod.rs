@@ -61,7 +61,7 @@ pub(super) fn render(report: &Report, history: &History, lifetimes: &Lifetimes) 
     // inside a script element only `</` and `<!--` mean something to a browser, and both begin with this
     let json = serde_json::to_string(&data)?.replace('<', "\\u003c");
     let title = escaped(&report.trace.file);
-    // the data come last: what a trace brings in is never looked through for a place to fill
+    // the data come last, because no placeholder may be searched for in a trace's text
     let page = PAGE.replace("{{title}}", &title).replace("{{style}}", STYLE);
     Ok(page.replace("{{map}}", MAP).replace("{{charts}}", CHARTS).replace("{{data}}", &json))
 }

@@ -4,9 +4,9 @@
 //! A picture is about a thousand points wide. Rectangles that would fall inside one column are left out, and so are some of very many
 //! faults, so that the page of a long history stays small.
 
-use super::super::coverage::{Area, Extent};
 use super::super::figures::float_len;
 use super::super::history::{Fault, History};
+use super::super::layout_model::{Bounds, Region};
 use super::super::lifetimes::{Lifetime, Lifetimes};
 use super::super::query::range;
 use super::axis::{Axis, Band};
@@ -17,7 +17,7 @@ use vmaple_trace::{Access, AreaFlags, Object, Perm};
 /// The most rectangles and dots.
 const AREAS: usize = 40_000;
 const DOTS: usize = 12_000;
-/// The columns in which areas are told apart when there are too many of them.
+/// How many columns the picture distinguishes when there are too many areas to draw each.
 const COLUMNS: u32 = 2_000;
 /// Above this the kernel's own pages begin, which no picture needs.
 const USER_END: u64 = 1 << 63;
@@ -139,7 +139,7 @@ impl Names {
 fn draw(history: &History, axis: &Axis, lifetime: &Lifetime, x: (u32, u32), objects: &mut Names) -> Drawn {
     let area = lifetime.area;
     let perm = area.attrs.perm();
-    let extent = Extent { start: area.start, last: area.last };
+    let extent = Bounds { start: area.start, last: area.last };
     Drawn {
         x,
         y: (rounded(axis.place(area.start)), rounded(axis.place(area.last.saturating_add(1)))),
@@ -163,7 +163,7 @@ fn kind(perm: Perm) -> u8 {
     }
 }
 
-fn name(history: &History, space: u32, area: &Area) -> String {
+fn name(history: &History, space: u32, area: &Region) -> String {
     let attrs = area.attrs;
     if history.spaces[space as usize].heap.is_some_and(|heap| (area.start..=area.last).contains(&heap)) {
         return "heap".to_owned();

@@ -164,7 +164,7 @@ fn filled(watch: &Rc<Watch>, change: impl FnOnce(&mut Limits)) -> Rc<Space> {
 struct Way {
     fate: Fate,
     end: End,
-    /// Somebody reads the VMA at page 5, and nobody waits for him.
+    /// A reader holds the VMA at page 5, and no operation waits for it.
     is_busy: bool,
     /// Limits that are soon reached.
     is_tight: bool,
@@ -246,7 +246,7 @@ fn no_payload_is_dropped_under_the_lock() {
 }
 
 #[test]
-fn no_payload_is_dropped_under_the_lock_whoever_panics() {
+fn no_payload_is_dropped_under_the_lock_even_if_code_panics() {
     let (mut nth, mut most) = (0, 0);
     for operation in planned().chain(direct()) {
         let is_short = |way: &Way| way.end == End::Unlock && way.is_tight == (way.partial == PartialEffects::AsLinux);

@@ -96,7 +96,7 @@ fn rule_8_7_populating_execute_only_memory() {
     let populated = MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(X)).fixed(page(2)).populated();
     assert_eq!(writer.mmap(&populated), Ok(page(2)));
     assert_eq!(mm.stats().locked_pages, 2);
-    // A register that grants it reads it. But who asks for execute-only memory loses the right with that.
+    // A register that grants it reads it. But a thread that asks for execute-only memory loses the right with that.
     let key = mm.execute_only_key().expect("requested");
     let granted = KeyRights::from_pkru(0);
     writer.set_key_rights(granted);

@@ -153,7 +153,7 @@ struct Pair<'m> {
 }
 
 impl<'m> Pair<'m> {
-    /// Who is inside does not wait for himself: then every fault is one that must not wait.
+    /// A thread that holds the lock would wait for itself, so then every fault is one that must not wait.
     fn context(&self, asked: Context) -> (FaultContext<'m>, i32) {
         match asked {
             _ if self.plain.inside != Inside::Nobody => (FaultContext::KernelWithoutFixup, EAGAIN),
@@ -163,7 +163,7 @@ impl<'m> Pair<'m> {
         }
     }
 
-    /// The same operation on both, under the write hold that there is or one of its own. None: it may not be asked here.
+    /// Runs the operation on both, under the current write hold or a new one, and skips it where it may not run.
     fn write<T: PartialEq + fmt::Debug>(
         &mut self,
         plainly: impl FnOnce(&mut Plain) -> Result<T, i32>,

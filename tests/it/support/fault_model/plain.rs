@@ -12,10 +12,10 @@ pub(crate) const ENOMEM: i32 = 12;
 pub(crate) const EFAULT: i32 = 14;
 pub(crate) const EEXIST: i32 = 17;
 pub(crate) const EINVAL: i32 = 22;
-/// No errno: it would wait for itself, and for ever.
+/// Not an errno: the operation would wait for itself forever.
 pub(crate) const NEVER_RETURNS: i32 = -1;
 
-/// Offsets come round after so many pages.
+/// The number of pages after which offsets wrap around.
 pub(crate) const OFFSETS: u64 = 1 << 52;
 
 /// One VMA. All numbers are pages.

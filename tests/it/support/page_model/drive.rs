@@ -4,10 +4,10 @@
 use super::hooks::{self, Marked, Tables};
 use super::keys::Keys;
 use super::op::{IN_MEMORY, Op, Place, Verb, Way, What, Within, named};
+use super::outcome::{Outcome, Refusal, Value as _};
 use super::page::{Model, PAGES, Page, address};
 use super::remap::Remap;
 use super::settle::{Seen, is_seen, see};
-use super::told::{Refusal, Told, Value as _};
 use super::{EAGAIN, ENOMEM, Terms};
 use std::collections::BTreeSet;
 use vmaple::lock::{MmLock, Patience};
@@ -46,15 +46,15 @@ fn is_same(one: &Layout, other: &Layout) -> bool {
 /// Commits a plan as is said: where it is made twice, the first is dropped, and has done nothing.
 macro_rules! carry_out {
     ($writer:ident, $way:expr, $plan:expr, $direct:expr) => {{
-        let told = match $way {
+        let outcome = match $way {
             Way::Direct => $direct,
             Way::Planned => {
                 let before = layout_of($writer);
                 let plan = $plan;
                 let (removed, inserted) = (all(plan.removed()), all(plan.inserted()));
-                let told = Plan::commit(plan);
+                let outcome = Plan::commit(plan);
                 assert!(is_same(&shown(before, &removed, inserted), &layout_of($writer)), "a plan showed another change: {removed:?}");
-                told
+                outcome
             }
             Way::Twice => {
                 let (before, stats, brk) = (layout_of($writer), $writer.mm().stats(), $writer.mm().brk());
@@ -63,13 +63,13 @@ macro_rules! carry_out {
                 drop(plan);
                 assert!(is_same(&before, &layout_of($writer)), "a plan was dropped, and something changed");
                 assert_eq!((stats, brk), ($writer.mm().stats(), $writer.mm().brk()), "a plan was dropped, and something changed");
-                assert!(hooks::told().is_empty(), "a plan was dropped, and the hooks were told");
-                let told = Plan::commit($plan);
-                assert_eq!(told, first, "the second plan tells something else");
-                told
+                assert!(hooks::calls().is_empty(), "a plan was dropped, and hooks were called");
+                let outcome = Plan::commit($plan);
+                assert_eq!(outcome, first, "the second plan has another outcome");
+                outcome
             }
         };
-        told.map_or_else(Refusal::sort, |told| Told::Done(told.value()))
+        outcome.map_or_else(Refusal::sort, |outcome| Outcome::Done(outcome.value()))
     }};
 }
 
@@ -101,10 +101,10 @@ fn protect_request(access: VmaFlags, key: i32) -> ProtectRequest {
     ProtectRequest::from_raw(named.fold(access.prot().bits().into(), |prot, bit| prot | bit), key)
 }
 
-/// Does it, in the library and in the model: what the one told and the other expects.
-fn carry_out(writer: &mut MmWriteGuard<'_, Marked>, model: &mut Model, verb: Verb, way: Way) -> (Told, Result<u64, i32>) {
+/// Does it in the library and in the model, and returns the outcome and the expected one.
+fn carry_out(writer: &mut MmWriteGuard<'_, Marked>, model: &mut Model, verb: Verb, way: Way) -> (Outcome, Result<u64, i32>) {
     let never = Patience::Never;
-    let told = match verb {
+    let outcome = match verb {
         Verb::Mmap { at, len, what, place, within, populate } => {
             let asked = request((at, len), what, place, within, populate);
             carry_out!(writer, way, writer.plan(never).mmap(&asked), writer.mmap(&asked))
@@ -161,7 +161,7 @@ fn carry_out(writer: &mut MmWriteGuard<'_, Marked>, model: &mut Model, verb: Ver
         Verb::Mseal { at, len } => model.mseal(at, len),
         other => unreachable!("{other:?} is no operation with a plan"),
     };
-    (told, expected)
+    (outcome, expected)
 }
 
 /// One address space and what is known of it.
@@ -219,40 +219,40 @@ impl<'m> Story<'m> {
         let before = self.model.clone();
         let mut writer = self.writer();
         let layout = layout_of(&writer);
-        // Who would wait for himself plans, and is told.
+        // A thread that would wait for itself plans instead, which fails and does not wait.
         let way = if way == Way::Direct && !self.locked.is_empty() { Way::Planned } else { way };
-        let (told, mut expected) = carry_out(&mut writer, &mut self.model, verb, way);
+        let (outcome, mut expected) = carry_out(&mut writer, &mut self.model, verb, way);
         let is_unchanged = is_same(&layout, &layout_of(&writer));
         drop(writer);
-        // What is short is told before anything is held against the gaps.
-        if self.model.is_guarded(&before) && !matches!(told, Told::Short(_)) {
+        // Limits on numbers are checked before the guard gaps.
+        if self.model.is_guarded(&before) && !matches!(outcome, Outcome::Short(_)) {
             // 7.9: refused whole, by its own error if it has one. The execute-only key stays only where that came first (8.2).
             expected = Err(expected.err().unwrap_or(ENOMEM));
             let stays = execute_only(self.mm) == self.model.keys.execute_only;
             let keys = if stays { self.model.keys.clone() } else { before.keys.clone() };
             self.model = Model { keys, ..before.clone() };
         }
-        match told {
-            Told::Busy => {
-                assert!(!self.locked.is_empty() && is_unchanged, "nobody has locked a VMA, or something changed: {told:?}");
+        match outcome {
+            Outcome::Busy => {
+                assert!(!self.locked.is_empty() && is_unchanged, "nobody has locked a VMA, or something changed: {outcome:?}");
                 self.model = before.clone();
             }
-            Told::Short(errno) => {
+            Outcome::Short(errno) => {
                 assert!(errno == ENOMEM || errno == EAGAIN || errno == super::EINVAL, "{errno} for what is short");
                 assert!(
                     self.terms.tight || Self::is_unsplittable(&before) || is_overlong(verb),
-                    "nothing is short, and {verb:?} told {errno}"
+                    "nothing is short, and {verb:?} returned {errno}"
                 );
                 self.take_partial(verb, &before);
             }
-            Told::Done(value) => assert_eq!(Ok(value), expected, "{verb:?} was done"),
-            Told::Refused(errno) => assert_eq!(Err(errno), expected, "{verb:?} was refused"),
+            Outcome::Done(value) => assert_eq!(Ok(value), expected, "{verb:?} was done"),
+            Outcome::Refused(errno) => assert_eq!(Err(errno), expected, "{verb:?} was refused"),
         }
-        if self.terms.whole && !matches!(told, Told::Done(_)) {
-            assert!(is_unchanged, "all or nothing, and {verb:?} told {told:?} and left something");
+        if self.terms.whole && !matches!(outcome, Outcome::Done(_)) {
+            assert!(is_unchanged, "all or nothing, and {verb:?} returned {outcome:?} and left something");
             self.model = before.clone();
         }
-        if let (Told::Done(_), Verb::Mlock { .. } | Verb::Mmap { .. }) = (told, verb)
+        if let (Outcome::Done(_), Verb::Mlock { .. } | Verb::Mmap { .. }) = (outcome, verb)
             && self.terms.tight
         {
             let (stats, limits) = (self.mm.stats(), &self.model.limits);
@@ -300,7 +300,7 @@ impl<'m> Story<'m> {
     }
 
     /// The target may be unmapped, the source shrunk, and of several VMAs some moved: one of the stages that it was to pass. Which of two
-    /// that look the same, and so what became of the pages themselves, nobody can tell.
+    /// that look the same, so what became of the pages themselves is not known.
     fn take_partial_remap(&mut self, seen: &Seen, done: &Model, before: &Model) {
         let mut fitting = std::iter::once(&before.pages).chain(&done.stages).filter(|stage| is_seen(stage, seen));
         let stage = fitting.next_back().expect("it stopped at one of its stages");
@@ -316,7 +316,7 @@ impl<'m> Story<'m> {
         assert_eq!(execute_only(self.mm), self.model.keys.execute_only, "the execute-only key");
         assert!(!self.terms.exact || self.mm.len() <= self.model.limits.max_map_count, "7.8: {} VMAs", self.mm.len());
         self.model.settle(&seen, before, &mut self.objects);
-        self.tables.follow(&hooks::told(), before, &self.model);
+        self.tables.follow(&hooks::calls(), before, &self.model);
         self.model.unknown.clear();
         for guard in &self.locked {
             let vma = writer.lookup(guard.vma().start()).expect("a VMA that is locked is mapped");
@@ -331,7 +331,7 @@ impl<'m> Story<'m> {
         let was_free = page.is_some_and(|page| self.model.pages[page].is_none());
         let is_done = grow(self);
         let seen = see(&self.writer());
-        // A fault may grow a stack that lets nobody in, and be refused after that.
+        // A fault may grow a stack that allows no access, and be refused after that.
         if was_free && let Some(page) = page.filter(|&page| seen[page].is_some()) {
             let joined = |i: usize| seen[i].is_some_and(|page| page.joined);
             let above = (page + 1..PAGES).find(|&i| before.pages[i].is_some()).filter(|&i| (page + 1..=i).all(joined));
@@ -349,10 +349,10 @@ impl<'m> Story<'m> {
     /// 8.6: what is mapped then allows the access, and the thread's rights do, or it is refused.
     fn fault(&mut self, at: u64, access: Access) {
         let asked = access.with_rights(self.model.keys.rights());
-        let mut told = None;
+        let mut outcome = None;
         self.expand(at, |story| {
             let fault = story.mm.handle_fault(at, asked, FaultContext::KernelWithoutFixup).map(drop);
-            told = Some(fault);
+            outcome = Some(fault);
             fault.is_ok()
         });
         let Some(page) = self.model.at(at & !(PAGE_SIZE - 1)).and_then(|i| self.model.pages[i]) else { return };
@@ -361,10 +361,10 @@ impl<'m> Story<'m> {
             (false, true) => None,
             (false, false) => Some(Signal::Segv(SegvCode::AccErr)),
         };
-        let is_found = !matches!(told, Some(Err(FaultError::WouldBlock)));
+        let is_found = !matches!(outcome, Some(Err(FaultError::WouldBlock)));
         assert!(
-            !is_found || told.map(|told| told.err().and_then(|fault| fault.signal())) == Some(expected),
-            "{access} at {at:#x}: {told:?}"
+            !is_found || outcome.map(|outcome| outcome.err().and_then(|fault| fault.signal())) == Some(expected),
+            "{access} at {at:#x}: {outcome:?}"
         );
     }
 
@@ -438,7 +438,7 @@ fn is_open(verb: Verb) -> bool {
 
 /// Runs operations under some terms.
 pub(crate) fn run(terms: u8, ops: &[Op]) {
-    drop(hooks::told());
+    drop(hooks::calls());
     let terms = Terms::of(terms);
     let limits = terms.limits();
     let mut model = Model::new(limits.clone());

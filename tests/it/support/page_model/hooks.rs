@@ -6,10 +6,10 @@ use vmaple::mm::Payload;
 use vmaple::{PAGE_SIZE, Span, VmaFlags};
 
 thread_local! {
-    static TOLD: RefCell<Vec<Hook>> = const { RefCell::new(Vec::new()) };
+    static CALLS: RefCell<Vec<Hook>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a hook was told.
+/// A call of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hook {
     Unmapped(Span),
@@ -17,13 +17,13 @@ pub(crate) enum Hook {
     Moved(Span, Span),
 }
 
-/// What the hooks were told since the last question.
-pub(crate) fn told() -> Vec<Hook> {
-    TOLD.take()
+/// Returns the calls of the hooks since the last time.
+pub(crate) fn calls() -> Vec<Hook> {
+    CALLS.take()
 }
 
-fn tell(hook: Hook) {
-    TOLD.with_borrow_mut(|told| told.push(hook));
+fn note(hook: Hook) {
+    CALLS.with_borrow_mut(|calls| calls.push(hook));
 }
 
 /// A payload. Different ones do not merge; `WHOLE` is not split, `LASTING` does not vanish.
@@ -55,15 +55,15 @@ impl Payload for Marked {
     }
 
     fn unmapped(&self, pages: Span) {
-        tell(Hook::Unmapped(pages));
+        note(Hook::Unmapped(pages));
     }
 
     fn protected(&self, pages: Span, flags: VmaFlags) {
-        tell(Hook::Protected(pages, flags));
+        note(Hook::Protected(pages, flags));
     }
 
     fn pages_moved(&self, from: Span, to: Span) {
-        tell(Hook::Moved(from, to));
+        note(Hook::Moved(from, to));
     }
 }
 
@@ -112,7 +112,7 @@ impl Tables {
             let is_to_be = page.as_ref().filter(|page| was_there(page.token)).map(|page| (page.token, page.flags & IN_TABLES));
             assert!(
                 *entry == is_to_be || after.unknown.contains(&i),
-                "the page tables at page {i}: {entry:?}, and not {is_to_be:?}; the hooks told {hooks:?}"
+                "the page tables at page {i}: {entry:?}, and not {is_to_be:?}; the hooks were called with {hooks:?}"
             );
             *entry = page.as_ref().map(|page| (page.token, page.flags & IN_TABLES));
         }

@@ -17,12 +17,12 @@ mod gaps;
 mod hooks;
 mod keys;
 mod op;
+mod outcome;
 mod page;
 mod place;
 mod remap;
 mod rules;
 mod settle;
-mod told;
 
 pub(crate) use drive::run;
 pub(crate) use op::{Op, op};

@@ -41,7 +41,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Whether two pages that touch may be of one VMA (5.7), but for owners.
+    /// Whether two adjacent pages may be of one VMA (5.7), owners aside.
     pub(crate) fn goes_on_in(&self, next: &Self) -> bool {
         self.flags == next.flags
             && self.backing == next.backing
@@ -72,7 +72,7 @@ pub(crate) struct Model {
     pub(crate) seams: BTreeSet<usize>,
     /// The pages as the last operation left them on its way, a step each: where one may have stopped that failed.
     pub(crate) stages: Vec<[Option<Page>; PAGES]>,
-    /// Pages of which it cannot be told whether the last operation, which failed midway, moved them.
+    /// Pages that the last operation, which failed midway, may or may not have moved.
     pub(crate) unknown: BTreeSet<usize>,
 }
 

@@ -11,9 +11,9 @@ use vmaple::{PAGE_SIZE, VmaFlags};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     Pages,
-    /// Where nobody hints, and what is a multiple itself.
+    /// Without a hint, if the length is a multiple.
     Private(u64),
-    /// What is as long, and begins so far into its object.
+    /// If it is as long; with the offset into its object.
     Shared(u64, u64),
     /// Always.
     Huge(u64),
@@ -48,7 +48,7 @@ struct Wanted {
     len: u64,
     more: u64,
     multiple: u64,
-    /// What is to be there.
+    /// What will be there.
     flags: VmaFlags,
 }
 

@@ -11,7 +11,7 @@ use std::ops::Range;
 use vmaple::mm::{Backing, RemapRequest};
 use vmaple::{PAGE_SIZE, VmaFlags};
 
-type Told = Result<u64, i32>;
+type Expected = Result<u64, i32>;
 
 bitflags! {
     /// The flags of the system call, with Linux's numbers.
@@ -65,14 +65,14 @@ impl Remap {
 }
 
 impl Model {
-    pub(crate) fn mremap(&mut self, mut remap: Remap) -> Told {
+    pub(crate) fn mremap(&mut self, mut remap: Remap) -> Expected {
         (remap.old_len, remap.new_len) = (whole_wrapping(remap.old_len), whole_wrapping(remap.new_len));
         remap.check()?;
         if remap.is(RemapFlags::FIXED) && remap.old_len == remap.new_len { self.move_several(remap) } else { self.remap_one(remap) }
     }
 
     /// 5.21: VMA by VMA, gaps kept.
-    fn move_several(&mut self, remap: Remap) -> Told {
+    fn move_several(&mut self, remap: Remap) -> Expected {
         let Remap { from, old_len, to, .. } = remap;
         let source = Self::pages_of(from, old_len);
         if from < BASE || source.is_empty() || self.pages[source.start].is_none() {
@@ -90,7 +90,7 @@ impl Model {
         Ok(to)
     }
 
-    fn remap_one(&mut self, remap: Remap) -> Told {
+    fn remap_one(&mut self, remap: Remap) -> Expected {
         let remap = self.check_source(remap)?;
         let Remap { from, old_len, new_len, to, .. } = remap;
         if remap.has_target() {
@@ -160,7 +160,7 @@ impl Model {
     }
 
     /// 5.20: the target is emptied first, then what is too long goes, then the rest is moved.
-    fn remap_to(&mut self, mut remap: Remap, to: u64) -> Told {
+    fn remap_to(&mut self, mut remap: Remap, to: u64) -> Expected {
         if remap.is(RemapFlags::FIXED) {
             // In whole huge pages it may go on beyond the end.
             if to > address(PAGES) - remap.new_len {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use vmaple::mm::{Advice, Backing, LockAll};
 use vmaple::{PAGE_SIZE, VmaFlags};
 
-type Told = Result<u64, i32>;
+type Expected = Result<u64, i32>;
 
 /// What does not merge (5.7).
 pub(super) const SPECIAL: VmaFlags = VmaFlags::IO.union(VmaFlags::DONTEXPAND).union(VmaFlags::PFNMAP).union(VmaFlags::MIXEDMAP);
@@ -47,7 +47,7 @@ fn reach(start: u64, end: u64) -> Reach {
 }
 
 impl Model {
-    pub(crate) fn mmap(&mut self, at: u64, len: u64, what: What, place: Place, within: Within, populate: bool) -> Told {
+    pub(crate) fn mmap(&mut self, at: u64, len: u64, what: What, place: Place, within: Within, populate: bool) -> Expected {
         let mut flags = what.flags;
         if flags.contains(VmaFlags::HUGETLB) && flags.huge_page_bytes().is_none() {
             flags |= VmaFlags::of_huge_pages(self.limits.hugetlb_bytes);
@@ -133,7 +133,7 @@ impl Model {
         Ok(start)
     }
 
-    pub(crate) fn munmap(&mut self, at: u64, len: u64) -> Told {
+    pub(crate) fn munmap(&mut self, at: u64, len: u64) -> Expected {
         if !is_aligned(at) || at > END || len > END - at || len == 0 {
             return Err(EINVAL);
         }
@@ -141,7 +141,7 @@ impl Model {
     }
 
     /// Sealed pages stay, and all others with them (5.15, 5.27).
-    pub(super) fn unmap(&mut self, pages: Range<usize>) -> Told {
+    pub(super) fn unmap(&mut self, pages: Range<usize>) -> Expected {
         self.give_way(pages.clone())?;
         self.empty(pages);
         Ok(0)
@@ -190,7 +190,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn mprotect(&mut self, at: u64, len: u64, access: VmaFlags, key: i32) -> Told {
+    pub(crate) fn mprotect(&mut self, at: u64, len: u64, access: VmaFlags, key: i32) -> Expected {
         if !is_aligned(at) {
             return Err(EINVAL);
         }
@@ -259,7 +259,7 @@ impl Model {
         Ok(())
     }
 
-    pub(crate) fn madvise(&mut self, at: u64, len: u64, advice: Advice) -> Told {
+    pub(crate) fn madvise(&mut self, at: u64, len: u64, advice: Advice) -> Expected {
         let end = whole(len).and_then(|len| at.checked_add(len)).filter(|_| is_aligned(at)).ok_or(EINVAL)?;
         if end == at {
             return Ok(0);
@@ -285,7 +285,7 @@ impl Model {
         if is_gap { Err(ENOMEM) } else { Ok(0) }
     }
 
-    pub(crate) fn mlock(&mut self, at: u64, len: u64, on_fault: bool) -> Told {
+    pub(crate) fn mlock(&mut self, at: u64, len: u64, on_fault: bool) -> Expected {
         if self.limits.locked_bytes == 0 {
             return Err(EPERM);
         }
@@ -295,11 +295,11 @@ impl Model {
         self.populate(Self::pages_of(at - at % PAGE_SIZE, len)).map(|()| 0)
     }
 
-    pub(crate) fn munlock(&mut self, at: u64, len: u64) -> Told {
+    pub(crate) fn munlock(&mut self, at: u64, len: u64) -> Expected {
         self.lock_pages(at, len, |flags| flags - VmaFlags::LOCKED_MASK)
     }
 
-    fn lock_pages(&mut self, at: u64, len: u64, new: impl Fn(VmaFlags) -> VmaFlags) -> Told {
+    fn lock_pages(&mut self, at: u64, len: u64, new: impl Fn(VmaFlags) -> VmaFlags) -> Expected {
         let len = whole_wrapping(len.wrapping_add(at % PAGE_SIZE));
         let start = at - at % PAGE_SIZE;
         let end = start.wrapping_add(len);
@@ -325,7 +325,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn mlockall(&mut self, what: LockAll) -> Told {
+    pub(crate) fn mlockall(&mut self, what: LockAll) -> Expected {
         if self.limits.locked_bytes == 0 {
             return Err(EPERM);
         }
@@ -348,7 +348,7 @@ impl Model {
         0
     }
 
-    pub(crate) fn mseal(&mut self, at: u64, len: u64) -> Told {
+    pub(crate) fn mseal(&mut self, at: u64, len: u64) -> Expected {
         let end = whole(len).and_then(|len| at.checked_add(len)).filter(|_| is_aligned(at)).ok_or(EINVAL)?;
         if end == at {
             return Ok(0);
@@ -367,7 +367,7 @@ impl Model {
         Ok(0)
     }
 
-    pub(crate) fn move_brk(&mut self, brk: u64) -> Told {
+    pub(crate) fn move_brk(&mut self, brk: u64) -> Expected {
         let end = whole(brk).ok_or(ENOMEM)?;
         if brk < self.brk_start {
             return Err(ENOMEM);

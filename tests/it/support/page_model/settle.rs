@@ -46,7 +46,7 @@ fn check_accounts(mm: &Mm<Marked>, seen: &Seen) {
     let grows = |flags: VmaFlags| flags.intersects(VmaFlags::GROWSDOWN | VmaFlags::GROWSUP);
     let has = |flags: VmaFlags, one| flags.contains(one);
     let stats = mm.stats();
-    let told = [stats.total_pages, stats.stack_pages, stats.data_pages, stats.exec_pages, stats.locked_pages, stats.committed_pages];
+    let accounts = [stats.total_pages, stats.stack_pages, stats.data_pages, stats.exec_pages, stats.locked_pages, stats.committed_pages];
     let sums = [
         count(&|_| true),
         count(&grows),
@@ -55,7 +55,7 @@ fn check_accounts(mm: &Mm<Marked>, seen: &Seen) {
         count(&|flags| has(flags, VmaFlags::LOCKED)),
         count(&|flags| has(flags, VmaFlags::ACCOUNT)),
     ];
-    assert_eq!(told, sums, "the accounts");
+    assert_eq!(accounts, sums, "the accounts");
 }
 
 fn is_like(known: &Page, seen: &Page) -> bool {
@@ -155,12 +155,12 @@ impl Model {
         }
     }
 
-    /// 5.12: a VMA whose end must be told does not vanish in a merge.
+    /// 5.12: a VMA whose end must be reported does not vanish in a merge.
     fn check_lasting(&self, seen: &Seen, before: &Self) {
         let lasting = |pages: &Seen| pages.iter().flatten().filter(|page| page.payload == Marked::LASTING && !page.joined).count();
         let all_stayed = (0..PAGES).all(|i| {
             before.pages[i].is_none_or(|was| was.payload != Marked::LASTING || self.pages[i].is_some_and(|page| page.token == was.token))
         });
-        assert!(!all_stayed || lasting(seen) >= lasting(&before.pages), "5.12: a VMA vanished whose end must be told");
+        assert!(!all_stayed || lasting(seen) >= lasting(&before.pages), "5.12: a VMA vanished whose end must be reported");
     }
 }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use vmaple::VmaFlags;
 use vmaple_trace::{Area, Extent, Line, Reader, Record};
 
-/// A scenario with so many areas.
+/// A scenario with `count` areas.
 fn areas(count: u64) -> String {
     (0..count).fold("vmaple-trace 1\n".to_owned(), |mut text, i| {
         let start = 0x10_0000 + i * 0x2000;

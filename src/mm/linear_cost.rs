@@ -16,7 +16,7 @@ const AT: u64 = 0x1000_0000;
 /// How many VMAs there are, few and many.
 const COUNTS: [u64; 2] = [250, 1000];
 
-/// VMAs of two pages, with so many pages between two; every other one is writable.
+/// VMAs of two pages, `gap_pages` apart; every other one is writable.
 fn layout(count: u64, gap_pages: u64) -> Mm {
     let limits = Limits { max_map_count: usize::MAX, locked_bytes: u64::MAX, protection_keys: 16, ..Limits::default() };
     let mm: Mm = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();

@@ -1,9 +1,9 @@
 //! A replacement under construction: the entries that go in, the nodes that were built, and what they replace. Called by the files that
 //! build one (`leaf_edit`, `groups` and `nodes`), and by `publish`.
 //!
-//! Nobody else sees a draft until it is published, and it can be abandoned until then.
+//! Nobody else sees a pending edit until it is published, and it can be abandoned until then.
 
-use super::super::node::{EntryBuffer, LeafRef, NodePtr, Owner, copy_bits};
+use super::super::node::{EntryBuffer, LeafRef, NodePtr, WriterRole, copy_bits};
 use crate::addr::Span;
 use crate::error::ResourceError;
 use crate::fallible::{reserve, trim};
@@ -14,7 +14,7 @@ use core::ptr::NonNull;
 
 /// A replacement under construction. Its buffers are kept between edits.
 #[derive(Debug)]
-pub(super) struct Draft<V> {
+pub(super) struct PendingEdit<V> {
     /// The entries of the new leaves, if they are not made from one old leaf.
     pub(super) entries: EntryBuffer<V>,
     /// The nodes that were built.
@@ -32,7 +32,7 @@ pub(super) struct Draft<V> {
     pub(super) removed_bytes: usize,
 }
 
-impl<V> Default for Draft<V> {
+impl<V> Default for PendingEdit<V> {
     fn default() -> Self {
         Self {
             entries: EntryBuffer::default(),
@@ -47,8 +47,8 @@ impl<V> Default for Draft<V> {
     }
 }
 
-impl<V: Value> Draft<V> {
-    /// Clears the draft of the previous edit.
+impl<V: Value> PendingEdit<V> {
+    /// Clears what the previous edit left.
     pub(super) fn clear(&mut self) {
         // A list that is empty is not trimmed again. An edit inside one leaf leaves `entries` empty.
         if !self.entries.is_empty() {
@@ -70,14 +70,14 @@ impl<V: Value> Draft<V> {
         self.inserted = 0;
     }
 
-    /// Notes a node that the draft unlinks.
+    /// Notes a node that the pending edit unlinks.
     pub(super) fn note_node(&mut self, node: NodePtr<V>) -> Result<(), ResourceError> {
         reserve(&mut self.unlinked, 1)?;
         self.unlinked.push(node);
         Ok(())
     }
 
-    /// Returns the entries whose values are removed for good. None if values need no drop.
+    /// Returns the entries whose values are removed for good; empty if values need no drop.
     pub(super) fn removed(&self) -> impl Iterator<Item = &ReplacedEntry<V>> {
         self.replaced.iter().filter(|entry| match self.retire {
             Retire::Within(span) => mem::needs_drop::<V>() && entry.is_within(span),
@@ -85,8 +85,8 @@ impl<V: Value> Draft<V> {
         })
     }
 
-    /// Notes entries in the draft's range.
-    pub(super) fn note_entries(&mut self, leaf: LeafRef<'_, V, Owner>, range: Range<usize>) -> Result<(), ResourceError> {
+    /// Notes entries in the pending edit's range.
+    pub(super) fn note_entries(&mut self, leaf: LeafRef<'_, V, WriterRole>, range: Range<usize>) -> Result<(), ResourceError> {
         reserve(&mut self.replaced, range.len())?;
         self.replaced.extend(range.map(|i| ReplacedEntry::of(leaf, i)));
         Ok(())
@@ -102,7 +102,7 @@ pub(crate) struct ReplacedEntry<V> {
 
 impl<V> ReplacedEntry<V> {
     /// Entry `i` of a leaf that is being replaced.
-    pub(super) fn of(leaf: LeafRef<'_, V, Owner>, i: usize) -> Self {
+    pub(super) fn of(leaf: LeafRef<'_, V, WriterRole>, i: usize) -> Self {
         Self { span: leaf.span(i), value: NonNull::from(leaf.value(i)) }
     }
 

@@ -9,7 +9,9 @@ use crate::lock::Patience;
 use crate::lock::RawMmLock;
 
 impl<P, L: RawMmLock> Mm<P, L> {
-    /// Finds the first VMA that ends at or after the address and locks it for reading, without the mm lock if possible (3.7).
+    /// Finds the VMA that contains the address, or else the first one above it, and locks it for reading (3.7).
+    ///
+    /// It takes the mm lock only if a writer is at the VMA. It is Linux's `lock_next_vma`.
     ///
     /// Returns `None` if there was no such VMA at some moment of the call. The answer, including the hole before the VMA, was true at one
     /// moment. So a caller that goes on from each VMA's end meets every VMA that is mapped throughout. The whole walk is not a snapshot: a
@@ -20,7 +22,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// given patience, so the guard of the VMA before must have been dropped (3.11).
     ///
     /// # Errors
-    /// [`WaitError`]: a writer was in the way and patience ended; or the VMA has a million readers.
+    /// [`WaitError`]: a writer was in the way and patience ended. Also [`WaitError::WouldBlock`], with any patience, if the VMA has as many readers
+    /// as its lock can count.
     ///
     /// # Panics
     /// In debug builds, if the calling thread would wait for its own hold of the mm lock, or for a writer that waits for this thread's VMA.
@@ -33,9 +36,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// for start in [0x10_0000, 0x20_0000, 0x30_0000] {
     ///     mm.write().map(start, 0x2000, VmaSpec::anonymous(VmaFlags::READ))?;
     /// }
-    /// let (mut from, mut pages) = (Some(0), 0);
-    /// while let Some(at) = from {
-    ///     let Some(held) = mm.lock_next(at, Patience::Forever)? else { break };
+    /// let (mut from, mut pages) = (0, 0);
+    /// while let Some(held) = mm.lock_find(from, Patience::Forever)? {
     ///     pages += held.vma().span().pages();
     ///     from = held.vma().end();
     /// }
@@ -43,24 +45,24 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn lock_next(&self, from: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, WaitError> {
+    pub fn lock_find(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, WaitError> {
         let pin = self.pin();
-        let found = self.lock_in(&pin, from, LookupMode::First);
+        let found = self.lock_in(&pin, address, LookupMode::First);
         // The fallback may wait, and what is pinned is not reclaimed.
         drop(pin);
         match found {
             Ok(vma) => Ok(Some(vma)),
             Err(LockVmaError::Absent) => Ok(None),
-            Err(LockVmaError::Busy) => self.lock_next_slow(from, patience),
+            Err(LockVmaError::Busy) => self.lock_find_slow(address, patience),
         }
     }
 
     /// Under the mm lock no writer write-locks a VMA or waits for its readers.
     #[cold]
     #[track_caller]
-    fn lock_next_slow(&self, from: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, WaitError> {
+    fn lock_find_slow(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, WaitError> {
         let reader = self.read_with(patience)?;
-        match self.lock_in(&reader, from, LookupMode::First) {
+        match self.lock_in(&reader, address, LookupMode::First) {
             Ok(vma) => Ok(Some(vma)),
             Err(LockVmaError::Absent) => Ok(None),
             Err(LockVmaError::Busy) => Err(WaitError::WouldBlock),

@@ -69,7 +69,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         self.each_part(span, Gaps::Skip, |draft, i, part| {
             let payload = draft.vmas[i].payload();
             if let Some(changed) = draft.keep_if(|payloads| change(payload.of(payloads))).map_err(LayoutError::from)? {
-                draft.change(part, SplitLimit::of(limits), |kind| kind.payload = Carried::Kept(changed))?;
+                draft.change(part, SplitLimit::of(limits), |new_vma| new_vma.payload = Carried::Kept(changed))?;
             }
             Ok(())
         })

@@ -1,4 +1,4 @@
-//! The outcome of an operation, whichever it was. Called by `drive.rs`.
+//! The outcome of an operation of any kind. Called by `drive.rs`.
 
 use vmaple::ErrorCode;
 use vmaple::mm::{
@@ -6,14 +6,14 @@ use vmaple::mm::{
     PkeyFreeError, ProtectionKey,
 };
 
-/// What an operation told.
+/// What an operation returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Outcome {
     Done(u64),
     Refused(i32),
     /// By a limit on numbers, or by a payload that may not be split.
     Short(i32),
-    /// Somebody has locked the VMA.
+    /// Another thread has locked the VMA.
     Busy,
 }
 
@@ -42,14 +42,14 @@ impl Value for ProtectionKey {
 
 /// The errors of the operations, sorted.
 pub(crate) trait Refusal: Copy {
-    fn sort(self) -> Told;
+    fn sort(self) -> Outcome;
 }
 
-fn layout(error: LayoutError) -> Told {
+fn layout(error: LayoutError) -> Outcome {
     match error {
-        LayoutError::Wait(_) => Told::Busy,
-        LayoutError::Sealed { .. } | LayoutError::HugePage { .. } | LayoutError::GuardGap { .. } => Told::Refused(error.errno()),
-        LayoutError::TooMany { .. } | LayoutError::Limit(_) | LayoutError::Unsplittable { .. } => Told::Short(error.errno()),
+        LayoutError::Wait(_) => Outcome::Busy,
+        LayoutError::Sealed { .. } | LayoutError::HugePage { .. } | LayoutError::GuardGap { .. } => Outcome::Refused(error.errno()),
+        LayoutError::TooMany { .. } | LayoutError::Limit(_) | LayoutError::Unsplittable { .. } => Outcome::Short(error.errno()),
         other => panic!("nothing else is short here: {other}"),
     }
 }
@@ -57,11 +57,11 @@ fn layout(error: LayoutError) -> Told {
 macro_rules! refusals {
     ($($error:ident $($short:ident)?;)*) => { $(
         impl Refusal for $error {
-            fn sort(self) -> Told {
+            fn sort(self) -> Outcome {
                 match self {
                     Self::Layout(error) => layout(error),
-                    $(Self::$short { .. } => Told::Short(self.errno()),)?
-                    other => Told::Refused(other.errno()),
+                    $(Self::$short { .. } => Outcome::Short(self.errno()),)?
+                    other => Outcome::Refused(other.errno()),
                 }
             }
         }
@@ -69,14 +69,14 @@ macro_rules! refusals {
 }
 
 impl Refusal for PkeyAllocError {
-    fn sort(self) -> Told {
-        Told::Refused(self.errno())
+    fn sort(self) -> Outcome {
+        Outcome::Refused(self.errno())
     }
 }
 
 impl Refusal for PkeyFreeError {
-    fn sort(self) -> Told {
-        Told::Refused(self.errno())
+    fn sort(self) -> Outcome {
+        Outcome::Refused(self.errno())
     }
 }
 
