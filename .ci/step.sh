@@ -1,4 +1,4 @@
-# What every step begins with: sourced by the files in steps/, which may then use what is defined here.
+# What every step begins with: sourced by the files in steps/ and long/, which may then use what is defined here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -3,6 +3,17 @@
 //!
 //! Used by every layer. The files below hold the errors of the map, of the address space and of page faults.
 
+/// Converts errors that several operations share into a variant of each operation's error.
+macro_rules! from_shared {
+    ($($to:ident from $($shared:ident as $variant:ident),+;)*) => { $($(
+        impl From<$shared> for $to {
+            fn from(error: $shared) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )+)* };
+}
+
 mod fault;
 mod key;
 mod layout;

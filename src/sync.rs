@@ -16,8 +16,8 @@
 //! Two rules for the callers:
 //!
 //! * A field that is published to other threads is an atomic or a [`Plain`], because loom does not track bare fields.
-//! * The writer loads a word that only the writer stores to with [`owner_load`]. Stock loom hides interleavings of a thread that loads an
-//!   atomic and then stores to it (tokio-rs/loom#392); an unsynchronized load hides none, and loom reports it if there are two writers.
+//! * For a word that only the writer stores to, the writer's own loads use [`owner_load`]. Stock loom hides interleavings of a thread that
+//!   loads an atomic and then stores to it (tokio-rs/loom#392); an unsynchronized load hides none, and loom reports two writers.
 
 mod counters;
 mod cpu;

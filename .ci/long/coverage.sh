@@ -9,8 +9,8 @@ say "tests"
 cargo +nightly llvm-cov --branch --no-report -p vmaple --lib --test it --test memory_short -- --skip layering::
 RUSTFLAGS="--cfg vmaple_small_nodes" cargo +nightly llvm-cov --branch --no-report -p vmaple --test it -- index::
 say "src/tree and src/map"
-# Only these two, and not the unit tests inside them.
-elsewhere='src/(addr|error|value|sync|lib|lock|vma|mm|fault)|tests/|cargo/registry'
+# Only these two.
+elsewhere='src/(addr|docs|error|fallible|key|lib|lock|mm|sync|value|vma)|tests/|cargo/registry'
 cargo +nightly llvm-cov report --ignore-filename-regex "$elsewhere"
 mkdir -p "$target/coverage"
 cargo +nightly llvm-cov report --ignore-filename-regex "$elsewhere" --show-missing-lines >"$target/coverage/lines.txt"

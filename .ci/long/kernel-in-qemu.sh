@@ -1,5 +1,5 @@
 # All scenarios, and 10^6 random operations (VMAPLE_KERNEL_OPS says otherwise), library and kernel in step, on an emulated machine. It has
-# protection keys, huge pages and the kernel that the rules are of, whatever the host has. The seed is the first argument.
+# protection keys, huge pages and the kernel that the rules describe, whatever the host has. The seed is the first argument.
 #
 #   bash .ci/long/kernel-in-qemu.sh 9001
 #   VMAPLE_CPU=max,la57=off bash .ci/long/kernel-in-qemu.sh           addresses of 47 bits; without it there are 56

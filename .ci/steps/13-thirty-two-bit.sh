@@ -5,7 +5,7 @@ rustup target list --installed | grep -qx "$target_32" || { echo "$step: rustup 
 need "gcc -m32 -xc -shared -o /dev/null /dev/null" "a C compiler for 32 bits, such as Debian's gcc-multilib"
 
 say "unit and integration tests"
-# Left out is what is the same for every target: the rules of the house, and the exhaustive model of the lock's pure transitions.
+# Left out is what is the same for every target: the rules of the source, and the exhaustive model of the lock's pure transitions.
 cargo test -p vmaple --target "$target_32" --lib --test it --locked -- --skip layering:: --skip lock::model::
 say "the index, with nodes of 4 entries"
 apart small-nodes

@@ -1,13 +1,13 @@
 # The checkers are checked: built with deliberate faults (--cfg vmaple_bugs), each must be found by the gate that is to find it.
 #
 #   bash .ci/steps/42-seeded-bugs.sh            all
-#   bash .ci/steps/42-seeded-bugs.sh retire     those whose names begin so
+#   bash .ci/steps/42-seeded-bugs.sh retire     those whose names start with this word
 . "$(dirname "$0")/../step.sh"
 
 wanted=${1:-}
 missed=0
 
-# finds BUG GATE NAME COMMAND...: the command passes without the bug, and fails with it.
+# finds BUG GATE COMMAND...: the command passes without the bug, and fails with it.
 finds() {
     local bug=$1 gate=$2
     shift 2
@@ -87,6 +87,8 @@ finds recheck_left_out shuttle shuttle a_fault_beside_a_mapping_in_the_way
 finds start_write_misses_a_reader loom loom a_locked_vma_beside
 finds start_write_misses_a_reader shuttle shuttle a_locked_vma_beside
 finds start_write_misses_a_reader vma plain --test it rule_3_3
+finds notified_lowered_after_check loom loom a_writer_drains_the_last_reader
+finds notified_lowered_after_check shuttle shuttle a_writer_drains_the_last_reader
 finds vma_bounds_of_first_search loom loom a_locked_vma_beside_its_growth
 finds vma_bounds_of_first_search loom loom a_walk_beside_a_growth
 finds vma_bounds_of_first_search shuttle shuttle a_locked_vma_beside_its_growth

@@ -9,7 +9,8 @@ use crate::addr::{Access, Span};
 use crate::key::ProtectionKey;
 use core::fmt;
 
-/// The error of expanding a VMA, by the rules of [part 2](crate::docs::semantics#2-growth). Nothing was changed.
+/// The error of expanding a VMA, by the rules of [part 2](crate::docs::semantics#2-growth). Nothing was changed, except that a refused
+/// growth may leave the VMA with an anon owner (2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExpandError {
@@ -104,16 +105,8 @@ impl fmt::Display for ExpandError {
 
 impl core::error::Error for ExpandError {}
 
-impl From<Limit> for ExpandError {
-    fn from(limit: Limit) -> Self {
-        Self::Limit(limit)
-    }
-}
-
-impl From<WaitError> for ExpandError {
-    fn from(error: WaitError) -> Self {
-        Self::Wait(error)
-    }
+from_shared! {
+    ExpandError from Limit as Limit, WaitError as Wait;
 }
 
 impl ExpandError {

@@ -1,4 +1,4 @@
-//! The errors of the operations on a layout: one enum an operation, each with Linux's errno for it.
+//! The errors of the operations on a layout: one enum for each operation, with Linux's errnos. Used by `mm`.
 
 use super::errno::{self, EACCES, EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM, EOVERFLOW, EPERM};
 use super::limits::Limit;
@@ -85,22 +85,8 @@ impl fmt::Display for LayoutError {
 
 impl core::error::Error for LayoutError {}
 
-impl From<Limit> for LayoutError {
-    fn from(limit: Limit) -> Self {
-        Self::Limit(limit)
-    }
-}
-
-impl From<WaitError> for LayoutError {
-    fn from(error: WaitError) -> Self {
-        Self::Wait(error)
-    }
-}
-
-impl From<ResourceError> for LayoutError {
-    fn from(error: ResourceError) -> Self {
-        Self::Resource(error)
-    }
+from_shared! {
+    LayoutError from Limit as Limit, WaitError as Wait, ResourceError as Resource;
 }
 
 /// The enum of one operation: its name for messages, its own ways to fail with the errno and the message of each, and those that all
@@ -114,7 +100,7 @@ macro_rules! operation_error {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$doc])* $variant $({ $($(#[$field_doc])* $field: $of,)+ })?,)*
-            /// What any operation may fail by.
+            /// The ways to fail that all operations on a layout share.
             Layout(LayoutError),
         }
 
@@ -174,11 +160,11 @@ operation_error! {
             /// The length asked for, in bytes.
             len: u64,
         } => ENOMEM, "a mapping of {len:#x} bytes is longer than the address space";
-        /// The offsets in the object would come round.
+        /// The offsets in the object would wrap around.
         OffsetOverflow {
             /// The offset asked for, in bytes.
             offset: u64,
-        } => EOVERFLOW, "from offset {offset:#x} on, the offsets would come round";
+        } => EOVERFLOW, "from offset {offset:#x} on, the offsets would wrap around";
         /// The fixed range ends beyond the address space (5.3).
         BeyondTask {
             /// Where it was to start.
@@ -256,19 +242,19 @@ operation_error! {
             /// The address.
             at: u64,
         } => EINVAL, "{at:#x} is not at a page's start";
-        /// The range comes round at the end of the addresses.
+        /// The range wraps around at the end of the addresses.
         Wraps {
             /// Where it starts.
             at: u64,
             /// Its length in bytes.
             len: u64,
-        } => ENOMEM, "{len:#x} bytes from {at:#x} on come round";
+        } => ENOMEM, "{len:#x} bytes from {at:#x} on wrap around";
         /// The raw argument has unknown bits, or extends the range both ways. Only
         /// [`ProtectRequest::from_raw`](crate::mm::ProtectRequest::from_raw) can request that.
         Unknown {
             /// The argument.
             prot: u64,
-        } => EINVAL, "no protection is {prot:#x}";
+        } => EINVAL, "{prot:#x} is not a protection";
         /// The protection key is not allocated, is the execute-only key, or is none (8.4).
         Key {
             /// Its number.
@@ -288,9 +274,9 @@ operation_error! {
         Denied {
             /// The VMA.
             vma: Span,
-            /// What may not be done to it.
+            /// The access that it may not be given.
             access: Access,
-        } => EACCES, "nobody may {access} the VMA {vma}";
+        } => EACCES, "the VMA {vma} may not be given the right to {access}";
     }
 }
 
@@ -324,11 +310,11 @@ operation_error! {
             /// The VMA.
             vma: Span,
         } => EINVAL, "the pages of {vma} cannot be moved away from it";
-        /// The offsets in the object would come round.
+        /// The offsets in the object would wrap around.
         Offset {
             /// The VMA.
             vma: Span,
-        } => EINVAL, "the offsets of {vma} would come round";
+        } => EINVAL, "the offsets of {vma} would wrap around";
         /// Nothing is mapped there.
         Absent {
             /// The address.
@@ -426,13 +412,13 @@ operation_error! {
 operation_error! {
     /// Why `madvise` changed nothing, or not all.
     MadviseError of "madvise" {
-        /// The range does not start at a page's start, or comes round.
+        /// The range does not start at a page's start, or wraps around.
         Range {
             /// Where it starts.
             at: u64,
             /// Its length in bytes.
             len: u64,
-        } => EINVAL, "{len:#x} bytes at {at:#x}: not at a page's start, or they come round";
+        } => EINVAL, "{len:#x} bytes at {at:#x}: not at a page's start, or they wrap around";
         /// Not for this VMA.
         Unfit {
             /// The VMA.
@@ -455,13 +441,13 @@ operation_error! {
     /// Why `mlock`, `munlock` or `mlockall` stopped. What lies below the address named has changed already, except under the all-or-nothing
     /// policy.
     MlockError of "mlock or munlock" {
-        /// The range comes round at the end of the addresses.
+        /// The range wraps around at the end of the addresses.
         Wraps {
             /// Where it starts.
             at: u64,
             /// Its length in bytes.
             len: u64,
-        } => EINVAL, "{len:#x} bytes from {at:#x} on come round";
+        } => EINVAL, "{len:#x} bytes from {at:#x} on wrap around";
         /// Nothing may be locked in memory.
         MayNotLock => EPERM, "nothing may be locked in memory";
         /// Nothing is mapped there.
@@ -469,24 +455,24 @@ operation_error! {
             /// The first such address.
             at: u64,
         } => ENOMEM, "nothing is mapped at {at:#x}";
-        /// It is locked, but its pages cannot be brought in: it lets nobody in.
+        /// It is locked, but it is not accessible, so its pages cannot be brought in.
         Inaccessible {
             /// The VMA.
             vma: Span,
-        } => ENOMEM, "the VMA {vma} is locked, but lets nobody in, so its pages cannot be brought in";
+        } => ENOMEM, "the VMA {vma} is locked, but is not accessible, so its pages cannot be brought in";
     }
 }
 
 operation_error! {
     /// Why `mseal` sealed nothing, or not all.
     MsealError of "mseal" {
-        /// The range does not start at a page's start, or comes round.
+        /// The range does not start at a page's start, or wraps around.
         Range {
             /// Where it starts.
             at: u64,
             /// Its length in bytes.
             len: u64,
-        } => EINVAL, "{len:#x} bytes at {at:#x}: not at a page's start, or they come round";
+        } => EINVAL, "{len:#x} bytes at {at:#x}: not at a page's start, or they wrap around";
         /// Part of the range is not mapped: nothing was sealed.
         Gap {
             /// The first such address.

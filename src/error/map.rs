@@ -43,17 +43,6 @@ impl<V, C: fmt::Display> fmt::Display for RejectedError<V, C> {
 
 impl<V, C: fmt::Debug + fmt::Display> core::error::Error for RejectedError<V, C> {}
 
-/// The ways to fail that operations share.
-macro_rules! from_shared {
-    ($($to:ident from $($shared:ident as $variant:ident),+;)*) => { $($(
-        impl From<$shared> for $to {
-            fn from(error: $shared) -> Self {
-                Self::$variant(error)
-            }
-        }
-    )+)* };
-}
-
 from_shared! {
     InsertCause from RangeError as Range, ResourceError as Resource;
     ReplaceCause from RangeError as Range, ResourceError as Resource;

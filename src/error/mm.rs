@@ -167,10 +167,8 @@ impl fmt::Display for MapCause {
     }
 }
 
-impl From<RangeError> for MapCause {
-    fn from(error: RangeError) -> Self {
-        Self::Range(error)
-    }
+from_shared! {
+    MapCause from RangeError as Range;
 }
 
 impl From<InsertCause> for MapCause {

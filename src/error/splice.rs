@@ -63,14 +63,6 @@ impl fmt::Display for SpliceCause {
     }
 }
 
-impl From<RangeError> for SpliceCause {
-    fn from(error: RangeError) -> Self {
-        Self::Range(error)
-    }
-}
-
-impl From<ResourceError> for SpliceCause {
-    fn from(error: ResourceError) -> Self {
-        Self::Resource(error)
-    }
+from_shared! {
+    SpliceCause from RangeError as Range, ResourceError as Resource;
 }

@@ -9,7 +9,7 @@
 
 use super::interrupt::{Interrupt, POLL_INTERVAL};
 use crate::error::InterruptedError;
-use crate::sync::{Flag, Key, Mutex, Park, Parking};
+use crate::sync::{Flag, Key, Mutex, Park, Parking, seeded};
 
 #[derive(Debug)]
 pub(super) struct Notify {
@@ -33,12 +33,21 @@ impl Notify {
     pub(super) fn wait_until(&self, mut is_over: impl FnMut() -> bool, interrupt: Option<&Interrupt>) -> Result<(), InterruptedError> {
         let key = interrupt.map_or_else(|| Key::of(&self.notified), Interrupt::key);
         self.set_waiter(Some(key));
-        let result = loop {
+        let lower = || {
             let waiter = self.waiter.lock();
             self.notified.lower();
             drop(waiter);
+        };
+        let is_late = seeded("notified_lowered_after_check");
+        let result = loop {
+            if !is_late {
+                lower();
+            }
             if is_over() {
                 break Ok(());
+            }
+            if is_late {
+                lower();
             }
             if interrupt.is_some_and(Interrupt::is_raised) {
                 break Err(InterruptedError);

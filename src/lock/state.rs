@@ -40,12 +40,13 @@
 //!
 //! A woken thread already holds the lock: the transition that wakes it has counted it as a holder. This is a *handover*.
 //!
-//! # Who may change what, and when
+//! # How the fields change
 //!
-//! * **A thread that acquires or releases without waking another** changes readers and write-held, with one compare-and-swap and no mutex.
+//! * **An acquisition, an upgrade, and a release or downgrade that wakes no thread** change readers and write-held, with one
+//!   compare-and-swap, and need no mutex.
 //! * **The waiting counts** change only under the queue's mutex, and the lists of waiters change in the same critical section. So a thread
 //!   that holds the mutex finds each count equal to the length of its list.
-//! * **A release or downgrade that wakes** changes both, so it runs under the mutex. So does every cancellation.
+//! * **A release or downgrade that wakes** changes these fields and the counts, so it runs under the mutex. So does every cancellation.
 //!
 //! # Fairness
 //!

@@ -1,6 +1,6 @@
 //! Whether a node may still be visited: a field of every node in models, nothing in other builds.
 //!
-//! Called by `tree::node`, which checks it at each visit, and by `tree::memory`, which ends it when a node is recycled.
+//! Called by `tree::node`, which checks it at each visit, and ends it when `tree::memory` recycles the node.
 
 #[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model)))]
 pub(crate) use unchecked::Liveness;

@@ -1,7 +1,7 @@
 //! The parking lot: a fixed number of buckets, each a mutex and a condition variable. A key hashes to a bucket.
 //!
-//! Called by `lock`, through `park`. On the machine the primitives are std's. In models there is one bucket, with the checker's mutex and
-//! condition variable; the code is the same, so the checker sees each step of the bucket and of the lock above it.
+//! Called by `lock` and `newest`, through `park`. On the machine the primitives are std's. In models there is one bucket, with the checker's
+//! mutex and condition variable; the code is the same, so the checker sees each step of the bucket and of the lock above it.
 //!
 //! Why no wake-up is lost: a flag is raised under the bucket's mutex, and a sleeper checks its flags under that mutex, which the condition
 //! variable releases in one step with falling asleep. If the raise comes first, the check sees it. If the check comes first, the sleeper is

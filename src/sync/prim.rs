@@ -23,7 +23,8 @@ mod untracked {
     use core::mem::MaybeUninit;
     use core::sync::atomic::Ordering;
 
-    /// Memory that is written before it is published and never after.
+    /// Memory that is written only while no other thread accesses it: before it is published, or in a slot of `Newest` without readers
+    /// (N1).
     #[derive(Debug)]
     #[repr(transparent)]
     pub(crate) struct Plain<T>(T);
@@ -39,7 +40,7 @@ mod untracked {
             &self.0
         }
 
-        /// Changes the value before it is published.
+        /// Changes the value while no other thread accesses it.
         ///
         /// # Safety
         /// `this` is valid, and there is no reference to it.
@@ -92,7 +93,8 @@ mod tracked {
         }
 
         pub(crate) fn get(&self) -> &T {
-            // SAFETY: nothing writes to the cell after `new`; loom checks that this read comes after it.
+            // SAFETY: the callers change the cell only while no other thread accesses it; loom reports a read that is not ordered with a
+            // change.
             self.0.with(|value| unsafe { &*value })
         }
 

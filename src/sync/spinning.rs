@@ -1,6 +1,6 @@
 //! Waiting by spinning: what `park` does without the feature `parking`.
 //!
-//! Called by `lock`, through `park`. A waiting thread checks its flags again and again, with growing pauses. No thread is woken, so a key
+//! Called by `lock` and `newest`, through `park`. A waiting thread checks its flags again and again, with growing pauses. No thread is woken, so a key
 //! has no meaning here, and a flag raised by a signal handler is found as soon as any other. The only thing needed of the system is to
 //! yield, so that on a single processor the thread that is waited for can run.
 
@@ -55,7 +55,7 @@ pub(crate) struct Mutex<T> {
 // SAFETY: one thread at a time accesses the value, through the only guard (so `Send` is enough).
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
-// As std's mutex in `park`: what it guards is changed in steps that cannot panic halfway.
+// As std's mutex in `lot`: what it guards is changed in steps that cannot panic halfway.
 impl<T> core::panic::UnwindSafe for Mutex<T> {}
 impl<T> core::panic::RefUnwindSafe for Mutex<T> {}
 

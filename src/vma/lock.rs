@@ -15,7 +15,7 @@
 //! sequence, so it unlocks all VMAs at once without touching any of them. Only the low 42 bits are compared, and each hold takes two
 //! numbers, so they wrap around after 2^41 holds.
 //!
-//! # Who may change what, and when
+//! # How the fields change
 //!
 //! | field | by whom | when |
 //! |---|---|---|
