@@ -60,10 +60,6 @@ impl Capabilities {
     pub const SYS_PTRACE: Self = Self(1 << 19);
     /// Mount, and much else.
     pub const SYS_ADMIN: Self = Self(1 << 21);
-    /// Change memory policies and scheduling of others.
-    pub const SYS_NICE: Self = Self(1 << 23);
-    /// Raise resource limits.
-    pub const SYS_RESOURCE: Self = Self(1 << 24);
     /// Observe events of others.
     pub const PERFMON: Self = Self(1 << 38);
 

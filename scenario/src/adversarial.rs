@@ -73,8 +73,8 @@ fn any_scenario_ends_in_answers_or_in_a_refusal() {
         let lines: String = (0..rng.u8(1..20)).map(|_| line(&mut rng) + "\n").collect();
         let text = format!("vmaple-trace 1\n{lines}");
         let mut out = Vec::new();
-        let mut report = Report::new(&mut out, "hostile".to_owned());
-        match runner::run::<MmSpace>(Reader::new("hostile", std::io::Cursor::new(text.clone())), &mut report) {
+        let mut report = Report::new(&mut out, "adversarial".to_owned());
+        match runner::run::<MmSpace>(Reader::new("adversarial", std::io::Cursor::new(text.clone())), &mut report) {
             Ok(()) => executed += 1,
             Err(RunError::Refused { .. }) => refused += 1,
             Err(error) => panic!("{error}\n{text}"),

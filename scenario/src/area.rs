@@ -164,7 +164,7 @@ impl Names {
 
     /// Returns whether an object is shared memory, or a file in memory.
     #[must_use]
-    pub fn is_in_memory(&self, object: &Object) -> bool {
+    pub(crate) fn is_in_memory(&self, object: &Object) -> bool {
         match object {
             Object::Shm(_) => true,
             Object::File(name) => self.files == Files::InMemory || name.bytes().starts_with(b"/memfd:"),

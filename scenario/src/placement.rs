@@ -11,7 +11,7 @@ const END_OF_FIVE_LEVELS: u64 = (1 << 56) - PAGE_SIZE;
 
 /// Returns limits that allow any area to be put in place unchanged.
 #[must_use]
-pub fn no_limits() -> Limits {
+pub(crate) fn no_limits() -> Limits {
     let mut limits = Limits::default();
     limits.task_size = !(PAGE_SIZE - 1);
     (limits.mmap_min_addr, limits.min_addr_floor) = (0, 0);

@@ -8,7 +8,7 @@ use vmaple_host::Host;
 use vmaple_trace::{Limit, MapFlags, Overcommit, Resource, Setting};
 
 /// Where the heap begins, if it is not said.
-pub const BRK_START: u64 = 0x5555_5558_0000;
+pub(crate) const BRK_START: u64 = 0x5555_5558_0000;
 
 /// The properties as they are now.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl Default for Settings {
 impl Settings {
     /// Adopts a machine's system-wide settings, and its limits that are below the defaults and cannot be raised. What the machine does
     /// not report stays.
-    pub fn adopt(&mut self, host: &Host) {
+    pub(crate) fn adopt(&mut self, host: &Host) {
         let limits = &mut self.limits;
         limits.protection_keys = host.protection_keys;
         limits.mmap_min_addr = host.mmap_min_addr.unwrap_or(limits.mmap_min_addr);
@@ -56,7 +56,7 @@ impl Settings {
 
     /// Whether a mapping may be without a promise of memory, if it asks for that: huge pages always may.
     #[must_use]
-    pub fn allows_noreserve(&self, flags: MapFlags) -> bool {
+    pub(crate) fn allows_noreserve(&self, flags: MapFlags) -> bool {
         self.overcommit != Overcommit::Never || flags.contains(MapFlags::HUGETLB)
     }
 

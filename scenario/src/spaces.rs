@@ -47,7 +47,7 @@ impl<S: Space> Spaces<S> {
     ///
     /// # Errors
     /// [`Refusal::TakenName`] if one has.
-    pub fn check_free(&self, name: &Name) -> Result<(), Refusal> {
+    pub(crate) fn check_free(&self, name: &Name) -> Result<(), Refusal> {
         if self.by_name.contains_key(name.bytes()) { Err(Refusal::TakenName(name.to_string())) } else { Ok(()) }
     }
 

@@ -1,7 +1,7 @@
 //! The flags of an area, apart from its permissions: their words and bits. Called by `line`, `marks`, `show` and recorders.
 
 use super::Perm;
-use super::words::{MapFlags, word_set, write_list};
+use super::words::{MapFlags, read_list, word_set, write_list};
 use std::fmt;
 
 /// The default size of a huge page in bytes.
@@ -120,18 +120,7 @@ impl AreaFlags {
 
     /// Reads `-` or a comma list. Each word may occur once, and so may a size of huge pages and a protection key, which must not be 0.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
-        if text == "-" {
-            return Some(Self::EMPTY);
-        }
-        let (mut set, mut seen) = (Self::EMPTY, 0);
-        for word in text.split(',') {
-            let (bits, field) = Self::of_word(word)?;
-            if seen & field.0 != 0 {
-                return None;
-            }
-            (set, seen) = (set.union(bits), seen | field.0);
-        }
-        Some(set)
+        read_list(text, |word| Self::of_word(word).map(|(bits, field)| (bits.0, field.0))).map(Self)
     }
 
     /// Returns the bits of one word, and the bits of the field that it sets.

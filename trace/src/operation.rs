@@ -136,3 +136,28 @@ pub enum Operation {
         word: Option<Name>,
     },
 }
+
+impl Operation {
+    /// Returns the keyword of its record.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Mmap { .. } => "mmap",
+            Self::Munmap { .. } => "munmap",
+            Self::Mprotect { .. } => "mprotect",
+            Self::PkeyMprotect { .. } => "pkey_mprotect",
+            Self::PkeyAlloc { .. } => "pkey_alloc",
+            Self::PkeyFree { .. } => "pkey_free",
+            Self::Mremap { .. } => "mremap",
+            Self::Brk { .. } => "brk",
+            Self::Madvise { .. } => "madvise",
+            Self::Mlock { .. } => "mlock",
+            Self::Mlock2 { .. } => "mlock2",
+            Self::Munlock { .. } => "munlock",
+            Self::Mseal { .. } => "mseal",
+            Self::Mlockall { .. } => "mlockall",
+            Self::Munlockall => "munlockall",
+            Self::Mark { .. } => "mark",
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! Called by `line` (from text), `show` (to text) and by recorders (from the arguments of system calls).
 
 use std::fmt;
+use std::ops::{BitAnd, BitOr};
 
 /// Defines a set of bits with a word for each.
 macro_rules! word_set {
@@ -63,18 +64,7 @@ macro_rules! comma_list {
 
             /// Reads `-` or a comma list. Each word may occur once.
             pub(crate) fn from_text(text: &str) -> Option<Self> {
-                if text == "-" {
-                    return Some(Self::EMPTY);
-                }
-                let mut set = Self::EMPTY;
-                for word in text.split(',') {
-                    let &(bit, _) = Self::WORDS.iter().find(|(_, known)| *known == word)?;
-                    if set.0 & bit != 0 {
-                        return None;
-                    }
-                    set.0 |= bit;
-                }
-                Some(set)
+                read_list(text, |word| Self::WORDS.iter().find(|(_, known)| *known == word).map(|&(bit, _)| (bit, bit))).map(Self)
             }
         }
 
@@ -84,6 +74,25 @@ macro_rules! comma_list {
             }
         }
     };
+}
+
+/// Reads `-` or a comma list. `of_word` returns the bits of a word and those of its field, which no other word may set.
+pub(super) fn read_list<B>(text: &str, of_word: impl Fn(&str) -> Option<(B, B)>) -> Option<B>
+where
+    B: Copy + Default + PartialEq + BitAnd<Output = B> + BitOr<Output = B>,
+{
+    let (mut set, mut seen) = (B::default(), B::default());
+    if text == "-" {
+        return Some(set);
+    }
+    for word in text.split(',') {
+        let (bits, field) = of_word(word)?;
+        if seen & field != B::default() {
+            return None;
+        }
+        (set, seen) = (set | bits, seen | field);
+    }
+    Some(set)
 }
 
 pub(super) fn write_list<'a>(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = &'a str>) -> fmt::Result {
@@ -286,23 +295,14 @@ impl MapFlags {
 
     /// Reads `-` or a comma list with at most one kind and at most one size of huge pages.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
-        if text == "-" {
-            return Some(Self::EMPTY);
-        }
-        let mut set = 0;
-        for word in text.split(',') {
-            let field = if let Some(&(value, _)) = Self::WORDS.iter().find(|(_, known)| *known == word) {
-                if value & Self::KIND == 0 { (value, value) } else { (value, Self::KIND) }
-            } else {
-                let &(power, _) = Self::HUGE_SIZES.iter().find(|(_, known)| *known == word)?;
-                (u32::try_from(u64::from(power) << Self::HUGE_SHIFT).ok()?, !0 << Self::HUGE_SHIFT)
-            };
-            if set & field.1 != 0 {
-                return None;
+        let of_word = |word: &str| {
+            if let Some(&(value, _)) = Self::WORDS.iter().find(|(_, known)| *known == word) {
+                return Some((value, if value & Self::KIND == 0 { value } else { Self::KIND }));
             }
-            set |= field.0;
-        }
-        Some(Self(set))
+            let &(power, _) = Self::HUGE_SIZES.iter().find(|(_, known)| *known == word)?;
+            Some((u32::try_from(u64::from(power) << Self::HUGE_SHIFT).ok()?, !0 << Self::HUGE_SHIFT))
+        };
+        read_list(text, of_word).map(Self)
     }
 }
 

@@ -62,23 +62,9 @@ fn name(step: &Step) -> &'static str {
         Step::Touch(_, Access::Write) => "fault w",
         Step::Touch(..) => "fault r",
         Step::Fork(_) => "fork",
-        Step::Do(operation) => match operation {
-            Operation::Mmap { .. } => "mmap",
-            Operation::Munmap { .. } => "munmap",
-            Operation::Mprotect { .. } => "mprotect",
-            Operation::PkeyMprotect { .. } => "pkey_mprotect",
-            Operation::PkeyAlloc { .. } => "pkey_alloc",
-            Operation::PkeyFree { .. } => "pkey_free",
-            Operation::Mremap { .. } => "mremap",
-            Operation::Brk { .. } => "brk",
-            Operation::Madvise { .. } => "madvise",
-            Operation::Mlock { .. } | Operation::Mlock2 { .. } => "mlock",
-            Operation::Munlock { .. } => "munlock",
-            Operation::Mseal { .. } => "mseal",
-            Operation::Mlockall { .. } => "mlockall",
-            Operation::Munlockall => "munlockall",
-            Operation::Mark { .. } => "mark",
-        },
+        // One row for both.
+        Step::Do(Operation::Mlock2 { .. }) => "mlock",
+        Step::Do(operation) => operation.word(),
     }
 }
 

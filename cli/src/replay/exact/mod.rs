@@ -120,7 +120,7 @@ fn is_aligned_file(record: &Record, at: u64) -> bool {
     *len >= HUGE_PAGE && at.wrapping_sub(*offset).is_multiple_of(HUGE_PAGE)
 }
 
-/// Counts something by its name. A hostile trace may have any number of names: past this they count as one.
+/// Counts something by its name. An adversarial trace may have any number of names: past this they count as one.
 fn count(counts: &mut BTreeMap<String, u64>, name: String) {
     const NAMES: usize = 64;
     let name = if counts.len() < NAMES || counts.contains_key(&name) { name } else { "others".to_owned() };

@@ -81,7 +81,7 @@ impl Builder {
 
     fn record(&mut self, line: Line) -> Result<()> {
         if let Some(stamp) = line.stamp {
-            // a hostile trace may name any number of threads; past this their number says nothing
+            // an adversarial trace may name any number of threads; past this their number says nothing
             if self.threads.len() < 1 << 20 {
                 self.threads.insert(stamp.tid);
             }
@@ -128,7 +128,7 @@ impl Builder {
     }
 
     fn operation(&mut self, operation: &Operation, outcome: Outcome) -> Result<()> {
-        self.counted(word_of(operation))?;
+        self.counted(operation.word())?;
         self.history.tally.failed += u64::from(matches!(outcome, Outcome::Failed(_)));
         match *operation {
             Operation::Mmap { addr, len, prot, flags, ref object, offset } => self.mmap(addr, len, prot, flags, object, offset, outcome),
@@ -358,25 +358,4 @@ impl Builder {
 /// A count as a `u32`: every list that is counted so is kept far below 2^32 by `limits`.
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-fn word_of(operation: &Operation) -> &'static str {
-    match operation {
-        Operation::Mmap { .. } => "mmap",
-        Operation::Munmap { .. } => "munmap",
-        Operation::Mprotect { .. } => "mprotect",
-        Operation::PkeyMprotect { .. } => "pkey_mprotect",
-        Operation::PkeyAlloc { .. } => "pkey_alloc",
-        Operation::PkeyFree { .. } => "pkey_free",
-        Operation::Mremap { .. } => "mremap",
-        Operation::Brk { .. } => "brk",
-        Operation::Madvise { .. } => "madvise",
-        Operation::Mlock { .. } => "mlock",
-        Operation::Mlock2 { .. } => "mlock2",
-        Operation::Munlock { .. } => "munlock",
-        Operation::Mseal { .. } => "mseal",
-        Operation::Mlockall { .. } => "mlockall",
-        Operation::Munlockall => "munlockall",
-        Operation::Mark { .. } => "mark",
-    }
 }
