@@ -251,6 +251,7 @@ fn growth_to_adjacency_beside_lockless_readers() {
     let mm = mm_of(&[(0, 1, NONE), (40, 41, DOWN), (60, 61, UP), (100, 101, NONE)]);
     let stop = AtomicBool::new(false);
     thread::scope(|threads| {
+        let _ends = crate::support::Ends(&stop);
         let reader = threads.spawn(|| {
             let mut adjacent = 0u64;
             while !stop.load(Ordering::Relaxed) {

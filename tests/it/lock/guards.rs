@@ -3,6 +3,7 @@
 //! Nothing here waits for time to pass. To know that a thread waits, the test looks for the sign of it: while a writer waits, `try_read`
 //! fails beside a read guard.
 
+use crate::support::Ends;
 use crate::support::each_lock::RaiseOnDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -81,7 +82,7 @@ fn a_downgrade_keeps_writers_out_and_lets_readers_in() {
 
 /// Held for reading, a writer waits, a reader waits behind it: the writer gives up, and the reader is in beside the first.
 #[test]
-fn a_cancelled_writer_admits_lets_in_the_readers_behind_it() {
+fn a_cancelled_writer_admits_the_readers_behind_it() {
     let (map, interrupt) = (map(), Interrupt::new());
     thread::scope(|threads| {
         let held = map.read();
@@ -281,57 +282,54 @@ fn waiting_for_oneself_is_refused() {
     drop(map.write());
 }
 
-/// Readers that never leave the lock empty: the writer gets in all the same.
-#[test]
-fn a_stream_of_readers_does_not_starve_a_writer() {
-    let map = map();
+/// Runs `turn` again and again beside two threads that run `busy` until it is over.
+fn beside_two_busy_threads(busy: impl Fn(&AtomicBool) + Sync, turn: impl Fn()) {
     let stop = AtomicBool::new(false);
     let begin = Barrier::new(3);
     thread::scope(|threads| {
+        let _ends = Ends(&stop);
         for _ in 0..2 {
             threads.spawn(|| {
                 begin.wait();
-                let mut held = map.read();
-                while !stop.load(Ordering::Relaxed) {
-                    // The next hold is taken before this one ends, if that needs no wait.
-                    if let Some(next) = map.try_read() {
-                        held = next;
-                    } else {
-                        drop(held);
-                        held = map.read();
-                    }
-                }
+                busy(&stop);
             });
         }
         begin.wait();
         for _ in 0..if cfg!(miri) { 3 } else { 100 } {
-            drop(map.write());
+            turn();
         }
-        stop.store(true, Ordering::Relaxed);
     });
+}
+
+/// Readers that never leave the lock empty: the writer gets in all the same.
+#[test]
+fn a_stream_of_readers_does_not_starve_a_writer() {
+    let map = map();
+    let read = |stop: &AtomicBool| {
+        let mut held = map.read();
+        while !stop.load(Ordering::Relaxed) {
+            // The next hold is taken before this one ends, if that needs no wait.
+            if let Some(next) = map.try_read() {
+                held = next;
+            } else {
+                drop(held);
+                held = map.read();
+            }
+        }
+    };
+    beside_two_busy_threads(read, || drop(map.write()));
 }
 
 /// Writers that never leave the lock free: the reader gets in all the same.
 #[test]
 fn a_stream_of_writers_does_not_starve_a_reader() {
     let map = map();
-    let stop = AtomicBool::new(false);
-    let begin = Barrier::new(3);
-    thread::scope(|threads| {
-        for _ in 0..2 {
-            threads.spawn(|| {
-                begin.wait();
-                while !stop.load(Ordering::Relaxed) {
-                    drop(map.write());
-                }
-            });
+    let write = |stop: &AtomicBool| {
+        while !stop.load(Ordering::Relaxed) {
+            drop(map.write());
         }
-        begin.wait();
-        for _ in 0..if cfg!(miri) { 3 } else { 100 } {
-            assert_eq!(map.read().iter().count(), 2);
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
+    };
+    beside_two_busy_threads(write, || assert_eq!(map.read().iter().count(), 2));
 }
 
 /// Every operation on several threads: holds exclude, upgrades keep what was read, and interrupts leave no thread waiting.

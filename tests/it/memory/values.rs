@@ -48,6 +48,7 @@ fn values_are_dropped_once_by_writers_never_by_readers() {
     let map: RangeMap<Box<Loud>> = private().build();
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _ends = crate::support::Ends(&ended);
         let reader = scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
                 for i in 0..if cfg!(miri) { 4 } else { 64 } {
