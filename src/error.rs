@@ -32,7 +32,7 @@ pub use map::{
     BuildCause, BuildError, ExtendError, GapError, InsertCause, InsertError, RejectedError, RemoveError, ReplaceCause, ReplaceError,
     SetCause, SetError, SynchronizeError,
 };
-pub use mm::{LockVmaError, MapCause, MapError, NameError, WaitError};
+pub use mm::{InsertVmaCause, InsertVmaError, LockVmaError, NameError, WaitError};
 pub use range::RangeError;
 pub use signal::{SegvCode, Signal};
 pub use splice::{SpliceCause, SpliceError};

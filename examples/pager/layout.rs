@@ -95,7 +95,7 @@ pub(crate) fn address_space(start: u64) -> Result<Mm, Box<dyn Error>> {
     limits.stack_guard_gap_pages = GAP_PAGES;
     let mm = Mm::builder().limits(limits)?.build();
     let mut writer = mm.write();
-    let mut map = |range: Range<u64>, spec| writer.map(range.start, range.end - range.start, spec);
+    let mut map = |range: Range<u64>, spec| writer.insert(range.start, range.end - range.start, spec);
     map(text(start), VmaSpec::of_object(TEXT, 0, VmaFlags::READ))?;
     map(constants(start), VmaSpec::of_object(CONSTANTS, 0, VmaFlags::READ))?;
     for slot in (0..GUESTS).map(|guest| slot(start, guest)) {

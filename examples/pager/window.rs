@@ -39,7 +39,11 @@ impl Window {
         for generation in 1..=GENERATIONS {
             self.clock.store(4 * generation, SeqCst);
             let mut writer = mm.write();
-            writer.map(range.start, range.end - range.start, VmaSpec::of_object(layout::window_object(generation), 0, VmaFlags::READ))?;
+            writer.insert(
+                range.start,
+                range.end - range.start,
+                VmaSpec::of_object(layout::window_object(generation), 0, VmaFlags::READ),
+            )?;
             memory.discard(&range)?; // what was refused here
             drop(writer);
             self.clock.store(4 * generation + MAPPED, SeqCst);

@@ -268,7 +268,7 @@ pub(super) mod tests {
         let (mut names, mm) =
             (Names::default(), Mm::builder().limits(crate::placement::no_limits()).expect("limits that mean something").build());
         for area in &areas {
-            mm.write().map(area.extent.start, area.extent.end - area.extent.start, names.spec_of(area, None)).expect("free");
+            mm.write().insert(area.extent.start, area.extent.end - area.extent.start, names.spec_of(area, None)).expect("free");
         }
         let reader = mm.read();
         let back: Vec<Area> = reader.iter().map(|vma| names.area_of(vma)).collect();

@@ -100,7 +100,7 @@ impl MmSpace {
         self.uncounted(|space| {
             let spec = space.names.spec_of(area, owner);
             let placed = |mm: &Mm<Rider>| {
-                mm.write().map(extent.start, extent.end - extent.start, spec).map_err(|error| Refusal::Area(error.cause.to_string()))
+                mm.write().insert(extent.start, extent.end - extent.start, spec).map_err(|error| Refusal::Area(error.cause.to_string()))
             };
             space.unbound(placed)?
         })

@@ -70,10 +70,10 @@ impl fmt::Display for LockVmaError {
 
 impl core::error::Error for LockVmaError {}
 
-/// Why nothing was mapped. Nothing was changed.
+/// Why a VMA was not inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum MapCause {
+pub enum InsertVmaCause {
     /// The range is at fault.
     Range(RangeError),
     /// The range wraps around at the end of the addresses.
@@ -131,7 +131,7 @@ pub enum MapCause {
     Resource(ResourceError),
 }
 
-impl ErrorCode for MapCause {
+impl ErrorCode for InsertVmaCause {
     /// Returns the errno of `mmap`.
     fn errno(&self) -> i32 {
         match self {
@@ -145,33 +145,33 @@ impl ErrorCode for MapCause {
     }
 }
 
-impl fmt::Display for MapCause {
+impl fmt::Display for InsertVmaCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Range(error) => write!(f, "cannot map: {error}"),
-            Self::Wraps { at, len } => write!(f, "cannot map: {len:#x} bytes from {at:#x} on wrap around"),
-            Self::Unaligned { at } => write!(f, "cannot map: {at:#x} is not at a page's start"),
-            Self::Growing => f.write_str("cannot map: a VMA that grows is private and has no object behind it"),
+            Self::Range(error) => write!(f, "cannot insert the VMA: {error}"),
+            Self::Wraps { at, len } => write!(f, "cannot insert the VMA: {len:#x} bytes from {at:#x} on wrap around"),
+            Self::Unaligned { at } => write!(f, "cannot insert the VMA: {at:#x} is not at a page's start"),
+            Self::Growing => f.write_str("cannot insert the VMA: one that grows is private and has no object behind it"),
             Self::BeyondTask { asked, task_size } => {
-                write!(f, "cannot map {asked}: it ends beyond {task_size:#x}, where the address space ends")
+                write!(f, "cannot insert the VMA {asked}: it ends beyond {task_size:#x}, where the address space ends")
             }
             Self::BelowMinimum { at, minimum } => {
-                write!(f, "cannot map: {at:#x} is below {minimum:#x}, the lowest address that may be mapped")
+                write!(f, "cannot insert the VMA: {at:#x} is below {minimum:#x}, the lowest address that may be mapped")
             }
-            Self::Occupied { asked, by } => write!(f, "cannot map {asked}: the VMA {by} is in the way"),
-            Self::GuardGap { asked, by } => write!(f, "cannot map: {asked} would be in the guard gap of the stack {by}"),
-            Self::TooMany { count, limit } => write!(f, "cannot map: there are {count} VMAs, and the limit is {limit}"),
-            Self::Limit(limit) => write!(f, "cannot map: {limit}"),
-            Self::Resource(error) => write!(f, "cannot map: {error}"),
+            Self::Occupied { asked, by } => write!(f, "cannot insert the VMA {asked}: the VMA {by} is in the way"),
+            Self::GuardGap { asked, by } => write!(f, "cannot insert the VMA: {asked} would be in the guard gap of the stack {by}"),
+            Self::TooMany { count, limit } => write!(f, "cannot insert the VMA: there are {count} VMAs, and the limit is {limit}"),
+            Self::Limit(limit) => write!(f, "cannot insert the VMA: {limit}"),
+            Self::Resource(error) => write!(f, "cannot insert the VMA: {error}"),
         }
     }
 }
 
 from_shared! {
-    MapCause from RangeError as Range;
+    InsertVmaCause from RangeError as Range;
 }
 
-impl From<InsertCause> for MapCause {
+impl From<InsertCause> for InsertVmaCause {
     fn from(error: InsertCause) -> Self {
         match error {
             InsertCause::Range(error) => Self::Range(error),
@@ -181,8 +181,8 @@ impl From<InsertCause> for MapCause {
     }
 }
 
-/// The error of `map`, with what was to be mapped.
-pub type MapError<S> = RejectedError<S, MapCause>;
+/// The error of [`MmWriteGuard::insert`](crate::mm::MmWriteGuard::insert), with the specification. Nothing was changed.
+pub type InsertVmaError<S> = RejectedError<S, InsertVmaCause>;
 
 /// A number that the embedder cannot give as a name, because from some number on the library gives the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -109,15 +109,19 @@ fn only_a_fault_has_a_signal() {
 #[test]
 fn errors_of_an_address_space() {
     let (asked, by) = (span(0x4000, 0x5fff), span(0x5000, 0x5fff));
-    says(&MapCause::Unaligned { at: 9 }, 22, "cannot map: 0x9 is not at a page's start");
-    says(&MapCause::Growing, 22, "cannot map: a VMA that grows is private and has no object behind it");
-    says(&MapCause::Occupied { asked, by }, 17, "cannot map 0x4000..=0x5fff: the VMA 0x5000..=0x5fff is in the way");
-    let beyond = "cannot map 0x4000..=0x5fff: it ends beyond 0x5000, where the address space ends";
-    says(&MapCause::BeyondTask { asked, task_size: 0x5000 }, 12, beyond);
-    says(&MapCause::BelowMinimum { at: 1, minimum: 2 }, 1, "cannot map: 0x1 is below 0x2, the lowest address that may be mapped");
-    let gap = "cannot map: 0x4000..=0x5fff would be in the guard gap of the stack 0x5000..=0x5fff";
-    says(&MapCause::GuardGap { asked, by }, 12, gap);
-    says(&MapCause::TooMany { count: 3, limit: 2 }, 12, "cannot map: there are 3 VMAs, and the limit is 2");
+    says(&InsertVmaCause::Unaligned { at: 9 }, 22, "cannot insert the VMA: 0x9 is not at a page's start");
+    says(&InsertVmaCause::Growing, 22, "cannot insert the VMA: one that grows is private and has no object behind it");
+    says(&InsertVmaCause::Occupied { asked, by }, 17, "cannot insert the VMA 0x4000..=0x5fff: the VMA 0x5000..=0x5fff is in the way");
+    let beyond = "cannot insert the VMA 0x4000..=0x5fff: it ends beyond 0x5000, where the address space ends";
+    says(&InsertVmaCause::BeyondTask { asked, task_size: 0x5000 }, 12, beyond);
+    says(
+        &InsertVmaCause::BelowMinimum { at: 1, minimum: 2 },
+        1,
+        "cannot insert the VMA: 0x1 is below 0x2, the lowest address that may be mapped",
+    );
+    let gap = "cannot insert the VMA: 0x4000..=0x5fff would be in the guard gap of the stack 0x5000..=0x5fff";
+    says(&InsertVmaCause::GuardGap { asked, by }, 12, gap);
+    says(&InsertVmaCause::TooMany { count: 3, limit: 2 }, 12, "cannot insert the VMA: there are 3 VMAs, and the limit is 2");
     let heap = "cannot set the heap: the break 0x1 is below 0x2, where the heap starts";
     says(&HeapError::Reversed { start: 2, brk: 1 }, 22, heap);
     let heap = "cannot set the heap: the break 0x2 is beyond 0x1, where the address space ends";

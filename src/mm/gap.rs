@@ -27,7 +27,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// let mut writer = mm.write();
-    /// writer.map(0x10_0000, 0x4_0000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// writer.insert(0x10_0000, 0x4_0000, VmaSpec::anonymous(VmaFlags::READ))?;
     /// let room = writer.find_gap(&GapQuery::new(0x1000).within(0x10_0000..0x20_0000))?;
     /// assert_eq!(room.start(), 0x14_0000);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

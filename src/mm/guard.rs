@@ -169,7 +169,7 @@ impl<'m, P, L: RawMmLock> WriteLockedVma<'m, P, L> {
 /// ```compile_fail,E0599
 /// # use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm = Mm::new();
-/// mm.write().map(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
+/// mm.write().insert(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
 /// mm.read().expand_down(0xf_f000)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -177,7 +177,7 @@ impl<'m, P, L: RawMmLock> WriteLockedVma<'m, P, L> {
 /// ```
 /// # use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm = Mm::new();
-/// mm.write().map(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
+/// mm.write().insert(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
 /// mm.write().expand_down(0xf_f000)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

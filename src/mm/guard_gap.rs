@@ -2,7 +2,7 @@
 //!
 //! A *breach* is a page that is accessible and lies in the guard gap of a stack that does not grow the same way. What an operation is about
 //! to do is compared with what there is: it may leave the breaches that there are, and make no new one. `plan` asks for every operation,
-//! `map` and the growth in `fault` for what they do without a plan, and `place` for where a search may go.
+//! `insert` and the growth in `fault` for what they do without a plan, and `place` for where a search may go.
 //!
 //! Both directions of growth are one rule: what grows up is looked at in a mirror.
 

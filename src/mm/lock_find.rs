@@ -34,7 +34,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// use vmaple::{Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// for start in [0x10_0000, 0x20_0000, 0x30_0000] {
-    ///     mm.write().map(start, 0x2000, VmaSpec::anonymous(VmaFlags::READ))?;
+    ///     mm.write().insert(start, 0x2000, VmaSpec::anonymous(VmaFlags::READ))?;
     /// }
     /// let (mut from, mut pages) = (0, 0);
     /// while let Some(held) = mm.lock_find(from, Patience::Forever)? {

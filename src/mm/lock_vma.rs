@@ -140,7 +140,7 @@ impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
 /// ```compile_fail,E0505
 /// # use vmaple::{Mm, VmaFlags, VmaSpec};
 /// let mm = Mm::new();
-/// mm.write().map(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ))?;
+/// mm.write().insert(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ))?;
 /// let vma = mm.lock_vma(0x10_0000)?;
 /// drop(mm);
 /// drop(vma); // it would wake a writer of what is gone

@@ -45,6 +45,7 @@ mod gap;
 mod guard;
 mod guard_gap;
 mod huge;
+mod insert;
 mod keys;
 mod later;
 mod limits;
@@ -53,7 +54,6 @@ mod linear_cost;
 mod lock_find;
 mod lock_vma;
 mod madvise;
-mod map;
 mod mlock;
 mod mmap;
 mod mprotect;
@@ -94,8 +94,8 @@ pub use stats::{FaultPaths, MmStats};
 pub use view::{Gaps, MmView, VmaIter};
 
 pub use crate::error::{
-    BrkError, HeapError, LayoutError, Limit, LimitsError, LockVmaError, MadviseError, MapCause, MapError, MlockError, MmapError,
-    MprotectError, MremapError, MsealError, MunmapError, NameError, PkeyAllocError, PkeyFreeError,
+    BrkError, HeapError, InsertVmaCause, InsertVmaError, LayoutError, Limit, LimitsError, LockVmaError, MadviseError, MlockError,
+    MmapError, MprotectError, MremapError, MsealError, MunmapError, NameError, PkeyAllocError, PkeyFreeError,
 };
 pub use crate::key::{KeyDenial, KeyRights, KeyedAccess, ProtectionKey};
 pub use crate::vma::{AnonOwner, Backing, ObjectId, Payload, Vma, VmaFlags, VmaHandle, VmaSpec};
@@ -131,7 +131,7 @@ type Record<P> = Shared<VmaRecord<P>>;
 ///
 /// let mm = Mm::new();
 /// let stack = VmaFlags::READ | VmaFlags::WRITE | VmaFlags::GROWSDOWN;
-/// mm.write().map(0x7ff0_0000, 0x1_0000, VmaSpec::anonymous(stack))?;
+/// mm.write().insert(0x7ff0_0000, 0x1_0000, VmaSpec::anonymous(stack))?;
 ///
 /// let killed = Interrupt::new();
 /// // A fault below the stack: it grows, the read lock is upgraded to the write lock and back.

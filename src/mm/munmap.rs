@@ -32,7 +32,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// // after   A..A
     /// let mm: Mm = Mm::new();
     /// let mut writer = mm.write();
-    /// writer.map(0x10_0000, 0x4000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// writer.insert(0x10_0000, 0x4000, VmaSpec::anonymous(VmaFlags::READ))?;
     /// writer.munmap(0x10_1000, 0x2000)?;
     /// assert_eq!(mm.len(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -57,7 +57,7 @@ impl<P, L: RawMmLock> fmt::Debug for MmPin<'_, P, L> {
 /// ```
 /// use vmaple::{Access, FaultContext, Interrupt, Mm, VmaFlags, VmaSpec};
 /// let mm = Mm::new();
-/// mm.write().map(0x10_0000, 0x4_0000, VmaSpec::anonymous(VmaFlags::READ))?;
+/// mm.write().insert(0x10_0000, 0x4_0000, VmaSpec::anonymous(VmaFlags::READ))?;
 /// let killed = Interrupt::new();
 /// let mut reader = mm.reader();
 /// for page in 0..64 {

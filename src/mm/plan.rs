@@ -26,7 +26,7 @@ use smallvec::SmallVec;
 /// The operations of a write guard, planned instead of carried out. Made by [`MmWriteGuard::plan`].
 ///
 /// It has the guard's operations that are system calls on one address space, from `mmap` to `pkey_free`, and `change_payloads`, with the same
-/// arguments. Each returns a [`Plan`]. It does not have `map`, `fork`, `exit`, `set_heap` and the growth of stacks.
+/// arguments. Each returns a [`Plan`]. It does not have `insert`, `fork`, `exit`, `set_heap` and the growth of stacks.
 #[derive(Debug)]
 #[must_use = "it does nothing until an operation is planned"]
 pub struct Planner<'w, 'm, P = (), L: RawMmLock = MmLock> {
@@ -165,7 +165,7 @@ impl<'w, 'm, P: Payload, R, L: RawMmLock> Plan<'w, 'm, P, R, L> {
     /// // after   A..A
     /// let mm: Mm = Mm::new();
     /// let mut writer = mm.write();
-    /// writer.map(0x1_0000, 0x4000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// writer.insert(0x1_0000, 0x4000, VmaSpec::anonymous(VmaFlags::READ))?;
     /// let plan = writer.plan(Patience::Forever).munmap(0x1_1000, 0x2000);
     /// assert!(plan.removed().map(|vma| vma.span()).eq([Span::new(0x1_0000, 0x1_3fff)?]));
     /// assert!(plan.inserted().map(|vma| vma.span()).eq([Span::new(0x1_0000, 0x1_0fff)?, Span::new(0x1_3000, 0x1_3fff)?]));

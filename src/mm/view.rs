@@ -30,7 +30,7 @@ use core::ops::RangeBounds;
 /// use vmaple::{Mm, Span, VmaFlags, VmaSpec};
 /// let mm: Mm = Mm::new();
 /// for start in [0x10_0000, 0x20_0000] {
-///     mm.write().map(start, 0x2000, VmaSpec::anonymous(VmaFlags::READ))?;
+///     mm.write().insert(start, 0x2000, VmaSpec::anonymous(VmaFlags::READ))?;
 /// }
 /// let pin = mm.pin();
 /// assert!(pin.lookup(0x10_1fff).is_some() && pin.lookup(0x10_2000).is_none());

@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// [`downgrade`](crate::mm::MmWriteGuard::downgrade), after the read guard has. A panic in such a drop is caught.
 ///
 /// A payload that the caller owns is dropped by the caller: that of a [`MapRequest`](crate::mm::MapRequest), or of a specification that a
-/// [`MapError`](crate::mm::MapError) returns. In `mm.write().mmap(&MapRequest::new(..))` the request is dropped before the guard.
+/// [`InsertVmaError`](crate::mm::InsertVmaError) returns. In `mm.write().mmap(&MapRequest::new(..))` the request is dropped before the guard.
 ///
 /// # Panics
 /// If a hook panics, the hooks of other VMAs are called nevertheless. Then the first panic continues; the payloads of later panics are

@@ -1,6 +1,6 @@
 //! What is asked for: a VMA to be mapped, without its bounds.
 //!
-//! Called by the embedder, and by `mm`'s `map` and `mmap`, which turn it into a new VMA when it has a start.
+//! Called by the embedder, and by `mm`'s `insert` and `mmap`, which turn it into a new VMA when it has a start.
 
 use super::attrs::{NewVma, VmaAttrs};
 use super::backing::{Backing, ObjectId};
@@ -9,7 +9,7 @@ use super::owner::{AnonOwner, Owner};
 
 /// Describes a VMA to be mapped, except for its bounds.
 ///
-/// The bounds are given to [`MmWriteGuard::map`](crate::mm::MmWriteGuard::map), or to a [`MapRequest`](crate::mm::MapRequest).
+/// The bounds are given to [`MmWriteGuard::insert`](crate::mm::MmWriteGuard::insert), or to a [`MapRequest`](crate::mm::MapRequest).
 ///
 /// # Examples
 /// ```

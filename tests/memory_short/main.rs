@@ -134,7 +134,9 @@ fn every_allocation_of_a_growth_may_fail() {
         let mm = Mm::builder().private_epochs().build();
         let mut writer = mm.write();
         for i in 0..ENTRIES {
-            writer.map(page(600 * i), PAGE_SIZE, stack(if i % 2 == 0 { VmaFlags::GROWSUP } else { VmaFlags::GROWSDOWN })).expect("memory");
+            writer
+                .insert(page(600 * i), PAGE_SIZE, stack(if i % 2 == 0 { VmaFlags::GROWSUP } else { VmaFlags::GROWSDOWN }))
+                .expect("memory");
         }
         drop(writer);
         let mut writer = mm.write();

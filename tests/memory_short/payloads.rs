@@ -86,8 +86,8 @@ fn fail_each<B>(name: &str, operation: impl Fn(&mut MmWriteGuard<'_, Watched>) -
 
 #[test]
 fn no_payload_is_dropped_under_the_lock_where_memory_is_short() {
-    fail_each("map", |w| {
-        let refused = w.map(page(100), PAGE_SIZE, spec(RW)).err();
+    fail_each("insert", |w| {
+        let refused = w.insert(page(100), PAGE_SIZE, spec(RW)).err();
         LIVING.set(LIVING.get() - i64::from(refused.is_some()));
         refused
     });

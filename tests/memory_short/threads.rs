@@ -79,7 +79,7 @@ fn a_first_wait_needs_no_memory() {
 fn a_first_wait_for_a_vma_needs_no_memory() {
     let mm: Mm = Mm::builder().private_epochs().build();
     let stack = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN);
-    mm.write().map(0x20_0000, 0x1000, stack).expect("memory");
+    mm.write().insert(0x20_0000, 0x1000, stack).expect("memory");
     let held = Barrier::new(2);
     thread::scope(|threads| {
         threads.spawn(|| {
@@ -210,7 +210,7 @@ fn a_registered_thread_looks_and_faults_without_memory() {
     for i in 0..40 {
         let start = 0x100_0000 + i * 0x10_0000;
         let stack = VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN);
-        mm.write().map(start, PAGE_SIZE, stack).expect("memory");
+        mm.write().insert(start, PAGE_SIZE, stack).expect("memory");
     }
     let calm = &Interrupt::new();
     thread::scope(|threads| {

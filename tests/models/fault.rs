@@ -36,7 +36,7 @@ fn stack(policy: UpgradePolicy) -> Arc<Mm> {
     let mut limits = Limits::default();
     (limits.stack_guard_gap_pages, limits.upgrade) = (2, policy);
     let mm = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
-    mm.write().map(page(8), PAGE_SIZE, VmaSpec::anonymous(DOWN)).expect("it is free");
+    mm.write().insert(page(8), PAGE_SIZE, VmaSpec::anonymous(DOWN)).expect("it is free");
     Arc::new(mm)
 }
 
@@ -113,7 +113,7 @@ fn a_fault_beside_an_unmap() {
 fn a_fault_beside_a_mapping_in_the_way() {
     both_ways(&[(Ok(6), false), (Ok(5), true)], |policy| {
         let mm = stack(policy);
-        let other = beside(&mm, |mm| mm.write().map(page(5), 2 * PAGE_SIZE, VmaSpec::anonymous(RW)).is_ok());
+        let other = beside(&mm, |mm| mm.write().insert(page(5), 2 * PAGE_SIZE, VmaSpec::anonymous(RW)).is_ok());
         let own = fault(&mm, 6);
         let mapped = other.join().expect("it ran to its end");
         assert_eq!(layout(&mm), if mapped { vec![(5, 7), (8, 9)] } else { vec![(6, 9)] });
@@ -126,9 +126,9 @@ fn a_fault_beside_a_mapping_in_the_way() {
 fn a_fault_beside_a_mapping_in_the_guard_gap() {
     both_ways(&[Ok(6), Err(12)], |policy| {
         let mm = stack(policy);
-        let other = beside(&mm, |mm| mm.write().map(page(3), 2 * PAGE_SIZE, VmaSpec::anonymous(RW)).is_ok());
+        let other = beside(&mm, |mm| mm.write().insert(page(3), 2 * PAGE_SIZE, VmaSpec::anonymous(RW)).is_ok());
         let own = fault(&mm, 6);
-        assert!(other.join().expect("it ran to its end"), "`map` ignores guard gaps");
+        assert!(other.join().expect("it ran to its end"), "`insert` ignores guard gaps");
         assert_eq!(layout(&mm), [(3, 5), (if own.is_ok() { 6 } else { 8 }, 9)]);
         (own, mm.stats().fault_paths)
     });
@@ -228,7 +228,7 @@ fn a_walk_beside_a_growth() {
 fn a_walk_beside_an_unmap() {
     explore([vec![(2, 3), (8, 9)], vec![(8, 9)]], || {
         let mm = stack(UpgradePolicy::Optimistic);
-        mm.write().map(page(2), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("it is free");
+        mm.write().insert(page(2), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("it is free");
         let walker = beside(&mm, walk);
         assert_eq!(mm.write().munmap(page(2), page(3) - page(2)), Ok(()));
         vec![walker.join().expect("it ran to its end")]
@@ -241,7 +241,7 @@ fn a_walk_beside_a_mapping() {
     explore([vec![(4, 5), (8, 9)], vec![(8, 9)]], || {
         let mm = stack(UpgradePolicy::Optimistic);
         let walker = beside(&mm, walk);
-        mm.write().map(page(4), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("it is free");
+        mm.write().insert(page(4), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("it is free");
         vec![walker.join().expect("it ran to its end")]
     });
 }
@@ -341,7 +341,7 @@ fn four_threads_on_one_stack() {
             })
         });
         let unmap = beside(&mm, |mm| mm.write().munmap(page(7), page(9) - page(7)));
-        _ = mm.write().map(page(2), PAGE_SIZE, VmaSpec::anonymous(RW));
+        _ = mm.write().insert(page(2), PAGE_SIZE, VmaSpec::anonymous(RW));
         for fault in faults {
             fault.join().expect("it ran to its end");
         }

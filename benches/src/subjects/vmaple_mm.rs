@@ -169,7 +169,7 @@ impl<R: FaultPath> Faults for VmapleMm<R> {
     }
 
     fn map(&self, region: Region) {
-        self.mm.write().map(region.start, region.last - region.start + 1, spec(region)).expect("the place is free");
+        self.mm.write().insert(region.start, region.last - region.start + 1, spec(region)).expect("the place is free");
     }
 
     fn unmap(&self, region: Region) {

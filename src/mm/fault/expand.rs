@@ -30,7 +30,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// // after   ....SSSSSSSS
     /// let mm = Mm::new();
     /// let mut writer = mm.write();
-    /// writer.map(0x80_0000, 0x4000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
+    /// writer.insert(0x80_0000, 0x4000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
     /// assert_eq!(writer.expand_down(0x7f_c123)?.start(), 0x7f_c000);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

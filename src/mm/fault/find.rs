@@ -31,7 +31,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// use vmaple::mm::fault::FaultError;
     /// use vmaple::{FaultContext, Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
-    /// mm.write().map(0x80_0000, 0x4000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
+    /// mm.write().insert(0x80_0000, 0x4000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN))?;
     /// let found = mm.find_vma_for_fault(0x7f_f000, FaultContext::KernelWithoutFixup)?;
     /// assert!(found.vma().contains(0x7f_f000) && mm.try_write().is_none());
     /// drop(found);

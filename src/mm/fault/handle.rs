@@ -59,7 +59,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// ```
     /// use vmaple::{Access, ErrorCode, FaultContext, Mm, SegvCode, Signal, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
-    /// mm.write().map(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// mm.write().insert(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ))?;
     /// let fault = mm.handle_fault(0x10_0010, Access::Write, FaultContext::KernelWithoutFixup).unwrap_err();
     /// assert_eq!(fault.signal(), Some(Signal::Segv(SegvCode::AccErr)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -24,7 +24,7 @@ fn stack(sequence: u64, policy: UpgradePolicy) -> Mm {
     let mm =
         Mm::builder().private_epochs().limits(Limits { upgrade: policy, ..Limits::default() }).expect("limits that mean something").build();
     mm.start_sequence_at(sequence);
-    mm.write().map(page(100), PAGE_SIZE, VmaSpec::anonymous(DOWN)).expect("free");
+    mm.write().insert(page(100), PAGE_SIZE, VmaSpec::anonymous(DOWN)).expect("free");
     mm
 }
 

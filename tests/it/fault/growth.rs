@@ -39,7 +39,7 @@ fn rule_2_1_the_wrong_direction() {
 fn rule_2_2_the_lowest_address() {
     for (set, built_in) in [(0x1000, 0x1_0000), (0x1_0000, 0x1000)] {
         let mm = mm_with(|limits| (limits.mmap_min_addr, limits.min_addr_floor) = (set, built_in));
-        mm.write().map(0x2_0000, 0x1000, VmaSpec::anonymous(DOWN)).expect("free");
+        mm.write().insert(0x2_0000, 0x1000, VmaSpec::anonymous(DOWN)).expect("free");
         let refused = mm.write().expand_down(0xffff).expect_err("below");
         assert_eq!((refused, refused.errno()), (ExpandError::BelowMinimum { at: 0xf000, minimum: 0x1_0000 }, 1));
         assert_eq!(mm.write().expand_down(0x1_0000).map(|span| span.start()), Ok(0x1_0000));
@@ -87,9 +87,9 @@ fn rule_2_3_is_asked_before_2_6() {
 #[test]
 fn rule_2_4_growth_down_needs_no_memory() {
     let mm: Mm = Mm::builder().private_epochs().budget_bytes(0).build();
-    mm.write().map(page(8), PAGE_SIZE, VmaSpec::anonymous(DOWN)).expect("an empty map retires nothing");
+    mm.write().insert(page(8), PAGE_SIZE, VmaSpec::anonymous(DOWN)).expect("an empty map retires nothing");
     let _pin = mm.pin();
-    let full = (0..1000).any(|i| mm.write().map(page(20 + 2 * i), PAGE_SIZE, VmaSpec::anonymous(RW)).is_err());
+    let full = (0..1000).any(|i| mm.write().insert(page(20 + 2 * i), PAGE_SIZE, VmaSpec::anonymous(RW)).is_err());
     assert!(full, "what the pin holds back is over the budget");
     assert_eq!(down(&mm, 2), Ok(2));
 }
@@ -145,7 +145,7 @@ fn rule_2_6_contained_already() {
 #[test]
 fn rule_2_7_the_offset_ends_at_zero() {
     let mm = mm_of(&[]);
-    mm.write().map(page(8), PAGE_SIZE, VmaSpec::anonymous(DOWN).at_offset(3 * PAGE_SIZE)).expect("free");
+    mm.write().insert(page(8), PAGE_SIZE, VmaSpec::anonymous(DOWN).at_offset(3 * PAGE_SIZE)).expect("free");
     assert_eq!(errno(down(&mm, 4)), 12);
     assert!(matches!(down(&mm, 4), Err(ExpandError::Offset { .. })));
     assert_eq!(down(&mm, 5), Ok(5));
@@ -237,7 +237,7 @@ fn rule_2_11_the_guard_gap_above() {
 #[test]
 fn rule_2_12_the_offset_ends() {
     let mm = mm_of(&[]);
-    mm.write().map(page(0), PAGE_SIZE, VmaSpec::anonymous(UP).at_offset(0u64.wrapping_sub(3 * PAGE_SIZE))).expect("free");
+    mm.write().insert(page(0), PAGE_SIZE, VmaSpec::anonymous(UP).at_offset(0u64.wrapping_sub(3 * PAGE_SIZE))).expect("free");
     assert!(matches!(up(&mm, 3), Err(ExpandError::Offset { .. })));
     assert_eq!((errno(up(&mm, 3)), up(&mm, 2)), (12, Ok(3)));
 }
@@ -287,7 +287,7 @@ fn an_anon_owner_that_appears_during_growth() {
     for (at, owner) in [(8, Some(AnonOwner::from(3))), (28, None)] {
         let spec = VmaSpec::anonymous(DOWN);
         let spec = owner.map_or(spec.clone(), |owner| spec.owned_by(owner));
-        mm.write().map(page(at), 2 * PAGE_SIZE, spec).expect("free");
+        mm.write().insert(page(at), 2 * PAGE_SIZE, spec).expect("free");
         let record = mm.read().lookup(page(at)).expect("mapped").handle();
         let grown = mm.find_vma_for_fault(page(at - 4), FaultContext::KernelWithoutFixup).expect("room below");
         assert!(grown.vma().handle() == record, "the record is the same, and so is its lock");

@@ -163,7 +163,7 @@ fn a_map_stands_on_the_embedders_lock() {
 fn a_child_stands_on_the_lock_that_it_is_given() {
     let (calls, others, interrupt) = (Calls::default(), Calls::default(), Interrupt::new());
     let mm = Mm::builder().private_epochs().lock(Listening::heard_by(&calls)).build();
-    mm.write().map(0x80_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
+    mm.write().insert(0x80_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
     let mut writer = mm.write();
     let child: Mm<(), Listening> = writer.fork_with_lock(Listening::heard_by(&others), Patience::Forever).expect("memory");
     assert_eq!(calls.take(), ["try_write", "try_write"]);
@@ -185,7 +185,7 @@ fn a_child_stands_on_the_lock_that_it_is_given() {
 #[test]
 fn an_address_space_on_it_polls_for_the_readers_of_a_vma() {
     let (mm, interrupt) = (Mm::builder().private_epochs().lock(Listening::heard_by(&Calls::default())).build(), Interrupt::new());
-    mm.write().map(0x80_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
+    mm.write().insert(0x80_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSDOWN)).expect("free");
     thread::scope(|threads| {
         let grow = |to: u64| {
             let (mm, interrupt) = (&mm, &interrupt);

@@ -354,7 +354,7 @@ fn every_kind_of_value_comes_back_as_it_went_in() {
 fn an_address_space_lets_go_of_what_is_unmapped() {
     let payload = Arc::new(());
     let mm: Mm<Arc<()>> = Mm::builder().private_epochs().build();
-    mm.write().map(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ).with_payload(Arc::clone(&payload))).expect("free");
+    mm.write().insert(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ).with_payload(Arc::clone(&payload))).expect("free");
     let pin = mm.pin();
     let seen = pin.lookup(0x10_0000).expect("mapped");
     mm.write().munmap(0x10_0000, PAGE_SIZE).expect("mapped");

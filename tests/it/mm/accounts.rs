@@ -16,7 +16,7 @@ fn all_accounts_count_more_pages_than_32_bits_do() {
         limits.locked_bytes = u64::MAX;
         let mm: Mm = Mm::builder().private_epochs().limits(limits).expect("limits that hold").build();
         let mut writer = mm.write();
-        writer.map(FROM, TO - FROM, VmaSpec::anonymous(flags)).expect("free");
+        writer.insert(FROM, TO - FROM, VmaSpec::anonymous(flags)).expect("free");
         let counted = |of: VmaFlags| if flags.contains(of) { PAGES } else { 0 };
         let stats = mm.stats();
         assert_eq!(stats.total_pages, PAGES);

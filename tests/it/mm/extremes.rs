@@ -102,7 +102,7 @@ fn tell(Story(steps): Story) {
                     assert!(at == a && (limits.capabilities.contains(Capabilities::SYS_RAWIO) || at >= limits.mmap_min_addr));
                 }
             }
-            9 => _ = writer.map(a, b, spec),
+            9 => _ = writer.insert(a, b, spec),
             10 => _ = writer.munmap(a, b),
             11 => {
                 let prot = u64::from(more & 0xf) | u64::from(more >> 4 & 3) << 24;
@@ -161,8 +161,8 @@ fn a_guard_gap_beyond_all_addresses() {
         let mm: Mm = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
         let mut writer = mm.write();
         let start = if floor == 0 { 0 } else { 0x1_0000 };
-        writer.map(start, 0x2_0000 - start, VmaSpec::anonymous(VmaFlags::READ)).expect("free");
-        let up = writer.map(0x10_0000, 0x1_0000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSUP));
+        writer.insert(start, 0x2_0000 - start, VmaSpec::anonymous(VmaFlags::READ)).expect("free");
+        let up = writer.insert(0x10_0000, 0x1_0000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSUP));
         assert!(up.is_ok());
         let told = writer.mmap(&MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ)));
         assert!(told.is_err_and(|error| error.errno() == 12), "{told:?}");

@@ -72,7 +72,7 @@ fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
             ("mmap, not replacing", |writer, to| {
                 writer.mmap(&MapRequest::new(0x2000, VmaSpec::anonymous(RW)).fixed_no_replace(to)).map_err(|error| error.errno())
             }),
-            ("map", |writer, to| writer.map(to, 0x2000, VmaSpec::anonymous(RW)).map(|()| to).map_err(|error| error.cause.errno())),
+            ("insert", |writer, to| writer.insert(to, 0x2000, VmaSpec::anonymous(RW)).map(|()| to).map_err(|error| error.cause.errno())),
             ("brk", |writer, to| {
                 writer.set_heap(to, to).expect("a heap in the address space");
                 writer.plan(Patience::Forever).brk(to + 0x2000).commit().map(|brk| brk - 0x2000).map_err(|error| error.errno())
@@ -174,7 +174,7 @@ fn what_is_not_mapped_comes_back_as_it_was() {
         let mut writer = mm.write();
         let (mut at, mut refused) = (page(0) >> 30 << 30, None);
         while refused.is_none() {
-            refused = writer.map(at, 4 << 20, spec.clone()).err();
+            refused = writer.insert(at, 4 << 20, spec.clone()).err();
             at += 8 << 20;
         }
         let refused = refused.expect("it was refused");
@@ -182,7 +182,7 @@ fn what_is_not_mapped_comes_back_as_it_was() {
         drop(pin);
         let at = writer.iter().next().expect("one is mapped").start();
         for (start, len) in [(0, 4 << 20), (at, 4 << 20), (7, 2), (7, 0), (u64::MAX - 1, 1), (u64::MAX, 2)] {
-            assert_eq!(writer.map(start, len, spec.clone()).expect_err("refused").value, spec);
+            assert_eq!(writer.insert(start, len, spec.clone()).expect_err("refused").value, spec);
         }
     }
 }
@@ -255,7 +255,7 @@ fn names_do_not_collide_with_the_librarys_own() {
     for (n, owner) in (0..).step_by(2).zip(owners) {
         let object = ObjectId::new((1 << 63) - 1 - n).expect("the caller's");
         for spec in [VmaSpec::of_object(object, 0, RW).owned_by(owner), VmaSpec::of_object(object, 0, RW).inherited_by(owner)] {
-            writer.map(page(n), PAGE_SIZE, spec).expect("free");
+            writer.insert(page(n), PAGE_SIZE, spec).expect("free");
             let vma = writer.lookup(page(n)).expect("mapped");
             assert_eq!((vma.anon_owner(), vma.backing()), (Some(owner), Backing::Object(object)));
             writer.munmap(page(n), PAGE_SIZE).expect("memory");

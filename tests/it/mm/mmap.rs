@@ -1,15 +1,15 @@
-//! `mmap` and `map`: where a mapping is placed, what is refused, and what a fixed one replaces. Also fixed mappings over others.
+//! `mmap` and `insert`: where a mapping is placed, what is refused, and what a fixed one replaces. Also fixed mappings over others.
 //!
 //! Maps are drawn with a letter a page: `S` a stack, `A` anonymous memory, `.` nothing.
 
 use crate::support::address_space::{DOWN, RW, bytes, layout, map_all, mm_of, mm_with, mmap_at, page};
 use vmaple::lock::Patience;
-use vmaple::mm::{LayoutError, MapCause, MapRequest, ObjectId};
+use vmaple::mm::{InsertVmaCause, LayoutError, MapRequest, ObjectId};
 use vmaple::{ErrorCode, PAGE_SIZE, VmaFlags, VmaSpec};
 
 /// What is refused, with its errno (5.1, 5.3, 5.5). Nothing changes.
 #[test]
-fn map_refuses() {
+fn insert_refuses() {
     let mm = mm_with(|limits| {
         limits.locked_bytes = 2 * PAGE_SIZE;
         limits.address_space_bytes = 8 * PAGE_SIZE;
@@ -17,7 +17,7 @@ fn map_refuses() {
         limits.commit_bytes = PAGE_SIZE;
     });
     map_all(&mm, &[(4, 6, RW)]);
-    let cause = |start, end, flags: VmaFlags| mm.write().map(start, end - start, VmaSpec::anonymous(flags)).expect_err("refused").cause;
+    let cause = |start, end, flags: VmaFlags| mm.write().insert(start, end - start, VmaSpec::anonymous(flags)).expect_err("refused").cause;
     let errno = |start, end, flags| cause(start, end, flags).errno();
     assert_eq!(errno(page(1), page(1), RW), 22);
     assert_eq!(errno(page(1) + 1, page(2), RW), 22);
@@ -25,14 +25,14 @@ fn map_refuses() {
     assert_eq!(errno(page(1), page(2), DOWN | VmaFlags::SHARED), 22, "what grows is private");
     assert_eq!(errno(0x7fff_ffff_f000, 0x8000_0000_0000, RW), 12, "beyond the address space");
     assert_eq!(errno(0xf000, 0x1_0000, RW), 1, "below the lowest address");
-    assert!(matches!(cause(page(5), page(7), RW), MapCause::Occupied { by, .. } if by.start() == page(4)));
+    assert!(matches!(cause(page(5), page(7), RW), InsertVmaCause::Occupied { by, .. } if by.start() == page(4)));
     assert_eq!(errno(page(3), page(5), RW), 17);
     assert_eq!(errno(page(8), page(11), VmaFlags::READ | VmaFlags::LOCKED), 11, "RLIMIT_MEMLOCK");
     assert_eq!(errno(page(8), page(15), VmaFlags::READ), 12, "RLIMIT_AS");
     assert_eq!(errno(page(8), page(13), RW), 12, "RLIMIT_DATA");
     assert_eq!(errno(page(8), page(10), VmaFlags::READ | VmaFlags::ACCOUNT), 12, "promised");
     let stack_of_object = VmaSpec::of_object(ObjectId::from(1), 0, DOWN);
-    assert_eq!(mm.write().map(page(1), PAGE_SIZE, stack_of_object.clone()).expect_err("refused").value, stack_of_object);
+    assert_eq!(mm.write().insert(page(1), PAGE_SIZE, stack_of_object.clone()).expect_err("refused").value, stack_of_object);
     assert_eq!(layout(&mm), [(4, 6, RW)]);
 }
 
@@ -41,8 +41,8 @@ fn map_refuses() {
 fn the_number_of_vmas_is_limited() {
     let mm = mm_with(|limits| limits.max_map_count = 2);
     map_all(&mm, &[(0, 1, RW), (2, 3, RW), (4, 9, RW)]);
-    let refused = mm.write().map(page(20), PAGE_SIZE, VmaSpec::anonymous(RW)).expect_err("one too many").cause;
-    assert_eq!(refused, MapCause::TooMany { count: 3, limit: 2 });
+    let refused = mm.write().insert(page(20), PAGE_SIZE, VmaSpec::anonymous(RW)).expect_err("one too many").cause;
+    assert_eq!(refused, InsertVmaCause::TooMany { count: 3, limit: 2 });
     let refused = mm.write().munmap(page(5), page(6) - page(5)).expect_err("one would become two");
     assert_eq!((refused, refused.errno()), (LayoutError::TooMany { count: 3, limit: 2 }.into(), 12));
     assert_eq!(mm.write().munmap(page(4), page(6) - page(4)), Ok(()), "an end may be cut off");
@@ -53,7 +53,7 @@ fn the_number_of_vmas_is_limited() {
 #[test]
 fn anonymous_offsets_are_addresses() {
     let mm = mm_of(&[(0, 1, RW)]);
-    mm.write().map(page(4), PAGE_SIZE, VmaSpec::anonymous(RW).at_offset(0x3000)).expect("free");
+    mm.write().insert(page(4), PAGE_SIZE, VmaSpec::anonymous(RW).at_offset(0x3000)).expect("free");
     assert_eq!(mm.read().lookup(page(0)).expect("mapped").page_offset_of(page(0)), page(0) / PAGE_SIZE);
     assert_eq!(mm.read().lookup(page(4)).expect("mapped").page_offset_of(page(4)), 3);
 }

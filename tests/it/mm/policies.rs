@@ -2,7 +2,7 @@
 
 use crate::support::address_space::{DOWN, RW, bytes, layout, map_all, mm_with, page};
 use vmaple::mm::{
-    Advice, GuardGapPolicy, LayoutError, Limits, MapCause, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError,
+    Advice, GuardGapPolicy, InsertVmaCause, LayoutError, Limits, MapCountLimit, MapRequest, MmWriteGuard, MmapError, MprotectError,
     PartialEffects, RemapRequest,
 };
 use vmaple::{ErrorCode, VmaFlags, VmaSpec};
@@ -28,8 +28,8 @@ fn rule_7_8_the_number_of_vmas_reaches_the_limit_and_no_more() {
         }
         let told = writer.mmap(&fixed(20, 1, RW));
         assert!(matches!(told, Err(MmapError::Layout(LayoutError::TooMany { limit: 4, .. }))), "{policy:?}: {told:?}");
-        let told = writer.map(page(20), bytes(1), VmaSpec::anonymous(RW)).map_err(|error| error.cause);
-        assert!(matches!(told, Err(MapCause::TooMany { limit: 4, .. })), "{policy:?}: {told:?}");
+        let told = writer.insert(page(20), bytes(1), VmaSpec::anonymous(RW)).map_err(|error| error.cause);
+        assert!(matches!(told, Err(InsertVmaCause::TooMany { limit: 4, .. })), "{policy:?}: {told:?}");
         assert!(writer.brk(page(101)).is_err(), "the heap would be one more");
         assert_eq!(mm.len() as u64, most, "{policy:?}");
         writer.munmap(page(0), bytes(1)).expect("it goes");
@@ -165,7 +165,7 @@ fn rule_7_9_whatever_makes_memory_accessible_is_kept_out_of_the_gap() {
             writer.mmap(&request).map_err(|error| error.errno())
         }),
         ("mprotect", |writer| writer.mprotect(page(4), bytes(1), R.prot()).map(|()| 0).map_err(|error| error.errno())),
-        ("map", |writer| writer.map(page(3), bytes(1), VmaSpec::anonymous(R)).map(|()| 0).map_err(|error| error.cause.errno())),
+        ("insert", |writer| writer.insert(page(3), bytes(1), VmaSpec::anonymous(R)).map(|()| 0).map_err(|error| error.cause.errno())),
         ("mremap", |writer| {
             writer.mremap(&RemapRequest::resize(page(20), bytes(1), bytes(1)).fixed(page(3))).map_err(|error| error.errno())
         }),

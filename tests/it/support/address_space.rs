@@ -42,7 +42,7 @@ pub(crate) fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Mm {
 /// Maps these VMAs where nothing is mapped: first page, page after the last, flags.
 pub(crate) fn map_all<L: RawMmLock>(mm: &Mm<(), L>, vmas: &[(u64, u64, VmaFlags)]) {
     for &(start, end, flags) in vmas {
-        mm.write().map(page(start), page(end) - page(start), VmaSpec::anonymous(flags)).expect("it is free");
+        mm.write().insert(page(start), page(end) - page(start), VmaSpec::anonymous(flags)).expect("it is free");
     }
 }
 

@@ -81,7 +81,7 @@ fn rule_3_2_one_step_releases_all<L: TestLock>() {
     for end in [0, 1] {
         let mut writer = mm.write();
         for i in 0..4 {
-            writer.map(page(8 * end + 2 * i), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("free");
+            writer.insert(page(8 * end + 2 * i), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("free");
             assert_eq!(mm.lock_vma(page(8 * end + 2 * i)).map(drop), Err(LockVmaError::Busy));
         }
         let reader = (end == 0).then(|| writer.downgrade());
@@ -324,7 +324,7 @@ fn rule_3_7_no_hole_is_reported_where_none_is<L: TestLock>() {
                 0 => _ = writer.expand_down(page(12)).expect("room"),
                 1 => writer.munmap(page(5), page(6) - page(5)).expect("memory"),
                 2 => writer.munmap(page(12), page(20) - page(12)).expect("memory"),
-                _ => writer.map(page(5), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("free"),
+                _ => writer.insert(page(5), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("free"),
             }
         }
         stop.store(true, Ordering::Relaxed);
@@ -360,9 +360,9 @@ fn a_locked_vma_contains_its_address<L: TestLock>() {
                 1 => writer.munmap(page(10), page(11) - page(10)).expect("memory"),
                 2 => writer.munmap(page(6), page(8) - page(6)).expect("memory"),
                 _ => {
-                    writer.map(page(20), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("free");
+                    writer.insert(page(20), PAGE_SIZE, VmaSpec::anonymous(RW)).expect("free");
                     writer.munmap(page(0), page(12) - page(0)).expect("memory");
-                    writer.map(page(8), 4 * PAGE_SIZE, VmaSpec::anonymous(DOWN)).expect("free");
+                    writer.insert(page(8), 4 * PAGE_SIZE, VmaSpec::anonymous(DOWN)).expect("free");
                     writer.munmap(page(20), page(21) - page(20)).expect("memory");
                 }
             }

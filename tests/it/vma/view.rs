@@ -17,7 +17,7 @@ fn layout(mapped: u32) -> (Mm, Vec<Span>) {
     let spans: Vec<Span> =
         (0..PAGES).filter(|n| mapped >> n & 1 == 1).map(|n| Span::from_bounds(page(n)..page(n + 1)).expect("a page")).collect();
     for span in &spans {
-        mm.write().map(span.start(), span.last() - span.start() + 1, VmaSpec::anonymous(VmaFlags::READ)).expect("free");
+        mm.write().insert(span.start(), span.last() - span.start() + 1, VmaSpec::anonymous(VmaFlags::READ)).expect("free");
     }
     (mm, spans)
 }

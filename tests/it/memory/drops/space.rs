@@ -113,8 +113,8 @@ fn direct() -> impl Iterator<Item = Operation> {
         Operation { name, waits: name == "exit", run }
     }
     [
-        operation("map", |w, watch, [a, b, c], _, _| {
-            if let Err(refused) = w.map(page(a), bytes(b), spec(watch, RW, c)) {
+        operation("insert", |w, watch, [a, b, c], _, _| {
+            if let Err(refused) = w.insert(page(a), bytes(b), spec(watch, RW, c)) {
                 watch.keep(1, refused);
             }
         }),

@@ -165,7 +165,7 @@ fn rule_8_2_the_key_stays_allocated_when_the_operation_fails() {
     }
     // Of `mprotect`, before it is asked whether the VMA may be changed.
     let mm = with_keys(16);
-    mm.write().map(page(0), PAGE_SIZE, VmaSpec::anonymous(R | VmaFlags::MAYREAD)).expect("free");
+    mm.write().insert(page(0), PAGE_SIZE, VmaSpec::anonymous(R | VmaFlags::MAYREAD)).expect("free");
     assert_eq!(mm.write().mprotect(page(0), PAGE_SIZE, X.prot()).map_err(|error| error.errno()), Err(EACCES));
     assert_eq!(next(&mm), 2);
     let mm = with_keys(16);

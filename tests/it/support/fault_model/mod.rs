@@ -273,7 +273,7 @@ impl<'m> Pair<'m> {
         let spec = moved.map_or(spec.clone(), |offset| spec.at_offset(offset * PAGE_SIZE));
         self.write(
             |plain| plain.map((start, end), flags, moved.unwrap_or(at(start) / PAGE_SIZE)),
-            |writer| writer.map(at(start), at(end) - at(start), spec).map_err(|error| error.cause.errno()),
+            |writer| writer.insert(at(start), at(end) - at(start), spec).map_err(|error| error.cause.errno()),
         );
     }
 

@@ -1,4 +1,4 @@
-//! Mapping where nothing is mapped yet.
+//! Inserting a VMA where nothing is mapped yet.
 //!
 //! Called by embedders through the write guard.
 
@@ -7,20 +7,20 @@ use super::huge::page_bytes;
 use super::limits::{GuardGapPolicy, Limits};
 use super::pages::span_of;
 use crate::addr::Span;
-use crate::error::{MapCause, MapError, RangeError, ResourceError};
+use crate::error::{InsertVmaCause, InsertVmaError, RangeError, ResourceError};
 use crate::lock::RawMmLock;
 use crate::sync::Shared;
 use crate::vma::{Backing, VmaFlags, VmaRecord, VmaSpec};
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Maps a range in which nothing is mapped yet, as a VMA of its own (`MAP_FIXED_NOREPLACE`, without merging).
+    /// Inserts a VMA where nothing is mapped (`MAP_FIXED_NOREPLACE`, without merging).
     ///
     /// The flags are taken as they are, protection key included (8.1): unlike [`mmap`](Self::mmap), it adds no `MAY` flags, and
     /// [`mprotect`](Self::mprotect) refuses access without them. The range must be in whole pages. As for a fixed mapping,
     /// the guard gaps of stacks nearby are no obstacle (5.3), except under [`GuardGapPolicy::Enforced`] (7.9).
     ///
     /// # Errors
-    /// [`MapError`], with the specification: a VMA is in the way (`EEXIST`), the range or the flags are invalid, or a limit is reached. Nothing
+    /// [`InsertVmaError`], with the specification: a VMA is in the way (`EEXIST`), the range or the flags are invalid, or a limit is reached. Nothing
     /// was changed.
     ///
     /// # Examples
@@ -28,16 +28,16 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// use vmaple::{ErrorCode, Mm, VmaFlags, VmaSpec};
     /// let mm = Mm::new();
     /// let mut writer = mm.write();
-    /// writer.map(0x10_0000, 0x4_0000, VmaSpec::anonymous(VmaFlags::READ))?;
-    /// let error = writer.map(0x13_f000, 0x1_1000, VmaSpec::anonymous(VmaFlags::READ)).unwrap_err();
+    /// writer.insert(0x10_0000, 0x4_0000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// let error = writer.insert(0x13_f000, 0x1_1000, VmaSpec::anonymous(VmaFlags::READ)).unwrap_err();
     /// assert_eq!(error.cause.errno(), 17); // EEXIST
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn map(&mut self, start: u64, len: u64, spec: VmaSpec<P>) -> Result<(), MapError<VmaSpec<P>>> {
+    pub fn insert(&mut self, start: u64, len: u64, spec: VmaSpec<P>) -> Result<(), InsertVmaError<VmaSpec<P>>> {
         let limits = self.mm().limits_now();
-        let span = match range_of(start, len).and_then(|span| self.check_map(span, &spec, &limits)) {
+        let span = match range_of(start, len).and_then(|span| self.check_insert(span, &spec, &limits)) {
             Ok(span) => span,
-            Err(cause) => return Err(MapError::new(spec, cause)),
+            Err(cause) => return Err(InsertVmaError::new(spec, cause)),
         };
         let asked = (spec.attrs, spec.offset, spec.owner);
         let spec = completed(spec, &limits);
@@ -49,12 +49,12 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
                 Some(record) => (record, error.cause.into()),
                 None => unreachable!("it was never published"),
             }),
-            Err(record) => Err((record, MapCause::Resource(ResourceError::OutOfMemory))),
+            Err(record) => Err((record, InsertVmaCause::Resource(ResourceError::OutOfMemory))),
         };
         inserted.map_err(|(record, cause)| {
             let mut spec = record.into_spec(span.start());
             (spec.attrs, spec.offset, spec.owner) = asked;
-            MapError::new(spec, cause)
+            InsertVmaError::new(spec, cause)
         })?;
         let mut sums = self.sums();
         sums.add(flags, span.pages());
@@ -62,50 +62,50 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         Ok(())
     }
 
-    fn check_map(&self, span: Span, spec: &VmaSpec<P>, limits: &Limits) -> Result<Span, MapCause> {
+    fn check_insert(&self, span: Span, spec: &VmaSpec<P>, limits: &Limits) -> Result<Span, InsertVmaCause> {
         let flags = spec.attrs.flags;
         let page_bytes = page_bytes(limits.sized(flags));
         for at in [span.start(), span.last().wrapping_add(1), spec.offset.unwrap_or(0)] {
             if at % page_bytes != 0 {
-                return Err(MapCause::Unaligned { at });
+                return Err(InsertVmaCause::Unaligned { at });
             }
         }
         if flags.is_stack() && (flags.contains(VmaFlags::SHARED) || spec.attrs.backing != Backing::Anonymous) {
-            return Err(MapCause::Growing);
+            return Err(InsertVmaCause::Growing);
         }
         if span.last() >= limits.task_size {
-            return Err(MapCause::BeyondTask { asked: span, task_size: limits.task_size });
+            return Err(InsertVmaCause::BeyondTask { asked: span, task_size: limits.task_size });
         }
         if !limits.may_place_at(span.start()) {
-            return Err(MapCause::BelowMinimum { at: span.start(), minimum: limits.mmap_min_addr });
+            return Err(InsertVmaCause::BelowMinimum { at: span.start(), minimum: limits.mmap_min_addr });
         }
         if let Some(by) = self.find(span.start()).filter(|vma| vma.start() <= span.last()) {
-            return Err(MapCause::Occupied { asked: span, by: by.span() });
+            return Err(InsertVmaCause::Occupied { asked: span, by: by.span() });
         }
         if limits.policy.guard_gap == GuardGapPolicy::Enforced
             && let Some((asked, by)) = self.guard_breach_of(span, flags, limits)
         {
-            return Err(MapCause::GuardGap { asked, by });
+            return Err(InsertVmaCause::GuardGap { asked, by });
         }
         let (count, limit) = (self.mm().len(), limits.max_map_count);
         if limits.may_map(count).is_err() {
-            return Err(MapCause::TooMany { count, limit });
+            return Err(InsertVmaCause::TooMany { count, limit });
         }
         let (sums, pages) = (self.sums(), span.pages());
         sums.check_locked(limits, flags, pages)
             .and_then(|()| sums.check_room(limits, flags, pages))
             .and_then(|()| sums.check_commit(limits, flags, pages))
-            .map_err(MapCause::Limit)?;
+            .map_err(InsertVmaCause::Limit)?;
         Ok(span)
     }
 }
 
 /// Returns the range, which holds an address and does not wrap around.
-fn range_of(start: u64, len: u64) -> Result<Span, MapCause> {
+fn range_of(start: u64, len: u64) -> Result<Span, InsertVmaCause> {
     if len == 0 {
-        return Err(MapCause::Range(RangeError::Empty { at: start }));
+        return Err(InsertVmaCause::Range(RangeError::Empty { at: start }));
     }
-    span_of(start, len).ok_or(MapCause::Wraps { at: start, len })
+    span_of(start, len).ok_or(InsertVmaCause::Wraps { at: start, len })
 }
 
 /// Completes a specification: memory of huge pages has flags that say their size, and an object; an object has an offset.
