@@ -10,6 +10,9 @@ pub(super) const SYS_MAP_SHADOW_STACK: i64 = 453;
 /// `set_mempolicy_home_node`, which the C library does not define.
 pub(super) const SYS_SET_MEMPOLICY_HOME_NODE: i64 = 450;
 
+/// `CLONE_UNTRACED`: no tracer follows the new thread.
+pub(super) const UNTRACED: u32 = 0x0080_0000;
+
 /// The six arguments of a system call.
 pub(super) type Arguments = [u64; 6];
 

@@ -31,6 +31,8 @@ pub(super) enum Call {
     Personality,
     /// A change of what the thread may do.
     Credentials,
+    /// `clone` of a thread that no tracer was to follow, which is followed all the same. The caller's flags are restored at the end.
+    Followed { flags: u64 },
     /// `execve`: if it succeeds, another program begins.
     Exec,
     /// A change of limits of that process; 0 is the caller's.

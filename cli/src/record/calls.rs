@@ -47,6 +47,11 @@ impl Tracer {
             }
             return self.resume(tid, Resume::Run, 0);
         }
+        if let Ok(registers) = ptrace::getregs(tid)
+            && registers.orig_rax.cast_signed() == libc::SYS_clone
+        {
+            return self.follow_untraced(tid, registers);
+        }
         let Some(space) = self.tasks.get(&tid).and_then(|task| task.space) else {
             return self.resume(tid, Resume::Run, 0);
         };
@@ -115,6 +120,7 @@ impl Tracer {
             | Call::LeftOut { .. }
             | Call::Personality
             | Call::Credentials
+            | Call::Followed { .. }
             | Call::Limits(_) => {}
         }
         if let Some(task) = self.tasks.get_mut(&tid) {
@@ -143,7 +149,12 @@ impl Tracer {
 
     /// A thread stopped at the end of its call.
     pub(super) fn ended(&mut self, tid: Pid) -> Result<(), RecordError> {
-        if let Ok(registers) = ptrace::getregs(tid) {
+        if let Ok(mut registers) = ptrace::getregs(tid) {
+            if let Some(&Call::Followed { flags }) = self.tasks.get(&tid).and_then(|task| task.call.as_ref()) {
+                registers.rdi = flags;
+                // killed meanwhile, if this fails: the kernel will report its end
+                _ = ptrace::setregs(tid, registers);
+            }
             self.finish_call(tid, registers.rax)?;
         }
         self.resume(tid, Resume::Run, 0)?;
@@ -202,6 +213,7 @@ impl Tracer {
                     space.lasting = if lasts { Some(what) } else { space.lasting.filter(|lasting| *lasting != what) };
                 }
             }
+            Call::Followed { .. } => {}
             Call::Personality => space.refresh_personality(tid),
             Call::Credentials => space.refresh_capabilities(tid),
             // it failed: a success is reported as an event of its own

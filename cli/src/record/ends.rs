@@ -174,7 +174,9 @@ impl Tracer {
             }
             Call::Userfault(_) => "an ioctl of a userfaultfd".to_owned(),
             Call::Advised { .. } => "process_madvise".to_owned(),
-            Call::Limits(_) | Call::Credentials | Call::Heap { .. } | Call::LeftOut { .. } | Call::Personality => return Ok(()),
+            Call::Limits(_) | Call::Credentials | Call::Followed { .. } | Call::Heap { .. } | Call::LeftOut { .. } | Call::Personality => {
+                return Ok(());
+            }
         };
         let others = space.witness.map(|witness| witness.tid).into_iter().chain(space.users.iter().copied());
         let others: Vec<Pid> = others.filter(|other| *other != tid).collect();

@@ -2,11 +2,12 @@
 //!
 //! `launch` installs it in the child; the numbers must agree with what `call` understands.
 
+use std::slice;
 use std::sync::LazyLock;
 
 use seccompiler::{BpfProgram, sock_filter};
 
-use super::abi::{Arguments, SYS_MAP_SHADOW_STACK, SYS_SET_MEMPOLICY_HOME_NODE, low};
+use super::abi::{Arguments, SYS_MAP_SHADOW_STACK, SYS_SET_MEMPOLICY_HOME_NODE, UNTRACED, low};
 use super::{prctl, userfault};
 use vmaple_trace::Advice;
 
@@ -22,6 +23,7 @@ const ARGUMENTS: u32 = 16;
 const LOAD_WORD: u16 = 0x20;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_AT_LEAST: u16 = 0x35;
+const JUMP_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
 /// Stops the thread and notifies its tracer.
@@ -31,7 +33,7 @@ const ALLOW: u32 = 0x7fff_0000;
 /// What a stop carries when the call is numbered by another table than that of 64-bit programs.
 const FOREIGN: u16 = 1;
 
-/// The calls that change a layout, a limit, or the whole address space; others do by one of their arguments, and have a [`Rule`].
+/// The calls that change a layout, a limit, or the whole address space. Others do for some values of an argument, and have a [`Rule`].
 const CALLS: [i64; 33] = [
     libc::SYS_mmap,
     libc::SYS_munmap,
@@ -73,19 +75,36 @@ struct Rule {
     number: i64,
     /// Which argument, from 0.
     argument: usize,
-    values: Vec<u32>,
+    values: Values,
+}
+
+/// The values of an argument for which a call stops.
+enum Values {
+    Are(Vec<u32>),
+    HaveBit(u32),
+}
+
+impl Values {
+    fn contain(&self, value: u32) -> bool {
+        match self {
+            Self::Are(values) => values.contains(&value),
+            Self::HaveBit(bit) => value & bit != 0,
+        }
+    }
 }
 
 /// The frequent calls, which are let through where they change no layout. Of the advices, those that only drop pages are.
-static RULES: LazyLock<[Rule; 5]> = LazyLock::new(|| {
+static RULES: LazyLock<[Rule; 6]> = LazyLock::new(|| {
     let changes = |number: &u32| Advice::from_number(u64::from(*number)).is_some_and(Advice::changes_layout);
     let advices: Vec<u32> = (0..=u32::from(u8::MAX)).filter(changes).collect();
     [
-        Rule { number: libc::SYS_madvise, argument: 2, values: advices.clone() },
-        Rule { number: libc::SYS_process_madvise, argument: 3, values: advices },
-        Rule { number: libc::SYS_ioctl, argument: 1, values: userfault::REQUESTS.to_vec() },
-        Rule { number: libc::SYS_prctl, argument: 0, values: prctl::OPTIONS.to_vec() },
-        Rule { number: libc::SYS_arch_prctl, argument: 0, values: prctl::ARCH_OPTIONS.to_vec() },
+        Rule { number: libc::SYS_madvise, argument: 2, values: Values::Are(advices.clone()) },
+        Rule { number: libc::SYS_process_madvise, argument: 3, values: Values::Are(advices) },
+        Rule { number: libc::SYS_ioctl, argument: 1, values: Values::Are(userfault::REQUESTS.to_vec()) },
+        Rule { number: libc::SYS_prctl, argument: 0, values: Values::Are(prctl::OPTIONS.to_vec()) },
+        // A thread without a tracer would have its memory calls refused (ENOSYS), because no one can allow them.
+        Rule { number: libc::SYS_clone, argument: 0, values: Values::HaveBit(UNTRACED) },
+        Rule { number: libc::SYS_arch_prctl, argument: 0, values: Values::Are(prctl::ARCH_OPTIONS.to_vec()) },
     ]
 });
 
@@ -111,7 +130,7 @@ pub(super) fn verdict(arch: u32, number: u64, arguments: Arguments) -> Verdict {
         return Verdict::Foreign;
     }
     let number = number.cast_signed();
-    let holds = |rule: &Rule| number == rule.number && rule.values.contains(&low(arguments[rule.argument]));
+    let holds = |rule: &Rule| number == rule.number && rule.values.contain(low(arguments[rule.argument]));
     if CALLS.contains(&number) || RULES.iter().any(holds) { Verdict::Stop } else { Verdict::Allow }
 }
 
@@ -139,12 +158,16 @@ pub(super) fn program() -> BpfProgram {
         program.push(statement(RETURN, STOP));
     }
     for Rule { number, argument, values } in &*RULES {
+        let (code, values) = match values {
+            Values::Are(values) => (JUMP_EQUAL, values.as_slice()),
+            Values::HaveBit(bit) => (JUMP_ANY_BIT, slice::from_ref(bit)),
+        };
         // past the load, two statements for each value, and the end
         let rest = u8::try_from(2 * values.len() + 2).unwrap_or(u8::MAX);
         program.push(jump(JUMP_EQUAL, u32::try_from(*number).unwrap_or(u32::MAX), 0, rest));
         program.push(statement(LOAD_WORD, ARGUMENTS + 8 * u32::try_from(*argument).unwrap_or(0)));
         for value in values {
-            program.extend([jump(JUMP_EQUAL, *value, 0, 1), statement(RETURN, STOP)]);
+            program.extend([jump(code, *value, 0, 1), statement(RETURN, STOP)]);
         }
         program.push(statement(RETURN, ALLOW));
     }
@@ -177,6 +200,7 @@ mod tests {
                 }
                 super::JUMP_EQUAL => word == step.k,
                 super::JUMP_AT_LEAST => word >= step.k,
+                super::JUMP_ANY_BIT => word & step.k != 0,
                 super::RETURN => return step.k,
                 other => panic!("no such code {other}"),
             };
@@ -203,6 +227,7 @@ mod tests {
             (libc::SYS_ioctl, 1, &[0xc020_aa00, 0x8010_aa01, 0xc028_aa05], &[0x5401, 0xc018_aa3f]),
             (libc::SYS_prctl, 0, &[35, 67, 0x5356_4d41], &[15, 38]),
             (libc::SYS_arch_prctl, 0, &[0x2003, 0x5001], &[0x1002]),
+            (libc::SYS_clone, 0, &[0x80_0000, 0x80_0f11], &[0x7f_ffff, 0x11]),
         ] {
             for (values, expected) in [(stops, STOP), (goes, ALLOW)] {
                 for value in values {
@@ -224,7 +249,7 @@ mod tests {
     fn the_recorder_judges_as_the_filter_does() {
         for (arch, offset) in [(ARCH_X86_64, 0), (ARCH_X86_64, 0x4000_0000), (0x4000_0003, 0)] {
             for number in 0..1000 {
-                for value in [0, 2, 3, 9, 10, 19, 20, 22, 23, 24, 35, 67, 101, 102, 103, 0x2001, 0x8010_aa01, 0x5356_4d41] {
+                for value in [0, 2, 3, 9, 10, 19, 20, 22, 23, 24, 35, 67, 101, 102, 103, 0x2001, 0x8010_aa01, 0x5356_4d41, 0x80_0f00] {
                     let number = number + offset;
                     let by_filter = match verdict(arch, number, [value; 6]) {
                         ALLOW => Verdict::Allow,

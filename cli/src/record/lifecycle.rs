@@ -5,8 +5,10 @@
 //! thread that made it, and stops for the first time; either may be reported first. If its maker is killed before the announcement, the new
 //! thread is an orphan, and is adopted without one.
 
+use nix::sys::ptrace;
 use nix::unistd::Pid;
 
+use super::abi::UNTRACED;
 use super::call::Call;
 use super::error::RecordError;
 use super::image::Image;
@@ -39,7 +41,23 @@ impl Tracer {
                 self.begin_at(child, unannounced.stop)?;
             }
         }
-        self.resume(tid, Resume::Run, 0)
+        let how = if self.tasks.get(&tid).is_some_and(|task| task.call.is_some()) { Resume::ToCallExit } else { Resume::Run };
+        self.resume(tid, how, 0)
+    }
+
+    /// A thread is about to make one that no tracer is to follow (`CLONE_UNTRACED`): it is followed all the same, because the filter that it
+    /// inherits would otherwise refuse its memory calls. (Its own copy of the flags is without the bit. A leak checker, whose thread this
+    /// usually is, then reports that it cannot trace its program, and ends.)
+    pub(super) fn follow_untraced(&mut self, tid: Pid, mut registers: libc::user_regs_struct) -> Result<(), RecordError> {
+        let flags = registers.rdi;
+        registers.rdi &= !u64::from(UNTRACED);
+        // killed meanwhile, if this fails: the kernel will report its end
+        if ptrace::setregs(tid, registers).is_ok()
+            && let Some(task) = self.tasks.get_mut(&tid)
+        {
+            task.call = Some(Call::Followed { flags });
+        }
+        self.resume(tid, Resume::ToCallExit, 0)
     }
 
     /// Handles the stop of a thread that no event has announced.

@@ -295,6 +295,17 @@ fn a_call_that_waits_for_another_thread_does_not_hang() {
 }
 
 #[test]
+fn threads_and_children_that_ask_for_no_tracer_are_recorded() {
+    vmaple_host::test_needs!("ptrace");
+    let built = tempfile::tempdir().expect("a directory");
+    let recording = record(&[], &[&program("untraced", &built)]);
+    assert_eq!(recording.code, Some(0), "{}", recording.told);
+    let histories: Vec<History> = recording.paths("untraced").iter().map(|path| follow(path)).collect();
+    let counts = |pages: &str| -> Vec<usize> { histories.iter().map(|history| history.count(pages)).collect() };
+    assert_eq!((counts("mmap 0x0 0x29000 "), counts("mmap 0x0 0x2a000 ")), (vec![1, 0], vec![0, 1]), "{}", recording.told);
+}
+
+#[test]
 fn layouts_have_their_objects() {
     vmaple_host::test_needs!("ptrace");
     let history = record(&[], &[Path::new("/bin/true")]).only("");
