@@ -1,4 +1,4 @@
-//! A lock-free index of virtual memory areas, and the address space on top of it.
+//! An index of virtual memory areas with lock-free lookups, and the address space on top of it.
 //!
 //! * [`RangeMap`] maps disjoint ranges of 64-bit addresses to values. Lookups take no lock and write nothing that other readers
 //!   read. One writer at a time changes the map, and readers see each change whole or not at all.
@@ -37,7 +37,7 @@
 //! | [`mm`] | the address space: guards, VMAs, operations, limits, errors |
 //! | [`mm::fault`] | page faults |
 //! | [`lock`] | the reader-writer lock under both, interrupts, and the trait for a custom lock |
-#![cfg_attr(doc, doc = "| [`docs`] | the rules of the address space by number, and the reasons for the design |")]
+#![cfg_attr(doc, doc = "| [`docs`] | the rules of the address space by number, the locks, memory, and the reasons for the design |")]
 //!
 //! # Ways to look up
 //! | a caller that needs | uses | and holds |
