@@ -196,17 +196,15 @@ pub(super) fn of_huge_pages(has: VmaFlags) -> AreaFlags {
     has.huge_page_bytes().map_or(AreaFlags::EMPTY, AreaFlags::of_huge_pages)
 }
 
-/// Returns all flags of the VMA: those of the area, and the MAY flags.
+/// Returns the flags of the VMA, to which its specification adds the `MAY` flags.
 fn flags_of(area: &Area) -> VmaFlags {
     let said = FLAGS.into_iter().filter(|(word, _)| area.flags.contains(*word)).map(|(_, flag)| flag);
     let allowed = PERMS.into_iter().filter(|(bit, _)| area.perm.contains(*bit)).map(|(_, flag)| flag);
     let mut flags = said.chain(allowed).fold(VmaFlags::empty(), VmaFlags::union);
     flags |= area.flags.huge_page_bytes().map_or(VmaFlags::empty(), VmaFlags::of_huge_pages);
-    flags |= VmaFlags::MAYREAD | VmaFlags::MAYWRITE | VmaFlags::MAYEXEC;
     flags = flags.with_pkey(ProtectionKey::new(area.flags.pkey()).unwrap_or_default());
-    if area.perm.contains(Perm::SHARED) {
-        flags |= VmaFlags::MAYSHARE;
-    } else if area.flags.is_promised(area.perm) || area.flags.contains(AreaFlags::ACCOUNT) {
+    let is_promised = area.flags.is_promised(area.perm) || area.flags.contains(AreaFlags::ACCOUNT);
+    if is_promised && !area.perm.contains(Perm::SHARED) {
         flags |= VmaFlags::ACCOUNT;
     }
     flags

@@ -15,8 +15,7 @@ use crate::vma::{Backing, VmaFlags, VmaRecord, VmaSpec};
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Inserts a VMA where nothing is mapped (`MAP_FIXED_NOREPLACE`, without merging).
     ///
-    /// The flags are taken as they are, protection key included (8.1): unlike [`mmap`](Self::mmap), it adds no `MAY` flags, and
-    /// [`mprotect`](Self::mprotect) refuses access without them. The range must be in whole pages. As for a fixed mapping,
+    /// The VMA has the flags of the specification, protection key included (8.1). The range must be in whole pages. As for a fixed mapping,
     /// the guard gaps of stacks nearby are no obstacle (5.3), except under [`GuardGapPolicy::Enforced`] (7.9).
     ///
     /// # Errors
@@ -39,7 +38,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             Ok(span) => span,
             Err(cause) => return Err(InsertVmaError::new(spec, cause)),
         };
-        let asked = (spec.attrs, spec.offset, spec.owner);
+        let asked = spec.like_with(());
         let spec = completed(spec, &limits);
         let flags = spec.attrs.flags;
         // Write-locked before it can be seen (3.10).
@@ -51,11 +50,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             }),
             Err(record) => Err((record, InsertVmaCause::Resource(ResourceError::OutOfMemory))),
         };
-        inserted.map_err(|(record, cause)| {
-            let mut spec = record.into_spec(span.start());
-            (spec.attrs, spec.offset, spec.owner) = asked;
-            InsertVmaError::new(spec, cause)
-        })?;
+        inserted.map_err(|(record, cause)| InsertVmaError::new(asked.with_payload(record.into_payload()), cause))?;
         let mut sums = self.sums();
         sums.add(flags, span.pages());
         self.mm().accounts.set(sums);

@@ -4,7 +4,7 @@
 
 use super::MmWriteGuard;
 use super::draft::{LayoutDraft, Sides};
-use super::flag_rules::{NEVER_LOCKED, account_of, with_may_flags};
+use super::flag_rules::{NEVER_LOCKED, account_of};
 use super::huge::page_bytes;
 use super::keys::Keyring;
 use super::limits::{Limits, PartialEffects};
@@ -70,9 +70,9 @@ pub(super) enum Populate {
 impl<P> MapRequest<P> {
     /// Requests `len` bytes, rounded up to whole pages, anywhere.
     ///
-    /// The flags of the specification are those of the VMA: permissions, `SHARED`, `GROWSDOWN`, `LOCKED`, `NORESERVE` and so on. If it has
-    /// none of `MAYREAD`, `MAYWRITE` and `MAYEXEC`, all three are added; `SHARED` adds `MAYSHARE`, and a private mapping gets `MAYWRITE`. A protection key in them is ignored: the
-    /// key is 0, or the execute-only key if `EXEC` is the only permission (8.2).
+    /// The flags of the specification are those of the VMA: permissions, `SHARED`, `GROWSDOWN`, `LOCKED`, `NORESERVE` and so on, and the
+    /// `MAY` flags that [`VmaSpec`] adds. A protection key in them is ignored: the key is 0, or the execute-only key if `EXEC` is the only
+    /// permission (8.2).
     ///
     /// `HUGETLB` requests huge pages, of the size that the flags say ([`VmaFlags::of_huge_pages`]) or of the system's default
     /// ([`Limits::hugetlb_bytes`](crate::mm::Limits::hugetlb_bytes)): the length and the hint are rounded up to whole ones, and a fixed
@@ -152,9 +152,8 @@ impl<P> MapRequest<P> {
 /// The longest file (`MAX_LFS_FILESIZE`).
 const MAX_FILE_BYTES: u64 = i64::MAX.cast_unsigned();
 
-/// Returns the flags with those that Linux adds to a new mapping.
+/// Returns the flags with those that Linux adds to a new mapping, besides the `MAY` flags.
 fn complete(mut flags: VmaFlags, key: ProtectionKey) -> VmaFlags {
-    flags = with_may_flags(flags);
     if flags.contains(VmaFlags::HUGETLB) {
         flags |= VmaFlags::DONTEXPAND;
     }

@@ -8,7 +8,6 @@ use super::backing::Backing;
 use super::flags::VmaFlags;
 use super::lock::VmaLock;
 use super::owner::{AnonOwner, Owner};
-use super::spec::VmaSpec;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::sync::{AtomicU64, Ordering, Shared};
 use core::fmt;
@@ -29,13 +28,6 @@ impl<P> VmaRecord<P> {
     pub(crate) fn new(new_vma: NewVma<P>, sequence: u64) -> Self {
         let NewVma { attrs, owner, payload } = new_vma;
         Self { lock: VmaLock::new(sequence), owner: AtomicU64::new(Owner::to_bits(owner)), attrs, payload }
-    }
-
-    /// Returns the specification of a record that was never published.
-    pub(crate) fn into_spec(self, start: u64) -> VmaSpec<P> {
-        let (offset, owner) = (Some(self.attrs.offset_of(start)), self.owner());
-        let Self { lock: _, owner: _, attrs, payload } = self;
-        VmaSpec { attrs: VmaAttrs::new(attrs.flags, attrs.backing), offset, owner, payload }
     }
 
     /// Returns a new VMA with the attributes and the owner of this record.

@@ -11,6 +11,10 @@ use super::owner::{AnonOwner, Owner};
 ///
 /// The bounds are given to [`MmWriteGuard::insert`](crate::mm::MmWriteGuard::insert), or to a [`MapRequest`](crate::mm::MapRequest).
 ///
+/// To the flags it adds the `MAY` flags that `mmap` gives, which are the permissions that [`mprotect`](crate::mm::MmWriteGuard::mprotect) may
+/// give later: `MAYREAD`, `MAYWRITE` and `MAYEXEC` if there is none of them; `MAYSHARE` to `SHARED`; and `MAYWRITE` to private memory.
+/// [`exact_flags`](Self::exact_flags) adds none.
+///
 /// # Examples
 /// ```
 /// use vmaple::mm::ObjectId;
@@ -24,6 +28,8 @@ use super::owner::{AnonOwner, Owner};
 pub struct VmaSpec<P = ()> {
     /// The offset in them is set when the VMA has a start: see `offset`.
     pub(crate) attrs: VmaAttrs,
+    /// The `MAY` flags in `attrs` that were not given.
+    added: VmaFlags,
     /// The offset of the first address, in bytes; `None`: the address itself (5.8).
     pub(crate) offset: Option<u64>,
     pub(crate) owner: Option<Owner>,
@@ -64,11 +70,34 @@ impl VmaSpec {
     }
 
     const fn of(backing: Backing, offset: Option<u64>, flags: VmaFlags) -> Self {
-        Self { attrs: VmaAttrs::new(flags, backing), offset, owner: None, payload: () }
+        let added = may_flags_of(flags).difference(flags);
+        Self { attrs: VmaAttrs::new(flags.union(added), backing), added, offset, owner: None, payload: () }
     }
 }
 
 impl<P> VmaSpec<P> {
+    /// Takes the flags as they were given, without further `MAY` flags.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::mm::Prot;
+    /// use vmaple::{ErrorCode, Mm, VmaFlags, VmaSpec};
+    /// let mm = Mm::new();
+    /// let mut writer = mm.write();
+    /// writer.insert(0x10_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ))?;
+    /// writer.mprotect(0x10_0000, 0x1000, Prot::WRITE)?;
+    /// writer.insert(0x20_0000, 0x1000, VmaSpec::anonymous(VmaFlags::READ).exact_flags())?;
+    /// assert_eq!(writer.lookup(0x20_0000).map(|vma| vma.flags()), Some(VmaFlags::READ));
+    /// let refused = writer.mprotect(0x20_0000, 0x1000, Prot::WRITE);
+    /// assert_eq!(refused.map_err(|error| error.errno()), Err(13)); // EACCES
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn exact_flags(mut self) -> Self {
+        self.attrs.flags = self.attrs.flags.difference(self.added);
+        self.added = VmaFlags::empty();
+        self
+    }
+
     /// Sets the offset of the VMA's first address, in bytes, as if the VMA had been moved here from there.
     pub fn at_offset(mut self, offset: u64) -> Self {
         self.offset = Some(offset);
@@ -89,20 +118,28 @@ impl<P> VmaSpec<P> {
 
     /// Sets the payload, which the embedder keeps with the VMA. It is cloned if the VMA is split.
     pub fn with_payload<Q>(self, payload: Q) -> VmaSpec<Q> {
-        let Self { attrs, offset, owner, payload: _ } = self;
-        VmaSpec { attrs, offset, owner, payload }
+        let Self { attrs, added, offset, owner, payload: _ } = self;
+        VmaSpec { attrs, added, offset, owner, payload }
     }
 
     /// Copies all but the payload.
     pub(crate) fn like_with<Q>(&self, payload: Q) -> VmaSpec<Q> {
-        let &Self { attrs, offset, owner, payload: _ } = self;
-        VmaSpec { attrs, offset, owner, payload }
+        let &Self { attrs, added, offset, owner, payload: _ } = self;
+        VmaSpec { attrs, added, offset, owner, payload }
     }
 
     /// Returns the VMA that starts at this address.
     pub(crate) fn into_new_vma(self, start: u64) -> NewVma<P> {
-        let Self { attrs, offset, owner, payload } = self;
+        let Self { attrs, added: _, offset, owner, payload } = self;
         let linear_offset = offset.map_or(0, |offset| offset.wrapping_sub(start));
         NewVma { attrs: VmaAttrs { linear_offset, ..attrs }, owner, payload }
     }
+}
+
+/// Returns the `MAY` flags of a mapping that was to have these flags. If there are none, all permissions may be given to it later. A private
+/// one may always become writable, and a shared one stays shared.
+const fn may_flags_of(flags: VmaFlags) -> VmaFlags {
+    let all = VmaFlags::MAYREAD.union(VmaFlags::MAYWRITE).union(VmaFlags::MAYEXEC);
+    let access = if flags.intersects(all) { flags.intersection(all) } else { all };
+    access.union(if flags.contains(VmaFlags::SHARED) { VmaFlags::MAYSHARE } else { VmaFlags::MAYWRITE })
 }

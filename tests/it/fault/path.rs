@@ -167,7 +167,7 @@ fn rule_1_7_everything_is_looked_at_again<L: TestLock>() {
     type Meanwhile<L> = fn(&mut MmWriteGuard<'_, (), L>) -> bool;
     type Told = Result<(u64, VmaFlags), FaultError>;
     let cases: [(Meanwhile<L>, Told); 4] = [
-        (|writer| writer.insert(page(2), 4 * PAGE_SIZE, VmaSpec::anonymous(RW)).is_ok(), Ok((2, RW))),
+        (|writer| writer.insert(page(2), 4 * PAGE_SIZE, VmaSpec::anonymous(RW).exact_flags()).is_ok(), Ok((2, RW))),
         (|writer| writer.expand_down(page(2)).is_ok(), Ok((2, DOWN))),
         (|writer| writer.munmap(page(0), page(8) - page(0)).is_ok(), Err(FaultError::Unmapped { at: page(3) })),
         (

@@ -49,6 +49,34 @@ fn the_number_of_vmas_is_limited() {
     assert_eq!(layout(&mm), [(0, 1, RW), (2, 3, RW), (6, 9, RW)]);
 }
 
+/// 5.1, 5.3: `insert` and `mmap` give a VMA the same `MAY` flags. Those that were given are kept, and exact ones are not added to.
+#[test]
+fn insert_and_mmap_agree_on_flags() {
+    const R: VmaFlags = VmaFlags::READ;
+    const SHARED: VmaFlags = VmaFlags::SHARED;
+    let (read, write, exec, share) = (VmaFlags::MAYREAD, VmaFlags::MAYWRITE, VmaFlags::MAYEXEC, VmaFlags::MAYSHARE);
+    let mm = mm_of(&[]);
+    for (given, may) in [
+        (VmaFlags::empty(), read | write | exec),
+        (R, read | write | exec),
+        (R | read, read | write),
+        (R | exec | write, exec | write),
+        (R | SHARED, read | write | exec | share),
+        (R | SHARED | read, read | share),
+        (R | share, read | write | exec | share),
+    ] {
+        let spec = VmaSpec::anonymous(given);
+        let all = read | write | exec | share;
+        for (spec, may) in [(spec.clone(), may), (spec.clone().with_payload(()), may), (spec.exact_flags(), given & all)] {
+            mm.write().insert(page(0), PAGE_SIZE, spec.clone()).expect("free");
+            mm.write().mmap(&MapRequest::new(PAGE_SIZE, spec.clone()).fixed(page(2))).expect("room");
+            let [inserted, mapped] = [0, 2].map(|at| mm.read().lookup(page(at)).expect("mapped").flags());
+            assert_eq!((inserted, mapped), ((given - all) | may, (given - all) | may), "{spec:?}");
+            mm.write().munmap(page(0), bytes(3)).expect("memory");
+        }
+    }
+}
+
 /// 5.8: the offset of anonymous memory is its address, or where it came from.
 #[test]
 fn anonymous_offsets_are_addresses() {

@@ -29,7 +29,7 @@ fn unmap_cuts_both_ends() {
 #[test]
 fn a_split_keeps_what_each_address_is_backed_by() {
     let mm: Mm<Arc<str>> = Mm::builder().private_epochs().build();
-    let spec = VmaSpec::of_object(ObjectId::from(7), 0x5000, RW).owned_by(AnonOwner::from(3)).with_payload(Arc::from("text"));
+    let spec = VmaSpec::of_object(ObjectId::from(7), 0x5000, RW).exact_flags().owned_by(AnonOwner::from(3)).with_payload(Arc::from("text"));
     mm.write().insert(page(0), 4 * PAGE_SIZE, spec).expect("free");
     let (before, linear_offset) = mm.read().lookup(page(0)).map(|vma| (vma.handle(), vma.linear_offset())).expect("mapped");
     mm.write().munmap(page(1), page(3) - page(1)).expect("memory");

@@ -39,10 +39,10 @@ pub(crate) fn mm_of(vmas: &[(u64, u64, VmaFlags)]) -> Mm {
     mm
 }
 
-/// Maps these VMAs where nothing is mapped: first page, page after the last, flags.
+/// Inserts these VMAs: first page, page after the last, exact flags.
 pub(crate) fn map_all<L: RawMmLock>(mm: &Mm<(), L>, vmas: &[(u64, u64, VmaFlags)]) {
     for &(start, end, flags) in vmas {
-        mm.write().insert(page(start), page(end) - page(start), VmaSpec::anonymous(flags)).expect("it is free");
+        mm.write().insert(page(start), page(end) - page(start), VmaSpec::anonymous(flags).exact_flags()).expect("it is free");
     }
 }
 

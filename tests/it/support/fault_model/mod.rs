@@ -269,7 +269,7 @@ impl<'m> Pair<'m> {
             1 => Some(OFFSETS - (end - start) - u64::from(offset / 4)),
             _ => None,
         };
-        let spec = VmaSpec::anonymous(flags);
+        let spec = VmaSpec::anonymous(flags).exact_flags();
         let spec = moved.map_or(spec.clone(), |offset| spec.at_offset(offset * PAGE_SIZE));
         self.write(
             |plain| plain.map((start, end), flags, moved.unwrap_or(at(start) / PAGE_SIZE)),
