@@ -58,5 +58,4 @@ pub(crate) use prim::{AtomicPtr, AtomicU64, Plain, fence, owner_load, owner_load
 pub(crate) use reclaim::Reclaim;
 pub(crate) use seeded::seeded;
 pub(crate) use shared::Shared;
-pub(crate) use ticket::TicketLine;
 pub(crate) use unique::unique_numbers;

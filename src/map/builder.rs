@@ -6,21 +6,23 @@ use super::RangeMap;
 #[cfg(doc)]
 use super::WriteGuard;
 use crate::addr::Span;
-use crate::error::{BuildError, RejectedError};
+use crate::error::{BuildError, RejectedError, ResourceError};
 use crate::lock::{Lock, MmLock, RawMmLock};
 use crate::sync::{Collector, Reclaim};
 use crate::tree::{Loader, Tree};
 use crate::value::Value;
+use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::RangeBounds;
+use std::alloc::handle_alloc_error;
 
 /// What happens when pinned readers hold back as many bytes as the [budget](Builder::budget_bytes) of a map allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BudgetPolicy {
     /// An insertion, a replacement or a growth that would exceed the budget fails with
-    /// [`ResourceError::OverBudget`](crate::map::ResourceError::OverBudget) and changes nothing. A removal never fails for the budget.
+    /// [`ResourceError::OverBudget`] and changes nothing. A removal never fails for the budget.
     #[default]
     Fail,
     /// [`RangeMap::write`] waits, before it takes the lock, until half of the budget is free again. It does not wait if the calling
@@ -82,7 +84,7 @@ impl<V: Value, L: RawMmLock> Builder<V, L> {
     /// Bounds the bytes of removed nodes and values that wait for readers. The default is 64 MiB.
     ///
     /// * **Insertions, replacements and growth stay within it.** While a reader is pinned, an edit is refused with
-    ///   [`ResourceError::OverBudget`](crate::map::ResourceError::OverBudget) if what it retires and what already waits would together exceed
+    ///   [`ResourceError::OverBudget`] if what it retires and what already waits would together exceed
     ///   the budget; nothing changes then. An edit that retires nothing is never refused.
     /// * **Removals are counted and never refused.** [`remove`](WriteGuard::remove), [`remove_entry`](WriteGuard::remove_entry) and a
     ///   [`splice`](WriteGuard::splice) without entries may exceed the budget, and so may the operations of an
@@ -115,10 +117,10 @@ impl<V: Value, L: RawMmLock> Builder<V, L> {
     }
 
     /// The collector of the map.
-    fn collector(&self) -> Collector {
+    fn collector(&self) -> Result<Collector, ResourceError> {
         match self.epochs {
             Epochs::Private => Collector::private(),
-            Epochs::Shared => Collector::shared(),
+            Epochs::Shared => Ok(Collector::shared()),
         }
     }
 
@@ -128,10 +130,10 @@ impl<V: Value, L: RawMmLock> Builder<V, L> {
         RangeMap { tree, lock: Lock::new(lock), collector, budget_bytes, policy }
     }
 
-    /// Builds an empty map.
+    /// Builds an empty map. Aborts the process if it is to have epochs of its own and memory is short.
     #[must_use]
     pub fn build(self) -> RangeMap<V, L> {
-        let collector = self.collector();
+        let Ok(collector) = self.collector() else { handle_alloc_error(Layout::new::<Collector>()) };
         let tree = Tree::new(collector.clone(), self.budget_bytes);
         self.over(collector, tree)
     }
@@ -151,10 +153,7 @@ impl<V: Value, L: RawMmLock> Builder<V, L> {
     /// assert_eq!(map.len(), 2);
     /// ```
     pub fn build_from<R: RangeBounds<u64>>(self, entries: impl IntoIterator<Item = (R, V)>) -> Result<RangeMap<V, L>, BuildError<V>> {
-        if let Epochs::Private = self.epochs {
-            Collector::probe_private().map_err(|error| RejectedError::new(None, error))?;
-        }
-        let collector = self.collector();
+        let collector = self.collector().map_err(|error| RejectedError::new(None, error))?;
         let mut loader = Loader::new(collector.clone(), self.budget_bytes);
         for (range, value) in entries {
             match Span::from_bounds(range) {

@@ -39,7 +39,7 @@ pub use crate::tree::{Entry, GapQuery, Iter, Removed, RemovedEntry, Stats, View}
 
 use crate::error::InterruptedError;
 use crate::lock::{Lock, MmLock, RawMmLock, Speculation, WriteHold};
-use crate::sync::{Collector, Pause, Reclaim, TicketLine};
+use crate::sync::{Collector, Pause, Reclaim};
 use crate::tree::Tree;
 use crate::value::Value;
 use core::fmt;
@@ -334,12 +334,12 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
             return Err(SynchronizeError);
         }
         let mut pause = Pause::default();
-        let mut line = TicketLine::new();
-        let mut start = || self.collector.probe(1).and_then(|mut probed| self.collector.start_grace_period(&mut line, &mut probed));
+        let mut grace = <Collector as Reclaim>::Grace::default();
+        let mut start = || self.collector.probe(1).and_then(|mut probed| self.collector.start_grace_period(&mut grace, &mut probed));
         while start().is_err() {
             pause.next();
         }
-        while !line.expired() {
+        while !self.collector.is_over(&mut grace) {
             // Where memory is short, another thread may have some, or this one later.
             if let Ok(mut probed) = self.collector.probe(1) {
                 self.collector.advance(&mut probed);

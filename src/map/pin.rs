@@ -31,12 +31,12 @@ use core::ops::{Deref, RangeBounds};
 #[must_use = "the pin ends when it is dropped"]
 pub struct PinGuard<'m, V: Value> {
     tree: &'m Tree<V>,
-    _pin: <Collector as Reclaim>::Pin,
+    _pin: <Collector as Reclaim>::Pin<'m>,
 }
 
 impl<'m, V: Value> PinGuard<'m, V> {
     /// Pins a tree, whose collector this is.
-    pub(super) fn new(tree: &'m Tree<V>, collector: &Collector) -> Self {
+    pub(super) fn new(tree: &'m Tree<V>, collector: &'m Collector) -> Self {
         Self { tree, _pin: collector.pin() }
     }
 }
@@ -77,12 +77,12 @@ impl<V: Value> fmt::Debug for PinGuard<'_, V> {
 /// ```
 pub struct Reader<'m, V: Value> {
     tree: &'m Tree<V>,
-    session: <Collector as Reclaim>::Session,
+    session: <Collector as Reclaim>::Session<'m>,
 }
 
 impl<'m, V: Value> Reader<'m, V> {
     /// Creates a reader of a tree, whose collector this is.
-    pub(super) fn new(tree: &'m Tree<V>, collector: &Collector) -> Self {
+    pub(super) fn new(tree: &'m Tree<V>, collector: &'m Collector) -> Self {
         Self { tree, session: collector.session() }
     }
 

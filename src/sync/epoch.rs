@@ -188,19 +188,17 @@ impl Drop for Session {
 }
 
 impl Reclaim for Epoch {
-    type Pin = cb::Guard;
-    type Session = Session;
+    type Pin<'c> = cb::Guard;
+    type Session<'c> = Session;
+    type Grace = TicketLine;
 
     fn shared() -> Self {
         Self::Shared
     }
 
-    fn probe_private() -> Result<(), ResourceError> {
-        probe_allocator(COLLECTOR_BYTES)
-    }
-
-    fn private() -> Self {
-        Self::Private(cb::Collector::new())
+    fn private() -> Result<Self, ResourceError> {
+        probe_allocator(COLLECTOR_BYTES)?;
+        Ok(Self::Private(cb::Collector::new()))
     }
 
     #[inline]
@@ -263,6 +261,11 @@ impl Reclaim for Epoch {
         guard.defer(move || ticket.expire());
         guard.flush();
         Ok(())
+    }
+
+    #[inline]
+    fn is_over(&self, line: &mut TicketLine) -> bool {
+        line.expired()
     }
 
     fn advance(&self, probed: &mut ProbedCalls) {

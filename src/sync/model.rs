@@ -88,20 +88,17 @@ pub(crate) struct Session {
 }
 
 impl Reclaim for Model {
-    type Pin = Pin;
-    type Session = Session;
+    type Pin<'c> = Pin;
+    type Session<'c> = Session;
+    type Grace = TicketLine;
 
     /// Makes one for each map, because nothing may outlive one execution of a model.
     fn shared() -> Self {
         Self::default()
     }
 
-    fn probe_private() -> Result<(), ResourceError> {
-        Ok(())
-    }
-
-    fn private() -> Self {
-        Self::default()
+    fn private() -> Result<Self, ResourceError> {
+        Ok(Self::default())
     }
 
     fn pin(&self) -> Pin {
@@ -143,6 +140,10 @@ impl Reclaim for Model {
             book.waiting.push((ticket, pins));
         }
         Ok(())
+    }
+
+    fn is_over(&self, line: &mut TicketLine) -> bool {
+        line.expired()
     }
 
     fn advance(&self, probed: &mut ProbedCalls) {

@@ -1,9 +1,7 @@
-//! The trait of an epoch collector: what the crate requires of one.
+//! The trait of a collector: what the crate requires of one.
 //!
-//! Called by `map` (pins, readers, `synchronize`) and `tree::memory` (grace periods), with the [`Collector`](super) of the build: `epoch` or
-//! `model`.
+//! Called by `map` (pins, readers, `synchronize`) and `tree::memory` (grace periods), with the [`Collector`](super) of the build.
 
-use super::ticket::TicketLine;
 use crate::error::ResourceError;
 
 /// How many calls of a collector the allocator had memory for when it was probed.
@@ -18,40 +16,44 @@ impl ProbedCalls {
     }
 }
 
-/// An epoch collector: keeps memory readable while it is pinned, and reports when a grace period is over.
+/// A collector: keeps memory readable while it is pinned, and answers whether a grace period is over. The writer asks, at moments of its
+/// choice; a collector calls nobody.
 ///
-/// A collector is a cheap handle, and its clones are the same collector. It makes one promise: the ticket that
-/// [`start_grace_period`](Self::start_grace_period) draws expires only after every pin and every pinned session of that moment has been
-/// dropped, unpinned or repinned.
+/// A collector is a cheap handle, and its clones are the same collector. It makes one promise: a grace period that
+/// [`start_grace_period`](Self::start_grace_period) started [is over](Self::is_over) only after every pin and every pinned session of that
+/// moment has been dropped, unpinned or repinned.
 pub(crate) trait Reclaim: Clone {
     /// Keeps memory readable until it is dropped.
-    type Pin;
+    type Pin<'c>
+    where
+        Self: 'c;
     /// The registration of one `Reader`. Unpinned until the first `repin`.
-    type Session;
+    type Session<'c>
+    where
+        Self: 'c;
+    /// The grace periods of one writer, at most one at a time. The default: none was started.
+    type Grace: Default;
 
     /// Returns the collector that is shared by all maps without one of their own.
     fn shared() -> Self;
 
-    /// Checks that the allocator has the memory for [`private`](Self::private), which the caller calls next.
+    /// Makes a collector for one map.
     ///
     /// # Errors
     /// [`ResourceError::OutOfMemory`].
-    fn probe_private() -> Result<(), ResourceError>;
-
-    /// Makes a collector for one map.
-    fn private() -> Self;
+    fn private() -> Result<Self, ResourceError>;
 
     /// Pins the calling thread. Lock-free.
-    fn pin(&self) -> Self::Pin;
+    fn pin(&self) -> Self::Pin<'_>;
 
     /// Registers a session of the calling thread.
-    fn session(&self) -> Self::Session;
+    fn session(&self) -> Self::Session<'_>;
 
     /// Ends the session's pin, if it has one, and pins it again.
-    fn repin(session: &mut Self::Session);
+    fn repin(session: &mut Self::Session<'_>);
 
     /// Ends the session's pin.
-    fn unpin(session: &mut Self::Session);
+    fn unpin(session: &mut Self::Session<'_>);
 
     /// Returns whether the calling thread holds a pin or a pinned session.
     fn is_pinned(&self) -> bool;
@@ -63,11 +65,14 @@ pub(crate) trait Reclaim: Clone {
     /// [`ResourceError::OutOfMemory`].
     fn probe(&self, calls: usize) -> Result<ProbedCalls, ResourceError>;
 
-    /// Draws a ticket from `line`, and expires it after a grace period. The line's previous ticket must have expired.
+    /// Starts a grace period. The previous one of `grace` must be over.
     ///
     /// # Errors
-    /// [`ResourceError::OutOfMemory`]: no ticket was drawn.
-    fn start_grace_period(&self, line: &mut TicketLine, probed: &mut ProbedCalls) -> Result<(), ResourceError>;
+    /// [`ResourceError::OutOfMemory`]: none was started.
+    fn start_grace_period(&self, grace: &mut Self::Grace, probed: &mut ProbedCalls) -> Result<(), ResourceError>;
+
+    /// Returns whether the last grace period is over. True if none was started.
+    fn is_over(&self, grace: &mut Self::Grace) -> bool;
 
     /// Helps grace periods to end. One call does a bounded amount of work and may achieve nothing.
     fn advance(&self, probed: &mut ProbedCalls);

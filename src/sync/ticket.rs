@@ -1,7 +1,7 @@
 //! Tickets: how a collector reports that a grace period is over.
 //!
-//! Called by `tree::memory` and `map`, which each own a [`TicketLine`], and by the collectors, which own the [`Ticket`] of a grace period
-//! and expire it by dropping it. A line and its ticket share one word on the heap. The word is allocated fallibly, where an `Arc` would
+//! Called by the collectors that report by a call: `epoch` and `model`. A writer owns a [`TicketLine`], as their grace periods; the
+//! collector owns the [`Ticket`] of a grace period and expires it by dropping it. A line and its ticket share one word on the heap. The word is allocated fallibly, where an `Arc` would
 //! abort.
 //!
 //! # Invariants
@@ -114,7 +114,7 @@ impl Drop for Ticket {
 }
 
 /// Draws the tickets of one writer, at most one at a time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct TicketLine {
     /// Allocated with the first ticket, so a map that never retires anything allocates none.
     word: Option<NonNull<Word>>,
@@ -126,11 +126,6 @@ unsafe impl Send for TicketLine {}
 unsafe impl Sync for TicketLine {}
 
 impl TicketLine {
-    /// Makes a line that has drawn no ticket.
-    pub(crate) const fn new() -> Self {
-        Self { word: None }
-    }
-
     /// Draws the next ticket. The previous one must have expired.
     ///
     /// # Errors
@@ -149,7 +144,7 @@ impl TicketLine {
 
     /// Returns whether the last ticket that was drawn has expired. True if none was drawn.
     #[inline]
-    pub(crate) fn expired(&self) -> bool {
+    pub(super) fn expired(&self) -> bool {
         self.word.is_none_or(|word| {
             // SAFETY: W1: the line is an owner of the word.
             let word = unsafe { word.as_ref() };
@@ -186,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_ticket_expires_when_dropped_and_may_outlive_its_line() {
-        let mut line = TicketLine::new();
+        let mut line = TicketLine::default();
         assert!(line.expired(), "none was drawn");
         for _ in 0..3 {
             let ticket = line.draw().expect("memory");
@@ -202,7 +197,7 @@ mod tests {
     #[test]
     fn a_line_and_its_ticket_may_be_dropped_at_once() {
         for _ in 0..if cfg!(miri) { 20 } else { 200 } {
-            let mut line = TicketLine::new();
+            let mut line = TicketLine::default();
             let ticket = line.draw().expect("memory");
             thread::scope(|threads| {
                 threads.spawn(|| ticket.expire());
@@ -228,7 +223,7 @@ mod models {
         let count = std::sync::Arc::clone(&interleavings);
         loom::model(move || {
             count.fetch_add(1, Relaxed);
-            let mut line = TicketLine::new();
+            let mut line = TicketLine::default();
             let ticket = line.draw().expect("memory");
             let other = thread::spawn(move || ticket.expire());
             drop(line);
@@ -242,7 +237,7 @@ mod models {
     fn what_came_before_the_expiry_is_seen_after_it() {
         loom::model(|| {
             let memory = Arc::new(UnsafeCell::new(0));
-            let mut line = TicketLine::new();
+            let mut line = TicketLine::default();
             let ticket = line.draw().expect("memory");
             let read = Arc::clone(&memory);
             let reader = thread::spawn(move || {

@@ -137,7 +137,7 @@ mod tests {
 
     impl Made {
         fn new() -> Self {
-            Self { tree: Tree::new(Collector::private(), 0) }
+            Self { tree: Tree::new(Collector::private().expect("memory"), 0) }
         }
 
         fn leaf(&mut self, entries: &[(u64, u64)]) -> Child<u64> {
@@ -195,12 +195,12 @@ mod tests {
 
     #[test]
     fn what_is_right_is_let_be() {
-        assert_eq!(broken(&Tree::new(Collector::private(), 0)), None, "an empty tree");
+        assert_eq!(broken(&Tree::new(Collector::private().expect("memory"), 0)), None, "an empty tree");
         let mut made = Made::new();
         let root = made.leaf(&[(5, 5)]);
         assert_eq!(made.broken(root, 1), None, "a root may hold one");
         assert_eq!(two_levels(&[LOW, MIDDLE, EDGE], KEYS), None, "and the right edge");
-        let mut loader = Loader::new(Collector::private(), 0);
+        let mut loader = Loader::new(Collector::private().expect("memory"), 0);
         for i in 0..100 {
             loader.push(Span::from_entry(10 * i, 10 * i + 4), i).expect("sorted");
         }

@@ -1,7 +1,7 @@
 //! The limbo: nodes and values that an edit unlinked, and that readers may still use. Called by the writer's files.
 //!
 //! The writer owns everything here; a reader frees and drops nothing. There are two batches. `open` gathers what edits retire. `closed`
-//! waits for one ticket. When the ticket expires, every reader that was pinned when the batch was closed has left, so the batch is
+//! waits for one grace period. When that is over, every reader that was pinned when the batch was closed has left, so the batch is
 //! recycled: nodes go to the pool, values to `dead`. Then `open` is closed in its turn. So the collector gets one small call per batch,
 //! however much is retired, and what it may run on a reader's thread sets one flag.
 //!
@@ -14,7 +14,7 @@ use super::contained::drop_contained;
 use super::pool::{Pool, node_bytes, step_bytes};
 use crate::error::ResourceError;
 use crate::fallible::{release, reserve, trim};
-use crate::sync::{Collector, Reclaim, TicketLine};
+use crate::sync::{Collector, Reclaim};
 use crate::value::Value;
 use core::mem::{self, MaybeUninit};
 
@@ -46,7 +46,7 @@ pub(crate) enum Charge {
     Exempt,
 }
 
-/// The nodes and values that were retired between two tickets.
+/// The nodes and values that were retired between the starts of two grace periods.
 #[derive(Debug)]
 struct Batch<V> {
     nodes: Vec<NodePtr<V>>,
@@ -98,7 +98,7 @@ pub(in crate::tree) struct Limbo<V> {
     closed: Batch<V>,
     /// Values that no reader can reach any more, for the writer to drop once it has unlocked.
     dead: Vec<MaybeUninit<V>>,
-    line: TicketLine,
+    grace: <Collector as Reclaim>::Grace,
     collector: Collector,
     budget_bytes: usize,
     since_step_bytes: usize,
@@ -109,12 +109,11 @@ pub(in crate::tree) struct Limbo<V> {
 
 impl<V: Value> Limbo<V> {
     pub(in crate::tree) fn new(collector: Collector, budget_bytes: usize) -> Self {
-        let line = TicketLine::new();
         Self {
             open: Batch::new(),
             closed: Batch::new(),
             dead: Vec::new(),
-            line,
+            grace: <Collector as Reclaim>::Grace::default(),
             collector,
             budget_bytes,
             since_step_bytes: 0,
@@ -148,32 +147,38 @@ impl<V: Value> Limbo<V> {
     }
 
     /// Returns the bytes that wait for readers: what is held, without what only waits to be recycled.
-    fn waiting_bytes(&self, counters: &Counters) -> usize {
+    fn waiting_bytes(&mut self, counters: &Counters) -> usize {
         let held = counters.held_bytes.read();
-        if self.line.expired() { held.wrapping_sub(self.closed.bytes()) } else { held }
+        if self.is_grace_over() { held.wrapping_sub(self.closed.bytes()) } else { held }
     }
 
     /// Whether every reader that was pinned at the time of the call has left. Called when nothing waits.
     fn readers_have_left(&mut self) -> Result<bool, ResourceError> {
-        // The ticket of an edit that was refused may still be out, because of readers that were pinned then.
-        if !self.ticket_expires()? {
+        // The grace period of an edit that was refused may still last, because of readers that were pinned then.
+        if !self.grace_ends()? {
             return Ok(false);
         }
         let mut probed = self.collector.probe(1)?;
-        self.collector.start_grace_period(&mut self.line, &mut probed)?;
-        self.ticket_expires()
+        self.collector.start_grace_period(&mut self.grace, &mut probed)?;
+        self.grace_ends()
     }
 
-    /// Helps the collector until the ticket expires, or until only readers can be in its way. Returns whether it expired.
-    fn ticket_expires(&mut self) -> Result<bool, ResourceError> {
+    /// Returns whether the last grace period is over. What was retired before it started can be reached by no reader then.
+    #[inline]
+    fn is_grace_over(&mut self) -> bool {
+        self.collector.is_over(&mut self.grace)
+    }
+
+    /// Helps the collector until the grace period is over, or until only readers can be in its way. Returns whether it is over.
+    fn grace_ends(&mut self) -> Result<bool, ResourceError> {
         for _ in 0..IN_VAIN * TRY_HARD {
-            if self.line.expired() {
+            if self.is_grace_over() {
                 return Ok(true);
             }
             let mut probed = self.collector.probe(1)?;
             self.collector.advance(&mut probed);
         }
-        Ok(self.line.expired())
+        Ok(self.is_grace_over())
     }
 
     /// Takes an unlinked node (T7). The caller has reserved room.
@@ -218,7 +223,7 @@ impl<V: Value> Limbo<V> {
             true if is_much => TRY_HARD,
             true => 1,
             // A batch that is partly recycled is continued, even if the collector is not asked again.
-            false if !self.closed.is_empty() && self.line.expired() => 0,
+            false if !self.closed.is_empty() && self.is_grace_over() => 0,
             false => return,
         };
         let room = AT_ONCE.saturating_add(mem::take(&mut self.since_polled).saturating_mul(2));
@@ -242,22 +247,23 @@ impl<V: Value> Limbo<V> {
     ) -> Result<(), ResourceError> {
         for _ in 0..most {
             // One look at the allocator for both calls of a turn: it costs as much as either of them.
-            let mut probed = self.collector.probe(usize::from(!self.line.expired()) + usize::from(!self.open.is_empty()))?;
-            if !self.line.expired() {
+            let calls = usize::from(!self.is_grace_over()) + usize::from(!self.open.is_empty());
+            let mut probed = self.collector.probe(calls)?;
+            if !self.is_grace_over() {
                 self.collector.advance(&mut probed);
             }
-            if self.line.expired() {
+            if self.is_grace_over() {
                 self.recycle(&mut room, pool, counters);
                 // The next batch is closed when this one is empty.
                 if self.open.is_empty() || room == 0 {
                     break;
                 }
-                // First the ticket, which may fail: a closed batch without one would be recycled.
-                self.collector.start_grace_period(&mut self.line, &mut probed)?;
+                // First the start, which may fail: a closed batch without a grace period would be recycled.
+                self.collector.start_grace_period(&mut self.grace, &mut probed)?;
                 mem::swap(&mut self.open, &mut self.closed);
             }
         }
-        if self.line.expired() {
+        if self.is_grace_over() {
             self.recycle(&mut room, pool, counters);
         }
         if most > 0 {
@@ -267,7 +273,7 @@ impl<V: Value> Limbo<V> {
         Ok(())
     }
 
-    /// Recycles what is in the closed batch, whose ticket has expired, up to `room` nodes and values.
+    /// Recycles what is in the closed batch, whose grace period is over, up to `room` nodes and values.
     fn recycle(&mut self, room: &mut usize, pool: &mut Pool<V>, counters: &Counters) {
         let Batch { nodes, values, node_bytes: of_nodes, value_bytes: of_values } = &mut self.closed;
         let turn = nodes.len().min(*room);

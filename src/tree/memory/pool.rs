@@ -139,7 +139,7 @@ impl<V> Pool<V> {
 
     /// Takes back a node of an expired batch.
     pub(in crate::tree) fn take_back_retired(&mut self, node: NodePtr<V>, counters: &Counters) {
-        // SAFETY: `limbo.rs` passes each retired node once, after its ticket expired: no reader stands in it (T7, O3).
+        // SAFETY: `limbo.rs` passes each retired node once, after its grace period: no reader stands in it (T7, O3).
         unsafe { self.take_back(node, counters) };
     }
 

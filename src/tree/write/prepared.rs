@@ -92,7 +92,7 @@ mod tests {
     #[test]
     #[allow(unsafe_code, reason = "the door to the writer")]
     fn a_position_shows_what_a_reader_sees() {
-        let tree: Tree<u64> = Tree::new(Collector::private(), 1 << 20);
+        let tree: Tree<u64> = Tree::new(Collector::private().expect("memory"), 1 << 20);
         // SAFETY: nobody else knows the tree.
         let mut editor = unsafe { tree.edit() };
         let bounds = |entry: Entry<'_, u64>| (entry.span(), *entry.value());
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     #[allow(unsafe_code, reason = "the door to the writer")]
     fn dropped_it_has_never_been() {
-        let tree: Tree<u64> = Tree::new(Collector::private(), 1 << 20);
+        let tree: Tree<u64> = Tree::new(Collector::private().expect("memory"), 1 << 20);
         // SAFETY: nobody else knows the tree.
         let mut editor = unsafe { tree.edit() };
         editor.insert(0..4, 1).expect("free");

@@ -160,7 +160,7 @@ fn readers_that_come_and_go_beside_a_pinned_one_delay_nothing() {
 fn threads_that_come_and_go_beside_a_pinned_one_delay_no_reclaim() {
     let map = filled(BudgetPolicy::Fail, BUDGET);
     let pin = map.pin();
-    // The first ticket is drawn at once, ahead of the bags; the others are drawn once it has expired, behind the bags.
+    // The first grace period starts at once, ahead of the bags; the others start when it is over, behind the bags.
     for n in 1..10 {
         replace_once(&map, n).expect("the budget is large");
     }
