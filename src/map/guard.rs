@@ -70,11 +70,7 @@ impl<'m, V: Value, L: RawMmLock> ReadGuard<'m, V, L> {
     pub fn try_upgrade(self) -> Result<WriteGuard<'m, V, L>, Self> {
         let Self { hold, dead } = self;
         match hold.try_upgrade() {
-            Ok(hold) => {
-                let mut writer = WriteGuard::new(dead.map(), hold);
-                writer.dead = dead;
-                Ok(writer)
-            }
+            Ok(hold) => Ok(WriteGuard::carrying(dead, hold)),
             Err(hold) => Err(Self { hold, dead }),
         }
     }
@@ -114,7 +110,6 @@ impl<V: Value, L: RawMmLock> fmt::Debug for ReadGuard<'_, V, L> {
 /// ```
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct WriteGuard<'m, V: Value, L: RawMmLock = MmLock> {
-    map: &'m RangeMap<V, L>,
     pub(super) editor: MaybeDangling<Editor<'m, V>>,
     /// Taken by the drop, which has work before and after the unlock, or by a downgrade.
     hold: Option<WriteHold<'m, L>>,
@@ -125,10 +120,15 @@ pub struct WriteGuard<'m, V: Value, L: RawMmLock = MmLock> {
 
 impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     pub(super) fn new(map: &'m RangeMap<V, L>, hold: WriteHold<'m, L>) -> Self {
+        Self::carrying(Dead::none(map), hold)
+    }
+
+    /// The guard of the map that `dead` belongs to, which is to drop what is in it.
+    fn carrying(dead: Dead<'m, V, L>, hold: WriteHold<'m, L>) -> Self {
         #[allow(unsafe_code, reason = "a write hold is what an editor needs")]
         // SAFETY: the write hold makes this the one writer, until the drop or a downgrade gives it up as its last use of the editor.
-        let editor = unsafe { map.tree.edit() };
-        Self { map, editor: MaybeDangling(MaybeUninit::new(editor)), hold: Some(hold), dead: Dead::none(map) }
+        let editor = unsafe { dead.map().tree.edit() };
+        Self { editor: MaybeDangling(MaybeUninit::new(editor)), hold: Some(hold), dead }
     }
 
     /// Turns the write guard into a read guard in one step: no other writer can come in between. Waiting readers are admitted, even if writers
@@ -158,7 +158,8 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// ```
     pub fn downgrade(mut self) -> ReadGuard<'m, V, L> {
         self.settle();
-        let dead = mem::replace(&mut self.dead, Dead::none(self.map));
+        let map = self.dead.map();
+        let dead = mem::replace(&mut self.dead, Dead::none(map));
         let Some(hold) = self.hold.take() else { unreachable!("it is taken here and in the drop alone") };
         ReadGuard { hold: hold.downgrade(), dead }
     }

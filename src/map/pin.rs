@@ -126,7 +126,7 @@ impl<'m, V: Value> Reader<'m, V> {
     /// # Errors
     /// [`RangeError`] if the range is empty.
     pub fn cursor(&mut self, range: impl RangeBounds<u64>) -> Result<Cursor<'_, 'm, V>, RangeError> {
-        Ok(Cursor { rest: Some(Span::from_bounds(range)?), reported: None, reader: self })
+        Ok(Cursor { rest: Some(Span::from_bounds(range)?), floor: 0, reader: self })
     }
 
     /// Ends the pin until the next lookup.
@@ -161,7 +161,8 @@ impl<V: Value> fmt::Debug for Reader<'_, V> {
 pub struct Cursor<'r, 'm, V: Value> {
     reader: &'r mut Reader<'m, V>,
     rest: Option<Span>,
-    reported: Option<u64>,
+    /// What was reported lies below it. 0 at first, because the first entry is reported whole even if it starts below the range.
+    floor: u64,
 }
 
 impl<V: Value> Cursor<'_, '_, V> {
@@ -173,11 +174,11 @@ impl<V: Value> Cursor<'_, '_, V> {
         if found.start() > rest.last() {
             return None;
         }
-        // What was reported ends just below `rest`.
-        let floor = if self.reported.is_some() { rest.start() } else { 0 };
-        let found = found.clamped(floor);
-        self.reported = Some(found.last());
-        self.rest = found.last().checked_add(1).and_then(|cursor| Span::new(cursor, rest.last()).ok());
+        let found = found.clamped(self.floor);
+        if let Some(after) = found.end() {
+            self.floor = after;
+            self.rest = Span::new(after, rest.last()).ok();
+        }
         Some(found)
     }
 }

@@ -190,7 +190,7 @@ impl<'w, 'm, P: Payload, R, L: RawMmLock> Plan<'w, 'm, P, R, L> {
     /// What later ones panic with is leaked, because dropping it may panic again.
     pub fn commit(self) -> R {
         let Self { mm, rights, mut edit, after, outcome } = self;
-        if let Some(mut prepared) = edit.prepared.take() {
+        if let Some(prepared) = edit.prepared.take() {
             prepared.publish();
             mm.accounts.set(after.sums);
         }

@@ -7,6 +7,7 @@ use super::memory::{Pool, drop_contained, node_bytes};
 use super::node::{Child, EntryBuffer, Node, RawEntry, WriterRole};
 use crate::addr::Span;
 use crate::error::{BuildCause, BuildError, RejectedError, ResourceError};
+use crate::fallible::reserve;
 use crate::sync::Collector;
 use crate::value::Value;
 use core::mem::{self, MaybeUninit};
@@ -48,7 +49,7 @@ impl<V: Value> Loader<V> {
         {
             return Err(RejectedError::new(value, error));
         }
-        self.entries.push(RawEntry { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
+        self.entries.push(RawEntry::new(span, value));
         Ok(())
     }
 
@@ -87,16 +88,15 @@ impl<V: Value> Loader<V> {
 
     /// Makes room for one more node in a level.
     fn room(&mut self, level: usize) -> Result<(), ResourceError> {
-        let oom = |_| ResourceError::OutOfMemory;
         if self.levels.len() == level {
-            self.levels.try_reserve(1).map_err(oom)?;
+            reserve(&mut self.levels, 1)?;
             self.levels.push(Vec::new());
         }
         if self.levels[level].len() == FANOUT {
             self.close_inner(level)?;
         }
         let free = FANOUT - self.levels[level].len();
-        self.levels[level].try_reserve_exact(free).map_err(oom)
+        reserve(&mut self.levels[level], free)
     }
 
     /// Makes the parent of a level's nodes.

@@ -29,12 +29,12 @@ const AT_ONCE: usize = 64;
 const LOOKS: usize = 64;
 
 /// How many steps the writer helps the collector by when it matters. They are enough for two grace periods.
-pub(in crate::tree) const TRY_HARD: usize = 8;
+const TRY_HARD: usize = 8;
 
 /// How often in a row the writer tries `TRY_HARD` steps without success before it gives up. Each time the collector passes 64 of its bags,
 /// and a thread that ended left one, so those of four thousand threads are no obstacle. A model's collector has no queue, and Miri is too
 /// slow for more.
-pub(in crate::tree) const IN_VAIN: usize = if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) { 1 } else { 64 };
+const IN_VAIN: usize = if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) { 1 } else { 64 };
 
 /// How the bytes that an edit retires count against the budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -230,6 +230,20 @@ impl<V: Value> Limbo<V> {
         _ = self.step(most, room, pool, counters);
     }
 
+    /// Recycles everything that waits, as far as readers permit. Tries again while that makes progress, and `IN_VAIN` times more, because
+    /// the collector's queue may hold bags of ended threads before ours.
+    pub(in crate::tree) fn reclaim(&mut self, pool: &mut Pool<V>, counters: &Counters) {
+        let mut in_vain = 0;
+        while in_vain < IN_VAIN && !(self.open.is_empty() && self.closed.is_empty()) {
+            let held = counters.held_bytes.read();
+            // If memory is short, everything goes on waiting.
+            if self.step(TRY_HARD, usize::MAX, pool, counters).is_err() {
+                return;
+            }
+            in_vain = if counters.held_bytes.read() < held { 0 } else { in_vain + 1 };
+        }
+    }
+
     fn has_values(&self) -> bool {
         !self.open.values.is_empty() || !self.closed.values.is_empty()
     }
@@ -286,7 +300,7 @@ impl<V: Value> Limbo<V> {
             pool.take_back_retired(node, counters);
         }
         let turn = values.len().min(*room);
-        if self.dead.try_reserve(turn).is_ok() {
+        if reserve(&mut self.dead, turn).is_ok() {
             *room -= turn;
             // From here on the values wait for the unlock, not for readers. The last ones take what is left of the sum.
             let bytes = if turn == values.len() { *of_values } else { *of_values / values.len() * turn };
@@ -309,20 +323,20 @@ impl<V: Value> Limbo<V> {
     pub(in crate::tree) fn hand_out_dead(&mut self, to: &mut Vec<MaybeUninit<V>>) {
         if to.is_empty() {
             *to = mem::take(&mut self.dead);
-        } else if to.try_reserve(self.dead.len()).is_ok() {
+        } else if reserve(to, self.dead.len()).is_ok() {
             to.append(&mut self.dead);
         }
     }
 
     /// Makes room for values that may have to be dropped without ever having been in the index.
     pub(in crate::tree) fn reserve_dead(&mut self, values: usize) -> Result<(), ResourceError> {
-        self.dead.try_reserve(values).map_err(|_| ResourceError::OutOfMemory)
+        reserve(&mut self.dead, values)
     }
 
     /// Takes a value that was never in the index, to be dropped after the unlock. It is leaked if no room was reserved and memory is short,
     /// because its drop is the embedder's code and may not run here.
     pub(in crate::tree) fn bury_unseen(&mut self, value: MaybeUninit<V>) {
-        if self.dead.try_reserve(1).is_ok() {
+        if reserve(&mut self.dead, 1).is_ok() {
             self.dead.push(value);
         }
     }
@@ -331,8 +345,8 @@ impl<V: Value> Limbo<V> {
     #[inline]
     pub(in crate::tree) fn hold_while<T, U>(&mut self, held: T, bury: fn(&mut Self, T), run: impl FnOnce(&mut T) -> U) -> (T, U) {
         let mut hands = Hands { held: Some(held), limbo: self, bury };
-        let told = hands.held.as_mut().map(run);
-        let Some(both) = hands.held.take().zip(told) else { unreachable!("they are taken here and in the drop alone") };
+        let outcome = hands.held.as_mut().map(run);
+        let Some(both) = hands.held.take().zip(outcome) else { unreachable!("they are taken here and in the drop alone") };
         both
     }
 
@@ -348,11 +362,6 @@ impl<V: Value> Limbo<V> {
             release(&mut batch.values);
         }
         release(&mut self.dead);
-    }
-
-    /// Whether nothing waits for readers.
-    pub(in crate::tree) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.closed.is_empty()
     }
 
     /// Frees and drops everything at once. Called when the tree ends and no reader is left.

@@ -8,5 +8,5 @@ mod pool;
 
 pub(crate) use contained::{FirstPanic, drop_contained};
 pub(crate) use limbo::Charge;
-pub(super) use limbo::{IN_VAIN, Limbo, TRY_HARD};
+pub(super) use limbo::Limbo;
 pub(super) use pool::{Pool, node_bytes};

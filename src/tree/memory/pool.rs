@@ -145,7 +145,7 @@ impl<V> Pool<V> {
 
     /// Takes back a node that was built and never published.
     pub(in crate::tree) fn take_back_private(&mut self, node: NodePtr<V>, counters: &Counters) {
-        // SAFETY: `publish.rs` passes each node of an abandoned pending edit once; nobody else ever saw it.
+        // SAFETY: `Editor::abandon` (`write/nodes.rs`) passes each node of a failed pending edit once; nobody else ever saw it.
         unsafe { self.take_back(node, counters) };
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "copies the bits of values")]
 
+use crate::addr::Span;
 use core::mem::MaybeUninit;
 use core::ptr;
 
@@ -14,6 +15,16 @@ pub(in crate::tree) struct RawEntry<V> {
 }
 
 impl<V> RawEntry<V> {
+    /// Makes an entry of a value, which the result owns.
+    pub(in crate::tree) fn new(span: Span, value: V) -> Self {
+        Self { start: span.start(), last: span.last(), value: MaybeUninit::new(value) }
+    }
+
+    /// Returns the bounds.
+    pub(in crate::tree) fn span(&self) -> Span {
+        Span::from_entry(self.start, self.last)
+    }
+
     /// Copies the entry. The value keeps its one owner, whom the caller knows.
     pub(in crate::tree) fn copy(&self) -> Self {
         Self { start: self.start, last: self.last, value: copy_bits(&self.value) }

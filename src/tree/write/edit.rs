@@ -192,14 +192,8 @@ impl<V: Value> Editor<'_, V> {
         if start >= span.start() {
             return Ok(span);
         }
-        // The entry before ends at the last key below this one: in the leaf, or in the nearest node of the path that has one.
-        let below = if i > 0 {
-            Some(leaf.last(i - 1))
-        } else {
-            let path = position.path();
-            let step = path.steps_above(path.depth()).find(|step| step.index > 0);
-            step.map(|step| position.editor.inner(step.node).last(step.index - 1))
-        };
+        // The last address of the entry before: in this leaf, or just below what this leaf routes (T2).
+        let below = if i > 0 { Some(leaf.last(i - 1)) } else { position.path().low.checked_sub(1) };
         let asked = Span::from_entry(start, span.last());
         if let Some(below) = below.filter(|&below| start <= below) {
             let by = position.editor.view().lookup(below).map_or(Span::from_entry(below, below), |entry| entry.span());

@@ -2,7 +2,7 @@
 //!
 //! The edits are in `edit`, the searches in `gap` and `position`.
 
-use super::super::memory::{IN_VAIN, Limbo, Pool, TRY_HARD};
+use super::super::memory::{Limbo, Pool};
 use super::super::node::{InnerRef, LeafRef, Node, NodePtr, Root, WriterRole};
 use super::super::read::View;
 use super::super::stats::Counters;
@@ -80,18 +80,9 @@ impl<'t, V: Value> Editor<'t, V> {
         self.writer.limbo.poll(&mut self.writer.pool, self.counters);
     }
 
-    /// Recycles everything that waits, as far as readers permit. Tries again while that makes progress, and `IN_VAIN` times more, because
-    /// the collector's queue may hold bags of ended threads before ours.
+    /// Recycles everything that waits, as far as readers permit.
     pub(crate) fn reclaim(&mut self) {
-        let mut in_vain = 0;
-        while in_vain < IN_VAIN && !self.writer.limbo.is_empty() {
-            let held = self.counters.held_bytes.read();
-            // If memory is short, everything goes on waiting.
-            if self.writer.limbo.step(TRY_HARD, usize::MAX, &mut self.writer.pool, self.counters).is_err() {
-                return;
-            }
-            in_vain = if self.counters.held_bytes.read() < held { 0 } else { in_vain + 1 };
-        }
+        self.writer.limbo.reclaim(&mut self.writer.pool, self.counters);
     }
 
     /// Frees the memory that is kept for the next edits.

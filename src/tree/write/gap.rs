@@ -145,6 +145,7 @@ impl<'t, V: Value> Editor<'t, V> {
         let search = Search { query, window };
         let root = self.root.0.owner_load();
         let found = match query.end {
+            _ if root.is_null() => search.fit(Some(0), None, None),
             End::Lowest => self.lowest(&search, root),
             End::Highest => self.highest(&search, root),
         };
@@ -154,17 +155,11 @@ impl<'t, V: Value> Editor<'t, V> {
 
     /// Looks below the first entry, then between entries, then above the last.
     fn lowest(&self, search: &Search<'_>, root: NodePtr<V>) -> Option<Fit<'t, V>> {
-        if root.is_null() {
-            return search.fit(Some(0), None, None);
-        }
         let low = self.low_of(root);
         search.fit(Some(0), Some(low), None).or_else(|| self.lowest_inside(search, root)).or_else(|| self.room_above(search, root))
     }
 
     fn highest(&self, search: &Search<'_>, root: NodePtr<V>) -> Option<Fit<'t, V>> {
-        if root.is_null() {
-            return search.fit(Some(0), None, None);
-        }
         let below = || search.fit(Some(0), Some(self.low_of(root)), None);
         self.room_above(search, root).or_else(|| self.highest_inside(search, root)).or_else(below)
     }
@@ -201,10 +196,7 @@ impl<'t, V: Value> Editor<'t, V> {
                     if leaf.last(i - 1) >= search.window.last() {
                         break;
                     }
-                    let fit = || search.fit(leaf.last(i - 1).checked_add(1), Some(leaf.start(i)), Some((leaf, i)));
-                    if search.worth(leaf.gap_below(i))
-                        && let Some(found) = fit()
-                    {
+                    if let Some(found) = search.before_entry(leaf, i) {
                         return Some(found);
                     }
                 }
@@ -214,7 +206,7 @@ impl<'t, V: Value> Editor<'t, V> {
                     if i > 0 && inner.last(i - 1) >= search.window.last() {
                         break;
                     }
-                    if let Some(found) = search.before(inner, i) {
+                    if let Some(found) = search.before_child(inner, i) {
                         return Some(found);
                     }
                     if search.worth(inner.child_summary(i).gap)
@@ -237,10 +229,7 @@ impl<'t, V: Value> Editor<'t, V> {
                     if leaf.start(i) <= search.window.start() {
                         break;
                     }
-                    let fit = || search.fit(leaf.last(i - 1).checked_add(1), Some(leaf.start(i)), Some((leaf, i)));
-                    if search.worth(leaf.gap_below(i))
-                        && let Some(found) = fit()
-                    {
+                    if let Some(found) = search.before_entry(leaf, i) {
                         return Some(found);
                     }
                 }
@@ -257,7 +246,7 @@ impl<'t, V: Value> Editor<'t, V> {
                     {
                         return Some(found);
                     }
-                    if let Some(found) = search.before(inner, i) {
+                    if let Some(found) = search.before_child(inner, i) {
                         return Some(found);
                     }
                 }
@@ -280,8 +269,16 @@ impl Search<'_> {
         Some((self.query.fit(Span::new(start?, last).ok()?, self.window)?, above))
     }
 
+    /// Returns the fit between entry `i` of a leaf and the one before it.
+    fn before_entry<'t, V>(&self, leaf: LeafRef<'t, V, WriterRole>, i: usize) -> Option<Fit<'t, V>> {
+        if !self.worth(leaf.gap_below(i)) {
+            return None;
+        }
+        self.fit(leaf.last(i - 1).checked_add(1), Some(leaf.start(i)), Some((leaf, i)))
+    }
+
     /// Returns the fit between child `i` and the one before it.
-    fn before<'t, V>(&self, inner: InnerRef<'t, V, WriterRole>, i: usize) -> Option<Fit<'t, V>> {
+    fn before_child<'t, V>(&self, inner: InnerRef<'t, V, WriterRole>, i: usize) -> Option<Fit<'t, V>> {
         if !self.worth(inner.gap_below(i)) {
             return None;
         }

@@ -18,7 +18,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
     pub(super) fn edit_leaf(&mut self, inserted: &[RawEntry<V>]) -> Result<Option<Replacement<'t, V>>, ResourceError> {
         let (span, path) = (self.span, self.path());
         let (old, bound, above, depth) = (path.leaf, path.bound, path.parent(), path.depth());
-        let Some(leaf) = self.editor.leaf(old).filter(|_| span.last() <= bound) else { return Ok(None) };
+        let Some(leaf) = self.editor.leaf(old).filter(|_| self.is_in_one_leaf()) else { return Ok(None) };
         let first = leaf.rank(span.start());
         let end = (first..leaf.len()).find(|&i| leaf.start(i) > span.last()).unwrap_or(leaf.len());
         // The parts of the first and the last entry that stick out of the range stay.

@@ -25,19 +25,19 @@ impl<V> EntryList<V> {
     /// Appends an entry. Returns the value if the entry does not start above the one before, or if memory is short.
     pub(crate) fn push(&mut self, span: Span, value: V) -> Result<(), (V, SpliceCause)> {
         if let Some(after) = self.items.last().filter(|after| span.start() <= after.last) {
-            return Err((value, SpliceCause::Unsorted { item: span, after: Span::from_entry(after.start, after.last) }));
+            return Err((value, SpliceCause::Unsorted { item: span, after: after.span() }));
         }
         if self.items.len() == self.items.capacity() && self.items.try_reserve(1).is_err() {
             return Err((value, ResourceError::OutOfMemory.into()));
         }
-        self.items.push(RawEntry { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
+        self.items.push(RawEntry::new(span, value));
         Ok(())
     }
 
     /// A list of one entry. It allocates nothing.
     pub(super) fn of(span: Span, value: V) -> Self {
         let mut list = Self::new();
-        list.items.push(RawEntry { start: span.start(), last: span.last(), value: MaybeUninit::new(value) });
+        list.items.push(RawEntry::new(span, value));
         list
     }
 
@@ -53,17 +53,18 @@ impl<V> EntryList<V> {
 
     /// Returns the span from the first address to the last, or `None` if the list is empty.
     pub(crate) fn hull(&self) -> Option<Span> {
-        let [first, .., last] = &self.items[..] else { return self.items.first().map(|only| Span::from_entry(only.start, only.last)) };
-        Some(Span::from_entry(first.start, last.last))
+        let (first, last) = (self.items.first()?, self.items.last()?);
+        Some(first.span().hull(last.span()))
     }
 
     /// Removes the entries, and returns them.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = (Span, V)> + '_ {
         self.items.drain(..).map(|item| {
+            let span = item.span();
             #[allow(unsafe_code, reason = "hands a value back")]
             // SAFETY: `push` initialized it, and what leaves the list is not dropped with it.
             let value = unsafe { item.value.assume_init() };
-            (Span::from_entry(item.start, item.last), value)
+            (span, value)
         })
     }
 
@@ -73,7 +74,7 @@ impl<V> EntryList<V> {
             #[allow(unsafe_code, reason = "lends a value")]
             // SAFETY: `push` initialized it, and whatever takes it out takes its item out of the list.
             let value = unsafe { item.value.assume_init_ref() };
-            Entry::new(Span::from_entry(item.start, item.last), value)
+            Entry::new(item.span(), value)
         })
     }
 
@@ -114,10 +115,11 @@ impl<V> Iterator for EntryListIter<V> {
 
     fn next(&mut self) -> Option<(Span, V)> {
         let item = self.items.next()?;
+        let span = item.span();
         #[allow(unsafe_code, reason = "hands a value back")]
         // SAFETY: `push` initialized it, and it has just left the list.
         let value = unsafe { item.value.assume_init() };
-        Some((Span::from_entry(item.start, item.last), value))
+        Some((span, value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -138,7 +140,7 @@ impl<V> Drop for EntryListIter<V> {
 
 impl<V> fmt::Debug for EntryList<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.items.iter().map(|item| Span::from_entry(item.start, item.last))).finish()
+        f.debug_list().entries(self.items.iter().map(RawEntry::span)).finish()
     }
 }
 
@@ -154,8 +156,8 @@ mod tests {
         // Of no size: a panic that is never dropped leaks nothing.
         struct First;
         struct Later;
-        struct Told<'c>(u64, &'c Cell<u64>);
-        impl Drop for Told<'_> {
+        struct Counted<'c>(u64, &'c Cell<u64>);
+        impl Drop for Counted<'_> {
             fn drop(&mut self) {
                 self.1.set(self.1.get() + 1);
                 // Without the hook, which would print.
@@ -170,20 +172,20 @@ mod tests {
         let list = || {
             let mut list = EntryList::new();
             for at in 0..5 {
-                assert!(list.push(Span::from_entry(at, at), Told(at, &dropped)).is_ok(), "in order");
+                assert!(list.push(Span::from_entry(at, at), Counted(at, &dropped)).is_ok(), "in order");
             }
             list.into_entries()
         };
         let entries = list();
-        let told = catch_unwind(AssertUnwindSafe(|| drop(entries))).map_err(|with| with.is::<First>());
-        assert_eq!((told, dropped.get()), (Err(true), 5));
+        let outcome = catch_unwind(AssertUnwindSafe(|| drop(entries))).map_err(|with| with.is::<First>());
+        assert_eq!((outcome, dropped.get()), (Err(true), 5));
         // While a panic is under way already, there is no second one.
         let entries = list();
-        let told = catch_unwind(AssertUnwindSafe(|| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
             let _entries = entries;
             resume_unwind(Box::new(7_u64));
         }));
-        assert_eq!((told.map_err(|with| with.downcast_ref::<u64>().copied()), dropped.get()), (Err(Some(7)), 10));
+        assert_eq!((outcome.map_err(|with| with.downcast_ref::<u64>().copied()), dropped.get()), (Err(Some(7)), 10));
     }
 
     #[test]

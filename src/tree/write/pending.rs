@@ -80,7 +80,7 @@ impl<V: Value> PendingEdit<V> {
     /// Returns the entries whose values are removed for good; empty if values need no drop.
     pub(super) fn removed(&self) -> impl Iterator<Item = &ReplacedEntry<V>> {
         self.replaced.iter().filter(|entry| match self.retire {
-            Retire::Within(span) => mem::needs_drop::<V>() && entry.is_within(span),
+            Retire::Within(span) => mem::needs_drop::<V>() && entry.span.is_within(span),
             Retire::None => false,
         })
     }
@@ -104,10 +104,6 @@ impl<V> ReplacedEntry<V> {
     /// Entry `i` of a leaf that is being replaced.
     pub(super) fn of(leaf: LeafRef<'_, V, WriterRole>, i: usize) -> Self {
         Self { span: leaf.span(i), value: NonNull::from(leaf.value(i)) }
-    }
-
-    pub(super) fn is_within(&self, span: Span) -> bool {
-        span.start() <= self.span.start() && self.span.last() <= span.last()
     }
 
     /// Returns a pointer to the value, in the leaf that was replaced.

@@ -61,10 +61,7 @@ impl<'t, V: Value> Editor<'t, V> {
 impl<'t, V: Value> Position<'_, 't, V> {
     /// Goes to another range.
     pub(crate) fn moved_to(self, span: Span) -> Self {
-        if !self.path().leads_to(span.start()) {
-            self.editor.descend(span.start());
-        }
-        Self { span, ..self }
+        self.editor.locate(span)
     }
 
     /// The path to the leaf that routes the first address of the range.

@@ -19,7 +19,7 @@ use core::mem;
 pub(crate) struct Prepared<'e, 't, V: Value> {
     editor: &'e mut Editor<'t, V>,
     list: EntryList<V>,
-    /// `None` once it is published.
+    /// `None` once it is published, so that the drop undoes nothing.
     replacement: Option<Replacement<'t, V>>,
 }
 
@@ -50,8 +50,8 @@ impl<V: Value> Prepared<'_, '_, V> {
         self.list.iter()
     }
 
-    /// Makes the edit visible with one store. Does nothing the second time.
-    pub(crate) fn publish(&mut self) {
+    /// Makes the edit visible with one store.
+    pub(crate) fn publish(mut self) {
         if let Some(replacement) = self.replacement.take() {
             self.editor.publish(replacement);
             self.list.forget();
