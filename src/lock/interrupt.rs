@@ -1,4 +1,4 @@
-//! The default way to end a wait for the lock from outside.
+//! The interrupt of the default lock, which ends waits from outside.
 //!
 //! Called by `mm_lock` and `notify`, and by the embedder.
 

@@ -4,9 +4,9 @@
 
 // The mm lock (L1): one writer or many readers of the layout. Lockless lookups do not use it.
 //
-// Called by `map`, through [`Lock`], and by `vma`, whose locks wait through it. `Lock` adds to any [`RawMmLock`] what is the same for all
-// of them: holds that release when dropped, the write sequence, and in debug builds the check for deadlocks. This module uses no tree and
-// no map.
+// Called by `map`, through [`Lock`]; by `vma`, whose locks wait through it; and by `mm`, whose operations have a [`Patience`]. `Lock` adds to
+// any [`RawMmLock`] what is the same for all of them: holds that release when dropped, the write sequence, and in debug builds the check
+// for deadlocks. This module uses no tree and no map.
 //
 // | file | contents |
 // |---|---|

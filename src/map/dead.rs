@@ -14,22 +14,22 @@ use std::sync::{Mutex, PoisonError};
 /// Values that no reader can reach, and unfinished copies of the map.
 pub(super) struct Dead<'m, V: Value, L: RawMmLock> {
     values: Vec<MaybeUninit<V>>,
-    halves: Halves<V>,
+    unfinished: Unfinished<V>,
     map: &'m RangeMap<V, L>,
 }
 
 /// Unfinished copies. Several threads may copy the map under one guard. The type is small because guards are moved often.
-type Halves<V> = Mutex<Option<Box<[Half<V>; 1]>>>;
+type Unfinished<V> = Mutex<Option<Box<[UnfinishedCopy<V>; 1]>>>;
 
 /// An unfinished copy, and those before it.
-struct Half<V: Value> {
+struct UnfinishedCopy<V: Value> {
     loader: Loader<V>,
     before: Option<Box<[Self; 1]>>,
 }
 
 impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
     pub(super) fn none(map: &'m RangeMap<V, L>) -> Self {
-        Self { values: Vec::new(), halves: Mutex::new(None), map }
+        Self { values: Vec::new(), unfinished: Mutex::new(None), map }
     }
 
     pub(super) fn map(&self) -> &'m RangeMap<V, L> {
@@ -44,14 +44,14 @@ impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
     pub(super) fn copying(&self, loader: Loader<V>) -> Result<Copying<'_, V>, ResourceError> {
         let mut reserved = Vec::new();
         reserved.try_reserve_exact(1).map_err(|_| ResourceError::OutOfMemory)?;
-        Ok(Copying { loader: Some(loader), reserved, halves: &self.halves })
+        Ok(Copying { loader: Some(loader), reserved, unfinished: &self.unfinished })
     }
 }
 
 impl<V: Value, L: RawMmLock> Drop for Dead<'_, V, L> {
     #[inline]
     fn drop(&mut self) {
-        if !self.values.is_empty() || !matches!(self.halves.get_mut(), Ok(None)) {
+        if !self.values.is_empty() || !matches!(self.unfinished.get_mut(), Ok(None)) {
             self.drop_all();
         }
     }
@@ -66,9 +66,9 @@ impl<V: Value, L: RawMmLock> Dead<'_, V, L> {
             }
         }
         // One after the other, because dropping nested fields would recurse as deep as there are copies. Panics of values are caught.
-        let mut next = self.halves.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        while let Some(half) = next {
-            let [Half { loader, before }] = *half;
+        let mut next = self.unfinished.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        while let Some(copy) = next {
+            let [UnfinishedCopy { loader, before }] = *copy;
             drop(loader);
             next = before;
         }
@@ -80,8 +80,8 @@ pub(super) struct Copying<'d, V: Value> {
     /// `None` when it is finished.
     loader: Option<Loader<V>>,
     /// Room for it if it is not finished, reserved because nothing may fail then.
-    reserved: Vec<Half<V>>,
-    halves: &'d Halves<V>,
+    reserved: Vec<UnfinishedCopy<V>>,
+    unfinished: &'d Unfinished<V>,
 }
 
 impl<V: Value> Copying<'_, V> {
@@ -101,10 +101,10 @@ impl<V: Value> Copying<'_, V> {
 impl<V: Value> Drop for Copying<'_, V> {
     fn drop(&mut self) {
         let Some(loader) = self.loader.take() else { return };
-        let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
-        self.reserved.push(Half { loader, before: halves.take() });
+        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reserved.push(UnfinishedCopy { loader, before: unfinished.take() });
         // The vector has one element and no more capacity, so the conversion does not move it.
-        *halves = <Box<[Half<V>; 1]>>::try_from(mem::take(&mut self.reserved)).ok();
+        *unfinished = <Box<[UnfinishedCopy<V>; 1]>>::try_from(mem::take(&mut self.reserved)).ok();
     }
 }
 

@@ -51,8 +51,8 @@ impl<V: Value, L: RawMmLock> ReadGuard<'_, V, L> {
 impl<V: Value, L: RawMmLock> WriteGuard<'_, V, L> {
     copies!();
 
-    /// The same with a value of the caller's for each entry; where that is none the copy has nothing there. Asks at the end whether there is
-    /// to be a copy.
+    /// Returns a copy of the map with the value that `copy` returns for each entry. An entry for which it returns `None` is left out.
+    /// `may_finish` is called last; if it fails, there is no copy.
     pub(crate) fn dup_with<K: RawMmLock, E: From<ResourceError>>(
         &self,
         lock: K,
@@ -71,7 +71,7 @@ fn dup_with<V: Value, L: RawMmLock, K: RawMmLock, E: From<ResourceError>>(
     may_finish: impl FnOnce() -> Result<(), E>,
 ) -> Result<RangeMap<V, K>, E> {
     let map = dead.map();
-    // Also where the caller's code unwinds, nothing of the copy is dropped under the lock.
+    // Even if the caller's code unwinds, no part of the copy is dropped under the lock.
     let mut copying = dead.copying(Loader::new(map.collector.clone(), map.budget_bytes))?;
     for entry in view {
         let span = entry.span();

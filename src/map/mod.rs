@@ -214,7 +214,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     #[track_caller]
     pub fn write(&self) -> WriteGuard<'_, V, L> {
         if self.is_over_half() {
-            // Neither of the two ways to wait has an end of its own.
+            // Always `Ok`, because neither taking the lock nor the wait can be interrupted here.
             _ = self.wait_for_budget(|| Ok(self.lock.write()), || false);
         }
         WriteGuard::new(self, self.lock.write())

@@ -1,6 +1,6 @@
 //! What a thread sleeps under and what ends its sleep; and the trait of the two ways to sleep, `lot` and `spinning`.
 //!
-//! Called by `lock`.
+//! Called by `lock`, and by `lot` and `spinning`, which sleep.
 
 use super::prim::AtomicU64;
 use core::sync::atomic::Ordering;

@@ -1,6 +1,6 @@
 //! Parking: how a thread sleeps until another one wakes it. Selects the way of this build.
 //!
-//! Called by `lock` and `newest`. A thread sleeps under a `Key` until one of its `Flag`s is raised; raising a flag wakes the key. With the
+//! Called by `lock`, and by `newest` for the mutex. A thread sleeps under a `Key` until one of its `Flag`s is raised and its key is woken. With the
 //! feature `parking` and in models threads sleep in a parking lot (`lot`), otherwise they spin (`spinning`).
 
 #[cfg(any(feature = "parking", vmaple_loom, vmaple_shuttle))]

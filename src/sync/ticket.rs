@@ -142,7 +142,7 @@ impl TicketLine {
         Ok(Ticket(word))
     }
 
-    /// Returns whether the last ticket that was drawn has expired. True if none was drawn.
+    /// Returns whether the last ticket that was drawn has expired. True if no ticket was drawn.
     #[inline]
     pub(super) fn expired(&self) -> bool {
         self.word.is_none_or(|word| {

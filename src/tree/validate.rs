@@ -1,5 +1,5 @@
 //! Checks the invariants that speak of a state (T1, T2, T3 and T6), that the writer's path is right, and that the counters agree. Called by
-//! `RangeMap::validate`.
+//! `WriteGuard::validate`.
 
 use super::layout::MIN_FILL;
 use super::node::{InnerRef, LeafRef, Node, NodePtr, Summary, WriterRole};
@@ -50,7 +50,7 @@ struct Place {
 }
 
 impl<V: Value> Editor<'_, V> {
-    /// `RangeMap::validate`.
+    /// `WriteGuard::validate`.
     pub(crate) fn validate(&self) -> Result<(), ValidateError> {
         let mut census = Census::default();
         check(self.is_path_good(), "path", || "the path that the writer keeps does not lead from the root to its leaf".into())?;

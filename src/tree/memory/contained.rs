@@ -6,6 +6,9 @@
 use core::any::Any;
 use core::mem::{self, MaybeUninit};
 
+/// How many payloads are dropped, each from the panic of the destructor of the one before.
+const PAYLOADS: usize = 4;
+
 /// Runs pieces of the embedder's code, even after one of them has panicked, and keeps the first panic.
 #[derive(Default)]
 pub(crate) struct FirstPanic(Option<Box<dyn Any + Send>>);
@@ -52,6 +55,3 @@ pub(crate) fn drop_contained<V>(mut value: MaybeUninit<V>) -> bool {
     mem::forget(outcome);
     panicked
 }
-
-/// How many payloads are dropped, each from the panic of the destructor of the one before.
-const PAYLOADS: usize = 4;

@@ -1,9 +1,10 @@
-//! The limbo: nodes and values that an edit unlinked, and that readers may still use. Called by the writer's files.
+//! The limbo: nodes and values that an edit unlinked, and that readers may still use. Called by the writer's files, and by the tree when it
+//! ends.
 //!
 //! The writer owns everything here; a reader frees and drops nothing. There are two batches. `open` gathers what edits retire. `closed`
 //! waits for one grace period. When that is over, every reader that was pinned when the batch was closed has left, so the batch is
-//! recycled: nodes go to the pool, values to `dead`. Then `open` is closed in its turn. So the collector gets one small call per batch,
-//! however much is retired, and what it may run on a reader's thread sets one flag.
+//! recycled: nodes go to the pool, values to `dead`. Then `open` is closed in its turn. So the collector gets one deferred call per batch,
+//! however much is retired. That call may run on a reader's thread, and only expires the ticket.
 //!
 //! Only the writer moves this along, at each write and in `reclaim()`. A write recycles a bounded number of nodes and values, and more only
 //! if it retires as many itself, so that a write after a large removal does not pay for all of it.
@@ -21,14 +22,15 @@ use core::mem::{self, MaybeUninit};
 /// From this many held bytes on, the writer helps the collector more, because a reader that was off its core for long may be back.
 const MUCH_BYTES: usize = 1 << 20;
 
-/// How many nodes and values a write recycles at most, in addition to twice as many as were retired since the last look. So what is retired
+/// How many nodes and values a write recycles at most, in addition to twice as many as were retired since the last poll. So what is retired
 /// is recycled faster than more comes, and a hold of the lock does not pay for all of what an earlier one removed.
 const AT_ONCE: usize = 64;
 
-/// If much is held, the writer makes a step after this many looks, even if its edits retire nothing meanwhile.
-const LOOKS: usize = 64;
+/// If much is held, the writer makes a step after this many polls, even if its edits retire nothing meanwhile.
+const POLLS: usize = 64;
 
-/// How many steps the writer helps the collector by when it matters. They are enough for two grace periods.
+/// How many steps of the collector the writer makes at once if much is held, or an edit would exceed the budget. They are enough for two
+/// grace periods.
 const TRY_HARD: usize = 8;
 
 /// How often in a row the writer tries `TRY_HARD` steps without success before it gives up. Each time the collector passes 64 of its bags,
@@ -102,7 +104,7 @@ pub(in crate::tree) struct Limbo<V> {
     collector: Collector,
     budget_bytes: usize,
     since_step_bytes: usize,
-    looks_since_step: usize,
+    polls_since_step: usize,
     /// The number of nodes and values that were retired since the last poll.
     since_polled: usize,
 }
@@ -117,7 +119,7 @@ impl<V: Value> Limbo<V> {
             collector,
             budget_bytes,
             since_step_bytes: 0,
-            looks_since_step: 0,
+            polls_since_step: 0,
             since_polled: 0,
         }
     }
@@ -139,7 +141,8 @@ impl<V: Value> Limbo<V> {
         }
         self.step(TRY_HARD, usize::MAX, pool, counters)?;
         let held_bytes = counters.held_bytes.read();
-        // Nothing is held back, but a reader may be pinned all the same.
+        // An edit that alone exceeds the budget is admitted if no reader is pinned. That nothing waits does not prove that: a reader may have
+        // been pinned since the last edit.
         if fits(held_bytes) || held_bytes == 0 && self.readers_have_left()? {
             return Ok(());
         }
@@ -215,9 +218,9 @@ impl<V: Value> Limbo<V> {
         // Nodes can wait until there are many, but a value may be a device or a file, and its owner waits for its drop. With a small budget
         // the writer looks sooner.
         let is_much = held >= MUCH_BYTES.min(self.budget_bytes / 4);
-        self.looks_since_step += 1;
+        self.polls_since_step += 1;
         let is_due = self.since_step_bytes >= step_bytes(counters).min(self.budget_bytes / 16)
-            || is_much && self.looks_since_step >= LOOKS
+            || is_much && self.polls_since_step >= POLLS
             || V::DROP_TELLS && self.has_values();
         let most = match is_due {
             true if is_much => TRY_HARD,
@@ -260,7 +263,7 @@ impl<V: Value> Limbo<V> {
         counters: &Counters,
     ) -> Result<(), ResourceError> {
         for _ in 0..most {
-            // One look at the allocator for both calls of a turn: it costs as much as either of them.
+            // The allocator is probed once for both calls of a turn, because a probe costs as much as either of them.
             let calls = usize::from(!self.is_grace_over()) + usize::from(!self.open.is_empty());
             let mut probed = self.collector.probe(calls)?;
             if !self.is_grace_over() {
@@ -282,7 +285,7 @@ impl<V: Value> Limbo<V> {
         }
         if most > 0 {
             self.since_step_bytes = 0;
-            self.looks_since_step = 0;
+            self.polls_since_step = 0;
         }
         Ok(())
     }
@@ -309,7 +312,7 @@ impl<V: Value> Limbo<V> {
             counters.held_values.sub(turn);
             self.dead.extend(values.drain(values.len() - turn..));
         }
-        // Without memory the values stay in the closed batch, and are recycled with the next one.
+        // If memory is short the values stay in the batch, which is swapped with the open one, and wait once more.
         self.closed.trim();
     }
 

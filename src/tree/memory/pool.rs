@@ -1,5 +1,5 @@
 //! The pool: node memory, taken before an edit's first visible change, given back after the grace period, and kept for the next edit.
-//! Called by the writer's files and by `build`.
+//! Called by the writer's files, by `limbo`, by `build`, and by the tree when it ends.
 //!
 //! Under a steady write load, nodes go round between here and the [`limbo`](super::limbo), and nothing is allocated.
 
@@ -145,7 +145,7 @@ impl<V> Pool<V> {
 
     /// Takes back a node that was built and never published.
     pub(in crate::tree) fn take_back_private(&mut self, node: NodePtr<V>, counters: &Counters) {
-        // SAFETY: `Editor::abandon` (`write/nodes.rs`) passes each node of a failed pending edit once; nobody else ever saw it.
+        // SAFETY: `Editor::abandon` (`write/nodes.rs`) passes each node of an edit that was not published once; nobody else ever saw it.
         unsafe { self.take_back(node, counters) };
     }
 

@@ -213,7 +213,7 @@ mod tests {
     use super::Summary;
 
     #[test]
-    fn the_largest_gap_follows_from_what_changed_where_that_tells() {
+    fn the_largest_gap_follows_from_what_changed_if_that_determines_it() {
         let noted = Summary { low: 0, gap: 10 };
         assert_eq!(noted.gap_after(3, 5), Some(10), "another is the largest");
         assert_eq!(noted.gap_after(3, 12), Some(12), "it grew beyond that");

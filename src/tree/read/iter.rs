@@ -41,14 +41,14 @@ struct Run<'g, V> {
     leaf: LeafRef<'g, V, ReaderRole>,
     next: usize,
     end: usize,
-    above: Above<'g, V>,
+    parent: Parent<'g, V>,
 }
 
 /// The parent of a leaf, and the leaf's index there. `None` if the leaf is the root.
-type Above<'g, V> = Option<(InnerRef<'g, V, ReaderRole>, usize)>;
+type Parent<'g, V> = Option<(InnerRef<'g, V, ReaderRole>, usize)>;
 
 /// An entry to come: its leaf, its index there, and the leaf's parent.
-type ToCome<'g, V> = (LeafRef<'g, V, ReaderRole>, usize, Above<'g, V>);
+type ToCome<'g, V> = (LeafRef<'g, V, ReaderRole>, usize, Parent<'g, V>);
 
 impl<V> Clone for Run<'_, V> {
     fn clone(&self) -> Self {
@@ -75,18 +75,18 @@ impl<'g, V> Iter<'g, V> {
 
     /// Finds the first entry that ends at or after the cursor.
     fn front(&self) -> Option<ToCome<'g, V>> {
-        if let Some(Run { leaf, next, above, .. }) = self.front {
+        if let Some(Run { leaf, next, parent, .. }) = self.front {
             if next < leaf.len() {
-                return Some((leaf, next, above));
+                return Some((leaf, next, parent));
             }
-            if let Some((parent, i)) = above.filter(|(parent, i)| i + 1 < parent.len()) {
+            if let Some((parent, i)) = parent.filter(|(parent, i)| i + 1 < parent.len()) {
                 // All entries of the next child end above the key between the two, and what was reported does not.
                 return Some((self.view.leaf_at(parent, i + 1), 0, Some((parent, i + 1))));
             }
         }
-        let Arrival { leaf, above, .. } = self.view.arrive(self.low)?;
+        let Arrival { leaf, parent, .. } = self.view.arrive(self.low)?;
         let i = leaf.rank(self.low);
-        (i < leaf.len()).then_some((leaf, i, above))
+        (i < leaf.len()).then_some((leaf, i, parent))
     }
 
     /// Returns the next entry if it is not in the run, and begins a new run.
@@ -99,7 +99,7 @@ impl<'g, V> Iter<'g, V> {
         let found = place.and_then(|(leaf, i, _)| self.clamped(leaf, i));
         self.ended = found.is_none_or(|found| found.last() >= self.high);
         if !self.ended {
-            self.front = place.map(|(leaf, i, above)| Run { leaf, next: i + 1, end: self.end_in(leaf), above });
+            self.front = place.map(|(leaf, i, parent)| Run { leaf, next: i + 1, end: self.end_in(leaf), parent });
         }
         found
     }

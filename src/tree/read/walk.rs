@@ -42,7 +42,7 @@ impl<V> fmt::Debug for View<V> {
 pub(in crate::tree) struct Arrival<'g, V> {
     pub(in crate::tree) leaf: LeafRef<'g, V, ReaderRole>,
     pub(in crate::tree) below: Option<u64>,
-    pub(in crate::tree) above: Option<(InnerRef<'g, V, ReaderRole>, usize)>,
+    pub(in crate::tree) parent: Option<(InnerRef<'g, V, ReaderRole>, usize)>,
 }
 
 impl<V> View<V> {
@@ -90,22 +90,22 @@ impl<V> View<V> {
         }
     }
 
-    /// Descends to the leaf that routes the address, and notes what lies to the left of the path and above the leaf.
+    /// Descends to the leaf that routes the address, and notes the nearest key to the left of the path, and the leaf's parent.
     pub(in crate::tree) fn arrive(&self, address: u64) -> Option<Arrival<'_, V>> {
         let mut node = self.root.0.load();
         let mut below = None;
-        let mut above = None;
+        let mut parent = None;
         if node.is_null() {
             return None;
         }
         loop {
             match self.node(node) {
-                Node::Leaf(leaf) => return Some(Arrival { leaf, below, above }),
+                Node::Leaf(leaf) => return Some(Arrival { leaf, below, parent }),
                 Node::Inner(inner) => {
                     let i = inner.rank(address);
                     // T2: the key of the nearest subtree to the left is the last address that is mapped below this subtree.
                     below = if i > 0 { Some(inner.last(i - 1)) } else { below };
-                    above = Some((inner, i));
+                    parent = Some((inner, i));
                     node = inner.child(i);
                 }
             }

@@ -21,7 +21,7 @@ use core::ops::RangeBounds;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 impl<V: Value> Editor<'_, V> {
-    /// `RangeMap::insert`.
+    /// `WriteGuard::insert`.
     pub(crate) fn insert(&mut self, range: impl RangeBounds<u64>, value: V) -> Result<(), InsertError<V>> {
         self.poll_reclaim();
         let (value, asked) = self.hold_value_while(value, || Span::from_bounds(range));
@@ -36,7 +36,7 @@ impl<V: Value> Editor<'_, V> {
         position.put(EntryList::of(asked, value), cut_none).map_err(|(list, error)| RejectedError::new(list.into_only(), error))
     }
 
-    /// `RangeMap::replace`.
+    /// `WriteGuard::replace`.
     pub(crate) fn replace(&mut self, range: impl RangeBounds<u64>, value: V) -> Result<Removed<'_, V>, ReplaceError<V>>
     where
         V: Clone,
@@ -44,7 +44,7 @@ impl<V: Value> Editor<'_, V> {
         self.replace_with(range, value, |_| None, V::clone)
     }
 
-    /// `RangeMap::replace_entries`.
+    /// `WriteGuard::replace_entries`.
     pub(crate) fn replace_entries(&mut self, range: impl RangeBounds<u64>, value: V) -> Result<Removed<'_, V>, ReplaceError<V>> {
         self.replace_with(range, value, first_cut, cut_none)
     }
@@ -74,7 +74,7 @@ impl<V: Value> Editor<'_, V> {
         }
     }
 
-    /// `RangeMap::set`.
+    /// `WriteGuard::set`.
     pub(crate) fn set(&mut self, address: u64, value: V) -> Result<Entry<'_, V>, SetError<V>> {
         self.poll_reclaim();
         let position = self.locate(Span::from_entry(address, address));
@@ -88,7 +88,7 @@ impl<V: Value> Editor<'_, V> {
         Ok(old.entry())
     }
 
-    /// `RangeMap::remove`.
+    /// `WriteGuard::remove`.
     pub(crate) fn remove(&mut self, range: impl RangeBounds<u64>) -> Result<Removed<'_, V>, RemoveError>
     where
         V: Clone,
@@ -96,7 +96,7 @@ impl<V: Value> Editor<'_, V> {
         self.remove_with(range, |_| None, V::clone)
     }
 
-    /// `RangeMap::remove_entries`.
+    /// `WriteGuard::remove_entries`.
     pub(crate) fn remove_entries(&mut self, range: impl RangeBounds<u64>) -> Result<Removed<'_, V>, RemoveError> {
         self.remove_with(range, first_cut, cut_none)
     }
@@ -121,7 +121,7 @@ impl<V: Value> Editor<'_, V> {
         Ok(self.removed(span))
     }
 
-    /// `RangeMap::remove_entry`.
+    /// `WriteGuard::remove_entry`.
     pub(crate) fn remove_entry(&mut self, address: u64) -> Result<Removed<'_, V>, ResourceError> {
         self.poll_reclaim();
         let at = Span::from_entry(address, address);
@@ -132,7 +132,7 @@ impl<V: Value> Editor<'_, V> {
         Ok(self.removed(span))
     }
 
-    /// `RangeMap::splice`. Returns the list on failure.
+    /// `WriteGuard::splice`. Returns the list on failure.
     pub(crate) fn splice_list(
         &mut self,
         range: impl RangeBounds<u64>,
@@ -144,7 +144,7 @@ impl<V: Value> Editor<'_, V> {
         self.splice_with(range, list, |_| None, V::clone)
     }
 
-    /// `RangeMap::splice_entries`. Returns the list on failure.
+    /// `WriteGuard::splice_entries`. Returns the list on failure.
     pub(crate) fn splice_entries(
         &mut self,
         range: impl RangeBounds<u64>,
@@ -183,7 +183,7 @@ impl<V: Value> Editor<'_, V> {
         }
     }
 
-    /// `RangeMap::extend_down`.
+    /// `WriteGuard::extend_down`.
     pub(crate) fn extend_down(&mut self, address: u64, start: u64) -> Result<Span, ExtendError> {
         self.poll_reclaim();
         let position = self.locate(Span::from_entry(address, address));
@@ -203,7 +203,7 @@ impl<V: Value> Editor<'_, V> {
         Ok(asked)
     }
 
-    /// `RangeMap::extend_up`.
+    /// `WriteGuard::extend_up`.
     pub(crate) fn extend_up(&mut self, address: u64, last: u64) -> Result<Span, ExtendError> {
         self.poll_reclaim();
         let position = self.locate(Span::from_entry(address, address));

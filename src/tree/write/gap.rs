@@ -139,7 +139,7 @@ impl<V> fmt::Debug for FoundGap<'_, V> {
 type Fit<'t, V> = (Span, Option<(LeafRef<'t, V, WriterRole>, usize)>);
 
 impl<'t, V: Value> Editor<'t, V> {
-    /// `RangeMap::find_gap`.
+    /// `WriteGuard::find_gap`.
     pub(crate) fn find_gap(&self, query: &GapQuery) -> Result<FoundGap<'_, V>, GapError> {
         let window = query.check()?;
         let search = Search { query, window };

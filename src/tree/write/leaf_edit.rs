@@ -17,7 +17,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
     /// Builds the replacement of one leaf. `None` if the result is not one legal leaf; nothing has happened then.
     pub(super) fn edit_leaf(&mut self, inserted: &[RawEntry<V>]) -> Result<Option<Replacement<'t, V>>, ResourceError> {
         let (span, path) = (self.span, self.path());
-        let (old, bound, above, depth) = (path.leaf, path.bound, path.parent(), path.depth());
+        let (old, bound, parent, depth) = (path.leaf, path.bound, path.parent(), path.depth());
         let Some(leaf) = self.editor.leaf(old).filter(|_| self.is_in_one_leaf()) else { return Ok(None) };
         let first = leaf.rank(span.start());
         let end = (first..leaf.len()).find(|&i| leaf.start(i) > span.last()).unwrap_or(leaf.len());
@@ -65,7 +65,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
         let Some(leaf) = self.editor.leaf(node) else { unreachable!("a leaf was built") };
         let gap = noted.and_then(|noted| noted.gap_after(before, leaf.gap_among(first..=behind)));
         let summary = gap.map_or_else(|| leaf.summary(), |gap| Summary { low: leaf.start(0), gap });
-        let target = match above {
+        let target = match parent {
             Some(step) => Target::Child { parent: self.editor.inner(step.node), index: step.index, depth: depth - 1 },
             None => Target::Root(&self.editor.root.0),
         };

@@ -1,4 +1,5 @@
-//! Builds the nodes of a pending edit. Called by `leaf_edit` and `groups`, and by `splice` to fill a cut or to give the nodes back.
+//! Builds the nodes of a pending edit, and gives them back if it fails. Called by `leaf_edit` and `groups` to build, by `splice` to write the
+//! clone of a cut entry's value, and by `splice` and `prepared` to give the nodes back.
 
 use super::super::layout::{FANOUT, MIN_FILL};
 use super::super::node::{Child, Exchange, LeafRef, Node, NodePtr, WriterRole};
@@ -80,7 +81,7 @@ impl<'t, V: Value> Editor<'t, V> {
         Ok(level)
     }
 
-    /// Returns the nodes that a failed pending edit built to the pool.
+    /// Gives the nodes that a pending edit built back to the pool. Called if the edit failed, or was prepared and dropped.
     pub(super) fn abandon(&mut self) {
         let Writer { pending: PendingEdit { built, .. }, pool, .. } = &mut *self.writer;
         for node in built.drain(..) {

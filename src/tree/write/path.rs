@@ -1,4 +1,4 @@
-//! The path from the root to a leaf. Called by `position` to find a leaf, and by `groups` and `publish` to go up from it.
+//! The path from the root to a leaf. Called by `position` to find a leaf, and by `leaf_edit`, `groups` and `publish` to go up from it.
 //!
 //! The writer keeps its last path until an edit is published, because the next position is nearly always in the same leaf.
 

@@ -95,8 +95,8 @@ impl<V: Value> PendingEdit<V> {
 
 /// An entry as it was before a splice. It can be read until the writer unlocks or edits again.
 #[derive(Debug)]
-pub(crate) struct ReplacedEntry<V> {
-    pub(crate) span: Span,
+pub(super) struct ReplacedEntry<V> {
+    pub(super) span: Span,
     value: NonNull<V>,
 }
 
@@ -107,7 +107,7 @@ impl<V> ReplacedEntry<V> {
     }
 
     /// Returns a pointer to the value, in the leaf that was replaced.
-    pub(crate) fn value(&self) -> NonNull<V> {
+    pub(super) fn value(&self) -> NonNull<V> {
         self.value
     }
 

@@ -1,7 +1,7 @@
 //! A range that the writer went to, as a value: what is in it, and the edits of it.
 //!
 //! [`Editor::locate`] makes a [`Position`]. It borrows the editor, so nothing can be published while a caller looks at it, and an edit
-//! consumes it. Called by `edit` and the write guard; `splice`, `leaf_edit`, `prepared` and `publish` add the edits.
+//! consumes it. Called by `edit` and the write guard. `edit`, `splice`, `leaf_edit` and `prepared` add the methods that edit the range.
 
 use super::super::node::{LeafRef, Node, WriterRole};
 use super::super::read::{Entry, View};
@@ -22,7 +22,7 @@ pub(crate) struct Position<'e, 't, V: Value> {
 }
 
 impl<'t, V: Value> Editor<'t, V> {
-    /// Goes to a range. Descends from the root only if the path of the position before leads elsewhere, or an edit was published since.
+    /// Goes to a range. Descends from the root only if the path of the last position leads elsewhere, or an edit was published since.
     pub(crate) fn locate(&mut self, span: Span) -> Position<'_, 't, V> {
         if !self.writer.path.leads_to(span.start()) {
             self.descend(span.start());
@@ -64,12 +64,12 @@ impl<'t, V: Value> Position<'_, 't, V> {
         self.editor.locate(span)
     }
 
-    /// The path to the leaf that routes the first address of the range.
+    /// Returns the path to the leaf that routes the first address of the range.
     pub(super) fn path(&self) -> &Path<V> {
         &self.editor.writer.path
     }
 
-    /// The readers' methods.
+    /// Returns the readers' methods.
     pub(crate) fn view(&self) -> &View<V> {
         self.editor.view()
     }
@@ -89,15 +89,16 @@ impl<'t, V: Value> Position<'_, 't, V> {
         if *bound < span.last() { self.editor.view().within(Span::from_entry(bound + 1, span.last())).try_for_each(see) } else { Ok(()) }
     }
 
-    /// The first entry that has an address in the range: its leaf, and its index there.
+    /// Returns the first entry that has an address in the range: its leaf, and its index there.
     pub(super) fn first_index(&self) -> Option<(LeafRef<'t, V, WriterRole>, usize)> {
         let leaf = self.editor.leaf(self.path().leaf)?;
         let i = leaf.rank(self.span.start());
-        // If the leaf routes only a part of the range, its last entry ends inside the range: so if none is here, there is none at all.
+        // If the range ends above the leaf's key, the entry that ends at that key (T2) is in the range. So if this leaf has no entry of the
+        // range, there is none.
         (i < leaf.len() && leaf.start(i) <= self.span.last()).then_some((leaf, i))
     }
 
-    /// The bounds of the first entry that has an address in the range.
+    /// Returns the bounds of the first entry that has an address in the range.
     pub(super) fn first(&self) -> Option<Span> {
         self.first_index().map(|(leaf, i)| leaf.span(i))
     }
@@ -107,7 +108,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
         self.span.last() <= self.path().bound
     }
 
-    /// The path to the leaf that routes the last address of the range.
+    /// Returns the path to the leaf that routes the last address of the range.
     pub(super) fn right_path(&mut self) -> Path<V> {
         let left = self.path().clone();
         if self.is_in_one_leaf() {
