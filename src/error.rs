@@ -14,6 +14,8 @@ macro_rules! from_shared {
     )+)* };
 }
 
+#[macro_use]
+mod shared;
 mod fault;
 mod key;
 mod layout;
@@ -23,10 +25,11 @@ mod mm;
 mod range;
 mod signal;
 mod splice;
+mod whole;
 
 pub use fault::{ExpandError, FaultError};
 pub use key::{PkeyAllocError, PkeyFreeError};
-pub use layout::{BrkError, LayoutError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError};
+pub use layout::{BrkError, ChangePayloadsError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError};
 pub use limits::{HeapError, Limit, LimitsError};
 pub use map::{
     BuildCause, BuildError, ExtendError, GapError, InsertCause, InsertError, RejectedError, RemoveError, ReplaceCause, ReplaceError,
@@ -34,8 +37,10 @@ pub use map::{
 };
 pub use mm::{InsertVmaCause, InsertVmaError, LockVmaError, NameError, WaitError};
 pub use range::RangeError;
+pub use shared::LayoutError;
 pub use signal::{SegvCode, Signal};
 pub use splice::{SpliceCause, SpliceError};
+pub use whole::{DupError, ExitError, ForkError, RemoveEntryError};
 
 use core::fmt;
 

@@ -41,6 +41,8 @@ fn errors_of_a_map() {
     says(&RemoveError::Range(range), 22, "cannot remove: the range at 0x5 is empty");
     says(&RemoveError::Cut { asked, entry: by }, 22, "cannot remove the entries at 0x8..=0xf: the entry 0x4..=0xb would be cut");
     says(&RemoveError::Resource(OUT_OF_MEMORY), 12, "cannot remove: no memory for new nodes of the index");
+    says(&RemoveEntryError::Resource(OUT_OF_MEMORY), 12, "cannot remove the entry: no memory for new nodes of the index");
+    says(&DupError::Resource(OUT_OF_MEMORY), 12, "cannot copy the map: no memory for new nodes of the index");
     says(&SetCause::Absent { at: 9 }, 14, "cannot set the value at 0x9: no entry contains the address");
     says(&SetCause::Resource(OUT_OF_MEMORY), 12, "cannot set the value: no memory for new nodes of the index");
     says(&SpliceCause::Range(range), 22, "cannot splice: the range at 0x5 is empty");
@@ -132,5 +134,12 @@ fn errors_of_an_address_space() {
     says(&PkeyFreeError::NotAllocated { key: 3 }, 22, key);
     says(&MunmapError::ZeroLength, 22, "munmap: 0 bytes were to be unmapped");
     says(&MunmapError::Layout(LayoutError::Sealed { by }), 1, "munmap: the VMA 0x5000..=0x5fff is sealed");
+    says(&ForkError::Wait(WaitError::Interrupted), 4, "fork: the wait was interrupted");
+    let commit = Limit::Commit { asked_pages: 3, limit_pages: 2 };
+    says(&ForkError::Limit(commit), 12, "fork: 3 pages promised: the limit is 2");
+    says(&ForkError::Resource(OVER_BUDGET), 11, &format!("fork: {OVER_BUDGET}"));
+    says(&ExitError::Resource(OUT_OF_MEMORY), 12, "exit: no memory for new nodes of the index");
+    let gap = "change_payloads: nothing is mapped at 0x9; what is mapped in the range was changed";
+    says(&ChangePayloadsError::Gap { at: 9 }, 12, gap);
     says(&MmapError::Occupied { asked, by }, 17, "mmap: nothing mapped at 0x4000..=0x5fff: the VMA 0x5000..=0x5fff is in the way");
 }

@@ -2,7 +2,7 @@
 
 use super::dead::Dead;
 use super::{RangeMap, ReadGuard, WriteGuard};
-use crate::error::ResourceError;
+use crate::error::{DupError, ResourceError};
 use crate::lock::RawMmLock;
 use crate::tree::{Entry, Loader, View};
 use crate::value::Value;
@@ -18,12 +18,12 @@ macro_rules! copies {
         /// O(n), without a search: the copy is built level by level, and its nodes are full.
         ///
         /// # Errors
-        /// [`ResourceError::OutOfMemory`]. What was copied until then is dropped after this guard has released the lock. Each further attempt
+        /// [`DupError`]: memory is short. What was copied until then is dropped after this guard has released the lock. Each further attempt
         /// under the same guard keeps more.
         ///
         /// # Panics
         /// If `V::clone` panics; the map is unchanged. What was cloned until then is dropped as after an error.
-        pub fn dup(&self) -> Result<RangeMap<V, L>, ResourceError>
+        pub fn dup(&self) -> Result<RangeMap<V, L>, DupError>
         where
             V: Clone,
             L: Default,
@@ -35,7 +35,7 @@ macro_rules! copies {
         ///
         /// # Errors
         /// As [`dup`](Self::dup).
-        pub fn dup_with_lock<K: RawMmLock>(&self, lock: K) -> Result<RangeMap<V, K>, ResourceError>
+        pub fn dup_with_lock<K: RawMmLock>(&self, lock: K) -> Result<RangeMap<V, K>, DupError>
         where
             V: Clone,
         {

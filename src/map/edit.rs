@@ -4,7 +4,7 @@
 
 use super::{Unspliced, WriteGuard};
 use crate::addr::Span;
-use crate::error::{ExtendError, GapError, InsertError, RejectedError, RemoveError, ReplaceError, ResourceError, SetError, SpliceError};
+use crate::error::{ExtendError, GapError, InsertError, RejectedError, RemoveEntryError, RemoveError, ReplaceError, SetError, SpliceError};
 use crate::lock::RawMmLock;
 use crate::tree::{Entry, EntryList, FoundGap, GapQuery, Position, Removed, ValidateError};
 use crate::value::Value;
@@ -209,7 +209,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     ///
     /// # Errors
     /// [`RemoveError`]: the range is empty, or memory is short. A removal is never refused for the
-    /// [budget](crate::map::Builder::budget_bytes), so this is never [`ResourceError::OverBudget`].
+    /// [budget](crate::map::Builder::budget_bytes), so this is never [`ResourceError::OverBudget`](crate::map::ResourceError::OverBudget).
     ///
     /// # Panics
     /// If `V::clone` panics; nothing has changed then.
@@ -233,9 +233,9 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// Removes the entry that contains the address, and returns it; nothing is returned if no entry contains the address.
     ///
     /// # Errors
-    /// [`ResourceError::OutOfMemory`]. A removal is never refused for the [budget](crate::map::Builder::budget_bytes).
-    pub fn remove_entry(&mut self, address: u64) -> Result<Removed<'_, V>, ResourceError> {
-        self.editor.remove_entry(address)
+    /// [`RemoveEntryError`]: memory is short. A removal is never refused for the [budget](crate::map::Builder::budget_bytes).
+    pub fn remove_entry(&mut self, address: u64) -> Result<Removed<'_, V>, RemoveEntryError> {
+        Ok(self.editor.remove_entry(address)?)
     }
 
     /// Extends the entry that contains `address` downward until it starts at `start`, and returns its bounds.

@@ -30,8 +30,8 @@ pub use pin::{Cursor, PinGuard, Reader};
 pub use unspliced::Unspliced;
 
 pub use crate::error::{
-    BuildCause, BuildError, ExtendError, GapError, InsertCause, InsertError, RejectedError, RemoveError, ReplaceCause, ReplaceError,
-    ResourceError, SetCause, SetError, SpliceCause, SpliceError, SynchronizeError,
+    BuildCause, BuildError, DupError, ExtendError, GapError, InsertCause, InsertError, RejectedError, RemoveEntryError, RemoveError,
+    ReplaceCause, ReplaceError, ResourceError, SetCause, SetError, SpliceCause, SpliceError, SynchronizeError,
 };
 #[doc(hidden)]
 pub use crate::tree::ValidateError;

@@ -9,7 +9,7 @@ use super::limits::Limits;
 use super::plan::{Plan, Planner};
 use super::staged::Carried;
 use crate::addr::Span;
-use crate::error::{LayoutError, MadviseError};
+use crate::error::{ChangePayloadsError, LayoutError, MadviseError};
 use crate::lock::{Patience, RawMmLock};
 use crate::vma::Payload;
 
@@ -23,7 +23,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// this way.
     ///
     /// # Errors
-    /// [`MadviseError`], as [`madvise`](Self::madvise): rule 5.24. A gap is reported at the end, after everything else was changed.
+    /// [`ChangePayloadsError`], as [`madvise`](Self::madvise): rule 5.24. A gap is reported at the end, after everything else was changed.
     ///
     /// # Examples
     /// ```
@@ -41,7 +41,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// assert_eq!(mm.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn change_payloads(&mut self, start: u64, len: u64, change: impl FnMut(&P) -> Option<P>) -> Result<(), MadviseError> {
+    pub fn change_payloads(&mut self, start: u64, len: u64, change: impl FnMut(&P) -> Option<P>) -> Result<(), ChangePayloadsError> {
         self.plan(Patience::Forever).change_payloads(start, len, change).commit()
     }
 }
@@ -53,8 +53,14 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
         start: u64,
         len: u64,
         change: impl FnMut(&P) -> Option<P>,
-    ) -> Plan<'w, 'm, P, Result<(), MadviseError>, L> {
-        self.change_mapped(start, len, |draft, span, limits| draft.change_payloads(span, change, limits))
+    ) -> Plan<'w, 'm, P, Result<(), ChangePayloadsError>, L> {
+        self.change_mapped(start, len, |draft, span, limits| draft.change_payloads(span, change, limits)).map_err(|error| match error {
+            MadviseError::Range { at, len } => ChangePayloadsError::Range { at, len },
+            MadviseError::Gap { at } => ChangePayloadsError::Gap { at },
+            MadviseError::Again { cause } => ChangePayloadsError::Again { cause },
+            MadviseError::Layout(cause) => ChangePayloadsError::Layout(cause),
+            MadviseError::Unfit { .. } => unreachable!("any VMA may have another payload"),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use super::keys::Keys;
 use super::state::StateUpdate;
 use super::{Mm, MmWriteGuard, Record};
 use crate::addr::Span;
-use crate::error::{LayoutError, ResourceError};
+use crate::error::{ExitError, ForkError, LayoutError, ResourceError};
 use crate::lock::{Patience, RawMmLock};
 use crate::sync::Shared;
 use crate::tree::{Charge, Entry};
@@ -28,7 +28,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Write-locks each VMA before it is copied, which waits for its readers (3.13).
     ///
     /// # Errors
-    /// [`LayoutError`]: the limit on accounted memory is reached, or memory is short. The parent has not changed. The copies made so far
+    /// [`ForkError`]: the limit on committed memory is reached, or memory is short. The parent has not changed. The copies made so far
     /// are dropped after the unlock; each further attempt under the same guard keeps more of them.
     ///
     /// # Examples
@@ -43,7 +43,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// assert_eq!((mm.len(), child.len()), (2, 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn fork(&mut self) -> Result<Mm<P, L>, LayoutError>
+    pub fn fork(&mut self) -> Result<Mm<P, L>, ForkError>
     where
         L: Default,
     {
@@ -53,8 +53,8 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Makes the address space of a child, with this mm lock. `patience` says how long it waits for the readers of VMAs.
     ///
     /// # Errors
-    /// As [`fork`](Self::fork), and [`LayoutError::Wait`] if the wait ended early.
-    pub fn fork_with_lock<K: RawMmLock>(&mut self, lock: K, patience: Patience<'_, L::Interrupt>) -> Result<Mm<P, K>, LayoutError> {
+    /// As [`fork`](Self::fork), and [`ForkError::Wait`] if the wait ended early.
+    pub fn fork_with_lock<K: RawMmLock>(&mut self, lock: K, patience: Patience<'_, L::Interrupt>) -> Result<Mm<P, K>, ForkError> {
         let (mm, sequence) = (self.mm(), self.sequence());
         let (limits, sums) = (mm.limits_now(), Cell::new(self.sums()));
         let AnonOwner(mut owner) = AnonOwner::uniques(mm.len());
@@ -62,7 +62,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         let payloads = &mut self.later.payloads;
         // For the payload of a record that there is no memory for.
         payloads.make_room()?;
-        let copy = |entry: Entry<'_, Record<P>>| -> Result<Option<Record<P>>, LayoutError> {
+        let copy = |entry: Entry<'_, Record<P>>| -> Result<Option<Record<P>>, ForkError> {
             if let Some(later) = ahead.as_mut().and_then(Iterator::next) {
                 later.value().prefetch();
             }
@@ -101,8 +101,8 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Unmaps everything, sealed VMAs included, as the end of a process does.
     ///
     /// # Errors
-    /// [`LayoutError`]: memory is short. Nothing has changed.
-    pub fn exit(&mut self) -> Result<(), LayoutError> {
+    /// [`ExitError`]: memory is short. Nothing has changed.
+    pub fn exit(&mut self) -> Result<(), ExitError> {
         let state =
             StateUpdate { brk: self.mm().state.heap().map(|heap| heap.start), locks_future: Some(VmaFlags::empty()), keyring: None };
         let limits = self.mm().limits_now();
@@ -112,6 +112,9 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
             draft.charge = Charge::Exempt;
             draft.remove(0..draft.vmas.len())
         });
-        plan.commit().map(|_: u64| ())
+        plan.commit().map(|_: u64| ()).map_err(|error| match error {
+            LayoutError::Resource(error) => error.into(),
+            error => unreachable!("nothing else can keep everything from being unmapped: {error}"),
+        })
     }
 }

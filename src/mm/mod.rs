@@ -94,8 +94,9 @@ pub use stats::{FaultPaths, MmStats};
 pub use view::{Gaps, MmView, VmaIter};
 
 pub use crate::error::{
-    BrkError, HeapError, InsertVmaCause, InsertVmaError, LayoutError, Limit, LimitsError, LockVmaError, MadviseError, MlockError,
-    MmapError, MprotectError, MremapError, MsealError, MunmapError, NameError, PkeyAllocError, PkeyFreeError,
+    BrkError, ChangePayloadsError, ExitError, ForkError, HeapError, InsertVmaCause, InsertVmaError, LayoutError, Limit, LimitsError,
+    LockVmaError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError, NameError, PkeyAllocError,
+    PkeyFreeError,
 };
 pub use crate::key::{KeyDenial, KeyRights, KeyedAccess, ProtectionKey};
 pub use crate::vma::{AnonOwner, Backing, ObjectId, Payload, Vma, VmaFlags, VmaHandle, VmaSpec};

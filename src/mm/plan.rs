@@ -216,11 +216,11 @@ fn unshared<'e, P: 'e>(
     })
 }
 
-impl<P: Payload, T, E, L: RawMmLock> Plan<'_, '_, P, Result<T, E>, L> {
+impl<'w, 'm, P: Payload, T, E, L: RawMmLock> Plan<'w, 'm, P, Result<T, E>, L> {
     /// Replaces the error.
-    pub(super) fn map_err(mut self, replace: impl FnOnce(E) -> E) -> Self {
-        self.outcome = self.outcome.map_err(replace);
-        self
+    pub(super) fn map_err<F>(self, replace: impl FnOnce(E) -> F) -> Plan<'w, 'm, P, Result<T, F>, L> {
+        let Self { mm, rights, edit, after, outcome } = self;
+        Plan { mm, rights, edit, after, outcome: outcome.map_err(replace) }
     }
 }
 

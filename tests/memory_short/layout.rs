@@ -128,7 +128,7 @@ fn every_allocation_of_a_fork_may_fail() {
         let before = rows(&writer);
         let (child, reached) = short(shortage, nth, || writer.fork());
         assert_eq!(rows(&writer), before, "allocation {nth}: the parent changed");
-        assert_eq!(child.as_ref().err().map(vmaple::mm::LayoutError::errno), reached.then_some(ENOMEM), "allocation {nth}");
+        assert_eq!(child.as_ref().err().map(vmaple::mm::ForkError::errno), reached.then_some(ENOMEM), "allocation {nth}");
         let child = child.or_else(|_| writer.fork()).expect("a second try succeeds");
         assert_eq!(rows(&child.write()), before, "the child");
         assert!(reached || nth > 0, "it allocates nothing: the test tests nothing");

@@ -114,7 +114,7 @@ fn a_writer_short_of_memory_leaves_the_collector_alone() {
             let mut writer = map.try_write().expect("nobody is inside");
             match writer.remove_entry(10 * i).map(|gone| gone.len()) {
                 Ok(gone) => removed += gone,
-                Err(error) => assert_eq!(error, ResourceError::OutOfMemory),
+                Err(error) => assert_eq!(error, ResourceError::OutOfMemory.into()),
             }
         }
         assert!(map.reclaim() > 0 && map.len() == 400 - removed);
@@ -179,7 +179,7 @@ fn a_writer_never_aborts_however_much_memory_is_left() {
                         for i in 8..24 {
                             match map.write().remove_entry(10 * i).map(|gone| gone.len()) {
                                 Ok(gone) => removed += gone,
-                                Err(error) => assert_eq!(error, ResourceError::OutOfMemory),
+                                Err(error) => assert_eq!(error, ResourceError::OutOfMemory.into()),
                             }
                             map.reclaim();
                         }

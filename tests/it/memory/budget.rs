@@ -4,7 +4,7 @@ use quickcheck::{Arbitrary, Gen, QuickCheck};
 use std::sync::Barrier;
 use std::thread;
 use vmaple::lock::{InterruptedError, Patience};
-use vmaple::map::{BudgetPolicy, RemoveError, ReplaceCause, ResourceError, Stats};
+use vmaple::map::{BudgetPolicy, RemoveEntryError, RemoveError, ReplaceCause, ResourceError, Stats};
 use vmaple::mm::{Advice, MapRequest, MmWriteGuard, Prot, RemapRequest};
 use vmaple::{ErrorCode, Interrupt, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
@@ -143,7 +143,10 @@ impl Op {
                 RemoveError::Resource(error) => error,
                 other => panic!("{other}"),
             }),
-            Self::RemoveEntry(at) => writer.remove_entry(span(at, 0).start).map(drop),
+            Self::RemoveEntry(at) => writer.remove_entry(span(at, 0).start).map(drop).map_err(|error| match error {
+                RemoveEntryError::Resource(error) => error,
+                other => panic!("{other}"),
+            }),
             Self::Pin | Self::Unpin => Ok(()),
         }
     }

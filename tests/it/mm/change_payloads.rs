@@ -1,7 +1,7 @@
 //! `change_payloads` against a table of pages: the VMAs are the longest runs of pages with equal payloads.
 
 use quickcheck::{Gen, QuickCheck, TestResult};
-use vmaple::mm::{Limits, MadviseError, MapRequest};
+use vmaple::mm::{ChangePayloadsError, Limits, MapRequest};
 use vmaple::{Mm, VmaFlags, VmaSpec};
 
 const PAGE: u64 = 4096;
@@ -60,7 +60,7 @@ fn vmas_are_runs_of_equal_payloads() {
                 _ => {
                     let told = mm.write().change_payloads(at, len, |old| (old % 2 == 0 && *old != payload).then_some(payload));
                     let has_gap = pages[range.clone()].contains(&None);
-                    if has_gap != matches!(told, Err(MadviseError::Gap { .. })) || !has_gap && told != Ok(()) {
+                    if has_gap != matches!(told, Err(ChangePayloadsError::Gap { .. })) || !has_gap && told != Ok(()) {
                         return TestResult::error(format!("{told:?} where {} gap is", if has_gap { "a" } else { "no" }));
                     }
                     for old in pages[range].iter_mut().flatten().filter(|old| **old % 2 == 0) {
@@ -90,11 +90,11 @@ fn a_split_needs_room() {
     let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
     mm.write().mmap(&MapRequest::new(4 * PAGE, spec).fixed(BASE)).expect("room");
     let told = mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| Some(1));
-    assert!(matches!(told, Err(MadviseError::Again { .. })), "{told:?}");
+    assert!(matches!(told, Err(ChangePayloadsError::Again { .. })), "{told:?}");
     assert_eq!(layout(&mm), [(0, 4, 0)]);
     // an unchanged payload needs none
     assert_eq!(mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| None), Ok(()));
-    assert!(matches!(mm.write().change_payloads(BASE + 1, PAGE, |_| None), Err(MadviseError::Range { .. })));
+    assert!(matches!(mm.write().change_payloads(BASE + 1, PAGE, |_| None), Err(ChangePayloadsError::Range { .. })));
 }
 
 // A plan that is dropped has done nothing.

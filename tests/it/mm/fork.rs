@@ -2,7 +2,7 @@
 
 use crate::support::address_space::{RW, mm_of, page};
 use vmaple::lock::{MmLock, Patience};
-use vmaple::mm::LayoutError;
+use vmaple::mm::ForkError;
 
 /// 6.16, 3.13: a fork waits for a VMA's readers before it copies the VMA.
 #[test]
@@ -10,7 +10,7 @@ fn fork_write_locks_before_it_copies() {
     let mm = mm_of(&[(0, 2, RW), (4, 6, RW)]);
     let faulting = mm.lock_vma(page(4)).expect("nobody else is there");
     let told = mm.try_write().expect("free").fork_with_lock(MmLock::new(), Patience::Never).map(|_| ());
-    assert!(matches!(told, Err(LayoutError::Wait(_))), "{told:?}");
+    assert!(matches!(told, Err(ForkError::Wait(_))), "{told:?}");
     drop(faulting);
     let mut writer = mm.write();
     let child = writer.fork().expect("memory");

@@ -3,7 +3,7 @@
 
 use vmaple::ErrorCode;
 use vmaple::lock::Patience;
-use vmaple::mm::{MadviseError, MmapError, ProtectionKey, RemapRequest};
+use vmaple::mm::{ChangePayloadsError, MmapError, ProtectionKey, RemapRequest};
 use vmaple_scenario::apply::{mark_of, request_of};
 use vmaple_scenario::convert::{Answer, advice_of, check_offset, denial_of, kind_refused, lock_all_of, protect_request_of, with_kind};
 use vmaple_scenario::low;
@@ -189,7 +189,7 @@ fn mark(space: &mut MmSpace, operation: &Operation, recorded: Outcome) -> Planne
     let mut writer = space.writer();
     let plan = writer.plan(Patience::Forever).change_payloads(*addr, *len, |rider| rider.marked(*kind, number));
     let own: Planned = match plan.outcome() {
-        Err(MadviseError::Gap { .. }) => Ok(0),
+        Err(ChangePayloadsError::Gap { .. }) => Ok(0),
         planned => planned.map(Answer::answer).map_err(|error| Failure::new(error.errno(), error)),
     };
     if is_alike(recorded, &own) {

@@ -12,7 +12,7 @@ use super::{EAGAIN, ENOMEM, Terms};
 use std::collections::BTreeSet;
 use vmaple::lock::{MmLock, Patience};
 use vmaple::mm::fault::FaultError;
-use vmaple::mm::{KeyDenial, LayoutError, MapRequest, MmWriteGuard, Plan, ProtectRequest, ProtectionKey, Vma, VmaGuard, VmaHandle};
+use vmaple::mm::{ForkError, KeyDenial, MapRequest, MmWriteGuard, Plan, ProtectRequest, ProtectionKey, Vma, VmaGuard, VmaHandle};
 use vmaple::{Access, FaultContext, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 use vmaple::{ErrorCode, SegvCode, Signal};
 
@@ -384,7 +384,7 @@ impl<'m> Story<'m> {
         self.compare(&before);
         let child = match child {
             Ok(child) => child,
-            Err(LayoutError::Wait(_)) => {
+            Err(ForkError::Wait(_)) => {
                 assert!(!self.locked.is_empty(), "nobody has locked a VMA");
                 return None;
             }
