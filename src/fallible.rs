@@ -1,6 +1,7 @@
 //! Lists that report a lack of memory instead of aborting. Called wherever the library keeps a list that may grow.
 
 use crate::error::ResourceError;
+use alloc::vec::Vec;
 use smallvec::SmallVec;
 
 /// Appends an item.

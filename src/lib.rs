@@ -74,6 +74,9 @@
 //!   does not give way to threads of lower priority.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![cfg_attr(doctest, doc = include_str!("../docs/examples.md"))]
+#![cfg_attr(not(test), warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core))]
+
+extern crate alloc;
 
 mod addr;
 #[cfg(doc)]
@@ -86,6 +89,7 @@ pub mod map;
 pub mod mm;
 mod sync;
 mod tree;
+mod unwind;
 mod value;
 mod vma;
 

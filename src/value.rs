@@ -4,9 +4,10 @@
 
 #![allow(unsafe_code, reason = "implements an unsafe trait for std's types")]
 
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
 use core::mem;
 use core::ptr::NonNull;
-use std::sync::{Arc, Weak};
 
 /// A value of the index: at most one machine word, kept in the leaf itself.
 ///

@@ -20,8 +20,8 @@ pub(super) use unchecked::DeadlockCheck;
 #[cfg(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle))))]
 mod checked {
     use super::super::state::Mode;
+    use core::cell::RefCell;
     use core::ptr;
-    use std::cell::RefCell;
     use std::sync::{Mutex, PoisonError};
 
     thread_local! {

@@ -72,7 +72,18 @@ pub(crate) struct Lock<L> {
 
 /// Makes a hold `!Send`, because the debug check and perhaps a kernel's lock require that the thread that took it releases it. It is
 /// `Sync`.
-pub(crate) type NotSend = PhantomData<std::sync::MutexGuard<'static, ()>>;
+#[derive(Debug)]
+pub(crate) struct NotSend(PhantomData<*mut ()>);
+
+#[allow(unsafe_code, reason = "a hold may be shared with threads that may not end it")]
+// SAFETY: it has no contents.
+unsafe impl Sync for NotSend {}
+
+impl NotSend {
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
 
 /// A read hold. Released when dropped.
 #[must_use]
@@ -210,7 +221,7 @@ impl<'l, L: RawMmLock> ReadHold<'l, L> {
     #[inline]
     fn taken(lock: &'l Lock<L>) -> Self {
         lock.deadlock.record(Mode::Read);
-        Self { lock, _not_send: PhantomData }
+        Self { lock, _not_send: NotSend::new() }
     }
 
     /// Becomes the write hold if it is the only hold and no writer waits. Otherwise returns the read hold. Never waits.
@@ -223,7 +234,7 @@ impl<'l, L: RawMmLock> ReadHold<'l, L> {
             lock.deadlock.forget(Mode::Read);
             if seeded("sequence_not_begun_on_upgrade") {
                 lock.deadlock.record(Mode::Write);
-                return Ok(WriteHold { lock, _not_send: PhantomData });
+                return Ok(WriteHold { lock, _not_send: NotSend::new() });
             }
             Ok(WriteHold::taken(lock))
         } else {
@@ -249,7 +260,7 @@ impl<'l, L: RawMmLock> WriteHold<'l, L> {
     fn taken(lock: &'l Lock<L>) -> Self {
         lock.deadlock.record(Mode::Write);
         lock.sequence.0.begin();
-        Self { lock, _not_send: PhantomData }
+        Self { lock, _not_send: NotSend::new() }
     }
 
     /// Becomes a read hold, in one step. Never waits.

@@ -11,11 +11,11 @@ use crate::lock::{Lock, MmLock, RawMmLock};
 use crate::sync::{Collector, Reclaim};
 use crate::tree::{Loader, Tree};
 use crate::value::Value;
+use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::RangeBounds;
-use std::alloc::handle_alloc_error;
 
 /// What happens when pinned readers hold back as many bytes as the [budget](Builder::budget_bytes) of a map allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

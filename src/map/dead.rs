@@ -5,11 +5,13 @@
 use super::RangeMap;
 use crate::error::ResourceError;
 use crate::lock::RawMmLock;
+use crate::sync::Mutex;
 use crate::tree::{Loader, Tree, drop_contained};
 use crate::value::Value;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 use core::mem::{self, MaybeUninit};
-use std::sync::{Mutex, PoisonError};
 
 /// Values that no reader can reach, and unfinished copies of the map.
 pub(super) struct Dead<'m, V: Value, L: RawMmLock> {
@@ -51,7 +53,7 @@ impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
 impl<V: Value, L: RawMmLock> Drop for Dead<'_, V, L> {
     #[inline]
     fn drop(&mut self) {
-        if !self.values.is_empty() || !matches!(self.unfinished.get_mut(), Ok(None)) {
+        if !self.values.is_empty() || self.unfinished.get_mut().is_some() {
             self.drop_all();
         }
     }
@@ -66,7 +68,7 @@ impl<V: Value, L: RawMmLock> Dead<'_, V, L> {
             }
         }
         // One after the other, because dropping nested fields would recurse as deep as there are copies. Panics of values are caught.
-        let mut next = self.unfinished.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let mut next = self.unfinished.get_mut().take();
         while let Some(copy) = next {
             let [UnfinishedCopy { loader, before }] = *copy;
             drop(loader);
@@ -101,7 +103,7 @@ impl<V: Value> Copying<'_, V> {
 impl<V: Value> Drop for Copying<'_, V> {
     fn drop(&mut self) {
         let Some(loader) = self.loader.take() else { return };
-        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unfinished = self.unfinished.lock();
         self.reserved.push(UnfinishedCopy { loader, before: unfinished.take() });
         // The vector has one element and no more capacity, so the conversion does not move it.
         *unfinished = <Box<[UnfinishedCopy<V>; 1]>>::try_from(mem::take(&mut self.reserved)).ok();

@@ -9,6 +9,7 @@ use crate::error::ResourceError;
 use crate::lock::RawMmLock;
 use crate::sync::Shared;
 use crate::tree::{EntryList, drop_contained};
+use alloc::vec::Vec;
 use core::fmt;
 use core::mem::{self, MaybeUninit};
 

@@ -12,7 +12,6 @@ use crate::lock::{MmLock, NotSend, RawMmLock};
 use crate::sync::{Shared, seeded};
 use crate::vma::{Attempt, Vma};
 use core::fmt;
-use core::marker::PhantomData;
 
 /// Which VMA is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +165,7 @@ impl<'m, P, L: RawMmLock> VmaGuard<'m, P, L> {
         mm.map.lock().record_inner(found.record().lock());
         // SAFETY: K2: the VMA is held for reading until the drop, whose last step ends the hold.
         let record = unsafe { PinnedRecord::by_lock(found.record()) };
-        Self { mm, span: found.span(), record, _not_send: PhantomData }
+        Self { mm, span: found.span(), record, _not_send: NotSend::new() }
     }
 
     /// Returns the locked VMA.

@@ -21,9 +21,10 @@
 
 use crate::error::ResourceError;
 use crate::fallible::push;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::ops::{Index, IndexMut, Range};
 use smallvec::SmallVec;
-use std::collections::VecDeque;
 
 /// How many VMAs an operation meets as a rule: it asks for no memory then.
 const FEW: usize = 6;

@@ -6,6 +6,8 @@ use super::huge::page_bytes;
 use crate::lock::RawMmLock;
 use crate::tree::ValidateError;
 use crate::vma::{Backing, Vma, VmaFlags};
+use alloc::format;
+use alloc::string::String;
 
 fn check(holds: bool, found: impl FnOnce() -> String) -> Result<(), ValidateError> {
     if holds { Ok(()) } else { Err(ValidateError { rule: "5.29", found: found() }) }

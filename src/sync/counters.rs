@@ -3,7 +3,7 @@
 //! Called by `tree::stats`, `mm::stats` and `mm::accounts`. On std atomics in models too: no reader reaches other memory through a counter,
 //! so it need not be modelled.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 macro_rules! counter {
     ($(#[$doc:meta])* $name:ident, $atomic:ident, $number:ty) => {

@@ -2,7 +2,7 @@
 //!
 //! Called by `tree::node::search`, `tree::node::shape` and `shared`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the processor has some feature, as far as it was detected.
 ///

@@ -20,12 +20,12 @@ use super::reclaim::{ProbedCalls, Reclaim};
 use super::seeded::seeded;
 use super::ticket::TicketLine;
 use crate::error::ResourceError;
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
 use core::hint::black_box;
+use core::sync::atomic::{Ordering, fence};
 use crossbeam_epoch as cb;
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::sync::OnceLock;
-use std::sync::atomic::{Ordering, fence};
 
 /// The ordering of the fence after a repin; see the head of this file.
 const AFTER_REPIN: Ordering = if cfg!(all(target_arch = "x86_64", not(miri))) { Ordering::Acquire } else { Ordering::SeqCst };

@@ -125,6 +125,10 @@ mod machine {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
+
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
     }
 
     #[derive(Debug)]
@@ -196,6 +200,10 @@ mod model {
 
         pub(crate) fn lock(&self) -> raw::MutexGuard<'_, T> {
             self.0.lock().expect("no panic in a model")
+        }
+
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().expect("no panic in a model")
         }
     }
 

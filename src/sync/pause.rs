@@ -22,7 +22,7 @@ impl Pause {
         if self.0 < Self::YIELDS {
             std::thread::yield_now();
         } else {
-            std::thread::sleep(std::time::Duration::from_micros(1 << (self.0 - Self::YIELDS).min(10)));
+            std::thread::sleep(core::time::Duration::from_micros(1 << (self.0 - Self::YIELDS).min(10)));
         }
         self.0 = self.0.saturating_add(1);
     }

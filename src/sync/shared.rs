@@ -7,12 +7,27 @@
 use super::cpu::prefetch;
 use super::prim::{AtomicU64, fence};
 use crate::value::Value;
+use alloc::alloc::alloc;
+use alloc::boxed::Box;
+use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
-use std::alloc::{Layout, alloc};
+
+/// Aborts the process: a panic in a drop during a panic does.
+#[cold]
+fn abort() -> ! {
+    struct PanicAgain;
+    impl Drop for PanicAgain {
+        fn drop(&mut self) {
+            panic!("2^63 owners");
+        }
+    }
+    let _again = PanicAgain;
+    panic!("2^63 owners");
+}
 
 struct Counted<T> {
     count: AtomicU64,
@@ -87,7 +102,7 @@ impl<T> Clone for Shared<T> {
         // Relaxed: `self` is counted, so the count is not 0; publishes nothing.
         let before = self.counted().count.fetch_add(1, Ordering::Relaxed);
         if before > u64::MAX / 2 {
-            std::process::abort();
+            abort();
         }
         Self { counted: self.counted, owns: PhantomData }
     }

@@ -75,6 +75,10 @@ impl<T> Mutex<T> {
         }
         MutexGuard { mutex: self }
     }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
 }
 
 /// The locked value. Unlocks when dropped.

@@ -31,13 +31,15 @@
 
 use super::seeded::seeded;
 use crate::error::ResourceError;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
+#[cfg(not(all(test, vmaple_loom)))]
+use core::sync::atomic::AtomicU8;
 #[cfg(all(test, vmaple_loom))]
 use loom::sync::atomic::AtomicU8;
-#[cfg(not(all(test, vmaple_loom)))]
-use std::sync::atomic::AtomicU8;
 
 const EXPIRED: u8 = 0;
 const OUT: u8 = 1;

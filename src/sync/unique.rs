@@ -2,7 +2,7 @@
 //!
 //! Called by `vma` for the ids of objects and of anon owners. On a std atomic in models too: it orders nothing, and need not be modelled.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Returns the first of `count` consecutive numbers that no other call returns.
 pub(crate) fn unique_numbers(count: u64) -> u64 {

@@ -10,6 +10,7 @@ use crate::error::{BuildCause, BuildError, RejectedError, ResourceError};
 use crate::fallible::reserve;
 use crate::sync::Collector;
 use crate::value::Value;
+use alloc::vec::Vec;
 use core::mem::{self, MaybeUninit};
 
 /// A tree under construction, which nobody else sees. If it is dropped unfinished, it drops the values that it was given.

@@ -6,6 +6,8 @@ use super::node::{InnerRef, LeafRef, Node, NodePtr, Summary, WriterRole};
 use super::write::Editor;
 use crate::addr::Span;
 use crate::value::Value;
+use alloc::format;
+use alloc::string::String;
 use core::fmt;
 
 /// A broken invariant: a bug of this crate, or of an `unsafe impl` that it relies on.

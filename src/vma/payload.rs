@@ -4,7 +4,8 @@
 
 use super::flags::VmaFlags;
 use crate::addr::Span;
-use std::sync::Arc;
+use alloc::string::String;
+use alloc::sync::Arc;
 
 /// What the embedder keeps with each VMA.
 ///

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code, reason = "drops values by their bits")]
 
-use core::any::Any;
+use crate::unwind::{self, Panic};
 use core::mem::{self, MaybeUninit};
 
 /// How many payloads are dropped, each from the panic of the destructor of the one before.
@@ -11,12 +11,12 @@ const PAYLOADS: usize = 4;
 
 /// Runs pieces of the embedder's code, even after one of them has panicked, and keeps the first panic.
 #[derive(Default)]
-pub(crate) struct FirstPanic(Option<Box<dyn Any + Send>>);
+pub(crate) struct FirstPanic(Option<Panic>);
 
 impl FirstPanic {
     /// Runs a piece.
     pub(crate) fn run(&mut self, piece: impl FnOnce()) {
-        let Err(with) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(piece)) else { return };
+        let Err(with) = unwind::catch(piece) else { return };
         match self.0 {
             None => self.0 = Some(with),
             // Leaked, because its drop is also the embedder's code and may panic.
@@ -27,7 +27,7 @@ impl FirstPanic {
     /// Resumes the first panic, if there was one.
     pub(crate) fn go_on(self) {
         if let Some(with) = self.0 {
-            std::panic::resume_unwind(with);
+            unwind::resume(with);
         }
     }
 }
@@ -39,17 +39,15 @@ pub(crate) fn drop_contained<V>(mut value: MaybeUninit<V>) -> bool {
     if !mem::needs_drop::<V>() {
         return false;
     }
-    let drop = std::panic::AssertUnwindSafe(|| {
+    let mut outcome = unwind::catch(|| {
         // SAFETY: the bits of a value whose one owner this was; they are not used again.
         unsafe { value.assume_init_drop() };
     });
-    let mut outcome = std::panic::catch_unwind(drop);
     let panicked = outcome.is_err();
     for _ in 0..PAYLOADS {
         // The destructor of the payload may panic as well, and so may that of the next payload.
         let Err(payload) = outcome else { return panicked };
-        let payload = std::panic::AssertUnwindSafe(|| mem::drop(payload));
-        outcome = std::panic::catch_unwind(payload);
+        outcome = unwind::catch(|| drop(payload));
     }
     // The last payload is leaked.
     mem::forget(outcome);

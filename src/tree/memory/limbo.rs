@@ -17,6 +17,7 @@ use crate::error::ResourceError;
 use crate::fallible::{release, reserve, trim};
 use crate::sync::{Collector, Reclaim};
 use crate::value::Value;
+use alloc::vec::Vec;
 use core::mem::{self, MaybeUninit};
 
 /// From this many held bytes on, the writer helps the collector more, because a reader that was off its core for long may be back.

@@ -13,10 +13,11 @@ use super::super::stats::Counters;
 use super::contained::drop_contained;
 use crate::error::ResourceError;
 use crate::sync::Liveness;
+use alloc::alloc::{alloc, dealloc};
+use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::mem;
 use core::ptr::NonNull;
-use std::alloc::{alloc, dealloc};
 
 /// The pool keeps at most this part of the size of the reachable nodes, but at least what goes round, which is two steps of the limbo.
 const KEEP_PART: usize = 8;

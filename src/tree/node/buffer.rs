@@ -8,6 +8,7 @@ use super::refs::{LeafRef, WriterRole};
 use super::shape::Summary;
 use crate::error::ResourceError;
 use crate::fallible::{reserve, trim};
+use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 

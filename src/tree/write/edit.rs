@@ -16,9 +16,9 @@ use crate::error::{
     ExtendError, InsertCause, InsertError, RejectedError, RemoveError, ReplaceCause, ReplaceError, ResourceError, SetCause, SetError,
     SpliceCause,
 };
+use crate::unwind;
 use crate::value::Value;
 use core::ops::RangeBounds;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 impl<V: Value> Editor<'_, V> {
     /// `WriteGuard::insert`.
@@ -236,8 +236,7 @@ impl<V: Value> Position<'_, '_, V> {
         let charge = if list.items().is_empty() { Charge::Exempt } else { Charge::Checked };
         let Position { editor, span } = self;
         // The splice copies the bits of the values. They have one owner again when the list is given up, or returned.
-        let spliced = AssertUnwindSafe(|| Position { editor: &mut *editor, span }.splice(list.items(), retire, charge, cut));
-        match catch_unwind(spliced) {
+        match unwind::catch(|| Position { editor: &mut *editor, span }.splice(list.items(), retire, charge, cut)) {
             Ok(Ok(())) => {
                 drop(list.give_up());
                 Ok(())
@@ -246,7 +245,7 @@ impl<V: Value> Position<'_, '_, V> {
             Err(panic) => {
                 // Only the embedder's clone panics. Nothing has happened then, and room was reserved before it was called.
                 list.give_up().for_each(|value| editor.writer.limbo.bury_unseen(value));
-                resume_unwind(panic)
+                unwind::resume(panic)
             }
         }
     }

@@ -11,6 +11,7 @@ use super::path::Path;
 use super::pending::PendingEdit;
 use crate::sync::Collector;
 use crate::value::Value;
+use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
 /// What only the writer touches.

@@ -7,10 +7,10 @@ use super::super::node::{RawEntry, copy_bits};
 use super::super::read::Entry;
 use crate::addr::Span;
 use crate::error::{ResourceError, SpliceCause};
+use crate::unwind;
 use core::fmt;
 use core::mem::{self, MaybeUninit};
 use smallvec::SmallVec;
-use std::thread;
 
 /// Entries in order. If the list is dropped, it drops all values, even if a drop panics.
 pub(crate) struct EntryList<V> {
@@ -134,7 +134,7 @@ impl<V> Drop for EntryListIter<V> {
             panicked.run(|| drop(value));
         }
         // A second panic would abort.
-        if thread::panicking() { mem::forget(panicked) } else { panicked.go_on() }
+        if unwind::is_panicking() { mem::forget(panicked) } else { panicked.go_on() }
     }
 }
 

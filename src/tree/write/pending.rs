@@ -8,6 +8,7 @@ use crate::addr::Span;
 use crate::error::ResourceError;
 use crate::fallible::{reserve, trim};
 use crate::value::Value;
+use alloc::vec::Vec;
 use core::mem::{self, MaybeUninit};
 use core::ops::Range;
 use core::ptr::NonNull;

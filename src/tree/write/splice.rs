@@ -9,9 +9,9 @@ use super::pending::Retire;
 use super::position::Position;
 use super::publish::Replacement;
 use crate::error::ResourceError;
+use crate::unwind::{self, Panic};
 use crate::value::Value;
 use core::ptr::NonNull;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 impl<'t, V: Value> Position<'_, 't, V> {
     /// Replaces everything in the range by `inserted` (in order, inside the range), and keeps the parts of cut entries that stick out.
@@ -33,7 +33,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
                 Ok(clone) => self.editor.fill(hole, clone),
                 Err(panic) => {
                     self.editor.abandon();
-                    resume_unwind(panic);
+                    unwind::resume(panic);
                 }
             }
         }
@@ -76,9 +76,9 @@ impl<'t, V: Value> Position<'_, 't, V> {
 }
 
 /// Calls the embedder's clone for a value of a leaf.
-fn clone_of<V>(value: NonNull<V>, cut: impl FnOnce(&V) -> V) -> std::thread::Result<V> {
+fn clone_of<V>(value: NonNull<V>, cut: impl FnOnce(&V) -> V) -> Result<V, Panic> {
     #[allow(unsafe_code, reason = "lends a value of a leaf to the embedder's clone")]
     // SAFETY: the leaf is live until this edit is published, and the writer does nothing else meanwhile.
     let value = unsafe { value.as_ref() };
-    catch_unwind(AssertUnwindSafe(|| cut(value)))
+    unwind::catch(|| cut(value))
 }

@@ -6,13 +6,14 @@ use super::source::{Fault, Source, each_token, inside, is_punct, is_word};
 use proc_macro2::{Delimiter, TokenTree};
 
 /// The rooms of the library and their layers, lowest first.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 15] = [
     ("sync", 0),
     ("addr", 0),
     ("docs", 0),
     ("key", 0),
     ("error", 0),
     ("fallible", 0),
+    ("unwind", 0),
     ("value", 0),
     ("tree", 1),
     ("lock", 1),
@@ -140,6 +141,7 @@ pub(super) fn facade(file: &Source) -> Vec<Fault> {
             [] => true,
             [first, ..] if is_word(Some(first), "use") => true,
             [first, TokenTree::Ident(_)] => is_word(Some(first), "mod"),
+            [first, second, TokenTree::Ident(_)] => is_word(Some(first), "extern") && is_word(Some(second), "crate"),
             _ => false,
         };
         if !plain {
