@@ -2,9 +2,10 @@
 //!
 //! Maps are drawn with a letter a page: `A` anonymous memory, `H` the heap, `.` nothing.
 
-use crate::support::address_space::{RW, bytes, layout, mm_with, mmap_at, page};
+use crate::support::address_space::{DOWN, RW, bytes, layout, map_all, mm_with, mmap_at, page};
 use vmaple::lock::Patience;
 use vmaple::mm::{BrkError, HeapError};
+use vmaple::{PAGE_SIZE, Span};
 
 /// A heap is in the address space, and its break not below its start. Where none was set there is no break to move (5.25).
 #[test]
@@ -46,4 +47,35 @@ fn brk_extends_no_foreign_vma_and_assumes_no_heap() {
     assert_eq!(mm.brk(), page(4));
     assert_eq!(mm.write().brk(page(5)), Ok(page(5)));
     assert_eq!(layout(&mm).iter().map(|vma| (vma.0, vma.1)).collect::<Vec<_>>(), [(0, 2), (4, 5)]);
+}
+
+/// 5.25: the heap stays in the address space, and a page away from the VMA above it, or from the guard gap of a stack there.
+/// ```text
+/// page     0123456789
+/// layout   HH...A           the heap may end at page 4
+/// layout   HH......S        the guard gap has two pages: at page 5
+/// ```
+#[test]
+fn brk_is_refused_beyond_the_address_space_and_where_a_vma_is_in_the_way() {
+    for (vma, highest) in [((5, 6, RW), 4), ((8, 9, DOWN), 5)] {
+        let mm = mm_with(|limits| limits.stack_guard_gap_pages = 2);
+        let mut writer = mm.write();
+        writer.set_heap(page(0), page(0)).expect("a heap in the address space");
+        assert_eq!(writer.brk(page(2)), Ok(page(2)));
+        drop(writer);
+        map_all(&mm, &[vma]);
+
+        let mut writer = mm.write();
+        let by = Span::new(page(vma.0), page(vma.1) - 1).expect("a range");
+        for asked in [page(highest) + 1, page(vma.0), page(vma.1) + 7] {
+            assert_eq!(writer.brk(asked), Err(BrkError::Blocked { asked, by }));
+        }
+        let task_size = mm.limits().task_size;
+        for asked in [task_size + 1, task_size + PAGE_SIZE, !(PAGE_SIZE - 1), u64::MAX] {
+            assert_eq!(writer.brk(asked), Err(BrkError::BeyondTask { asked, task_size }));
+        }
+        assert_eq!(mm.brk(), page(2), "what is refused moves nothing");
+        assert_eq!(writer.brk(page(highest)), Ok(page(highest)));
+        writer.validate().expect("the invariants hold");
+    }
 }

@@ -4,7 +4,7 @@
 
 use crate::support::address_space::{DOWN, RW, bytes, layout, map_all, mm_of, mm_with, mmap_at, page};
 use vmaple::lock::Patience;
-use vmaple::mm::{InsertVmaCause, LayoutError, MapRequest, ObjectId};
+use vmaple::mm::{InsertVmaCause, LayoutError, MapRequest, MmapError, ObjectId};
 use vmaple::{ErrorCode, PAGE_SIZE, VmaFlags, VmaSpec};
 
 /// What is refused, with its errno (5.1, 5.3, 5.5). Nothing changes.
@@ -34,6 +34,21 @@ fn insert_refuses() {
     let stack_of_object = VmaSpec::of_object(ObjectId::from(1), 0, DOWN);
     assert_eq!(mm.write().insert(page(1), PAGE_SIZE, stack_of_object.clone()).expect_err("refused").value, stack_of_object);
     assert_eq!(layout(&mm), [(4, 6, RW)]);
+}
+
+/// 5.30: a length that wraps around when it is rounded up to whole huge pages is an argument that means nothing; one that does not is too long.
+#[test]
+fn a_length_wraps_around_in_huge_pages_alone() {
+    let mm = mm_with(|_| {});
+    let refused = |len, flags| mm.write().mmap(&MapRequest::new(len, VmaSpec::anonymous(flags))).map_err(|error| (error, error.errno()));
+    let huge = 2 << 20;
+    for len in [u64::MAX, u64::MAX - huge + 2] {
+        assert_eq!(refused(len, RW | VmaFlags::HUGETLB), Err((MmapError::LengthWraps { len }, 22)));
+        assert_eq!(refused(len, RW), Err((MmapError::TooLong { len }, 12)));
+    }
+    let len = u64::MAX - huge + 1;
+    assert_eq!(refused(len, RW | VmaFlags::HUGETLB), Err((MmapError::TooLong { len }, 12)));
+    assert!(mm.is_empty());
 }
 
 /// 5.1: the limit on the number of VMAs is compared as Linux does, so one more than it can be reached; 5.15: not by a split.
