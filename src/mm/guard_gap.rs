@@ -40,32 +40,32 @@ impl<P> Layout for View<Record<P>> {
     }
 }
 
-/// The VMAs of a range as they are to be, in order.
+/// The VMAs that a range is to hold, in order.
 pub(super) trait Edit {
-    /// How many there are.
-    fn count(&self) -> usize;
+    /// Returns the VMA at an index.
+    fn get(&self, i: usize) -> Option<Seen>;
 
-    /// One of them.
-    fn nth(&self, i: usize) -> Seen;
+    /// Returns how many VMAs end below the address.
+    fn rank(&self, at: u64) -> usize;
 }
 
 impl Edit for [Seen] {
-    fn count(&self) -> usize {
-        self.len()
+    fn get(&self, i: usize) -> Option<Seen> {
+        <[Seen]>::get(self, i).copied()
     }
 
-    fn nth(&self, i: usize) -> Seen {
-        self[i]
+    fn rank(&self, at: u64) -> usize {
+        self.partition_point(|vma| vma.span.last() < at)
     }
 }
 
 impl<P: Payload> Edit for LayoutDraft<'_, P> {
-    fn count(&self) -> usize {
-        self.vmas.len()
+    fn get(&self, i: usize) -> Option<Seen> {
+        self.vmas.get(i).map(|vma| Seen { span: vma.span, flags: vma.flags() })
     }
 
-    fn nth(&self, i: usize) -> Seen {
-        Seen { span: self.vmas[i].span, flags: self.vmas[i].flags() }
+    fn rank(&self, at: u64) -> usize {
+        self.find(at)
     }
 }
 
@@ -76,29 +76,10 @@ struct Edited<'e, B: ?Sized, E: ?Sized> {
     edit: &'e E,
 }
 
-impl<B: Layout + ?Sized, E: Edit + ?Sized> Edited<'_, B, E> {
-    /// How many VMAs of the edit end below the address.
-    fn rank(&self, at: u64) -> usize {
-        let (mut low, mut high) = (0, self.edit.count());
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.edit.nth(middle).span.last() < at {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
-    }
-}
-
 impl<B: Layout + ?Sized, E: Edit + ?Sized> Layout for Edited<'_, B, E> {
     fn at_or_above(&self, at: u64) -> Option<Seen> {
         let below = || self.base.at_or_above(at).filter(|vma| vma.span.last() < self.range.start());
-        let inside = || {
-            let i = self.rank(at.max(self.range.start()));
-            (i < self.edit.count()).then(|| self.edit.nth(i)).filter(|vma| vma.span.overlaps(self.range))
-        };
+        let inside = || self.edit.get(self.edit.rank(at.max(self.range.start()))).filter(|vma| vma.span.overlaps(self.range));
         let above = || self.base.at_or_above(at.max(self.range.last().checked_add(1)?));
         (at < self.range.start()).then(below).flatten().or_else(|| (at <= self.range.last()).then(inside).flatten()).or_else(above)
     }
@@ -107,9 +88,9 @@ impl<B: Layout + ?Sized, E: Edit + ?Sized> Layout for Edited<'_, B, E> {
         let above = || self.base.at_or_below(at).filter(|vma| vma.span.start() > self.range.last());
         let inside = || {
             let at = at.min(self.range.last());
-            let end = self.rank(at);
-            let i = if end < self.edit.count() && self.edit.nth(end).span.start() <= at { end } else { end.checked_sub(1)? };
-            Some(self.edit.nth(i)).filter(|vma| vma.span.overlaps(self.range))
+            let i = self.edit.rank(at);
+            let found = self.edit.get(i).filter(|vma| vma.span.start() <= at).or_else(|| self.edit.get(i.checked_sub(1)?));
+            found.filter(|vma| vma.span.overlaps(self.range))
         };
         let below = || self.base.at_or_below(at.min(self.range.start().checked_sub(1)?));
         (at > self.range.last()).then(above).flatten().or_else(|| (at >= self.range.start()).then(inside).flatten()).or_else(below)
@@ -186,7 +167,7 @@ impl Walked {
             Some(walked)
                 if walked.overlaps(walk) || walked.last().checked_add(1) == Some(low) || high.checked_add(1) == Some(walked.start()) =>
             {
-                Span::from_entry(walked.start().min(low), walked.last().max(high))
+                walked.hull(walk)
             }
             _ => walk,
         });
