@@ -95,7 +95,7 @@ impl<P: Payload + Default, L: RawMmLock> MmWriteGuard<'_, P, L> {
 impl<'w, 'm, P: Payload + Default, L: RawMmLock> Planner<'w, 'm, P, L> {
     /// Plans [`MmWriteGuard::brk`].
     pub fn brk(self, brk: u64) -> Plan<'w, 'm, P, Result<u64, BrkError>, L> {
-        let limits = self.guard.mm().limits_now();
+        let limits = self.guard.mm().limits();
         let Some(Heap { start, brk: old }) = self.guard.mm().state.heap() else {
             return self.nothing(Err(BrkError::NoHeap { asked: brk }));
         };

@@ -56,7 +56,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// As [`fork`](Self::fork), and [`ForkError::Wait`] if the wait ended early.
     pub fn fork_with_lock<K: RawMmLock>(&mut self, lock: K, patience: Patience<'_, L::Interrupt>) -> Result<Mm<P, K>, ForkError> {
         let (mm, sequence) = (self.mm(), self.sequence());
-        let (limits, sums) = (mm.limits_now(), Cell::new(self.sums()));
+        let (limits, sums) = (mm.limits(), Cell::new(self.sums()));
         let AnonOwner(mut owner) = AnonOwner::uniques(mm.len());
         let mut ahead = (mm.len() >= FAR).then(|| self.guard.iter().skip(AHEAD));
         let payloads = &mut self.later.payloads;
@@ -105,7 +105,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     pub fn exit(&mut self) -> Result<(), ExitError> {
         let state =
             StateUpdate { brk: self.mm().state.heap().map(|heap| heap.start), locks_future: Some(VmaFlags::empty()), keyring: None };
-        let limits = self.mm().limits_now();
+        let limits = self.mm().limits();
         let plan = self.plan(Patience::Forever).draft(Span::ALL, &limits, |draft| {
             draft.state = state;
             draft.keyring.keys = Keys::default();

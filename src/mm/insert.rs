@@ -33,7 +33,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn insert(&mut self, start: u64, len: u64, spec: VmaSpec<P>) -> Result<(), InsertVmaError<VmaSpec<P>>> {
-        let limits = self.mm().limits_now();
+        let limits = self.mm().limits();
         let span = match range_of(start, len).and_then(|span| self.check_insert(span, &spec, &limits)) {
             Ok(span) => span,
             Err(cause) => return Err(InsertVmaError::new(spec, cause)),

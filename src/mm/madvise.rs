@@ -104,7 +104,7 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
         len: u64,
         change: impl FnOnce(&mut LayoutDraft<'_, P>, Span, &Limits) -> Result<Option<u64>, MadviseError>,
     ) -> Plan<'w, 'm, P, Result<(), MadviseError>, L> {
-        let limits = self.guard.mm().limits_now();
+        let limits = self.guard.mm().limits();
         let span = match whole_pages(start, len) {
             Ok(Some(span)) => span,
             Ok(None) => return self.nothing(Ok(())),

@@ -127,7 +127,7 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
     }
 
     fn lock(self, start: u64, len: u64, locked: VmaFlags) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
-        let limits = self.guard.mm().limits_now();
+        let limits = self.guard.mm().limits();
         if locked != UNLOCKED && !limits.may_lock() {
             return self.nothing(Err(MlockError::MayNotLock));
         }
@@ -150,7 +150,7 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
 
     /// Plans [`MmWriteGuard::mlockall`].
     pub fn mlockall(self, what: LockAll) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
-        let limits = self.guard.mm().limits_now();
+        let limits = self.guard.mm().limits();
         if !limits.may_lock() {
             return self.nothing(Err(MlockError::MayNotLock));
         }
@@ -164,7 +164,7 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
 
     /// Plans [`MmWriteGuard::munlockall`].
     pub fn munlockall(self) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
-        let limits = self.guard.mm().limits_now();
+        let limits = self.guard.mm().limits();
         self.lock_all(Some(UNLOCKED), UNLOCKED, &limits)
     }
 

@@ -288,7 +288,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
 impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
     /// Plans [`MmWriteGuard::mmap`].
     pub fn mmap(self, request: &MapRequest<P>) -> Plan<'w, 'm, P, Result<u64, MmapError>, L> {
-        let limits = self.guard.mm().limits_now();
+        let limits = self.guard.mm().limits();
         let mut keyring = self.guard.keyring();
         let (span, flags) = match self.guard.check_mmap(request, &mut keyring, &limits) {
             Ok(checked) => checked,

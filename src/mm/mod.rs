@@ -353,11 +353,6 @@ impl<P, L: RawMmLock> Mm<P, L> {
         record.lock().start_write(sequence, self.map.lock(), patience)
     }
 
-    /// Returns a copy of the limits, for one operation.
-    pub(crate) fn limits_now(&self) -> Limits {
-        self.limits.load()
-    }
-
     /// Returns what `read` takes from the limits. `read` is short and calls no code of the embedder (see `sync/newest.rs`).
     pub(crate) fn read_limits<R>(&self, read: impl FnOnce(&Limits) -> R) -> R {
         self.limits.read(read)

@@ -95,7 +95,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
 impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
     /// Plans [`MmWriteGuard::mprotect`].
     pub fn mprotect(self, start: u64, len: u64, request: impl Into<ProtectRequest>) -> Plan<'w, 'm, P, Result<(), MprotectError>, L> {
-        let (request, limits) = (request.into(), self.guard.mm().limits_now());
+        let (request, limits) = (request.into(), self.guard.mm().limits());
         let span = match self.guard.check_mprotect(start, len, request, &limits) {
             Ok(Some(span)) => span,
             Ok(None) => return self.nothing(Ok(())),

@@ -156,7 +156,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
 impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
     /// Plans [`MmWriteGuard::mremap`].
     pub fn mremap(self, request: &RemapRequest) -> Plan<'w, 'm, P, Result<u64, MremapError>, L> {
-        let limits = self.guard.mm().limits_now();
+        let limits = self.guard.mm().limits();
         let &RemapRequest { from, old_len, new_len, flags, to } = request;
         let asked = Asked { old_len, new_len };
         let remap = Remap { from, old_len: round_up(old_len, PAGE_SIZE), new_len: round_up(new_len, PAGE_SIZE), flags, to, asked };

@@ -25,7 +25,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
 impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
     /// Plans [`MmWriteGuard::mseal`].
     pub fn mseal(self, start: u64, len: u64) -> Plan<'w, 'm, P, Result<(), MsealError>, L> {
-        let limits = self.guard.mm().limits_now();
+        let limits = self.guard.mm().limits();
         let span = match whole_pages(start, len) {
             Ok(Some(span)) => span,
             Ok(None) => return self.nothing(Ok(())),

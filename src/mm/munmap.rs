@@ -45,7 +45,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
 impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
     /// Plans [`MmWriteGuard::munmap`].
     pub fn munmap(self, start: u64, len: u64) -> Plan<'w, 'm, P, Result<(), MunmapError>, L> {
-        let limits = self.guard.mm().limits_now();
+        let limits = self.guard.mm().limits();
         let span = match check(start, len, &limits) {
             Ok(span) => span,
             Err(error) => return self.nothing(Err(error)),

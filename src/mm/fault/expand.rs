@@ -45,7 +45,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     pub fn expand_down_with(&mut self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Span, ExpandError> {
         let vma = self.find(address).ok_or(ExpandError::Absent { at: address })?;
         let (span, record) = (vma.span(), Record::clone(vma.record()));
-        let limits = self.mm().limits_now();
+        let limits = self.mm().limits();
         self.grow_down(span, &record, address, &limits, patience)
     }
 
@@ -118,7 +118,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     pub fn expand_up_with(&mut self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Span, ExpandError> {
         let vma = self.lookup(address).or_else(|| self.prev(address)).ok_or(ExpandError::Absent { at: address })?;
         let (at, span, record) = (vma.start(), vma.span(), Record::clone(vma.record()));
-        let limits = self.mm().limits_now();
+        let limits = self.mm().limits();
         let page = page_floor(address);
 
         // 2.10

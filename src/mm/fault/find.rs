@@ -56,7 +56,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         if !vma.vma().flags().contains(VmaFlags::GROWSDOWN) {
             return Err(unmapped); // 1.4
         }
-        let limits = self.limits_now();
+        let limits = self.limits();
         let (mut vma, path) = match vma.upgrade_by(limits.upgrade) {
             Ok(vma) => (vma, FaultPath::Upgraded), // 1.5: the layout has not changed since
             Err(vma) => {
