@@ -103,16 +103,13 @@ fn range_of(start: u64, len: u64) -> Result<Span, InsertVmaCause> {
     span_of(start, len).ok_or(InsertVmaCause::Wraps { at: start, len })
 }
 
-/// Completes a specification: memory of huge pages has flags that say their size, and an object; an object has an offset.
+/// Completes a specification of memory of huge pages: its flags say their size, and it has an object.
 fn completed<P>(mut spec: VmaSpec<P>, limits: &Limits) -> VmaSpec<P> {
     if spec.attrs.flags.contains(VmaFlags::HUGETLB) {
         spec.attrs.flags = limits.sized(spec.attrs.flags);
         if spec.attrs.backing == Backing::Anonymous {
             spec.attrs.backing = Backing::unnamed(spec.attrs.flags);
         }
-    }
-    if spec.attrs.backing != Backing::Anonymous {
-        spec.offset = Some(spec.offset.unwrap_or(0));
     }
     spec
 }

@@ -336,10 +336,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         if flags.intersects(VmaFlags::SHARED | VmaFlags::HUGETLB) && spec.attrs.backing == Backing::Anonymous {
             // Each mapping of shared pages or of huge pages has an object of its own (5.8). Only huge pages may have an offset in it.
             spec.attrs.backing = Backing::unnamed(flags);
-            spec.offset = Some(if flags.contains(VmaFlags::HUGETLB) { offset } else { 0 });
-        }
-        if spec.attrs.backing != Backing::Anonymous {
-            spec.offset = Some(spec.offset.unwrap_or(0));
+            spec.offset = spec.offset.filter(|_| flags.contains(VmaFlags::HUGETLB));
         }
         self.put_merging(span, spec.into_new_vma(span.start()), Sides::Both)?;
         if request.populate == Populate::Now || flags.contains(VmaFlags::LOCKED) {

@@ -26,11 +26,11 @@ use super::owner::{AnonOwner, Owner};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct VmaSpec<P = ()> {
-    /// The offset in them is set when the VMA has a start: see `offset`.
+    /// Their linear offset is set by [`into_new_vma`](Self::into_new_vma), because it depends on the start.
     pub(crate) attrs: VmaAttrs,
     /// The `MAY` flags in `attrs` that were not given.
     added: VmaFlags,
-    /// The offset of the first address, in bytes; `None`: the address itself (5.8).
+    /// The offset of the first address, in bytes. `None` is the address itself for anonymous memory, and 0 for an object (5.8).
     pub(crate) offset: Option<u64>,
     pub(crate) owner: Option<Owner>,
     pub(crate) payload: P,
@@ -131,7 +131,8 @@ impl<P> VmaSpec<P> {
     /// Returns the VMA that starts at this address.
     pub(crate) fn into_new_vma(self, start: u64) -> NewVma<P> {
         let Self { attrs, added: _, offset, owner, payload } = self;
-        let linear_offset = offset.map_or(0, |offset| offset.wrapping_sub(start));
+        let default = if attrs.backing == Backing::Anonymous { start } else { 0 };
+        let linear_offset = offset.unwrap_or(default).wrapping_sub(start);
         NewVma { attrs: VmaAttrs { linear_offset, ..attrs }, owner, payload }
     }
 }
