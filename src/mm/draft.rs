@@ -163,19 +163,6 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         self.vmas.between(|vma| vma.span.last() < range.start(), |vma| vma.span.start() > range.last())
     }
 
-    /// Returns the first address of a range at which nothing is mapped.
-    pub(super) fn first_gap(&self, range: Span) -> Option<u64> {
-        let mut at = range.start();
-        for i in self.within(range) {
-            let span = self.vmas[i].span;
-            if span.start() > at {
-                return Some(at);
-            }
-            at = span.last().checked_add(1)?;
-        }
-        (at <= range.last()).then_some(at)
-    }
-
     /// Calls `change` for the part in the range of each VMA, in order, with the VMA's index. `change` may split and merge, because the next
     /// VMA is looked up by its address. Returns the first address at which nothing is mapped.
     pub(super) fn each_part<E>(

@@ -97,14 +97,10 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         let mut asked_pages = self.sums().locked().saturating_add(pages);
         if asked_pages > limit_pages
             && let Some(span) = span_of(start, whole)
+            && let Ok(vmas) = self.range(span)
         {
-            let mut at = Some(start);
-            while let Some(vma) = at.and_then(|at| self.find(at)).filter(|vma| vma.start() <= span.last()) {
-                if vma.flags().contains(VmaFlags::LOCKED) {
-                    asked_pages -= vma.span().intersection(span).map_or(0, |part| part.pages());
-                }
-                at = vma.last().checked_add(1);
-            }
+            let locked = vmas.filter(|vma| vma.flags().contains(VmaFlags::LOCKED));
+            asked_pages -= locked.filter_map(|vma| vma.span().intersection(span)).map(|part| part.pages()).sum::<u64>();
         }
         if asked_pages > limit_pages { Err(Limit::Locked { asked_pages, limit_pages }) } else { Ok(()) }
     }

@@ -13,7 +13,7 @@ use super::plan::{Plan, Planner};
 use super::remap_request::{RemapFlags, RemapRequest};
 use super::staged::{Origin, StagedVma};
 use crate::addr::{PAGE_SIZE, Span};
-use crate::error::{LayoutError, MremapError, MunmapError};
+use crate::error::{LayoutError, MremapError};
 use crate::lock::{Patience, RawMmLock};
 use crate::tree::Charge;
 use crate::vma::{Backing, NewVma, Payload, Vma, VmaFlags};
@@ -301,10 +301,8 @@ impl<P: Payload> LayoutDraft<'_, P> {
     /// Unmaps the target, then the excess of the source, then moves the rest (5.20).
     fn remap_to(&mut self, mut remap: Remap, target: Option<u64>, limits: &Limits) -> Result<u64, MremapError> {
         if remap.flags.contains(RemapFlags::FIXED) {
-            let span = munmap::check(remap.to, remap.new_len, limits).map_err(|error| match error {
-                MunmapError::Layout(error) => error.into(),
-                _ => MremapError::Range { at: remap.to, len: remap.asked.new_len },
-            })?;
+            let asked = MremapError::Range { at: remap.to, len: remap.asked.new_len };
+            let span = munmap::check(remap.to, remap.new_len, limits).map_err(|_| asked)?;
             self.unmap(span, limits)?;
             self.lookup(remap.from).ok_or(MremapError::Absent { at: remap.from })?;
         }

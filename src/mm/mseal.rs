@@ -31,15 +31,15 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
             Ok(None) => return self.nothing(Ok(())),
             Err(()) => return self.nothing(Err(MsealError::Range { at: start, len })),
         };
+        if let Some(gap) = self.guard.gaps(span).ok().and_then(|mut gaps| gaps.next()) {
+            return self.nothing(Err(MsealError::Gap { at: gap.start() }));
+        }
         self.draft(with_adjacent(span), &limits, |draft| draft.seal(span, &limits))
     }
 }
 
 impl<P: Payload> LayoutDraft<'_, P> {
     fn seal(&mut self, range: Span, limits: &Limits) -> Result<(), MsealError> {
-        if let Some(at) = self.first_gap(range) {
-            return Err(MsealError::Gap { at });
-        }
         self.each_part(range, Gaps::Stop, |draft, i, part| {
             if draft.vmas[i].flags().contains(VmaFlags::SEALED) {
                 return Ok(());

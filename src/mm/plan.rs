@@ -277,20 +277,20 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
             // 7.8: after all merges, and also for what a failed operation leaves behind.
             let (count, most) = (draft.count, mm.len().max(limits.max_map_count));
             if draft.is_spoiled {
-                plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::from(ResourceError::OutOfMemory).into()));
+                plan.outcome = plan.outcome.and(Err(LayoutError::from(ResourceError::OutOfMemory).into()));
                 Ok(None)
             } else if plan.outcome.is_err() && limits.policy.partial == PartialEffects::Never {
                 Ok(None)
             } else if count > most && limits.policy.map_count == MapCountLimit::Exact {
                 let error = LayoutError::TooMany { count, limit: limits.max_map_count };
-                plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| error.into()));
+                plan.outcome = plan.outcome.and(Err(error.into()));
                 Ok(None)
             } else if limits.policy.guard_gap == GuardGapPolicy::Enforced
                 && let Some(range) = draft.changed()
                 && let Some((asked, by)) = Gap::of(limits).breach(position.view(), range, &draft)
             {
                 // 7.9
-                plan.outcome = Err(plan.outcome.err().unwrap_or_else(|| LayoutError::GuardGap { asked, by }.into()));
+                plan.outcome = plan.outcome.and(Err(LayoutError::GuardGap { asked, by }.into()));
                 Ok(None)
             } else {
                 plan.after.take(&mut draft).map_err(LayoutError::from).and_then(|()| draft.write_down(mm, sequence, patience))

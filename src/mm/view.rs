@@ -110,7 +110,7 @@ impl<P> MmView<P> {
     /// [`RangeError`]: the range holds no address.
     pub fn gaps(&self, range: impl RangeBounds<u64>) -> Result<Gaps<'_, P>, RangeError> {
         let span = Span::from_bounds(range)?;
-        Ok(Gaps { vmas: self.range(span.start()..=span.last())?, rest: Some(span) })
+        Ok(Gaps { vmas: self.range(span)?, rest: Some(span) })
     }
 }
 
