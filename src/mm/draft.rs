@@ -265,44 +265,48 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         Ok(pages)
     }
 
-    /// Returns the index below `i`, if its VMA ends where the range begins and may merge with this new VMA. `i` is the index of the first
-    /// VMA that is not below the range.
-    pub(super) fn mergeable_before(&self, i: usize, span: Span, new_vma: &NewStaged<'g, P>) -> Option<usize> {
-        let below = i.checked_sub(1)?;
+    /// Returns whether a new VMA that fills the range may merge with the VMA below it. `i` is the index of the first VMA that is not below
+    /// the range.
+    pub(super) fn merges_below(&self, i: usize, span: Span, new_vma: &NewStaged<'g, P>) -> bool {
+        let Some(below) = i.checked_sub(1) else { return false };
         let prev = &self.vmas[below];
-        let touches = span.start().checked_sub(1) == Some(prev.span.last());
-        let is_like = touches && prev.is_like(new_vma) && self.payload(prev.payload()).merges_with(self.payload(new_vma.payload));
-        (is_like && Owner::takes_in(prev.owner(), new_vma.owner)).then_some(below)
+        span.start().checked_sub(1) == Some(prev.span.last())
+            && prev.may_merge_with(new_vma)
+            && self.payload(prev.payload()).merges_with(self.payload(new_vma.payload))
     }
 
-    /// Returns `i`, if its VMA begins where the range ends and may merge with this new VMA. `i` is the index of the first VMA above the
-    /// range.
-    fn mergeable_after(&self, i: usize, span: Span, new_vma: &NewStaged<'g, P>) -> Option<usize> {
-        let next = self.vmas.get(i)?;
-        let touches = span.last().checked_add(1) == Some(next.span.start());
-        let is_like = touches && next.is_like(new_vma) && self.payload(new_vma.payload).merges_with(self.payload(next.payload()));
-        (is_like && Owner::takes_in(next.owner(), new_vma.owner)).then_some(i)
+    /// Returns whether a new VMA that fills the range may merge with the VMA above it. `i` is the index of the first VMA above the range.
+    fn merges_above(&self, i: usize, span: Span, new_vma: &NewStaged<'g, P>) -> bool {
+        let Some(next) = self.vmas.get(i) else { return false };
+        span.last().checked_add(1) == Some(next.span.start())
+            && next.may_merge_with(new_vma)
+            && self.payload(new_vma.payload).merges_with(self.payload(next.payload()))
+    }
+
+    /// Returns whether two VMAs may both merge with one between them: their owners must agree, and the upper one must be allowed to vanish
+    /// (5.9, 5.12). If not, only the lower one merges.
+    fn may_merge_across(&self, below: usize, above: usize) -> bool {
+        let (prev, next) = (&self.vmas[below], &self.vmas[above]);
+        Owner::agree(prev.owner(), next.owner()) && self.payload(next.payload()).may_vanish()
     }
 
     /// Adds a VMA where nothing is mapped, merged with its neighbours (5.10). If it merges with both, the lower one is extended.
     pub(super) fn put_merging(&mut self, span: Span, new_vma: NewStaged<'g, P>, sides: Sides) -> Result<(), LayoutError> {
         let i = self.find(span.start());
-        let before = if sides == Sides::None { None } else { self.mergeable_before(i, span, &new_vma) };
-        let after = if sides == Sides::Both { self.mergeable_after(i, span, &new_vma) } else { None };
-        // The lower one comes first. The owners of the two must agree, and the upper one must be allowed to vanish (5.9, 5.12).
-        let after = after.filter(|&after| {
-            before.is_none_or(|before| {
-                let (prev, next) = (&self.vmas[before], &self.vmas[after]);
-                Owner::agree(prev.owner(), next.owner()) && self.payload(next.payload()).may_vanish()
-            })
-        });
+        let with_below = sides != Sides::None && self.merges_below(i, span, &new_vma);
+        let with_above = sides == Sides::Both && self.merges_above(i, span, &new_vma) && (!with_below || self.may_merge_across(i - 1, i));
         self.sums.add(new_vma.attrs.flags, span.pages());
         self.insert(i, StagedVma { span, origin: Origin::New(new_vma) })?;
         self.count += 1;
-        if after.is_some() {
+        self.merge_neighbours(i, with_below, with_above)
+    }
+
+    /// Merges a VMA with the one below it, with the one above it, or with both.
+    fn merge_neighbours(&mut self, i: usize, with_below: bool, with_above: bool) -> Result<(), LayoutError> {
+        if with_above {
             self.merge(i)?;
         }
-        if before.is_some() {
+        if with_below {
             self.merge(i - 1)?;
         }
         Ok(())
@@ -335,25 +339,20 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         let mut new_vma = self.new_part(i, range)?;
         change(&mut new_vma);
         let (is_low, is_high) = (whole.start() == range.start(), whole.last() == range.last());
-        let mut before = if is_low { self.mergeable_before(i, range, &new_vma) } else { None };
-        let mut after = if is_high { self.mergeable_after(i + 1, range, &new_vma) } else { None };
+        let mut with_below = is_low && self.merges_below(i, range, &new_vma);
+        let mut with_above = is_high && self.merges_above(i + 1, range, &new_vma);
         if is_low && is_high && !self.payload(self.vmas[i].payload()).may_vanish() {
             // It would vanish (5.12).
-            (before, after) = (None, None);
+            (with_below, with_above) = (false, false);
         }
-        if let Some((before, next)) = before.zip(after) {
-            let (prev, next) = (&self.vmas[before], &self.vmas[next]);
-            if !Owner::agree(prev.owner(), next.owner()) || !self.payload(next.payload()).may_vanish() {
-                after = None;
-            }
-        }
+        with_above = with_above && (!with_below || self.may_merge_across(i - 1, i + 1));
         // Where the range joins a neighbour only the boundary moves, which is no split.
         if !is_low {
-            self.cut(i, range.start(), if after.is_some() { SplitLimit::Unlimited } else { limit })?;
+            self.cut(i, range.start(), if with_above { SplitLimit::Unlimited } else { limit })?;
             i += 1;
         }
         if !is_high {
-            self.cut(i, range.last() + 1, if before.is_some() { SplitLimit::Unlimited } else { limit })?;
+            self.cut(i, range.last() + 1, if with_below { SplitLimit::Unlimited } else { limit })?;
         }
         self.sums.sub(was, range.pages());
         self.sums.add(new_vma.attrs.flags, range.pages());
@@ -361,13 +360,7 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
             self.notify(new_vma.payload, Effect::Protected(range, new_vma.attrs.flags))?;
         }
         self.replace(i, StagedVma { span: range, origin: Origin::New(new_vma) })?;
-        if after.is_some() {
-            self.merge(i)?;
-        }
-        if before.is_some() {
-            self.merge(i - 1)?;
-        }
-        Ok(())
+        self.merge_neighbours(i, with_below, with_above)
     }
 
     /// Returns the smallest range that contains every address that changes; `None` if none does.

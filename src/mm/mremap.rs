@@ -281,7 +281,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
             self.sums.check_commit(limits, new_vma.attrs.flags, more.pages())?;
             let locked = new_vma.attrs.flags.contains(VmaFlags::LOCKED);
             // A VMA that does not merge with its own continuation does not grow in place.
-            if self.mergeable_before(i + 1, more, &new_vma).is_none() {
+            if !self.merges_below(i + 1, more, &new_vma) {
                 return Err(MremapError::InTheWay { vma });
             }
             let payload = self.another(new_vma.payload).map_err(LayoutError::from)?;

@@ -103,8 +103,8 @@ impl<'g, P> StagedVma<'g, P> {
 }
 
 impl<'g, P: Payload> StagedVma<'g, P> {
-    /// Whether it and an adjacent new VMA are alike except for their owners and payloads (5.7).
-    pub(super) fn is_like(&self, new_vma: &NewStaged<'g, P>) -> bool {
-        *self.attrs() == new_vma.attrs && !new_vma.attrs.flags.intersects(VmaFlags::SPECIAL)
+    /// Returns whether it may merge with an adjacent new VMA as far as attributes and owners decide (5.7, 5.9).
+    pub(super) fn may_merge_with(&self, new_vma: &NewStaged<'g, P>) -> bool {
+        *self.attrs() == new_vma.attrs && !new_vma.attrs.flags.intersects(VmaFlags::SPECIAL) && Owner::takes_in(self.owner(), new_vma.owner)
     }
 }

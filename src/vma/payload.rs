@@ -51,8 +51,8 @@ use alloc::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Payload: Clone {
-    /// Returns whether a VMA with this payload may merge with the adjacent VMA above it, whose payload is `next`. Called only if everything
-    /// else allows the merge.
+    /// Returns whether a VMA with this payload may merge with the adjacent VMA above it, whose payload is `next`. Called only if the flags,
+    /// the backings, the offsets and the owners of the two allow the merge (5.7, 5.9).
     fn merges_with(&self, next: &Self) -> bool;
 
     /// Returns the payload of a merged VMA. By default a clone of this one.
