@@ -42,18 +42,29 @@ impl From<InterruptedError> for WaitError {
     }
 }
 
-/// Why no VMA was locked without the mm lock. Neither is proof of anything: ask again under the mm lock.
+/// The error of [`lock_vma`](crate::Mm::lock_vma). It proves nothing: ask again under the mm lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LockVmaError {
     /// A writer has write-locked the VMA, or waits for its readers to leave.
-    Busy,
+    Busy {
+        /// The address asked for.
+        at: u64,
+    },
     /// No VMA was there at one moment. It may be there now, or be about to grow there: this is not proof of absence.
-    Absent,
+    Absent {
+        /// The address asked for.
+        at: u64,
+    },
+    /// The VMA has as many readers as its lock can count, 1,048,575.
+    TooManyReaders {
+        /// The address asked for.
+        at: u64,
+    },
 }
 
 impl ErrorCode for LockVmaError {
-    /// Returns `EAGAIN`, for both. The question is still open.
+    /// Returns `EAGAIN`, for all. The question is still open.
     fn errno(&self) -> i32 {
         errno::EAGAIN
     }
@@ -61,14 +72,58 @@ impl ErrorCode for LockVmaError {
 
 impl fmt::Display for LockVmaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Busy => "cannot lock the VMA: a writer has locked it, or is about to",
-            Self::Absent => "cannot lock the VMA: none was there at that moment; only a search under the mm lock can prove that none is",
-        })
+        match self {
+            Self::Busy { at } => write!(f, "cannot lock the VMA at {at:#x}: a writer has locked it, or is about to"),
+            Self::Absent { at } => write!(
+                f,
+                "cannot lock the VMA at {at:#x}: none was there at that moment; only a search under the mm lock can prove that none is"
+            ),
+            Self::TooManyReaders { at } => write!(f, "cannot lock the VMA at {at:#x}: it has as many readers as its lock can count"),
+        }
     }
 }
 
 impl core::error::Error for LockVmaError {}
+
+/// The error of [`lock_find`](crate::Mm::lock_find). Nothing is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LockFindError {
+    /// A writer was at the VMA, and patience ended.
+    Wait(WaitError),
+    /// The VMA has as many readers as its lock can count, 1,048,575.
+    TooManyReaders {
+        /// The address from which the VMA was searched for.
+        from: u64,
+    },
+}
+
+impl ErrorCode for LockFindError {
+    /// Returns `EAGAIN`, or the errno of the [`WaitError`].
+    fn errno(&self) -> i32 {
+        match self {
+            Self::Wait(error) => error.errno(),
+            Self::TooManyReaders { .. } => errno::EAGAIN,
+        }
+    }
+}
+
+impl fmt::Display for LockFindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wait(error) => write!(f, "cannot lock the next VMA: {error}"),
+            Self::TooManyReaders { from } => {
+                write!(f, "cannot lock the first VMA from {from:#x} on: it has as many readers as its lock can count")
+            }
+        }
+    }
+}
+
+impl core::error::Error for LockFindError {}
+
+from_shared! {
+    LockFindError from WaitError as Wait;
+}
 
 /// Why a VMA was not inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -93,9 +93,14 @@ fn errors_of_a_fault() {
     says(&ExpandError::HugePagesOnly { asked: vma }, 14, "cannot expand the VMA to 0x4000..=0x4fff: only huge pages may be there");
     says(&ExpandError::Wait(WaitError::WouldBlock), 11, "cannot expand the VMA: the operation would have to wait, and must not");
     says(&ExpandError::Resource(OUT_OF_MEMORY), 12, "cannot expand the VMA: no memory for new nodes of the index");
-    says(&LockVmaError::Busy, 11, "cannot lock the VMA: a writer has locked it, or is about to");
-    let absent = "cannot lock the VMA: none was there at that moment; only a search under the mm lock can prove that none is";
-    says(&LockVmaError::Absent, 11, absent);
+    says(&LockVmaError::Busy { at }, 11, "cannot lock the VMA at 0x5000: a writer has locked it, or is about to");
+    let absent = "cannot lock the VMA at 0x5000: none was there at that moment; only a search under the mm lock can prove that none is";
+    says(&LockVmaError::Absent { at }, 11, absent);
+    let full = "cannot lock the VMA at 0x5000: it has as many readers as its lock can count";
+    says(&LockVmaError::TooManyReaders { at }, 11, full);
+    let full = "cannot lock the first VMA from 0x5000 on: it has as many readers as its lock can count";
+    says(&LockFindError::TooManyReaders { from: at }, 11, full);
+    says(&LockFindError::Wait(WaitError::Interrupted), 4, "cannot lock the next VMA: the wait was interrupted");
 }
 
 /// Only a fault's error has a signal, whatever kept a stack from growing.

@@ -4,7 +4,7 @@
 
 use super::lock_vma::LookupMode;
 use super::{Mm, VmaGuard};
-use crate::error::{LockVmaError, WaitError};
+use crate::error::{LockFindError, LockVmaError, WaitError};
 use crate::lock::Patience;
 use crate::lock::RawMmLock;
 
@@ -22,8 +22,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// given patience, so the guard of the VMA before must have been dropped (3.11).
     ///
     /// # Errors
-    /// [`WaitError`]: a writer was in the way and patience ended. Also [`WaitError::WouldBlock`], with any patience, if the VMA has as many readers
-    /// as its lock can count.
+    /// [`LockFindError`]: a writer was in the way and patience ended, or the VMA has as many readers as its lock can count.
     ///
     /// # Panics
     /// In debug builds, if the calling thread would wait for its own hold of the mm lock, or for a writer that waits for this thread's VMA.
@@ -45,27 +44,29 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn lock_find(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, WaitError> {
+    pub fn lock_find(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, LockFindError> {
         let pin = self.pin();
         let found = self.lock_in(&pin, address, LookupMode::First);
         // The fallback may wait, and what is pinned is not reclaimed.
         drop(pin);
         match found {
             Ok(vma) => Ok(Some(vma)),
-            Err(LockVmaError::Absent) => Ok(None),
-            Err(LockVmaError::Busy) => self.lock_find_slow(address, patience),
+            Err(LockVmaError::Absent { .. }) => Ok(None),
+            Err(LockVmaError::TooManyReaders { at }) => Err(LockFindError::TooManyReaders { from: at }),
+            Err(LockVmaError::Busy { .. }) => self.lock_find_slow(address, patience),
         }
     }
 
     /// Under the mm lock no writer write-locks a VMA or waits for its readers.
     #[cold]
     #[track_caller]
-    fn lock_find_slow(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, WaitError> {
+    fn lock_find_slow(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, LockFindError> {
         let reader = self.read_with(patience)?;
         match self.lock_in(&reader, address, LookupMode::First) {
             Ok(vma) => Ok(Some(vma)),
-            Err(LockVmaError::Absent) => Ok(None),
-            Err(LockVmaError::Busy) => Err(WaitError::WouldBlock),
+            Err(LockVmaError::Absent { .. }) => Ok(None),
+            Err(LockVmaError::TooManyReaders { at }) => Err(LockFindError::TooManyReaders { from: at }),
+            Err(LockVmaError::Busy { .. }) => Err(WaitError::WouldBlock.into()),
         }
     }
 }

@@ -40,7 +40,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// not pin the thread: while it is held it delays a writer of that VMA, never reclamation.
     ///
     /// # Errors
-    /// [`LockVmaError`]. *Neither error is proof*: the VMA may be there the next moment. A caller that must know looks under the mm lock.
+    /// [`LockVmaError`]. *No error is proof*: the VMA may be there the next moment. A caller that must know looks under the mm lock.
     #[inline]
     pub fn lock_vma(&self, address: u64) -> Result<VmaGuard<'_, P, L>, LockVmaError> {
         self.lock_in(&self.pin(), address, LookupMode::Containing)
@@ -55,7 +55,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     pub(super) fn lock_in(&self, view: &MmView<P>, address: u64, mode: LookupMode) -> Result<VmaGuard<'_, P, L>, LockVmaError> {
         // Before the search: its Acquire lets the search see what the holds before it did.
         let mut since = self.map.write_sequence();
-        let found = view.search(address, mode).ok_or(LockVmaError::Absent)?;
+        let found = view.search(address, mode).ok_or(LockVmaError::Absent { at: address })?;
         if seeded("sequence_loaded_after_the_search") {
             since = self.map.write_sequence();
         }
@@ -79,7 +79,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     ) -> Result<VmaGuard<'_, P, L>, LockVmaError> {
         loop {
             let mut guard = match attempt {
-                Attempt::Busy => return Err(LockVmaError::Busy),
+                Attempt::Busy => return Err(LockVmaError::Busy { at: address }),
+                Attempt::TooManyReaders => return Err(LockVmaError::TooManyReaders { at: address }),
                 // A writer that has ended since has unlinked it: what is there now?
                 Attempt::Detached => None,
                 #[allow(unsafe_code, reason = "as above")]
@@ -93,7 +94,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
             }
             // The bounds that it was found with may be those of a moment before it was locked.
             let since = self.map.write_sequence();
-            let again = view.search(address, mode).ok_or(LockVmaError::Absent)?;
+            let again = view.search(address, mode).ok_or(LockVmaError::Absent { at: address })?;
             if let Some(mut guard) = guard.take_if(|guard| Shared::ptr_eq(again.record(), &guard.record)) {
                 guard.span = again.span();
                 return Ok(guard);

@@ -95,8 +95,8 @@ pub use view::{Gaps, MmView, VmaIter};
 
 pub use crate::error::{
     BrkError, ChangePayloadsError, ExitError, ForkError, HeapError, InsertVmaCause, InsertVmaError, LayoutError, Limit, LimitsError,
-    LockVmaError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError, NameError, PkeyAllocError,
-    PkeyFreeError,
+    LockFindError, LockVmaError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError, NameError,
+    PkeyAllocError, PkeyFreeError,
 };
 pub use crate::key::{KeyDenial, KeyRights, KeyedAccess, ProtectionKey};
 pub use crate::vma::{AnonOwner, Backing, ObjectId, Payload, Vma, VmaFlags, VmaHandle, VmaSpec};

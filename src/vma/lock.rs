@@ -31,7 +31,7 @@
 //! `try_read` is given `since`, the mm's sequence from before the VMA was searched for, and then:
 //!
 //! 1. loads the word (Acquire) and the mm's sequence (Acquire);
-//! 2. fails if the VMA is write-locked, then if it is detached, then if it is draining;
+//! 2. fails if the VMA is write-locked, then if it is detached, then if it is draining or the count is full;
 //! 3. increments the count with a compare-and-swap of the whole word, and starts again if the word has changed;
 //! 4. loads the mm's sequence again, and if the VMA is write-locked now, leaves and fails;
 //! 5. compares the word's sequence with `since`.
@@ -91,8 +91,10 @@ pub(crate) enum Attempt {
     Locked,
     /// The VMA is read-locked, but was write-locked after `since` or still at that time: its bounds must be searched for again.
     LockedSearchAgain,
-    /// A writer has write-locked the VMA or waits to, or its readers cannot be counted.
+    /// A writer has write-locked the VMA, or waits to.
     Busy,
+    /// The VMA has as many readers as the lock can count.
+    TooManyReaders,
     /// The VMA is no longer in the index.
     Detached,
 }
@@ -135,8 +137,11 @@ impl VmaLock {
             if word & DETACHED != 0 {
                 return Attempt::Detached;
             }
-            if word & DRAINING != 0 || word & READERS == READERS {
+            if word & DRAINING != 0 {
                 return Attempt::Busy;
+            }
+            if word & READERS == READERS {
+                return Attempt::TooManyReaders;
             }
             // Acquire: nothing that is done under the lock comes before it. And if the word's sequence has wrapped around, the second load
             // of the mm's sequence finds the hold begun; pairs with `swap`.
@@ -317,13 +322,13 @@ mod tests {
         assert_eq!(lock.try_read_at(3, || 3, &mm), Attempt::Locked, "not write-locked, not draining");
     }
 
-    /// A VMA with more readers than can be counted is busy.
+    /// A VMA takes no more readers than can be counted.
     #[test]
     fn readers_that_cannot_be_counted_are_refused() {
         let mm = Lock::new(MmLock::new());
         let lock = VmaLock(AtomicU64::new(READERS - 1));
         assert_eq!(lock.try_read_at(2, || 2, &mm), Attempt::Locked);
-        assert_eq!(lock.try_read_at(2, || 2, &mm), Attempt::Busy);
+        assert_eq!(lock.try_read_at(2, || 2, &mm), Attempt::TooManyReaders);
         assert_eq!(lock.0.load(Ordering::Relaxed), READERS);
     }
 }

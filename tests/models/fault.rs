@@ -149,20 +149,23 @@ fn lock(mm: &Mm, at: u64) -> Result<u64, LockVmaError> {
 /// A VMA is locked while it is unmapped: the writer waits, or the reader fails.
 #[test]
 fn a_locked_vma_beside_an_unmap() {
-    explore([Ok(8), Err(LockVmaError::Busy), Err(LockVmaError::Absent)].map(|result| format!("{result:?}")), || {
-        let mm = stack(UpgradePolicy::Optimistic);
-        let reader = beside(&mm, |mm| lock(mm, 8));
-        assert_eq!(mm.write().munmap(page(8), page(9) - page(8)), Ok(()));
-        let result = reader.join().expect("it ran to its end");
-        assert!(layout(&mm).is_empty());
-        vec![format!("{result:?}")]
-    });
+    explore(
+        [Ok(8), Err(LockVmaError::Busy { at: page(8) }), Err(LockVmaError::Absent { at: page(8) })].map(|result| format!("{result:?}")),
+        || {
+            let mm = stack(UpgradePolicy::Optimistic);
+            let reader = beside(&mm, |mm| lock(mm, 8));
+            assert_eq!(mm.write().munmap(page(8), page(9) - page(8)), Ok(()));
+            let result = reader.join().expect("it ran to its end");
+            assert!(layout(&mm).is_empty());
+            vec![format!("{result:?}")]
+        },
+    );
 }
 
 /// A VMA is locked while it grows: it has the old bounds or the new ones, and keeps them.
 #[test]
 fn a_locked_vma_beside_its_growth() {
-    explore([Ok(8), Ok(6), Err(LockVmaError::Busy)].map(|result| format!("{result:?}")), || {
+    explore([Ok(8), Ok(6), Err(LockVmaError::Busy { at: page(8) })].map(|result| format!("{result:?}")), || {
         let mm = stack(UpgradePolicy::Optimistic);
         let reader = beside(&mm, |mm| lock(mm, 8));
         mm.write().expand_down(page(6)).expect("room below");
@@ -175,7 +178,7 @@ fn a_locked_vma_beside_its_growth() {
 /// sees what the first one did.
 #[test]
 fn a_locked_vma_beside_its_growth_and_another_hold() {
-    explore([Ok(8), Ok(6), Err(LockVmaError::Busy)].map(|result| format!("{result:?}")), || {
+    explore([Ok(8), Ok(6), Err(LockVmaError::Busy { at: page(8) })].map(|result| format!("{result:?}")), || {
         let mm = stack(UpgradePolicy::Optimistic);
         let reader = beside(&mm, |mm| lock(mm, 8));
         mm.write().expand_down(page(6)).expect("room below");
@@ -188,7 +191,7 @@ fn a_locked_vma_beside_its_growth_and_another_hold() {
 /// A VMA is locked while it is split, and the address stays mapped: the reader gets the new record, and never the old one afterwards.
 #[test]
 fn a_locked_vma_beside_a_split() {
-    explore([Ok(8), Ok(6), Err(LockVmaError::Busy)].map(|result| format!("{result:?}")), || {
+    explore([Ok(8), Ok(6), Err(LockVmaError::Busy { at: page(8) })].map(|result| format!("{result:?}")), || {
         let mm = stack(UpgradePolicy::Optimistic);
         mm.write().expand_down(page(6)).expect("room below");
         let reader = beside(&mm, |mm| lock(mm, 8));

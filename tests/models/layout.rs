@@ -143,7 +143,8 @@ fn lock(mm: &Mm) -> Result<u64, LockVmaError> {
 /// A VMA is locked while it is moved: the writer waits for the reader, or the VMA is busy or gone.
 #[test]
 fn a_locked_vma_beside_its_move() {
-    let expected = [Ok(1), Err(LockVmaError::Busy), Err(LockVmaError::Absent)].map(|result| format!("{result:?}"));
+    let expected =
+        [Ok(1), Err(LockVmaError::Busy { at: page(2) }), Err(LockVmaError::Absent { at: page(2) })].map(|result| format!("{result:?}"));
     beside(
         &expected,
         &[(1, 4, R)],
@@ -158,7 +159,7 @@ fn a_locked_vma_beside_its_move() {
 /// A VMA is locked while its middle is protected: the reader gets the whole VMA, or the middle, or it is busy.
 #[test]
 fn a_locked_vma_beside_its_split() {
-    let expected = [Ok(1), Ok(2), Err(LockVmaError::Busy)].map(|result| format!("{result:?}"));
+    let expected = [Ok(1), Ok(2), Err(LockVmaError::Busy { at: page(2) })].map(|result| format!("{result:?}"));
     beside(
         &expected,
         &[(1, 4, R)],

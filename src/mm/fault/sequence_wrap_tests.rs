@@ -48,7 +48,7 @@ fn every_hold_across_the_wrap_is_distinguished() {
             assert!(mm.speculate().is_none() && !speculation.validate());
             assert!(mm.lock_vma(page(100)).is_ok(), "it is not write-locked yet in this hold, {before:#x}");
             writer.expand_down(page(100 - hold)).expect("room below");
-            assert_eq!(mm.lock_vma(page(100)).map(drop), Err(LockVmaError::Busy), "in the hold of {before:#x}");
+            assert_eq!(mm.lock_vma(page(100)).map(drop), Err(LockVmaError::Busy { at: page(100) }), "in the hold of {before:#x}");
             let reader = writer.downgrade();
             let held = mm.lock_vma(page(100)).expect("one step has released it");
             assert_eq!(held.vma().start(), page(100 - hold));
@@ -93,7 +93,7 @@ fn a_wrapped_write_lock_is_busy_and_the_fault_goes_on() {
     assert_eq!(mm.write_sequence(), 4, "mapped, and so write-locked, in the hold of 3");
     mm.start_sequence_at(VMA_WRAP + 2);
     let writer = mm.write();
-    assert_eq!(mm.lock_vma(page(100)).map(drop), Err(LockVmaError::Busy), "wrongly");
+    assert_eq!(mm.lock_vma(page(100)).map(drop), Err(LockVmaError::Busy { at: page(100) }), "wrongly");
     let reader = writer.downgrade();
     assert!(mm.lock_vma(page(100)).is_ok(), "the next hold, or its end, makes it free again");
     drop(reader);

@@ -14,7 +14,7 @@ fn fork_write_locks_before_it_copies() {
     drop(faulting);
     let mut writer = mm.write();
     let child = writer.fork().expect("memory");
-    assert_eq!(mm.lock_vma(page(4)).map(|_| ()), Err(vmaple::mm::LockVmaError::Busy), "all are locked until the hold ends");
+    assert_eq!(mm.lock_vma(page(4)).map(|_| ()), Err(vmaple::mm::LockVmaError::Busy { at: page(4) }), "all are locked until the hold ends");
     drop(writer);
     assert!(child.lock_vma(page(4)).is_ok() && mm.lock_vma(page(4)).is_ok());
 }
