@@ -70,7 +70,8 @@ fn ask([what, a]: [u8; 2]) -> (Ask, u8) {
     let ask = match what % 16 {
         0 => Ask::Walk(Way::Up, a),
         1 => Ask::Walk(Way::Down, a),
-        what => Ask::One(Question::ALL[usize::from(what % 4)], a),
+        2 => Ask::Walk(Way::Segments, a),
+        what => Ask::One(Question::ALL[usize::from(what) % Question::ALL.len()], a),
     };
     (ask, what / 16)
 }

@@ -49,7 +49,8 @@ fn op([verb, a, b, c]: [u8; 4]) -> Op {
         11 => Op::ExtendUp(a, b),
         // The model looks at the first and the last 64 places of a hole: enough for sizes up to 40.
         12 => Op::Gap(a, b, verb / 16 * 2, c),
-        13 if verb < 128 => Op::Iterate(a, b, c),
+        13 if verb < 64 => Op::Iterate(a, b, c),
+        13 if verb < 128 => Op::Segments(a, b),
         13 => Op::SpliceEntries(a, near),
         14 if verb < 128 => Op::Dup,
         14 => Op::Rebuild,

@@ -7,7 +7,7 @@
 use super::Record;
 use crate::addr::Span;
 use crate::error::RangeError;
-use crate::tree::{Entry, Iter, View};
+use crate::tree::{self, Entry, Iter, View};
 use crate::vma::Vma;
 use core::fmt;
 use core::iter::FusedIterator;
@@ -109,8 +109,7 @@ impl<P> MmView<P> {
     /// # Errors
     /// [`RangeError`]: the range holds no address.
     pub fn gaps(&self, range: impl RangeBounds<u64>) -> Result<Gaps<'_, P>, RangeError> {
-        let span = Span::from_bounds(range)?;
-        Ok(Gaps { vmas: self.range(span)?, rest: Some(span) })
+        Ok(Gaps { gaps: self.entries.gaps(range)? })
     }
 }
 
@@ -176,26 +175,14 @@ impl<P> fmt::Debug for VmaIter<'_, P> {
 /// An iterator over the unmapped ranges within a range. Created by [`MmView::gaps`].
 #[must_use = "iterators do nothing unless they are advanced"]
 pub struct Gaps<'g, P = ()> {
-    vmas: VmaIter<'g, P>,
-    /// The part of the range above what was passed.
-    rest: Option<Span>,
+    gaps: tree::Gaps<'g, Record<P>>,
 }
 
 impl<P> Iterator for Gaps<'_, P> {
     type Item = Span;
 
     fn next(&mut self) -> Option<Span> {
-        loop {
-            let rest = self.rest?;
-            let Some(vma) = self.vmas.next() else {
-                self.rest = None;
-                return Some(rest);
-            };
-            self.rest = Span::new(vma.end().max(rest.start()), rest.last()).ok();
-            if rest.start() < vma.start() {
-                return Some(Span::from_entry(rest.start(), rest.last().min(vma.start() - 1)));
-            }
-        }
+        self.gaps.next()
     }
 }
 
@@ -203,12 +190,12 @@ impl<P> FusedIterator for Gaps<'_, P> {}
 
 impl<P> Clone for Gaps<'_, P> {
     fn clone(&self) -> Self {
-        Self { vmas: self.vmas.clone(), ..*self }
+        Self { gaps: self.gaps.clone() }
     }
 }
 
 impl<P> fmt::Debug for Gaps<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gaps").field("rest", &self.rest).finish_non_exhaustive()
+        f.debug_tuple("Gaps").field(&self.gaps).finish()
     }
 }

@@ -66,7 +66,7 @@ mod write;
 
 pub(crate) use build::Loader;
 pub(crate) use memory::{Charge, FirstPanic, drop_contained};
-pub use read::{Entry, Iter, View};
+pub use read::{Entry, Gaps, Iter, Segment, Segments, View};
 pub use stats::Stats;
 pub use validate::ValidateError;
 pub(crate) use write::{Editor, EntryList, EntryListIter, FoundGap, Position, Prepared};

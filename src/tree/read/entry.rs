@@ -56,6 +56,11 @@ impl<'g, V> Entry<'g, V> {
         Self { span: Span::from_entry(self.start().max(floor), self.last()), value: self.value }
     }
 
+    /// Returns the part of the entry in a span, with which it shares an address.
+    pub(super) fn cut_to(self, span: Span) -> Self {
+        Self { span: Span::from_entry(self.start().max(span.start()), self.last().min(span.last())), value: self.value }
+    }
+
     /// Returns whether the address is in the entry.
     #[must_use]
     #[inline]

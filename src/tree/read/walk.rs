@@ -23,8 +23,8 @@ const IN_FLIGHT: usize = 16;
 /// # Concurrency
 /// Takes no lock and writes nothing. [`lookup`](Self::lookup) and [`find`](Self::find) are wait-free: they take as many steps as
 /// the tree is high, and never retry. So is [`next`](Self::next), unless the address is in the last entry of a leaf. Then it, and
-/// [`prev`](Self::prev) and a step backward of an iteration to another leaf, are lock-free: they retry only if the writer has changed that leaf,
-/// or the entry below it, meanwhile. Each answer is linearizable: it was true at one moment during the call. What an iteration returns was true at one moment
+/// [`prev`](Self::prev), [`gap_at`](Self::gap_at) and a step backward of an iteration to another leaf, are lock-free: they retry only if the
+/// writer has changed that leaf, or the entry below it, meanwhile. Each answer is linearizable: it was true at one moment during the call. What an iteration returns was true at one moment
 /// since it began.
 #[repr(transparent)]
 pub struct View<V> {
@@ -174,8 +174,8 @@ impl<V> View<V> {
             }
             let after = here.last().checked_add(1)?;
             let next = self.find(after);
-            // `next` was the answer if `here` was still an entry then. It was if its leaf is live now, because a leaf never comes back.
-            if self.leaf(address).is_some_and(|now| now.is(leaf)) {
+            // `next` was the answer if `here` was still an entry then, so if its leaf was live.
+            if self.is_leaf_of(leaf, address) {
                 return next;
             }
         }
@@ -185,6 +185,47 @@ impl<V> View<V> {
     #[must_use]
     pub fn prev(&self, address: u64) -> Option<Entry<'_, V>> {
         self.last_below(address, Containing::No).map(|(leaf, i, start)| entry_from(leaf, i, start))
+    }
+
+    /// Returns the gap that contains the address: all addresses from the entry below it to the entry above. `None` if an entry contains the
+    /// address.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{RangeMap, Span};
+    /// let map = RangeMap::builder().build_from([(0x1000..0x3000, 'a'), (0x5000..0x6000, 'b')]).unwrap();
+    /// assert_eq!(map.pin().gap_at(0x4000), Some(Span::new(0x3000, 0x4fff)?));
+    /// assert_eq!(map.pin().gap_at(0x2000), None);
+    /// # Ok::<(), vmaple::RangeError>(())
+    /// ```
+    #[must_use]
+    pub fn gap_at(&self, address: u64) -> Option<Span> {
+        loop {
+            let Some(Arrival { leaf, below, .. }) = self.arrive(address) else { return Some(Span::ALL) };
+            let i = leaf.rank(address);
+            let above = (i < leaf.len()).then(|| leaf.start(i));
+            if above.is_some_and(|start| start <= address) {
+                return None;
+            }
+            // In the leaf, or else in the leaf to the left, which is looked at as in `last_below`. The gap is true at the moment of that
+            // look, because the start above it is the same before and after.
+            let below = if i > 0 { Some(leaf.last(i - 1)) } else { below };
+            let is_settled =
+                i > 0 || below.is_none_or(|below| self.ends_at(below) && Some(leaf.start(0)) == above && self.is_leaf_of(leaf, address));
+            if is_settled {
+                return Some(Span::from_entry(below.map_or(0, |below| below + 1), above.map_or(u64::MAX, |start| start - 1)));
+            }
+        }
+    }
+
+    /// Returns whether an entry ends at the address.
+    fn ends_at(&self, address: u64) -> bool {
+        self.find(address).is_some_and(|entry| entry.last() == address)
+    }
+
+    /// Returns whether the leaf routes the address now. If so, it was live since it was first reached, because a leaf never comes back.
+    fn is_leaf_of(&self, leaf: LeafRef<'_, V, ReaderRole>, address: u64) -> bool {
+        self.leaf(address).is_some_and(|now| now.is(leaf))
     }
 
     /// Finds the last entry below the address, or, with `Containing::Yes`, the entry that contains it. Returns its leaf, its index there
@@ -210,7 +251,7 @@ impl<V> View<V> {
             let start = left.start(k);
             // It was the answer if the leaf was live meanwhile: then the leaf's lower boundary only fell (T8), and `left` would show that
             // it fell. Nor may an entry have grown down over the address.
-            let is_live = self.leaf(address).is_some_and(|now| now.is(leaf));
+            let is_live = self.is_leaf_of(leaf, address);
             if is_live && !contains_at(leaf, i, address, containing) {
                 return Some((left, k, if seeded("prev_start_after_check") { left.start(k) } else { start }));
             }

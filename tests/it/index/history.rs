@@ -114,10 +114,11 @@ impl Round {
             }));
             let start = dice.below(UNIVERSE);
             let range = (start, start + dice.below(UNIVERSE / 8));
-            notes.walks.push(match dice.below(4) {
+            notes.walks.push(match dice.below(5) {
                 0 => Walked::through(&self.clock, reader.view(), range, Way::Up),
                 1 => Walked::through(&self.clock, reader.view(), range, Way::Down),
                 2 => Walked::through(&self.clock, reader.view(), range, Way::Both),
+                3 => Walked::through(&self.clock, reader.view(), range, Way::Segments),
                 _ => {
                     let (answer, window) = self.clock.during(|| {
                         let mut cursor = reader.cursor(range.0..=range.1).expect("a range");
@@ -230,6 +231,9 @@ fn the_checker_refuses_what_was_never_true() {
     assert!(!history.explains(&note(None, 0, 1)), "a mapped address missed");
     assert!(history.explains(&note(None, 0, 2)));
     assert!(!history.explains(&note(Some((5, 9, 4)), 0, 4)), "never true");
+    let gap = |answer, since, until| Noted { question: Question::GapAt, ..note(answer, since, until) };
+    assert!(history.explains(&gap(Some((5, u64::MAX, 0)), 2, 3)) && history.explains(&gap(None, 0, 1)));
+    assert!(!history.explains(&gap(Some((5, u64::MAX, 0)), 0, 1)) && !history.explains(&gap(Some((5, 5, 0)), 0, 4)));
     let walk = |way, answer: &[Flat], since, until| {
         let walk = Walked { range: (0, 9), way, answer: answer.to_vec(), window: Window { since, until } };
         history.explains_walk(&walk).is_ok()
@@ -245,4 +249,7 @@ fn the_checker_refuses_what_was_never_true() {
     assert!(!walk(Way::Up, &[(6, 9, 4)], 0, 4), "so is 0");
     assert!(!walk(Way::Up, &[(0, 4, 7), (4, 9, 7)], 0, 4), "an address twice");
     assert!(!walk(Way::Up, &[(0, 4, 2)], 0, 4), "a value that was never there");
+    let part = |way| Walked { range: (2, 8), way, answer: vec![(2, 4, 7), (5, 8, 1)], window: Window { since: 1, until: 1 } };
+    assert!(history.explains_walk(&part(Way::Segments)).is_ok(), "cut to the range");
+    assert!(history.explains_walk(&part(Way::Up)).is_err(), "but only by segments");
 }

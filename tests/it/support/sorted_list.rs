@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
-use vmaple::map::{ExtendError, GapError, GapQuery, InsertCause, RemoveError, ReplaceCause, SetCause, SpliceCause, View};
+use vmaple::map::{Entry, ExtendError, GapError, GapQuery, InsertCause, RemoveError, ReplaceCause, Segment, SetCause, SpliceCause};
 use vmaple::{RangeMap, Span};
 
 /// Coordinates of tests: most lie at the bottom of the address space, the rest at its very top, so that both ends are met.
@@ -57,6 +57,8 @@ pub(crate) enum Op {
     Gap(u8, u8, u8, u8),
     /// Entries of the range from both ends in turns, as the bits of the last say.
     Iterate(u8, u8, u8),
+    /// `segments`, `gaps` and `is_covered` of a range.
+    Segments(u8, u8),
     /// Exchanges the map for its `dup`.
     Dup,
     /// Exchanges the map for one built of its entries.
@@ -126,8 +128,8 @@ fn ends(a: u8, b: u8) -> (u64, u64) {
     (a.min(b), a.max(b))
 }
 
-fn flat(view: &View<Box<Token>>) -> Vec<Flat> {
-    view.iter().map(|e| (e.start(), e.last(), e.value().number)).collect()
+fn plain(entry: Entry<'_, Box<Token>>) -> Flat {
+    (entry.start(), entry.last(), entry.value().number)
 }
 
 impl Default for Pair {
@@ -153,6 +155,7 @@ impl Pair {
             Op::ExtendUp(a, b) => self.extend_up(address(a), address(b)),
             Op::Gap(a, b, size, how) => self.gap(ends(a, b), u64::from(size), how),
             Op::Iterate(a, b, turns) => self.iterate(ends(a, b), turns),
+            Op::Segments(a, b) => self.segments(ends(a, b)),
             Op::Dup => {
                 let copy = self.map.read().dup().expect("memory");
                 self.map = copy;
@@ -382,13 +385,8 @@ impl Pair {
             // Every hole's two ends decide: the lowest aligned start in each, the highest in each.
             let mut candidates: Vec<u64> = Vec::new();
             let mut low = Some(0);
-            for hole_end in self
-                .model
-                .iter()
-                .map(|e| e.0.checked_sub(1))
-                .chain([Some(u64::MAX)])
-                .zip(self.model.iter().map(|e| e.1.checked_add(1)).chain([None]))
-            {
+            let ends = self.model.iter().map(|e| (e.0.checked_sub(1), e.1.checked_add(1))).chain([(Some(u64::MAX), None)]);
+            for hole_end in ends {
                 if let (Some(low), (Some(high), _)) = (low, hole_end) {
                     let (from, to) = (low.max(min), high.min(max));
                     let room = (from..=to).take(64).chain((to.saturating_sub(64).max(from)..=to).filter(|_| from <= to));
@@ -408,11 +406,11 @@ impl Pair {
         let mut range = pin.range(start..=last).expect("a range");
         for turn in 0.. {
             let mut rest = Vec::new();
-            range.clone().for_each(|e| rest.push((e.start(), e.last(), e.value().number)));
+            range.clone().for_each(|e| rest.push(plain(e)));
             assert_eq!(expected, rest, "what is left, leaf by leaf");
             let from_back = turns >> (turn % 8) & 1 == 1;
             let (got, want) = if from_back { (range.next_back(), expected.pop_back()) } else { (range.next(), expected.pop_front()) };
-            assert_eq!(got.map(|e| (e.start(), e.last(), e.value().number)), want);
+            assert_eq!(got.map(plain), want);
             if want.is_none() {
                 break;
             }
@@ -420,11 +418,27 @@ impl Pair {
         assert!(range.next().is_none() && range.next_back().is_none(), "fused");
     }
 
+    fn segments(&self, (start, last): (u64, u64)) {
+        let (mut expected, mut at) = (Vec::new(), Some(start));
+        for (s, l, number) in self.overlapping((start, last)) {
+            expected.extend(at.filter(|at| *at < s).map(|at| (at, s - 1, None)));
+            expected.push((s.max(start), l.min(last), Some(number)));
+            at = l.checked_add(1);
+        }
+        expected.extend(at.filter(|at| *at <= last).map(|at| (at, last, None)));
+        let pin = self.map.pin();
+        let segment = |s: Segment<'_, Box<Token>>| (s.span().start(), s.span().last(), s.entry().map(|e| e.value().number));
+        assert_eq!(pin.segments(start..=last).expect("a range").map(segment).collect::<Vec<_>>(), expected);
+        let gaps: Vec<_> = pin.gaps(start..=last).expect("a range").map(|gap| (gap.start(), gap.last(), None)).collect();
+        expected.retain(|segment| segment.2.is_none());
+        assert_eq!((pin.is_covered(start..=last), gaps), (Ok(expected.is_empty()), expected));
+    }
+
     /// Compares everything that can be asked.
     pub(crate) fn check(&self) {
         let writer = self.map.write();
         writer.validate().expect("the invariants hold");
-        assert_eq!(flat(&writer), self.model);
+        assert!(writer.iter().map(plain).eq(self.model.iter().copied()), "{writer:?} is not {:x?}", self.model);
         assert_eq!(self.map.len(), self.model.len());
         drop(writer);
         let pin = self.map.pin();
@@ -438,22 +452,21 @@ impl Pair {
             let lookup = find.filter(|e| e.0 <= a);
             let next = self.model.iter().find(|e| e.0 > a).copied();
             let prev = self.model.iter().rev().find(|e| e.1 < a).copied();
-            let plain = |e: Option<vmaple::map::Entry<'_, Box<Token>>>| e.map(|e| (e.start(), e.last(), e.value().number));
-            assert_eq!(plain(pin.find(a)), find, "find {a:#x}");
-            assert_eq!(plain(pin.lookup(a)), lookup, "lookup {a:#x}");
-            assert_eq!(plain(many), lookup, "lookup_many {a:#x}");
-            assert_eq!(plain(pin.next(a)), next, "next {a:#x}");
-            assert_eq!(plain(pin.prev(a)), prev, "prev {a:#x}");
-            assert_eq!(plain(reader.lookup(a)), lookup, "Reader::lookup {a:#x}");
+            assert_eq!(pin.find(a).map(plain), find, "find {a:#x}");
+            assert_eq!(pin.lookup(a).map(plain), lookup, "lookup {a:#x}");
+            assert_eq!(many.map(plain), lookup, "lookup_many {a:#x}");
+            assert_eq!(pin.next(a).map(plain), next, "next {a:#x}");
+            assert_eq!(pin.prev(a).map(plain), prev, "prev {a:#x}");
+            let gap = lookup.is_none().then(|| prev.map_or(0, |e| e.1 + 1)..=next.map_or(u64::MAX, |e| e.0 - 1));
+            assert_eq!(pin.gap_at(a).map(Into::into), gap, "gap_at {a:#x}");
+            assert_eq!(reader.lookup(a).map(plain), lookup, "Reader::lookup {a:#x}");
         }
         if first != 0 {
             return; // a step of a cursor is a question
         }
         let mut cursor = reader.cursor(..).expect("a range");
-        for want in &self.model {
-            assert_eq!(cursor.next().map(|e| (e.start(), e.last(), e.value().number)), Some(*want));
-        }
-        assert!(cursor.next().is_none());
+        let seen: Vec<Flat> = std::iter::from_fn(|| cursor.next().map(plain)).collect();
+        assert_eq!(seen, self.model);
     }
 
     /// Ends the map; every value must be gone.
@@ -481,20 +494,4 @@ pub(crate) fn replay(ops: &[Op]) {
         pair.apply(op);
     }
     pair.finish();
-}
-
-/// What an empty or reversed range is answered with.
-pub(crate) fn refuses_bad_ranges() {
-    let map: RangeMap<u64> = RangeMap::builder().private_epochs().build();
-    let mut writer = map.write();
-    writer.insert(10..20, 1).expect("empty map");
-    #[allow(clippy::reversed_empty_ranges, reason = "they are what is refused")]
-    for (start, end) in [(5u64, 5u64), (7, 3)] {
-        assert_eq!(writer.insert(start..end, 2).expect_err("a bad range").value, 2);
-        assert_eq!(writer.replace(start..end, 3).expect_err("a bad range").value, 3);
-        assert!(matches!(writer.remove(start..end), Err(RemoveError::Range(_))));
-        assert!(writer.range(start..end).is_err());
-        assert!(matches!(writer.find_gap(&GapQuery::new(1).within(start..end)), Err(GapError::Window(_))));
-    }
-    assert_eq!(writer.iter().count(), 1);
 }

@@ -113,10 +113,12 @@ pub(crate) enum Question {
     Find,
     Next,
     Prev,
+    /// `gap_at`. The gap is noted like an entry of value 0.
+    GapAt,
 }
 
 impl Question {
-    pub(crate) const ALL: [Self; 4] = [Self::Lookup, Self::Find, Self::Next, Self::Prev];
+    pub(crate) const ALL: [Self; 5] = [Self::Lookup, Self::Find, Self::Next, Self::Prev, Self::GapAt];
 
     pub(crate) fn ask(self, view: &View<u64>, a: u64) -> Option<Flat> {
         match self {
@@ -124,6 +126,7 @@ impl Question {
             Self::Find => view.find(a),
             Self::Next => view.next(a),
             Self::Prev => view.prev(a),
+            Self::GapAt => return view.gap_at(a).map(|gap| (gap.start(), gap.last(), 0)),
         }
         .map(flat)
     }
@@ -131,11 +134,16 @@ impl Question {
     /// The answer in a state that stands still.
     pub(crate) fn truth(self, state: &[Flat], a: u64) -> Option<Flat> {
         let find = state.partition_point(|e| e.1 < a);
+        let prev = find.checked_sub(1).map(|i| &state[i]);
         match self {
+            Self::GapAt => {
+                let above = state.get(find).map_or(u64::MAX, |e| e.0.saturating_sub(1));
+                return state.get(find).is_none_or(|e| e.0 > a).then_some((prev.map_or(0, |e| e.1 + 1), above, 0));
+            }
             Self::Lookup => state.get(find).filter(|e| e.0 <= a),
             Self::Find => state.get(find),
             Self::Next => state.get(state.partition_point(|e| e.0 <= a)),
-            Self::Prev => find.checked_sub(1).map(|i| &state[i]),
+            Self::Prev => prev,
         }
         .copied()
     }
@@ -219,6 +227,8 @@ pub(crate) enum Way {
     Down,
     /// From both in turn, from below first.
     Both,
+    /// From below, by the segments of the range: entries are cut to it.
+    Segments,
 }
 
 impl Walked {
@@ -233,6 +243,7 @@ impl Walked {
                     low
                 }
                 Way::Down => entries.rev().map(flat).collect(),
+                Way::Segments => entries_of_segments(view, range),
                 Way::Both => {
                     let (mut low, mut high) = (Vec::new(), Vec::new());
                     while let Some(entry) = entries.next() {
@@ -273,7 +284,7 @@ impl Walked {
         let (answer, n) = (&self.answer, self.answer.len());
         let (below, above) = (i.checked_sub(1).map(|i| answer[i]), answer.get(i + 1).copied());
         match self.way {
-            Way::Up => (below, None),
+            Way::Up | Way::Segments => (below, None),
             Way::Down => (None, above),
             // From below first, so of an odd number from below one more.
             Way::Both if i < n - n / 2 => (below, i.checked_sub(1).map(|turn| answer[n - 1 - turn])),
@@ -367,7 +378,10 @@ impl History {
         for (i, &answer) in walk.answer.iter().enumerate() {
             // Of an entry that had grown over what was yielded before, only the rest is yielded.
             let (below, above) = walk.answered_before(i);
-            let (floor, ceiling) = (below.map_or(0, |below| below.1 + 1), above.map_or(u64::MAX, |above| above.0 - 1));
+            let (mut floor, mut ceiling) = (below.map_or(0, |below| below.1 + 1), above.map_or(u64::MAX, |above| above.0 - 1));
+            if walk.way == Way::Segments {
+                (floor, ceiling) = (floor.max(walk.range.0), ceiling.min(walk.range.1));
+            }
             let was = |e: Flat| (e.0.max(floor), e.1.min(ceiling), e.2) == answer;
             let meets = answer.0 <= walk.range.1 && answer.1 >= walk.range.0;
             if !meets || !self.window(walk.window).any(|state| Question::Lookup.truth(state, answer.0).is_some_and(was)) {
@@ -384,6 +398,21 @@ impl History {
         }
         missed.first().map_or(Ok(()), |missed| Err(format!("{} was mapped throughout and missed", missed.0)))
     }
+}
+
+/// Returns the entries among the segments of a range, which must be the whole range, without two gaps next to each other. (What is in no
+/// entry is then in a gap, and the check of the iteration finds an address there that was mapped throughout.)
+fn entries_of_segments(view: &View<u64>, range: (u64, u64)) -> Vec<Flat> {
+    let (mut entries, mut next, mut was_gap) = (Vec::new(), Some(range.0), false);
+    for segment in view.segments(range.0..=range.1).expect("a range") {
+        let span = segment.span();
+        assert_eq!(next, Some(span.start()), "{segment:?} follows");
+        assert!(!was_gap || segment.entry().is_some(), "two gaps, the second {segment:?}");
+        (next, was_gap) = (span.end(), segment.entry().is_none());
+        entries.extend(segment.entry().map(flat));
+    }
+    assert_eq!(next, range.1.checked_add(1), "the segments end with the range");
+    entries
 }
 
 /// The parts of a range, first to last, that a state maps.
