@@ -35,7 +35,7 @@ pub use crate::error::{
 };
 #[doc(hidden)]
 pub use crate::tree::ValidateError;
-pub use crate::tree::{Entry, GapQuery, Gaps, Iter, Removed, RemovedEntry, Segment, Segments, Stats, View};
+pub use crate::tree::{Entry, GapQuery, Gaps, Iter, Removed, RemovedEntry, RemovedIter, Segment, Segments, Stats, View};
 
 use crate::error::InterruptedError;
 use crate::lock::{Lock, MmLock, RawMmLock, Speculation, WriteHold};

@@ -70,7 +70,7 @@ pub use read::{Entry, Gaps, Iter, Segment, Segments, View};
 pub use stats::Stats;
 pub use validate::ValidateError;
 pub(crate) use write::{Editor, EntryList, EntryListIter, FoundGap, Position, Prepared};
-pub use write::{GapQuery, Removed, RemovedEntry};
+pub use write::{GapQuery, Removed, RemovedEntry, RemovedIter};
 
 use crate::sync::Collector;
 use crate::value::{Value, assert_word};

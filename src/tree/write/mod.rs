@@ -24,4 +24,4 @@ pub use gap::GapQuery;
 pub(crate) use list::{EntryList, EntryListIter};
 pub(crate) use position::Position;
 pub(crate) use prepared::Prepared;
-pub use removed::{Removed, RemovedEntry};
+pub use removed::{Removed, RemovedEntry, RemovedIter};

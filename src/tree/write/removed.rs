@@ -4,8 +4,23 @@ use super::super::read::Entry;
 use super::pending::{PendingEdit, ReplacedEntry};
 use crate::addr::Span;
 use core::fmt;
+use core::iter::FusedIterator;
+use core::slice;
 
 /// The entries that an edit removed or cut, in order. Their values are dropped when no reader can reach them any more.
+///
+/// # Examples
+/// ```
+/// use vmaple::RangeMap;
+/// let map: RangeMap<char> = RangeMap::new();
+/// let mut writer = map.write();
+/// writer.insert(0..4, 'A')?;
+/// writer.insert(8..12, 'B')?;
+/// for entry in writer.remove(2..12)? {
+///     println!("{} lost {}", entry.value(), entry.removed());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Removed<'w, V> {
     span: Span,
     replaced: &'w [ReplacedEntry<V>],
@@ -68,11 +83,44 @@ impl<'w, V> Removed<'w, V> {
     }
 
     /// Returns an iterator over the entries, in order.
-    #[must_use]
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = RemovedEntry<'w, V>> + ExactSizeIterator {
-        self.replaced.iter().map(|old| self.entry(old))
+    pub fn iter(&self) -> RemovedIter<'w, V> {
+        RemovedIter { span: self.span, replaced: self.replaced.iter() }
     }
+}
 
+impl<V: fmt::Debug> fmt::Debug for Removed<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+impl<'w, V> IntoIterator for Removed<'w, V> {
+    type Item = RemovedEntry<'w, V>;
+    type IntoIter = RemovedIter<'w, V>;
+
+    fn into_iter(self) -> RemovedIter<'w, V> {
+        self.iter()
+    }
+}
+
+impl<'w, V> IntoIterator for &Removed<'w, V> {
+    type Item = RemovedEntry<'w, V>;
+    type IntoIter = RemovedIter<'w, V>;
+
+    fn into_iter(self) -> RemovedIter<'w, V> {
+        self.iter()
+    }
+}
+
+/// An iterator over the entries that an edit removed or cut, in order. Made by [`Removed::iter`].
+#[must_use = "iterators do nothing unless they are advanced"]
+pub struct RemovedIter<'w, V> {
+    /// The range of the edit.
+    span: Span,
+    replaced: slice::Iter<'w, ReplacedEntry<V>>,
+}
+
+impl<'w, V> RemovedIter<'w, V> {
     fn entry(&self, old: &'w ReplacedEntry<V>) -> RemovedEntry<'w, V> {
         #[allow(unsafe_code, reason = "lends what the writer has just unlinked")]
         // SAFETY: the leaf was retired by the edit; nothing is reused before the writer's guard is used again or dropped, and that is
@@ -83,8 +131,36 @@ impl<'w, V> Removed<'w, V> {
     }
 }
 
-impl<V: fmt::Debug> fmt::Debug for Removed<'_, V> {
+impl<'w, V> Iterator for RemovedIter<'w, V> {
+    type Item = RemovedEntry<'w, V>;
+
+    fn next(&mut self) -> Option<RemovedEntry<'w, V>> {
+        self.replaced.next().map(|old| self.entry(old))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.replaced.size_hint()
+    }
+}
+
+impl<V> DoubleEndedIterator for RemovedIter<'_, V> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.replaced.next_back().map(|old| self.entry(old))
+    }
+}
+
+impl<V> ExactSizeIterator for RemovedIter<'_, V> {}
+
+impl<V> FusedIterator for RemovedIter<'_, V> {}
+
+impl<V> Clone for RemovedIter<'_, V> {
+    fn clone(&self) -> Self {
+        Self { span: self.span, replaced: self.replaced.clone() }
+    }
+}
+
+impl<V: fmt::Debug> fmt::Debug for RemovedIter<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+        f.debug_list().entries(self.clone()).finish()
     }
 }

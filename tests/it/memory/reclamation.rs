@@ -321,7 +321,7 @@ fn a_writer_may_ask_through_a_pin_and_a_pin_outlives_writes() {
     let pin = map.pin();
     let seen = pin.lookup(16).expect("mapped");
     let mut writer = map.write();
-    for gone in writer.remove(pin.lookup(16).expect("mapped").span()).expect("memory").iter() {
+    for gone in writer.remove(pin.lookup(16).expect("mapped").span()).expect("memory") {
         assert_eq!((*gone.value(), gone.was_cut()), (1, false));
     }
     assert!(map.try_write().is_none() && map.try_read().is_none());
