@@ -103,7 +103,7 @@ impl Raw {
                 Record::Set(Setting::BrkStart(start)) => raw.heap = start,
                 Record::Area(area) if area.extent.end <= END => raw.areas.push(area_call(name, &area, objects)),
                 Record::Fault { addr, .. } if addr < END => raw.faults.push(addr),
-                Record::Operation(operation, Outcome::Value(told)) => raw.calls.extend(call(name, &operation, told, objects)),
+                Record::Operation(operation, Outcome::Value(result)) => raw.calls.extend(call(name, &operation, result, objects)),
                 _ => {}
             }
         }
@@ -194,12 +194,12 @@ fn access_of(prot: Prot) -> Flags {
 }
 
 /// What a call that came to this is here; none where it changes nothing that is compared.
-fn call(trace: &'static str, operation: &Operation, told: u64, objects: &mut Objects) -> Option<Call> {
+fn call(trace: &'static str, operation: &Operation, result: u64, objects: &mut Objects) -> Option<Call> {
     let pages = |len: u64| len.next_multiple_of(PAGE);
     Some(match *operation {
         Operation::Mmap { len, prot, flags, ref object, offset, .. } => {
             let len = pages(len);
-            let place = if flags.contains(MapFlags::FIXED) { Place::Fixed(told) } else { Place::Near(told) };
+            let place = if flags.contains(MapFlags::FIXED) { Place::Fixed(result) } else { Place::Near(result) };
             let mut access = access_of(prot);
             if flags.contains(MapFlags::NORESERVE) {
                 access = Flags(access.0 | Flags::NORESERVE.0);
@@ -210,11 +210,11 @@ fn call(trace: &'static str, operation: &Operation, told: u64, objects: &mut Obj
         Operation::Munmap { addr, len } => Call::Unmap(addr, pages(len)),
         Operation::Mprotect { addr, len, prot } if len > 0 => Call::Protect(addr, pages(len), access_of(prot)),
         Operation::Mremap { addr, old_len, new_len, flags, .. } if !flags.contains(RemapFlags::DONTUNMAP) => {
-            let target = if told == addr { Target::Here } else { Target::There(told) };
+            let target = if result == addr { Target::Here } else { Target::There(result) };
             Call::Remap(addr, pages(old_len), pages(new_len), target)
         }
         Operation::Brk { addr: 0 } => Call::Brk(0),
-        Operation::Brk { .. } => Call::Brk(told),
+        Operation::Brk { .. } => Call::Brk(result),
         _ => return None,
     })
 }

@@ -7,12 +7,12 @@ use vmaple_host::Host;
 
 /// Returns an error with its causes. A cause whose text is already in the message is not repeated.
 fn message_of(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |told, cause| {
+    error.chain().fold(String::new(), |message, cause| {
         let cause = cause.to_string();
-        match told.as_str() {
+        match message.as_str() {
             "" => cause,
-            told if told.contains(&cause) => told.to_owned(),
-            told => format!("{told}: {cause}"),
+            message if message.contains(&cause) => message.to_owned(),
+            message => format!("{message}: {cause}"),
         }
     })
 }

@@ -9,21 +9,21 @@ fn host(without: &str) -> Output {
 #[test]
 fn the_machine_is_shown() {
     let output = host("");
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{printed}");
     for property in ["protection keys", "max_map_count", "overcommit_memory", "transparent, shmem", "capabilities", "has", "lacks"] {
-        assert!(told.lines().any(|line| line.starts_with(&format!("{property:<26} "))), "{property}\n{told}");
+        assert!(printed.lines().any(|line| line.starts_with(&format!("{property:<26} "))), "{property}\n{printed}");
     }
 }
 
 #[test]
 fn what_is_hidden_is_lacked() {
     let output = host("keys,mseal");
-    let told = String::from_utf8_lossy(&output.stdout);
-    let line = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
-    assert_eq!((line("protection keys"), line("hidden by VMAPLE_WITHOUT")), ("0".to_owned(), "keys mseal".to_owned()), "{told}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let line = |name: &str| printed.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+    assert_eq!((line("protection keys"), line("hidden by VMAPLE_WITHOUT")), ("0".to_owned(), "keys mseal".to_owned()), "{printed}");
     let lacked = line("lacks");
-    assert!(["keys", "mseal"].iter().all(|hidden| lacked.split(' ').any(|word| word == *hidden)), "{told}");
+    assert!(["keys", "mseal"].iter().all(|hidden| lacked.split(' ').any(|word| word == *hidden)), "{printed}");
 }
 
 /// A word that is unknown is no reason to test something else than was asked for.
@@ -31,6 +31,6 @@ fn what_is_hidden_is_lacked() {
 fn unknown_words_are_refused() {
     let output = host("keys,kees");
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.starts_with("vmaple: VMAPLE_WITHOUT: `kees` is not one of keys, "), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(printed.starts_with("vmaple: VMAPLE_WITHOUT: `kees` is not one of keys, "), "{printed}");
 }

@@ -9,7 +9,7 @@ fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("run").args(arguments).output().expect("the program starts")
 }
 
-fn told(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -21,11 +21,11 @@ fn the_scenario_of_keys_holds() {
     let has_keys = Host::probe().has(Need::Keys);
     for mode in [None, Some("--kernel"), Some("--diff")] {
         let output = run(&mode.into_iter().chain([scenario]).collect::<Vec<_>>());
-        let told = told(&output);
-        assert_eq!(output.status.code(), Some(0), "{mode:?}\n{told}");
-        let is_left_out = told.contains("left out (keys 19)");
-        assert_eq!(is_left_out, mode.is_some() && !has_keys, "{mode:?}\n{told}");
-        assert!(is_left_out || told.ends_with(": 20 cases, 171 assertions held\n"), "{mode:?}\n{told}");
+        let printed = printed(&output);
+        assert_eq!(output.status.code(), Some(0), "{mode:?}\n{printed}");
+        let is_left_out = printed.contains("left out (keys 19)");
+        assert_eq!(is_left_out, mode.is_some() && !has_keys, "{mode:?}\n{printed}");
+        assert!(is_left_out || printed.ends_with(": 20 cases, 171 assertions held\n"), "{mode:?}\n{printed}");
     }
 }
 
@@ -41,9 +41,9 @@ fn without_a_word_the_keys_are_those_of_the_machine() {
     let has_keys = Host::probe().protection_keys > 0;
     for (arguments, is_denied) in [(vec![path], false), (vec!["--kernel", path], has_keys), (vec!["--diff", path], has_keys)] {
         let output = run(&arguments);
-        let told = told(&output);
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}\n{told}");
-        assert_eq!(told.contains("fault 0x1000000 r = none"), is_denied, "{arguments:?}\n{told}");
+        let printed = printed(&output);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}\n{printed}");
+        assert_eq!(printed.contains("fault 0x1000000 r = none"), is_denied, "{arguments:?}\n{printed}");
     }
 }
 
@@ -54,11 +54,11 @@ fn random_operations_with_keys_do_not_differ() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
     let out = directory.path().to_str().expect("temporary names are UTF-8");
     let output = run(&["--fuzz", "--ops", "3000", "--seed", "7", "--out", out]);
-    let told = told(&output);
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    let printed = printed(&output);
+    assert_eq!(output.status.code(), Some(0), "{printed}");
     for operation in ["pkey_alloc", "pkey_mprotect"] {
-        let row = told.lines().find(|line| line.split_whitespace().next() == Some(operation)).unwrap_or_default();
+        let row = printed.lines().find(|line| line.split_whitespace().next() == Some(operation)).unwrap_or_default();
         let done = row.split_whitespace().nth(1).and_then(|done| done.parse::<u64>().ok()).unwrap_or(0);
-        assert_eq!(done > 0, Host::probe().has(Need::Keys), "{operation} succeeded {done} times\n{told}");
+        assert_eq!(done > 0, Host::probe().has(Need::Keys), "{operation} succeeded {done} times\n{printed}");
     }
 }

@@ -18,25 +18,28 @@ fn run_scenario(scenario: &str, mode: &[&str], without: &str) -> (Option<i32>, S
     std::fs::write(&path, scenario).expect("a temporary file can be written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmaple"));
     let output: Output = command.arg("run").args(mode).arg(&path).env("VMAPLE_WITHOUT", without).output().expect("the program starts");
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    (output.status.code(), told.replace(path.to_str().expect("temporary names are UTF-8"), "s"))
+    let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), printed.replace(path.to_str().expect("temporary names are UTF-8"), "s"))
 }
 
 #[test]
 fn the_library_is_asked_whatever_the_machine_has() {
     for without in ["", "keys,mseal,root"] {
-        let (status, told) = run(&[], without);
-        assert_eq!(status, Some(1), "{told}");
-        assert!(told.ends_with("s: 4 cases, 4 assertions held, 2 differ\n"), "{told}");
+        let (status, printed) = run(&[], without);
+        assert_eq!(status, Some(1), "{printed}");
+        assert!(printed.ends_with("s: 4 cases, 4 assertions held, 2 differ\n"), "{printed}");
     }
 }
 
 #[test]
 fn an_unknown_need_is_refused() {
     for mode in [&[][..], &["--kernel"], &["--diff"]] {
-        let (status, told) = run_scenario("vmaple-trace 1\nneeds keys kees\ncount 0\n", mode, "");
-        assert_eq!(status, Some(2), "{told}");
-        assert!(told.contains("s:2: read `kees`, expected what a case needs of the machine, by a word that `vmaple host` shows"), "{told}");
+        let (status, printed) = run_scenario("vmaple-trace 1\nneeds keys kees\ncount 0\n", mode, "");
+        assert_eq!(status, Some(2), "{printed}");
+        assert!(
+            printed.contains("s:2: read `kees`, expected what a case needs of the machine, by a word that `vmaple host` shows"),
+            "{printed}"
+        );
     }
 }
 
@@ -44,12 +47,12 @@ fn an_unknown_need_is_refused() {
 #[test]
 fn the_kernel_is_asked_what_the_machine_has() {
     for mode in ["--kernel", "--diff"] {
-        let (status, told) = run(&[mode], "keys,mseal,root");
-        assert_eq!(status, Some(0), "{told}");
-        assert!(told.contains("s:4: needs keys cap:ipc_lock: left out: this machine lacks keys  (case one)\n"), "{told}");
-        assert!(told.contains("s:9: needs mseal: left out: this machine lacks mseal  (case two)\n"), "{told}");
-        assert!(told.contains("s:13: set privileged 1: left out: this machine lacks cap:ipc_lock"), "{told}");
-        assert!(told.contains("s: 4 cases, 2 assertions held, 3 left out (cap:ipc_lock,sys_rawio 1, keys 1, mseal 1)\n"), "{told}");
+        let (status, printed) = run(&[mode], "keys,mseal,root");
+        assert_eq!(status, Some(0), "{printed}");
+        assert!(printed.contains("s:4: needs keys cap:ipc_lock: left out: this machine lacks keys  (case one)\n"), "{printed}");
+        assert!(printed.contains("s:9: needs mseal: left out: this machine lacks mseal  (case two)\n"), "{printed}");
+        assert!(printed.contains("s:13: set privileged 1: left out: this machine lacks cap:ipc_lock"), "{printed}");
+        assert!(printed.contains("s: 4 cases, 2 assertions held, 3 left out (cap:ipc_lock,sys_rawio 1, keys 1, mseal 1)\n"), "{printed}");
     }
 }
 
@@ -68,9 +71,9 @@ fn where_searches_go_up_none_begins_at_a_base() {
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmaple"));
         let output = command.args(arguments).env("VMAPLE_WITHOUT", "topdown").output().expect("the program starts");
-        let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(status), "{told}");
-        assert!(told.ends_with(end), "{told}");
+        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{printed}");
+        assert!(printed.ends_with(end), "{printed}");
     }
 }
 
@@ -95,9 +98,9 @@ fn limits_beyond_the_hard_ones_are_left_out() {
         // a hard limit can be lowered by everyone
         let limited = format!("ulimit -H -S -l 64 && exec {program} run {mode} {}", path.display());
         let output = Command::new("bash").args(["-c", &limited]).output().expect("a shell starts");
-        let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(0), "{told}");
-        assert!(told.ends_with(": 4 cases, 5 assertions held, 2 left out (RLIMIT_MEMLOCK beyond 65536 2)\n"), "{told}");
+        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{printed}");
+        assert!(printed.ends_with(": 4 cases, 5 assertions held, 2 left out (RLIMIT_MEMLOCK beyond 65536 2)\n"), "{printed}");
     }
 }
 
@@ -112,12 +115,12 @@ fn random_operations_go_on_without_capabilities() {
         .env("VMAPLE_WITHOUT", "keys,root")
         .output()
         .expect("the program starts");
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{printed}");
     // The capability is needed where what is mapped is within the limit: below the default it seldom is.
     if vmaple_host::Host::probe().most_locked_bytes.is_some_and(|most| most < 8 << 20) {
         vmaple_host::leave_out("random_operations_go_on_without_capabilities: mlockall", "RLIMIT_MEMLOCK of 8388608");
         return;
     }
-    assert!(told.contains("left out: mlockall needs cap:ipc_lock, "), "{told}");
+    assert!(printed.contains("left out: mlockall needs cap:ipc_lock, "), "{printed}");
 }

@@ -68,7 +68,7 @@ fn a_layout_that_differs_is_status_1_and_is_reported_with_its_surroundings() {
     let run = checked(HOLDS.replace("  301000-302000 ---p\n", "  301000-302000 r--p\n"));
     assert_eq!(run.output.status.code(), Some(1));
     let mut lines = run.stderr.lines();
-    let first = lines.next().expect("a difference is told");
+    let first = lines.next().expect("a difference is printed");
     assert!(first.contains("a.trace:16: expected 00301000-00302000 r--p, found ---p"), "{first}");
     assert!(first.ends_with("in the index and in the plain model"), "{first}");
     let around: Vec<&str> = lines.take(5).map(str::trim).collect();
@@ -193,9 +193,9 @@ fn an_area_that_differs_in_a_flag_is_status_1_and_both_are_reported() {
     let flagged = HOLDS.replace("  300000-301000 rw-p\n", "  300000-301000 rw-p nohugepage anon\n");
     let run = checked(flagged);
     assert_eq!(run.output.status.code(), Some(1), "{}", run.stdout);
-    let told: Vec<&str> = run.stderr.lines().map(str::trim).collect();
+    let printed: Vec<&str> = run.stderr.lines().map(str::trim).collect();
     assert_eq!(
-        told,
+        printed,
         [
             "a.trace:15: expected 00300000-00301000 rw-p, found 00300000-00301000 rw-p in the address space",
             "00020000-00024000 rw-p faulted anon -",
@@ -203,7 +203,7 @@ fn an_area_that_differs_in_a_flag_is_status_1_and_both_are_reported() {
             "+ 00300000-00301000 rw-p - anon -",
             "00301000-00302000 ---p - anon -",
         ]
-        .map(|line| line.replace("a.trace", told[0].split(":15").next().unwrap_or("")))
+        .map(|line| line.replace("a.trace", printed[0].split(":15").next().unwrap_or("")))
     );
 }
 
@@ -213,7 +213,7 @@ fn a_difference_with_a_cause_is_reported_and_is_status_0() {
     let split = HOLDS.replace("  20000-24000 rw-p\n", "  20000-22000 rw-p faulted anon\n  22000-24000 rw-p faulted anon\n");
     let run = checked(split);
     assert_eq!(run.output.status.code(), Some(0), "{}", run.stderr);
-    assert!(run.stderr.contains("cause: they differ only in who owns their pages; 2 threads were at work"), "{}", run.stderr);
+    assert!(run.stderr.contains("cause: only the owners of their pages can differ; 2 threads ran"), "{}", run.stderr);
     assert!(run.stdout.contains("explained"), "{}", run.stdout);
 }
 

@@ -129,8 +129,8 @@ fn every_kind_of_assertion_can_differ() {
 fn all_differences_are_reported() {
     let (status, out, _) = run(&format!("{LAYOUT}count 1\ncount 2\nreset\ncase \u{1b}[2J\ncount 3\ncount 0\n"));
     assert_eq!(status, Some(1));
-    for told in ["s:7: count 1  (case the layout)", "s:8: count 2  (case the layout)", "s:11: count 3  (case \\u{1b}[2J)"] {
-        assert!(out.contains(told), "{out}");
+    for printed in ["s:7: count 1  (case the layout)", "s:8: count 2  (case the layout)", "s:11: count 3  (case \\u{1b}[2J)"] {
+        assert!(out.contains(printed), "{out}");
     }
     assert!(out.ends_with("s: 2 cases, 1 assertion held, 3 differ\n"), "{out}");
 }
@@ -140,26 +140,26 @@ fn all_differences_are_reported() {
 fn outcomes_that_are_not_expected_are_printed() {
     let (status, out, err) = run(&format!("{LAYOUT}munmap 0x100000 0x1000\nfault 0x104000 w = ?\nfind 0x200000\nmunmap 1 1\n"));
     assert_eq!((status, err.as_str()), (Some(0), ""));
-    let told = "s:7: munmap 0x100000 0x1000 = 0\ns:8: fault 0x104000 w = 0x104000-0x108000\ns:9: find 0x200000 = none\ns:10: munmap 0x1 0x1 = -EINVAL: ";
-    assert!(out.starts_with(told), "{out}");
+    let printed = "s:7: munmap 0x100000 0x1000 = 0\ns:8: fault 0x104000 w = 0x104000-0x108000\ns:9: find 0x200000 = none\ns:10: munmap 0x1 0x1 = -EINVAL: ";
+    assert!(out.starts_with(printed), "{out}");
 }
 
 /// What cannot be read or executed ends the scenario with status 2, and says where and what.
 #[test]
 fn what_cannot_be_read_is_refused() {
     let huge = "9".repeat(70_000);
-    for (wrong, line, told) in [
+    for (wrong, line, printed) in [
         ("madvise 0x100000 0x1000 willneed = 0", 7, "the library does not support an advice that changes no flags"),
         ("fork = main", 7, "there is already an address space `main`"),
         ("as child", 7, "there is no address space `child`"),
         ("exit\ncount 0", 8, "there is no address space `main`"),
-        ("set page 16384", 7, "the library's pages have 4096 bytes, and the scenario's 16384"),
-        ("area 101000-103000 rw-p - anon -", 7, "the area cannot be placed: cannot map 0x101000..=0x102fff: the VMA"),
+        ("set page 16384", 7, "the library's pages have 4096 bytes, and those of the scenario 16384"),
+        ("area 101000-103000 rw-p - anon -", 7, "the area cannot be placed: cannot insert the VMA 0x101000..=0x102fff: the VMA"),
         ("area 0-ffffffff000 rw-p - anon -", 7, "is in the way"),
         ("area 200800-201000 rw-p - anon -", 7, "0x200800 is not at a page's start"),
         ("area 200000-200fff rw-p - anon -", 7, "0x200fff is not at a page's start"),
         ("area 200000-201000 rw-p - file:a 1", 7, "0x1 is not at a page's start"),
-        ("area 200000-201000 rw-s growsdown shm:a -", 7, "a VMA that grows is private and has no object"),
+        ("area 200000-201000 rw-s growsdown shm:a -", 7, "one that grows is private and has no object behind it"),
         ("area 7fffffffe000-800000000000 rw-p - anon -", 7, "ends beyond 0x7ffffffff000, where the address space ends"),
         ("area ffffffffff600000-ffffffffff601000 r-xp - anon -", 7, "ends beyond 0x7ffffffff000"),
         ("area 7fffffffe000-800000000000 r-xp - special:a -", 7, "ends beyond 0x7ffffffff000"),
@@ -187,7 +187,7 @@ fn what_cannot_be_read_is_refused() {
         let (status, out, err) = run(&format!("{LAYOUT}{wrong}\n"));
         let shown = wrong.get(..80).unwrap_or(wrong);
         assert_eq!((status, out.as_str()), (Some(2), ""), "{shown}\n{err}");
-        assert!(err.starts_with(&format!("vmaple: s:{line}: ")) && err.contains(told), "{shown}\n{err}");
+        assert!(err.starts_with(&format!("vmaple: s:{line}: ")) && err.contains(printed), "{shown}\n{err}");
     }
     let (status, _, err) = run("not a trace\n");
     assert!(status == Some(2) && err.starts_with("vmaple: s:1: read `not a trace`"), "{err}");

@@ -32,10 +32,10 @@ impl Seen {
     }
 
     /// An access that must end with an error, as it would for a system call that is given the address.
-    fn expect_refusal(&mut self, what: &str, told: nix::Result<()>) {
-        match told {
+    fn expect_refusal(&mut self, what: &str, result: nix::Result<()>) {
+        match result {
             Err(Errno::EFAULT) => self.refused += 1,
-            told => self.wrong.push(format!("{what}: {told:?} instead of EFAULT")),
+            result => self.wrong.push(format!("{what}: {result:?} instead of EFAULT")),
         }
     }
 }

@@ -120,7 +120,7 @@ impl Memory {
         let mut message = [0; 32];
         match read(&self.uffd, &mut message) {
             Err(Errno::EAGAIN) => return Ok(None),
-            told => told?,
+            result => result?,
         };
         let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|i| message[at * 8 + i]));
         assert_eq!(u32::from(message[0]), raw::UFFD_EVENT_PAGEFAULT, "no other event was asked for");
@@ -150,8 +150,8 @@ impl Memory {
         self.filled(page, unsafe { request::poison(self.fd(), &raw mut poison) })
     }
 
-    fn filled(&self, page: u64, told: nix::Result<libc::c_int>) -> nix::Result<Filled> {
-        match told {
+    fn filled(&self, page: u64, result: nix::Result<libc::c_int>) -> nix::Result<Filled> {
+        match result {
             Ok(_) => Ok(Filled::Now),
             // A page is there, so this call woke no thread, and one may have begun to wait just before that page was put in.
             Err(Errno::EEXIST) => {

@@ -86,11 +86,11 @@ impl Window {
     fn look(&self, memory: &Memory, at: u64, offset: u64, seen: &mut Seen) {
         let (mut page, mut wanted): (Page, Page) = ([0; PAGE_BYTES], [0; PAGE_BYTES]);
         let before = self.clock.load(SeqCst);
-        let told = memory.try_read(at, &mut page);
+        let read = memory.try_read(at, &mut page);
         let after = self.clock.load(SeqCst);
         self.looks.fetch_add(1, SeqCst);
         let may_be_seen = (before + 4 - GONE) / 4..=after / 4;
-        match told {
+        match read {
             Ok(()) => {
                 let is_one = may_be_seen.clone().any(|generation| {
                     content::fill(&mut wanted, layout::window_object(generation), offset);

@@ -8,7 +8,7 @@ use vmaple_scenario::against_library;
 use vmaple_trace::Reader;
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut told = Vec::new();
-    let broken = against_library(Reader::new("fuzz", Cursor::new(bytes.to_vec())), &mut told);
-    assert!(matches!(broken, Ok(0) | Err(_)), "{}", String::from_utf8_lossy(&told));
+    let mut output = Vec::new();
+    let broken = against_library(Reader::new("fuzz", Cursor::new(bytes.to_vec())), &mut output);
+    assert!(matches!(broken, Ok(0) | Err(_)), "{}", String::from_utf8_lossy(&output));
 });

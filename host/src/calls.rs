@@ -57,9 +57,9 @@ fn capabilities() -> Capabilities {
     let mut header = [0x2008_0522_u32, 0];
     let mut data = [0_u32; 6];
     // SAFETY: both are as large as that version of the structures.
-    let told = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), data.as_mut_ptr()) };
+    let result = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), data.as_mut_ptr()) };
     let [low, _, _, high, ..] = data;
-    if told == 0 { Capabilities::from_bits(u64::from(low) | u64::from(high) << 32) } else { Capabilities::default() }
+    if result == 0 { Capabilities::from_bits(u64::from(low) | u64::from(high) << 32) } else { Capabilities::default() }
 }
 
 /// Returns where the kernel places a page whose hint is below everything that may be mapped.
@@ -109,6 +109,6 @@ fn refused() -> BTreeMap<Need, i32> {
 /// Makes a call that fails or does nothing. Returns the error number if it fails.
 fn errno_of(number: libc::c_long, [first, second, third, fourth, fifth]: [u64; 5]) -> Option<i32> {
     // SAFETY: `refused` has the arguments: each call fails for them, does nothing, or writes the one word that it is given.
-    let told = unsafe { libc::syscall(number, first, second, third, fourth, fifth, 0_u64) };
-    (told == -1).then(|| io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    let result = unsafe { libc::syscall(number, first, second, third, fourth, fifth, 0_u64) };
+    (result == -1).then(|| io::Error::last_os_error().raw_os_error().unwrap_or(0))
 }

@@ -43,8 +43,8 @@ impl Display for Host {
         line("transparent, shmem", &or_unknown(transparent.shmem.as_ref()))?;
         line("transparent huge page", &or_unknown(transparent.page_bytes))?;
         for size in &transparent.sizes {
-            let told = format!("private {}, shmem {}", or_unknown(size.private.as_ref()), or_unknown(size.shmem.as_ref()));
-            line(&format!("transparent of {}", size.page_bytes), &told)?;
+            let text = format!("private {}, shmem {}", or_unknown(size.private.as_ref()), or_unknown(size.shmem.as_ref()));
+            line(&format!("transparent of {}", size.page_bytes), &text)?;
         }
         line("legacy_va_layout", &or_unknown(self.legacy_va_layout.map(u8::from)))?;
         line("randomize_va_space", &or_unknown(self.randomize_va_space))?;

@@ -201,8 +201,8 @@ fn this_machine_is_probed_once() {
         assert_eq!(host.protection_keys == 16, info.split_ascii_whitespace().any(|word| word == "ospke"));
     }
     if let Ok(status) = fs::read_to_string("/proc/thread-self/status") {
-        let told = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("a line");
-        assert_eq!(format!("{:016x}", host.capabilities.bits()), told.trim());
+        let value = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("a line");
+        assert_eq!(format!("{:016x}", host.capabilities.bits()), value.trim());
     }
     if let (Some(lowest), Some(set)) = (host.lowest_address, host.mmap_min_addr) {
         assert!(lowest >= set, "{lowest:#x} is not below {set:#x}");

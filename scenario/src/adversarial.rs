@@ -1,5 +1,5 @@
-//! Scenarios that no person would write: any record, any numbers, in any order. Each ends in answers or in a refusal, never in a panic, and
-//! leaves an address space whose invariants hold.
+//! Random scenarios: any record, any numbers, in any order. Each ends with answers or with a refusal, never with a panic, and leaves an
+//! address space whose invariants hold.
 
 use crate::mm_space::MmSpace;
 use crate::report::Report;
@@ -47,7 +47,7 @@ fn line(rng: &mut fastrand::Rng) -> String {
             let perm = pick(rng, &["rw-p", "---p", "r-xs"]);
             let flags = pick(rng, &["-", "growsdown", "growsup", "growsdown,locked", "growsup,growsdown", "sealed,faulted,hook"]);
             let object = pick(rng, &["anon", "anon", "anon", "shm:a", "file:a", "special:a"]);
-            // whole pages mostly, or nothing would ever be there
+            // mostly whole pages, because other areas are refused
             let whole = if rng.u8(0..8) == 0 { 0 } else { 0xfff };
             let (start, end) = (start & !whole, (end & !whole).max((start & !whole).saturating_add(1 + whole)));
             let offset = if rng.u8(0..4) > 0 { "-".to_owned() } else { (c & !whole).to_string() };

@@ -1,4 +1,4 @@
-//! The system calls, one arm for each: from the arguments of a trace to the library's operation.
+//! Performs the system calls of a trace with the library, one arm for each.
 //!
 //! Called by `model`; `low` and the program's `replay` use the requests for mappings.
 
@@ -18,8 +18,8 @@ type Done = Result<u64, Failure>;
 
 /// Converts the library's result to a system call's. Each operation has its own error type, all with an errno.
 macro_rules! done {
-    ($told:expr) => {
-        $told.map(|told| told.answer()).map_err(|error| Failure::new(error.errno(), error))
+    ($result:expr) => {
+        $result.map(|value| value.answer()).map_err(|error| Failure::new(error.errno(), error))
     };
 }
 
@@ -39,13 +39,13 @@ pub(super) fn apply(space: &mut MmSpace, operation: &Operation) -> Result<Done, 
         }
         Operation::PkeyAlloc { flags: 0, rights } => {
             let denial = denial_of(*rights);
-            let told = writer.pkey_alloc(denial);
+            let result = writer.pkey_alloc(denial);
             drop(writer);
             // from now on the calling thread has these rights to the key
-            if let Ok(key) = told {
+            if let Ok(key) = result {
                 space.rights = space.rights.with(key, denial);
             }
-            done!(told)
+            done!(result)
         }
         Operation::PkeyAlloc { .. } => Err(Failure::invalid("no flags are known")),
         Operation::PkeyFree { key } => match u8::try_from(*key).ok().and_then(ProtectionKey::new) {
@@ -87,7 +87,7 @@ fn mmap(space: &mut MmSpace, (addr, len): (u64, u64), prot: Prot, flags: MapFlag
     let mut writer = space.writer();
     match (writer.mmap(&request), refused) {
         (Err(MmapError::Growing), Some(refused)) => Err(refused),
-        (told, _) => done!(told),
+        (result, _) => done!(result),
     }
 }
 
@@ -166,7 +166,7 @@ pub fn request_of(space: &mut MmSpace, len: u64, prot: Prot, flags: MapFlags, ob
         object => VmaSpec::of_object(space.number_of(object), bytes, has),
     };
     let request = MapRequest::new(len, spec.with_payload(Rider::with(tags, space.with.flags)));
-    // only PROT_EXEC alone asks for execute-only memory
+    // only PROT_EXEC alone requests execute-only memory
     let request = if prot == Prot::EXEC { request } else { request.readable() };
     let request = if flags.contains(MapFlags::LOW_32BIT) { request.in_low_addresses() } else { request };
     let request = if flags.contains(MapFlags::ABOVE4G) { request.above_low_addresses() } else { request };

@@ -104,7 +104,7 @@ pub fn has_kept_promise(perm: Perm, flags: AreaFlags, object: &Object) -> bool {
 }
 
 impl Names {
-    /// Returns the VMA for an area. If the area has pages of its own they belong to `owner`, or to a new owner.
+    /// Converts an area to a VMA. If the area has pages of its own they belong to `owner`, or to a new owner.
     pub fn spec_of(&mut self, area: &Area, owner: Option<AnonOwner>) -> VmaSpec<Rider> {
         let offset = start_offset(area.extent, (area.perm, area.flags), &area.object, area.offset);
         let spec = match &area.object {
@@ -122,7 +122,7 @@ impl Names {
         spec.with_payload(Rider::with(tags, area.flags))
     }
 
-    /// Returns the area that a VMA is.
+    /// Converts a VMA to an area.
     #[must_use]
     pub fn area_of(&self, vma: Vma<'_, Rider>) -> Area {
         #[cfg(test)]

@@ -1,12 +1,12 @@
-//! Several address spaces in one scenario: `fork`, `as`, `exit`. The space here is the plainest there is, so that it is the runner and the
-//! `spaces` that are tested, and a list of areas that executes shows that the two know nothing of the library.
+//! Several address spaces in one scenario: `fork`, `as`, `exit`. The space is a list of areas, so the tests are of `runner` and `spaces`
+//! alone, and show that neither depends on the library.
 
 use crate::report::Report;
 use crate::runner;
 use crate::space::{Answer, Failure, Gap, Refusal, Space};
 use vmaple_trace::{Access, Area, Context, Extent, Operation, Reader, Setting, VmCounts};
 
-/// Areas, and as many forks as may be made.
+/// A space that is a list of areas.
 struct Plain(Vec<Area>);
 
 impl Space for Plain {
@@ -60,18 +60,18 @@ impl Space for Plain {
         Ok(0)
     }
 
-    /// An empty one has no children.
+    /// Fails if the list is empty.
     fn fork(&mut self) -> Result<Result<Self, Failure>, Refusal> {
         Ok(if self.0.is_empty() { Err(Failure::new(12, "nothing to copy")) } else { Ok(Self(self.0.clone())) })
     }
 
-    /// Four areas are wrong.
+    /// Fails if there are four areas.
     fn verdict(&self) -> Result<(), Failure> {
         if self.0.len() == 4 { Err(Failure::invalid("four areas")) } else { Ok(()) }
     }
 }
 
-/// Held, differing, and what was said, be it a refusal.
+/// Returns how many assertions held and how many differed, and the output with the refusal, if there was one.
 fn run(text: &str) -> (u64, u64, String) {
     let mut out = Vec::new();
     let mut report = Report::new(&mut out, "s".to_owned());
@@ -97,31 +97,31 @@ fn a_fork_can_fail_and_differ() {
     assert_eq!(run("fork = -ENOMEM\n"), (1, 0, String::new()));
     assert_eq!(run("fork\n"), (0, 0, "s:2: fork = -ENOMEM: nothing to copy\n".to_owned()));
     assert_eq!(run(&format!("{AREA}fork\n")), (0, 0, "s:3: fork = a child without a name\n".to_owned()));
-    let (_, differing, told) = run("fork = child\n");
-    assert!(differing == 1 && told.contains("expected child\n  found    -ENOMEM: nothing to copy"), "{told}");
-    let (_, differing, told) = run(&format!("{AREA}fork = -EAGAIN\n"));
-    assert!(differing == 1 && told.contains("expected -EAGAIN\n  found    a child"), "{told}");
+    let (_, differing, output) = run("fork = child\n");
+    assert!(differing == 1 && output.contains("expected child\n  found    -ENOMEM: nothing to copy"), "{output}");
+    let (_, differing, output) = run(&format!("{AREA}fork = -EAGAIN\n"));
+    assert!(differing == 1 && output.contains("expected -EAGAIN\n  found    a child"), "{output}");
 }
 
 #[test]
-fn names_are_of_one_space_each() {
-    for (text, told) in [
+fn a_name_belongs_to_one_space() {
+    for (text, expected) in [
         (format!("{AREA}fork = child\nfork = child\n"), "s:4: fork: there is already an address space `child`"),
         (format!("{AREA}fork = main\n"), "s:3: fork: there is already an address space `main`"),
         ("as child\n".to_owned(), "s:2: as child: there is no address space `child`"),
         ("exit\ncount 0\n".to_owned(), "s:3: count 0: there is no address space `main`"),
         (format!("{AREA}fork = child\nreset\nas child\n"), "s:5: as child: there is no address space `child`"),
     ] {
-        assert_eq!(run(&text).2, told, "{text}");
+        assert_eq!(run(&text).2, expected, "{text}");
     }
 }
 
 /// A broken invariant that no assertion checks is reported when the address space ends, in whichever way.
 #[test]
-fn the_invariants_of_every_space_are_asked_for() {
+fn the_invariants_of_every_space_are_checked() {
     let four = AREA.repeat(4);
     for (end, wrong) in [("", 1), ("reset\n", 1), ("exit\n", 1), ("fork = child\n", 2), ("fork = child\nas child\nexit\nreset\n", 2)] {
-        let (_, differing, told) = run(&format!("{four}{end}"));
-        assert_eq!((differing, told.matches("found    -EINVAL: four areas").count() as u64), (wrong, wrong), "{told}");
+        let (_, differing, output) = run(&format!("{four}{end}"));
+        assert_eq!((differing, output.matches("found    -EINVAL: four areas").count() as u64), (wrong, wrong), "{output}");
     }
 }

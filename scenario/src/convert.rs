@@ -7,7 +7,7 @@ use vmaple::mm::{Advice, KeyDenial, LockAll, ProtectRequest, ProtectionKey};
 use vmaple::{PAGE_SIZE, VmaFlags};
 use vmaple_trace::{LockAllFlags, MapFlags, Object, Offset, Prot};
 
-/// What a system call returns for a result of the library.
+/// Converts a result of the library to the value that the system call returns.
 pub trait Answer {
     /// Returns an address, the number of a key, or 0.
     fn answer(self) -> u64;
@@ -37,12 +37,12 @@ pub fn access_of(prot: Prot) -> VmaFlags {
     vmaple::mm::Prot::from_bits_truncate(prot.bits()).into()
 }
 
-/// Returns what `pkey_mprotect` is asked for; the key -1 stands for `mprotect`.
+/// Returns the request of a `pkey_mprotect`; the key -1 stands for `mprotect`.
 pub fn protect_request_of(prot: Prot, key: i32) -> ProtectRequest {
     ProtectRequest::from_raw(prot.bits().into(), key)
 }
 
-/// Returns what `pkey_alloc` is asked to deny; an invalid value for bits that no key has.
+/// Returns the rights that a `pkey_alloc` denies; an invalid value for unknown bits.
 #[must_use]
 pub fn denial_of(rights: u64) -> KeyDenial {
     KeyDenial::from_bits_retain(u32::try_from(rights).unwrap_or(u32::MAX))
@@ -97,11 +97,11 @@ pub fn kind_refused(flags: MapFlags, object: &Object) -> Option<Failure> {
     }
     // Huge pages always have a file.
     if *object == Object::Anon && !flags.contains(MapFlags::HUGETLB) {
-        return Some(Failure::invalid("what maps no file validates no flags"));
+        return Some(Failure::invalid("a mapping without a file has no flags to validate"));
     }
-    // Of the flags that came with it, these are not among the old ones.
+    // These two are not among the flags that every file supports.
     let is_unknown = flags.contains(MapFlags::FIXED_NOREPLACE) || flags.contains(MapFlags::SYNC);
-    is_unknown.then(|| Failure::new(libc::EOPNOTSUPP, "the file knows no such flag"))
+    is_unknown.then(|| Failure::new(libc::EOPNOTSUPP, "the file does not support the flag"))
 }
 
 /// Checks that the offset is a multiple of a page. A request to the library for memory without an object has no offset.
@@ -115,7 +115,7 @@ pub fn check_offset(offset: Offset) -> Result<(), Failure> {
     }
 }
 
-/// Returns flags that the library can be asked for. The kernel checks the kind after the place, so a kind that it refuses becomes a shared
+/// Returns flags that a request to the library can express. The kernel checks the kind after the place, so a kind that it refuses becomes a shared
 /// mapping that grows, which the library refuses at the same point.
 #[must_use]
 pub fn with_kind(flags: MapFlags, object: &Object) -> MapFlags {

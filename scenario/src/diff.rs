@@ -1,5 +1,4 @@
-//! Library and kernel side by side: each operation is performed by the kernel, then by the library, and their results and layouts are
-//! compared. Called by `runner` and `fuzz`, through [`Space`].
+//! Library and kernel side by side: the kernel performs each operation, then the library, and their results and layouts are compared. Called by `runner` and `fuzz`, through [`Space`].
 
 use crate::area::Files;
 use crate::exact::{compare, shown};
@@ -20,7 +19,7 @@ pub(super) struct Both {
 
 impl Both {
     /// Adds a difference that was found elsewhere.
-    pub(super) fn tell(&mut self, difference: Difference) {
+    pub(super) fn add(&mut self, difference: Difference) {
         self.found.push(difference);
     }
 
@@ -33,7 +32,7 @@ impl Both {
         if expected == found && layout.is_empty() && is_counted {
             return Ok(());
         }
-        let and_counts = |told: String, counts: VmCounts| if is_counted { told } else { format!("{told}, {counts}") };
+        let and_counts = |text: String, counts: VmCounts| if is_counted { text } else { format!("{text}, {counts}") };
         // without a difference in the list, the list shows where the operation was
         let layout = if layout.is_empty() { kernel.iter().map(|vma| format!("    {vma}")).collect() } else { layout };
         self.found.push(Difference {
@@ -48,13 +47,13 @@ impl Both {
     fn compare_outcomes(&mut self, kernel: &Result<u64, Failure>, library: &Result<u64, Failure>) -> Result<(), Refusal> {
         let errno = |outcome: &Result<u64, Failure>| outcome.as_ref().map(|value| *value).map_err(|failure| failure.errno);
         let is_same = errno(kernel) == errno(library);
-        let told = shown(library);
+        let found = shown(library);
         let expected = match kernel {
-            _ if is_same => told.clone(),
+            _ if is_same => found.clone(),
             Ok(value) => format!("{value:#x}"),
             Err(failure) => format!("-{}", failure.errno),
         };
-        self.compare(expected, told)
+        self.compare(expected, found)
     }
 
     fn compare_answers(&mut self, kernel: &Answer, library: &Answer) -> Result<(), Refusal> {
@@ -64,9 +63,9 @@ impl Both {
             Err(Some(why)) => format!("none: {why}"),
             Err(None) => "none".to_owned(),
         };
-        let told = shown(library);
-        let expected = if extent(kernel) == extent(library) { told.clone() } else { shown(kernel) };
-        self.compare(expected, told)
+        let found = shown(library);
+        let expected = if extent(kernel) == extent(library) { found.clone() } else { shown(kernel) };
+        self.compare(expected, found)
     }
 }
 

@@ -1,5 +1,5 @@
-//! A VMA with everything that both library and kernel show of it, and a comparison of two layouts of such. Made by `mm_space` and `kernel`,
-//! compared by `diff` and `fuzz`.
+//! A VMA with everything that both the library and the kernel show, and a comparison of two lists of such VMAs. Made by `mm_space` and
+//! `kernel`, compared by `diff` and `fuzz`.
 
 use crate::area::{FLAGS, extent_of, of_huge_pages};
 use crate::space::Failure;
@@ -17,7 +17,7 @@ pub(super) struct Exact {
     pub(super) object: Option<(Object, u64)>,
 }
 
-/// Returns the object of memory whose object has no name, if the offset in it matters.
+/// Returns the object of memory without a named object. `None` if the offset in the object does not matter.
 pub(super) fn nameless(flags: VmaFlags) -> Option<Object> {
     flags.contains(VmaFlags::HUGETLB).then_some(Object::Anon)
 }
@@ -32,7 +32,7 @@ impl Exact {
         Self { extent, flags, object: object.or_else(|| nameless(flags)).map(|object| (object, vma.offset_of(extent.start))) }
     }
 
-    /// Returns the VMA as a scenario shows it, which is less exact.
+    /// Returns the VMA as a line of a scenario, which omits some of its flags.
     pub(super) fn area(&self) -> Area {
         let perms =
             [(VmaFlags::READ, Perm::READ), (VmaFlags::WRITE, Perm::WRITE), (VmaFlags::EXEC, Perm::EXEC), (VmaFlags::SHARED, Perm::SHARED)];
@@ -57,8 +57,8 @@ impl fmt::Display for Exact {
         let Area { extent, perm, .. } = self.area();
         write!(f, "{:08x}-{:08x} {perm} ", extent.start, extent.end)?;
         let mut between = "";
-        let told = VmaFlags::ACCESS | VmaFlags::SHARED | VmaFlags::PKEY_MASK | VmaFlags::HUGE_SIZE;
-        for (name, _) in self.flags.difference(told).iter_names() {
+        let elsewhere = VmaFlags::ACCESS | VmaFlags::SHARED | VmaFlags::PKEY_MASK | VmaFlags::HUGE_SIZE;
+        for (name, _) in self.flags.difference(elsewhere).iter_names() {
             write!(f, "{between}{}", name.to_ascii_lowercase())?;
             between = ",";
         }

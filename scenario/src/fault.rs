@@ -9,8 +9,8 @@ use vmaple_trace::{Access, Context, Extent};
 
 /// Handles a fault and returns the area that serves it.
 ///
-/// If the area before the address grows up, the machine is one whose handler tries that first (1.11, 1.13); otherwise it is the fast path and
-/// the helper (1.14, 1.1 to 1.10).
+/// If the area before the address grows up, it handles the fault as a machine with such stacks does, whose handler tries that first (1.11,
+/// 1.13). Otherwise it takes the path by the VMA's lock and then the helper (1.14, 1.1 to 1.10).
 pub(super) fn handle(mm: &Mm<Rider>, addr: u64, access: Access, rights: KeyRights, context: Context) -> Answer {
     let killed = Interrupt::new();
     let context = match context {
@@ -23,7 +23,7 @@ pub(super) fn handle(mm: &Mm<Rider>, addr: u64, access: Access, rights: KeyRight
         Access::Write => vmaple::Access::Write,
         Access::Exec => vmaple::Access::Exec,
     };
-    let told = if has_upward_stack_below(mm, addr) {
+    let answer = if has_upward_stack_below(mm, addr) {
         mm.read().expand_stack(addr, context).and_then(|found| {
             let vma = found.vma();
             let (flags, key) = (vma.flags(), vma.flags().pkey());
@@ -35,11 +35,11 @@ pub(super) fn handle(mm: &Mm<Rider>, addr: u64, access: Access, rights: KeyRight
     } else {
         mm.handle_fault(addr, access.with_rights(rights), context).map(|found| found.vma().span())
     };
-    if told.is_ok() && access == vmaple::Access::Write {
+    if answer.is_ok() && access == vmaple::Access::Write {
         // a write gives a private mapping a page of its own
         mm.read().own(addr);
     }
-    told.map(extent_of).map_err(|fault| Some(fault.to_string()))
+    answer.map(extent_of).map_err(|fault| Some(fault.to_string()))
 }
 
 /// Returns whether nothing is at the address, and the VMA before it grows up.

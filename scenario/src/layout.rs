@@ -45,7 +45,7 @@ pub(super) fn compare_maps(expected: &[Expected], found: &[Area]) -> Vec<String>
 }
 
 /// Flags that are checked only if the line has them: owners of pages, promises, and what `madvise` sets.
-const UNSAID: AreaFlags = AreaFlags::FAULTED
+const OPTIONAL: AreaFlags = AreaFlags::FAULTED
     .union(AreaFlags::ACCOUNT)
     .union(AreaFlags::SEQREAD)
     .union(AreaFlags::RANDREAD)
@@ -58,8 +58,8 @@ const UNSAID: AreaFlags = AreaFlags::FAULTED
 /// Returns whether an area is what the line says. Fields that the line omits are not checked.
 fn is_as_expected(line: &Expected, area: &Area) -> bool {
     let flags = line.flags.is_none_or(|flags| {
-        let unsaid = area.flags.intersection(UNSAID);
-        flags.without(AreaFlags::INHERITED).union(unsaid) == area.flags
+        let optional = area.flags.intersection(OPTIONAL);
+        flags.without(AreaFlags::INHERITED).union(optional) == area.flags
     });
     let offset = line.offset.is_none_or(|offset| {
         let object = line.object.as_ref().unwrap_or(&area.object);
@@ -169,7 +169,7 @@ pub(super) const FIRST: usize = 2 * AROUND + 1;
 /// Shows the first areas, and the number of the others.
 pub(super) fn first(areas: &[Area], count: usize) -> Vec<String> {
     let shown: Vec<(char, String)> = areas.iter().take(FIRST).map(|area| (' ', shown(area))).collect();
-    let mut lines = told(&shown);
+    let mut lines = marked(&shown);
     if count > shown.len() {
         lines.push(format!("    and {} more", count - shown.len()));
     }
@@ -178,15 +178,15 @@ pub(super) fn first(areas: &[Area], count: usize) -> Vec<String> {
 
 /// Returns the marked lines, and some on either side; `...` stands for the rest.
 fn near_marks(lines: &[(char, String)]) -> Vec<String> {
-    let marked: Vec<usize> = lines.iter().enumerate().filter(|(_, (mark, _))| *mark != ' ').map(|(at, _)| at).collect();
+    let differing: Vec<usize> = lines.iter().enumerate().filter(|(_, (mark, _))| *mark != ' ').map(|(at, _)| at).collect();
     let mut shown = Vec::new();
     let mut next = 0;
-    for mark in marked {
+    for mark in differing {
         let (from, to) = (mark.saturating_sub(AROUND).max(next), (mark + AROUND + 1).min(lines.len()));
         if from > next {
             shown.push("    ...".to_owned());
         }
-        shown.extend(told(&lines[from..to]));
+        shown.extend(marked(&lines[from..to]));
         next = to.max(next);
     }
     if next < lines.len() {
@@ -195,7 +195,8 @@ fn near_marks(lines: &[(char, String)]) -> Vec<String> {
     shown
 }
 
-fn told(lines: &[(char, String)]) -> Vec<String> {
+/// Formats lines with their marks.
+fn marked(lines: &[(char, String)]) -> Vec<String> {
     lines.iter().map(|(mark, line)| format!("  {mark} {line}")).collect()
 }
 
@@ -211,7 +212,7 @@ mod tests {
     use super::*;
     use vmaple_trace::{Line, Reader, Record};
 
-    /// What stands in the lines of a `maps` block.
+    /// Parses the lines of a `maps` block.
     fn expected(text: &str) -> Vec<Expected> {
         let block = format!("vmaple-trace 1\nmaps\n{text}end\n");
         let lines = Reader::new("block", std::io::Cursor::new(block)).map(|line| line.expect("good text").record);

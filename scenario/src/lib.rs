@@ -4,10 +4,10 @@
 //! Called by the program's `run` ([`execute`], [`fuzz::run`]), by its `replay`, which follows a recording in an [`mm_space::MmSpace`], by the
 //! benchmarks and by the fuzz targets ([`against_library`], [`fuzz::in_step`]).
 //!
-//! There are two parts. A [`space::Space`] executes: it performs one operation at a time and shows its layout. `model` is the library's
-//! address space, `kernel` a process that makes the system calls, and `diff` both side by side. The `runner` compares: it reads the records,
-//! keeps the address spaces by name (`spaces`), compares what is expected with what is found (`layout`), and writes differences to a `report`.
-//! It does not depend on which space executes.
+//! There are two parts. A [`space::Space`] executes: it performs one operation at a time and shows its layout. `model` implements it for the
+//! library's address space ([`mm_space`]), `kernel` for a process that makes the system calls, and `diff` for both side by side. The `runner`
+//! compares: it reads the records, keeps the address spaces by name (`spaces`), compares the layouts with the expected ones (`layout`), and
+//! writes differences to a `report`. It does not depend on which space executes.
 
 #[cfg(test)]
 mod adversarial;

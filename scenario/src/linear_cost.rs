@@ -1,4 +1,4 @@
-//! What a scenario of n lines over n areas looks at grows as n: tests that count areas and time nothing.
+//! Tests that a scenario of n lines over n areas converts O(n) areas. They count areas, and measure no time.
 
 use crate::area::tests::MADE;
 use crate::exact::{Exact, compare};
@@ -19,7 +19,7 @@ fn areas(count: u64) -> String {
     })
 }
 
-/// How many areas are made of VMAs while the scenario is executed, and how it ends.
+/// Executes the scenario, and returns how many areas were made of VMAs meanwhile, and the report.
 fn made_by(text: &str) -> (usize, String) {
     let before = MADE.get();
     let mut out = Vec::new();
@@ -34,14 +34,14 @@ fn a_count_makes_no_list_of_all_areas() {
     let (made, report) = made_by(&(areas(200) + &"count 200\n".repeat(200)));
     assert!(report.ends_with("scenario: 0 cases, 200 assertions held\n"), "{report}");
     assert_eq!(made, 0);
-    // A window has those that are in it.
+    // With a window only the areas in it are made.
     let (made, report) = made_by(&(areas(200) + "window 110000-114000\n" + &"count 2\n".repeat(200)));
     assert!(report.ends_with("scenario: 0 cases, 200 assertions held\n"), "{report}");
     assert_eq!(made, 2 * 200);
 }
 
 #[test]
-fn what_differs_is_shown_with_the_areas_around_it_and_no_others() {
+fn a_difference_is_shown_with_the_areas_around_it_alone() {
     let asked = "count 7\nlookup 0x180800 = none\nfind 0x180800 = none\nfault 0x180800 r = none\nmunmap 0x180001 0x1000 = 0\nvm total=1\n";
     let (made, report) = made_by(&(areas(200) + &asked.repeat(100)));
     assert!(report.ends_with("scenario: 0 cases, 0 assertions held, 600 differ\n"), "{}", &report[report.len() - 200..]);
@@ -49,7 +49,7 @@ fn what_differs_is_shown_with_the_areas_around_it_and_no_others() {
     assert!(made <= 600 * 15, "{made} areas were made of VMAs");
 }
 
-/// What is shown is what is shown of a list of all.
+/// The areas around an address are those that a list of all areas would show.
 #[test]
 fn the_areas_around_an_address_are_those_of_the_whole_layout() {
     let mut space = MmSpace::begin().expect("an address space");

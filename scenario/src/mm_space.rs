@@ -1,4 +1,4 @@
-//! An address space of the library in which scenarios are executed: its state, and what `model`, `apply` and `fault` do it with.
+//! An address space of the library in which scenarios are executed: its state, and the steps that `model`, `apply` and `fault` share.
 //!
 //! Called by `model` (the [`Space`](crate::space::Space) of it), `apply`, `low`, and by the program's `replay`.
 
@@ -15,7 +15,7 @@ use vmaple::{ErrorCode, Mm, PAGE_SIZE};
 use vmaple_host::Host;
 use vmaple_trace::{Area, Extent, Object, With};
 
-/// An address space of the library, and what a scenario says of it that the library does not know.
+/// An address space of the library, and the properties of a scenario's address space that the library does not know.
 #[derive(Debug)]
 pub struct MmSpace {
     /// The library's address space.
@@ -58,26 +58,26 @@ impl MmSpace {
         })
     }
 
-    /// Does something under the write lock without counting write cycles.
+    /// Calls `act` and leaves its write cycles uncounted.
     pub(crate) fn uncounted<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.mm.write_sequence();
-        let told = act(self);
+        let result = act(self);
         self.counted_from = self.counted_from.wrapping_add(self.mm.write_sequence().wrapping_sub(before));
-        told
+        result
     }
 
     /// Takes over the machine's properties.
     pub(super) fn adopt(&mut self, host: &Host) -> Result<(), Refusal> {
         self.settings.adopt(host);
-        self.mm.set_limits(self.settings.limits()).map_err(senseless)
+        self.mm.set_limits(self.settings.limits()).map_err(invalid_setting)
     }
 
-    /// Does something while no limit applies.
+    /// Calls `act` while no limit applies.
     fn unbound<T>(&self, act: impl FnOnce(&Mm<Rider>) -> T) -> Result<T, Refusal> {
-        self.mm.set_limits(no_limits()).map_err(senseless)?;
-        let told = act(&self.mm);
-        self.mm.set_limits(self.settings.limits()).map_err(senseless)?;
-        Ok(told)
+        self.mm.set_limits(no_limits()).map_err(invalid_setting)?;
+        let result = act(&self.mm);
+        self.mm.set_limits(self.settings.limits()).map_err(invalid_setting)?;
+        Ok(result)
     }
 
     /// Returns all VMAs with all flags.
@@ -151,6 +151,6 @@ impl MmSpace {
 }
 
 /// Returns the refusal of a value that the library rejects: limits, or a heap.
-pub(crate) fn senseless(error: impl Display) -> Refusal {
+pub(crate) fn invalid_setting(error: impl Display) -> Refusal {
     Refusal::Setting(error.to_string())
 }

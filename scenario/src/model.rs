@@ -6,7 +6,7 @@ use crate::apply::apply;
 use crate::area::{Names, extent_of};
 use crate::fault;
 use crate::layout::{AROUND, FIRST, around, first};
-use crate::mm_space::{MmSpace, senseless};
+use crate::mm_space::{MmSpace, invalid_setting};
 use crate::settings::{BRK_START, Settings};
 use crate::space::{Answer, Failure, Gap, Refusal, Space};
 use std::collections::BTreeMap;
@@ -18,8 +18,8 @@ use vmaple_trace::{Access, Area, Context, Extent, Operation, Setting, Side, VmCo
 impl Space for MmSpace {
     fn begin() -> Result<Self, Refusal> {
         let settings = Settings::default();
-        let mm = Mm::builder().limits(settings.limits()).map_err(senseless)?.build();
-        mm.write().set_heap(BRK_START, BRK_START).map_err(senseless)?;
+        let mm = Mm::builder().limits(settings.limits()).map_err(invalid_setting)?.build();
+        mm.write().set_heap(BRK_START, BRK_START).map_err(invalid_setting)?;
         let (names, rights) = (Names::default(), KeyRights::ALL);
         Ok(Self { counted_from: mm.write_sequence(), mm, settings, names, rights, beyond: BTreeMap::new(), with: With::default() })
     }
@@ -31,14 +31,14 @@ impl Space for MmSpace {
         if let Some(vma) = self.mm.read().find(end) {
             return Err(Refusal::Setting(format!("{} is mapped beyond {end:#x}, where the address space is to end", vma.span())));
         }
-        self.mm.set_limits(settings.limits()).map_err(senseless)?;
+        self.mm.set_limits(settings.limits()).map_err(invalid_setting)?;
         let heap = match setting {
             Setting::BrkStart(start) => Some((start, start)),
             Setting::Brk(brk) => Some((settings.brk_start(), brk)),
             _ => None,
         };
         if let Some((start, brk)) = heap {
-            self.uncounted(|space| space.mm.write().set_heap(start, brk)).map_err(senseless)?;
+            self.uncounted(|space| space.mm.write().set_heap(start, brk)).map_err(invalid_setting)?;
         }
         self.uncounted(|MmSpace { mm, .. }| {
             let (allocated, execute_only) = (mm.allocated_keys(), mm.execute_only_key());

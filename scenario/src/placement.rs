@@ -1,4 +1,4 @@
-//! The settings that decide where mappings are placed and which pages they consist of: from the machine and from a scenario to the
+//! Converts the settings that decide where mappings are placed and which pages they consist of, as a machine or a scenario has them, to the
 //! library's limits. Called by `settings`, `kernel` and the program's `record`.
 
 use vmaple::PAGE_SIZE;
@@ -20,7 +20,7 @@ pub(crate) fn no_limits() -> Limits {
     limits
 }
 
-/// Gives limits what a setting says.
+/// Applies a setting to limits.
 pub(super) fn set(limits: &mut Limits, placement: Placement) {
     let shared = &mut limits.shared_huge_pages;
     match placement {
@@ -46,7 +46,7 @@ fn policy_of(policy: SharedHuge) -> SharedHugePolicy {
     }
 }
 
-/// Where the addresses of a program of this machine end.
+/// Returns the end of the addresses of a program of this machine.
 #[must_use]
 pub fn task_size(host: &Host) -> u64 {
     if host.address_bits == Some(56) { END_OF_FIVE_LEVELS } else { Limits::default().task_size }
@@ -60,7 +60,7 @@ pub(super) fn adopt(limits: &mut Limits, host: &Host) {
     }
 }
 
-/// What the machine says of each setting that it has a file for.
+/// Returns the settings that the machine reports.
 fn of_the_machine(host: &Host) -> Vec<Placement> {
     let transparent = &host.transparent;
     let sum = |is_so: fn(&str) -> bool| {
@@ -101,7 +101,7 @@ pub fn unusual(host: &Host) -> Vec<Placement> {
     of_the_machine(host).into_iter().filter(differs).collect()
 }
 
-/// Whether a setting is as the machine has it.
+/// Returns whether the machine has this value of the setting.
 pub(super) fn is_of_the_machine(placement: Placement, host: &Host) -> bool {
     let mut own = Limits::default();
     adopt(&mut own, host);
@@ -117,17 +117,17 @@ mod tests {
     use vmaple_host::Host;
     use vmaple_trace::{Placement, SharedHuge};
 
-    /// This machine, whatever it is: what differs from the defaults is what it is known by.
+    /// The settings of this machine that differ from the defaults, applied to the defaults, give all of its settings.
     #[test]
-    fn a_machine_is_its_differences_from_the_default() {
+    fn the_unusual_settings_give_the_machines_limits() {
         let host = Host::as_it_is();
-        let (mut own, mut told) = (Limits::default(), Limits::default());
+        let (mut own, mut applied) = (Limits::default(), Limits::default());
         adopt(&mut own, host);
         for placement in unusual(host) {
-            super::set(&mut told, placement);
+            super::set(&mut applied, placement);
         }
-        told.task_size = own.task_size;
-        assert_eq!(own, told);
+        applied.task_size = own.task_size;
+        assert_eq!(own, applied);
         assert!(unusual(host).into_iter().all(|placement| is_of_the_machine(placement, host)));
         assert!(!is_of_the_machine(Placement::HugePage(own.huge_page_bytes * 2), host));
     }

@@ -18,7 +18,7 @@ pub struct Tally {
     pub differing: u64,
     /// Address spaces whose invariants did not hold at their end; `differing` counts them, too.
     pub broken: u64,
-    /// Cases that were not executed to their end because no process of such a system can execute them.
+    /// Cases that were left out because no process of this kernel can execute them.
     pub skipped: u64,
     /// Cases that were left out because this machine or this user lacks something, by what is lacking.
     pub left_out: BTreeMap<String, u64>,
@@ -141,7 +141,7 @@ impl<'o> Report<'o> {
         writeln!(self.out, "{}:{}: {} = {found}", self.file, line.number, asked(line))
     }
 
-    /// Counts and writes a record that no process of such a system can execute: the rest of the case is left out.
+    /// Counts and writes a record that no process of this kernel can execute: the rest of the case is left out.
     pub(crate) fn skips(&mut self, line: &Line, why: &str) -> io::Result<()> {
         self.tally.skipped += 1;
         let case = self.case.as_ref().map(|case| format!("  (case {case})")).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The part that compares: reads a scenario record by record, has each executed, and compares the result with what is expected. Called by
-//! the crate's root and by `fuzz`. It does not depend on which space executes.
+//! Reads a scenario record by record, executes each in a [`Space`], and compares the result with the expected one. Called by the crate's
+//! root and by `fuzz`. It does not depend on which space executes.
 
 use crate::layout::{compare_cover, compare_maps, within};
 use crate::report::{Difference, Report, asked, counted};
@@ -35,7 +35,7 @@ pub enum RunError {
     Output(#[from] io::Error),
 }
 
-/// Why a record was the last.
+/// Why the execution ended at a record.
 #[derive(Debug, Error)]
 enum Stop {
     #[error(transparent)]
@@ -79,13 +79,13 @@ pub(super) fn run<S: Space>(mut reader: Reader, report: &mut Report<'_>) -> Resu
                 }
                 is_left_out = true;
             }
-            told => told.map_err(|stop| stopped(stop, line.number, asked(&line)))?,
+            done => done.map_err(|stop| stopped(stop, line.number, asked(&line)))?,
         }
     }
     runner.settle(last).map_err(|stop| stopped(stop, last, "the end".to_owned()))
 }
 
-/// The lines of a block, which the reader sees to the end of.
+/// Reads the lines of a block. The reader has checked that the block has an end.
 fn block(reader: &mut Reader) -> Result<Vec<Expected>, TraceError> {
     let mut lines = Vec::new();
     for line in reader.by_ref() {
@@ -104,7 +104,7 @@ struct Runner<'r, 'o, S> {
 }
 
 impl<S: Space> Runner<'_, '_, S> {
-    /// Executes one record, whose block stands beside it.
+    /// Executes one record. `block` has the lines of its block, if it begins one.
     fn step(&mut self, line: &Line, block: &[Expected]) -> Result<(), Stop> {
         match &line.record {
             Record::Set(setting) => self.spaces.current()?.set(*setting)?,
@@ -126,16 +126,16 @@ impl<S: Space> Runner<'_, '_, S> {
                 self.found(line, Found::Area(*extent), &found, extent.start)?;
             }
             Record::Fault { addr, access, context, found } => {
-                let told = self.spaces.current()?.fault(*addr, *access, *context)?;
-                self.found(line, *found, &told, *addr)?;
+                let answer = self.spaces.current()?.fault(*addr, *access, *context)?;
+                self.found(line, *found, &answer, *addr)?;
             }
             Record::Lookup { addr, found } => {
-                let told = self.spaces.current()?.lookup(*addr)?;
-                self.found(line, *found, &told, *addr)?;
+                let answer = self.spaces.current()?.lookup(*addr)?;
+                self.found(line, *found, &answer, *addr)?;
             }
             Record::Find { addr, found } => {
-                let told = self.spaces.current()?.find(*addr)?;
-                self.found(line, *found, &told, *addr)?;
+                let answer = self.spaces.current()?.find(*addr)?;
+                self.found(line, *found, &answer, *addr)?;
             }
             &Record::Gap { side, min, max, len, align, outcome } => {
                 let found = self.spaces.current()?.gap(&Gap { side, min, max, len, align })?;
@@ -180,7 +180,7 @@ impl<S: Space> Runner<'_, '_, S> {
         Ok(())
     }
 
-    /// What differs between two that execute.
+    /// Reports the differences between library and kernel, if the space has both.
     fn diverged(&mut self, line: &Line) -> Result<(), Stop> {
         // after an exit there may be none
         let Ok(space) = self.spaces.current() else { return Ok(()) };
@@ -208,9 +208,9 @@ impl<S: Space> Runner<'_, '_, S> {
         Ok(())
     }
 
-    /// The result of an operation.
+    /// Compares the result of an operation.
     fn outcome(&mut self, line: &Line, expected: Outcome, found: &Result<u64, Failure>, addr: Option<u64>) -> Result<(), Stop> {
-        let told = match found {
+        let outcome = match found {
             Ok(value) => Outcome::Value(*value),
             Err(failure) => Outcome::Failed(failure.errno),
         };
@@ -219,13 +219,13 @@ impl<S: Space> Runner<'_, '_, S> {
             self.report.outcome(line, &shown)?;
             return Ok(());
         }
-        self.holds_if(line, expected == told, &expected.to_string(), &shown, addr)
+        self.holds_if(line, expected == outcome, &expected.to_string(), &shown, addr)
     }
 
     /// Compares the answer to a query for an area.
-    fn found(&mut self, line: &Line, expected: Found, told: &Answer, addr: u64) -> Result<(), Stop> {
-        let found = told.as_ref().map_or(Found::None, |extent| Found::Area(*extent));
-        let shown = match told {
+    fn found(&mut self, line: &Line, expected: Found, answer: &Answer, addr: u64) -> Result<(), Stop> {
+        let found = answer.as_ref().map_or(Found::None, |extent| Found::Area(*extent));
+        let shown = match answer {
             Err(Some(why)) => format!("none: {why}"),
             _ => found.to_string(),
         };
@@ -236,11 +236,12 @@ impl<S: Space> Runner<'_, '_, S> {
         self.holds_if(line, expected == found, &expected.to_string(), &shown, Some(addr))
     }
 
-    /// What is right if it reads the same.
+    /// Compares a value by its text.
     fn value(&mut self, line: &Line, expected: &str, found: &str, addr: Option<u64>) -> Result<(), Stop> {
         self.holds_if(line, expected == found, expected, found, addr)
     }
 
+    /// Counts an assertion that holds, or reports the difference.
     fn holds_if(&mut self, line: &Line, holds: bool, expected: &str, found: &str, addr: Option<u64>) -> Result<(), Stop> {
         if holds {
             self.report.held();
@@ -251,7 +252,7 @@ impl<S: Space> Runner<'_, '_, S> {
         Ok(())
     }
 
-    /// A block, with the lines that differ from it and the number of areas on both sides.
+    /// Counts a block without differing lines, or reports them with the number of areas on both sides.
     fn layout_as_expected(&mut self, line: &Line, (expected, found): (usize, usize), differing: Vec<String>) -> Result<(), Stop> {
         if differing.is_empty() {
             self.report.held();
@@ -266,7 +267,7 @@ impl<S: Space> Runner<'_, '_, S> {
         Ok(self.spaces.current()?.layout()?)
     }
 
-    /// What is wrong in the spaces that are left, before they go.
+    /// Checks the invariants of the address spaces that are left, before they are dropped.
     fn settle(&mut self, number: u64) -> Result<(), Stop> {
         let wrong: Vec<Failure> = self.spaces.all().filter_map(|space| space.verdict().err()).collect();
         wrong.iter().try_for_each(|failure| self.broken(number, failure))
@@ -293,7 +294,7 @@ fn failed(failure: &Failure) -> String {
     format!("-{}: {}", failure.errno, failure.why)
 }
 
-/// Where an operation acts.
+/// Returns the address at which an operation acts.
 fn address_of(operation: &Operation) -> Option<u64> {
     match operation {
         Operation::Mmap { addr, .. }
@@ -312,7 +313,7 @@ fn address_of(operation: &Operation) -> Option<u64> {
     }
 }
 
-/// Of all counters, those that are asked for.
+/// Returns the counters in `found` that `expected` names.
 #[must_use]
 pub fn asked_for(expected: VmCounts, found: VmCounts) -> VmCounts {
     VmCounts {

@@ -7,7 +7,7 @@ use vmaple::mm::{Capabilities, Limits};
 use vmaple_host::Host;
 use vmaple_trace::{Limit, MapFlags, Overcommit, Resource, Setting};
 
-/// Where the heap begins, if it is not said.
+/// Where the heap begins by default.
 pub(crate) const BRK_START: u64 = 0x5555_5558_0000;
 
 /// The properties as they are now.
@@ -42,25 +42,25 @@ impl Settings {
         placement::adopt(limits, host);
     }
 
-    /// What binds an operation.
+    /// Returns the library's limits.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits.clone()
     }
 
-    /// One past the highest usable byte.
+    /// Returns the address after the highest usable byte.
     #[must_use]
     pub fn task_size(&self) -> u64 {
         self.limits.task_size
     }
 
-    /// Whether a mapping may be without a promise of memory, if it asks for that: huge pages always may.
+    /// Returns whether `MAP_NORESERVE` has an effect on such a mapping: always for huge pages, otherwise unless the system never overcommits.
     #[must_use]
     pub(crate) fn allows_noreserve(&self, flags: MapFlags) -> bool {
         self.overcommit != Overcommit::Never || flags.contains(MapFlags::HUGETLB)
     }
 
-    /// Where the heap begins.
+    /// Returns where the heap begins.
     #[must_use]
     pub fn brk_start(&self) -> u64 {
         self.brk_start
@@ -80,9 +80,9 @@ impl Settings {
             Setting::MmapBase(base) => limits.mmap_base = base,
             Setting::MmapLegacyBase(base) => limits.mmap_legacy_base = base,
             Setting::Page(bytes) => {
-                return Err(Refusal::Setting(format!("the library's pages have {PAGE_SIZE} bytes, and the scenario's {bytes}")));
+                return Err(Refusal::Setting(format!("the library's pages have {PAGE_SIZE} bytes, and those of the scenario {bytes}")));
             }
-            // What lies in the last page is not in whole pages.
+            // A last page that is not whole cannot be mapped.
             Setting::TaskSize(end) => limits.task_size = end & !(PAGE_SIZE - 1),
             Setting::MmapMinAddr(addr) => limits.mmap_min_addr = addr,
             Setting::GuardGap(pages) => limits.stack_guard_gap_pages = pages,
@@ -109,7 +109,7 @@ impl Settings {
     }
 }
 
-/// The same in the library's words: both have Linux's numbers.
+/// Converts capabilities to the library's type: both have Linux's numbers.
 fn capabilities_of(capabilities: vmaple_trace::Capabilities) -> Capabilities {
     Capabilities::from_bits_truncate(capabilities.bits())
 }

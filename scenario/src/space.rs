@@ -18,7 +18,7 @@ pub trait Space: Sized {
     /// Returns an empty address space with the default properties.
     fn begin() -> Result<Self, Refusal>;
 
-    /// `needs`: refuses the rest of the case if the machine lacks one of the needs. Only spaces that ask the kernel depend on the machine.
+    /// `needs`: refuses the rest of the case if the machine lacks one of the needs. Only spaces that use the kernel depend on the machine.
     fn needs(&mut self, _: &[Need]) -> Result<(), Refusal> {
         Ok(())
     }
@@ -31,12 +31,12 @@ pub trait Space: Sized {
 
     /// `with`: gives the next operation what its arguments do not.
     fn note(&mut self, with: &With) -> Result<(), Refusal> {
-        Err(Refusal::Host(format!("no process can be given `{with}`")))
+        Err(Refusal::Host(format!("no process can get `{with}`")))
     }
 
     /// `own`: gives the private areas in a range pages of their own.
     fn own(&mut self, extent: Extent) -> Result<(), Refusal> {
-        Err(Refusal::Host(format!("only a page fault gives {extent} pages of its own")))
+        Err(Refusal::Host(format!("only page faults give {extent} pages of its own")))
     }
 
     /// Performs a system call.
@@ -79,7 +79,7 @@ pub trait Space: Sized {
     /// `fork`: returns a copy.
     fn fork(&mut self) -> Result<Result<Self, Failure>, Refusal>;
 
-    /// Checks the invariants that no record asks for, at the end.
+    /// Checks the invariants, at the end of the address space.
     fn verdict(&self) -> Result<(), Failure>;
 
     /// Returns the differences since the last call, if this space compares two.
@@ -87,7 +87,7 @@ pub trait Space: Sized {
         Vec::new()
     }
 
-    /// Says what follows from a refusal.
+    /// Returns what follows from a refusal.
     #[must_use]
     fn on_refusal() -> OnRefusal {
         OnRefusal::Ends
@@ -118,7 +118,7 @@ pub struct Gap {
     pub align: u64,
 }
 
-/// The area found. If there is none, the reason, if more is known than that nothing is there.
+/// The area that was found. If there is none, the reason, or `None` if nothing is there.
 pub type Answer = Result<Extent, Option<String>>;
 
 /// How an operation failed.

@@ -27,8 +27,8 @@ for path in sorted(glob.glob(f"{directory}/*.json")):
     if exact["ended_early"]:
         causes[f"ended early: {exact['ended_early']}"] += 1
     if not report["held"]:
-        told = [difference["text"] for difference in exact["unexplained_told"] + report["differences"]]
-        wrong.append(f"    {path}: {exact['unexplained']} without a cause: {(told or checked['wrong_told'] or ['?'])[0]}")
+        texts = [difference["text"] for difference in exact["unexplained_examples"] + report["differences"]]
+        wrong.append(f"    {path}: {exact['unexplained']} without a cause: {(texts or checked['wrong_examples'] or ['?'])[0]}")
 if not sums["processes"]:
     wrong.append("    nothing was replayed")
 told = ", ".join(f"{cause} {count}" for cause, count in causes.items() if count) or "-"

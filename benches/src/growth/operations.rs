@@ -270,15 +270,15 @@ fn count_lines(n: usize) -> Duration {
 /// How much of the processor's time something takes: nothing that is measured waits, and what runs beside it takes time of its own.
 fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     let begin = of_this_thread();
-    let told = run();
-    (told, of_this_thread().saturating_sub(begin))
+    let result = run();
+    (result, of_this_thread().saturating_sub(begin))
 }
 
 #[allow(unsafe_code, reason = "a system call")]
 fn of_this_thread() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a place for the time.
-    let told = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(told, 0, "every thread has such a clock");
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(result, 0, "every thread has such a clock");
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }

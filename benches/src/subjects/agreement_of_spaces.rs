@@ -24,15 +24,15 @@ fn in_the_kernel(setup: &Setup, work: impl FnOnce(&Kernel) -> Vmas) -> Vmas {
         std::io::Write::write_all(&mut &theirs, lines.concat().as_bytes()).expect("the test listens");
     });
     drop(theirs);
-    let mut told = String::new();
-    ours.read_to_string(&mut told).expect("the child tells");
+    let mut answers = String::new();
+    ours.read_to_string(&mut answers).expect("the child tells");
     wait_for(child);
     let number = |word: Option<&str>| word.and_then(|word| word.parse::<u64>().ok()).expect("a number");
     let line = |line: &str| {
         let mut words = line.split(' ');
         (number(words.next()), number(words.next()), u8::try_from(number(words.next())).expect("three bits"))
     };
-    told.lines().map(line).collect()
+    answers.lines().map(line).collect()
 }
 
 /// Neighbours of one access as one.

@@ -49,10 +49,10 @@ const END: [u8; 8] = [0; 8];
 
 impl Bench for Child {
     fn lap(&mut self, ops: u64) -> Lap {
-        let mut told = [[0; 8]; 2];
+        let mut words = [[0; 8]; 2];
         self.line.write_all(&ops.max(1).to_ne_bytes()).expect("the child listens");
-        self.line.read_exact(told.as_flattened_mut()).expect("the child runs its lap");
-        let [ops, took] = told.map(u64::from_ne_bytes);
+        self.line.read_exact(words.as_flattened_mut()).expect("the child runs its lap");
+        let [ops, took] = words.map(u64::from_ne_bytes);
         Pace { ops, elapsed: Duration::from_nanos(took) }.into()
     }
 }

@@ -45,8 +45,8 @@ pub fn room_for_vmas() -> usize {
 #[inline]
 fn try_call(number: c_long, with: [u64; 6]) -> io::Result<u64> {
     // SAFETY: the arguments name addresses from the window up, where nothing of the process is, or no addresses at all.
-    let told = unsafe { libc::syscall(number, with[0], with[1], with[2], with[3], with[4], with[5]) };
-    if told == -1 { Err(io::Error::last_os_error()) } else { Ok(told.cast_unsigned()) }
+    let result = unsafe { libc::syscall(number, with[0], with[1], with[2], with[3], with[4], with[5]) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result.cast_unsigned()) }
 }
 
 #[inline]

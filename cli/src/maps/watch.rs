@@ -148,7 +148,7 @@ mod tests {
         let before = lines("1000-5000 r--p; 7000-9000 rw-p; b000-d000 r-xp");
         let now = lines("1000-3000 r--p; 3000-5000 rw-p; a000-b000 r--p; b000-d000 r-xp; e000-10000 rw-p");
         let changes = compare(&before, &now);
-        let told: Vec<String> = changes
+        let reported: Vec<String> = changes
             .iter()
             .map(|change| match change {
                 Change::Appeared(line) => format!("+{:x}", line.start),
@@ -156,7 +156,7 @@ mod tests {
                 Change::Changed { from, to } => format!("{:x}>{:x}", from.end, to.end),
             })
             .collect();
-        assert_eq!(told, ["5000>3000", "+3000", "-7000", "+a000", "+e000"]);
+        assert_eq!(reported, ["5000>3000", "+3000", "-7000", "+a000", "+e000"]);
         let index = super::super::index::build(&before).expect("sorted");
         apply(&index, &changes, &now).expect("the index takes it");
         let pin = index.pin();

@@ -37,14 +37,14 @@ use super::sys::{self, Resume};
 use super::task::{Parked, Phase, SpaceId, Stage, Task, Watch};
 use super::tracer::Tracer;
 
-/// How long threads are waited for that do not stop. Only a thread in a sleep that no signal ends takes longer, as the parent of a child
-/// of `vfork` does; it is let go when the recorder ends.
+/// How long the recorder waits for threads that do not stop. Only a thread in an uninterruptible sleep takes longer, for example the parent
+/// of a `vfork`. Such a thread is detached when the recorder ends.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long the last threads are waited for while all are gathered. One that does not stop leaves no way to a starting layout.
+/// How long the recorder waits for the last threads while it gathers all. If one does not stop, there is no starting layout.
 const GATHERING_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Checks that a process can be attached to by that number.
+/// Checks that there is a process with this number that can be attached to.
 pub(super) fn check(process: Pid) -> Result<(), RecordError> {
     let refused = |error: io::Error| Err(RecordError::Attach { process, error });
     match layout::process_of(process) {
@@ -54,23 +54,23 @@ pub(super) fn check(process: Pid) -> Result<(), RecordError> {
     }
 }
 
-/// What a listing of the threads of a process brought.
+/// The result of listing the threads of a process.
 enum Listing {
-    /// Threads that were not known, which are seized and interrupted now.
+    /// Threads that were not known. They are seized and interrupted now.
     New(Vec<Pid>),
-    /// It may have missed some, because threads ended meanwhile.
+    /// The listing may have missed some, because threads ended meanwhile.
     Unsure,
-    /// All threads are known, or will be announced by their makers.
+    /// All threads are known, or will be announced by the threads that create them.
     Complete,
 }
 
 /// Lists the threads of a process, and seizes and interrupts those that are not known.
 ///
-/// A thread that is seized has its new threads seized by the kernel, and announces them.
+/// The kernel seizes the threads that a seized thread creates, and the creating thread announces them.
 fn seize_others(process: Pid, known: &HashMap<Pid, Task>) -> Result<Listing, RecordError> {
     let refused = |error: io::Error| RecordError::Attach { process, error };
     let listed = threads(process).map_err(refused)?;
-    // a listing ends early where it comes to a thread that ends just then
+    // a listing ends early at a thread that ends at that moment
     let mut is_sure = layout::thread_count(process) == Some(listed.len());
     let mut seized = Vec::new();
     for tid in listed.into_iter().filter(|tid| !known.contains_key(tid)) {
@@ -79,9 +79,9 @@ fn seize_others(process: Pid, known: &HashMap<Pid, Task>) -> Result<Listing, Rec
                 interrupt(tid)?;
                 seized.push(tid);
             }
-            // seized by the kernel together with its maker, and it stops by itself; or the first thread has ended before the others
+            // the kernel seized it together with its creator, and it stops by itself; or the first thread has ended before the others
             Err(_) if layout::tracer_of(tid) == Some(Pid::this()) || (tid == process && layout::is_dead(tid)) => {}
-            // gone meanwhile, and it may have made another
+            // it has ended meanwhile, and may have created another
             Err(_) if layout::is_dead(tid) => is_sure = false,
             Err(errno) => return Err(refused(errno.into())),
         }
@@ -107,10 +107,10 @@ fn interrupt(tid: Pid) -> Result<(), RecordError> {
 }
 
 impl Tracer {
-    /// Attaches to all threads of the process, and waits until they stand still.
+    /// Attaches to all threads of the process, and waits until all are stopped.
     ///
-    /// A thread that is not seized yet may make others, and a listing may miss some while threads end. So the threads are listed again
-    /// until a listing, made while all that are known stand still, brings none.
+    /// A thread that is not seized yet may create others, and a listing may miss some while threads end. So the threads are listed again until
+    /// a listing that is made while all known threads are stopped finds no other.
     pub(super) fn gather(&mut self) -> Result<(), RecordError> {
         self.watch = Watch::EveryCall;
         self.tasks.clear();
@@ -140,8 +140,8 @@ impl Tracer {
         }
     }
 
-    /// Lets a thread go on, or has it stay where it is while threads are gathered or let go. One inside of a memory call goes on to its
-    /// end in any case.
+    /// Resumes a thread, or keeps it stopped while threads are gathered or detached. A thread inside a memory call is resumed to the end of the
+    /// call in any case.
     pub(super) fn resume(&mut self, tid: Pid, how: Resume, signal: i32) -> Result<(), RecordError> {
         if let Phase::Gathering { since } = &mut self.phase {
             *since = Instant::now();
@@ -158,12 +158,12 @@ impl Tracer {
         stop::resume(tid, how, signal)
     }
 
-    /// A thread stopped at the entry or the end of a system call, where every call stops.
+    /// Handles the stop of a thread at the entry or the end of a system call, if every call stops.
     pub(super) fn called(&mut self, tid: Pid) -> Result<(), RecordError> {
         if self.tasks.get(&tid).is_some_and(|task| task.call.is_some()) {
             return self.ended(tid);
         }
-        // Of what is entered while threads are let go, nothing is recorded any more: it waits at the entry, too.
+        // A call that is entered while threads are detached is no longer recorded: it waits at the entry, too.
         if self.phase == Phase::Following
             && let Ok(info) = ptrace::syscall_info(tid)
             && info.op == libc::PTRACE_SYSCALL_INFO_ENTRY
@@ -177,7 +177,7 @@ impl Tracer {
         self.resume(tid, Resume::Run, 0)
     }
 
-    /// Whether the phase is over, because all threads stand still, or because they were waited for long enough.
+    /// Returns whether the phase is over: all threads are stopped, or the time to wait for them has passed.
     pub(super) fn is_phase_over(&self) -> bool {
         match self.phase {
             Phase::Following => false,
@@ -191,12 +191,12 @@ impl Tracer {
         self.tasks.iter().all(|task| self.stands(&task))
     }
 
-    /// Whether a thread is where it stays. One on its way out does nothing to its address space any more.
+    /// Returns whether a thread is stopped, or ends and no longer acts on its address space.
     fn stands(&self, (tid, task): &(&Pid, &Task)) -> bool {
         task.stage == Stage::Leaving || self.parked.contains_key(tid)
     }
 
-    /// All stand still: the trace begins with the layout that there is now.
+    /// Begins the trace with the present layout. All threads are stopped.
     pub(super) fn follow(&mut self) -> Result<(), RecordError> {
         self.phase = Phase::Following;
         let mut homeless: Vec<Pid> = self.tasks.iter().filter(|(_, task)| task.space.is_none()).map(|(tid, _)| *tid).collect();
@@ -206,7 +206,7 @@ impl Tracer {
             let id = match self.space_of(tid) {
                 Some(id) => id,
                 None if self.tasks.get(&tid).is_some_and(|task| task.process == self.root) => self.begin_space(tid, Origin::Running),
-                // a child that was made meanwhile
+                // a child that was created meanwhile
                 None => self.begin_space(tid, Origin::Forked(Heritage::default())),
             };
             if let Some(task) = self.tasks.get_mut(&tid) {
@@ -221,7 +221,7 @@ impl Tracer {
         parked.into_iter().try_for_each(|(tid, parked)| self.go_on(tid, parked))
     }
 
-    /// The address space of a thread, if another one lives in it. All threads of a process have one; of others the kernel is asked.
+    /// Returns the address space of a thread if it is known. All threads of a process have the same; for others the kernel compares.
     fn space_of(&self, tid: Pid) -> Option<SpaceId> {
         let process = self.tasks.get(&tid)?.process;
         let of_process = |user: &Pid| self.tasks.get(user).is_some_and(|task| task.process == process);
@@ -229,7 +229,7 @@ impl Tracer {
         self.spaces.iter().find(|(_, space)| space.users.iter().any(shares)).map(|(id, _)| *id)
     }
 
-    /// Begins to let the process go: every thread is to stop, those inside of a memory call at its end.
+    /// Begins to detach: every thread is interrupted, except those inside a memory call, which stop at its end.
     pub(super) fn begin_parting(&mut self) -> Result<(), RecordError> {
         if matches!(self.phase, Phase::Parting { .. }) {
             return Ok(());
@@ -258,7 +258,7 @@ impl Tracer {
         for (tid, Parked { signal, .. }) in parked {
             match sys::detach(tid, signal) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                // the others are let go all the same
+                // the others are detached all the same
                 Err(errno) => ended = Err(RecordError::Trace { what: "detach from", tid, errno }),
             }
         }

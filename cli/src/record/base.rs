@@ -10,10 +10,10 @@ use super::abi::PAGE;
 use super::layout::{self, Seen};
 use vmaple_trace::{MapFlags, Operation, Setting};
 
-/// Words of the auxiliary vector.
+/// Keys of the auxiliary vector.
 const AT_BASE: u64 = 7;
 const AT_ENTRY: u64 = 9;
-/// A program that is nowhere else than where a search put it is above this.
+/// A program above this address was placed by a search.
 const LOWEST_BY_SEARCH: u64 = 0x7000_0000_0000;
 /// Mappings from here on may be aligned.
 const HUGE_PAGE: u64 = 2 << 20;
@@ -22,7 +22,7 @@ const HUGE_PAGE: u64 = 2 << 20;
 pub(super) enum Base {
     #[default]
     Unknown,
-    /// Unknown until the first search shows it; up in the legacy layout.
+    /// Unknown until the first search. Searches go up in the legacy layout.
     Awaited { is_legacy: bool },
     /// Searches go down from here.
     Down(u64),
@@ -31,7 +31,7 @@ pub(super) enum Base {
 }
 
 impl Base {
-    /// That of a program that was just loaded.
+    /// Returns the base of a program that was just loaded.
     pub(super) fn of_program(tid: Pid, seen: &[Seen]) -> Self {
         let Ok(auxv) = fs::read(format!("/proc/{tid}/auxv")) else { return Self::Unknown };
         let is_legacy = is_legacy(tid);
@@ -44,7 +44,7 @@ impl Base {
         }
     }
 
-    /// That of a program that has been running for some time.
+    /// Returns the base of a program that has been running for some time.
     pub(super) fn of_running(tid: Pid, seen: &[Seen]) -> Self {
         match Self::of_program(tid, seen) {
             Self::Awaited { .. } => Self::Unknown,
@@ -52,7 +52,7 @@ impl Base {
         }
     }
 
-    /// Learns from a call that has ended whether it is the first search; the settings then.
+    /// Checks whether a call that has ended is the first search. If so, returns the settings that follow from it.
     pub(super) fn learn(&mut self, operation: &Operation, result: Result<u64, u64>) -> Vec<Setting> {
         let (Self::Awaited { is_legacy }, Operation::Mmap { addr: 0, len, flags, .. }, Ok(at)) = (*self, operation, result) else {
             return Vec::new();
@@ -66,7 +66,7 @@ impl Base {
         self.settings()
     }
 
-    /// What a trace says of it.
+    /// Returns the settings of the base for a trace.
     pub(super) fn settings(self) -> Vec<Setting> {
         match self {
             Self::Unknown | Self::Awaited { .. } => Vec::new(),
@@ -76,18 +76,18 @@ impl Base {
     }
 }
 
-/// Whether searches go up in a program that was just loaded.
+/// Returns whether searches go up in a program that was just loaded.
 fn is_legacy(tid: Pid) -> bool {
     layout::personality(tid) & libc::ADDR_COMPAT_LAYOUT != 0 || Host::as_it_is().legacy_va_layout == Some(true)
 }
 
-/// The value of a word of the auxiliary vector.
+/// Returns the value of an entry of the auxiliary vector.
 fn word_of(auxv: &[u8], word: u64) -> Option<u64> {
     let words: Vec<u64> = auxv.chunks_exact(8).filter_map(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?))).collect();
     words.chunks_exact(2).find(|pair| pair[0] == word).map(|pair| pair[1])
 }
 
-/// The areas around an address that touch, as far as they are no special ones.
+/// Returns the adjacent areas around an address, without special ones.
 fn run_around(seen: &[Seen], at: u64) -> Option<(u64, u64)> {
     let mut run: Option<(u64, u64)> = None;
     for area in seen.iter().filter(|area| !area.path.starts_with(b"[")) {

@@ -11,9 +11,9 @@ use vmaple_trace::{Advice, Operation};
 /// A call that was entered.
 #[derive(Debug)]
 pub(super) enum Call {
-    /// One that the trace format has.
+    /// A call that the trace format has.
     Known(Known),
-    /// One that changes the layout in a way of its own: the layout afterwards shows what it did.
+    /// A call that the trace format does not have: the layout afterwards shows its effect.
     Opaque(&'static str),
     /// `remap_file_pages`: the layout afterwards shows what is mapped in that range.
     Remapped { addr: u64, len: u64 },
@@ -21,21 +21,21 @@ pub(super) enum Call {
     Attached,
     /// A request of a userfaultfd.
     Userfault(Request),
-    /// `process_madvise`: each of these parts, as far as the result says.
+    /// `process_madvise`: each of these parts, as far as the result reaches.
     Advised { parts: Vec<(u64, u64)>, advice: Advice },
-    /// The heap was moved; its new end, if the call gives it.
+    /// A move of the heap, with its new end if the call gives one.
     Heap { brk: Option<u64> },
-    /// Something that a recording does not contain, and whether it lasts.
+    /// A call that a recording does not contain, and whether its effect lasts.
     LeftOut { what: &'static str, lasts: bool },
-    /// A change of what reading implies.
+    /// A change of the personality, which decides whether reading implies executing.
     Personality,
-    /// A change of what the thread may do.
+    /// A change of the thread's capabilities.
     Credentials,
     /// `clone` of a thread that no tracer was to follow, which is followed all the same. The caller's flags are restored at the end.
     Followed { flags: u64 },
     /// `execve`: if it succeeds, another program begins.
     Exec,
-    /// A change of limits of that process; 0 is the caller's.
+    /// A change of the limits of a process; 0 is the caller's.
     Limits(Pid),
 }
 
@@ -46,6 +46,6 @@ pub(super) struct Known {
     pub(super) source: Source,
     /// Which open file it maps.
     pub(super) open: Option<Open>,
-    /// The arguments have bits without a word: the kernel refuses or ignores them.
+    /// The arguments have bits that the trace format does not have. The kernel refuses or ignores them.
     pub(super) odd: bool,
 }

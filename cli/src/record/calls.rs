@@ -25,20 +25,20 @@ use super::tracer::Tracer;
 use super::userfault::{self, Request};
 use vmaple_trace::{Extent, MapFlags, Operation, Record};
 
-/// How long the others are held for one call.
+/// How long other threads are held for one call.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Errors that a request of a userfaultfd ends with when it was done, at least in part.
 const EAGAIN: u64 = 11;
 const EEXIST: u64 = 17;
-/// Nothing is there that is registered: it was not done, but the area where it was to begin has an owner now.
+/// Nothing is registered there: the request was not done, but the area where it would have begun has an owner now.
 const ENOENT: u64 = 2;
 
-/// How often a snapshot is taken anew because something grew meanwhile; after that it goes without the counters.
+/// How often a snapshot is repeated because a stack grew meanwhile. After that it is written without the counters.
 const LOOKS: usize = 8;
 
 impl Tracer {
-    /// A thread stopped at the entry of a call of the filter.
+    /// Handles the stop of a thread at the entry of a call that the filter stops.
     pub(super) fn entered(&mut self, tid: Pid, verdict: Verdict) -> Result<(), RecordError> {
         if verdict == Verdict::Foreign {
             self.notes.foreign += 1;
@@ -73,7 +73,7 @@ impl Tracer {
         // a stack that grew by one of these may be cut by the call
         self.drain_faults();
         let Ok(registers) = ptrace::getregs(tid) else {
-            // killed meanwhile: the kernel will report its end
+            // it was killed meanwhile, and the kernel will report its end
             return Ok(());
         };
         let decoded = decode(tid, registers.orig_rax.cast_signed(), abi::arguments(&registers));
@@ -94,7 +94,7 @@ impl Tracer {
                     && let Operation::Mmap { flags, .. } = &mut known.operation
                     && let Some(bytes) = objects::huge_page(tid, descriptor)
                 {
-                    // the file decides, whatever the call says
+                    // the file decides whether it consists of huge pages
                     *flags = flags.without_huge_pages().union(MapFlags::of_huge_pages(bytes));
                 }
                 if let Source::Descriptor(descriptor) = known.source
@@ -133,7 +133,7 @@ impl Tracer {
         self.resume(tid, Resume::ToCallExit, 0)
     }
 
-    /// Keeps the layout of a program that may be about to go, because afterwards it cannot be asked.
+    /// Keeps the layout of a program that may be about to be replaced, because afterwards it cannot be read.
     fn before_exec(&mut self, tid: Pid, space: SpaceId) {
         let Some(process) = self.tasks.get(&tid).map(|task| task.process) else {
             return;
@@ -142,12 +142,12 @@ impl Tracer {
             return;
         };
         let alone = state.users.iter().all(|user| self.tasks.get(user).is_some_and(|task| task.process == process));
-        // a child between fork and exec, whose trace will not be kept, need not be asked at each step of a search
+        // the layout of a child between fork and exec is not needed at each try of a search, because its trace will not be kept
         let used = state.image.tally().changes() != 0;
         state.last_layout = (alone && (used || process == self.root)).then(|| layout::read(tid, Detail::Flags).ok()).flatten();
     }
 
-    /// A thread stopped at the end of its call.
+    /// Handles the stop of a thread at the end of its call.
     pub(super) fn ended(&mut self, tid: Pid) -> Result<(), RecordError> {
         if let Ok(mut registers) = ptrace::getregs(tid) {
             if let Some(&Call::Followed { flags }) = self.tasks.get(&tid).and_then(|task| task.call.as_ref()) {
@@ -250,7 +250,7 @@ impl Tracer {
         let Some(space) = self.tasks.get(&tid).and_then(|task| self.spaces.get_mut(&task.space?)) else {
             return;
         };
-        // another inside may have done its work already, and its record would come too late
+        // another call may have taken effect already, and its record would come after the layout
         if space.calls_since_snapshot < interval || space.inside.len() > 1 {
             return;
         }
@@ -268,7 +268,7 @@ impl Tracer {
         }
     }
 
-    /// Notes that a thread has left its call, in whatever way: a waiting thread may enter.
+    /// Notes that a thread has left its call or has ended, so that a waiting thread may enter.
     pub(super) fn leave_call(&mut self, tid: Pid) -> Result<(), RecordError> {
         let Some(id) = self.tasks.get(&tid).and_then(|task| task.space) else {
             return Ok(());
@@ -294,7 +294,7 @@ impl Tracer {
         }
     }
 
-    /// Lets in the threads that were held for too long.
+    /// Lets the threads that were held for too long into their calls.
     pub(super) fn relieve(&mut self) -> Result<(), RecordError> {
         let now = Instant::now();
         let overdue = |state: &super::space::Space| {

@@ -1,7 +1,7 @@
-//! What should be mapped: the pages and permissions that the recorded calls leave behind.
+//! A model of what is mapped: the ranges and permissions that result from the recorded calls.
 //!
-//! `space` keeps one beside each address space and compares it with what the kernel shows: the difference is growth,
-//! or something that no call explains.
+//! `space` keeps one for each address space and compares it with the layouts that the kernel shows. A difference is the growth of a stack, or
+//! something that no recorded call explains.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use vmaple_trace::{Extent, Perm};
 /// The mapped ranges of an address space, disjoint, with their permissions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Coverage {
-    /// Start, to end and permissions; neighbours may have equal permissions.
+    /// From the start of a range to its end and its permissions. Neighbours may have equal permissions.
     ranges: BTreeMap<u64, (u64, Perm)>,
 }
 
-/// A range in which two layouts differ.
+/// A range in which the kernel's layout differs from the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Difference {
+pub(super) struct CoverageDifference {
     pub(super) extent: Extent,
-    /// What should be there.
+    /// The permissions in the model; `None` if nothing is mapped there.
     pub(super) expected: Option<Perm>,
-    /// What is there.
+    /// The permissions in the kernel's layout; `None` if nothing is mapped there.
     pub(super) found: Option<Perm>,
 }
 
 impl Coverage {
-    /// The coverage of a layout.
+    /// Makes the model of a layout.
     pub(super) fn of(layout: impl IntoIterator<Item = (Extent, Perm)>) -> Self {
         let mut coverage = Self::default();
         for (extent, perm) in layout {
@@ -34,13 +34,13 @@ impl Coverage {
         coverage
     }
 
-    /// Maps a range over whatever was there.
+    /// Maps a range, in place of what was mapped there.
     pub(super) fn map(&mut self, extent: Extent, perm: Perm) {
         self.unmap(extent);
         self.ranges.insert(extent.start, (extent.end, perm));
     }
 
-    /// Leaves nothing in a range.
+    /// Unmaps a range.
     pub(super) fn unmap(&mut self, extent: Extent) {
         self.cut(extent.start);
         self.cut(extent.end);
@@ -50,7 +50,7 @@ impl Coverage {
         }
     }
 
-    /// Changes what may be done with the mapped parts of a range; what is shared stays shared.
+    /// Sets the permissions of the mapped parts of a range. Shared parts stay shared.
     pub(super) fn protect(&mut self, extent: Extent, access: Perm) {
         self.cut(extent.start);
         self.cut(extent.end);
@@ -59,14 +59,14 @@ impl Coverage {
         }
     }
 
-    /// The mapped parts of a range.
+    /// Returns the mapped parts of a range.
     pub(super) fn pieces(&self, extent: Extent) -> Vec<(Extent, Perm)> {
         let before = self.ranges.range(..extent.start).next_back();
         let touched = before.into_iter().chain(self.ranges.range(extent.start..extent.end));
         touched.filter_map(|(start, (end, perm))| Some((Extent::new(extent.start.max(*start), extent.end.min(*end))?, *perm))).collect()
     }
 
-    /// The permissions of what is mapped in a range, where those are equal all over and there is no hole.
+    /// Returns the permissions of a range, or `None` if they differ within it or a part is not mapped.
     pub(super) fn perm_of(&self, extent: Extent) -> Option<Perm> {
         let pieces = self.pieces(extent);
         let ((first, perm), (last, _)) = (*pieces.first()?, *pieces.last()?);
@@ -75,7 +75,7 @@ impl Coverage {
         (is_whole && is_even).then_some(perm)
     }
 
-    /// Makes `address` a boundary.
+    /// Splits the range that contains `address` there.
     fn cut(&mut self, address: u64) {
         if let Some((_, (end, perm))) = self.ranges.range_mut(..address).next_back()
             && *end > address
@@ -86,13 +86,13 @@ impl Coverage {
         }
     }
 
-    /// Where `found` differs from this.
-    pub(super) fn differences(&self, found: &Self) -> Vec<Difference> {
+    /// Returns the ranges in which `found` differs from this.
+    pub(super) fn differences(&self, found: &Self) -> Vec<CoverageDifference> {
         let mut bounds: Vec<u64> =
             [self, found].into_iter().flat_map(|coverage| coverage.ranges.iter().flat_map(|(start, (end, _))| [*start, *end])).collect();
         bounds.sort_unstable();
         bounds.dedup();
-        let mut differences: Vec<Difference> = Vec::new();
+        let mut differences: Vec<CoverageDifference> = Vec::new();
         for pair in bounds.windows(2) {
             let extent = Extent { start: pair[0], end: pair[1] };
             let (expected, found) = (self.at(extent.start), found.at(extent.start));
@@ -103,13 +103,13 @@ impl Coverage {
                 Some(last) if last.extent.end == extent.start && (last.expected, last.found) == (expected, found) => {
                     last.extent.end = extent.end;
                 }
-                _ => differences.push(Difference { extent, expected, found }),
+                _ => differences.push(CoverageDifference { extent, expected, found }),
             }
         }
         differences
     }
 
-    /// Whether something is mapped there.
+    /// Returns whether something is mapped at the address.
     pub(super) fn maps(&self, address: u64) -> bool {
         self.at(address).is_some()
     }
@@ -122,7 +122,7 @@ impl Coverage {
 
 #[cfg(test)]
 mod tests {
-    use super::{Coverage, Difference};
+    use super::{Coverage, CoverageDifference};
     use quickcheck::QuickCheck;
     use vmaple_trace::{Extent, Perm};
 
@@ -174,9 +174,9 @@ mod tests {
         assert_eq!(
             expected.differences(&found),
             [
-                Difference { extent: extent(0, 1), expected: Some(R), found: None },
-                Difference { extent: extent(3, 4), expected: Some(R), found: None },
-                Difference { extent: extent(6, 7), expected: Some(RW), found: Some(R) },
+                CoverageDifference { extent: extent(0, 1), expected: Some(R), found: None },
+                CoverageDifference { extent: extent(3, 4), expected: Some(R), found: None },
+                CoverageDifference { extent: extent(6, 7), expected: Some(RW), found: Some(R) },
             ]
         );
         assert_eq!(found.differences(&found), []);

@@ -61,7 +61,7 @@ pub(super) fn decode(tid: Pid, number: i64, arguments: Arguments) -> Option<Call
             Some(Call::Credentials)
         }
         libc::SYS_mbind => {
-            // a length that cannot be rounded up comes round to nothing
+            // a length that cannot be rounded up wraps around to 0
             let len = len.checked_next_multiple_of(PAGE).map_or(0, |_| len);
             known(Operation::Mark { addr, len, kind: MarkKind::Policy, word: policy(tid, low(third), fourth) })
         }
@@ -69,7 +69,7 @@ pub(super) fn decode(tid: Pid, number: i64, arguments: Arguments) -> Option<Call
         libc::SYS_ioctl => userfault::request(tid, descriptor(first), low(second), third).map(Call::Userfault),
         libc::SYS_process_madvise => {
             let advice = Advice::from_number(u64::from(low(fourth))).filter(|advice| advice.changes_layout())?;
-            // to others no such advice is given, and no flags are known: it is refused whatever is there
+            // the kernel refuses this advice for another process, and any flags
             if low(fifth) != 0 || !is_itself(tid, descriptor(first)) {
                 return None;
             }
@@ -81,14 +81,15 @@ pub(super) fn decode(tid: Pid, number: i64, arguments: Arguments) -> Option<Call
         SYS_MAP_SHADOW_STACK => Some(Call::Opaque("map_shadow_stack")),
         libc::SYS_execve | libc::SYS_execveat => Some(Call::Exec),
         libc::SYS_setrlimit => Some(Call::Limits(Pid::from_raw(0))),
-        // without new limits it only asks
+        // without new limits it only returns the present ones
         libc::SYS_prlimit64 => (third != 0).then(|| Call::Limits(Pid::from_raw(descriptor(first)))),
         _ => None,
     }
 }
 
 fn mmap(addr: u64, len: u64, prot: u64, flags: u64, descriptor: i32, offset: u64) -> Known {
-    // the kernel ignores what has no word in these, except with `shared_validate`; but it distinguishes `PROT_EXEC` alone from more
+    // the kernel ignores bits that the trace format does not have, except with `shared_validate`; but it distinguishes `PROT_EXEC` alone from
+    // `PROT_EXEC` with another bit
     let (prot, more) = Prot::from_bits(low(prot));
     let prot = if more != 0 && prot == Prot::EXEC { prot.union(Prot::SEM) } else { prot };
     let (flags, odd) = MapFlags::from_bits(low(flags));
@@ -99,20 +100,20 @@ fn mmap(addr: u64, len: u64, prot: u64, flags: u64, descriptor: i32, offset: u64
     } else {
         Source::Nothing
     };
-    // what has huge pages has a file, which is anonymous, and an offset inside a page is refused everywhere
+    // anonymous memory of huge pages has a file without a name, and an offset inside a page is always refused
     let has_offset = source != Source::Nothing || flags.contains(MapFlags::HUGETLB) && offset != 0 || !offset.is_multiple_of(PAGE);
     let offset = if has_offset { Offset::Bytes(offset) } else { Offset::Default };
     let odd = odd != 0 && flags.contains(MapFlags::SHARED_VALIDATE);
     Known { operation: Operation::Mmap { addr, len, prot, flags, object: Object::Anon, offset }, source, open: None, odd }
 }
 
-/// A memory policy: its mode, and its nodes, as far as one word holds them; none for the default policy, which is mode 0.
+/// Returns the mark of a memory policy: its mode, and as many of its nodes as one word holds. `None` for the default policy, which is mode 0.
 fn policy(tid: Pid, mode: u32, nodes: u64) -> Option<Name> {
     let [nodes] = memory::words(tid, nodes).unwrap_or([0]);
     Name::new(format!("{mode}:{nodes:x}").as_bytes()).filter(|_| mode != 0)
 }
 
-/// Whether a descriptor of a process is of the caller's own.
+/// Returns whether a descriptor of a process refers to the caller's own process.
 fn is_itself(tid: Pid, pidfd: i32) -> bool {
     // `PIDFD_SELF_THREAD` and `PIDFD_SELF_THREAD_GROUP`, which the C library does not know yet
     const SELF: [i32; 2] = [-10_000, -10_001];

@@ -14,7 +14,7 @@ use super::space::{Reason, Space};
 use vmaple_trace::{AreaFlags, Errno, Extent, MapFlags, MarkKind, Name, Operation, Outcome, Perm, Prot, Record, RemapFlags, Stamp, With};
 
 impl Space {
-    /// Writes a call and follows what it did.
+    /// Writes a call to the trace and applies its effect to the model.
     pub(super) fn complete(&mut self, tid: Pid, stamp: Stamp, known: Known, result: Result<u64, u64>, objects: &mut Objects) {
         let Known { mut operation, source, open, odd } = known;
         self.calls_since_snapshot += 1;
@@ -22,7 +22,7 @@ impl Space {
             Ok(value) => Outcome::Value(value),
             Err(number) => match Errno::from_number(number) {
                 Some(errno) => Outcome::Failed(errno),
-                // the kernel's own numbers beyond the last name: the call begins anew, or a signal ended it
+                // internal numbers of the kernel: the call is restarted, or a signal ended it
                 None => return,
             },
         };
@@ -35,7 +35,7 @@ impl Space {
             refused: want_of_memory(&operation, result),
             ..With::default()
         };
-        // what failed maps nothing
+        // a failed call maps nothing
         with.marks.set(MarkKind::Open, open.filter(|_| result.is_ok()).and_then(Open::mark));
         for setting in self.base.learn(&operation, result) {
             self.image.record(&Record::Set(setting));
@@ -71,7 +71,7 @@ impl Space {
         }
     }
 
-    /// What a move or a change of length meant that may have been one of huge pages: whole ones, of the area that it ends with.
+    /// Rounds the lengths of an `mremap` up to whole huge pages, if the area in which it ends consists of them.
     fn in_whole_pages(&self, tid: Pid, operation: &Operation, result: Result<u64, u64>) -> Option<Operation> {
         let Operation::Mremap { addr, old_len, new_len, flags, new_addr } = *operation else { return None };
         let last = result.ok()?.checked_add(round_up(new_len))?.checked_sub(1).filter(|_| self.has_huge_pages)?;
@@ -81,7 +81,7 @@ impl Space {
         Some(Operation::Mremap { addr, old_len: whole(old_len)?, new_len: whole(new_len)?, flags, new_addr })
     }
 
-    /// Follows a call that succeeded.
+    /// Applies a call that succeeded to the model.
     fn apply(&mut self, operation: &Operation, result: u64) -> Look {
         match operation {
             Operation::Mmap { len, prot, flags, .. } => {
@@ -100,7 +100,7 @@ impl Space {
             }
             Operation::Mprotect { addr, len, prot } | Operation::PkeyMprotect { addr, len, prot, .. } => {
                 if prot.contains(Prot::GROWSDOWN) || prot.contains(Prot::GROWSUP) {
-                    // it reached to the end of an area, and only the layout shows which
+                    // its range reached to the end of an area, which only the layout shows
                     return Look::Needed;
                 }
                 if let Some(extent) = pages(*addr, *len) {
@@ -151,7 +151,7 @@ impl Space {
             }
             return Look::Unneeded;
         }
-        // an old length of 0 makes a second mapping of what is shared there
+        // an old length of 0 maps shared memory a second time
         let Some(old) = pages(from, old_len) else {
             return Look::Needed;
         };
@@ -159,7 +159,7 @@ impl Space {
             if let Some(tail) = pages(from + new_len, old_len - new_len) {
                 self.coverage.unmap(tail);
             }
-            // one area, or several with their holes
+            // one area, or several with the holes between them
             let pieces = self.coverage.pieces(old);
             if pieces.first().is_none_or(|(first, _)| first.start != from) {
                 return Look::Needed;
@@ -173,7 +173,7 @@ impl Space {
             }
             return Look::Unneeded;
         }
-        // what is not as expected; an area that grew in place is one, of equal pieces
+        // in the model an area that grew in place may be several ranges with equal permissions
         let Some(perm) = self.coverage.perm_of(old) else {
             return Look::Needed;
         };
@@ -187,7 +187,7 @@ impl Space {
     fn apply_brk(&mut self, brk: u64) {
         let before = self.brk.replace(brk);
         let (Some(before), brk) = (before.map(round_up), round_up(brk)) else {
-            // the first call only asks, as far as is known; if it did more, the next layout shows it
+            // the first call usually only asks for the break; if it moved it, the next layout shows that
             return;
         };
         if let Some(grown) = Extent::new(before, brk) {
@@ -198,7 +198,7 @@ impl Space {
     }
 }
 
-/// Where a call that succeeded may have unmapped what was there.
+/// Returns the ranges in which a call that succeeded may have unmapped something.
 fn touched(operation: &Operation, result: Result<u64, u64>) -> Vec<Extent> {
     let Ok(result) = result else { return Vec::new() };
     let extents = match *operation {
@@ -210,14 +210,14 @@ fn touched(operation: &Operation, result: Result<u64, u64>) -> Vec<Extent> {
     extents.into_iter().flatten().collect()
 }
 
-/// Whether the layout must be read to know what a call did.
+/// Returns whether only the layout shows the effect of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
     Needed,
     Unneeded,
 }
 
-/// Whether a call that failed may have changed something before it did.
+/// Returns whether a call that failed may have had an effect before.
 fn may_leave_traces(operation: &Operation) -> Look {
     match operation {
         Operation::Mprotect { .. } | Operation::PkeyMprotect { .. } | Operation::Munmap { .. } | Operation::Mremap { .. } => Look::Needed,
@@ -226,7 +226,7 @@ fn may_leave_traces(operation: &Operation) -> Look {
     }
 }
 
-/// Completes an `mmap` with what is known only at the end of the call.
+/// Completes an `mmap` with the arguments that are known only at the end of the call.
 fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Result<u64, u64>, objects: &mut Objects) -> AreaFlags {
     let Operation::Mmap { len, flags, object, .. } = operation else {
         return AreaFlags::EMPTY;
@@ -245,7 +245,7 @@ fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Resu
         areas.into_iter().find(|area| area.extent.contains(address))
     });
     let Some(area) = seen else {
-        // its name is not known, and no later mapping of the file has this one
+        // the file's name is not known, and no later mapping of the file gets this one
         *object = objects::failed(source);
         return AreaFlags::EMPTY;
     };
@@ -256,7 +256,7 @@ fn name_object(operation: &mut Operation, source: Source, tid: Pid, result: Resu
     area.flags.intersection(may_give)
 }
 
-/// The flags that a mapped descriptor may add to the mapping: a plain file none, a driver some, and `memfd_secret` the lock.
+/// Returns the flags that a descriptor may add to a mapping: none for a plain file, some for a driver, `locked` for `memfd_secret`.
 fn given_by(tid: Pid, source: Source) -> AreaFlags {
     let Source::Descriptor(descriptor) = source else { return AreaFlags::EMPTY };
     let path = format!("/proc/{tid}/fd/{descriptor}");
@@ -269,13 +269,13 @@ fn given_by(tid: Pid, source: Source) -> AreaFlags {
     }
 }
 
-/// The error that says that memory is short.
+/// The error of a call for which memory was short.
 const ENOMEM: u64 = 12;
 
-/// The cause of a refusal for want of memory, where it is known: no layout decides it.
+/// Returns the cause of a refusal because memory was short, if it is known. No layout decides it.
 fn want_of_memory(operation: &Operation, result: Result<u64, u64>) -> Option<Name> {
     let asked = match operation {
-        // it returns no error: the break is where it was
+        // `brk` returns no error: the break has not moved
         Operation::Brk { addr } => result.ok().and_then(|brk| addr.checked_sub(brk)).filter(|more| *more > 0)?,
         _ if result != Err(ENOMEM) => return None,
         Operation::Mmap { flags, .. } if flags.contains(MapFlags::HUGETLB) => return Name::new(b"hugepages"),
@@ -286,7 +286,7 @@ fn want_of_memory(operation: &Operation, result: Result<u64, u64>) -> Option<Nam
     };
     let host = Host::as_it_is();
     let is_refused = match host.overcommit.mode {
-        // more than there is altogether
+        // more than the system has in total
         Some(0) => host.memory_bytes.is_some_and(|memory| asked > memory),
         Some(2) => match (vmaple_host::committed_bytes(), host.overcommit.limit_bytes) {
             (Some(committed), Some(limit)) => committed.saturating_add(asked).saturating_add(host.overcommit.reserved_bytes) > limit,
@@ -297,14 +297,14 @@ fn want_of_memory(operation: &Operation, result: Result<u64, u64>) -> Option<Nam
     is_refused.then(|| Name::new(b"overcommit")).flatten()
 }
 
-/// Whether a mapping has its pages promised.
+/// Returns whether the system promises the pages of a mapping.
 fn is_promised(prot: Prot, flags: MapFlags) -> bool {
     let is_reserved = !flags.contains(MapFlags::NORESERVE) || Host::as_it_is().overcommit.mode == Some(2);
     let is_of_memory = if flags.is_shared() { flags.contains(MapFlags::ANONYMOUS) } else { prot.contains(Prot::WRITE) };
     is_reserved && is_of_memory
 }
 
-/// Bytes of the huge pages that a mapping asks for.
+/// Returns the size in bytes of the huge pages that a mapping requests.
 fn huge_page(flags: MapFlags) -> u64 {
     flags.huge_page_bytes().or(Host::as_it_is().default_huge_page_bytes).unwrap_or(PAGE)
 }
@@ -313,7 +313,7 @@ fn round_up(address: u64) -> u64 {
     address.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX - (PAGE - 1))
 }
 
-/// The whole pages from `start` on that hold `len` bytes.
+/// Returns the range of whole pages from `start` on that holds `len` bytes.
 fn pages(start: u64, len: u64) -> Option<Extent> {
     Extent::new(start, start.checked_add(round_up(len))?)
 }

@@ -20,16 +20,16 @@ use super::stop::{self, release};
 use super::task::{SpaceId, Stage, Task, Witness};
 use super::tracer::Tracer;
 
-/// How long a witness is kept. It is waited for only by a kernel that dumps core beyond the last stops.
+/// How long a witness is kept. Only a core dump that begins after the last stops waits for the witness.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Tracer {
-    /// A thread is at its last stop; it still has its address space.
+    /// Handles the last stop of a thread, which still has its address space.
     pub(super) fn leaving(&mut self, tid: Pid) -> Result<(), RecordError> {
         let call = self.tasks.get(&tid).and_then(|task| task.call.as_ref());
         let replacing = matches!(call, Some(Call::Exec));
         if call.is_some() {
-            // killed inside of a call: the register shows whether the kernel had done it
+            // it was killed inside a call: the register shows whether the call had been done
             let result = ptrace::getregs(tid).map(|registers| registers.rax).ok();
             let not_done = (-i64::from(libc::ENOSYS)).cast_unsigned();
             match result {
@@ -53,7 +53,7 @@ impl Tracer {
             Some((task.space.take()?, task.process))
         });
         let kept = match place {
-            // the address space may be that of the next program already
+            // its address space may already be that of the next program
             Some((id, _)) if replacing => self.depart(tid, id, None).map(|()| false)?,
             Some((id, process)) if whole && self.is_awaited(id, process, tid) => self.keep_witness(tid, id, process),
             Some((id, _)) => self.depart(tid, id, Some(tid)).map(|()| false)?,
@@ -65,7 +65,7 @@ impl Tracer {
         self.adopt_orphans()
     }
 
-    /// A thread is gone.
+    /// Handles the end of a thread.
     pub(super) fn gone(&mut self, tid: Pid, status: i32) -> Result<(), RecordError> {
         if tid == self.root {
             self.root_status = Some(status);
@@ -80,7 +80,7 @@ impl Tracer {
         self.adopt_orphans()
     }
 
-    /// Releases witnesses that wait too long, or for a thread whose end the kernel reports only after theirs.
+    /// Releases the witnesses that have waited for too long, and those that wait for a thread whose end the kernel reports after their own.
     pub(super) fn relieve_witnesses(&mut self) -> Result<(), RecordError> {
         let kept: Vec<(SpaceId, Witness)> =
             self.spaces.iter().filter_map(|(id, space)| space.witness.map(|witness| (*id, witness))).collect();
@@ -108,7 +108,7 @@ impl Tracer {
         }
     }
 
-    /// Whether all other threads of the process go too: it was killed, or this thread ended all.
+    /// Returns whether all other threads of the process end, too: it was killed, or this thread ended all.
     fn ends_whole_process(&self, tid: Pid) -> bool {
         let signal = stop::exit_status(tid).map_or(0, |status| libc::WTERMSIG(status));
         if signal != 0 {
@@ -118,17 +118,17 @@ impl Tracer {
         let ended_all = ptrace::getregs(tid).is_ok_and(|registers| registers.orig_rax.cast_signed() == libc::SYS_exit_group);
         let process = self.tasks.get(&tid).map(|task| task.process);
         let replacing = |task: &Task| Some(task.process) == process && matches!(task.call, Some(Call::Exec));
-        // a new program may have come first, and waits for this thread to be out of its way
+        // another thread may have called `execve`, which waits for the end of this one
         ended_all && !self.tasks.values().any(replacing)
     }
 
-    /// Whether another thread of the process is still in the address space.
+    /// Returns whether another thread of the process is still in the address space.
     fn is_awaited(&self, id: SpaceId, process: Pid, tid: Pid) -> bool {
         let of_process = |user: &Pid| *user != tid && self.tasks.get(user).is_some_and(|task| task.process == process);
         self.spaces.get(&id).is_some_and(|space| space.users.iter().any(of_process))
     }
 
-    /// Keeps a thread at its last stop; not if there is one already.
+    /// Keeps a thread at its last stop as the witness, unless there is one already.
     fn keep_witness(&mut self, tid: Pid, id: SpaceId, process: Pid) -> bool {
         let Some(space) = self.spaces.get_mut(&id) else {
             return false;
@@ -141,7 +141,7 @@ impl Tracer {
         true
     }
 
-    /// A thread went without its last stop: what is known of it is settled without its help.
+    /// Handles the end of a thread whose last stop was not reported.
     fn vanish(&mut self, tid: Pid) -> Result<(), RecordError> {
         self.drain_faults();
         self.settle_lost_call(tid)?;
@@ -152,7 +152,7 @@ impl Tracer {
         }
     }
 
-    /// Writes what the call of a vanished thread did, if another thread can still be asked.
+    /// Writes the effect of the call in which a thread ended, if the layout can still be read through another thread.
     fn settle_lost_call(&mut self, tid: Pid) -> Result<(), RecordError> {
         let Some(call) = self.tasks.get_mut(&tid).and_then(|task| task.call.take()) else {
             return Ok(());
@@ -163,7 +163,7 @@ impl Tracer {
         };
         let what = match call {
             Call::Known(known) if known.source == Source::Nothing => known.operation.to_string(),
-            // its object is not known
+            // the object of the call is not known
             Call::Known(_) => "mmap".to_owned(),
             Call::Opaque(name) => name.to_owned(),
             Call::Remapped { .. } => "remap_file_pages".to_owned(),
@@ -182,15 +182,17 @@ impl Tracer {
         let others: Vec<Pid> = others.filter(|other| *other != tid).collect();
         match others.into_iter().find_map(|other| layout::read(other, layout::Detail::Flags).ok()) {
             Some(seen) => {
-                space.image.comment(&format!("thread {tid} was killed inside of `{what}`; told by what it did, if it did:"));
+                space.image.comment(&format!("thread {tid} was killed inside `{what}`; its effect, if it had one:"));
                 space.settle(&seen, &mut self.objects, Reason::Call(stamp));
             }
-            None => space.image.comment(&format!("thread {tid} was killed inside of `{what}`: whether it was done is not known")),
+            None => {
+                space.image.comment(&format!("thread {tid} was killed inside `{what}`: it is not known whether the call had an effect"))
+            }
         }
         Ok(())
     }
 
-    /// Takes a thread out of its address space, and ends that with the last one. `asked` can still be asked.
+    /// Removes a thread from its address space, and ends the address space with the last one. The layout can be read through `asked`.
     fn depart(&mut self, tid: Pid, id: SpaceId, asked: Option<Pid>) -> Result<(), RecordError> {
         let Some(space) = self.spaces.get_mut(&id) else {
             return Ok(());
@@ -212,7 +214,7 @@ impl Tracer {
         }
     }
 
-    /// Ends the trace of an address space with its last layout, which one of `asked` may still show.
+    /// Ends the trace of an address space with its last layout, read through one of `asked` if possible.
     pub(super) fn end_space(&mut self, id: SpaceId, asked: &[Pid]) {
         let Some(mut space) = self.spaces.remove(&id) else {
             return;

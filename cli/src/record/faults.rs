@@ -17,11 +17,11 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 
 use vmaple_trace::{Access, Context};
 
-/// Bytes of a ring, a power of two; less if the system allows only less.
+/// The size of a ring in bytes, a power of two. A ring is smaller if the system does not allow this size.
 const RING_BYTES: usize = 4 << 20;
 const SMALLEST_RING_BYTES: usize = 64 << 10;
 
-/// Kinds of what is in a ring.
+/// Kinds of records in a ring.
 const RECORD_LOST: u32 = 2;
 const RECORD_SAMPLE: u32 = 9;
 
@@ -33,7 +33,7 @@ const CODE_FETCH: u64 = 1 << 4;
 const EVENTS: [(&str, Context); 2] =
     [("events/exceptions/page_fault_user", Context::User), ("events/exceptions/page_fault_kernel", Context::Kernel)];
 
-/// Where the kernel's own addresses begin.
+/// The lowest address of the kernel.
 const KERNEL_START: u64 = 1 << 63;
 
 /// One fault.
@@ -64,7 +64,7 @@ impl std::fmt::Debug for Faults {
     }
 }
 
-/// Where the tracepoint has its fields, counted from the start of its data.
+/// The offsets of the tracepoint's fields in its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fields {
     address: usize,
@@ -73,7 +73,7 @@ struct Fields {
 }
 
 impl Faults {
-    /// Opens the rings for the stopped threads of a process, and for all that they will start.
+    /// Opens the rings for the stopped threads of a process, and for all threads and processes that they will start.
     pub(super) fn open(threads: &BTreeSet<Pid>) -> io::Result<Self> {
         let folder = Folder::find()?;
         let processors = sysconf(SysconfVar::_NPROCESSORS_CONF)?;
@@ -87,7 +87,7 @@ impl Faults {
             for (thread, processor) in threads.iter().flat_map(|thread| (0..processors).map(move |processor| (*thread, processor))) {
                 match ring(id, thread, processor, RING_BYTES / threads.len().next_power_of_two()) {
                     Ok(sampler) => rings.push(Ring { sampler, fields }),
-                    // the processor does not run now, or the thread is gone
+                    // the processor is offline, or the thread has ended
                     Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ESRCH)) => {}
                     Err(error) => return Err(error),
                 }
@@ -96,7 +96,7 @@ impl Faults {
         Ok(Self { rings, lost: 0 })
     }
 
-    /// Takes what is in the rings, in the order of time.
+    /// Removes the faults from the rings, and returns them in the order of time.
     pub(super) fn drain(&mut self) -> Vec<Fault> {
         let mut faults = Vec::new();
         for ring in &mut self.rings {
@@ -114,7 +114,7 @@ impl Faults {
         faults
     }
 
-    /// Faults that did not fit into a ring.
+    /// Returns the number of faults that did not fit into a ring.
     pub(super) fn lost(&self) -> u64 {
         self.lost
     }
@@ -136,7 +136,7 @@ fn ring(id: u64, thread: Pid, processor: usize, bytes: usize) -> io::Result<Samp
             .enabled(true);
         match builder.build()?.sampled(bytes) {
             Ok(ring) => return Ok(ring),
-            // what may be locked is limited
+            // the size of locked memory is limited
             Err(error) if bytes <= SMALLEST_RING_BYTES => return Err(error),
             Err(_) => bytes /= 2,
         }
@@ -182,9 +182,9 @@ fn unreadable(event: &str, file: &str, text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("read {shown:?} in {event}/{file}, which is no description"))
 }
 
-/// Where the kernel describes its tracepoints.
+/// The file system in which the kernel describes its tracepoints.
 enum Folder {
-    /// Mounted there.
+    /// Mounted by the system.
     Path(String),
     /// Mounted for this program alone, so that nothing changes for others.
     Detached(OwnedFd),

@@ -15,7 +15,7 @@ use vmaple_trace::Advice;
 const ARCH_X86_64: u32 = 0xc000_003e;
 /// Calls of the x32 table have this bit.
 const X32_BIT: u32 = 0x4000_0000;
-/// Offsets in what the kernel gives a filter; of the arguments the lower half of the first.
+/// Offsets in the data that the kernel gives a filter. `ARGUMENTS` is that of the lower half of the first argument.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const ARGUMENTS: u32 = 16;
@@ -30,10 +30,10 @@ const RETURN: u16 = 0x06;
 const STOP: u32 = 0x7ff0_0000;
 const ALLOW: u32 = 0x7fff_0000;
 
-/// What a stop carries when the call is numbered by another table than that of 64-bit programs.
+/// The data of a stop at a call whose number is not from the table of 64-bit programs.
 const FOREIGN: u16 = 1;
 
-/// The calls that change a layout, a limit, or the whole address space. Others do for some values of an argument, and have a [`Rule`].
+/// The calls that change a layout, a limit, or the whole address space. Other calls do so for some values of an argument, and have a [`Rule`].
 const CALLS: [i64; 33] = [
     libc::SYS_mmap,
     libc::SYS_munmap,
@@ -70,10 +70,10 @@ const CALLS: [i64; 33] = [
     libc::SYS_personality,
 ];
 
-/// A call that stops for some values of an argument, of which the lower half counts.
+/// A call that stops for some values of an argument. The lower half of the argument is compared.
 struct Rule {
     number: i64,
-    /// Which argument, from 0.
+    /// The index of the argument, from 0.
     argument: usize,
     values: Values,
 }
@@ -108,23 +108,23 @@ static RULES: LazyLock<[Rule; 6]> = LazyLock::new(|| {
     ]
 });
 
-/// What becomes of a call.
+/// What the filter decides for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is let through.
+    /// The call does not stop.
     Allow,
-    /// It stops, since it may change the layout.
+    /// The call stops, because it may change the layout.
     Stop,
-    /// It stops, and is numbered by another table.
+    /// The call stops, and its number is from another table.
     Foreign,
 }
 
-/// What the filter said with a stop.
+/// Returns what the filter decided, from the data of a stop.
 pub(super) fn verdict_of(message: Option<i64>) -> Verdict {
     if message == Some(i64::from(FOREIGN)) { Verdict::Foreign } else { Verdict::Stop }
 }
 
-/// What the filter says of a call, for threads that cannot get the filter.
+/// Returns what the filter decides for a call, for threads that cannot get the filter.
 pub(super) fn verdict(arch: u32, number: u64, arguments: Arguments) -> Verdict {
     if arch != ARCH_X86_64 || number >= u64::from(X32_BIT) {
         return Verdict::Foreign;
@@ -179,7 +179,7 @@ pub(super) fn program() -> BpfProgram {
 mod tests {
     use super::{ALLOW, ARCH_X86_64, Arguments, FOREIGN, STOP, Verdict, program};
 
-    /// What the kernel would do with a call, by a small model of its machine.
+    /// Returns what the kernel would do with a call, by a small model of its filter machine.
     fn verdict(arch: u32, number: i64, arguments: Arguments) -> u32 {
         let load = |offset: u32| match offset {
             0 => u32::try_from(number).expect("a number"),

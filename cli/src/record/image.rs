@@ -15,19 +15,19 @@ use vmaple_trace::{Access, Context, Extent, Found, Operation, Outcome, Record, S
 #[derive(Debug)]
 pub(super) struct Image {
     path: PathBuf,
-    /// None after a failure.
+    /// `None` after a failure.
     writer: Option<Writer>,
     tally: Tally,
     last_ns: u64,
 }
 
-/// What a trace holds.
+/// Counts of what a trace contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) operations: u64,
     pub(super) faults: u64,
     pub(super) growths: u64,
-    /// Differences that no call explains.
+    /// The number of differences that no call explains.
     pub(super) unexplained: u64,
 }
 
@@ -46,25 +46,25 @@ pub(super) struct Report {
     pub(super) ending: Ending,
 }
 
-/// What a trace ends with.
+/// The end of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// The last layout.
     Layout,
-    /// A note that the last layout could not be taken.
+    /// A note that the last layout could not be read.
     Note,
 }
 
-/// How a recording lays out its files.
+/// Where a recording writes its files.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     pub(super) directory: PathBuf,
-    /// What follows the number of the image.
+    /// The end of a file's name, after the number of the image.
     pub(super) suffix: &'static str,
 }
 
 impl Image {
-    /// Begins the trace of a stopped process, `number` counting its programs from 1.
+    /// Begins the trace of a stopped process. `number` counts the programs of the process from 1.
     pub(super) fn begin(files: &Files, process: Pid, tid: Pid, number: u32) -> Self {
         let path = files.directory.join(format!("{}.{process}.{number}{}", program_name(tid), files.suffix));
         let mut image = Self { path, writer: None, tally: Tally::default(), last_ns: 0 };
@@ -84,7 +84,7 @@ impl Image {
         image
     }
 
-    /// What was written so far.
+    /// Returns the counts of what was written so far.
     pub(super) fn tally(&self) -> Tally {
         self.tally
     }
@@ -98,7 +98,7 @@ impl Image {
         self.write(|writer| writer.record(None, record));
     }
 
-    /// Writes a call and how it ended.
+    /// Writes a call and its result.
     pub(super) fn operation(&mut self, stamp: Option<Stamp>, operation: Operation, outcome: Outcome) {
         self.tally.operations += 1;
         self.stamped(stamp, &Record::Operation(operation, outcome));
@@ -121,13 +121,13 @@ impl Image {
         self.record(&Record::Grew(extent));
     }
 
-    /// Writes a call that the layout betrays and that was not seen.
+    /// Writes a call that was not seen but that the layout shows.
     pub(super) fn unexplained(&mut self, operation: Operation, outcome: Outcome) {
         self.tally.unexplained += 1;
         self.record(&Record::Operation(operation, outcome));
     }
 
-    /// The order of lines is the order of events: a time that comes late is moved up to its neighbour's.
+    /// Returns the time for the next line. The order of lines is the order of events, so a time before the previous line's becomes that line's.
     fn in_order(&mut self, stamp: Stamp) -> Stamp {
         self.last_ns = self.last_ns.max(stamp.time_ns);
         Stamp { time_ns: self.last_ns, ..stamp }
@@ -146,10 +146,10 @@ impl Image {
         self.writer = None;
     }
 
-    /// Completes the trace; none is left if nothing changed in it.
+    /// Completes the trace, and removes it if it contains no change and `Keep` allows that.
     pub(super) fn finish(mut self, ending: Ending, keep: Keep) -> Option<Report> {
         if ending == Ending::Note {
-            self.comment("the last layout could not be taken: the process was gone without a last stop");
+            self.comment("the last layout could not be read: the process ended without a last stop");
         }
         if let Some(writer) = self.writer.take()
             && let Err(error) = writer.finish()
@@ -157,7 +157,7 @@ impl Image {
             self.fail(&error);
         }
         if keep == Keep::IfUsed && self.tally.changes() == 0 {
-            // nothing is lost, so nothing is said if it cannot be removed
+            // no error if it cannot be removed, because it is complete
             drop(fs::remove_file(&self.path));
             return None;
         }
@@ -165,16 +165,16 @@ impl Image {
     }
 }
 
-/// Whether a trace without any change stays.
+/// Whether a trace without a change is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// The command itself: it was asked for.
+    /// Always: it is the command's.
     Always,
-    /// A child between fork and exec leaves many of these.
+    /// Only with a change, because each child between fork and exec would leave one.
     IfUsed,
 }
 
-/// The name of the program that a thread runs, fit for a file name.
+/// Returns the name of the program that a thread runs, as a part of a file name.
 fn program_name(tid: Pid) -> String {
     let program = fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default();
     let name = program.file_name().map_or_else(|| "program".into(), |name| name.to_string_lossy());
@@ -192,7 +192,7 @@ fn command_line(tid: Pid) -> String {
     text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect()
 }
 
-/// Makes the directory of a recording.
+/// Creates the directory of a recording.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }

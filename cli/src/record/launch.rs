@@ -19,7 +19,7 @@ pub(super) struct Launch {
     trouble: PipeReader,
 }
 
-/// Makes the child and traces it; it waits for [`Launch::go`]. `mask` is what the command's signal mask will be.
+/// Creates the child and traces it. The child waits for [`Launch::go`]. `mask` is the signal mask that the command gets.
 pub(super) fn prepare(command: &[OsString], mask: &SigSet) -> Result<Launch, RecordError> {
     let arguments: Vec<CString> = command
         .iter()
@@ -34,7 +34,7 @@ pub(super) fn prepare(command: &[OsString], mask: &SigSet) -> Result<Launch, Rec
             drop(go);
             drop(trouble);
             let error = become_command(&mut go_reader, &arguments, mask);
-            // the reader is the parent; without it no process is left to report to
+            // only the parent reads this
             drop(trouble_writer.write_all(&error.raw_os_error().unwrap_or(0).to_le_bytes()));
             std::process::exit(127);
         }
@@ -48,7 +48,7 @@ pub(super) fn prepare(command: &[OsString], mask: &SigSet) -> Result<Launch, Rec
     }
 }
 
-/// The child's part, which ends in the command or in an error.
+/// What the child does. Returns only if the command cannot be executed.
 fn become_command(go: &mut PipeReader, arguments: &[CString], mask: &SigSet) -> io::Error {
     let mut byte = [0];
     if let Err(error) = go.read_exact(&mut byte) {
@@ -78,7 +78,7 @@ impl Launch {
         self.go.write_all(&[1]).map_err(|error| RecordError::Setup { what: "start the command", error })
     }
 
-    /// Why the command never began, asked when the child is gone.
+    /// Returns why the command did not begin. Called when the child has ended.
     pub(super) fn trouble(mut self) -> Option<io::Error> {
         let mut number = [0; 4];
         self.trouble.read_exact(&mut number).ok()?;
@@ -86,7 +86,7 @@ impl Launch {
     }
 }
 
-/// A command for a message.
+/// Formats a command for a message.
 pub(super) fn shown(command: &[OsString]) -> String {
     command.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -32,17 +32,16 @@ pub(super) struct FileId {
     pub(super) inode: u64,
 }
 
-/// How much is asked for.
+/// How much of a layout is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Detail {
-    /// Ranges, permissions and objects: quick.
+    /// Ranges, permissions and objects. Quick.
     Plain,
-    /// The flags too: the kernel walks all pages for it.
+    /// The flags, too. Slow, because the kernel walks all pages.
     Flags,
 }
 
-/// Reads the layout of the process that `tid` belongs to. One that is out of its address space has none, which is an
-/// error.
+/// Reads the layout of the process that `tid` belongs to. It is an error if the thread has left its address space.
 pub(super) fn read(tid: Pid, detail: Detail) -> io::Result<Vec<Seen>> {
     let file = match detail {
         Detail::Plain => "maps",
@@ -115,7 +114,7 @@ fn property(area: &mut Seen, name: &[u8], value: &str) {
         b"Anonymous" | b"Swap" if value.split_ascii_whitespace().next().is_some_and(|size| size != "0") => {
             area.flags = area.flags.union(AreaFlags::FAULTED);
         }
-        // of what it consists, where that is huge pages
+        // the size of its huge pages, if it consists of them
         b"KernelPageSize" => {
             let kib = value.split_ascii_whitespace().next().and_then(|kib| kib.parse::<u64>().ok());
             if let Some(bytes) = kib.and_then(|kib| kib.checked_mul(1024)).filter(|bytes| *bytes > PAGE && bytes.is_power_of_two()) {
@@ -155,7 +154,7 @@ fn property(area: &mut Seen, name: &[u8], value: &str) {
                 area.flags = area.flags.union(known);
             }
             if area.flags.is_promised(area.perm) {
-                // then it need not be said
+                // the trace's default
                 area.flags = area.flags.without(AreaFlags::ACCOUNT);
             }
         }
@@ -163,7 +162,7 @@ fn property(area: &mut Seen, name: &[u8], value: &str) {
     }
 }
 
-/// The limits of a process that a layout obeys.
+/// Returns the limits of a process that matter to its layout.
 pub(super) fn limits(pid: Pid) -> io::Result<Vec<(Resource, Limit)>> {
     let text = fs::read_to_string(format!("/proc/{pid}/limits"))?;
     let known = [
@@ -192,12 +191,12 @@ pub(super) fn loaded_data(pid: Pid) -> Option<u64> {
     number(46)?.checked_sub(number(45)?)
 }
 
-/// Whether a thread has ended, whether or not that was reported.
+/// Returns whether a thread has ended, also if its end was not reported yet.
 pub(super) fn is_dead(tid: Pid) -> bool {
     matches!(status_field(tid, 3).as_deref(), None | Some("Z" | "X"))
 }
 
-/// A field of `stat`, from the third on; they count from 1.
+/// Returns a field of `stat`, from the third on. Fields are counted from 1.
 fn status_field(pid: Pid, number: usize) -> Option<String> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
     // the name, the second field, may hold anything, but the last `)` ends it
@@ -206,7 +205,7 @@ fn status_field(pid: Pid, number: usize) -> Option<String> {
     text.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
 }
 
-/// The capabilities of a process that its address space asks for.
+/// Returns the capabilities of a process that matter to its address space.
 pub(super) fn capabilities(pid: Pid) -> Capabilities {
     if vmaple_host::is_in_a_user_namespace(pid.as_raw().cast_unsigned()) {
         return Capabilities::default();
@@ -223,7 +222,7 @@ pub(super) fn personality(tid: Pid) -> i32 {
     u32::from_str_radix(text.trim(), 16).unwrap_or(0).cast_signed()
 }
 
-/// Whether what a thread may read it may execute, too.
+/// Returns whether a thread may execute what it may read.
 pub(super) fn reading_implies_executing(tid: Pid) -> bool {
     personality(tid) & libc::READ_IMPLIES_EXEC != 0
 }

@@ -21,9 +21,9 @@ use super::tracer::Tracer;
 use vmaple_trace::{ForkOutcome, Name, Record};
 
 impl Tracer {
-    /// A thread made another thread or process, which stops for the first time soon, or already has.
+    /// Handles the announcement of a new thread or process, which stops for the first time soon or has done so.
     pub(super) fn announced(&mut self, tid: Pid, usually_shares: bool) -> Result<(), RecordError> {
-        // it may have been taken in without this, and may be gone
+        // it may have been adopted without an announcement, and may have ended
         let is_new = |child: &Pid| !self.tasks.contains_key(child) && !layout::is_dead(*child);
         if let Some(child) = message(tid).filter(is_new) {
             let parent_space = self.tasks.get(&tid).and_then(|task| task.space);
@@ -68,10 +68,10 @@ impl Tracer {
         self.adopt_orphans()
     }
 
-    /// Adopts the threads whose maker can no longer announce them.
+    /// Adopts the threads whose creator can no longer announce them.
     pub(super) fn adopt_orphans(&mut self) -> Result<(), RecordError> {
         let alive = |process: Pid| self.tasks.values().any(|task| task.process == process && task.stage != Stage::Leaving);
-        // a child may be made in the place of its maker, whose parent is then said to have made it
+        // with `CLONE_PARENT` the parent of the creator is reported as the child's parent
         let may_report = |maker: Pid| alive(maker) || (maker == Pid::this() && !self.tasks.is_empty());
         let orphan = |(tid, new): &(&Pid, &Unannounced)| {
             // a thread at its last stop keeps a new program of its process waiting
@@ -84,7 +84,7 @@ impl Tracer {
                 continue;
             };
             self.tasks.insert(tid, Task { process, space: None, call: None, stage: Stage::Expected });
-            // another thread of a process that was killed has nothing left to do that could be recorded
+            // another thread of a killed process does nothing that could be recorded
             let stop = if process == tid { stop } else { Stop::Last };
             self.begin_at(tid, stop)?;
         }
@@ -98,7 +98,7 @@ impl Tracer {
         }
     }
 
-    /// Notes a child in its parent's trace, and what it inherits.
+    /// Writes a child to its parent's trace, and keeps what it inherits.
     fn forked(&mut self, tid: Pid, child: Pid) -> Result<(), RecordError> {
         self.drain_faults();
         let stamp = self.stamp(tid)?;
@@ -113,7 +113,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// A thread stops for the first time, before it has done anything.
+    /// Handles the first stop of a thread, before it has done anything.
     pub(super) fn newborn(&mut self, tid: Pid) -> Result<(), RecordError> {
         let Some(task) = self.tasks.get_mut(&tid) else {
             return Ok(());
@@ -142,7 +142,7 @@ impl Tracer {
         id
     }
 
-    /// A process runs another program now: all its other threads are gone, and so is its address space.
+    /// Handles a new program in a process: all its other threads have ended, and so has its address space.
     pub(super) fn replaced(&mut self, tid: Pid) -> Result<(), RecordError> {
         self.drain_faults();
         // the thread that called takes over the number of the process

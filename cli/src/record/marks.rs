@@ -7,14 +7,14 @@ use vmaple_trace::{Extent, MarkKind, Marks, Name, Operation};
 /// The areas that a userfaultfd handled in the last layout that was read.
 #[derive(Debug, Default)]
 pub(super) struct Userfault {
-    /// What the last request named, which areas that are registered from now on have.
+    /// The mark of areas that are registered from now on, from the last request.
     pub(super) word: Option<Name>,
     /// In ascending order.
     areas: Vec<(Extent, Name)>,
 }
 
 impl Userfault {
-    /// The mark of an area.
+    /// Returns the mark of an area.
     fn mark(&self, area: &Seen) -> Option<Name> {
         let modes = std::str::from_utf8(&area.userfault).ok().filter(|modes| !modes.is_empty())?;
         let word = self.word.as_ref().map_or("unknown".into(), |word| String::from_utf8_lossy(word.bytes()).into_owned());
@@ -34,7 +34,7 @@ impl Userfault {
         let changed = |pair: &[u64]| {
             let (addr, len) = (pair[0], pair[1] - pair[0]);
             let word = at(&self.areas, addr);
-            // what was unmapped has lost its mark by that
+            // an unmapped area has lost its mark with the unmapping
             let is_mapped = word.is_some() || seen.iter().any(|area| area.extent.start < pair[1] && addr < area.extent.end);
             let operation = || Operation::Mark { addr, len, kind: MarkKind::Userfault, word: word.cloned() };
             (is_mapped && word != at(&before, addr)).then(operation)
@@ -42,7 +42,7 @@ impl Userfault {
         bounds.windows(2).filter_map(changed).collect()
     }
 
-    /// The marks of an area that is there when a trace begins.
+    /// Returns the marks of an area in the starting layout of a trace.
     pub(super) fn marks_of(&mut self, area: &Seen) -> Marks {
         let mut marks = Marks::default();
         if let Some(word) = self.mark(area) {

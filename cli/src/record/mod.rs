@@ -4,12 +4,12 @@
 //! `launch` starts the command and `tracer` watches it to its end with ptrace; a filter in the kernel (`filter`) stops only memory calls.
 //! `calls`, `lifecycle` and `ends` handle the stops; `space` and `image` write the traces. All `unsafe` is in `sys`.
 //!
-//! Three things make a trace true:
+//! A trace is true for three reasons:
 //! - at most one thread of an address space is inside a memory call (`calls`);
 //! - each trace begins and ends with a layout that is read while the threads are stopped (`lifecycle`, `ends`), or with a note that no thread
 //!   was left to read the last layout from;
-//! - a model of what the calls did is compared with these layouts (`coverage`, `space`): more than the model has is the growth of a stack, or
-//!   is reported as unexplained.
+//! - a model of the effects of the calls is compared with these layouts (`coverage`, `space`): a difference is the growth of a stack, or is
+//!   reported as unexplained.
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("the program reads registers and system calls as they are on x86-64 Linux; the library does not");
@@ -94,14 +94,14 @@ pub struct RecordArgs {
     pub command: Vec<OsString>,
 }
 
-/// What `record` ends with when the command could not be started, as a shell does.
+/// The exit status if the command could not be started, as in a shell.
 const NOT_STARTED: u8 = 127;
 
-/// Records a command; the exit code is the command's.
+/// Records a command, or a running process, and returns the command's exit status.
 ///
 /// # Errors
-/// When the recording could not be set up, or the kernel refused something on the way. A command that cannot be
-/// started is reported on standard error, and the exit code is 127.
+/// If the recording cannot be set up, or the kernel refuses something meanwhile. A command that cannot be started is reported on standard
+/// error, and the exit status is 127.
 pub fn run(args: &RecordArgs) -> Result<ExitCode, RecordError> {
     image::make_directory(&args.output).map_err(|error| RecordError::Directory { path: args.output.clone(), error })?;
     let setup = |what| move |errno: Errno| RecordError::Setup { what, error: errno.into() };
@@ -126,7 +126,7 @@ fn record(args: &RecordArgs, mask: &SigSet) -> Result<ExitCode, RecordError> {
         tracer.faults = open_faults(&BTreeSet::from([launch.root]));
     }
     let ended = launch.go().and_then(|()| tracer.run());
-    // whatever happened, what was seen until then is kept
+    // the traces are completed also after an error
     tracer.end_spaces();
     if tracer.programs.is_empty() {
         return ended.map(|()| not_started(args, launch));
@@ -141,14 +141,14 @@ fn record_running(args: &RecordArgs, process: Pid) -> Result<ExitCode, RecordErr
     attach::check(process)?;
     let mut tracer = tracer(args, process)?;
     let ended = follow_running(args, &mut tracer);
-    // in any case all that stand still are let go
+    // all stopped threads are detached in any case
     let parted = tracer.part();
     tracer.end_spaces();
     report(&tracer);
     ended.and(parted).map(|()| ExitCode::SUCCESS)
 }
 
-/// From the phase in which threads are gathered to the one in which they are let go, unless all end before.
+/// Records from the gathering of all threads to their detachment, or until all have ended.
 fn follow_running(args: &RecordArgs, tracer: &mut Tracer) -> Result<(), RecordError> {
     tracer.gather()?;
     if args.faults {
@@ -189,7 +189,7 @@ fn not_started(args: &RecordArgs, launch: Launch) -> ExitCode {
     ExitCode::from(NOT_STARTED)
 }
 
-/// Says what was written, and what is wrong with it.
+/// Prints what was written, and what is missing in it.
 fn report(tracer: &Tracer) {
     for report in &tracer.reports {
         let tally = report.tally;
@@ -198,14 +198,14 @@ fn report(tracer: &Tracer) {
             eprintln!("vmaple: {}: {} changes that no call explains", report.path.display(), tally.unexplained);
         }
         if report.ending == Ending::Note {
-            eprintln!("vmaple: {}: ends without the last layout, which could not be taken", report.path.display());
+            eprintln!("vmaple: {}: ends without the last layout, which could not be read", report.path.display());
         }
     }
     let lost = tracer.faults.as_ref().map_or(0, Faults::lost);
     for (count, what) in [
         (lost, "page faults were lost"),
-        (tracer.notes.stray_faults, "page faults were of threads that were not known"),
-        (tracer.notes.crowded, "calls were let in beside one that took long: their order is not certain"),
+        (tracer.notes.stray_faults, "page faults were of unknown threads"),
+        (tracer.notes.crowded, "calls were made beside one that took long: their order is not certain"),
         (tracer.notes.foreign, "calls were of 32-bit programs, which are not recorded"),
     ] {
         if count != 0 {

@@ -14,29 +14,29 @@ use vmaple_trace::{Name, Object, Perm};
 /// Where the object of an `mmap` comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// There is none, or it is private anonymous memory.
+    /// There is no object: private anonymous memory.
     Nothing,
-    /// Anonymous and shared: an identity that only the layout shows.
+    /// Shared anonymous memory, whose identity only the layout shows.
     Layout,
     /// A descriptor.
     Descriptor(i32),
 }
 
-/// The names that were given.
+/// The names of objects.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     names: HashMap<FileId, Name>,
-    /// Which file first had a name: another of the same name gets an addition.
+    /// The file that first had a name. Another file with that name gets a suffix.
     owners: HashMap<Name, FileId>,
 }
 
-/// The name for what failed before anything was mapped.
+/// The name of an object of which nothing was mapped, because the call failed.
 fn nameless() -> Name {
     Name::new(b"none").unwrap_or_else(|| unreachable!("four bytes"))
 }
 
 impl Objects {
-    /// What an area maps.
+    /// Returns the object of an area.
     pub(super) fn of_area(&mut self, area: &Seen) -> Object {
         let path = area.path.as_slice();
         let bracketed = path.strip_prefix(b"[").and_then(|path| path.strip_suffix(b"]"));
@@ -54,7 +54,7 @@ impl Objects {
         }
     }
 
-    /// Returns what a mapping of a descriptor will be, or `None` if only the layout will show it. The descriptor's owner is stopped.
+    /// Returns the object of a descriptor, or `None` if only the layout after the mapping shows it. The descriptor's owner is stopped.
     pub(super) fn of_descriptor(&self, tid: Pid, descriptor: i32) -> Option<Object> {
         // only the layout shows what a driver adds to a mapping
         if !fs::metadata(format!("/proc/{tid}/fd/{descriptor}")).ok()?.is_file() {
@@ -66,7 +66,7 @@ impl Objects {
         (name.bytes() != b"/dev/zero").then(|| Object::File(name.clone()))
     }
 
-    /// After the first mapping of a descriptor: the layout shows `object`, and the descriptor will mean the same.
+    /// Records the object that the layout shows after the first mapping of a descriptor, for later mappings.
     pub(super) fn learn(&mut self, tid: Pid, descriptor: i32, object: &Object) {
         let Object::File(name) = object else { return };
         if let Some(file) = identity(tid, descriptor) {
@@ -101,7 +101,7 @@ impl Objects {
     }
 }
 
-/// Bytes of the huge pages that the file of a descriptor consists of, if it does.
+/// Returns the size in bytes of the huge pages that the file of a descriptor consists of, or `None` if it does not.
 pub(super) fn huge_page(tid: Pid, descriptor: i32) -> Option<u64> {
     let found = nix::sys::statfs::statfs(format!("/proc/{tid}/fd/{descriptor}").as_str()).ok()?;
     let is_huge = found.filesystem_type() == nix::sys::statfs::HUGETLBFS_MAGIC;
@@ -114,7 +114,7 @@ pub(super) fn identity(tid: Pid, descriptor: i32) -> Option<FileId> {
     Some(FileId { major: major(data.dev()), minor: minor(data.dev()), inode: data.ino() })
 }
 
-/// What stands for the object of a call that failed: it never had one.
+/// Returns the object to write for a call that failed.
 pub(super) fn failed(source: Source) -> Object {
     match source {
         Source::Nothing => Object::Anon,

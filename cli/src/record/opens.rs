@@ -17,36 +17,36 @@ use super::layout::{FileId, Seen};
 use super::{layout, objects, sys};
 use vmaple_trace::{Extent, Name};
 
-/// Descriptors of the recorder's own stay below this number, so that enough are left for all else.
+/// The recorder's descriptors stay below this number, so that enough are left for other uses.
 const HIGHEST: i32 = 512;
 
 /// The open files of one address space.
 #[derive(Debug, Default)]
 pub(super) struct Opens {
     files: HashMap<FileId, Opened>,
-    /// Some may not be mapped any more, or may never have been.
+    /// Some may no longer be mapped, or may never have been.
     is_unsure: bool,
 }
 
-/// Each time that one file was opened.
+/// The openings of one file.
 #[derive(Debug, Default)]
 struct Opened {
-    /// How often so far.
+    /// The number of openings so far.
     count: u32,
-    /// Whether a layout had it.
+    /// Whether a layout has shown the file.
     was_shown: bool,
     known: Vec<Known>,
 }
 
-/// How an open file is known again.
+/// How an open file is recognized.
 #[derive(Debug)]
 struct Known {
     number: u32,
     /// The descriptor of the process.
     its: i32,
-    /// One of the recorder's, if it has one.
+    /// The recorder's own descriptor of the file, if it has one.
     own: Option<OwnedFd>,
-    /// Where it is mapped.
+    /// The ranges in which it is mapped.
     places: Vec<Extent>,
 }
 
@@ -58,27 +58,27 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// The mark of what maps it; none for the first time that its file was opened.
+    /// Returns the mark of areas that map it, or `None` for the first opening of the file.
     pub(super) fn mark(self) -> Option<Name> {
         (self.number > 1).then(|| Name::new(self.number.to_string().as_bytes())).flatten()
     }
 }
 
 impl Opens {
-    /// Returns those of a program that was just loaded. The kernel opened its files, so a file that the program opens itself is opened again.
+    /// Returns the open files of a program that was just loaded. The kernel has opened them, so an opening by the program is the second.
     pub(super) fn of_program(seen: &[Seen]) -> Self {
         let loaded = || Opened { count: 1, ..Opened::default() };
         let files = seen.iter().filter(|area| area.file.inode != 0).map(|area| (area.file, loaded())).collect();
         Self { files, is_unsure: false }
     }
 
-    /// What a descriptor is of that is about to be mapped.
+    /// Returns the open file of a descriptor that is about to be mapped.
     pub(super) fn open(&mut self, tid: Pid, descriptor: i32) -> Option<Open> {
         let file = objects::identity(tid, descriptor)?;
         let opened = self.files.entry(file).or_default();
         let is_same = |known: &Known| {
             let other = known.own.as_ref().map_or((tid, known.its), |own| (Pid::this(), own.as_raw_fd()));
-            // where the kernel does not compare, a file is opened once, as nearly all are
+            // if the kernel refuses to compare, the file is taken to be opened once, as nearly all are
             sys::same_file((tid, descriptor), other).unwrap_or(true)
         };
         let place = opened.known.iter().position(is_same).unwrap_or_else(|| {
@@ -107,7 +107,7 @@ impl Opens {
         }
     }
 
-    /// The mark of what is mapped at an address.
+    /// Returns the mark of the mapping at an address.
     pub(super) fn mark_at(&self, address: u64) -> Option<Name> {
         let mut all = self.files.iter().flat_map(|(file, opened)| opened.known.iter().map(|known| (*file, known)));
         let (file, known) = all.find(|(_, known)| known.places.iter().any(|place| place.contains(address)))?;
@@ -123,14 +123,14 @@ impl Opens {
         }
     }
 
-    /// Whether a layout must be followed after a call that may have unmapped something in these ranges.
+    /// Returns whether the layout must be read after a call that may have unmapped something in these ranges.
     pub(super) fn must_follow(&self, unmapped: &[Extent]) -> bool {
         let held = self.files.values().flat_map(|opened| &opened.known).filter(|known| known.own.is_some());
         let mut places = held.flat_map(|known| &known.places);
         self.is_unsure || places.any(|place| unmapped.iter().any(|extent| place.overlaps(*extent)))
     }
 
-    /// Lets go of what a layout does not have.
+    /// Closes the files that a layout does not show.
     pub(super) fn follow(&mut self, seen: &[Seen]) {
         self.is_unsure = false;
         let mut mapped: HashMap<FileId, Vec<Extent>> = HashMap::new();
@@ -154,7 +154,7 @@ impl Opens {
     }
 }
 
-/// A descriptor of the recorder's for a regular file that was opened for reading alone.
+/// Returns a descriptor of the recorder's own for a regular file that was opened for reading alone.
 fn own(tid: Pid, descriptor: i32) -> Option<OwnedFd> {
     let is_file = fs::metadata(format!("/proc/{tid}/fd/{descriptor}")).is_ok_and(|data| data.is_file());
     // a descriptor for writing would keep the file from being executed

@@ -10,13 +10,13 @@ use vmaple_trace::{MarkKind, Name, Operation};
 
 const SET_MM: u32 = libc::PR_SET_MM.cast_unsigned();
 const SET_VMA: u32 = libc::PR_SET_VMA.cast_unsigned();
-/// `PR_SET_MEMORY_MERGE`: all areas may be merged page by page from now on, those that will be made, too.
+/// `PR_SET_MEMORY_MERGE`: equal pages of all areas, future ones included, may be merged from now on.
 const SET_MEMORY_MERGE: u32 = 67;
 
-/// Those of `prctl` that stop.
+/// The options of `prctl` that stop.
 pub(super) const OPTIONS: [u32; 3] = [SET_MM, SET_VMA, SET_MEMORY_MERGE];
 
-/// Those of `arch_prctl` that stop: `ARCH_MAP_VDSO_X32`, `_32` and `_64`, `ARCH_SHSTK_ENABLE` and `_DISABLE`.
+/// The options of `arch_prctl` that stop: `ARCH_MAP_VDSO_X32`, `_32` and `_64`, `ARCH_SHSTK_ENABLE` and `_DISABLE`.
 pub(super) const ARCH_OPTIONS: [u32; 5] = [0x2001, 0x2002, 0x2003, 0x5001, 0x5002];
 
 /// The longest name of anonymous memory, with the zero that ends it.

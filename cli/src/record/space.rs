@@ -10,7 +10,7 @@ use vmaple_host::Host;
 
 use super::abi::PAGE;
 use super::base::Base;
-use super::coverage::{Coverage, Difference};
+use super::coverage::{Coverage, CoverageDifference};
 use super::image::Image;
 use super::keys::Keys;
 use super::layout::{self, Detail, GIVEN, Seen};
@@ -25,51 +25,50 @@ use vmaple_trace::{
     Overcommit, Perm, Prot, Record, Resource, Setting, Stamp, VmCounts, With,
 };
 
-/// A fault further below a stack than this is not looked into when it happens. If it did make the stack grow, the
-/// next layout shows it.
+/// After a fault at most this far below a stack, the layout is read to see whether the stack grew. Other growth shows in the next layout.
 const MAX_GROWTH: u64 = 64 << 20;
 
 /// An address space and its trace.
 #[derive(Debug)]
 pub(super) struct Space {
     pub(super) image: Image,
-    /// The process that began it.
+    /// The process that began the address space.
     pub(super) process: Pid,
     pub(super) coverage: Coverage,
     /// The break that the last `brk` returned.
     pub(super) brk: Option<u64>,
-    /// Threads that live in it.
+    /// The threads that use it.
     pub(super) users: BTreeSet<Pid>,
-    /// Who is in a call, since when. More than one only when a call takes so long that others could not be held.
+    /// The threads inside a call, and since when. There is more than one only if a call takes so long that others could not be held.
     pub(super) inside: Vec<(Pid, Instant)>,
-    /// Kept at its last stop until the others are out.
+    /// The thread that is kept at its last stop until the others have left the address space.
     pub(super) witness: Option<Witness>,
-    /// Who is held at the entry of a call, first come first served.
+    /// The threads that are held at the entry of a call, in order of arrival.
     pub(super) waiting: VecDeque<Pid>,
-    /// The layout when a program was about to be replaced.
+    /// The layout before an `execve`.
     pub(super) last_layout: Option<Vec<Seen>>,
     pub(super) base: Base,
     /// Its protection keys.
     pub(super) keys: Keys,
     limits: Vec<(Resource, Limit)>,
-    /// Whether memory of huge pages was seen in it.
+    /// Whether it has had memory of huge pages.
     pub(super) has_huge_pages: bool,
     /// Areas that grow down: those of the last layout that was read, and what was mapped since.
     pub(super) stacks: Vec<Extent>,
     pub(super) calls_since_snapshot: u64,
-    /// What the last call was allowed.
+    /// The capabilities at the last call.
     capabilities: Capabilities,
-    /// That something is not recorded was written since the last layout.
+    /// Whether `unrecorded` was written since the last layout.
     has_left_out: bool,
-    /// What is not recorded from now on, so that each layout may differ by it.
+    /// The name of a lasting effect that is not recorded, so that each layout may differ by it.
     pub(super) lasting: Option<&'static str>,
     pub(super) userfault: Userfault,
     pub(super) opens: Opens,
-    /// What can be read can be executed, too.
+    /// Whether reading implies executing.
     pub(super) implies_exec: bool,
 }
 
-/// What a forked child has from its parent and no file shows.
+/// What a forked child inherits and no file in /proc shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Heritage {
     pub(super) base: Base,
@@ -77,21 +76,21 @@ pub(super) struct Heritage {
     pub(super) keys: Option<Keys>,
 }
 
-/// Where an address space comes from whose trace begins.
+/// The origin of an address space whose trace begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Origin {
     /// A program has just been loaded into it.
     Program,
-    /// It was copied from a parent's.
+    /// It was copied from a parent.
     Forked(Heritage),
     /// It has been in use for some time.
     Running,
 }
 
-/// Why a layout is compared with what should be there.
+/// Why a layout is compared with the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// A call was made whose effect only the layout shows.
+    /// Only the layout shows the effect of a call.
     Call(Stamp),
     /// A layout is about to be written.
     Snapshot,
@@ -104,7 +103,7 @@ impl Space {
             image.comment(&format!("the starting layout cannot be read: {error}"));
             Vec::new()
         });
-        // what a child has at first it has from its parent
+        // a child inherits everything that it has at first
         let inherited = if matches!(origin, Origin::Forked(_)) { AreaFlags::INHERITED } else { AreaFlags::EMPTY };
         let heritage = match origin {
             Origin::Forked(heritage) => heritage,
@@ -161,7 +160,7 @@ impl Space {
         }
     }
 
-    /// Gives an operation the permission that reading implies.
+    /// Adds `PROT_EXEC` to an operation if reading implies executing.
     pub(super) fn imply(&self, operation: &mut Operation) {
         if let Operation::Mmap { prot, .. } | Operation::Mprotect { prot, .. } | Operation::PkeyMprotect { prot, .. } = operation
             && self.implies_exec
@@ -171,7 +170,7 @@ impl Space {
         }
     }
 
-    /// Follows a change of what reading implies.
+    /// Follows a change of whether reading implies executing.
     pub(super) fn refresh_personality(&mut self, tid: Pid) {
         self.implies_exec = layout::reading_implies_executing(tid);
     }
@@ -186,7 +185,7 @@ impl Space {
         }
     }
 
-    /// Writes the advice for each part that a call did, and for the one that it failed at.
+    /// Writes an advice for each part that a call did, and for the part at which it failed.
     pub(super) fn advised(&mut self, stamp: Stamp, parts: &[(u64, u64)], advice: Advice, result: Result<u64, u64>) {
         let mut left = result.unwrap_or(0);
         for &(addr, len) in parts {
@@ -204,22 +203,22 @@ impl Space {
         }
     }
 
-    /// Writes what a call did, by what the layout shows.
+    /// Writes the effect of a call, as the layout shows it.
     pub(super) fn look_after(&mut self, tid: Pid, stamp: Stamp, what: &str, objects: &mut Objects) {
-        self.image.comment(&format!("{what}, told by what it did:"));
+        self.image.comment(&format!("{what}; its effect:"));
         if let Err(error) = self.look(tid, objects, Reason::Call(stamp)) {
             self.image.comment(&format!("the layout cannot be read: {error}"));
         }
     }
 
-    /// A new program did not come: what was kept for that case is the last layout only if no thread is left to change it.
+    /// Handles an `execve` that failed: drops the layout that was kept for it, unless this is the only thread.
     pub(super) fn forget_kept_layout(&mut self) {
         if self.users.len() > 1 {
             self.last_layout = None;
         }
     }
 
-    /// Writes that something is left out, once before each layout.
+    /// Writes that something is not recorded, at most once before each layout.
     pub(super) fn leaves_out(&mut self, what: &str) {
         if !std::mem::replace(&mut self.has_left_out, true)
             && let Some(what) = Name::new(what.as_bytes())
@@ -228,7 +227,7 @@ impl Space {
         }
     }
 
-    /// Writes what the thread may do, if that is another.
+    /// Writes the thread's capabilities if they have changed.
     pub(super) fn refresh_capabilities(&mut self, tid: Pid) {
         let now = layout::capabilities(tid);
         if now != self.capabilities {
@@ -237,7 +236,7 @@ impl Space {
         }
     }
 
-    /// Writes what a call mapped in a range, which the layout shows, as the mappings that would have had that effect, and what else it did.
+    /// Writes what a call mapped in a range, as mappings that would have had that effect according to the layout, and its other effects.
     pub(super) fn mapped_anew(
         &mut self,
         tid: Pid,
@@ -246,14 +245,14 @@ impl Space {
         range: impl FnOnce(&[Seen]) -> Option<Extent>,
         objects: &mut Objects,
     ) {
-        self.image.comment(&format!("{what}, told by what it did:"));
+        self.image.comment(&format!("{what}; its effect:"));
         let seen = match layout::read(tid, Detail::Flags) {
             Ok(seen) => seen,
             Err(error) => return self.image.comment(&format!("the layout cannot be read: {error}")),
         };
         self.opens.follow(&seen);
         if let Some(extent) = range(&seen) {
-            let changed = Difference { extent, expected: None, found: Some(Perm::NONE) };
+            let changed = CoverageDifference { extent, expected: None, found: Some(Perm::NONE) };
             for operation in explain(&changed, &seen, objects) {
                 let Operation::Mmap { addr, .. } = operation else { continue };
                 let flags = seen.iter().find(|area| area.extent.contains(addr)).map_or(AreaFlags::EMPTY, given);
@@ -285,7 +284,7 @@ impl Space {
         self.limits = limits;
     }
 
-    /// Reads the layout and writes what it shows beyond the calls.
+    /// Reads the layout, and writes what it shows beyond the recorded calls.
     pub(super) fn look(&mut self, tid: Pid, objects: &mut Objects, reason: Reason) -> io::Result<Vec<Seen>> {
         let seen = layout::read(tid, Detail::Flags)?;
         self.has_huge_pages |= seen.iter().any(|area| area.flags.contains(AreaFlags::HUGETLB));
@@ -294,7 +293,7 @@ impl Space {
         Ok(seen)
     }
 
-    /// Writes what a layout shows beyond the calls: growth first, then all else as calls that would have done it.
+    /// Writes what a layout shows beyond the recorded calls: growth first, then everything else as calls that would have done it.
     pub(super) fn settle(&mut self, seen: &[Seen], objects: &mut Objects, reason: Reason) {
         if let Some(what) = self.lasting {
             self.leaves_out(what);
@@ -335,7 +334,7 @@ impl Space {
         self.coverage = found;
     }
 
-    /// Writes what a mapping that comes next has beside its arguments.
+    /// Writes the attributes of the next mapping that its arguments do not give.
     fn write_with(&mut self, with: With) {
         if !with.is_empty() {
             self.image.record(&Record::With(with));
@@ -347,7 +346,7 @@ impl Space {
         let stacks = std::mem::take(&mut self.stacks);
         for area in seen.iter().filter(|area| area.flags.contains(AreaFlags::GROWSDOWN)) {
             self.stacks.push(area.extent);
-            // one that a call makes just now did not grow
+            // an area that a call is creating did not grow
             let is_known = stacks.iter().any(|stack| stack.overlaps(area.extent));
             let pieces = if is_known { self.coverage.pieces(area.extent) } else { Vec::new() };
             let known = pieces.first().map(|(extent, _)| extent.start);
@@ -358,7 +357,7 @@ impl Space {
         }
     }
 
-    /// After a fault at `address` was written: writes the growth that it caused, if it did.
+    /// Writes the growth that a fault at `address` caused, if it caused one. The fault was written before.
     pub(super) fn grow_after_fault(&mut self, tid: Pid, address: u64) {
         let below = |stack: &Extent| address < stack.start && stack.start - address < MAX_GROWTH;
         if !self.stacks.iter().any(below) || self.coverage.maps(address) {
@@ -392,8 +391,8 @@ impl Space {
     }
 }
 
-/// The calls that would make a difference good.
-fn explain(difference: &Difference, seen: &[Seen], objects: &mut Objects) -> Vec<Operation> {
+/// Returns calls that would lead from the model to the layout in a range where they differ.
+fn explain(difference: &CoverageDifference, seen: &[Seen], objects: &mut Objects) -> Vec<Operation> {
     let Extent { start, end } = difference.extent;
     let len = difference.extent.len_bytes();
     match (difference.expected, difference.found) {
@@ -427,30 +426,30 @@ fn prot(perm: Perm) -> Prot {
 
 fn flags(perm: Perm, object: &Object, offset: Offset) -> MapFlags {
     let kind = if perm.contains(Perm::SHARED) { MapFlags::SHARED } else { MapFlags::PRIVATE };
-    // what is shared and anonymous is made by the call, and mapped from its beginning
+    // the call creates shared anonymous memory, and maps it from its beginning
     let is_part = matches!(object, Object::Shm(_)) && !matches!(offset, Offset::Default | Offset::Bytes(0));
     let anonymous = if is_part || matches!(object, Object::File(_)) { MapFlags::EMPTY } else { MapFlags::ANONYMOUS };
     kind.union(MapFlags::FIXED).union(anonymous)
 }
 
-/// What an area has from its object's maker: the flags of a driver, and for System V segments the hook that counts mappings.
+/// Returns the flags that an area has from its object: those of a driver, and for System V segments the hook that counts mappings.
 fn given(area: &Seen) -> AreaFlags {
     let counts = if area.path.starts_with(b"/SYSV") { AreaFlags::HOOK } else { AreaFlags::EMPTY };
     area.flags.intersection(GIVEN).union(counts)
 }
 
-/// Where in its object an area begins. /proc shows 0 for private anonymous memory, which is not what counts there.
+/// Returns the offset of an area in its object. /proc shows 0 for private anonymous memory, which is not its offset.
 fn offset(area: &Seen, object: &Object) -> Offset {
     if *object == Object::Anon { Offset::Default } else { Offset::Bytes(area.offset) }
 }
 
-/// A range with its start and its length rounded down to whole pages.
+/// Returns a range with its start and its length rounded down to whole pages.
 pub(super) fn pages_within(start: u64, len: u64) -> Option<Extent> {
     let start = start & !(PAGE - 1);
     Extent::new(start, start.checked_add(len & !(PAGE - 1))?)
 }
 
-/// Where the heap ends.
+/// Returns the end of the heap.
 fn heap_end(seen: &[Seen]) -> Option<u64> {
     seen.iter().rev().find(|area| area.path == b"[heap]").map(|area| area.extent.end)
 }

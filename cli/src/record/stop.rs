@@ -33,8 +33,7 @@ pub(super) fn options() -> ptrace::Options {
 
 /// Lets a thread continue, unless it is at its last stop, which the kernel reports separately.
 ///
-/// Between the check and the request it may be killed and get there; `ends` copes with threads whose last stop is
-/// never reported.
+/// It may be killed between the check and the request, and resume from its last stop. `ends` handles threads whose last stop is never reported.
 pub(super) fn resume(tid: Pid, how: Resume, signal: i32) -> Result<(), RecordError> {
     if is_last(tid) { Ok(()) } else { go_on(tid, how, signal) }
 }
@@ -55,7 +54,7 @@ fn go_on(tid: Pid, how: Resume, signal: i32) -> Result<(), RecordError> {
 /// Returns the kernel's message with a stop other than the last, or `None` if the thread was killed meanwhile.
 pub(super) fn message(tid: Pid) -> Option<i64> {
     let message = ptrace::getevent(tid).ok()?;
-    // asked afterwards: no way leads back from the last stop
+    // checked after the message was read, because a thread does not leave its last stop for another
     (!is_last(tid)).then_some(message)
 }
 

@@ -20,11 +20,11 @@ pub(super) enum Resume {
     ToCall,
     /// Up to the end of the system call it is in.
     ToCallExit,
-    /// Not yet: it stays stopped with its group, and events are reported.
+    /// It stays stopped with its group, and its events are reported.
     Listen,
 }
 
-/// Lets a stopped thread go on, and delivers a signal unless that is 0.
+/// Resumes a stopped thread, and delivers a signal unless it is 0.
 pub(super) fn resume(tid: Pid, how: Resume, signal: i32) -> nix::Result<()> {
     let request = match how {
         Resume::Run => libc::PTRACE_CONT,
@@ -37,7 +37,7 @@ pub(super) fn resume(tid: Pid, how: Resume, signal: i32) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
-/// Lets go of a stopped thread for good, and delivers a signal unless that is 0.
+/// Detaches a stopped thread, and delivers a signal unless it is 0.
 pub(super) fn detach(tid: Pid, signal: i32) -> nix::Result<()> {
     let (none, signal) = (0_u64, i64::from(signal));
     // SAFETY: the request reads and writes no memory of this process; a thread that is not ours is an error.
@@ -62,7 +62,7 @@ pub(super) fn same_space(one: Pid, other: Pid) -> Option<bool> {
     compare(KCMP_VM, (one, 0), (other, 0))
 }
 
-/// Returns whether two descriptors, each of a thread, are of one open file, or `None` if the kernel refuses to compare.
+/// Returns whether two descriptors, each of one thread, refer to one open file, or `None` if the kernel refuses to compare.
 pub(super) fn same_file(one: (Pid, i32), other: (Pid, i32)) -> Option<bool> {
     const KCMP_FILE: libc::c_long = 0;
     compare(KCMP_FILE, one, other)
@@ -93,7 +93,7 @@ fn owned(made: libc::c_long) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(made) })
 }
 
-/// Forks. The child may do whatever it likes, because there must be no other thread whose locks it would inherit.
+/// Forks this process, which must have no other thread. So the child inherits no lock of another thread, and may do anything.
 pub(super) fn fork() -> nix::Result<ForkResult> {
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     if threads != 1 {
@@ -103,7 +103,7 @@ pub(super) fn fork() -> nix::Result<ForkResult> {
     unsafe { nix::unistd::fork() }
 }
 
-/// Gives a broken pipe its default effect again, which the start of every Rust program takes away.
+/// Restores the default effect of SIGPIPE, which the start of every Rust program changes.
 pub(super) fn restore_broken_pipe() -> nix::Result<()> {
     // SAFETY: the default is no handler, so nothing of this program runs in a signal.
     let result = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };

@@ -7,17 +7,17 @@ use super::sys::Resume;
 use nix::unistd::Pid;
 use std::time::Instant;
 
-/// Names an address space for the time of a recording.
+/// The number of an address space in a recording.
 pub(super) type SpaceId = u64;
 
 /// A traced thread.
 #[derive(Debug)]
 pub(super) struct Task {
-    /// The process it belongs to.
+    /// The process of the thread.
     pub(super) process: Pid,
-    /// None for the command before it begins.
+    /// `None` for the command before it begins.
     pub(super) space: Option<SpaceId>,
-    /// What it is inside of.
+    /// The call that the thread is inside.
     pub(super) call: Option<Call>,
     pub(super) stage: Stage,
 }
@@ -31,18 +31,18 @@ pub(super) enum Stage {
     Running,
     /// Stopped at the entry of a call, with these registers, until others are out of theirs.
     Held,
-    /// On its way out: it will not come back to its address space.
+    /// At or after its last stop: it does not return to its address space.
     Leaving,
 }
 
-/// How far the recording of an address space is.
+/// The phase of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Threads that stop stay where they are, until all have, or until none has for some time since this moment.
+    /// Threads that stop stay stopped, until all have stopped, or until no thread has stopped for some time since this moment.
     Gathering { since: Instant },
     /// Threads run.
     Following,
-    /// Threads that stop stay where they are, and are detached when all have, or at the latest some time after this moment.
+    /// Threads that stop stay stopped, and are detached when all have stopped, or at the latest some time after this moment.
     Parting { since: Instant },
 }
 
@@ -55,7 +55,7 @@ pub(super) enum Watch {
     EveryCall,
 }
 
-/// How a thread that stays where it stopped is to go on.
+/// How a thread that is kept stopped is resumed later.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parked {
     pub(super) how: Resume,
@@ -71,7 +71,7 @@ pub(super) struct Unannounced {
     pub(super) maker: Pid,
 }
 
-/// Which of its stops an unannounced thread is at: the last one, if it was killed before it began.
+/// The stop of an unannounced thread: its first, or its last if it was killed before it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     First,

@@ -28,12 +28,12 @@ use super::sys::{self, Resume};
 use super::task::{Parked, Phase, SpaceId, Stage, Stop, Task, Unannounced, Watch};
 use vmaple_trace::{Context, Stamp};
 
-/// How often held threads are looked after, at the least.
+/// The longest time between two checks of held threads.
 const TICK_MS: u8 = 50;
-/// How often the rings of faults are emptied, at the least.
+/// The longest time between two readings of the rings of faults.
 const FAULT_TICK_MS: u8 = 10;
 
-/// All that is known while a command runs.
+/// The state of a recording.
 #[derive(Debug)]
 pub(super) struct Tracer {
     pub(super) files: Files,
@@ -44,11 +44,11 @@ pub(super) struct Tracer {
     pub(super) tasks: HashMap<Pid, Task>,
     pub(super) spaces: HashMap<SpaceId, Space>,
     pub(super) next_space: SpaceId,
-    /// What children have from their parents, until they stop for the first time.
+    /// What children inherit, until they stop for the first time.
     pub(super) heritages: HashMap<Pid, Heritage>,
     /// Threads that stopped before the event that announces them.
     pub(super) unannounced: HashMap<Pid, Unannounced>,
-    /// Programs that each process has run.
+    /// The number of programs that each process has run.
     pub(super) programs: HashMap<Pid, u32>,
     pub(super) root: Pid,
     pub(super) root_status: Option<i32>,
@@ -57,23 +57,23 @@ pub(super) struct Tracer {
     pub(super) notes: Notes,
     pub(super) phase: Phase,
     pub(super) watch: Watch,
-    /// Threads that stay where they stopped, in any phase but [`Phase::Following`].
+    /// Threads that are kept stopped, in every phase except [`Phase::Following`].
     pub(super) parked: HashMap<Pid, Parked>,
 }
 
-/// What must be reported at the end.
+/// Counts that are reported at the end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Notes {
-    /// Calls that were let in beside another that took too long.
+    /// Calls that were let in beside a call that took too long.
     pub(super) crowded: u64,
     /// Calls of 32-bit programs, which are not recorded.
     pub(super) foreign: u64,
-    /// Faults of threads that were not known.
+    /// Faults of unknown threads.
     pub(super) stray_faults: u64,
 }
 
 impl Tracer {
-    /// Knows only the command, before it begins.
+    /// Returns the state in which only the command is known, before it begins.
     pub(super) fn new(root: Pid, clock: Clock, files: Files) -> Self {
         let begun = Task { process: root, space: None, call: None, stage: Stage::Running };
         Self {
@@ -98,7 +98,7 @@ impl Tracer {
         }
     }
 
-    /// Follows what is traced to its end, or to the end of a phase in which its threads are stopped.
+    /// Handles stops until all traced processes have ended, or until the end of a phase in which the threads are stopped.
     pub(super) fn run(&mut self) -> Result<(), RecordError> {
         let signals = signal_descriptor()?;
         loop {
@@ -123,7 +123,7 @@ impl Tracer {
         }
     }
 
-    /// Waits for a stop or a signal, but not for long.
+    /// Waits for a stop or a signal, for a limited time.
     fn sleep(&mut self, signals: &SignalFd) -> Result<(), RecordError> {
         let root = self.root;
         let failed = |errno| RecordError::Trace { what: "wait for", tid: root, errno };
@@ -139,7 +139,7 @@ impl Tracer {
                 // the process was there before the recorder, and has nothing to do with its end
                 self.begin_parting()?;
             } else if let Signal::SIGTERM | Signal::SIGHUP = signal {
-                // from the terminal the command has these itself; what was sent to the recorder alone is passed on
+                // a signal of the terminal has reached the command, too; one that was sent to the recorder alone is passed on
                 match kill(root, signal) {
                     Ok(()) | Err(Errno::ESRCH) => {}
                     Err(errno) => return Err(failed(errno)),
@@ -189,8 +189,7 @@ impl Tracer {
         Ok(Stamp { tid: tid.as_raw().cast_unsigned(), time_ns })
     }
 
-    /// Writes the faults that happened so far. It runs before a call is written, because what is in the rings by then
-    /// happened before the call ended.
+    /// Writes the faults that happened so far. Called before a call is written, because the faults in the rings happened before the call ended.
     pub(super) fn drain_faults(&mut self) {
         let Some(faults) = &mut self.faults else {
             return;
@@ -200,7 +199,7 @@ impl Tracer {
             let task = self.tasks.get(&tid);
             let space = task.and_then(|task| self.spaces.get_mut(&task.space?));
             match space {
-                // the kernel fills the next program's address space, which has no trace yet
+                // the kernel prepares the address space of the next program, which has no trace yet
                 Some(_) if fault.context == Context::Kernel && matches!(task, Some(Task { call: Some(Call::Exec), .. })) => {}
                 Some(space) => {
                     let stamp = Stamp { tid: fault.tid, time_ns: self.clock.since_start_ns(fault.monotonic_ns) };

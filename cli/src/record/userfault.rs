@@ -18,7 +18,7 @@ const ZEROPAGE: u32 = 0xc020_aa04;
 const MOVE: u32 = 0xc028_aa05;
 const POISON: u32 = 0xc020_aa08;
 
-/// All of them.
+/// All these requests.
 pub(super) const REQUESTS: [u32; 6] = [REGISTER, UNREGISTER, COPY, ZEROPAGE, MOVE, POISON];
 
 /// Set in the features of a userfaultfd: moved pages stay registered (`UFFD_FEATURE_EVENT_REMAP`).
@@ -27,9 +27,9 @@ const EVENT_REMAP: u64 = 1 << 2;
 /// A request that was entered.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Request {
-    /// Areas are registered with this descriptor, or are not any more.
+    /// Registers areas with this descriptor, or unregisters them.
     Registers { descriptor: i32 },
-    /// The area there gets pages.
+    /// Gives pages to the area there.
     Fills { destination: Extent },
 }
 
@@ -39,13 +39,13 @@ pub(super) fn request(tid: Pid, descriptor: i32, number: u32, argument: u64) -> 
         return Some(Request::Registers { descriptor });
     }
     let [first, second, third] = memory::words(tid, argument)?;
-    // where to and from where, or a range
+    // the target and the source, or a range
     let len = if matches!(number, COPY | MOVE) { third } else { second };
     Extent::new(first, first.checked_add(len)?).map(|destination| Request::Fills { destination })
 }
 
-/// Whether a thread that stopped at the entry of a call is about to bring pages. Others may wait for that inside of theirs, and it changes no
-/// bounds: so it is never held.
+/// Returns whether a thread that stopped at the entry of a call is about to bring pages. It is never held, because other threads may wait for
+/// the pages inside their calls, and it changes no bounds.
 pub(super) fn brings_pages(tid: Pid) -> bool {
     let is_fill = |number: u32| matches!(number, COPY | ZEROPAGE | MOVE | POISON);
     let registers = nix::sys::ptrace::getregs(tid);

@@ -1,5 +1,5 @@
-//! Nonsense that is well formed: calls at the edges of the address space, lengths that wrap, flags that contradict one
-//! another. Whatever a trace says, reading it ends in a history or in an error, and a history can be replayed and drawn.
+//! Random traces that are well formed and make no sense: calls at the edges of the address space, lengths that wrap around, flags that
+//! contradict each other. Reading such a trace ends with a history or with an error, and every history can be replayed and drawn.
 
 use super::exact::Follower;
 use super::history::tests::history;
@@ -14,7 +14,7 @@ use vmaple_trace::Reader;
 #[derive(Clone, Debug)]
 struct Lines(Vec<String>);
 
-/// Numbers that are near an edge of something.
+/// Returns a number at or near an edge.
 fn number(g: &mut Gen) -> u64 {
     let edges = [0, 0x1000, 0x2000, 0x3000, 0x5000, 0x20_0000, 0x7fff_ffff_f000, u64::MAX - 0xfff, u64::MAX - 0x1fff, 1 << 63];
     let near = [0, 0, 0, 0, 1, 0x1000, u64::MAX];
@@ -71,7 +71,7 @@ impl Arbitrary for Lines {
     }
 }
 
-/// Records that the reader refuses are left out; the rest is a history.
+/// Leaves out the records that the reader refuses, and returns the history of the rest.
 fn readable(lines: &[String]) -> super::history::History {
     let mut text = String::new();
     for line in lines {
@@ -99,7 +99,7 @@ quickcheck! {
     }
 
     /// The exact check follows each trace or refuses it; the invariants hold.
-    fn nonsense_is_followed_or_given_up(lines: Lines) -> bool {
+    fn nonsense_is_followed_or_refused(lines: Lines) -> bool {
         let (mut text, maps) = ("vmaple-trace 1\n".to_owned(), "maps\n 1000-3000 rw-p faulted anon -\n 3000-5000 r--p - file:a 0\nend\n");
         for line in &lines.0 {
             text.push_str(line);
@@ -110,6 +110,6 @@ quickcheck! {
             follower.line(&line);
         }
         let exact = follower.finish();
-        !exact.unexplained_told.iter().any(|told| told.text.contains("invariants"))
+        !exact.unexplained_examples.iter().any(|finding| finding.text.contains("invariants"))
     }
 }

@@ -1,24 +1,23 @@
-//! The checked rebuild: the history goes into the index edit by edit while readers resolve the sampled addresses, and
-//! every answer is compared with what was true at some moment of the lookup. Called by `replay::run`; `lifetimes`
-//! knows what was true, `index` is what is checked.
+//! The checked rebuild: the writer applies the history to the index edit by edit while readers look up the sampled addresses. Every answer is
+//! checked to have been true at a moment during its lookup. Called by `replay::run`; `lifetimes` knows what was true, and `index` is checked.
 //!
-//! Before each edit the writer publishes its number as begun, after it as done. A reader takes `done`, asks, and takes
-//! `begun`: the moments of its lookup are those in between. The numbers go on from round to round; a lookup that
-//! lasted for a whole round (its thread was not running meanwhile) could have met any moment, and is counted as such.
+//! The writer stores the number of an edit to `begun` before the edit and to `done` after it. A reader loads `done`, looks up, and loads
+//! `begun`. The moments of its lookup are those in between. The numbers continue from round to round. A lookup that lasted for a whole round
+//! (because its thread was not running) may have been answered at any moment, and is counted as unbounded.
 
 use super::history::{History, Step};
 use super::index::{Handles, Indexes, Totals};
 use super::layout_model::Region;
 use super::lifetimes::{Lifetimes, Moments, Wrong};
 use super::progress::Progress;
-use super::query::{Difference, Mismatch, ask, range};
+use super::query::{FailedQuery, Mismatch, ask, range};
 use super::samples::Samples;
 use crossbeam_utils::CachePadded;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
-/// The least duration of all rounds, and the least number of answers.
+/// The minimum of the duration of all rounds, and of the number of answers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     pub(super) time: Duration,
@@ -35,7 +34,7 @@ const BATCH: u64 = 64;
 /// What the checked rebuild found.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Checked {
-    /// How often the whole history was rebuilt.
+    /// The number of times that the whole history was rebuilt.
     pub(super) rounds: u64,
     /// Edits made in all rounds, those back to the start included.
     pub(super) edits: u64,
@@ -56,14 +55,13 @@ pub(super) struct Checked {
     #[serde(skip)]
     pub(super) finish: Totals,
     /// The first of the wrong answers, in words.
-    #[serde(rename = "wrong_told")]
-    pub(super) told: Vec<String>,
+    pub(super) wrong_examples: Vec<String>,
     /// Where the index refused an edit, or was not what it should have been.
     #[serde(rename = "index_faults")]
     pub(super) faults: Vec<String>,
 }
 
-/// What writer and readers share.
+/// What the writer and the readers share.
 #[derive(Default)]
 struct Board {
     begun: CachePadded<AtomicU64>,
@@ -80,7 +78,7 @@ struct Findings {
     unbounded: u64,
     hits: u64,
     wrong: u64,
-    told: Vec<String>,
+    wrong_examples: Vec<String>,
 }
 
 /// Everything that stays the same while writer and readers run.
@@ -91,9 +89,9 @@ pub(super) struct Stage<'a> {
     pub(super) indexes: &'a Indexes,
 }
 
-/// Rebuilds the history until both bounds of `effort` are reached; the differences that the index shows join those
-/// that the plain model has shown.
-pub(super) fn run(stage: &Stage<'_>, readers: usize, effort: Effort, differences: &mut Vec<Difference>, progress: &Progress) -> Checked {
+/// Rebuilds the history until both minimums of `effort` are reached. Adds the queries that the index answers wrongly to those of the plain
+/// model.
+pub(super) fn run(stage: &Stage<'_>, readers: usize, effort: Effort, differences: &mut Vec<FailedQuery>, progress: &Progress) -> Checked {
     let board = Board::default();
     let began = Instant::now();
     std::thread::scope(|scope| {
@@ -114,7 +112,7 @@ pub(super) fn run(stage: &Stage<'_>, readers: usize, effort: Effort, differences
     })
 }
 
-/// Runs something however the block is left, so that a panic on one side never leaves the other waiting.
+/// Calls a function when it is dropped, so that a panic of the writer does not leave the readers running.
 struct OnDrop<F: Fn()>(F);
 
 impl<F: Fn()> Drop for OnDrop<F> {
@@ -130,16 +128,16 @@ impl Checked {
         self.unbounded += findings.unbounded;
         self.hits += findings.hits;
         self.wrong += findings.wrong;
-        self.told.extend(findings.told);
+        self.wrong_examples.extend(findings.wrong_examples);
     }
 
-    /// Whether nothing was found.
+    /// Returns whether everything was right.
     pub(super) fn holds(&self) -> bool {
         self.wrong == 0 && self.faults.is_empty()
     }
 }
 
-fn write(stage: &Stage<'_>, board: &Board, effort: Effort, differences: &mut Vec<Difference>, progress: &Progress) -> Checked {
+fn write(stage: &Stage<'_>, board: &Board, effort: Effort, differences: &mut Vec<FailedQuery>, progress: &Progress) -> Checked {
     let mut checked = Checked::default();
     let began = Instant::now();
     for round in 1.. {
@@ -165,8 +163,8 @@ fn write(stage: &Stage<'_>, board: &Board, effort: Effort, differences: &mut Vec
     checked
 }
 
-/// The first round stops at every block and query of the recording and asks the index.
-fn first_round(stage: &Stage<'_>, board: &Board, differences: &mut Vec<Difference>, faults: &mut Vec<String>) -> u64 {
+/// Makes the edits of the first round, and asks the index every block and query of the recording at its place.
+fn first_round(stage: &Stage<'_>, board: &Board, differences: &mut Vec<FailedQuery>, faults: &mut Vec<String>) -> u64 {
     let history = stage.history;
     let mut mismatches: Vec<Mismatch> = Vec::new();
     let mut made = 0;
@@ -178,11 +176,11 @@ fn first_round(stage: &Stage<'_>, board: &Board, differences: &mut Vec<Differenc
         mismatches.extend(ask(&pinned, &check.query, check.line, &history.block_lines, &history.backings));
     }
     apply(stage, board, u64::from(made), &history.steps[made as usize..], faults);
-    Difference::merge(differences, mismatches);
+    FailedQuery::merge(differences, mismatches);
     history.checks.len() as u64
 }
 
-/// Makes edits; `before` were made so far.
+/// Makes edits; `before` is the number of those made so far.
 fn apply(stage: &Stage<'_>, board: &Board, before: u64, steps: &[Step], faults: &mut Vec<String>) {
     for (number, step) in (before + 1..).zip(steps) {
         board.begun.store(number, Ordering::SeqCst);
@@ -220,7 +218,7 @@ fn entry(area: Option<Region>) -> String {
     }
 }
 
-/// The line that an edit comes from.
+/// Returns the line that an edit comes from.
 fn place(history: &History, edit: u32) -> String {
     match history.line_of_edit(edit) {
         Some(line) => format!("{}:{line}", history.file),
@@ -257,14 +255,14 @@ fn query(stage: &Stage<'_>, board: &Board, handles: &mut Handles<'_>, random: &m
     findings.unbounded += u64::from(moments == Moments::Any);
     if let Err(wrong) = lifetimes.explain(space, sample, address, answer, moments) {
         findings.wrong += 1;
-        if findings.told.len() < MAX_WRONG {
+        if findings.wrong_examples.len() < MAX_WRONG {
             let edits = (lifetimes.moment(done), lifetimes.moment(begun));
-            findings.told.push(wrong_text(stage.history, address, answer, wrong, edits));
+            findings.wrong_examples.push(wrong_text(stage.history, address, answer, wrong, edits));
         }
     }
 }
 
-/// Half of the addresses are those that the recording touched around the writer's position, half are any.
+/// Picks a sample: half of the time one that the recording touches near the writer's position, half of the time any.
 fn pick(samples: &Samples, done: u32, random: &mut fastrand::Rng) -> usize {
     let touches = samples.touches();
     let touch = if random.bool() {
@@ -287,7 +285,7 @@ fn wrong_text(history: &History, address: u64, answer: Option<Region>, wrong: Wr
     let expected = match wrong {
         Wrong::Elsewhere => "an area that contains it",
         Wrong::NeverThere => "an area that was there at some moment of the lookup",
-        Wrong::Missed => "an area, for it was mapped throughout the lookup",
+        Wrong::Missed => "an area, because the address was mapped throughout the lookup",
     };
     let (first, last) = (place(history, edits.0), place(history, edits.1));
     format!("{first}: a reader asked for {address:#x} between there and {last}: expected {expected}, found {found}")

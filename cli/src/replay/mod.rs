@@ -83,7 +83,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         speed: measured,
         index,
         differences: differences_in_words,
-        differences_not_told: rest,
+        differences_omitted: rest,
     };
     match show(args, &report) {
         // the reader of the output closed it early; the verdict stands

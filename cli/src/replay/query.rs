@@ -1,5 +1,5 @@
-//! What a recording says of a layout, asked of any layout: the plain model and the index answer the same queries,
-//! and each answer that differs is put into words. `history` asks the model, `checked` asks the index.
+//! The queries that a recording answers, for any layout: the plain model and the index answer the same queries, and each answer that
+//! differs from the recorded one is described in words. `history` asks the model, `checked` asks the index.
 
 use super::layout_model::{Bounds, LayoutModel, Region};
 use super::packed::Backings;
@@ -29,7 +29,7 @@ pub(super) enum Query {
     Gap { request: GapRequest, found: Result<u64, &'static str> },
 }
 
-/// What a search for free room asks for.
+/// The arguments of a search for a gap.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GapRequest {
     pub(super) side: Side,
@@ -38,29 +38,29 @@ pub(super) struct GapRequest {
     pub(super) align: u64,
 }
 
-/// A layout that can be asked.
+/// A layout that answers queries.
 pub(super) trait Layout {
-    /// The area that contains the address.
+    /// Returns the area that contains the address.
     fn lookup(&self, address: u64) -> Option<Region>;
-    /// The first area that contains the address or starts above it.
+    /// Returns the first area that contains the address or starts above it.
     fn find(&self, address: u64) -> Option<Region>;
-    /// The last area that ends below the address.
+    /// Returns the last area that ends below the address.
     fn prev(&self, address: u64) -> Option<Region>;
-    /// The start of free room, or the name of the error.
+    /// Returns the start of a gap, or the name of the error.
     fn gap(&self, request: &GapRequest) -> Result<u64, &'static str>;
 }
 
-/// One answer that differs from the recording, without where it was asked.
+/// An answer that differs from the recorded one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mismatch {
     pub(super) line: u64,
     pub(super) expected: String,
     pub(super) found: String,
-    /// The layout around it.
+    /// The areas around the place.
     pub(super) around: Vec<String>,
 }
 
-/// Who gave an answer that differs.
+/// What gave the answer that differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Model,
@@ -68,9 +68,9 @@ pub(super) enum Subject {
     Both,
 }
 
-/// One difference, as it is printed.
+/// A query whose answer differs from the recorded one, and what gave that answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Difference {
+pub(super) struct FailedQuery {
     pub(super) subject: Subject,
     pub(super) mismatch: Mismatch,
 }
@@ -80,8 +80,8 @@ const BLOCK_DIFFERENCES: usize = 20;
 /// How many areas below and above a difference are shown.
 const NEIGHBOURS: usize = 2;
 
-impl Difference {
-    /// Adds the index's mismatches to the model's. A mismatch that both have becomes one difference.
+impl FailedQuery {
+    /// Adds the index's mismatches to the model's. A mismatch that both have becomes one entry.
     pub(super) fn merge(into: &mut Vec<Self>, mismatches: Vec<Mismatch>) {
         for mismatch in mismatches {
             match into.iter_mut().find(|known| known.mismatch == mismatch) {
@@ -102,9 +102,9 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Asks one query, and returns what differs.
+/// Asks a layout one query, and returns the answers that differ from the recorded one.
 pub(super) fn ask(layout: &impl Layout, query: &Query, line: u64, block: &[BlockLine], backings: &Backings) -> Vec<Mismatch> {
-    let told = |expected: String, found: String, at: u64| {
+    let mismatch = |expected: String, found: String, at: u64| {
         vec![Mismatch { line, expected, found, around: around(layout, Bounds { start: at, last: at }, backings) }]
     };
     match query {
@@ -116,7 +116,7 @@ pub(super) fn ask(layout: &impl Layout, query: &Query, line: u64, block: &[Block
                 (Some(area), Some(found)) => covered_evenly(layout, *area, found.attrs.perm()),
                 _ => false,
             };
-            if holds { Vec::new() } else { told(says(*address, *area), holds_text(*address, found), *address) }
+            if holds { Vec::new() } else { mismatch(recorded_text(*address, *area), found_text(*address, found), *address) }
         }
         Query::Find { address, area } => {
             let found = layout.find(*address);
@@ -127,7 +127,7 @@ pub(super) fn ask(layout: &impl Layout, query: &Query, line: u64, block: &[Block
                 }
                 _ => false,
             };
-            if holds { Vec::new() } else { told(says(*address, *area), holds_text(*address, found), *address) }
+            if holds { Vec::new() } else { mismatch(recorded_text(*address, *area), found_text(*address, found), *address) }
         }
         Query::Gap { request, found: recorded } => {
             let found = layout.gap(request);
@@ -139,12 +139,12 @@ pub(super) fn ask(layout: &impl Layout, query: &Query, line: u64, block: &[Block
                 return Vec::new();
             }
             let at = recorded.or(found).unwrap_or(request.window.0);
-            told(format!("the gap {}", text(*recorded)), text(found), at)
+            mismatch(format!("the gap {}", text(*recorded)), text(found), at)
         }
     }
 }
 
-/// Whether every byte of an area is mapped, and with these permissions: neighbours with equal ones count as one.
+/// Returns whether every byte of an area is mapped with these permissions. Several areas may cover it.
 fn covered_evenly(layout: &impl Layout, area: Bounds, perm: Perm) -> bool {
     let mut from = area.start;
     loop {
@@ -160,21 +160,21 @@ fn covered_evenly(layout: &impl Layout, area: Bounds, perm: Perm) -> bool {
     }
 }
 
-fn says(address: u64, area: Option<Bounds>) -> String {
+fn recorded_text(address: u64, area: Option<Bounds>) -> String {
     match area {
         Some(area) => format!("the area {} for {address:#x}", range(area)),
         None => format!("no area for {address:#x}"),
     }
 }
 
-fn holds_text(address: u64, found: Option<Region>) -> String {
+fn found_text(address: u64, found: Option<Region>) -> String {
     match found {
         Some(area) => format!("{} {}", range(Bounds { start: area.start, last: area.last }), area.attrs.perm()),
         None => format!("nothing for {address:#x}"),
     }
 }
 
-/// A range as a trace writes it: half-open.
+/// Formats a range as a trace does: half-open.
 pub(super) fn range(extent: Bounds) -> String {
     match extent.last.checked_add(1) {
         Some(end) => format!("{:08x}-{end:08x}", extent.start),
@@ -182,16 +182,16 @@ pub(super) fn range(extent: Bounds) -> String {
     }
 }
 
-/// What stands at an address, on either side of a comparison.
+/// What is mapped at an address, on either side of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stands {
+enum Content {
     Nothing,
     Mapped(Perm),
-    /// Mapped; the permissions were left off.
+    /// Mapped; the line omits the permissions.
     Anything,
 }
 
-impl Stands {
+impl Content {
     fn holds(self, found: Self) -> bool {
         match (self, found) {
             (Self::Anything, Self::Mapped(_)) => true,
@@ -200,7 +200,7 @@ impl Stands {
     }
 }
 
-impl fmt::Display for Stands {
+impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("nothing mapped"),
@@ -210,36 +210,36 @@ impl fmt::Display for Stands {
     }
 }
 
-/// Walks the block and the layout together, from one boundary of either to the next.
+/// Compares a block with a layout, from each boundary of either to the next.
 fn compare(layout: &impl Layout, window: Bounds, lines: &[BlockLine], block_line: u64, backings: &Backings) -> Vec<Mismatch> {
-    let mut spans: Vec<(Bounds, Stands, Stands, u64)> = Vec::new();
+    let mut spans: Vec<(Bounds, Content, Content, u64)> = Vec::new();
     let mut at = window.start;
     let mut next = lines.partition_point(|line| line.extent.last < at);
     let mut found = layout.find(at);
     loop {
         let (expected, line, expected_last) = match lines.get(next) {
             Some(line) if line.extent.start <= at => {
-                let stands = line.perm.map_or(Stands::Anything, |bits| Stands::Mapped(Perm::from_bits(bits)));
-                (stands, line.line, line.extent.last)
+                let expected = line.perm.map_or(Content::Anything, |bits| Content::Mapped(Perm::from_bits(bits)));
+                (expected, line.line, line.extent.last)
             }
-            Some(line) => (Stands::Nothing, line.line, line.extent.start - 1),
-            None => (Stands::Nothing, lines.last().map_or(block_line, |line| line.line), u64::MAX),
+            Some(line) => (Content::Nothing, line.line, line.extent.start - 1),
+            None => (Content::Nothing, lines.last().map_or(block_line, |line| line.line), u64::MAX),
         };
-        let (stands, found_last) = match found {
-            Some(area) if area.start <= at => (Stands::Mapped(area.attrs.perm()), area.last),
-            Some(area) => (Stands::Nothing, area.start - 1),
-            None => (Stands::Nothing, u64::MAX),
+        let (content, found_last) = match found {
+            Some(area) if area.start <= at => (Content::Mapped(area.attrs.perm()), area.last),
+            Some(area) => (Content::Nothing, area.start - 1),
+            None => (Content::Nothing, u64::MAX),
         };
         let last = expected_last.min(found_last).min(window.last);
-        if !expected.holds(stands) {
+        if !expected.holds(content) {
             let here = Bounds { start: at, last };
             let full = spans.len() == BLOCK_DIFFERENCES;
             match spans.last_mut() {
-                Some((extent, before, stood, _)) if extent.last + 1 == at && (*before, *stood) == (expected, stands) => {
+                Some((extent, before, there, _)) if extent.last + 1 == at && (*before, *there) == (expected, content) => {
                     extent.last = last;
                 }
                 _ if full => break,
-                _ => spans.push((here, expected, stands, line)),
+                _ => spans.push((here, expected, content, line)),
             }
         }
         if last >= window.last {
@@ -251,16 +251,16 @@ fn compare(layout: &impl Layout, window: Bounds, lines: &[BlockLine], block_line
             found = layout.find(at);
         }
     }
-    let told = |(extent, expected, found, line): (Bounds, Stands, Stands, u64)| Mismatch {
+    let mismatch = |(extent, expected, found, line): (Bounds, Content, Content, u64)| Mismatch {
         line,
         expected: format!("{} {expected}", range(extent)),
         found: found.to_string(),
         around: around(layout, extent, backings),
     };
-    spans.into_iter().map(told).collect()
+    spans.into_iter().map(mismatch).collect()
 }
 
-/// The areas of a layout around a place, one line each; those that touch it are marked.
+/// Returns the areas of a layout around a place, one line each. Areas in the place are marked.
 fn around(layout: &impl Layout, place: Bounds, backings: &Backings) -> Vec<String> {
     let mut areas = Vec::new();
     let mut below = place.start;
@@ -289,7 +289,7 @@ fn around(layout: &impl Layout, place: Bounds, backings: &Backings) -> Vec<Strin
     lines
 }
 
-/// The areas from an address upwards.
+/// Iterates over the areas from an address upward.
 fn walk(layout: &impl Layout, from: u64) -> impl Iterator<Item = Region> {
     let mut at = Some(from);
     std::iter::from_fn(move || {
@@ -312,7 +312,7 @@ impl Layout for LayoutModel {
         Self::prev(self, address)
     }
 
-    /// Tries every hole in turn.
+    /// Tries every gap in turn.
     fn gap(&self, request: &GapRequest) -> Result<u64, &'static str> {
         let (min, max) = request.window;
         if min > max || request.len == 0 || request.len - 1 > max - min || !request.align.is_power_of_two() {

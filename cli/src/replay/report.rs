@@ -1,4 +1,4 @@
-//! The results of a replay: as a table for people, and as JSON for programs. Called by `replay::run`. `page` makes the page with pictures.
+//! The results of a replay, as tables and as JSON. Called by `replay::run`. `page` makes the page with pictures.
 
 use super::checked::Checked;
 use super::exact::Exact;
@@ -6,7 +6,7 @@ use super::figures::{nanoseconds, percent, rate_text};
 use super::history::{History, Tally};
 use super::index::Totals;
 use super::lifetimes::Lifetimes;
-use super::query::Difference;
+use super::query::FailedQuery;
 use super::samples::{Origin, Samples};
 use super::speed::Speed;
 use crate::table;
@@ -19,7 +19,7 @@ use std::io::Write;
 /// Everything that a replay found and measured, as `--json` writes it; `docs/replay.md` says what each key means.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// The version of this layout of keys.
+    /// The version of the meaning of these keys.
     pub(super) format: u32,
     pub(super) held: bool,
     pub(super) trace: Trace,
@@ -30,7 +30,7 @@ pub(super) struct Report {
     pub(super) index: Index,
     pub(super) differences: Vec<Reported>,
     /// The number of differences beyond those in `differences`.
-    pub(super) differences_not_told: usize,
+    pub(super) differences_omitted: usize,
 }
 
 /// What was replayed.
@@ -39,11 +39,11 @@ pub(super) struct Trace {
     pub(super) file: String,
     pub(super) operations: usize,
     pub(super) faults: usize,
-    /// How many different addresses the readers asked for, and whether they come from `faults` or from the `layout`.
+    /// How many different addresses the readers look up, and whether they come from `faults` or from the `layout`.
     pub(super) addresses: usize,
     pub(super) addresses_from: &'static str,
     pub(super) address_spaces: usize,
-    /// Edits of the index that the operations come to.
+    /// The number of edits of the index that the operations become.
     pub(super) edits: usize,
     pub(super) areas_at_start: usize,
     pub(super) areas_at_end: usize,
@@ -56,13 +56,13 @@ pub(super) struct Trace {
 pub(super) struct Index {
     /// At the end of the history.
     pub(super) at_end: Totals,
-    /// After everything, led back to the start of the history.
+    /// After everything, back at the start of the history.
     pub(super) afterwards: Totals,
-    /// What still waits for readers when there are none any more, in bytes.
+    /// The bytes that still wait for readers when no reader is left.
     pub(super) waiting_afterwards_bytes: usize,
 }
 
-/// One difference in words.
+/// A failed query in words.
 #[derive(Debug, Serialize)]
 pub(super) struct Reported {
     pub(super) place: String,
@@ -95,9 +95,9 @@ impl Trace {
     }
 }
 
-/// Puts the first differences into words, and returns them and the number of the others.
-pub(super) fn in_words(history: &History, differences: &[Difference]) -> (Vec<Reported>, usize) {
-    let told = |difference: &Difference| {
+/// Describes the first differences in words. Returns them and the number of the others.
+pub(super) fn in_words(history: &History, differences: &[FailedQuery]) -> (Vec<Reported>, usize) {
+    let describe = |difference: &FailedQuery| {
         let mismatch = &difference.mismatch;
         let case = history.case_of(mismatch.line).map_or_else(String::new, |case| format!("case {case}: "));
         Reported {
@@ -106,24 +106,24 @@ pub(super) fn in_words(history: &History, differences: &[Difference]) -> (Vec<Re
             around: mismatch.around.clone(),
         }
     };
-    let told: Vec<Reported> = differences.iter().take(MAX_DIFFERENCES).map(told).collect();
-    let rest = differences.len() - told.len();
-    (told, rest)
+    let described: Vec<Reported> = differences.iter().take(MAX_DIFFERENCES).map(describe).collect();
+    let rest = differences.len() - described.len();
+    (described, rest)
 }
 
 impl Report {
     /// Prints every difference, on the standard error: file and line, expected, found, and the layout around it.
     pub(super) fn print_differences(&self, out: &mut impl Write) -> Result<()> {
-        for told in &self.differences {
-            writeln!(out, "{}: {}", told.place, told.text)?;
-            for line in &told.around {
+        for difference in &self.differences {
+            writeln!(out, "{}: {}", difference.place, difference.text)?;
+            for line in &difference.around {
                 writeln!(out, "    {line}")?;
             }
         }
-        for (kind, told) in [("", &self.exact.unexplained_told), ("explained: ", &self.exact.explained_told)] {
-            for told in told {
-                writeln!(out, "{}:{}: {kind}{} in the address space", self.trace.file, told.line, told.text)?;
-                for line in &told.around {
+        for (kind, findings) in [("", &self.exact.unexplained_examples), ("explained: ", &self.exact.explained_examples)] {
+            for finding in findings {
+                writeln!(out, "{}:{}: {kind}{} in the address space", self.trace.file, finding.line, finding.text)?;
+                for line in &finding.around {
                     writeln!(out, "    {line}")?;
                 }
             }
@@ -131,11 +131,11 @@ impl Report {
         if let Some(why) = &self.exact.ended_early {
             writeln!(out, "{}: the exact check ended there: {why}", self.trace.file)?;
         }
-        if self.differences_not_told > 0 {
-            writeln!(out, "and {} differences more", self.differences_not_told)?;
+        if self.differences_omitted > 0 {
+            writeln!(out, "and {} differences more", self.differences_omitted)?;
         }
         let wrong = self.speed.iter().flat_map(|speed| &speed.refused);
-        for text in self.checked.faults.iter().chain(&self.checked.told).chain(wrong) {
+        for text in self.checked.faults.iter().chain(&self.checked.wrong_examples).chain(wrong) {
             writeln!(out, "{text}")?;
         }
         Ok(())
@@ -188,7 +188,7 @@ impl Report {
         }
         row("differences", exact.unexplained, "without a cause in the recording".to_owned());
         if exact.unsupported > 0 {
-            row("left out", exact.unsupported, "operations that the library has no word for".to_owned());
+            row("left out", exact.unsupported, "operations that the library does not support".to_owned());
         }
         for (cause, count) in &exact.refused {
             row("refused", *count, format!("operations, for a cause that no layout decides: {cause}"));
@@ -206,10 +206,10 @@ impl Report {
             table.add_row([Cell::new(name), table::figure(HumanCount(count)), Cell::new(text)]);
         };
         row("edits", trace.edits as u64, format!("in the index, {} rounds of the history", HumanCount(checked.rounds)));
-        let differences = self.differences.len() + self.differences_not_told;
+        let differences = self.differences.len() + self.differences_omitted;
         row("layouts", trace.tally.blocks, format!("recorded by the kernel, compared; {differences} differences"));
         if trace.tally.queries > 0 {
-            row("queries", trace.tally.queries, "recorded with their answers, asked again".to_owned());
+            row("queries", trace.tally.queries, "recorded with their answers, compared".to_owned());
         }
         let share = percent(checked.overlapped, checked.answers);
         row("answers", checked.answers, format!("of lockless readers, each checked; {} wrong", checked.wrong));
@@ -217,7 +217,7 @@ impl Report {
         if checked.unbounded > 0 {
             row("unbounded", checked.unbounded, "of them took a whole round, and any moment of it explains them".to_owned());
         }
-        row("addresses", trace.addresses as u64, format!("asked for, from the recorded {}", trace.addresses_from));
+        row("addresses", trace.addresses as u64, format!("looked up, from the recorded {}", trace.addresses_from));
         table
     }
 

@@ -73,7 +73,7 @@ impl Served {
 /// A recorder that has attached.
 struct Recorder {
     child: Child,
-    told: BufReader<ChildStderr>,
+    printed: BufReader<ChildStderr>,
     _bound: Bound,
 }
 
@@ -88,8 +88,8 @@ impl Recorder {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let told = BufReader::new(child.stderr.take().expect("piped"));
-        Self { _bound: Bound::of(&child), child, told }
+        let printed = BufReader::new(child.stderr.take().expect("piped"));
+        Self { _bound: Bound::of(&child), child, printed }
     }
 
     /// Attaches.
@@ -98,7 +98,7 @@ impl Recorder {
         let mut line = String::new();
         while !line.contains("vmaple: recording process") {
             line.clear();
-            assert_ne!(recorder.told.read_line(&mut line).expect("text"), 0, "it did not attach");
+            assert_ne!(recorder.printed.read_line(&mut line).expect("text"), 0, "it did not attach");
         }
         recorder
     }
@@ -109,9 +109,9 @@ impl Recorder {
 
     /// Its exit code and what it said.
     fn ended(mut self) -> (Option<i32>, String) {
-        let mut told = String::new();
-        self.told.read_to_string(&mut told).expect("text");
-        (self.child.wait().expect("it ends").code(), told)
+        let mut printed = String::new();
+        self.printed.read_to_string(&mut printed).expect("text");
+        (self.child.wait().expect("it ends").code(), printed)
     }
 }
 
@@ -143,8 +143,8 @@ fn ctrl_c_lets_the_process_go() {
     served.work();
     served.work();
     kill(recorder.pid(), Signal::SIGINT).expect("it is there");
-    let (code, told) = recorder.ended();
-    assert_eq!(code, Some(0), "{told}");
+    let (code, printed) = recorder.ended();
+    assert_eq!(code, Some(0), "{printed}");
     served.ends_well();
     let text = replays(&recorded);
     // two times twenty rounds of an mmap, an mprotect and one or two munmaps, and none of before or after
@@ -159,8 +159,8 @@ fn a_recording_ends_with_its_process() {
     let served = Served::start("served", &built);
     let recorder = Recorder::attach(served.pid(), &[], recorded.path());
     served.ends_well();
-    let (code, told) = recorder.ended();
-    assert_eq!(code, Some(0), "{told}");
+    let (code, printed) = recorder.ended();
+    assert_eq!(code, Some(0), "{printed}");
     replays(&recorded);
 }
 
@@ -178,8 +178,8 @@ fn a_recorder_that_is_killed_takes_nothing_with_it() {
     // what it left is no whole recording, and is not taken for one
     let output = Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("replay").args(traces(&recorded)).output().expect("the program starts");
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("cut short") || told.contains("the file is empty"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(printed.contains("cut short") || printed.contains("the file is empty"), "{printed}");
 }
 
 #[test]
@@ -192,8 +192,8 @@ fn what_cannot_be_attached_to_is_said() {
         .output()
         .expect("the program starts");
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("cannot attach to process 1999999999") && told.contains("No such process"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(printed.contains("cannot attach to process 1999999999") && printed.contains("No such process"), "{printed}");
 }
 
 /// Who traces a thread, 0 for nobody; nothing if the thread has ended.
@@ -218,11 +218,11 @@ fn attaching_can_be_given_up() {
             }
             kill(recorder.pid(), Signal::SIGINT).expect("it is there");
         }
-        let (code, told) = recorder.ended();
-        assert_eq!(code, Some(2), "{told}");
+        let (code, printed) = recorder.ended();
+        assert_eq!(code, Some(2), "{printed}");
         let why = if interrupt { "interrupted" } else { "does not stop" };
-        assert!(told.contains("cannot attach") && told.contains(why), "{told}");
-        assert!(traces(&recorded).is_empty(), "{told}");
+        assert!(printed.contains("cannot attach") && printed.contains(why), "{printed}");
+        assert!(traces(&recorded).is_empty(), "{printed}");
         served.ends_well();
     }
 }
@@ -241,8 +241,8 @@ fn no_thread_is_missed() {
             assert!(tracer.is_none_or(|tracer| tracer == recorder.pid().as_raw()), "{tracer:?}");
         }
         kill(recorder.pid(), Signal::SIGINT).expect("it is there");
-        let (code, told) = recorder.ended();
-        assert_eq!(code, Some(0), "{told}");
+        let (code, printed) = recorder.ended();
+        assert_eq!(code, Some(0), "{printed}");
     }
     served.ends_well();
 }

@@ -20,7 +20,7 @@ fn every_place_is_chosen_as_the_kernel_did() {
         for before in [&[][..], &["setarch", "-L"], &["setarch", "-R"], &["prlimit", "--stack=unlimited"]] {
             let command: Vec<&Path> = before.iter().map(Path::new).chain([path.as_path()]).collect();
             let recording = record(&["--snapshots", "1"], &command);
-            assert_eq!(recording.code, Some(0), "{kind} {before:?}: {}", recording.told);
+            assert_eq!(recording.code, Some(0), "{kind} {before:?}: {}", recording.printed);
             let [trace] = &recording.paths(kind)[..] else { panic!("{kind} {before:?}: one trace") };
             let output =
                 Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("replay").arg(trace).args(["--seconds", "0", "--json", "-"]).output();

@@ -19,7 +19,7 @@ use vmaple_host::{Host, Need};
 struct Recording {
     directory: TempDir,
     code: Option<i32>,
-    told: String,
+    printed: String,
 }
 
 fn record(options: &[&str], command: &[&Path]) -> Recording {
@@ -33,17 +33,17 @@ fn record(options: &[&str], command: &[&Path]) -> Recording {
         .args(command)
         .output()
         .expect("the program runs");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!told.contains("cannot trace the command"), "these tests need ptrace, which is not permitted: {told}");
-    assert!(!told.contains("no call explains"), "{told}");
-    Recording { directory, code: output.status.code(), told }
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!printed.contains("cannot trace the command"), "these tests need ptrace, which is not permitted: {printed}");
+    assert!(!printed.contains("no call explains"), "{printed}");
+    Recording { directory, code: output.status.code(), printed }
 }
 
 impl Recording {
     /// Whether page faults were recorded, as was asked for: not where the system keeps them from this user.
     fn has_faults(&self, test: &str) -> bool {
-        let has = !self.told.contains("page faults are not recorded");
-        assert!(has || !Host::probe().has(Need::Perf), "{}", self.told);
+        let has = !self.printed.contains("page faults are not recorded");
+        assert!(has || !Host::probe().has(Need::Perf), "{}", self.printed);
         if !has {
             vmaple_host::leave_out(test, "perf, for the faults");
         }
@@ -63,7 +63,7 @@ impl Recording {
 
     fn only(&self, program: &str) -> History {
         let paths = self.paths(program);
-        assert_eq!(paths.len(), 1, "{paths:?}: {}", self.told);
+        assert_eq!(paths.len(), 1, "{paths:?}: {}", self.printed);
         follow(&paths[0])
     }
 }
@@ -82,8 +82,8 @@ fn program(name: &str, directory: &TempDir) -> PathBuf {
 fn holds(trace: &Path) {
     let output =
         Command::new(env!("CARGO_BIN_EXE_vmaple")).args(["replay", "--seconds", "0"]).arg(trace).output().expect("the program runs");
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{printed}");
 }
 
 /// What a snapshot tells of areas and what it tells of pages is of one moment, also where another thread's stack grows.
@@ -92,7 +92,7 @@ fn a_stack_that_grows_meanwhile_does_not_tear_a_snapshot() {
     vmaple_host::test_needs!("ptrace");
     let built = tempfile::tempdir().expect("a directory");
     let recording = record(&["--snapshots", "1"], &[&program("deepening", &built)]);
-    assert_eq!(recording.code, Some(0), "{}", recording.told);
+    assert_eq!(recording.code, Some(0), "{}", recording.printed);
     let paths = recording.paths("deepening");
     for path in &paths {
         holds(path);
@@ -104,16 +104,16 @@ fn racing_threads_are_recorded_in_their_true_order() {
     vmaple_host::test_needs!("ptrace");
     let built = tempfile::tempdir().expect("a directory");
     let recording = record(&["--faults", "--snapshots", "200"], &[&program("races", &built)]);
-    assert_eq!(recording.code, Some(3), "{}", recording.told);
+    assert_eq!(recording.code, Some(3), "{}", recording.printed);
     let history = recording.only("races");
     assert!(history.operations.len() > 8 * 150 * 2, "{} calls", history.operations.len());
     assert!(history.blocks > history.operations.len() / 200, "{} blocks", history.blocks);
     assert!(history.threads.len() > 8, "{:?}", history.threads);
-    assert!(!recording.told.contains("not certain"), "{}", recording.told);
+    assert!(!recording.printed.contains("not certain"), "{}", recording.printed);
     // without permission it says so and goes on
     if !recording.has_faults("racing_threads_are_recorded_in_their_true_order") {
         assert_eq!(history.faults, 0);
-    } else if recording.told.contains("page faults were lost") {
+    } else if recording.printed.contains("page faults were lost") {
         assert!(history.faults > 0);
     } else {
         // each of the pages that the threads touch, and each while it is mapped
@@ -128,7 +128,7 @@ fn every_call_is_recorded_with_its_result() {
     let built = tempfile::tempdir().expect("a directory");
     let path = program("calls", &built);
     let recording = record(&["--gzip"], &[&path]);
-    assert_eq!(recording.code, Some(0), "{}", recording.told);
+    assert_eq!(recording.code, Some(0), "{}", recording.printed);
     let history = recording.only("calls");
     let own = path.to_string_lossy().into_owned();
     for parts in [
@@ -181,7 +181,7 @@ fn growth_is_seen_without_a_call() {
     let path = program("growth", &built);
     for options in [&[][..], &["--faults"]] {
         let recording = record(options, &[&path]);
-        assert_eq!(recording.code, Some(0), "{}", recording.told);
+        assert_eq!(recording.code, Some(0), "{}", recording.printed);
         let history = recording.only("growth");
         assert!(history.growths >= 2, "the stack and the mapping: {}", history.growths);
         assert!(history.has(&["growsdown"]), "{:#?}", history.operations);
@@ -194,9 +194,9 @@ fn children_and_programs_have_their_own_traces() {
     vmaple_host::test_needs!("ptrace");
     let built = tempfile::tempdir().expect("a directory");
     let recording = record(&[], &[&program("family", &built)]);
-    assert_eq!(recording.code, Some(5), "{}", recording.told);
+    assert_eq!(recording.code, Some(5), "{}", recording.printed);
     let histories: Vec<History> = recording.paths("family").iter().map(|path| follow(path)).collect();
-    assert_eq!(histories.len(), 4, "parent, child, program after vfork, program by the thread: {}", recording.told);
+    assert_eq!(histories.len(), 4, "parent, child, program after vfork, program by the thread: {}", recording.printed);
     let with = |call: &str| histories.iter().filter(|history| history.count(call) != 0).collect::<Vec<_>>();
     let forked = with("mmap 0x0 0x21000 ");
     assert_eq!(forked.len(), 1);
@@ -224,7 +224,7 @@ fn a_program_that_dies_leaves_a_whole_trace() {
     // by itself, by an error, by giving up, and as it was asked to: all while its threads are busy
     for (how, code, stray) in [("0", 0, &[][..]), ("11", 128 + 11, &[8]), ("6", 128 + 6, &[]), ("15", 128 + 15, &[])] {
         let recording = record(&["--faults"], &[&death, Path::new(how)]);
-        assert_eq!(recording.code, Some(code), "{}", recording.told);
+        assert_eq!(recording.code, Some(code), "{}", recording.printed);
         let history = recording.only("death");
         assert!(history.operations.len() >= BEFORE_DEATH, "{how}: {} calls", history.operations.len());
         let stray = if recording.has_faults("a_program_that_dies_leaves_a_whole_trace") { stray } else { &[] };
@@ -237,9 +237,9 @@ fn a_killed_program_leaves_all_its_calls() {
     vmaple_host::test_needs!("ptrace");
     let built = tempfile::tempdir().expect("a directory");
     let recording = record(&["--faults"], &[&program("death", &built)]);
-    assert_eq!(recording.code, Some(128 + 9), "{}", recording.told);
+    assert_eq!(recording.code, Some(128 + 9), "{}", recording.printed);
     let paths = recording.paths("death");
-    assert_eq!(paths.len(), 1, "{paths:?}: {}", recording.told);
+    assert_eq!(paths.len(), 1, "{paths:?}: {}", recording.printed);
     let history = follow_killed(&paths[0]);
     assert!(history.operations.len() >= BEFORE_DEATH, "{} calls", history.operations.len());
     assert_eq!(history.stray_faults, [0; 0]);
@@ -248,7 +248,7 @@ fn a_killed_program_leaves_all_its_calls() {
     let text = std::fs::read_to_string(&paths[0]).expect("the trace");
     let without = text.rfind("\nmaps\n").map_or(text.as_str(), |start| &text[..=start]);
     let cut = recording.directory.path().join("cut.trace");
-    std::fs::write(&cut, format!("{without}# the last layout could not be taken\ncomplete\n")).expect("a trace");
+    std::fs::write(&cut, format!("{without}# the last layout could not be read\ncomplete\n")).expect("a trace");
     for path in [&paths[0], &cut] {
         holds(path);
     }
@@ -259,7 +259,7 @@ fn a_killed_family_leaves_all_its_traces() {
     vmaple_host::test_needs!("ptrace");
     let built = tempfile::tempdir().expect("a directory");
     let recording = record(&[], &[&program("cradle", &built)]);
-    assert_eq!(recording.code, Some(128 + 9), "{}", recording.told);
+    assert_eq!(recording.code, Some(128 + 9), "{}", recording.printed);
     let mut forks = 0;
     let mut children = 0;
     for path in recording.paths("cradle") {
@@ -268,7 +268,7 @@ fn a_killed_family_leaves_all_its_traces() {
         forks += history.forks;
         children += history.count("mmap 0x0 0x2b000 ");
     }
-    assert!(forks > 0 && children > 0, "{forks} forks, {children} children: {}", recording.told);
+    assert!(forks > 0 && children > 0, "{forks} forks, {children} children: {}", recording.printed);
     // the last fork of each of the two threads may be unrecorded, and its child may have been killed before it made a call
     assert!(forks.abs_diff(children) <= 2, "{forks} forks, {children} children");
 }
@@ -277,9 +277,9 @@ fn a_killed_family_leaves_all_its_traces() {
 fn ends_as_reported(recording: &Recording, path: &Path, history: &History) {
     let text = std::fs::read_to_string(path).expect("the trace");
     let last = text.lines().rev().find(|line| *line != "complete").unwrap_or_default();
-    let noted = last.starts_with("# the last layout could not be taken");
-    let told = recording.told.contains(&format!("{}: ends without the last layout", path.display()));
-    assert_eq!((noted, told), (!history.ends_with_maps, !history.ends_with_maps), "{last}: {}", recording.told);
+    let noted = last.starts_with("# the last layout could not be read");
+    let printed = recording.printed.contains(&format!("{}: ends without the last layout", path.display()));
+    assert_eq!((noted, printed), (!history.ends_with_maps, !history.ends_with_maps), "{last}: {}", recording.printed);
 }
 
 #[test]
@@ -287,8 +287,8 @@ fn a_call_that_waits_for_another_thread_does_not_hang() {
     vmaple_host::test_needs!("ptrace");
     let built = tempfile::tempdir().expect("a directory");
     let recording = record(&[], &[&program("waits", &built)]);
-    assert_eq!(recording.code, Some(0), "{}", recording.told);
-    assert!(recording.told.contains("order is not certain"), "{}", recording.told);
+    assert_eq!(recording.code, Some(0), "{}", recording.printed);
+    assert!(recording.printed.contains("order is not certain"), "{}", recording.printed);
     let history = recording.only("waits");
     assert_eq!(history.count("mmap 0x0 0x29000 "), 1, "the call that was let in");
     assert_eq!(history.count("munmap "), 1 + 1, "that of the loader and the one that waited");
@@ -299,10 +299,10 @@ fn threads_and_children_that_ask_for_no_tracer_are_recorded() {
     vmaple_host::test_needs!("ptrace");
     let built = tempfile::tempdir().expect("a directory");
     let recording = record(&[], &[&program("untraced", &built)]);
-    assert_eq!(recording.code, Some(0), "{}", recording.told);
+    assert_eq!(recording.code, Some(0), "{}", recording.printed);
     let histories: Vec<History> = recording.paths("untraced").iter().map(|path| follow(path)).collect();
     let counts = |pages: &str| -> Vec<usize> { histories.iter().map(|history| history.count(pages)).collect() };
-    assert_eq!((counts("mmap 0x0 0x29000 "), counts("mmap 0x0 0x2a000 ")), (vec![1, 0], vec![0, 1]), "{}", recording.told);
+    assert_eq!((counts("mmap 0x0 0x29000 "), counts("mmap 0x0 0x2a000 ")), (vec![1, 0], vec![0, 1]), "{}", recording.printed);
 }
 
 #[test]

@@ -52,8 +52,8 @@ fn what_no_argument_tells_is_recorded() {
             leave_out("vm.overcommit_memory other than 1");
             continue;
         }
-        assert_eq!(recording.code, Some(0), "{case}: {}", recording.told);
-        assert!(!recording.told.contains("not certain"), "{case}: nobody waits in vain: {}", recording.told);
+        assert_eq!(recording.code, Some(0), "{case}: {}", recording.printed);
+        assert!(!recording.printed.contains("not certain"), "{case}: nobody waits in vain: {}", recording.printed);
         let paths = recording.paths("unseen");
         let has_line = |path: &PathBuf| std::fs::read_to_string(path).expect("a trace").contains(line);
         assert!(paths.iter().any(has_line), "{case}: no `{line}`");
@@ -69,5 +69,5 @@ fn a_file_is_let_go_with_its_last_mapping() {
     vmaple_host::test_needs!("ptrace");
     let built = tempfile::tempdir().expect("a directory");
     let recording = record(&[], &[&program("unseen", &built), Path::new("waiting")]);
-    assert_eq!(recording.code, Some(0), "{}", recording.told);
+    assert_eq!(recording.code, Some(0), "{}", recording.printed);
 }

@@ -17,32 +17,34 @@ use vmaple_trace::{
     Resource, Setting,
 };
 
-/// Where whole huge pages are mapped, below all else, and how many there are.
+/// The place for mappings of whole huge pages, below both other places: its start, and its length in huge pages.
 const HUGE: u64 = LOW - 0x110_0000;
 const HUGE_PLACE: u64 = 5;
 const HUGE_PAGE: u64 = 2 << 20;
 
-/// How many huge pages one process may have mapped, and up to where an object consists of them: with the other processes of a sequence, and
-/// their copies, no more than `step::HUGE_POOL`.
+/// How many huge pages one process may have mapped, and the offsets at which it maps an object of huge pages. The processes of a sequence
+/// together use no more than `step::HUGE_POOL`, copies included.
 const HUGE_PAGES: u64 = 3;
 const HUGE_OFFSETS: [u64; 4] = [0, 0, HUGE_PAGE, PAGE_SIZE];
 
-/// Pages of each of the two places; the upper one begins a guard gap and a bit above the lower one.
+/// The length in pages of each of the two places for ordinary mappings, and how many pages above the lower one the upper one begins: a guard
+/// gap and a few more.
 const PLACE: u64 = 36;
 const UPPER: u64 = 256 + 10;
 
-/// The page below the base: something is there that stays.
+/// The page below the base, which stays mapped.
 const BARRIER: u64 = BASE - PAGE_SIZE;
 
-/// The widest range: so that there is room for all below the base. A search that finds none goes above another base, which the process
-/// has not to itself.
+/// The longest range. It is short enough that searches find room below the base. A search that finds none would go upward from another base,
+/// where the process has its own areas.
 const WIDEST: u64 = 0x12_0000;
 
-/// The widest one from one VMA to another.
+/// The longest range from one VMA to another.
 const WIDEST_BETWEEN: u64 = HUGE_PLACE * HUGE_PAGE;
 
-/// Beside where neighbours of the same object would have it; the last ones where no file is so long, and where numbers come round: what is
-/// mapped must be in the object, for what lies beyond it cannot be touched, which the library does not know.
+/// Distances from the offset that would continue a neighbour of the same object. The last ones are beyond the length of any file, or make
+/// offsets wrap around. (An offset between the end of the object and these is not used: a page beyond the end cannot be accessed, and the
+/// library does not know how long objects are.)
 const ODD_OFFSETS: [u64; 7] = [PAGE_SIZE, 0x10_0000, 1, 0x800, 0x7fff_ffff_ffff_f000, 0x8000_0000_0000_0000, 0xffff_ffff_ffff_f000];
 
 /// One in this many sequences has a low limit on VMAs.
@@ -61,13 +63,13 @@ impl<C: Entropy> Generator<C> {
         Self { entropy, forks: 3 }
     }
 
-    /// Whether it has nothing left to choose by: the sequence ends there.
+    /// Returns whether no choices are left, so that the sequence ends.
     pub(super) fn is_spent(&self) -> bool {
         self.entropy.is_spent()
     }
 
-    /// What stands at the beginning of each: what lies beyond the base must be no area's neighbour. In some sequences there may
-    /// be few VMAs, for which the kernel's process takes as long as for all the rest.
+    /// Returns the first steps of a sequence. They map the page below the base, so that no area of the scenario is a neighbour of an area above
+    /// it. In a few sequences they also limit the number of VMAs, which takes as long as all other steps.
     pub(super) fn scene(&mut self) -> Vec<Step> {
         let is_few = self.entropy.below(FEW) == FEW - 1;
         let few = is_few.then(|| Step::Set(Setting::MaxMapCount(self.within(2..16))));
@@ -76,7 +78,7 @@ impl<C: Entropy> Generator<C> {
         few.into_iter().chain([Step::Do(Operation::Mmap { addr: BARRIER, len: PAGE_SIZE, prot, flags, object, offset })]).collect()
     }
 
-    /// The next step, for that layout.
+    /// Returns the next step, for the present layout.
     pub(super) fn step(&mut self, space: &MmSpace) -> Step {
         match self.entropy.below(1000) {
             0..230 => self.mmap(space),
@@ -130,7 +132,7 @@ impl<C: Entropy> Generator<C> {
         }
     }
 
-    /// What is done with protection keys. Where the machine has none there is nothing but refusals.
+    /// Returns an operation on protection keys, or an `mmap` if the machine has none, because then all would be refused.
     fn key_operation(&mut self, space: &MmSpace) -> Step {
         if !Host::probe().has(Need::Keys) {
             return self.mmap(space);
@@ -142,7 +144,7 @@ impl<C: Entropy> Generator<C> {
         Step::Do(match self.entropy.below(16) {
             0..3 => Operation::PkeyAlloc { flags: u64::from(self.one_in(30)), rights: *self.of(&[0, 0, 0, 1, 2, 3, 4]) },
             _ if is_first => Operation::PkeyAlloc { flags: 0, rights: self.entropy.below(4) },
-            // Key 0 is not freed: the process that makes the calls has it.
+            // Key 0 is not freed, because the memory of the process that makes the calls has it.
             3..6 if key != 0 => Operation::PkeyFree { key },
             _ => {
                 let (addr, len) = self.range(space);
@@ -167,13 +169,13 @@ impl<C: Entropy> Generator<C> {
         &items[self.index(items.len())]
     }
 
-    /// A page of one of the two places.
+    /// Returns the start of a page in one of the two places.
     fn page(&mut self) -> u64 {
         let place = if self.one_in(4) { UPPER } else { 0 };
         LOW + (place + self.entropy.below(PLACE)) * PAGE_SIZE
     }
 
-    /// A page: where a VMA begins or ends, or nearly; or any.
+    /// Returns the start of a page: at or near an edge of a VMA, or anywhere in the two places.
     fn address(&mut self, space: &MmSpace) -> u64 {
         let areas = space.exact();
         if areas.len() < 2 || self.one_in(4) {
@@ -185,7 +187,7 @@ impl<C: Entropy> Generator<C> {
         edge.saturating_add_signed(near).clamp(0x1_0000, BARRIER - PAGE_SIZE)
     }
 
-    /// A number of bytes that does not reach the barrier, or is nonsense.
+    /// Returns a length that does not reach the barrier, or one that wraps around.
     fn len(&mut self, from: u64) -> u64 {
         let room = BARRIER.saturating_sub(from).max(PAGE_SIZE);
         let bytes = match self.entropy.below(100) {
@@ -200,7 +202,7 @@ impl<C: Entropy> Generator<C> {
         bytes.min(room).min(WIDEST)
     }
 
-    /// A range: from anywhere, or exactly a VMA, or from within one to within another.
+    /// Returns a range: from any address, or from one edge of a VMA to another.
     fn range(&mut self, space: &MmSpace) -> (u64, u64) {
         let start = self.address(space);
         if self.one_in(3) {
@@ -214,7 +216,7 @@ impl<C: Entropy> Generator<C> {
         (start + unaligned, self.len(start + unaligned))
     }
 
-    /// Huge pages, whole ones mostly, or nearly.
+    /// Returns a range of whole huge pages, or one that nearly is.
     fn huge_range(&mut self) -> (u64, u64) {
         let odd = if self.one_in(6) { *self.of(&[PAGE_SIZE, HUGE_PAGE - PAGE_SIZE, 1]) } else { 0 };
         let start = HUGE + self.entropy.below(HUGE_PLACE) * HUGE_PAGE + if self.one_in(3) { odd } else { 0 };
@@ -312,7 +314,7 @@ impl<C: Entropy> Generator<C> {
                 (0x6000_0000, HUGE_PAGE),
                 (0x6000_0000, HUGE_PAGE + PAGE_SIZE),
             ]);
-            // A hint there would have the kernel search beyond the base, where the process has what it needs.
+            // With a hint there the kernel would search beyond the base, among the process's own areas.
             if addr >= window && end > window {
                 flags = flags.union(MapFlags::FIXED);
             }
@@ -327,7 +329,7 @@ impl<C: Entropy> Generator<C> {
             _ => None,
         };
         let (object, offset) = if let Some(object) = object {
-            // Where it fits with neighbours of the same object, mostly.
+            // Mostly the offset that continues a neighbour of the same object.
             let linear = (addr & !(PAGE_SIZE - 1)).wrapping_sub(LOW);
             let odd = if self.one_in(8) { *self.of(&ODD_OFFSETS) } else { 0 };
             let offset = match (LOW..BASE).contains(&addr) {
@@ -341,13 +343,14 @@ impl<C: Entropy> Generator<C> {
             (Object::Anon, if self.one_in(60) { Offset::Bytes(*self.of(&[PAGE_SIZE, 1, HUGE_PAGE])) } else { Offset::Default })
         };
         let prot = self.prot();
-        // Anonymous huge pages are an object as long as the mapping: one that is not writable does not make it longer, and ends beyond it.
+        // The object of anonymous huge pages is as long as the mapping. A mapping that is not writable does not extend it, so with an offset
+        // it would reach beyond the end.
         let is_beyond = flags.contains(MapFlags::HUGETLB) && object == Object::Anon && !prot.contains(Prot::WRITE);
         let offset = if is_beyond { Offset::Default } else { offset };
         Step::Do(Operation::Mmap { addr, len, prot, flags, object, offset })
     }
 
-    /// Whether there are enough huge pages for one mapping more: the pool of the system is not the library's to know.
+    /// Returns whether there are enough huge pages for another mapping. The library does not know the system's pool.
     fn has_huge_pages_for(space: &MmSpace, len: u64) -> bool {
         let asked = len.div_ceil(HUGE_PAGE);
         let there: u64 =
@@ -381,31 +384,31 @@ impl<C: Entropy> Generator<C> {
             to += 1;
         }
         let (mut old_len, mut new_len) = (old_len, new_len);
-        // Not onto the barrier.
+        // The target must not replace the barrier.
         if to.saturating_add(new_len) > BARRIER && new_len < BASE {
             (to, old_len, new_len) = (LOW, PAGE_SIZE, PAGE_SIZE);
         }
-        // The object of shared memory without a name is as long as it was mapped: what goes beyond cannot be touched, which the library
-        // does not know.
+        // The object of shared memory without a name keeps the length of its mapping. A page beyond its end cannot be accessed, and the library
+        // does not know how long objects are.
         let source = space.exact().into_iter().find(|vma| vma.extent.contains(addr));
-        // a length that comes round in whole pages is none
+        // a length that wraps around when it is rounded up counts as 0
         let is_longer = new_len > old_len.checked_next_multiple_of(PAGE_SIZE).unwrap_or(0);
         if is_longer && source.is_some_and(|vma| vma.flags.contains(VmaFlags::SHARED) && vma.object.is_none()) {
             return self.mmap(space);
         }
-        // Linux never gives back the huge page that it keeps for a part of a private mapping which is moved away from the rest.
         let source = Extent { start: addr, end: addr.saturating_add(old_len) };
-        // Huge pages are taken whole: neither end may reach the barrier by that.
+        // The kernel rounds both ends up to whole huge pages. They must not reach the barrier.
         let is_huge = |vma: &Exact| vma.flags.contains(VmaFlags::HUGETLB) && vma.extent.overlaps(source);
         let reaches = |from: u64, len: u64| len < BASE && from.saturating_add(len).next_multiple_of(HUGE_PAGE) > BARRIER;
         if (reaches(addr, old_len) || reaches(to, new_len)) && space.exact().iter().any(is_huge) {
             return self.mmap(space);
         }
+        // If a part of a private mapping of huge pages is moved, Linux keeps a page forever.
         let target = Extent { start: to, end: to.saturating_add(new_len).saturating_add(HUGE_PAGE) };
         if space.exact().iter().any(|vma| is_kept(vma) && is_torn(vma.extent, source, target)) {
             return self.mmap(space);
         }
-        // Linux counts locked pages twice that it moves without unmapping them: its count is wrong from then on.
+        // Linux counts locked pages twice that it moves without unmapping them, and its count stays wrong.
         let is_locked = space.exact().iter().any(|vma| vma.flags.contains(VmaFlags::LOCKED));
         if flags.contains(dontunmap) && is_locked {
             return self.mmap(space);
@@ -414,7 +417,7 @@ impl<C: Entropy> Generator<C> {
         Step::Do(Operation::Mremap { addr, old_len, new_len, flags, new_addr: has_target.then_some(to) })
     }
 
-    /// What is locked grows, with the limit on that not far away; where nothing is locked something will be.
+    /// Returns an `mremap` that makes a locked VMA longer, near the limit on locked memory, or an `mlock` if nothing is locked.
     fn grow_locked(&mut self, space: &MmSpace) -> Step {
         let is_locked = |vma: &Exact| vma.flags.contains(VmaFlags::LOCKED) && !vma.flags.contains(VmaFlags::SHARED);
         let locked: Vec<Extent> = space.exact().iter().filter(|vma| is_locked(vma)).map(|vma| vma.extent).collect();
@@ -441,7 +444,7 @@ impl<C: Entropy> Generator<C> {
         Step::Do(Operation::Brk { addr: addr.min(BARRIER - 2 * PAGE_SIZE) })
     }
 
-    /// A limit, close to what there is.
+    /// Returns a limit that is close to what is in use, or capabilities.
     fn setting(&mut self, space: &MmSpace) -> Setting {
         let counts = space.vm().unwrap_or_default();
         let unlimited = self.one_in(3);
@@ -462,7 +465,7 @@ impl<C: Entropy> Generator<C> {
             }
         };
         if unlimited && resource == Resource::Memlock {
-            // what an ordinary process may have at most, as a rule
+            // usually the hard limit of an ordinary process
             return Setting::Limit(resource, Limit::Bytes(8 << 20));
         }
         if unlimited {
@@ -474,12 +477,12 @@ impl<C: Entropy> Generator<C> {
     }
 }
 
-/// Whether the system keeps huge pages for the VMA.
+/// Returns whether the system reserves huge pages for the VMA.
 fn is_kept(vma: &Exact) -> bool {
     vma.flags.contains(VmaFlags::HUGETLB) && !vma.flags.intersects(VmaFlags::SHARED | VmaFlags::NORESERVE)
 }
 
-/// Whether a move takes a part of a VMA.
+/// Returns whether a move takes only a part of a VMA.
 fn is_torn(vma: Extent, source: Extent, target: Extent) -> bool {
     vma.overlaps(source) && (source.start > vma.start || source.end < vma.end || vma.overlaps(target))
 }

@@ -1,4 +1,4 @@
-//! The differential fuzzer: random operations in step with library and kernel, with a comparison after each. Called by the program's `run
+//! The differential fuzzer: random operations that library and kernel perform in step, with a comparison after each. Called by the program's `run
 //! --fuzz` and by the fuzz target `kernel_diff`.
 //!
 //! `generate` makes the operations from the choices of `entropy`, `play` executes them, `shrink` shortens a sequence that shows a
@@ -26,7 +26,7 @@ use table::Table;
 use thiserror::Error;
 use vmaple_trace::{Ending, HEADER, Reader, Record, TraceError, Writer};
 
-/// What [`run`] is to do.
+/// The options of [`run`].
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The number of random operations.
@@ -50,7 +50,7 @@ pub enum FuzzError {
         /// The reason.
         refusal: Refusal,
     },
-    /// A sequence that showed a difference cannot be executed again.
+    /// A sequence that showed a difference cannot be repeated.
     #[error(transparent)]
     Again(#[from] Refusal),
     /// The scenario of a difference cannot be executed.
@@ -107,7 +107,7 @@ pub fn in_step(bytes: &[u8]) -> Result<Option<String>, FuzzError> {
         return Ok(None);
     }
     let Some(records) = shrink::shortest(&steps)? else {
-        return Ok(Some(format!("# the sequence differed once, and not when it was done again:\n# {steps:?}")));
+        return Ok(Some(format!("# the sequence differed once, and did not differ when it was repeated:\n# {steps:?}")));
     };
     let lines = scene().into_iter().map(Record::Set).chain(records).map(|record| format!("{record}\n"));
     Ok(Some(format!("{HEADER}\n{}", lines.collect::<String>())))
@@ -148,7 +148,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<u64, FuzzError> {
 /// Shortens the sequence, and writes it as a scenario.
 fn report(options: &Options, steps: &[Step], seed: u64, out: &mut dyn Write) -> Result<(), FuzzError> {
     let Some(records) = shrink::shortest(steps)? else {
-        writeln!(out, "the sequence of seed {seed} differed once, and not when it was done again")?;
+        writeln!(out, "the sequence of seed {seed} differed once, and did not differ when it was repeated")?;
         return Ok(());
     };
     std::fs::create_dir_all(&options.out)?;

@@ -1,4 +1,4 @@
-//! Executes the steps of a sequence with the library and the kernel in step, and writes down each as a record.
+//! Executes the steps of a sequence with the library and the kernel in step, and returns each as a record.
 //!
 //! Called by `fuzz` and `shrink`.
 
@@ -44,14 +44,14 @@ impl Play {
                 if let Some(need) = need(operation).filter(|need| !Host::probe().has(*need)) {
                     return Err(Refusal::Lacks(need.to_string()));
                 }
-                let told = self.current.apply(operation)?;
-                table.count(step, refused(operation, &told));
-                records.push(Record::Operation(operation.clone(), outcome(&told)));
+                let result = self.current.apply(operation)?;
+                table.count(step, refused(operation, &result));
+                records.push(Record::Operation(operation.clone(), outcome(&result)));
             }
             Step::Touch(addr, access) => {
-                let told = self.current.fault(*addr, *access, Context::User)?;
-                table.count(step, told.is_err().then_some(Refused::Fault));
-                let found = told.map_or(Found::None, Found::Area);
+                let answer = self.current.fault(*addr, *access, Context::User)?;
+                table.count(step, answer.is_err().then_some(Refused::Fault));
+                let found = answer.map_or(Found::None, Found::Area);
                 records.push(Record::Fault { addr: *addr, access: *access, context: Context::User, found });
             }
             Step::Fork(follow) => self.fork(*follow, table, &mut records)?,
@@ -61,9 +61,9 @@ impl Play {
     }
 
     fn fork(&mut self, follow: Follow, table: &mut Table, records: &mut Vec<Record>) -> Result<(), Refusal> {
-        let told = self.current.fork()?;
-        table.count(&Step::Fork(follow), told.as_ref().err().map(|failure| Refused::Errno(failure.errno)));
-        let Ok(child) = told else { return Ok(()) };
+        let forked = self.current.fork()?;
+        table.count(&Step::Fork(follow), forked.as_ref().err().map(|failure| Refused::Errno(failure.errno)));
+        let Ok(child) = forked else { return Ok(()) };
         let Some(name) = Name::new(format!("child{}", self.others.len()).as_bytes()) else { return Ok(()) };
         records.push(Record::Fork(ForkOutcome::Child(name.clone())));
         if follow == Follow::Child {
@@ -76,7 +76,7 @@ impl Play {
         // a difference found in the fork is reported by the current space
         for other in &mut self.others {
             for difference in other.divergences() {
-                self.current.tell(difference);
+                self.current.add(difference);
             }
         }
         Ok(())
@@ -88,8 +88,8 @@ pub(super) fn replay(steps: &[Step]) -> Result<Option<Vec<Record>>, Refusal> {
     let mut play = Play::begin()?;
     let (mut table, mut records) = (Table::default(), Vec::new());
     for step in steps {
-        let (told, seen) = play.take(step, &mut table)?;
-        records.extend(told);
+        let (of_step, seen) = play.take(step, &mut table)?;
+        records.extend(of_step);
         if matches!(seen, Seen::Different) {
             return Ok(Some(records));
         }

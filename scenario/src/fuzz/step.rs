@@ -54,8 +54,8 @@ pub(super) fn need(operation: &Operation) -> Option<Need> {
 }
 
 /// Converts a result to that of a trace.
-pub(super) fn outcome(told: &Result<u64, Failure>) -> Outcome {
-    match told {
+pub(super) fn outcome(result: &Result<u64, Failure>) -> Outcome {
+    match result {
         Ok(value) => Outcome::Value(*value),
         Err(failure) => Outcome::Failed(failure.errno),
     }
@@ -72,8 +72,8 @@ pub(super) enum Refused {
 }
 
 /// Returns how an operation was refused; `None` if it was not.
-pub(super) fn refused(operation: &Operation, told: &Result<u64, Failure>) -> Option<Refused> {
-    match (operation, told) {
+pub(super) fn refused(operation: &Operation, result: &Result<u64, Failure>) -> Option<Refused> {
+    match (operation, result) {
         (Operation::Brk { addr }, Ok(brk)) if brk != addr => Some(Refused::BreakKept),
         (_, Ok(_)) => None,
         (_, Err(failure)) => Some(Refused::Errno(failure.errno)),

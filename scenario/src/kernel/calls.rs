@@ -1,4 +1,4 @@
-//! The system calls, one arm for each, with the arguments of the scenario. Called by `kernel`.
+//! Makes the system calls of a scenario, one arm for each operation. Called by `kernel`.
 
 use super::process::{KernelSpace, locks_droppable};
 use super::state::{GUARD_GAP_PAGES, MAP_WINDOW, MMAP_MIN_ADDR};
@@ -8,13 +8,13 @@ use vmaple::{PAGE_SIZE, VmaFlags};
 use vmaple_host::{Host, Need};
 use vmaple_trace::{Capabilities, Errno, LockAllFlags, MapFlags, Object, Offset, Operation, RemapFlags};
 
-/// The addresses in which the kernel searches, upward, when it has found nothing below its base: a third of all is below them.
+/// The number of addresses in which the kernel searches upward if it finds nothing below its base. It begins at a third of all addresses.
 const FALLBACK_BYTES: u64 = MAP_WINDOW - MAP_WINDOW / 3;
 
 /// Where a call puts what it maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// At the given address, or nowhere.
+    /// At the given address, or the call fails.
     Given,
     /// Where the kernel finds room.
     Searched,
@@ -23,7 +23,7 @@ enum Place {
 /// The result of a call.
 type Done = Result<u64, Failure>;
 
-/// Bytes of the huge pages that a mapping asks for; `None` if it does not, or the system has none of that size.
+/// Returns the size in bytes of the huge pages that a mapping requests. `None` if it requests none, or the system has none of that size.
 fn huge_page_of(flags: MapFlags) -> Option<u64> {
     let host = Host::probe();
     let asked = flags.huge_page_bytes().or(host.default_huge_page_bytes).filter(|_| flags.contains(MapFlags::HUGETLB))?;
@@ -31,25 +31,25 @@ fn huge_page_of(flags: MapFlags) -> Option<u64> {
 }
 
 impl KernelSpace {
-    /// Makes it.
+    /// Makes the system call of an operation.
     pub(super) fn make(&mut self, operation: &Operation) -> Result<Done, Refusal> {
         match *operation {
             Operation::Mmap { addr, len, prot, flags, ref object, offset } => {
                 let huge = huge_page_of(flags);
-                // as long as it will be
+                // the length that the mapping gets
                 let whole = len.checked_next_multiple_of(huge.unwrap_or(PAGE_SIZE)).unwrap_or(len);
                 if huge.is_some() && huge == Host::probe().default_huge_page_bytes {
                     self.needs(&[Need::Hugetlb(1)])?;
                 }
                 if flags.contains(MapFlags::FIXED) || flags.contains(MapFlags::FIXED_NOREPLACE) {
-                    // from elsewhere than the start of one it is refused
-                    self.keep_out(addr, if addr.is_multiple_of(huge.unwrap_or(1)) { whole } else { len })?;
+                    // the kernel refuses a fixed address inside a huge page, so the length stays as it is
+                    self.check_in_region(addr, if addr.is_multiple_of(huge.unwrap_or(1)) { whole } else { len })?;
                 }
-                self.keep_key_zero(prot)?;
-                self.keep_droppable(flags)?;
+                self.check_key_zero(prot)?;
+                self.check_droppable(flags)?;
                 let file = match object {
                     Object::Anon => u64::MAX,
-                    Object::Special(_) => return Err(Refusal::Host("the kernel alone maps what is special".to_owned())),
+                    Object::Special(_) => return Err(Refusal::Host("only the kernel maps special areas".to_owned())),
                     // The kernel makes the object.
                     _ if flags.contains(MapFlags::ANONYMOUS) && flags.is_shared() => u64::MAX,
                     object if flags.contains(MapFlags::ANONYMOUS) => {
@@ -62,7 +62,7 @@ impl KernelSpace {
                     Offset::Bytes(bytes) => bytes,
                 };
                 let bits = u64::from(flags.bits());
-                // Among the low addresses it searches elsewhere.
+                // A search in the low addresses does not begin at the base.
                 let is_given =
                     [MapFlags::FIXED, MapFlags::FIXED_NOREPLACE, MapFlags::LOW_32BIT].into_iter().any(|flag| flags.contains(flag));
                 let place = if is_given { Place::Given } else { Place::Searched };
@@ -76,17 +76,17 @@ impl KernelSpace {
                 Ok(done)
             }
             Operation::Munmap { addr, len } => {
-                self.keep_out(addr, len)?;
+                self.check_in_region(addr, len)?;
                 self.call(libc::SYS_munmap, [addr, len, 0, 0, 0, 0])
             }
             Operation::Mprotect { addr, len, prot } => {
-                self.keep_out(addr, len)?;
-                self.keep_key_zero(prot)?;
+                self.check_in_region(addr, len)?;
+                self.check_key_zero(prot)?;
                 self.call(libc::SYS_mprotect, [addr, len, u64::from(prot.bits()), 0, 0, 0])
             }
             Operation::PkeyMprotect { addr, len, prot, key } => {
-                self.keep_out(addr, len)?;
-                self.keep_key_zero(prot)?;
+                self.check_in_region(addr, len)?;
+                self.check_key_zero(prot)?;
                 self.pkey_mprotect(addr, len, prot, key)
             }
             Operation::PkeyAlloc { flags, rights } => self.pkey_alloc(flags, rights),
@@ -95,9 +95,9 @@ impl KernelSpace {
                 let to = new_addr.unwrap_or(0);
                 let fixed_to = flags.contains(RemapFlags::FIXED).then_some(to);
                 let (old_whole, new_whole) = self.in_whole_pages(addr, old_len, new_len, fixed_to)?;
-                self.keep_out(addr, old_whole)?;
+                self.check_in_region(addr, old_whole)?;
                 if fixed_to.is_some() {
-                    self.keep_out(to, new_whole)?;
+                    self.check_in_region(to, new_whole)?;
                 }
                 let may_search = flags.contains(RemapFlags::MAYMOVE) && fixed_to.is_none();
                 let place = if may_search { Place::Searched } else { Place::Given };
@@ -107,56 +107,57 @@ impl KernelSpace {
                 if self.bounds.brk_start.is_none() {
                     return Err(Refusal::Host("the heap of the process is its own: `set brk_start` gives the scenario one".to_owned()));
                 }
-                self.keep_out(0, addr)?;
+                self.check_in_region(0, addr)?;
                 self.call(libc::SYS_brk, [addr, 0, 0, 0, 0, 0])
             }
             Operation::Madvise { addr, len, advice } => {
-                self.keep_out(addr, len)?;
+                self.check_in_region(addr, len)?;
                 self.call(libc::SYS_madvise, [addr, len, u64::from(advice.number()), 0, 0, 0])
             }
             Operation::Mlock { addr, len } => {
-                self.keep_out(addr, len)?;
+                self.check_in_region(addr, len)?;
                 self.call(libc::SYS_mlock, [addr, len, 0, 0, 0, 0])
             }
             Operation::Mlock2 { addr, len, flags } => {
-                self.keep_out(addr, len)?;
+                self.check_in_region(addr, len)?;
                 self.call(libc::SYS_mlock2, [addr, len, u64::from(flags.bits()), 0, 0, 0])
             }
             Operation::Munlock { addr, len } => {
-                self.keep_out(addr, len)?;
+                self.check_in_region(addr, len)?;
                 self.call(libc::SYS_munlock, [addr, len, 0, 0, 0, 0])
             }
             Operation::Mseal { addr, len } => {
-                self.keep_out(addr, len)?;
+                self.check_in_region(addr, len)?;
                 self.call(libc::SYS_mseal, [addr, len, 0, 0, 0, 0])
             }
             Operation::Mlockall { flags } => self.lock_all(flags),
             Operation::Munlockall => self.unlock_all(),
-            Operation::Mark { kind, .. } => Err(Refusal::Host(format!("no one call sets the {} of areas", kind.word()))),
+            Operation::Mark { kind, .. } => Err(Refusal::Host(format!("no single system call sets the {} of areas", kind.word()))),
         }
     }
 
-    /// Makes a call that returns an address, which must be in the region; else it is undone. If nothing is free
-    /// in the region the kernel's search would continue above it, which is filled so that the search ends below: that it finds nothing
-    /// there says nothing.
+    /// Makes a call that returns an address. A mapping outside the region is unmapped again and refused.
+    ///
+    /// `set mmap_base` fills the addresses above the region. A search that finds no room in the region then fails, although the kernel would
+    /// continue above it in another process. So this failure is refused, too.
     fn placed(&mut self, number: libc::c_long, arguments: [u64; 6], len: u64, place: Place) -> Result<Done, Refusal> {
-        let told = self.call(number, arguments)?;
+        let result = self.call(number, arguments)?;
         let is_at_its_end = place == Place::Searched && len <= FALLBACK_BYTES && !self.filled.is_empty();
-        if is_at_its_end && told.as_ref().is_err_and(|failure| failure.errno == Errno::NO_MEMORY) && !self.has_room(len)? {
+        if is_at_its_end && result.as_ref().is_err_and(|failure| failure.errno == Errno::NO_MEMORY) && !self.has_room(len)? {
             let end = self.end;
-            return Err(Refusal::Host(format!("{len:#x} bytes are free nowhere below {end:#x}, and above it the process has its own")));
+            return Err(Refusal::Host(format!("no {len:#x} bytes are free below {end:#x}, and above it are the process's own areas")));
         }
-        if let Ok(at) = told
+        if let Ok(at) = result
             && at >= self.end
         {
             _ = self.call(libc::SYS_munmap, [at, len, 0, 0, 0, 0])?;
-            let base = "`set mmap_base` has searches end in the region";
-            return Err(Refusal::Host(format!("the kernel placed it at {at:#x}, beside what the process needs: {base}")));
+            let base = "`set mmap_base` makes searches end in the region";
+            return Err(Refusal::Host(format!("the kernel placed it at {at:#x}, outside the region: {base}")));
         }
-        Ok(told)
+        Ok(result)
     }
 
-    /// Whether a search finds room in the region.
+    /// Returns whether a search finds room in the region.
     fn has_room(&self, len: u64) -> Result<bool, Refusal> {
         let mut free = MMAP_MIN_ADDR;
         for vma in self.exact()? {
@@ -169,9 +170,11 @@ impl KernelSpace {
         Ok(self.end.saturating_sub(free) >= len)
     }
 
-    /// The lengths of an `mremap` as the kernel takes them; `to` is the target if it is fixed. Memory of huge pages is taken in whole ones,
-    /// so that both ends may lie beyond the lengths that are asked for. What is moved without a change of its length may be several VMAs,
-    /// and the last one decides. A target that is not at the same place inside a huge page is refused, and nothing is unmapped there.
+    /// Returns the old and the new length of an `mremap` as the kernel takes them. `to` is the target if it is fixed.
+    ///
+    /// The kernel rounds both ends up to whole huge pages if the VMA consists of them. A move to a fixed place without a change of length may
+    /// take several VMAs, and the last one decides. The kernel refuses a target at another offset inside a huge page, and unmaps nothing
+    /// there, so then the lengths stay as they are.
     fn in_whole_pages(&self, addr: u64, old_len: u64, new_len: u64, to: Option<u64>) -> Result<(u64, u64), Refusal> {
         let is_move_only = to.is_some() && old_len == new_len;
         let decides = if is_move_only { addr.saturating_add(old_len).saturating_sub(1) } else { addr };
@@ -184,19 +187,20 @@ impl KernelSpace {
         Ok((whole(old_len), whole(new_len)))
     }
 
-    /// Refuses a range that could reach what the process needs. What comes round or ends beyond all addresses is the kernel's to refuse.
-    fn keep_out(&self, addr: u64, len: u64) -> Result<(), Refusal> {
+    /// Refuses a range that reaches beyond the region, where the process has areas of its own. A range that wraps around or ends beyond the
+    /// end of all addresses is not refused here, because the kernel refuses it.
+    fn check_in_region(&self, addr: u64, len: u64) -> Result<(), Refusal> {
         let end = len.checked_next_multiple_of(PAGE_SIZE).and_then(|len| addr.checked_add(len));
         match end {
             Some(end) if end > self.end && end <= task_size(Host::probe()) => {
-                Err(Refusal::Host(format!("{addr:#x} and {len:#x} bytes reach beyond {:#x}, where the process has its own", self.end)))
+                Err(Refusal::Host(format!("{len:#x} bytes at {addr:#x} reach beyond {:#x}, to the process's own areas", self.end)))
             }
             _ => Ok(()),
         }
     }
 
     /// Refuses droppable memory that this kernel would lock.
-    fn keep_droppable(&self, flags: MapFlags) -> Result<(), Refusal> {
+    fn check_droppable(&self, flags: MapFlags) -> Result<(), Refusal> {
         if self.locks_future && flags.contains(MapFlags::DROPPABLE) && locks_droppable()? {
             return Err(Refusal::Lacks("droppable memory that is never locked".to_owned()));
         }
@@ -208,8 +212,9 @@ impl KernelSpace {
         self.call(libc::SYS_munlockall, [0; 6])
     }
 
-    /// All of the process. What it has beside the region is not to count, neither before nor after: where what is in the region is within
-    /// the limit the process has leave to lock the rest, too. What will be mapped is none of the rest.
+    /// Locks everything that is mapped. Areas outside the region must not count, neither against the limit nor afterwards. So if the areas of
+    /// the region are within the limit, the process gets `CAP_IPC_LOCK` for this call, and unlocks the areas outside the region after it.
+    /// `MCL_FUTURE` concerns none of these areas.
     fn lock_all(&mut self, flags: LockAllFlags) -> Result<Done, Refusal> {
         let own = self.bounds.capabilities;
         let is_lent = flags.contains(LockAllFlags::CURRENT)
@@ -218,8 +223,8 @@ impl KernelSpace {
         if is_lent {
             self.set_capabilities(own.union(Capabilities::IPC_LOCK))?;
         }
-        let told = self.call(libc::SYS_mlockall, [u64::from(flags.bits()), 0, 0, 0, 0, 0])?;
-        if told.is_ok() {
+        let result = self.call(libc::SYS_mlockall, [u64::from(flags.bits()), 0, 0, 0, 0, 0])?;
+        if result.is_ok() {
             self.locks_future = flags.contains(LockAllFlags::FUTURE);
         }
         if is_lent {
@@ -229,6 +234,6 @@ impl KernelSpace {
             let (Some(first), Some(last)) = (extents.first(), extents.last()) else { continue };
             _ = self.call(libc::SYS_munlock, [first.start, last.end - first.start, 0, 0, 0, 0])?;
         }
-        Ok(told)
+        Ok(result)
     }
 }

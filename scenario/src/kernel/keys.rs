@@ -26,7 +26,7 @@ impl KernelSpace {
         self.needs(&[Need::Keys])?;
         let have = Host::probe().protection_keys;
         if have != count {
-            return Err(Refusal::Host(format!("protection keys are the processor's, and there are {have} here")));
+            return Err(Refusal::Host(format!("the processor has {have} protection keys")));
         }
         for key in std::mem::take(&mut self.keys.hidden) {
             self.arrange("pkey_free", libc::SYS_pkey_free, [key, 0, 0, 0, 0, 0])?;
@@ -44,18 +44,18 @@ impl KernelSpace {
     pub(super) fn pkey_alloc(&mut self, flags: u64, rights: u64) -> Result<Result<u64, Failure>, Refusal> {
         self.check_keys()?;
         if self.keys.is_zero_free && rights != 0 {
-            return Err(Refusal::Host("the process would have no right to its own memory".to_owned()));
+            return Err(Refusal::Host("the process would lose the right to its own memory".to_owned()));
         }
-        let told = self.call(libc::SYS_pkey_alloc, [flags, rights, 0, 0, 0, 0])?;
-        self.keys.is_zero_free &= !matches!(told, Ok(0));
-        Ok(told)
+        let result = self.call(libc::SYS_pkey_alloc, [flags, rights, 0, 0, 0, 0])?;
+        self.keys.is_zero_free &= !matches!(result, Ok(0));
+        Ok(result)
     }
 
     pub(super) fn pkey_free(&mut self, key: i32) -> Result<Result<u64, Failure>, Refusal> {
         self.check_keys()?;
-        let told = self.call(libc::SYS_pkey_free, [argument(key), 0, 0, 0, 0, 0])?;
-        self.keys.is_zero_free |= key == 0 && told.is_ok();
-        Ok(told)
+        let result = self.call(libc::SYS_pkey_free, [argument(key), 0, 0, 0, 0, 0])?;
+        self.keys.is_zero_free |= key == 0 && result.is_ok();
+        Ok(result)
     }
 
     pub(super) fn pkey_mprotect(&self, addr: u64, len: u64, prot: Prot, key: i32) -> Result<Result<u64, Failure>, Refusal> {
@@ -63,10 +63,10 @@ impl KernelSpace {
         self.call(libc::SYS_pkey_mprotect, [addr, len, prot.bits().into(), argument(key), 0, 0])
     }
 
-    /// Refuses what would take the right to key 0 from the process: a request for the execute-only key while key 0 is free.
-    pub(super) fn keep_key_zero(&self, prot: Prot) -> Result<(), Refusal> {
+    /// Refuses a request for the execute-only key while key 0 is free, because the process would lose the right to key 0.
+    pub(super) fn check_key_zero(&self, prot: Prot) -> Result<(), Refusal> {
         if self.keys.is_zero_free && prot.contains(Prot::EXEC) {
-            return Err(Refusal::Host("execute-only memory would take the process's own key".to_owned()));
+            return Err(Refusal::Host("execute-only memory would get key 0, which the process's own memory has".to_owned()));
         }
         Ok(())
     }

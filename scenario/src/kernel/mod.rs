@@ -1,10 +1,10 @@
-//! The running kernel as a [`Space`] for the runner: a process makes each system call unchanged, and what /proc shows of it is the layout.
+//! The running kernel as a [`Space`] for the runner: a process makes each system call unchanged, and /proc shows its layout.
 //!
 //! Called by `runner`, `diff` and `fuzz`, through [`Space`].
 //!
-//! A scenario has the *region*: the addresses below what the process itself needs, which are empty when it begins. Operations that reach
-//! beyond the region are refused, and so are properties that one process cannot change because they belong to the whole system. Counters
-//! leave out what the process has outside the region.
+//! A scenario acts in the *region*: the addresses below the areas that the process needs for itself. The region is empty when the scenario
+//! begins. Operations that reach beyond it are refused, and so are properties that belong to the whole system, because a process cannot
+//! change them. The counters do not count the areas outside the region.
 
 mod calls;
 mod keys;
@@ -31,7 +31,7 @@ use std::rc::Rc;
 use vmaple::VmaFlags;
 use vmaple_host::{Host, Need};
 use vmaple_trace::{Access, Area, Capabilities, Context, Extent, Operation, Setting, VmCounts};
-use worker::Worker;
+use worker::{MAX_WORKERS, Worker};
 
 impl Space for KernelSpace {
     fn begin() -> Result<Self, Refusal> {
@@ -61,11 +61,11 @@ impl Space for KernelSpace {
         // A read that a huge page serves gives its area an owner, but a trace reports only writes to the library. Without transparent huge
         // pages the kernel has no such call, or it does nothing.
         _ = space.call(libc::SYS_prctl, [libc::PR_SET_THP_DISABLE.cast_unsigned().into(), 1, 0, 0, 0, 0])?;
-        space.page_at = space.arrange("the page", libc::SYS_mmap, [0, vmaple::PAGE_SIZE, prot, flags, space.page, 0])?;
-        // its stack is as deep as it needs, and what it counts is settled
+        space.page_at = space.arrange("mmap of a page", libc::SYS_mmap, [0, vmaple::PAGE_SIZE, prot, flags, space.page, 0])?;
+        // the process's stack is as deep as it will be, and its counters no longer change
         space.survey()?;
         if Host::probe().protection_keys == 0 {
-            // hidden by `VMAPLE_WITHOUT`, or not there
+            // `VMAPLE_WITHOUT` hides them, or the machine has none
             space.hide_keys()?;
         }
         space.set_capabilities(Capabilities::EMPTY)?;
@@ -92,7 +92,7 @@ impl Space for KernelSpace {
 
     fn fault(&mut self, addr: u64, access: Access, context: Context) -> Result<Answer, Refusal> {
         if context == Context::KernelNofixup {
-            return Err(Refusal::Host("no system call touches memory without a way out".to_owned()));
+            return Err(Refusal::Host("every system call that accesses memory has a fixup".to_owned()));
         }
         if !self.touch(addr, access)? {
             return Ok(Err(Some("EFAULT".to_owned())));
@@ -118,7 +118,7 @@ impl Space for KernelSpace {
     }
 
     fn gap(&mut self, _: &Gap) -> Result<Result<u64, Failure>, Refusal> {
-        Err(Refusal::Host("the kernel's index cannot be asked for a gap".to_owned()))
+        Err(Refusal::Host("no system call searches for a gap alone".to_owned()))
     }
 
     fn layout(&self) -> Result<Vec<Area>, Refusal> {
@@ -143,7 +143,7 @@ impl Space for KernelSpace {
 
     fn fork(&mut self) -> Result<Result<Self, Failure>, Refusal> {
         let Some(worker) = self.worker.fork().map_err(|error| lost(&error))? else {
-            return Err(Refusal::Host("more processes than lines to them".to_owned()));
+            return Err(Refusal::Host(format!("a scenario has at most {MAX_WORKERS} processes here")));
         };
         let files = ProcFiles::open(worker.pid()).map_err(|error| lost(&error))?;
         let Self { end, ref outside, ref filled, filler, base, ref bounds, ref keys, ref objects, ref inodes, page, page_at, .. } = *self;

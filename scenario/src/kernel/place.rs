@@ -5,7 +5,7 @@ use crate::space::Refusal;
 use vmaple_host::Need;
 use vmaple_trace::{Access, Area, AreaFlags, Capabilities, MapFlags, Object, Offset, Perm, Prot};
 
-/// What no system call gives an area.
+/// The flags that no system call gives an area.
 const DRIVERS: [(AreaFlags, &str); 5] = [
     (AreaFlags::GROWSUP, "growsup"),
     (AreaFlags::DONTEXPAND, "dontexpand"),
@@ -15,7 +15,7 @@ const DRIVERS: [(AreaFlags, &str); 5] = [
 ];
 
 impl KernelSpace {
-    /// Puts it there, whatever may be mapped.
+    /// Puts an area in place, also below the lowest address that may be mapped.
     pub(super) fn place_area(&mut self, area: &Area) -> Result<(), Refusal> {
         if area.extent.start >= Self::mmap_min_addr() {
             return self.put(area);
@@ -27,28 +27,28 @@ impl KernelSpace {
         put
     }
 
-    /// Puts it there, and checks the result, because the kernel may have merged it.
+    /// Puts an area in place, and checks the result, because the kernel may have merged it.
     fn put(&mut self, area: &Area) -> Result<(), Refusal> {
         let Area { extent, perm, flags, ref marks, ref object, offset } = *area;
         if !marks.is_empty() {
             return Err(Refusal::Host(format!("no system call makes an area with `{marks}`")));
         }
-        // What consists of huge pages cannot be expanded, and everybody may have that.
+        // Memory of huge pages has `dontexpand` always, so then the flag needs no driver.
         let drivers = if flags.contains(AreaFlags::HUGETLB) { flags.without(AreaFlags::DONTEXPAND) } else { flags };
         if let Some((_, word)) = DRIVERS.into_iter().find(|(flag, _)| drivers.contains(*flag)) {
             return Err(Refusal::Host(format!("no system call makes an area {word}")));
         }
         if extent.end > self.end {
-            return Err(Refusal::Host(format!("{extent} reaches beyond {:#x}, where the process has its own", self.end)));
+            return Err(Refusal::Host(format!("{extent} reaches beyond {:#x}, to the process's own areas", self.end)));
         }
         if flags.contains(AreaFlags::NORESERVE) && Self::never_overcommits() {
             return Err(Refusal::Lacks(Need::Overcommit.to_string()));
         }
         let (file, offset) = match (object, offset) {
-            (Object::Special(_), _) => return Err(Refusal::Host("the kernel alone maps what is special".to_owned())),
+            (Object::Special(_), _) => return Err(Refusal::Host("only the kernel maps special areas".to_owned())),
             (Object::Anon, Offset::Bytes(bytes)) if flags.contains(AreaFlags::HUGETLB) => (u64::MAX, bytes),
             (Object::Anon, Offset::Bytes(bytes)) if bytes != extent.start => {
-                return Err(Refusal::Host("an area without an object was moved to have another offset".to_owned()));
+                return Err(Refusal::Host("an area without an object has another offset only if it was moved".to_owned()));
             }
             (Object::Anon, _) => (u64::MAX, 0),
             (object, Offset::Default) => (self.file_of(object, flags.huge_page_bytes())?, 0),
@@ -68,14 +68,14 @@ impl KernelSpace {
             (true, libc::MAP_FIXED_NOREPLACE),
         ];
         let kind = kinds.into_iter().filter(|(is_so, _)| *is_so).fold(0, |kind, (_, bit)| kind | bit.cast_unsigned());
-        // More than `PROT_EXEC` alone, so that it gets no key but the one that it is to have.
+        // `PROT_EXEC` alone would request the execute-only key.
         let prot = if prot == libc::PROT_EXEC.cast_unsigned() { prot | Prot::SEM.bits() } else { prot };
         let kind = flags.huge_page_bytes().map_or(kind, |bytes| kind | MapFlags::of_huge_pages(bytes).bits());
         let is_faulted = flags.contains(AreaFlags::FAULTED);
         let first_prot = if is_faulted { prot | libc::PROT_WRITE.cast_unsigned() } else { prot };
         self.arrange("the area", libc::SYS_mmap, [start, len, u64::from(first_prot), u64::from(kind), file, offset])?;
         if is_faulted && !self.touch(start, Access::Write)? {
-            return Err(Refusal::Area("nothing can be written there".to_owned()));
+            return Err(Refusal::Area("it cannot be written to".to_owned()));
         }
         if first_prot != prot {
             self.arrange("mprotect", libc::SYS_mprotect, [start, len, u64::from(prot), 0, 0, 0])?;
@@ -87,7 +87,7 @@ impl KernelSpace {
             self.arrange("madvise", libc::SYS_madvise, [start, len, libc::MADV_DONTFORK.cast_unsigned().into(), 0, 0, 0])?;
         }
         if flags.contains(AreaFlags::LOCKED) {
-            // that nothing can be brought in is no matter
+            // it locks the area also if it fails because no page can be brought in
             let flags = if flags.contains(AreaFlags::LOCKONFAULT) { u64::from(libc::MLOCK_ONFAULT) } else { 0 };
             _ = self.call(libc::SYS_mlock2, [start, len, flags, 0, 0, 0])?;
         }

@@ -1,5 +1,5 @@
-//! What /proc shows of a process: its VMAs with their flags, up to an address, and its counters. Called by `process`, while the worker
-//! waits for a command, so that nothing changes.
+//! Reads from /proc the VMAs of a process with their flags, up to an address, and its counters. Called by `process` while the worker waits
+//! for a command, so that nothing changes meanwhile.
 
 use nix::unistd::Pid;
 use std::fs::File;
@@ -139,7 +139,7 @@ enum Next {
     End,
 }
 
-/// Gives each line to the reader, until it has enough.
+/// Calls `read` with each line, until it returns [`Next::End`].
 fn lines(file: &File, mut read: impl FnMut(&str) -> Next) -> io::Result<()> {
     let (mut buffer, mut at) = (Vec::new(), 0);
     let mut piece = [0; 4096];

@@ -1,4 +1,4 @@
-//! A process that makes the system calls of a scenario, and what is known of it.
+//! A process that makes the system calls of a scenario, and what is known about it.
 //!
 //! Called by the other files of `kernel`, each of which adds what it does to a [`KernelSpace`]. Only this file talks to the `worker` and
 //! reads /proc (`proc`).
@@ -51,11 +51,11 @@ pub(crate) struct KernelSpace {
 
 /// Returns the refusal for a process that no longer answers.
 pub(super) fn lost(error: &io::Error) -> Refusal {
-    Refusal::Host(format!("the process that makes the system calls is lost: {error}"))
+    Refusal::Host(format!("the process that makes the system calls does not answer: {error}"))
 }
 
 /// Returns whether this kernel locks droppable memory that is mapped after `mlockall` with `MCL_FUTURE`: 6.18.15 does, 6.18.44 does not.
-/// A process of its own is asked, once.
+/// A separate process tries it, once.
 pub(super) fn locks_droppable() -> Result<bool, Refusal> {
     static LOCKS: OnceLock<bool> = OnceLock::new();
     let ask = || {
@@ -77,23 +77,23 @@ pub(super) fn locks_droppable() -> Result<bool, Refusal> {
 impl KernelSpace {
     /// Makes a system call of the scenario.
     pub(super) fn call(&self, number: libc::c_long, arguments: [u64; 6]) -> Result<Result<u64, Failure>, Refusal> {
-        let told = self.worker.call(number, arguments).map_err(|error| lost(&error))?;
-        Ok(match u64::try_from(told) {
+        let result = self.worker.call(number, arguments).map_err(|error| lost(&error))?;
+        Ok(match u64::try_from(result) {
             Ok(value) => Ok(value),
-            Err(_) => Err(Failure::new(i32::try_from(-told).unwrap_or(0), "the kernel says so")),
+            Err(_) => Err(Failure::new(i32::try_from(-result).unwrap_or(0), "the kernel refused it")),
         })
     }
 
     /// Makes a system call that prepares the process. Refuses if it fails.
     pub(super) fn arrange(&self, what: &str, number: libc::c_long, arguments: [u64; 6]) -> Result<u64, Refusal> {
-        let told = self.call(number, arguments)?;
-        told.map_err(|failure| Refusal::Host(format!("{what} is not allowed here: {}", failure.errno)))
+        let result = self.call(number, arguments)?;
+        result.map_err(|failure| Refusal::Host(format!("this system refuses {what}: {}", failure.errno)))
     }
 
     /// Makes many system calls that prepare the process, each `step` bytes above the one before. Refuses if one fails.
     pub(super) fn each(&self, what: &str, number: libc::c_long, arguments: [u64; 3], step: u64, times: u64) -> Result<(), Refusal> {
         let done = self.worker.call_each(number, arguments, step, times).map_err(|error| lost(&error))?;
-        if u64::try_from(done) == Ok(times) { Ok(()) } else { Err(Refusal::Host(format!("{what}: {done} of {times} are allowed here"))) }
+        if u64::try_from(done) == Ok(times) { Ok(()) } else { Err(Refusal::Host(format!("{what}: this system allows {done} of {times}"))) }
     }
 
     /// Returns the worker's file for an object; `huge` is the size of its pages in bytes if it consists of huge pages.
@@ -105,9 +105,9 @@ impl KernelSpace {
         let file = self.arrange("memfd_create", libc::SYS_memfd_create, [c"vmaple".as_ptr() as u64, of_huge.into(), 0, 0, 0, 0])?;
         self.arrange("ftruncate", libc::SYS_ftruncate, [file, OBJECT_BYTES, 0, 0, 0, 0])?;
         let path = format!("/proc/{}/fd/{file}", self.worker.pid());
-        let told = nix::sys::stat::stat(path.as_str()).map_err(|error| lost(&error.into()))?;
-        let device = (nix::sys::stat::major(told.st_dev), nix::sys::stat::minor(told.st_dev));
-        self.inodes.borrow_mut().insert(FileId { device, inode: told.st_ino }, object.clone());
+        let stat = nix::sys::stat::stat(path.as_str()).map_err(|error| lost(&error.into()))?;
+        let device = (nix::sys::stat::major(stat.st_dev), nix::sys::stat::minor(stat.st_dev));
+        self.inodes.borrow_mut().insert(FileId { device, inode: stat.st_ino }, object.clone());
         self.objects.insert((object.clone(), huge), file);
         Ok(file)
     }
@@ -143,7 +143,7 @@ impl KernelSpace {
         let number = match access {
             Access::Read => libc::SYS_pwrite64,
             Access::Write => libc::SYS_pread64,
-            Access::Exec => return Err(Refusal::Host("a process cannot execute just anything".to_owned())),
+            Access::Exec => return Err(Refusal::Host("no system call makes a fault to execute".to_owned())),
         };
         Ok(self.call(number, [self.page, addr, 1, 0, 0, 0])?.is_ok())
     }
@@ -155,7 +155,7 @@ impl KernelSpace {
         file.and_then(|file| file.write_all_at(bytes, 0)).map_err(|error| lost(&error))
     }
 
-    /// Reads again what the process has outside the region: where the region ends, and the counters there.
+    /// Reads the areas outside the region again: from them follow the end of the region and the counters outside it.
     pub(super) fn survey(&mut self) -> Result<(), Refusal> {
         self.outside = self.files.extents().map_err(|error| lost(&error))?;
         // the kernel's own areas beyond the end do not count

@@ -1,8 +1,8 @@
 //! The properties of an address space that a process can change for itself: its limits, its capabilities, its heap, and where its searches
 //! begin. Called by `kernel`.
 //!
-//! Properties of the whole system are refused, unless the system has that value; `vma_limit` is the exception. If another machine may have
-//! the value, the refusal names what this one lacks.
+//! A property of the whole system is refused unless the system has that value; `vma_limit` is the exception. If another machine may have
+//! the value, the refusal names what this machine lacks.
 
 use super::process::KernelSpace;
 use super::state::{GUARD_GAP_PAGES, MAP_WINDOW, MMAP_MIN_ADDR};
@@ -20,7 +20,7 @@ use vmaple_trace::{Capabilities, Extent, Limit, Overcommit, Placement, Setting};
 /// The last word of `PR_SET_MM_MAP`'s argument: an auxiliary vector of 0 bytes, and -1 for no file.
 const NO_FILE_NO_AUXV: u64 = 0xffff_ffff_0000_0000;
 
-/// The choices of capabilities that a scenario has.
+/// The sets of capabilities that a scenario can choose from.
 const CHOICES: [Capabilities; 4] = [Capabilities::EMPTY, Capabilities::IPC_LOCK, Capabilities::SYS_RAWIO, Capabilities::ALL];
 
 /// The arguments of `capset`, version 3, one for each choice. They exist before the first worker is forked, so they are at the same
@@ -40,7 +40,7 @@ pub(super) fn read_capabilities() -> io::Result<()> {
     let bits = |set: CapabilitySet| (set.bits() & 0xffff_ffff, set.bits() >> 32);
     let half = |word: u64| u32::try_from(word).unwrap_or(0);
     let set_of = |capabilities: Capabilities| CapabilitySet::from_bits_truncate(capabilities.bits());
-    // workers do not have what `VMAPLE_WITHOUT` hides
+    // a worker does not get a capability that `VMAPLE_WITHOUT` hides
     let hidden = Host::as_it_is().capabilities.difference(Host::probe().capabilities);
     let hidden = CapabilitySet::from_bits_retain(hidden.bits());
     let (permitted, others) = (own.permitted - hidden, own.effective - set_of(Capabilities::ALL) - hidden);
@@ -54,18 +54,18 @@ pub(super) fn read_capabilities() -> io::Result<()> {
 }
 
 impl KernelSpace {
-    /// The lowest address that may be mapped, as it is set here (`vm.mmap_min_addr`).
+    /// Returns the lowest address that this system lets a process map (`vm.mmap_min_addr`).
     pub(crate) fn mmap_min_addr() -> u64 {
         Host::probe().mmap_min_addr.unwrap_or(MMAP_MIN_ADDR)
     }
 
-    /// Whether nothing is mapped here without a promise of memory.
+    /// Returns whether this system never overcommits (`vm.overcommit_memory` is 2).
     pub(super) fn never_overcommits() -> bool {
         Host::probe().overcommit.mode == Some(2)
     }
 
     pub(super) fn set_one(&mut self, setting: Setting) -> Result<(), Refusal> {
-        let of_the_system = |what: &str, is: u64| Err(Refusal::Host(format!("{what} is one for the whole system, and {is} here")));
+        let of_the_system = |what: &str, is: u64| Err(Refusal::Host(format!("{what} belongs to the whole system, where it is {is}")));
         match setting {
             Setting::Page(PAGE_SIZE) | Setting::GuardGap(GUARD_GAP_PAGES) => Ok(()),
             Setting::TaskSize(end) if end == task_size(Host::probe()) => Ok(()),
@@ -74,7 +74,7 @@ impl KernelSpace {
             Setting::MmapMinAddr(addr) if addr == Self::mmap_min_addr() => Ok(()),
             Setting::MmapMinAddr(addr) => Err(Refusal::Lacks(format!("vm.mmap_min_addr {addr}"))),
             Setting::GuardGap(_) => of_the_system("the guard gap", GUARD_GAP_PAGES),
-            // 0 and 1 differ in what is refused alone
+            // modes 0 and 1 differ only in which requests the system refuses
             Setting::Overcommit(mode) if (mode == Overcommit::Never) == Self::never_overcommits() => Ok(()),
             Setting::Overcommit(Overcommit::Never) => Err(Refusal::Lacks("vm.overcommit_memory 2".to_owned())),
             Setting::Overcommit(_) => Err(Refusal::Lacks(Need::Overcommit.to_string())),
@@ -86,7 +86,7 @@ impl KernelSpace {
             Setting::MmapBase(base) => self.fill_from(base),
             Setting::BrkStart(start) => self.move_heap(start),
             Setting::MmapLegacyBase(_) | Setting::Brk(_) | Setting::LoadedData(_) => {
-                Err(Refusal::Host(format!("`{setting}` is the loader's to say")))
+                Err(Refusal::Host(format!("the loader decides `{setting}`")))
             }
             Setting::Limit(resource, limit) => {
                 let bytes = match limit {
@@ -109,9 +109,9 @@ impl KernelSpace {
             Setting::Privileged(privilege) => self.set_capabilities(privilege.capabilities()),
             Setting::Capabilities(capabilities) => self.set_capabilities(capabilities),
             Setting::Placement(placement) if is_of_the_machine(placement, Host::probe()) => Ok(()),
-            // of Linux on x86-64, whatever the machine
+            // Linux on x86-64 has one value on every machine
             Setting::Placement(placement @ (Placement::MapWindow(_) | Placement::LowSearchBase(_))) => {
-                Err(Refusal::Host(format!("`{placement}` is one for the whole system, and otherwise here")))
+                Err(Refusal::Host(format!("`{placement}` belongs to the whole system, which has another value")))
             }
             Setting::Placement(placement) => Err(Refusal::Lacks(format!("`{placement}`"))),
         }
@@ -123,7 +123,7 @@ impl KernelSpace {
             .own()
             .into_iter()
             .try_for_each(|(resource, bytes)| limit(pid, resource, bytes))
-            .map_err(|error| Refusal::Host(format!("the limits cannot be had: {error}")))
+            .map_err(|error| Refusal::Host(format!("the limits cannot be set: {error}")))
     }
 
     /// Fills all free room above the base, so that a search finds room below it, unless it goes up from there.
@@ -133,7 +133,7 @@ impl KernelSpace {
             return Err(Refusal::Host(format!("searches can begin at {:#x} or below", self.end)));
         }
         if self.filler.is_some() {
-            return Err(Refusal::Host("`set mmap_base` comes before `set max_map_count`, which counts what it needs".to_owned()));
+            return Err(Refusal::Host("`set mmap_base` must come before `set max_map_count`".to_owned()));
         }
         let mut at = base;
         let mut gaps = Vec::new();
@@ -160,7 +160,7 @@ impl KernelSpace {
     /// Gives the scenario a heap, empty, that begins there.
     fn move_heap(&mut self, start: u64) -> Result<(), Refusal> {
         // What a program was loaded with counts as data for `brk`: as much as the process has beside the region, so that limits agree.
-        // The other bounds mean nothing to what is tested: a page each.
+        // The other bounds do not matter to a scenario, and get a page each.
         let low = Self::mmap_min_addr().max(MMAP_MIN_ADDR).next_multiple_of(PAGE_SIZE);
         let page = low + PAGE_SIZE;
         self.needs(&[Need::SetMm])?;
@@ -176,7 +176,7 @@ impl KernelSpace {
         Ok(())
     }
 
-    /// The capabilities that a process can have here.
+    /// Returns the capabilities that a process of this user can have.
     pub(crate) fn permitted() -> Capabilities {
         SETS.get().map_or(Capabilities::EMPTY, |sets| sets.permitted)
     }
@@ -189,7 +189,7 @@ impl KernelSpace {
             return Err(Refusal::Lacks(Need::Capability(missing).to_string()));
         }
         let choice = CHOICES.iter().zip(&sets.choices).find(|(choice, _)| **choice == capabilities).map(|(_, data)| data);
-        let Some(data) = choice else { return Err(Refusal::Host(format!("{capabilities} is no choice of capabilities"))) };
+        let Some(data) = choice else { return Err(Refusal::Host(format!("a scenario cannot have the capabilities {capabilities}"))) };
         let [header, data] = [sets.header.as_ptr() as u64, data.as_ptr() as u64];
         self.arrange("capset", libc::SYS_capset, [header, data, 0, 0, 0, 0])?;
         self.bounds.capabilities = capabilities;

@@ -1,4 +1,4 @@
-//! What is known of a process's limits, capabilities and protection keys. Only data.
+//! The limits, capabilities and protection keys of a process, as data.
 //!
 //! Called by `process`, which holds it, and by `settings`, `keys` and `calls`, which read and change it.
 
@@ -7,10 +7,10 @@ use vmaple::PAGE_SIZE;
 use vmaple_host::Host;
 use vmaple_trace::{Capabilities, VmCounts};
 
-/// The end of the addresses in which the kernel searches, unless a hint lies beyond. On most machines there are no others.
+/// The end of the addresses in which the kernel searches, unless a hint lies beyond. Most machines have no addresses beyond.
 pub(super) const MAP_WINDOW: u64 = 0x7fff_ffff_f000;
 
-/// The lowest address that may be mapped, if the machine does not say.
+/// The lowest address that may be mapped, if the machine reports none.
 pub(super) const MMAP_MIN_ADDR: u64 = 0x1_0000;
 /// Linux's guard gap in pages.
 pub(super) const GUARD_GAP_PAGES: u64 = 256;
@@ -56,7 +56,7 @@ impl Bounds {
         ]
     }
 
-    /// Returns whether that many locked pages are within the limit.
+    /// Returns whether this number of locked pages is within the limit.
     pub(super) fn allows_locked(&self, pages: u64) -> bool {
         self.memlock != 0 && pages.saturating_mul(PAGE_SIZE) <= self.memlock
     }

@@ -8,7 +8,7 @@ use vmaple::PAGE_SIZE;
 use vmaple_host::Host;
 use vmaple_trace::Extent;
 
-/// The most VMAs that are made to fill the limit: more would take too long.
+/// The largest limit that is filled with VMAs: more would take too long.
 const MOST: u64 = 1 << 18;
 
 impl KernelSpace {
@@ -19,17 +19,16 @@ impl KernelSpace {
             return Ok(());
         }
         if !self.exact()?.is_empty() {
-            return Err(Refusal::Host("the number of VMAs is limited before there is one".to_owned()));
+            return Err(Refusal::Host("`set max_map_count` must come before the first area".to_owned()));
         }
         if limit > MOST {
-            // it would take too long to make this many VMAs in each process
             return Err(Refusal::Lacks(format!("vm.max_map_count of {MOST} or less")));
         }
         let filler = match self.filler {
             Some(filler) => filler,
             None => self.find_place(2 * limit * PAGE_SIZE)?,
         };
-        // One VMA again, or for the first time; where something fills the gaps it takes the place of that.
+        // One VMA, in place of an earlier filler, of what `set mmap_base` filled, or of nothing.
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
         let len = filler.end - filler.start;
         self.arrange("room for VMAs", libc::SYS_mmap, [filler.start, len, 0, u64::from(flags.cast_unsigned()), self.page, 0])?;
@@ -38,7 +37,7 @@ impl KernelSpace {
         let have = self.outside.len() as u64;
         let missing = limit.checked_sub(count).and_then(|most| most.checked_sub(have));
         let Some(missing) = missing else {
-            return Err(Refusal::Host(format!("{limit} VMAs may be here, and the process has {have} of them for itself")));
+            return Err(Refusal::Host(format!("this system allows {limit} VMAs, and the process has {have} of its own")));
         };
         // A page with other flags amid its neighbours makes two more, one at the end one more.
         let advice = u64::from(libc::MADV_DONTDUMP.cast_unsigned());
@@ -46,11 +45,11 @@ impl KernelSpace {
         if missing % 2 == 1 {
             self.arrange("more VMAs", libc::SYS_madvise, [filler.end - PAGE_SIZE, PAGE_SIZE, advice, 0, 0, 0])?;
         }
-        // They lie where the one lay, and count as many pages: what was surveyed is so still.
+        // Together they have the range and the pages of the one VMA, so the survey is still right.
         self.set_limits()
     }
 
-    /// Free room beside the region, or what fills it.
+    /// Returns a range outside the region that is free, or that `set mmap_base` filled.
     fn find_place(&self, len: u64) -> Result<Extent, Refusal> {
         let last = self.outside.last().map_or(self.end, |extent| extent.end);
         let starts = self.outside.iter().map(|extent| extent.end);

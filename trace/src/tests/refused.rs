@@ -96,8 +96,8 @@ fn invalid_lines_are_refused_with_line_and_expectation() {
         let place = 1 + u64::try_from(line.lines().count()).expect("a short text");
         assert_eq!((error.file.as_str(), error.line), ("t", place), "{line}: {error}");
         let message = error.to_string();
-        let (_, told) = message.split_once(": read ").expect("what was read");
-        let (found, wanted) = told.split_once(", expected ").expect("what was expected");
+        let (_, detail) = message.split_once(": read ").expect("what was read");
+        let (found, wanted) = detail.split_once(", expected ").expect("what was expected");
         assert_eq!(found, read, "{line}: {message}");
         assert!(wanted.contains(expected), "{line}: {message}");
     }

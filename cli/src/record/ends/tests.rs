@@ -28,7 +28,7 @@ fn recording(directory: &tempfile::TempDir) -> Tracer {
     tracer
 }
 
-/// The one trace that was written, after it was read to its end, without its last line, which says that it is whole.
+/// Returns the only trace that was written, without its last line (`complete`). Checks that it can be read.
 fn text(tracer: &Tracer) -> String {
     let [report] = tracer.reports.as_slice() else {
         panic!("one trace: {:?}", tracer.reports);
@@ -41,7 +41,7 @@ fn text(tracer: &Tracer) -> String {
 }
 
 #[test]
-fn who_is_gone_without_a_last_stop_leaves_a_note() {
+fn a_thread_that_ends_without_a_last_stop_leaves_a_note() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut tracer = recording(&directory);
     tracer.gone(Pid::this(), KILLED).expect("nothing is traced");
@@ -50,14 +50,14 @@ fn who_is_gone_without_a_last_stop_leaves_a_note() {
     let text = text(&tracer);
     let mut lines = text.lines().rev();
     let last = lines.next().expect("a note");
-    assert!(last.starts_with("# the last layout could not be taken"), "{last}");
+    assert!(last.starts_with("# the last layout could not be read"), "{last}");
     let call = lines.next().expect("another");
-    assert!(call.ends_with("killed inside of `munmap 0x1000 0x2000`: whether it was done is not known"), "{call}");
+    assert!(call.ends_with("killed inside `munmap 0x1000 0x2000`: it is not known whether the call had an effect"), "{call}");
     assert!(!text.contains("\nmaps"), "no layout is made up");
 }
 
 #[test]
-fn what_never_ends_is_completed() {
+fn a_trace_whose_process_never_ends_is_completed() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut tracer = recording(&directory);
     tracer.end_spaces();

@@ -9,7 +9,7 @@ const TEXT: &str = "area 0x10000-0x14000 rw-p - anon -\narea 0x40000-0x44000 rw-
                     munmap 0x30000 0x4000 = 0\ncover\n f000-14000 rw-p\n 20000-22000 rw-p\n 22000-24000 r--p\n 40000-44000 rw-p\nend\n";
 
 /// Rebuilds the history `text` in an index that starts as that of `other`.
-fn rebuild(text: &str, other: &str) -> (Checked, Vec<Difference>) {
+fn rebuild(text: &str, other: &str) -> (Checked, Vec<FailedQuery>) {
     let (history, start) = (history(text).expect("good"), history(other).expect("good"));
     let samples = Samples::of(&history);
     let lifetimes = Lifetimes::of(&history, &samples);
@@ -25,7 +25,7 @@ fn rebuild(text: &str, other: &str) -> (Checked, Vec<Difference>) {
 #[test]
 fn a_right_index_holds() {
     let (checked, differences) = rebuild(TEXT, TEXT);
-    assert_eq!((checked.told.clone(), checked.faults.clone(), differences), (vec![], vec![], vec![]));
+    assert_eq!((checked.wrong_examples.clone(), checked.faults.clone(), differences), (vec![], vec![], vec![]));
     assert!(checked.holds());
     assert!(checked.answers >= 2_000 && checked.hits > 0 && checked.hits < checked.answers);
     assert_eq!(checked.asked, 1);
@@ -41,7 +41,7 @@ fn a_missing_area_is_missed_by_readers_and_reported_at_the_block() {
     let (checked, differences) = rebuild(TEXT, &start_with(""));
     assert!(checked.wrong > 0 && !checked.holds());
     let missed = "mapped throughout the lookup, found nothing";
-    assert!(checked.told.iter().any(|text| text.contains(missed)), "{:?}", checked.told);
+    assert!(checked.wrong_examples.iter().any(|text| text.contains(missed)), "{:?}", checked.wrong_examples);
     assert!(checked.faults.iter().any(|text| text.contains("expected the entry 0x40000")), "{:?}", checked.faults);
     assert_eq!(differences.len(), 1);
     assert_eq!(differences[0].subject, super::super::query::Subject::Index);
@@ -53,7 +53,7 @@ fn a_missing_area_is_missed_by_readers_and_reported_at_the_block() {
 fn an_area_that_is_too_long_is_found_by_readers() {
     let (checked, _) = rebuild(TEXT, &start_with("area 0x40000-0x45000 rw-p - anon -\n"));
     let found = "was there at some moment of the lookup, found 00040000-00045000";
-    assert!(checked.told.iter().any(|text| text.contains(found)), "{:?}", checked.told);
+    assert!(checked.wrong_examples.iter().any(|text| text.contains(found)), "{:?}", checked.wrong_examples);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Compares recorded lists of areas with the address space's, and finds the causes of differences. Pure functions, called by `exact`.
 //!
-//! A recording does not contain everything that the kernel decides by. Whether two neighbours that look alike are one area or two depends
-//! on who owns their private pages (5.9), and owners come with page faults. If a difference is of that kind, the cause says what the
-//! recording lacks. Otherwise there is no cause, and the library or the recorder is wrong.
+//! A recording lacks some of the state that decides the kernel's layout. Whether two neighbours that look alike are one area or two depends on
+//! the owners of their private pages (5.9), and owners come with page faults. If a difference is of that kind, its cause says what the
+//! recording lacks. A difference without a cause is a bug of the library or of the recorder.
 
 use super::known::{Faults, Since};
 use std::collections::BTreeSet;
@@ -13,34 +13,34 @@ use vmaple_trace::{Area, AreaFlags, Expected, Extent, Name, Object, Perm};
 /// The flags that a recorded line omits even if it lists an area's flags.
 const UNSEEN: AreaFlags = AreaFlags::FAULTED.union(AreaFlags::INHERITED).union(AreaFlags::HOOK);
 
-/// The areas of one stretch, which differ: both sides begin and end it with an area of theirs.
+/// A range in which the lists differ: the areas of both. No area of either list crosses the ends of the range.
 #[derive(Clone, Debug)]
-pub(super) struct Difference {
+pub(super) struct LayoutDifference {
     pub(super) expected: Vec<Expected>,
     pub(super) found: Vec<Area>,
-    /// Which of the block's lines is the first.
+    /// The index of the first of these lines in the block.
     pub(super) first_line: usize,
 }
 
-/// Why a layout differs that the recording does not determine.
+/// Why a layout may differ: what the recording lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// There are no page faults in the trace.
+    /// The trace has no page faults.
     NoFaults,
-    /// A fault may have come during another thread's call.
+    /// A fault of one thread may have come before or after the effect of another's call.
     Race { threads: usize },
-    /// An area has pages, and no fault brought them.
+    /// An area has pages that no recorded fault brought.
     UnseenFault,
-    /// An area was there before the recording began, and may have an owner without pages.
+    /// An area existed before the recording began, and may have an owner although it had no pages.
     FromBefore,
-    /// An area grew, and it is not known when.
+    /// An area grew at a time that is not recorded.
     Growth,
-    /// Something was done that is not recorded.
+    /// Something was done that the trace only names.
     Unrecorded(Name),
 }
 
 impl Cause {
-    /// Its key among the counts.
+    /// Returns its key among the counts.
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::NoFaults => "owners unknown",
@@ -56,43 +56,43 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFaults => {
-                f.write_str("they differ only in who owns their pages, and the trace has no page faults to tell (`record --faults`)")
-            }
+            Self::NoFaults => f.write_str(
+                "only the owners of their pages can differ, and the trace has no page faults, which show them (`record --faults`)",
+            ),
             Self::Race { threads } => write!(
                 f,
-                "they differ only in who owns their pages; {threads} threads were at work, and whether a page fault of one came before or \
-                 after what a call of another did is not recorded"
+                "only the owners of their pages can differ; {threads} threads ran, and it is not recorded whether a page fault of one came before or \
+                 after the effect of another's call"
             ),
-            Self::UnseenFault => f.write_str("they differ only in who owns their pages, and one has pages that no recorded fault brought"),
+            Self::UnseenFault => f.write_str("only the owners of their pages can differ, and one has pages that no recorded fault brought"),
             Self::FromBefore => f.write_str(
-                "they differ only in who owns their pages, and one was there before the recording began, when owners without pages are not \
-                 told",
+                "only the owners of their pages can differ, and one existed before the recording began, and may have had an owner without \
+                 pages",
             ),
-            Self::Unrecorded(what) => write!(f, "since the layout before something was done that is not recorded: {what}"),
-            Self::Growth => f.write_str("an area there has grown since the layout before, and when is not recorded"),
+            Self::Unrecorded(what) => write!(f, "since the previous layout something was done that is not recorded: {what}"),
+            Self::Growth => f.write_str("an area there has grown since the previous layout, and the time is not recorded"),
         }
     }
 }
 
-/// Whether an area is what a line says.
+/// Returns whether a line describes this area.
 fn is_same(line: &Expected, area: &Area) -> bool {
     line.extent == area.extent && is_alike(line, area) && offset_of(line).is_none_or(|offset| offset == area_offset(area))
 }
 
-/// Whether an area is what a line says, except for its bounds and its offset.
+/// Returns whether a line describes this area, ignoring bounds and offset.
 fn is_alike(line: &Expected, area: &Area) -> bool {
     is_alike_without(UNSEEN, line, area)
 }
 
-/// Whether an area is what a line says, except for its bounds, its offset and these flags.
+/// Returns whether a line describes this area, ignoring bounds, offset and these flags.
 fn is_alike_without(unseen: AreaFlags, line: &Expected, area: &Area) -> bool {
     line.perm.is_none_or(|perm| perm == area.perm)
         && line.flags.is_none_or(|flags| flags.without(unseen) == area.flags.without(unseen))
         && line.object.as_ref().is_none_or(|object| *object == area.object)
 }
 
-/// Returns where in its object a line begins, or `None` if the line does not say.
+/// Returns the offset of a line in its object, or `None` if the line omits it.
 fn offset_of(line: &Expected) -> Option<u64> {
     let (perm, object) = (line.perm?, line.object.as_ref()?);
     let flags = line.flags.unwrap_or_default();
@@ -103,8 +103,8 @@ fn area_offset(area: &Area) -> u64 {
     start_offset(area.extent, (area.perm, area.flags), &area.object, area.offset)
 }
 
-/// Where two lists differ, in the smallest stretches that both have boundaries at.
-pub(super) fn differences(expected: &[Expected], found: &[Area]) -> Vec<Difference> {
+/// Returns the ranges in which two lists differ, each as small as the boundaries of both allow.
+pub(super) fn differences(expected: &[Expected], found: &[Area]) -> Vec<LayoutDifference> {
     let mut all = Vec::new();
     let (mut e, mut f) = (0, 0);
     while e < expected.len() || f < found.len() {
@@ -129,17 +129,17 @@ pub(super) fn differences(expected: &[Expected], found: &[Area]) -> Vec<Differen
                 break;
             }
         }
-        all.push(Difference { expected: expected[first_e..e].to_vec(), found: found[first_f..f].to_vec(), first_line: first_e });
+        all.push(LayoutDifference { expected: expected[first_e..e].to_vec(), found: found[first_f..f].to_vec(), first_line: first_e });
     }
     all
 }
 
-/// Where an area starts; beyond all others if there is none.
+/// Returns the start of an area, or the largest address if there is none.
 fn start(extent: Option<Extent>) -> u64 {
     extent.map_or(u64::MAX, |extent| extent.start)
 }
 
-impl Difference {
+impl LayoutDifference {
     pub(super) fn text(&self) -> String {
         let shown = |extent: Extent, perm: Option<Perm>| {
             let perm = perm.map_or_else(String::new, |perm| format!(" {perm}"));
@@ -155,7 +155,7 @@ impl Difference {
         format!("expected {}, found {}", join(&expected), join(&found))
     }
 
-    /// Both lists, `-` what is expected and `+` what is there, between their neighbours.
+    /// Returns both lists and a neighbour on each side: `-` is expected, `+` was found.
     pub(super) fn around(&self, areas: &[Area]) -> Vec<String> {
         let line = |mark: char, area: &Area| format!("{mark} {:08x}-{:08x} {}", area.extent.start, area.extent.end, rest(area));
         let (low, high) = self.bounds();
@@ -166,13 +166,13 @@ impl Difference {
         below.into_iter().chain(expected).chain(found).chain(above).collect()
     }
 
-    /// The lowest start and the highest end.
+    /// Returns the lowest start and the highest end.
     pub(super) fn bounds(&self) -> (u64, u64) {
         let extents = || self.expected.iter().map(|line| line.extent).chain(self.found.iter().map(|area| area.extent));
         (extents().map(|extent| extent.start).min().unwrap_or(0), extents().map(|extent| extent.end).max().unwrap_or(0))
     }
 
-    /// Whether both sides map the same bytes, without holes, and all of it is alike and private: then only owners separate the areas.
+    /// Returns whether both lists map the same bytes, without holes, and all areas are private and alike, so that only owners separate them.
     fn is_of_owners(&self) -> bool {
         let Some(first) = self.found.first() else { return false };
         let continues = |extents: &[Extent]| extents.windows(2).all(|pair| pair[0].end == pair[1].start);
@@ -189,7 +189,7 @@ impl Difference {
                     .expected
                     .iter()
                     .all(|line| offset_of(line).is_none_or(|at| origin(line.extent, at) == origin(first.extent, area_offset(first))));
-        // whether what may not be written to any more keeps its promise is decided by its owner, too
+        // memory that is no longer writable keeps its promise if it has an owner
         let is_kept_by_owner = first.object == Object::Anon && !first.perm.contains(Perm::WRITE);
         let unseen = if is_kept_by_owner { UNSEEN.union(AreaFlags::ACCOUNT) } else { UNSEEN };
         covers
@@ -201,7 +201,7 @@ impl Difference {
             })
     }
 
-    /// Whether the kernel shows pages where the library knows no owner, or where no recorded fault wrote.
+    /// Returns whether the kernel shows pages where the library knows no owner, or where no recorded fault wrote.
     fn has_unseen_pages(&self, written: &BTreeSet<u64>) -> bool {
         let is_faulted = |flags: AreaFlags| flags.contains(AreaFlags::FAULTED);
         self.expected.iter().filter(|line| line.flags.is_some_and(is_faulted)).any(|line| {
@@ -215,8 +215,8 @@ fn rest(area: &Area) -> String {
     format!("{} {} {} {}", area.perm, area.flags, area.object, area.offset)
 }
 
-/// Why the lists differ, if the recording is what lacks something.
-pub(super) fn cause(difference: &Difference, faults: &Faults, since: &Since) -> Option<Cause> {
+/// Returns why the lists may differ, or `None` if the recording lacks nothing that decides it.
+pub(super) fn cause(difference: &LayoutDifference, faults: &Faults, since: &Since) -> Option<Cause> {
     let flags = difference.found.iter().map(|area| area.flags).chain(difference.expected.iter().filter_map(|line| line.flags));
     let has_stack = flags.into_iter().any(|flags| flags.contains(AreaFlags::GROWSDOWN));
     if let Some(what) = &since.unrecorded {

@@ -1,5 +1,5 @@
-//! Performs operations with their recorded outcome: plans each with the library, and commits the plan if its result is the
-//! recorded one. A mapping goes where the recording says; where the library would have placed it is returned beside. Called by `exact`.
+//! Performs operations with their recorded outcome: plans each with the library, and commits the plan if its result is the recorded one. A
+//! mapping is put at its recorded place, and the place that the library would have chosen is returned, too. Called by `exact`.
 
 use vmaple::ErrorCode;
 use vmaple::lock::Patience;
@@ -14,7 +14,7 @@ use vmaple_trace::{Errno, Extent, LockFlags, MapFlags, Name, Object, Operation, 
 /// The library's result: an address, 0, or an error.
 type Planned = Result<u64, Failure>;
 
-/// Where a mapping is, and where the library would have put it.
+/// The recorded place of a mapping, and the place that the library would have chosen.
 pub(super) struct Place {
     pub(super) recorded: u64,
     pub(super) own: Planned,
@@ -22,19 +22,19 @@ pub(super) struct Place {
 
 /// The outcome of following an operation.
 pub(super) enum Followed {
-    /// Done; the recording does not say how it ended.
+    /// Done. The recording gives no result.
     Unchecked,
-    /// Its result was the recorded one, and it was done.
+    /// Done, because its result is the recorded one.
     Alike { place: Option<Place> },
-    /// The kernel refused it for a cause that no layout decides.
+    /// Not done: the kernel refused it for a cause that no layout decides.
     Refused(String),
-    /// The library has no word for it.
+    /// Not done: the library does not support it.
     Unsupported,
-    /// Its result was another one. It was not done.
+    /// Not done, because its result differs from the recorded one.
     Differs { expected: String, found: String, at: Option<u64> },
 }
 
-/// Commits a plan if its result is the recorded one; evaluates to its result.
+/// Commits a plan if its result is the recorded one. Evaluates to its result.
 macro_rules! settle {
     ($recorded:expr, $plan:expr) => {{
         let plan = $plan;
@@ -47,16 +47,16 @@ macro_rules! settle {
     }};
 }
 
-/// Plans an operation, and does it if its result is the recorded one; evaluates to its result.
+/// Plans an operation, and commits the plan if its result is the recorded one. Evaluates to its result.
 macro_rules! follow {
     ($recorded:expr, $writer:expr, $operation:ident($($argument:expr),*)) => {{
-        #[allow(unused_mut, reason = "a guard that is lent needs none")]
+        #[allow(unused_mut, reason = "a borrowed guard needs no `mut`")]
         let mut writer = $writer;
         settle!($recorded, writer.plan(Patience::Forever).$operation($($argument),*))
     }};
 }
 
-/// Whether a result is the recorded one.
+/// Returns whether a result is the recorded one.
 fn is_alike(recorded: Outcome, own: &Planned) -> bool {
     match (recorded, own) {
         (Outcome::Unchecked, _) => true,
@@ -66,7 +66,7 @@ fn is_alike(recorded: Outcome, own: &Planned) -> bool {
     }
 }
 
-/// Follows one operation. `refused` is the recorded cause of a refusal.
+/// Performs one operation. `refused` is the recorded cause of a refusal.
 pub(super) fn follow(
     space: &mut MmSpace,
     operation: &Operation,
@@ -89,7 +89,7 @@ pub(super) fn follow(
         Operation::PkeyFree { key } => (pkey_free(space, recorded, *key), None),
         Operation::Madvise { addr, len, advice } if advice.gives_owners() => {
             if let (Outcome::Value(_), Some(extent)) = (recorded, Extent::new(*addr, addr.saturating_add(*len))) {
-                // the library knows of no other effect, and always shows owners
+                // owners are the only effect that the library has of it
                 _ = space.own(extent);
             }
             return if matches!(recorded, Outcome::Value(_)) { Followed::Alike { place: None } } else { Followed::Unsupported };
@@ -127,11 +127,11 @@ fn value_of(recorded: Outcome) -> u64 {
     if let Outcome::Value(value) = recorded { value } else { 0 }
 }
 
-/// Why the kernel refused what the library would do, if that is something that no layout decides: what the recording says, or what the
-/// error says by itself.
+/// Returns why the kernel refused an operation that the library would do, if no layout decides that: the recorded cause, or the one that the
+/// error shows. Otherwise `None`.
 fn cause_of(space: &MmSpace, operation: &Operation, recorded: Outcome, own: &Planned, refused: Option<&Name>) -> Option<String> {
     let is_refused = match (operation, recorded) {
-        // it returns no error: the break is not where it was to be
+        // `brk` returns no error: the break is not the requested one
         (Operation::Brk { addr }, Outcome::Value(brk)) => brk != *addr,
         (_, Outcome::Failed(_)) => true,
         _ => false,
@@ -143,9 +143,9 @@ fn cause_of(space: &MmSpace, operation: &Operation, recorded: Outcome, own: &Pla
     let cause = match (operation, errno.name()) {
         (_, "EINTR") => "a signal",
         (_, "ENOSYS") => "not in that kernel",
-        // the descriptor is looked at before all else
+        // the descriptor is checked before everything else
         (Operation::Mmap { object: Object::File(_), .. }, "EBADF") => "the file",
-        // area by area: one that is there comes before a hole
+        // `mprotect` goes from area to area, so an area comes before a hole
         (Operation::Mprotect { addr, .. } | Operation::PkeyMprotect { addr, .. }, "EACCES")
             if matches!(own, Err(failure) if failure.errno.name() == "ENOMEM") && space.mm.pin().lookup(*addr).is_some() =>
         {
@@ -153,9 +153,9 @@ fn cause_of(space: &MmSpace, operation: &Operation, recorded: Outcome, own: &Pla
         }
         // the library refuses it for a cause of its own, which comes first in the kernel, too
         _ if own.is_err() => return None,
-        // no file says that something is in the way, or that its offsets are at their end
+        // these errors do not come from the file
         (Operation::Mmap { object: Object::File(_), .. }, name) if !matches!(name, "EEXIST" | "EOVERFLOW" | "ENOMEM") => "the file",
-        // a file that was opened for less than is asked for, or a security module
+        // the file was opened for less than is requested, or a security module refuses
         (Operation::Mmap { .. } | Operation::Mprotect { .. } | Operation::PkeyMprotect { .. }, "EACCES") => "a permission",
         (Operation::Mark { .. }, _) => "not decided by the layout",
         (Operation::Mlock { .. }, "ENOMEM" | "EAGAIN") => "pages that could not be brought in",
@@ -167,7 +167,7 @@ fn cause_of(space: &MmSpace, operation: &Operation, recorded: Outcome, own: &Pla
     Some(cause.to_owned())
 }
 
-/// `mlock`. What the library would do, and the kernel refused for want of memory, was done: it brings the pages in only after that.
+/// Performs an `mlock`. If the kernel failed only because it could not bring pages in, the call is done, because the kernel does that last.
 fn lock(space: &mut MmSpace, addr: u64, len: u64, recorded: Outcome) -> Planned {
     let mut writer = space.writer();
     let plan = writer.plan(Patience::Forever).mlock(addr, len);
@@ -180,7 +180,7 @@ fn lock(space: &mut MmSpace, addr: u64, len: u64, recorded: Outcome) -> Planned 
     own
 }
 
-/// A call that changed an attribute. Whether it looked at holes differs from call to call, and the recording shows what it did.
+/// Performs a call that changed a mark. Some of these calls fail at a hole and others do not, so a hole is no error here.
 fn mark(space: &mut MmSpace, operation: &Operation, recorded: Outcome) -> Planned {
     let Operation::Mark { addr, len, kind, .. } = operation else {
         return Err(Failure::invalid("no mark"));
@@ -219,12 +219,12 @@ fn mmap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: &m
     if let Some(refused) = kind_refused(*flags, object) {
         let plan = writer.plan(Patience::Forever).mmap(&placed);
         let own = match plan.outcome() {
-            // at the same point
+            // the kernel refuses at the same point
             Err(MmapError::Growing) => Err(refused),
             planned => planned.map(Answer::answer).map_err(|error| Failure::new(error.errno(), error)),
         };
         if is_alike(recorded, &own) {
-            // it has requested a key before
+            // the plan may have an effect: an execute-only key is allocated before the refusal
             _ = plan.commit();
         }
         return own;
@@ -268,13 +268,13 @@ fn mremap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: 
     if at == addr || flags.contains(RemapFlags::FIXED) || !flags.contains(RemapFlags::MAYMOVE) {
         return own;
     }
-    // it was moved, and the kernel chose where to
+    // it was moved to a place that the kernel chose
     let planned = if is_alike(recorded, &own) { Ok(at) } else { follow!(recorded, &mut writer, mremap(&request.fixed(at))) };
     *place = Some(Place { recorded: at, own });
     planned
 }
 
-/// The break as it is afterwards, also where it could not be moved.
+/// Performs a `brk`, and returns the break in effect afterwards.
 fn brk(space: &mut MmSpace, addr: u64, recorded: Outcome, heap_known: &mut bool) -> Planned {
     let mut writer = space.writer();
     let before = writer.mm().brk();
@@ -283,7 +283,7 @@ fn brk(space: &mut MmSpace, addr: u64, recorded: Outcome, heap_known: &mut bool)
         && addr == 0
         && brk != before
     {
-        // a child's heap, which its parent has moved the end of
+        // a child inherits the heap that its parent has grown
         return writer.set_heap(before.min(brk), brk).map(|()| brk).map_err(|error| Failure::new(error.errno(), error));
     }
     let plan = writer.plan(Patience::Forever).brk(addr);

@@ -1,7 +1,7 @@
-//! The exact check: performs the history, operation by operation, in an address space of the library (`Mm`), whose rules decide what
-//! becomes of each VMA. Every recorded layout must then equal its layout, VMA by VMA, with permissions, flags, objects and offsets.
+//! The exact check: performs the history, operation by operation, in an address space of the library (`Mm`), whose rules decide which VMAs
+//! split and merge. Its layout must equal every recorded layout, VMA by VMA, with permissions, flags, objects and offsets.
 //!
-//! Called by `replay::run` while the trace is read: [`Follower::line`] sees each record before the index's history does. `follow` performs
+//! Called by `replay::run` while the trace is read: [`Follower::line`] is called with each record before `history` reads it. `follow` performs
 //! the operations, `compare` finds differences and their causes, and `resync` gives the address space the kernel's layout, so that a
 //! difference is reported once. The address space is that of `vmaple-scenario`.
 
@@ -25,9 +25,9 @@ use vmaple_scenario::space::{Refusal, Space as _};
 use vmaple_scenario::spaces::Spaces;
 use vmaple_trace::{Access, Expected, Extent, ForkOutcome, Found, Line, Object, Offset, Operation, Record, Stamp, With};
 
-/// Lines of one block that are kept; beyond, the check ends.
+/// The most lines of one block. A longer block ends the check.
 const BLOCK_LINES: usize = 1 << 20;
-/// Areas of all children together that are kept for their first operation.
+/// The most areas of all children together that are kept until their first operation.
 const CHILDREN_AREAS: usize = 1 << 20;
 /// The most differences of each kind that are kept for the report; all are counted.
 const MAX_FINDINGS: usize = 20;
@@ -39,18 +39,18 @@ pub(super) struct Exact {
     pub(super) layouts: u64,
     /// VMAs of these blocks.
     pub(super) areas: u64,
-    /// Blocks that were the address space's layout, VMA by VMA.
+    /// Blocks that the address space's layout equalled, VMA by VMA.
     pub(super) equal_layouts: u64,
     /// `cover` blocks, `count`, `vm` and `seq` lines.
     pub(super) counts: u64,
     /// Results of operations that were compared.
     pub(super) results: u64,
-    /// Operations that the kernel refused for a cause that no layout decides, and how many for which.
+    /// Operations that the kernel refused for a cause that no layout decides, and how many of them for each cause.
     pub(super) outside: u64,
     pub(super) refused: BTreeMap<String, u64>,
-    /// What was done and is not recorded, by name: how often.
+    /// How often something was done that is not recorded, by its name.
     pub(super) unrecorded: BTreeMap<String, u64>,
-    /// Operations that the library has no word for; they are left out.
+    /// Operations that the library does not support. They are left out.
     pub(super) unsupported: u64,
     /// Mappings whose place the kernel chose.
     pub(super) placements: u64,
@@ -66,12 +66,12 @@ pub(super) struct Exact {
     /// Differences that the recording cannot decide, by cause.
     pub(super) explained: BTreeMap<&'static str, u64>,
     /// The first of them.
-    pub(super) explained_told: Vec<Finding>,
+    pub(super) explained_examples: Vec<Finding>,
     /// Differences without such a cause.
     pub(super) unexplained: u64,
     /// The first of them.
-    pub(super) unexplained_told: Vec<Finding>,
-    /// Why the check ended before the trace did, if it did.
+    pub(super) unexplained_examples: Vec<Finding>,
+    /// Why the check ended before the trace; `None` if it did not.
     pub(super) ended_early: Option<String>,
     /// Operations that were done, and the time that they took.
     pub(super) operations: u64,
@@ -87,14 +87,14 @@ pub(super) struct Finding {
 }
 
 impl Exact {
-    /// Whether nothing is left to be explained.
+    /// Returns whether every difference has a cause in the recording.
     pub(super) fn holds(&self) -> bool {
         self.unexplained == 0
     }
 
-    /// Returns the areas around an address; none once the report is full, because they would not be printed.
+    /// Returns the areas around an address, or nothing if the report is full, because then they are not printed.
     fn around(&self, space: &MmSpace, at: Option<u64>) -> Vec<String> {
-        if self.unexplained_told.len() == MAX_FINDINGS {
+        if self.unexplained_examples.len() == MAX_FINDINGS {
             return Vec::new();
         }
         space.around(at).unwrap_or_default()
@@ -102,16 +102,16 @@ impl Exact {
 
     fn unexplained(&mut self, line: u64, text: String, around: Vec<String>) {
         self.unexplained += 1;
-        keep(&mut self.unexplained_told, Finding { line, text, around });
+        keep(&mut self.unexplained_examples, Finding { line, text, around });
     }
 
     fn explained(&mut self, line: u64, cause: &Cause, text: &str, around: Vec<String>) {
         *self.explained.entry(cause.word()).or_default() += 1;
-        keep(&mut self.explained_told, Finding { line, text: format!("{text}; cause: {cause}"), around });
+        keep(&mut self.explained_examples, Finding { line, text: format!("{text}; cause: {cause}"), around });
     }
 }
 
-/// Whether it is a mapping of a file that is large enough for a huge page, and that lies so that one fits.
+/// Returns whether a record maps a part of a file that is large enough for a huge page, at an address at which one fits.
 fn is_aligned_file(record: &Record, at: u64) -> bool {
     const HUGE_PAGE: u64 = 2 << 20;
     let Record::Operation(Operation::Mmap { len, object: Object::File(_), offset: Offset::Bytes(offset), .. }, _) = record else {
@@ -120,7 +120,7 @@ fn is_aligned_file(record: &Record, at: u64) -> bool {
     *len >= HUGE_PAGE && at.wrapping_sub(*offset).is_multiple_of(HUGE_PAGE)
 }
 
-/// Counts something by its name. An adversarial trace may have any number of names: past this they count as one.
+/// Counts something by its name. A trace may have any number of names; beyond `NAMES` they count as one.
 fn count(counts: &mut BTreeMap<String, u64>, name: String) {
     const NAMES: usize = 64;
     let name = if counts.len() < NAMES || counts.contains_key(&name) { name } else { "others".to_owned() };
@@ -133,18 +133,18 @@ fn keep(list: &mut Vec<Finding>, finding: Finding) {
     }
 }
 
-/// Follows a recording.
+/// Performs a recording in an address space and compares.
 pub(super) struct Follower {
-    /// None when the check has ended.
+    /// `None` when the check has ended.
     spaces: Option<Spaces<MmSpace>>,
     window: Option<Extent>,
     /// The block that is being read, and its line.
     block: Option<(Block, u64, Vec<Expected>)>,
     children_areas: usize,
     faults: Faults,
-    /// Whether the heap's end is known.
+    /// Whether the end of the heap is known.
     heap_known: bool,
-    /// What the recording says about the next operation.
+    /// The `with` record of the next operation.
     with: With,
     since: Since,
     time: Duration,
@@ -177,7 +177,7 @@ impl Follower {
         }
     }
 
-    /// Follows one record. A record that the address space cannot follow ends this check only.
+    /// Performs one record. A record that the address space cannot perform ends this check only.
     pub(super) fn line(&mut self, line: &Line) {
         let Some(mut spaces) = self.spaces.take() else { return };
         if let Some(Stamp { tid, .. }) = line.stamp
@@ -191,7 +191,7 @@ impl Follower {
         }
     }
 
-    /// Returns what was found, with broken invariants of the remaining address spaces.
+    /// Returns the results, with broken invariants of the address spaces that are left.
     pub(super) fn finish(mut self) -> Exact {
         let broken: Vec<String> =
             self.spaces.iter().flat_map(Spaces::all).filter_map(|space| space.verdict().err()).map(|failure| failure.why).collect();
@@ -276,7 +276,7 @@ impl Follower {
                 (self.window, self.children_areas, self.heap_known) = (None, 0, false);
             }
             Record::Window(extent) => self.window = Some(*extent),
-            // the index is asked these, and the kernel is not
+            // `history` asks the index these
             Record::Lookup { .. } | Record::Find { .. } | Record::Gap { .. } | Record::Case(_) | Record::Needs(_) => {}
         }
         Ok(())
@@ -285,7 +285,7 @@ impl Follower {
     fn fork(&mut self, spaces: &mut Spaces<MmSpace>, outcome: &ForkOutcome) -> Result<(), Refusal> {
         let ForkOutcome::Child(name) = outcome else { return Ok(()) };
         let space = spaces.current()?;
-        // a recorded parent goes on alone: its children have traces of their own
+        // the trace continues with the parent: each child has a trace of its own
         self.children_areas = self.children_areas.saturating_add(space.mm.len() + 1);
         if self.children_areas > CHILDREN_AREAS {
             return Ok(());
@@ -332,14 +332,14 @@ impl Follower {
         }
     }
 
-    /// A growable area was seen to have grown to this.
+    /// Grows an area to the recorded range.
     fn grow(&mut self, space: &mut MmSpace, to: Extent, line: u64) {
         match space.grow(to) {
             Ok(Ok(found)) if found.start <= to.start && to.end <= found.end => {}
-            told => {
-                let why = match told {
+            other => {
+                let why = match other {
                     Ok(Ok(found)) => found.to_string(),
-                    Ok(Err(why)) => why.unwrap_or_else(|| "nothing there".to_owned()),
+                    Ok(Err(why)) => why.unwrap_or_else(|| "nothing".to_owned()),
                     Err(refusal) => refusal.to_string(),
                 };
                 let around = self.exact.around(space, Some(to.start));
@@ -348,7 +348,7 @@ impl Follower {
         }
     }
 
-    /// A fault that brings a private page gives its VMA an owner.
+    /// Gives a VMA an owner if the fault writes to a private page.
     fn own(&mut self, space: &MmSpace, addr: u64, access: Access) {
         let reader = space.mm.read();
         let Some(vma) = reader.lookup(addr).filter(|vma| vma.anon_owner().is_none()) else { return };
@@ -389,7 +389,7 @@ impl Follower {
         let areas = within(space.layout()?, self.window);
         let differing = compare_cover(lines, &areas, self.window);
         if !differing.is_empty() {
-            self.exact.unexplained(at, "expected the mapped bytes of the block, found others".to_owned(), differing);
+            self.exact.unexplained(at, "expected the mapped bytes of the block, found different ones".to_owned(), differing);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ fn exact(text: &str) -> Exact {
 
 /// What differs without a cause, in words.
 fn unexplained(text: &str) -> Vec<String> {
-    exact(text).unexplained_told.into_iter().map(|told| told.text).collect()
+    exact(text).unexplained_examples.into_iter().map(|finding| finding.text).collect()
 }
 
 const MAP: &str = "@1 1 mmap 0x100000 0x4000 rw private,anonymous,fixed anon - = 0x100000\n";
@@ -33,7 +33,7 @@ fn a_layout_holds_area_by_area_and_field_by_field() {
                 200000-202000 r--p - file:f 0x3000\nend\n";
     let exact = exact(&format!("{calls}{held}"));
     assert_eq!((exact.layouts, exact.equal_layouts, exact.areas, exact.counts, exact.results), (1, 1, 4, 2, 5));
-    assert_eq!(exact.unexplained, 0, "{:?}", exact.unexplained_told);
+    assert_eq!(exact.unexplained, 0, "{:?}", exact.unexplained_examples);
     for (right, wrong) in [
         ("102000-103000 r--p -", "102000-103000 r--p locked"),
         ("rw-p nohugepage", "rw-p -"),
@@ -44,8 +44,8 @@ fn a_layout_holds_area_by_area_and_field_by_field() {
         ("count 4", "count 5"),
         ("data=3", "data=4"),
     ] {
-        let told = unexplained(&format!("{calls}{}", held.replace(right, wrong)));
-        assert_eq!(told.len(), 1, "{wrong}: {told:?}");
+        let findings = unexplained(&format!("{calls}{}", held.replace(right, wrong)));
+        assert_eq!(findings.len(), 1, "{wrong}: {findings:?}");
     }
 }
 
@@ -55,9 +55,9 @@ fn places_and_results_are_compared() {
     let alike = "set mmap_base 0x7f0000000000\nmmap 0 0x3000 rw private,anonymous anon - = 0x7effffffd000\n\
                  mmap 0 0x1000 r private,anonymous anon - = 0x7effff000000\n\
                  mremap 0x7effff000000 0x1000 0x1000 maymove,dontunmap 0 = 0x7effffffc000\n";
-    let told = exact(alike);
-    assert_eq!((told.placements, told.placed_alike, told.unexplained), (3, 2, 0), "{:?}", told.unexplained_told);
-    assert!(told.placed_elsewhere[0].text.ends_with("the kernel chose 0x7effff000000, the library at 0x7effffffc000"), "{told:?}");
+    let result = exact(alike);
+    assert_eq!((result.placements, result.placed_alike, result.unexplained), (3, 2, 0), "{:?}", result.unexplained_examples);
+    assert!(result.placed_elsewhere[0].text.ends_with("the kernel chose 0x7effff000000, the library at 0x7effffffc000"), "{result:?}");
     // what the kernel did not do is not done, and what it did is asked for
     for (call, found) in [
         ("munmap 0x100000 0x1000 = -ENOMEM", "found 0"),
@@ -65,9 +65,9 @@ fn places_and_results_are_compared() {
         ("mremap 0x100000 0x4000 0x5000 - = -ENOMEM", "found 0x100000"),
         ("brk 0x1000 = 0x1000", "found 0x555555580000"),
     ] {
-        let told = unexplained(&format!("{MAP}brk 0 = 0x555555580000\n{call}\nmaps\n 100000-104000 rw-p\nend\n"));
-        assert_eq!(told.len(), 1, "{call}: {told:?}");
-        assert!(told[0].contains(found), "{told:?}");
+        let findings = unexplained(&format!("{MAP}brk 0 = 0x555555580000\n{call}\nmaps\n 100000-104000 rw-p\nend\n"));
+        assert_eq!(findings.len(), 1, "{call}: {findings:?}");
+        assert!(findings[0].contains(found), "{findings:?}");
     }
     // a file's refusal, and a signal, say nothing of the layout
     let outside = exact("mmap 0 0x1000 rw shared file:none 0 = -EACCES\nmlock 0x1000 0x1000 = -EINTR\n");
@@ -91,8 +91,8 @@ fn what_the_arguments_do_not_tell_is_followed() {
     }
     // it is of one operation only
     let third = half("", "0x104000", "0x4000");
-    let told = format!("{low}{}{third}maps\n 100000-102000 r--s\n 102000-104000 r--s\n 104000-106000 r--s\nend\n", high("with open:2\n"));
-    assert_eq!(unexplained(&told), [""; 0]);
+    let trace = format!("{low}{}{third}maps\n 100000-102000 r--s\n 102000-104000 r--s\n 104000-106000 r--s\nend\n", high("with open:2\n"));
+    assert_eq!(unexplained(&trace), [""; 0]);
     // the halves are one where they are of one file, and an area that is there from the start has its marks
     let area = "area 100000-102000 r--s open:2 file:f 0\n";
     assert_eq!(unexplained(&format!("{area}{}{whole}", high("with open:2\n"))), [""; 0]);
@@ -108,8 +108,8 @@ fn a_kept_promise_tells_an_owner() {
     }
     // without faults, who has an owner is not known
     let kept = "mprotect 0x100000 0x1000 r = 0\nmaps\n 100000-101000 r--p account anon\n 101000-104000 rw-p - anon\nend\n";
-    let told = exact(&format!("{MAP}{kept}{kept}"));
-    assert_eq!((told.explained.get("owners unknown"), told.unexplained), (Some(&1), 0), "{:?}", told.unexplained_told);
+    let result = exact(&format!("{MAP}{kept}{kept}"));
+    assert_eq!((result.explained.get("owners unknown"), result.unexplained), (Some(&1), 0), "{:?}", result.unexplained_examples);
     assert_eq!(unexplained(&format!("{MAP}@1 2 fault 0x103000 r\n{kept}")).len(), 1);
     let none = "area 100000-102000 rw-p - anon -\nmprotect 0x100000 0x2000 none = 0\nmaps\n 100000-102000 ---p - anon\nend\n";
     assert_eq!(unexplained(none), [""; 0]);
@@ -123,8 +123,8 @@ fn an_owner_from_before_is_a_cause() {
     let fault = "@1 1 fault 0x100000 w\n";
     let mapped = "@1 2 mmap 0x104000 0x1000 rw private,fixed,anonymous anon - = 0x104000\n";
     let layout = "maps\n 100000-102000 rw-p faulted anon -\n 102000-104000 rw-p - anon -\n 104000-105000 rw-p - anon -\nend\n";
-    let told = exact(&format!("{start}{child}{fault}{mapped}{layout}"));
-    assert_eq!((told.explained.get("owner from before"), told.unexplained), (Some(&1), 0), "{:?}", told.unexplained_told);
+    let result = exact(&format!("{start}{child}{fault}{mapped}{layout}"));
+    assert_eq!((result.explained.get("owner from before"), result.unexplained), (Some(&1), 0), "{:?}", result.unexplained_examples);
     // a program that began with the trace, and what was mapped since
     assert_eq!(unexplained(&format!("{start}{fault}{mapped}{layout}")).len(), 1);
     let anew = "@1 1 mmap 0x102000 0x2000 rw private,fixed,anonymous anon - = 0x102000\n";
@@ -158,12 +158,12 @@ fn marks_split_and_join() {
 // What the file cannot, or no kind at all: refused by the rules, and nothing is mapped.
 #[test]
 fn kinds_are_refused_as_the_kernel_refuses_them() {
-    let told = exact(&format!(
+    let result = exact(&format!(
         "{MAP}mmap 0 0x1000 rw shared_validate,sync file:f 0 = -EOPNOTSUPP\nmmap 0x100000 0x1000 rw shared_validate,sync,fixed file:f 0 = -EOPNOTSUPP\n\
          mmap 0 0x1000 rw anonymous anon - = -EINVAL\nmmap 0 0 rw shared_validate,sync file:f 0 = -EINVAL\n\
          maps\n 100000-104000 rw-p - anon -\nend\n"
     ));
-    assert_eq!((told.results, told.outside, told.unexplained), (5, 0, 0), "{:?}", told.unexplained_told);
+    assert_eq!((result.results, result.outside, result.unexplained), (5, 0, 0), "{:?}", result.unexplained_examples);
 }
 
 // before  AAAA     one owner
@@ -171,24 +171,24 @@ fn kinds_are_refused_as_the_kernel_refuses_them() {
 // advice  AAAA
 #[test]
 fn what_is_mended_keeps_its_owner() {
-    let told = exact(&format!(
+    let result = exact(&format!(
         "{MAP}@1 2 fault 0x100000 w\nunrecorded x\nmaps\n 100000-102000 rw-p - anon -\n 102000-104000 rw-p mergeable anon -\nend\n\
          @1 3 madvise 0x102000 0x2000 unmergeable = 0\nmaps\n 100000-104000 rw-p - anon -\nend\n"
     ));
-    assert_eq!((told.explained["not recorded"], told.unexplained), (1, 0), "{:?}", told.unexplained_told);
+    assert_eq!((result.explained["not recorded"], result.unexplained), (1, 0), "{:?}", result.unexplained_examples);
 }
 
 #[test]
 fn refusals_are_counted_by_cause() {
-    let told = exact(&format!(
+    let result = exact(&format!(
         "{MAP}with refused:overcommit\nmmap 0 0x100000000000 rw private,anonymous anon - = -ENOMEM\nmprotect 0x100000 0x1000 x = -EACCES\n\
          mprotect 0x103000 0x2000 x = -EACCES\nmlock 0x101000 0x1000 = -ENOMEM\nbrk 0 = 0x555555580000\nwith refused:overcommit\nbrk 0x555555590000 = 0x555555580000\n\
          maps\n 100000-101000 rw-p - anon\n 101000-102000 rw-p locked anon\n 102000-104000 rw-p - anon\nend\n"
     ));
-    assert_eq!(told.unexplained, 0, "{:?}", told.unexplained_told);
-    let causes: Vec<(&str, u64)> = told.refused.iter().map(|(cause, count)| (cause.as_str(), *count)).collect();
+    assert_eq!(result.unexplained, 0, "{:?}", result.unexplained_examples);
+    let causes: Vec<(&str, u64)> = result.refused.iter().map(|(cause, count)| (cause.as_str(), *count)).collect();
     assert_eq!(causes, [("a permission", 2), ("overcommit", 2), ("pages that could not be brought in", 1)]);
-    for told in [
+    for lines in [
         // a cause is no excuse for what the library would refuse for another, nor for what was done
         "with refused:overcommit\nmunmap 0x100001 0x1000 = -ENOMEM",
         "with refused:overcommit\nmremap 0x100000 0x4000 0x4000 maymove,fixed 0x200000 = 0x300000",
@@ -200,7 +200,7 @@ fn refusals_are_counted_by_cause() {
         "mmap 0 0x1000 r private file:f 0 = -EOVERFLOW",
         "mmap 0 0 r private file:f 0 = -EACCES",
     ] {
-        assert_eq!(unexplained(&format!("{MAP}{told}\n")).len(), 1, "{told}");
+        assert_eq!(unexplained(&format!("{MAP}{lines}\n")).len(), 1, "{lines}");
     }
 }
 
@@ -208,9 +208,9 @@ fn refusals_are_counted_by_cause() {
 fn what_is_not_recorded_is_named() {
     let layout = "maps\n 100000-104000 rw-p nohugepage anon\nend\n";
     assert_eq!(unexplained(&format!("{MAP}{layout}")).len(), 1);
-    let told = exact(&format!("{MAP}unrecorded x32\n{layout}{}", layout.replace("nohugepage", "hugepage")));
-    assert_eq!((told.explained.get("not recorded"), told.unexplained), (Some(&1), 1), "only until the next layout");
-    assert_eq!(told.unrecorded.get("x32"), Some(&1));
+    let result = exact(&format!("{MAP}unrecorded x32\n{layout}{}", layout.replace("nohugepage", "hugepage")));
+    assert_eq!((result.explained.get("not recorded"), result.unexplained), (Some(&1), 1), "only until the next layout");
+    assert_eq!(result.unrecorded.get("x32"), Some(&1));
 }
 
 // before  AABB     B is alike, except for an owner
@@ -235,8 +235,14 @@ fn faults_give_owners_and_owners_keep_areas_apart() {
     let apart = "maps\n 100000-102000 rw-p nohugepage,faulted anon\n 102000-104000 rw-p nohugepage,faulted anon\nend\n";
     let whole = "maps\n 100000-104000 rw-p nohugepage anon\nend\n";
     for (faults, layout) in [(WRITES, apart), ("", whole), ("@1 4 fault 0x100000 w\n@1 4 fault 0x102000 r\n", whole)] {
-        let told = exact(&format!("{OWNERS}{faults}{JOINED}{layout}"));
-        assert_eq!((told.equal_layouts, told.unexplained), (1, 0), "{faults}: {:?} {:?}", told.unexplained_told, told.explained_told);
+        let result = exact(&format!("{OWNERS}{faults}{JOINED}{layout}"));
+        assert_eq!(
+            (result.equal_layouts, result.unexplained),
+            (1, 0),
+            "{faults}: {:?} {:?}",
+            result.unexplained_examples,
+            result.explained_examples
+        );
     }
     assert_eq!(exact(&format!("{OWNERS}{WRITES}")).owners_by_faults, 2);
 }
@@ -245,9 +251,9 @@ fn faults_give_owners_and_owners_keep_areas_apart() {
 fn what_a_recording_does_not_decide_is_reported_with_its_cause() {
     let apart = "maps\n 100000-102000 rw-p nohugepage,faulted anon\n 102000-104000 rw-p nohugepage,faulted anon\nend\n";
     let cause = |text: &str| {
-        let told = exact(text);
-        assert_eq!((told.unexplained, told.equal_layouts), (0, 0), "{text}: {:?}", told.unexplained_told);
-        told.explained.keys().copied().collect::<Vec<_>>()
+        let result = exact(text);
+        assert_eq!((result.unexplained, result.equal_layouts), (0, 0), "{text}: {:?}", result.unexplained_examples);
+        result.explained.keys().copied().collect::<Vec<_>>()
     };
     assert_eq!(cause(&format!("{OWNERS}{JOINED}{apart}")), ["owners unknown"]);
     assert_eq!(cause(&format!("{OWNERS}@1 4 fault 0x100000 w\n{JOINED}{apart}")), ["fault not recorded"]);
@@ -264,8 +270,8 @@ fn what_a_recording_does_not_decide_is_reported_with_its_cause() {
 #[test]
 fn a_difference_is_reported_once() {
     let apart = "maps\n 100000-102000 rw-p nohugepage,faulted anon\n 102000-104000 rw-p nohugepage,faulted anon\nend\n";
-    let told = exact(&format!("{OWNERS}{JOINED}{apart}{apart}munmap 0x103000 0x1000 = 0\n{}", apart.replace("104000", "103000")));
-    assert_eq!((told.layouts, told.equal_layouts, told.explained.get("owners unknown")), (3, 2, Some(&1)), "{told:?}");
+    let result = exact(&format!("{OWNERS}{JOINED}{apart}{apart}munmap 0x103000 0x1000 = 0\n{}", apart.replace("104000", "103000")));
+    assert_eq!((result.layouts, result.equal_layouts, result.explained.get("owners unknown")), (3, 2, Some(&1)), "{result:?}");
 }
 
 // A child has what it has from its parent: what is new does not join it (5.9).
@@ -283,9 +289,9 @@ fn inherited_pages_merge_less() {
 
 #[test]
 fn what_the_library_cannot_be_ends_the_check_and_is_no_difference() {
-    let told = exact("set page 16384\nmaps\n 1000-2000\nend\n");
-    assert_eq!((told.layouts, told.unexplained), (0, 0));
-    assert!(told.ended_early.is_some_and(|why| why.starts_with("line 2: ")), "it says where");
+    let result = exact("set page 16384\nmaps\n 1000-2000\nend\n");
+    assert_eq!((result.layouts, result.unexplained), (0, 0));
+    assert!(result.ended_early.is_some_and(|why| why.starts_with("line 2: ")), "it says where");
 }
 
 #[test]
@@ -304,10 +310,10 @@ fn keys_are_followed() {
     );
     let held = "maps\n 100000-101000 rw-p -\n 101000-102000 rw-p pkey:3\n 102000-103000 --xp locked,pkey:2\n 103000-104000 rw-p -\nend\n";
     let exact = exact(&format!("{calls}{held}"));
-    assert_eq!((exact.equal_layouts, exact.results, exact.unexplained), (1, 7, 0), "{:?}", exact.unexplained_told);
+    assert_eq!((exact.equal_layouts, exact.results, exact.unexplained), (1, 7, 0), "{:?}", exact.unexplained_examples);
     for (right, wrong) in [("pkey:3", "pkey:1"), ("locked,pkey:2", "locked"), ("pkey_alloc 0 0 = 3", "pkey_alloc 0 0 = 2")] {
-        let told = unexplained(&format!("{calls}{held}").replace(right, wrong));
-        assert!(!told.is_empty(), "{wrong}: {told:?}");
+        let findings = unexplained(&format!("{calls}{held}").replace(right, wrong));
+        assert!(!findings.is_empty(), "{wrong}: {findings:?}");
     }
 }
 
@@ -315,9 +321,9 @@ fn keys_are_followed() {
 #[test]
 fn a_place_in_the_low_addresses_is_one_that_the_kernel_may_choose() {
     let at = |call: &str, at: &str| {
-        let told = exact(&format!("{call} = {at}\n"));
-        assert_eq!((told.placements, told.unexplained), (1, 0), "{:?}", told.unexplained_told);
-        told.placed_alike == 1
+        let result = exact(&format!("{call} = {at}\n"));
+        assert_eq!((result.placements, result.unexplained), (1, 0), "{:?}", result.unexplained_examples);
+        result.placed_alike == 1
     };
     let small = "mmap 0 0x4000 rw private,anonymous,32bit anon -";
     let large = "mmap 0 0x400000 rw private,anonymous,32bit anon -";
@@ -345,8 +351,8 @@ fn huge_pages_are_followed() {
         munmap 0xf800000 0x1000 = -EINVAL\nmunmap 0xf800000 0x200000 = 0\nmprotect 0xfa00000 0x1000 r = -EINVAL\n\
         mremap 0xfa00000 0x1000 0x1000 maymove,fixed 0xe000000 = 0xe000000\nmlock 0xfc00000 0x1000 = 0\n";
     let maps = "vm total=1536 locked=0\nmaps\n 0e000000-0e200000 rw-p dontexpand,hugetlb anon\n 0fc00000-10000000 rw-p dontexpand,hugetlb anon\nend\n";
-    let told = exact(&format!("{calls}{maps}"));
-    assert_eq!((told.unexplained, told.placed_alike, told.equal_layouts), (0, 1, 1), "{:?}", told.unexplained_told);
+    let result = exact(&format!("{calls}{maps}"));
+    assert_eq!((result.unexplained, result.placed_alike, result.equal_layouts), (0, 1, 1), "{:?}", result.unexplained_examples);
     // the size that a mapping has which does not say one is the machine's
     let large = "set hugetlb 1073741824\nmmap 0x40000000 0x1000 r private,anonymous,fixed,hugetlb anon - = 0x40000000\n\
         mprotect 0x40000000 0x200000 rw = -EINVAL\nmaps\n 40000000-80000000 r--p dontexpand,hugetlb,huge_1gb anon\nend\n";

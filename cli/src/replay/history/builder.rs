@@ -1,11 +1,11 @@
-//! Reads records one by one and keeps everything in step: the plain model of each address space, the edits so far, and
-//! the counts. The files beside this one say what an operation does; they change a layout only through
-//! [`Builder::lay`], [`Builder::clear`] and [`Builder::edit`].
+//! Reads the records of a trace one by one. After each it has the plain model of each address space, the edits so far, and the counts. The
+//! other files of the folder implement the operations. They change a layout only through [`Builder::lay`], [`Builder::clear`] and
+//! [`Builder::edit`].
 
 use super::super::layout_model::{Bounds, Edit, LayoutModel, Region};
 use super::super::limits;
 use super::super::packed::{Backings, PackedAttrs};
-use super::super::query::{Difference, Query, Subject, ask};
+use super::super::query::{FailedQuery, Query, Subject, ask};
 use super::data::{Check, Fault, History, Space, Step, Tally};
 use super::state::State;
 use anyhow::{Result, bail};
@@ -14,13 +14,13 @@ use vmaple_trace::{
     Access, Found, Line, LockFlags, Name, Object, Operation, Outcome, Placement, Reader, Record, Setting, TraceError, TraceFault,
 };
 
-/// What is known while a trace is read.
+/// The state while a trace is read.
 #[derive(Debug)]
 pub(super) struct Builder {
     pub(super) history: History,
     pub(super) states: Vec<State>,
     pub(super) names: HashMap<Name, usize>,
-    /// Children whose operations have not begun: the layout that they were born with.
+    /// Children before their first operation, each with the layout that it inherited.
     pub(super) unborn: HashMap<Name, State>,
     pub(super) current: usize,
     pub(super) window: Bounds,
@@ -61,7 +61,7 @@ impl Builder {
         }
     }
 
-    /// Reads to the end.
+    /// Reads a trace to its end.
     pub(super) fn read(mut self, reader: Reader, mut witness: impl FnMut(&Line)) -> Result<History> {
         for line in reader {
             let line = line?;
@@ -107,7 +107,7 @@ impl Builder {
             }
             Record::Expected(expected) => self.block_line(&expected),
             Record::End => self.block_ends(),
-            // these need the exact list of areas, what keeps them apart, and who owns pages, or are for the kernel alone
+            // these concern the exact list of areas, their marks and owners, or the kernel, and not the index
             Record::Count(_)
             | Record::Vm(_)
             | Record::Seq(_)
@@ -156,7 +156,7 @@ impl Builder {
         }
     }
 
-    /// Counts an operation; the edits that follow belong to it.
+    /// Counts an operation. The edits that follow belong to it.
     pub(super) fn counted(&mut self, word: &'static str) -> Result<()> {
         if self.history.operation_lines.len() == limits::OPERATIONS {
             bail!("read more than {} operations, expected at most that", limits::OPERATIONS);
@@ -175,7 +175,7 @@ impl Builder {
             Setting::Pkeys(_) | Setting::PkeysAllocated(_) | Setting::PkeyExecuteOnly(_) => self.keys().set(setting),
             Setting::Brk(address) => self.states[self.current].brk = Some(address),
             Setting::Placement(Placement::Hugetlb(bytes)) => settings.huge_page = bytes,
-            // these choose places and refuse calls: the recording says what was chosen and what was refused
+            // these decide places and refusals, which the recording gives
             Setting::TaskSize(_)
             | Setting::MmapMinAddr(_)
             | Setting::MmapBase(_)
@@ -200,7 +200,7 @@ impl Builder {
         if self.history.faults.len() == limits::FAULTS {
             bail!("read more than {} faults, expected at most that", limits::FAULTS);
         }
-        // a fault below a growable area may be what made it grow: then the answer begins below the area that was there
+        // a fault below a stack may have made it grow: then the recorded area contains the address, and ends in an area of the model
         if let Found::Area(extent) = found
             && self.model().lookup(address).is_none()
             && extent.contains(address)
@@ -221,12 +221,12 @@ impl Builder {
         self.lookup(address, found)
     }
 
-    /// The layout as it is now.
+    /// Returns the present layout.
     pub(super) fn model(&self) -> &LayoutModel {
         &self.states[self.current].model
     }
 
-    /// How many edits there are so far.
+    /// Returns the number of edits so far.
     pub(super) fn edits(&self) -> u32 {
         number(self.history.steps.len())
     }
@@ -272,15 +272,14 @@ impl Builder {
         Ok(())
     }
 
-    /// The starting layout is what is there before the first edit.
+    /// Keeps the layout before the first edit as the starting layout.
     fn keep_start(&mut self) {
         if self.history.steps.is_empty() {
             self.states[0].start = self.states[0].model.areas().collect();
         }
     }
 
-    /// Lays an area into the layout, over whatever is there, as one edit; it becomes one with the neighbours that it
-    /// continues, as Linux merges them.
+    /// Puts an area in place of what is mapped there, as one edit. It merges with the neighbours that it continues, as in Linux.
     pub(super) fn lay(&mut self, area: Region) -> Result<()> {
         let Region { start, last, attrs } = area;
         let model = self.model();
@@ -302,7 +301,7 @@ impl Builder {
         })
     }
 
-    /// Takes everything out of a range, if there is anything.
+    /// Removes everything in a range, as one edit, unless nothing is there.
     pub(super) fn clear(&mut self, extent: Bounds) -> Result<()> {
         if self.model().intersecting(extent).next().is_none() {
             return Ok(());
@@ -310,7 +309,7 @@ impl Builder {
         self.edit(Edit::Remove(extent))
     }
 
-    /// Changes the words of what is mapped in a range, area by area from below.
+    /// Changes the attributes of what is mapped in a range, area by area, upward.
     pub(super) fn rewrite(&mut self, extent: Bounds, change: impl Fn(PackedAttrs) -> PackedAttrs) -> Result<()> {
         let areas: Vec<Region> = self.model().intersecting(extent).collect();
         for area in areas {
@@ -322,7 +321,7 @@ impl Builder {
         Ok(())
     }
 
-    /// The part of a range before its first hole.
+    /// Returns the part of a range before its first hole.
     pub(super) fn before_hole(&self, extent: Bounds) -> Option<Bounds> {
         match self.model().holes(extent).first() {
             None => Some(extent),
@@ -335,27 +334,27 @@ impl Builder {
         matches!(self.history.backings.object(attrs.backing()), Object::Special(_))
     }
 
-    /// Notes a query, and asks the plain model at once.
+    /// Records a query, and asks the plain model at once.
     pub(super) fn query(&mut self, line: u64, query: Query) -> Result<()> {
         if self.history.checks.len() == limits::QUERIES {
             bail!("read more than {} blocks and queries, expected at most that", limits::QUERIES);
         }
         let (block, backings) = (&self.history.block_lines, &self.history.backings);
         let mismatches = ask(self.model(), &query, line, block, backings);
-        let told = |mismatch| Difference { subject: Subject::Model, mismatch };
-        self.history.differences.extend(mismatches.into_iter().map(told));
+        let failed = |mismatch| FailedQuery { subject: Subject::Model, mismatch };
+        self.history.differences.extend(mismatches.into_iter().map(failed));
         self.history.checks.push(Check { space: self.space(), after: self.edits(), line, query });
         Ok(())
     }
 
-    /// What stands at the line that is being read is not what could stand there.
+    /// Returns the error for a line that does not have what is expected there.
     pub(super) fn refuse(&self, read: &str, expected: &'static str) -> anyhow::Error {
         let fault = TraceFault::unexpected(read, expected);
         TraceError { file: self.history.file.clone(), line: self.line, fault }.into()
     }
 }
 
-/// A count as a `u32`: every list that is counted so is kept far below 2^32 by `limits`.
+/// Converts a count. `limits` keeps every list far below 2^32 entries.
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -2,7 +2,7 @@
 
 use super::super::layout_model::{Edit, Region};
 use super::super::packed::Backings;
-use super::super::query::{BlockLine, Difference, Query};
+use super::super::query::{BlockLine, FailedQuery, Query};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use vmaple_trace::Access;
@@ -85,7 +85,7 @@ pub(in super::super) struct History {
     /// Where a named case begins.
     pub(in super::super) cases: Vec<(u64, String)>,
     /// Where the plain model does not hold what the recording says.
-    pub(in super::super) differences: Vec<Difference>,
+    pub(in super::super) differences: Vec<FailedQuery>,
 }
 
 impl History {

@@ -199,8 +199,9 @@ fn what_cannot_be_is_refused_with_its_line() {
 fn a_block_that_differs_names_its_own_line() {
     let text = format!("{RW}maps\n 10000-12000 rw-p\n 12000-14000 r--p - anon 0\n 20000-21000\nend\n");
     let history = history(&text).expect("readable");
-    let told: Vec<_> = history.differences.iter().map(|one| (one.mismatch.line, &*one.mismatch.expected, &*one.mismatch.found)).collect();
-    assert_eq!(told, [(5, "00012000-00014000 r--p", "rw-p"), (6, "00020000-00021000 something mapped", "nothing mapped")]);
+    let reported: Vec<_> =
+        history.differences.iter().map(|one| (one.mismatch.line, &*one.mismatch.expected, &*one.mismatch.found)).collect();
+    assert_eq!(reported, [(5, "00012000-00014000 r--p", "rw-p"), (6, "00020000-00021000 something mapped", "nothing mapped")]);
     assert_eq!(history.differences[0].mismatch.around, ["> 00010000-00014000 rw-p anon"]);
 }
 

@@ -100,9 +100,9 @@ quickcheck! {
         let last = u32::try_from(moments.len() - 1).expect("few");
         back && samples.iter().enumerate().all(|(sample, (space, address))| {
             let answers: Vec<Option<Region>> = moments.iter().map(|moment| area_at(moment, address)).collect();
-            let mut told = answers.clone();
-            told.push(None);
-            (0..=last).all(|from| (from..=last).all(|to| told.iter().all(|answer| {
+            let mut all = answers.clone();
+            all.push(None);
+            (0..=last).all(|from| (from..=last).all(|to| all.iter().all(|answer| {
                 let true_once = answers[from as usize..=to as usize].contains(answer);
                 lifetimes.explain(space, sample, address, *answer, Moments::Between(from, to)).is_ok() == true_once
             })))
