@@ -6,7 +6,9 @@ use crate::addr::Access;
 use bitflags::bitflags;
 use core::fmt;
 
-/// A protection key: a number from 0 to 15 that a VMA has, and to which each thread has rights (8.1).
+/// A protection key: a number from 0 to 15 that a VMA has, and to which each thread has rights.
+///
+/// [Rule 8.1](crate::docs::semantics#8-protection-keys).
 ///
 /// A VMA has key 0 unless it is given another one.
 ///
@@ -61,7 +63,9 @@ bitflags! {
     }
 }
 
-/// A thread's rights to the keys, which decide about its accesses (8.6). On x86 they are in the register `PKRU`.
+/// A thread's rights to the keys, which decide about its accesses. On x86 they are in the register `PKRU`.
+///
+/// [Rule 8.6](crate::docs::semantics#8-protection-keys).
 ///
 /// Reading and writing can be denied; executing cannot. By default a thread has all rights, except to an address space's execute-only key
 /// ([`Mm::execute_only_key`](crate::Mm::execute_only_key)).

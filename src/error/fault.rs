@@ -9,8 +9,10 @@ use crate::addr::{Access, Span};
 use crate::key::ProtectionKey;
 use core::fmt;
 
-/// The error of expanding a VMA, by the rules of [part 2](crate::docs::semantics#2-growth). Nothing was changed, except that a refused
-/// growth may leave the VMA with an anon owner (2.4).
+/// The error of expanding a VMA.
+///
+/// By the rules of [part 2](crate::docs::semantics#2-growth). Nothing was changed, except that a refused growth may leave the VMA with an
+/// anon owner (2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExpandError {

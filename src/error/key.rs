@@ -5,7 +5,9 @@
 use super::{ErrorCode, errno};
 use core::fmt;
 
-/// The error of [`pkey_alloc`](crate::mm::MmWriteGuard::pkey_alloc) (8.5).
+/// The error of [`pkey_alloc`](crate::mm::MmWriteGuard::pkey_alloc).
+///
+/// [Rule 8.5](crate::docs::semantics#8-protection-keys).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PkeyAllocError {
@@ -42,7 +44,9 @@ impl fmt::Display for PkeyAllocError {
 
 impl core::error::Error for PkeyAllocError {}
 
-/// The error of [`pkey_free`](crate::mm::MmWriteGuard::pkey_free) (8.5).
+/// The error of [`pkey_free`](crate::mm::MmWriteGuard::pkey_free).
+///
+/// [Rule 8.5](crate::docs::semantics#8-protection-keys).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PkeyFreeError {

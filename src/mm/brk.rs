@@ -40,7 +40,7 @@ impl<P: Payload + Default, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// [`Mm::brk`], which has not changed.
     ///
     /// # Errors
-    /// [`BrkError`]: rule 5.25.
+    /// [`BrkError`]: [rule 5.25](crate::docs::semantics#5-operations).
     ///
     /// # Examples
     /// ```

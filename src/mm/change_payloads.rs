@@ -23,7 +23,8 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// this way.
     ///
     /// # Errors
-    /// [`ChangePayloadsError`], as [`madvise`](Self::madvise): rule 5.24. A gap is reported at the end, after everything else was changed.
+    /// [`ChangePayloadsError`], as [`madvise`](Self::madvise): [rule 5.24](crate::docs::semantics#5-operations). A gap is reported at the end,
+    /// after everything else was changed.
     ///
     /// # Examples
     /// ```

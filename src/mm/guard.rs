@@ -223,7 +223,9 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
     }
 
     /// Returns the rights that [`set_key_rights`](Self::set_key_rights) gave, less that to the execute-only key where an operation requested it
-    /// since (8.7).
+    /// since.
+    ///
+    /// [Rule 8.7](crate::docs::semantics#8-protection-keys).
     #[must_use]
     pub fn key_rights(&self) -> KeyRights {
         self.key_rights
@@ -246,7 +248,9 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
         Some(WriteLockedVma { guard: self, span, record })
     }
 
-    /// Downgrades to a read guard, with no moment in between. The write locks on VMAs end with it (3.1).
+    /// Downgrades to a read guard, with no moment in between. The write locks on VMAs end with it.
+    ///
+    /// [Rule 3.1](crate::docs::semantics#3-the-lock-of-a-vma).
     ///
     /// Payloads that are to be dropped are dropped when the read guard is.
     pub fn downgrade(self) -> MmReadGuard<'m, P, L> {

@@ -99,7 +99,9 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
 }
 
 impl<P, L: RawMmLock> Mm<P, L> {
-    /// Returns the execute-only key, which memory with `PROT_EXEC` alone has (8.2); `None` as long as nothing has requested it.
+    /// Returns the execute-only key, which memory with `PROT_EXEC` alone has; `None` as long as nothing has requested it.
+    ///
+    /// [Rule 8.2](crate::docs::semantics#8-protection-keys).
     ///
     /// # Concurrency
     /// Lock-free. Once there is one it stays the same, until [`exit`](MmWriteGuard::exit).

@@ -32,7 +32,9 @@ pub struct LayoutPolicy {
     pub guard_gap: GuardGapPolicy,
 }
 
-/// What an operation on several VMAs leaves behind that fails midway (7.10).
+/// What an operation on several VMAs leaves behind that fails midway.
+///
+/// [Rule 7.10](crate::docs::semantics#7-beyond-linux).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PartialEffects {
@@ -43,7 +45,9 @@ pub enum PartialEffects {
     Never,
 }
 
-/// How many VMAs there may be (7.8).
+/// How many VMAs there may be.
+///
+/// [Rule 7.8](crate::docs::semantics#7-beyond-linux).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MapCountLimit {
@@ -54,7 +58,9 @@ pub enum MapCountLimit {
     Exact,
 }
 
-/// What a stack's guard gap keeps out (7.9).
+/// What a stack's guard gap keeps out.
+///
+/// [Rule 7.9](crate::docs::semantics#7-beyond-linux).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GuardGapPolicy {
@@ -208,7 +214,9 @@ impl Limits {
         Ok(())
     }
 
-    /// Returns the lowest address that may be mapped (2.2).
+    /// Returns the lowest address that may be mapped.
+    ///
+    /// [Rule 2.2](crate::docs::semantics#2-growth).
     #[must_use]
     pub fn lowest_address(&self) -> u64 {
         self.mmap_min_addr.max(self.min_addr_floor)

@@ -9,7 +9,9 @@ use crate::lock::Patience;
 use crate::lock::RawMmLock;
 
 impl<P, L: RawMmLock> Mm<P, L> {
-    /// Finds the VMA that contains the address, or else the first one above it, and locks it for reading (3.7).
+    /// Finds the VMA that contains the address, or else the first one above it, and locks it for reading.
+    ///
+    /// [Rule 3.7](crate::docs::semantics#3-the-lock-of-a-vma).
     ///
     /// It takes the mm lock only if a writer is at the VMA. It is Linux's `lock_next_vma`.
     ///

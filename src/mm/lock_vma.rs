@@ -33,7 +33,9 @@ impl<P> MmView<P> {
 }
 
 impl<P, L: RawMmLock> Mm<P, L> {
-    /// Finds the VMA that contains the address and locks it for reading, without the mm lock (3.5, 3.6).
+    /// Finds the VMA that contains the address and locks it for reading, without the mm lock.
+    ///
+    /// [Rules 3.5 and 3.6](crate::docs::semantics#3-the-lock-of-a-vma).
     ///
     /// # Concurrency
     /// Never waits. Lock-free: it looks again only if a writer has write-locked or replaced the VMA meanwhile. The guard locks the VMA and does

@@ -13,7 +13,7 @@ use crate::error::{LayoutError, MadviseError};
 use crate::lock::{Patience, RawMmLock};
 use crate::vma::{Backing, Payload, VmaFlags};
 
-/// Advice: Linux's names.
+/// What `madvise` is advised of, with Linux's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
@@ -84,8 +84,8 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Changes the flags of everything that is mapped in a range as the advice says.
     ///
     /// # Errors
-    /// [`MadviseError`]: rule 5.24. A gap stops nothing and is reported at the end. Any other error stops the operation, and the VMAs below
-    /// stay changed.
+    /// [`MadviseError`]: [rule 5.24](crate::docs::semantics#5-operations). A gap stops nothing and is reported at the end. Any other error stops
+    /// the operation, and the VMAs below stay changed.
     pub fn madvise(&mut self, start: u64, len: u64, advice: Advice) -> Result<(), MadviseError> {
         self.plan(Patience::Forever).madvise(start, len, advice).commit()
     }

@@ -54,7 +54,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Locks the pages that the range touches in memory, and populates them. VMAs that cannot be locked are passed over.
     ///
     /// # Errors
-    /// [`MlockError`]: rule 5.26. The VMAs below the one at which it stopped are locked.
+    /// [`MlockError`]: [rule 5.26](crate::docs::semantics#5-operations). The VMAs below the one at which it stopped are locked.
     pub fn mlock(&mut self, start: u64, len: u64) -> Result<(), MlockError> {
         self.plan(Patience::Forever).mlock(start, len).commit()
     }
@@ -78,7 +78,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Locks what is mapped in memory, or what will be mapped, or both.
     ///
     /// # Errors
-    /// [`MlockError`]: rule 5.26. It is no error if a VMA cannot be split or its pages cannot be populated.
+    /// [`MlockError`]: [rule 5.26](crate::docs::semantics#5-operations). It is no error if a VMA cannot be split or its pages cannot be populated.
     pub fn mlockall(&mut self, what: LockAll) -> Result<(), MlockError> {
         self.plan(Patience::Forever).mlockall(what).commit()
     }

@@ -112,19 +112,25 @@ impl<P> MapRequest<P> {
         self
     }
 
-    /// Places the mapping at this address if that is free, otherwise anywhere (5.2).
+    /// Places the mapping at this address if that is free, otherwise anywhere.
+    ///
+    /// [Rule 5.2](crate::docs::semantics#5-operations).
     pub fn near(mut self, address: u64) -> Self {
         self.address = Address::Hint(address);
         self
     }
 
-    /// Places the mapping at this address, replacing what is mapped there (`MAP_FIXED`, 5.3, 5.6).
+    /// Places the mapping at this address, replacing what is mapped there (`MAP_FIXED`).
+    ///
+    /// [Rules 5.3 and 5.6](crate::docs::semantics#5-operations).
     pub fn fixed(mut self, address: u64) -> Self {
         self.address = Address::Fixed(address);
         self
     }
 
-    /// Places the mapping at this address, or fails if anything is mapped there (`MAP_FIXED_NOREPLACE`, 5.3).
+    /// Places the mapping at this address, or fails if anything is mapped there (`MAP_FIXED_NOREPLACE`).
+    ///
+    /// [Rule 5.3](crate::docs::semantics#5-operations).
     pub fn fixed_no_replace(mut self, address: u64) -> Self {
         self.address = Address::FixedNoReplace(address);
         self
@@ -183,7 +189,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// As [`munmap`](Self::munmap) if a fixed mapping replaces VMAs: each of their addresses is mapped at any time, by the old VMA or by the new.
     ///
     /// # Errors
-    /// [`MmapError`]: rules 5.1 to 5.6.
+    /// [`MmapError`]: [rules 5.1 to 5.6](crate::docs::semantics#5-operations).
     ///
     /// # Examples
     /// At [`MapRequest`].

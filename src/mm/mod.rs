@@ -9,7 +9,7 @@
 //! | the mm lock for reading | [`MmReadGuard`], [`LockedVma`] | the whole layout stays as it is |
 //! | the mm lock for writing | [`MmWriteGuard`] | the same, and may change it |
 //!
-//! Page faults are in [`fault`]. Numbers in parentheses, such as (3.5), are those of the rules in `docs/semantics.md`.
+//! Page faults are in [`fault`]. Numbers in parentheses, such as (3.5), are those of the rules in [`docs::semantics`](crate::docs::semantics).
 
 // [`Mm`] (L3): one address space: Linux's rules over a map.
 //
@@ -277,13 +277,17 @@ impl<P, L: RawMmLock> Mm<P, L> {
         Ok(MmWriteGuard::new(self, self.map.write_interruptible(interrupt)?))
     }
 
-    /// Begins lockless work that is valid only if no writer holds the lock meanwhile. Returns `None` if one holds it now (3.8).
+    /// Begins lockless work that is valid only if no writer holds the lock meanwhile. Returns `None` if one holds it now.
+    ///
+    /// [Rule 3.8](crate::docs::semantics#3-the-lock-of-a-vma).
     #[must_use]
     pub fn speculate(&self) -> Option<Speculation<'_>> {
         self.map.speculate()
     }
 
-    /// Returns the write sequence, which is odd while the mm lock is held for writing (3.1).
+    /// Returns the write sequence, which is odd while the mm lock is held for writing.
+    ///
+    /// [Rule 3.1](crate::docs::semantics#3-the-lock-of-a-vma).
     #[must_use]
     pub fn write_sequence(&self) -> u64 {
         self.map.write_sequence()

@@ -22,7 +22,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// are split and merged. A lockless reader sees the whole change or none of it.
     ///
     /// # Errors
-    /// [`MprotectError`]: rules 5.16 and 8.4.
+    /// [`MprotectError`]: [rules 5.16](crate::docs::semantics#5-operations) and [8.4](crate::docs::semantics#8-protection-keys).
     ///
     /// # Examples
     /// ```

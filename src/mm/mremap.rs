@@ -73,8 +73,8 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// A move copies the index's entries that lie between the two places.
     ///
     /// # Errors
-    /// [`MremapError`]: rules 5.17 to 5.23. As in Linux, a failed operation may have unmapped the target of a fixed move, shrunk the source, or
-    /// moved some of several VMAs.
+    /// [`MremapError`]: [rules 5.17 to 5.23](crate::docs::semantics#5-operations). As in Linux, a failed operation may have unmapped the target of
+    /// a fixed move, shrunk the source, or moved some of several VMAs.
     ///
     /// # Examples
     /// At [`RemapRequest`].

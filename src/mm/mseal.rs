@@ -16,7 +16,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Seals the pages of a range permanently. Sealed pages stay sealed.
     ///
     /// # Errors
-    /// [`MsealError`]: rule 5.27. If anything in the range is not mapped, nothing is sealed.
+    /// [`MsealError`]: [rule 5.27](crate::docs::semantics#5-operations). If anything in the range is not mapped, nothing is sealed.
     pub fn mseal(&mut self, start: u64, len: u64) -> Result<(), MsealError> {
         self.plan(Patience::Forever).mseal(start, len).commit()
     }

@@ -21,8 +21,8 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// never ends. A lockless reader sees the whole change or none of it.
     ///
     /// # Errors
-    /// [`MunmapError`]: rule 5.15. Nothing is lost; if a VMA other than the first is sealed, the first may have been split. A split needs
-    /// memory, so unmapping may fail with `ENOMEM`, but is never refused because of the
+    /// [`MunmapError`]: [rule 5.15](crate::docs::semantics#5-operations). Nothing is lost; if a VMA other than the first is sealed, the first may
+    /// have been split. A split needs memory, so unmapping may fail with `ENOMEM`, but is never refused because of the
     /// [budget](crate::map::Builder::budget_bytes).
     ///
     /// # Examples

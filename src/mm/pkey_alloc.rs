@@ -17,7 +17,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// the caller enters it in the thread's [`KeyRights`](crate::mm::KeyRights) on success.
     ///
     /// # Errors
-    /// [`PkeyAllocError`]: rule 8.5. Nothing was changed.
+    /// [`PkeyAllocError`]: [rule 8.5](crate::docs::semantics#8-protection-keys). Nothing was changed.
     ///
     /// # Examples
     /// ```

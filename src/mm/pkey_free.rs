@@ -14,7 +14,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Frees a protection key. VMAs that have the key keep it, also when it is allocated again. Key 0 can be freed too.
     ///
     /// # Errors
-    /// [`PkeyFreeError`]: rule 8.5. Nothing was changed.
+    /// [`PkeyFreeError`]: [rule 8.5](crate::docs::semantics#8-protection-keys). Nothing was changed.
     ///
     /// # Examples
     /// ```

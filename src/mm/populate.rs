@@ -40,7 +40,9 @@ impl<P> MmView<P> {
 }
 
 impl<P, L: RawMmLock> MmReadGuard<'_, P, L> {
-    /// Records that a private page was written at the address: the VMA has an owner from then on (2.4).
+    /// Records that a private page was written at the address: the VMA has an owner from then on.
+    ///
+    /// [Rule 2.4](crate::docs::semantics#2-growth).
     ///
     /// Returns the owner: the one that the VMA has, or that of a neighbour with which it could merge, or a new one (5.9). Returns `None` if
     /// nothing is mapped there or its pages are shared. The library knows no pages, so the embedder's fault handler calls this when it makes

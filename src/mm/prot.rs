@@ -104,13 +104,17 @@ const PROT_GROWSDOWN: u64 = 0x0100_0000;
 const PROT_GROWSUP: u64 = 0x0200_0000;
 
 impl ProtectRequest {
-    /// Requests these permissions. The protection key follows from them: `EXEC` alone gives the execute-only key, execute-only memory that
-    /// gets other permissions gets key 0 back, and other VMAs keep their keys (8.3).
+    /// Requests these permissions.
+    ///
+    /// The protection key follows from them: `EXEC` alone gives the execute-only key, execute-only memory that gets other permissions gets
+    /// key 0 back, and other VMAs keep their keys (8.3).
     pub const fn new(prot: Prot) -> Self {
         Self { prot, reach: Reach::Range, key: KeyChange::Implied(ExecAlone::Unreadable), unknown: None }
     }
 
-    /// Sets the protection key (`pkey_mprotect`, 8.4).
+    /// Sets the protection key (`pkey_mprotect`).
+    ///
+    /// [Rule 8.4](crate::docs::semantics#8-protection-keys).
     pub const fn with_key(mut self, key: ProtectionKey) -> Self {
         self.key = KeyChange::To(key);
         self

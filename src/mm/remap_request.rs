@@ -61,8 +61,9 @@ impl RemapRequest {
         self
     }
 
-    /// Moves it to this address, replacing what is mapped there (`MREMAP_FIXED`). If the size stays the same, the range may consist of several
-    /// VMAs (5.21).
+    /// Moves it to this address, replacing what is mapped there (`MREMAP_FIXED`). If the size stays the same, the range may consist of several VMAs.
+    ///
+    /// [Rule 5.21](crate::docs::semantics#5-operations).
     pub const fn fixed(mut self, to: u64) -> Self {
         self.flags = self.flags.union(RemapFlags::MAYMOVE.union(RemapFlags::FIXED));
         self.to = to;

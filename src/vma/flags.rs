@@ -106,7 +106,9 @@ bitflags! {
 }
 
 impl VmaFlags {
-    /// Returns whether it allows any access. A VMA that allows none does not need the guard gap between it and a stack (2.3).
+    /// Returns whether it allows any access. A VMA that allows none does not need the guard gap between it and a stack.
+    ///
+    /// [Rule 2.3](crate::docs::semantics#2-growth).
     #[must_use]
     pub const fn is_accessible(self) -> bool {
         self.intersects(Self::READ.union(Self::WRITE).union(Self::EXEC))

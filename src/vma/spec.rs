@@ -110,7 +110,9 @@ impl<P> VmaSpec<P> {
         self
     }
 
-    /// Sets the owner of the private pages, some of which belong to a parent, too: the VMA came by a fork and merges less (5.9).
+    /// Sets the owner of the private pages, some of which belong to a parent, too: the VMA came by a fork and merges less.
+    ///
+    /// [Rule 5.9](crate::docs::semantics#5-operations).
     pub fn inherited_by(mut self, owner: AnonOwner) -> Self {
         self.owner = Some(Owner { id: owner, inherited: true });
         self

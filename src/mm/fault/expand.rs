@@ -20,8 +20,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Write-locks the VMA first: waits for every [`VmaGuard`](crate::mm::VmaGuard) of it.
     ///
     /// # Errors
-    /// [`ExpandError`]: rules 2.1 to 2.8. Nothing was changed, except that a growth that is refused after rule 2.3 leaves the VMA with an
-    /// owner of its private pages, as in Linux (2.4).
+    /// [`ExpandError`]: [rules 2.1 to 2.8](crate::docs::semantics#2-growth). Nothing was changed, except that a growth that is refused after rule
+    /// 2.3 leaves the VMA with an owner of its private pages, as in Linux (2.4).
     ///
     /// # Examples
     /// ```
@@ -106,7 +106,8 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// As [`expand_down`](Self::expand_down).
     ///
     /// # Errors
-    /// [`ExpandError`]: rules 2.10 to 2.12 and 2.8. Nothing was changed except the owner, as in [`expand_down`](Self::expand_down).
+    /// [`ExpandError`]: [rules 2.10 to 2.12 and 2.8](crate::docs::semantics#2-growth). Nothing was changed except the owner, as in
+    /// [`expand_down`](Self::expand_down).
     pub fn expand_up(&mut self, address: u64) -> Result<Span, ExpandError> {
         self.expand_up_with(address, Patience::Forever)
     }

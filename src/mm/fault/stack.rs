@@ -9,7 +9,9 @@ use crate::mm::{LockedVma, MmReadGuard, MmWriteGuard};
 use crate::vma::{Vma, VmaFlags};
 
 impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
-    /// Grows a stack to the address, down or up: Linux's `expand_stack()` (1.11).
+    /// Grows a stack to the address, down or up: Linux's `expand_stack()`.
+    ///
+    /// [Rule 1.11](crate::docs::semantics#1-the-fault-helper).
     ///
     /// It is for a caller that has searched under a read guard and found nothing. The guard is consumed: on failure the lock is *already
     /// released*. [`MmWriteGuard::find_extend_vma_locked`] has the opposite contract.
@@ -38,7 +40,9 @@ impl<'m, P, L: RawMmLock> MmReadGuard<'m, P, L> {
 }
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Returns the VMA that contains the address, growing a stack to it if necessary: Linux's `find_extend_vma_locked()` (1.12).
+    /// Returns the VMA that contains the address, growing a stack to it if necessary: Linux's `find_extend_vma_locked()`.
+    ///
+    /// [Rule 1.12](crate::docs::semantics#1-the-fault-helper).
     ///
     /// The guard is only borrowed, so the caller keeps the lock *also on failure*. [`MmReadGuard::expand_stack`] has the opposite contract.
     ///
