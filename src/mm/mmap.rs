@@ -38,7 +38,7 @@ use crate::vma::{Backing, Payload, VmaFlags, VmaSpec};
 /// assert_eq!(mm.len(), 3);
 /// # Ok::<(), vmaple::mm::MmapError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct MapRequest<P = ()> {
     pub(super) len: u64,
