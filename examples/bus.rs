@@ -1,12 +1,12 @@
-//! A VMM's bus: which device answers at which guest address, while the guest reprograms it.
+//! A VMM's bus: maps guest addresses to devices, while the guest reprograms it.
 //!
-//! vCPU threads dispatch accesses without a lock, each through a `Reader` of its own. One thread moves the network card's BAR to and fro
-//! and unplugs disks. It shows the two things that such a bus has to get right:
+//! vCPU threads dispatch accesses without a lock, each through a `Reader` of its own. One thread moves the network card's BAR back and forth
+//! and unplugs disks. The example shows two things that such a bus has to get right:
 //!
-//! * **No access is lost.** The new window is mapped before the old one goes, each change by one `replace`, which readers see whole; and
-//!   between the two, `synchronize` waits for every vCPU that may have read the old base.
-//! * **No torn-down device is touched.** A disk is taken off the bus, `synchronize` waits for the accesses under way, and only then is
-//!   it torn down.
+//! * **No access is lost.** The new window is mapped before the old one is removed. Each change is one `replace`, which readers see whole, and
+//!   between the two `synchronize` waits for every vCPU that may have read the old base.
+//! * **No torn-down device is touched.** A disk is taken off the bus, `synchronize` waits for the accesses under way, and only then
+//!   is the disk torn down.
 //!
 //! `cargo run --release -p vmaple-examples --bin bus`
 
@@ -17,13 +17,13 @@ use std::thread;
 use vmaple::RangeMap;
 use vmaple::map::Reader;
 
-/// What is on the bus, and where.
+/// The addresses of the devices on the bus.
 const SERIAL: u64 = 0x3f8_0000;
 const DISK: u64 = 0xfeb0_0000;
 const BARS: [u64; 3] = [0xc000_0000, 0xc000_8000, 0xfe00_0000];
 const WINDOW: u64 = 0x1000;
 
-/// A device: it counts the accesses that reach it, and those that come too late.
+/// A device, which counts the accesses that reach it, and those that reach it after it was torn down.
 #[derive(Debug)]
 struct Device {
     kind: Kind,
@@ -47,7 +47,7 @@ impl Device {
     }
 
     fn access(&self) {
-        // Looked at before and after, as a real access would still use the device's memory at its end.
+        // Checked before and after, because a real access would use the device's memory until its end.
         let before = self.is_torn_down.load(Ordering::Acquire);
         self.hits.fetch_add(1, Ordering::Relaxed);
         if before || self.is_torn_down.load(Ordering::Acquire) {
@@ -60,24 +60,24 @@ impl Device {
     }
 }
 
-/// The guest's view of the machine: the bus, and the BAR register that says where the card is.
+/// The guest's view of the machine: the bus, and the BAR register with the card's address.
 struct Machine {
     bus: RangeMap<Arc<Device>>,
     bar: AtomicU64,
     is_off: AtomicBool,
 }
 
-/// What a vCPU saw.
+/// The results of a vCPU's accesses.
 #[derive(Debug, Default)]
 struct Seen {
     accesses: u64,
-    /// Nobody answered, or the wrong device.
+    /// Accesses that no device answered, or the wrong one.
     lost: u64,
-    /// The disk's slot was empty: no fault, it was unplugged.
+    /// Accesses to the disk's slot while it was empty, which is no error.
     empty_slots: u64,
 }
 
-/// One access of the guest. What it read (the BAR) and what it reached (the device) is protected until the next `view`.
+/// Makes one access of the guest. The view protects the BAR that it read and the device that it reached until the next `view`.
 fn dispatch(machine: &Machine, vcpu: &mut Reader<'_, Arc<Device>>, wanted: Kind, offset: u64, seen: &mut Seen) {
     let bus = vcpu.view();
     let base = match wanted {
@@ -100,7 +100,7 @@ fn dispatch(machine: &Machine, vcpu: &mut Reader<'_, Arc<Device>>, wanted: Kind,
     }
 }
 
-/// A vCPU that goes on until the machine is switched off.
+/// Runs a vCPU until the machine is switched off.
 fn run_vcpu(machine: &Machine) -> Seen {
     let mut vcpu = machine.bus.reader();
     let mut seen = Seen::default();
@@ -115,12 +115,12 @@ fn run_vcpu(machine: &Machine) -> Seen {
     seen
 }
 
-/// What the run came to.
+/// The results of a run.
 #[derive(Debug)]
 struct Report {
     seen: Vec<Seen>,
     moves: u64,
-    /// All devices that ever were.
+    /// All devices, unplugged ones included.
     devices: Vec<Arc<Device>>,
 }
 
@@ -156,7 +156,7 @@ impl Report {
     }
 }
 
-/// Puts a device into a window, over whatever is there, in one step.
+/// Puts a device into a window in one step, in place of what is there.
 fn map(bus: &RangeMap<Arc<Device>>, base: u64, device: &Arc<Device>) {
     bus.write().replace(base..base + WINDOW, Arc::clone(device)).expect("the window is a range, and memory is there");
 }
@@ -167,7 +167,7 @@ fn run(vcpus: usize, moves: u64) -> Report {
     let mut disk = Device::new(Kind::Disk);
     let mut devices = vec![Arc::clone(&open_bus), Arc::clone(&serial), Arc::clone(&nic), Arc::clone(&disk)];
     let machine = Machine { bus: RangeMap::new(), bar: AtomicU64::new(BARS[0]), is_off: AtomicBool::new(false) };
-    // The open bus is everywhere; the others are put over it.
+    // The open bus covers all addresses; the other devices replace parts of it.
     machine.bus.write().insert(.., Arc::clone(&open_bus)).expect("the bus is empty");
     for (base, device) in [(SERIAL, &serial), (BARS[0], &nic), (DISK, &disk)] {
         map(&machine.bus, base, device);
@@ -237,7 +237,7 @@ mod tests {
         let machine = Machine { bus: RangeMap::new(), bar: AtomicU64::new(BARS[0]), is_off: AtomicBool::new(true) };
         machine.bus.write().insert(.., Device::new(Kind::OpenBus)).unwrap();
         let seen = run_vcpu(&machine);
-        // The card and the serial port are missed; an empty disk slot is no fault.
+        // The card and the serial port are missed; an empty disk slot is no error.
         assert_eq!((seen.accesses, seen.lost, seen.empty_slots), (3, 2, 1));
     }
 }

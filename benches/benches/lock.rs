@@ -1,4 +1,4 @@
-//! The mm lock under criterion: what taking it costs, and what an upgrade saves against drop-and-retake.
+//! The mm lock under criterion: the cost of taking it, and of an upgrade beside that of releasing and retaking.
 //! `cargo bench -p vmaple-bench --bench lock`. The rows `vmaple-lock-raw` are the lock without the map's guards: no editor, no sequence.
 
 mod laps;

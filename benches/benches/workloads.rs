@@ -1,8 +1,8 @@
 //! The workloads of the index under criterion, for work on the code: vmaple and the base of the ratios, at 1,000 and 100,000 regions.
 //!
-//! `cargo bench -p vmaple-bench --bench workloads -- lookup/vmaple-reader` runs what its filter names and compares with the run before.
-//! Against the other subjects, and for figures to quote, there is the comparing program, in which all take turns. Faults, the
-//! lock and address spaces have targets of their own.
+//! `cargo bench -p vmaple-bench --bench workloads -- lookup/vmaple-reader` runs the benches that the filter names and compares them with the
+//! previous run. The comparing program compares with the other subjects, in turns, and its figures may be quoted. Faults, the lock and address
+//! spaces have targets of their own.
 
 mod laps;
 

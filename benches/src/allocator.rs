@@ -1,5 +1,5 @@
-//! The program's allocator: the system's, with what a stretch of code takes counted on request. Only then: a count that every thread
-//! writes would be in the way of the workloads.
+//! The program's allocator: the system's, which counts the allocations of a piece of code on request. At other times it does not count,
+//! because a counter that every thread writes would slow the workloads down.
 
 #![allow(unsafe_code, reason = "an allocator is one; each method hands its arguments on as they are")]
 
@@ -10,23 +10,23 @@ static COUNTING: AtomicBool = AtomicBool::new(false);
 static BYTES: AtomicI64 = AtomicI64::new(0);
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator, which can count.
+/// The system's allocator with counters.
 #[derive(Debug)]
 struct Counted;
 
 #[global_allocator]
 static ALLOCATOR: Counted = Counted;
 
-/// What a stretch of code took.
+/// The allocations of a piece of code.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
-    /// Bytes asked for and not given back.
+    /// The number of bytes allocated and not freed.
     pub bytes: i64,
-    /// How often memory was asked for.
+    /// The number of allocations.
     pub calls: u64,
 }
 
-/// Runs this and counts what all threads take meanwhile.
+/// Calls `run` and counts the allocations of all threads meanwhile.
 pub fn count<T>(run: impl FnOnce() -> T) -> (T, Taken) {
     // Relaxed throughout: the figures are read by the thread that ran it; others' are in them once they were joined.
     BYTES.store(0, Ordering::Relaxed);
@@ -52,7 +52,7 @@ fn signed(bytes: usize) -> i64 {
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(signed(layout.size()), 1);
-        // SAFETY: the caller's promise, handed on.
+        // SAFETY: the caller's promise is the system allocator's requirement.
         unsafe { System.alloc(layout) }
     }
 

@@ -1,4 +1,4 @@
-//! One chart: curves on two logarithmic axes, each named at its right end, so that no legend is needed.
+//! One chart: curves on two logarithmic axes. Each curve has its name at its right end, so that no legend is needed.
 
 use crate::subjects::NAMES;
 use crate::table::{figure, grouped, thousands};
@@ -19,10 +19,10 @@ const LEFT: f64 = 70.0;
 const RIGHT: f64 = WIDTH - 215.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 44.0;
-/// Between two names.
+/// The least distance between two names.
 const NAME_STEP: f64 = 15.0;
 
-/// A colour for each subject, on a light and on a dark ground, in the order of `NAMES`. Those that never meet in a chart may share one.
+/// A colour for each subject, on a light and on a dark background, in the order of `NAMES`. Subjects that are never in one chart may share one.
 const COLOURS: [(&str, &str); 30] = [
     ("#1f5fd6", "#6ea3ff"),
     ("#0b2f8a", "#a9c8ff"),
@@ -56,7 +56,7 @@ const COLOURS: [(&str, &str); 30] = [
     ("#a3a9b3", "#6d7681"),
 ];
 
-/// The style rules of the subjects' colours.
+/// Returns the style rules of the subjects' colours.
 #[must_use]
 pub fn colours() -> String {
     let rules = |pick: fn(&(&'static str, &'static str)) -> &'static str| {
@@ -74,7 +74,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// An axis that shows all values, with some room.
+    /// Returns an axis that shows all values, with a margin.
     fn over(values: impl Iterator<Item = f64>, room: f64, from: f64, to: f64) -> Self {
         let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
         Self { low: (low / room).ln(), high: (high * room).ln(), from, to }
@@ -84,7 +84,7 @@ impl Axis {
         self.from + (value.ln() - self.low) / (self.high - self.low) * (self.to - self.from)
     }
 
-    /// The powers of ten on it, and between them 2 and 5 where there would be few.
+    /// Returns the powers of ten on the axis, with their multiples by 2 and 5 if there are few.
     fn ticks(&self) -> Vec<f64> {
         let decades = (self.high - self.low) / std::f64::consts::LN_10;
         let steps: &[f64] = if decades > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
@@ -96,7 +96,7 @@ impl Axis {
     }
 }
 
-/// The chart of these curves.
+/// Returns the chart of these curves.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "numbers of regions are far below 2^52")]
 pub fn render(series: &[Series], unit: &str) -> String {
@@ -132,7 +132,7 @@ pub fn render(series: &[Series], unit: &str) -> String {
     let places: Vec<Vec<(f64, f64)>> =
         series.iter().map(|series| series.points.iter().map(|point| (x.at(point.0 as f64), y.at(point.1.max(0.01)))).collect()).collect();
     let names = spread(&places.iter().map(|places| places.last().map_or(TOP, |end| end.1)).collect::<Vec<_>>());
-    // Ours are drawn last: on top.
+    // vmaple's curves are drawn last, on top.
     for i in (0..series.len()).rev() {
         write_series(&mut svg, &series[i], &places[i], names[i], unit);
     }
@@ -163,7 +163,7 @@ fn write_series(svg: &mut String, series: &Series, places: &[(f64, f64)], name_a
     svg.push_str("</g>\n");
 }
 
-/// Moves names apart that would lie over each other, and keeps their order and the frame.
+/// Moves overlapping names apart. They keep their order and stay in the frame.
 fn spread(wanted: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));

@@ -1,37 +1,37 @@
-//! The goals of the project, judged on what a run found. One that needs a figure which was not measured is left out.
+//! The goals of the project, compared with the results of a run. A goal that needs a figure which was not measured is left out.
 //!
-//! Linux's maple tree cannot run here. Its goals are judged by a stand-in: its figure as a multiple of the base's lookup of the same run,
-//! in the proportion that was once measured side by side.
+//! Linux's maple tree cannot run in this program. Its figures are estimated: as multiples of the base's lookup in the same run, with the
+//! ratios that were once measured side by side.
 
 use crate::results::{Findings, Row};
 use crate::subjects::BASE;
 
-/// Which way a goal points.
+/// The direction of a goal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sense {
-    /// The figure is to be this or more.
+    /// The figure must be at least this.
     AtLeast,
-    /// The figure is to be this or less.
+    /// The figure must be at most this.
     AtMost,
 }
 
-/// A goal at one size, with what was seen.
+/// A goal at one size, with the measured figure.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// What is wanted.
+    /// What is compared.
     pub what: &'static str,
-    /// At how many regions.
+    /// The number of regions.
     pub regions: usize,
-    /// Which way.
+    /// The direction.
     pub sense: Sense,
-    /// How much is wanted.
+    /// The bound.
     pub wanted: f64,
-    /// How much was seen.
+    /// The measured figure.
     pub seen: f64,
 }
 
 impl Verdict {
-    /// Whether the goal is met.
+    /// Returns whether the goal is met.
     #[must_use]
     pub fn is_met(&self) -> bool {
         match self.sense {
@@ -56,9 +56,9 @@ const MOVE: StandIn = StandIn([1.4, 1.9, 1.2]);
 const GAP: StandIn = StandIn([1.5, 1.7, 0.9]);
 const FILL_RANDOM: StandIn = StandIn([4.2, 6.8, 2.8]);
 const FILL_ASCENDING: StandIn = StandIn([4.8, 4.5, 1.3]);
-/// Its lookup at 1,000 regions.
+/// The maple tree's lookup at 1,000 regions, as such a multiple.
 const LOOKUP_1K: f64 = 1.1;
-/// Its pair of stores that make a replace, as a multiple of the base's replace at 1,000 regions.
+/// The maple tree's two stores that make a replace, as a multiple of the base's replace at 1,000 regions.
 const REPLACE_1K: f64 = 4.7;
 
 impl StandIn {
@@ -67,13 +67,13 @@ impl StandIn {
     }
 }
 
-/// Judges the run.
+/// Compares a run with the goals.
 #[must_use]
 pub fn judge(findings: &Findings) -> Vec<Verdict> {
     findings.sizes().into_iter().flat_map(|regions| Judge { findings, regions }.all()).collect()
 }
 
-/// The judge of one size.
+/// The goals at one size.
 struct Judge<'f> {
     findings: &'f Findings,
     regions: usize,
@@ -221,7 +221,7 @@ impl Judge<'_> {
         Some(self.row(workload, than)?.times_better_than(self.row(workload, subject)?))
     }
 
-    /// How many times faster than the maple tree's stand-in.
+    /// Returns how many times faster a row is than the estimate of the maple tree.
     fn stand_in(&self, figure: &StandIn, workload: &str) -> Option<f64> {
         let lookup = self.row("lookup", BASE)?.median;
         Some(figure.at(self.regions)? * lookup / self.row(workload, READER)?.median)

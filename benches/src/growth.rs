@@ -1,7 +1,7 @@
-//! How the operations of an address space grow with the number of its VMAs. Each operation is measured at several sizes, and the exponent
-//! of its curve is judged: nothing may grow faster than n log n in the number of VMAs that it touches.
+//! Measures how the time of each operation of an address space grows with the number of VMAs. Each operation is measured at several sizes, and
+//! the exponent of its curve is checked: none may grow faster than n log n in the number of VMAs that it touches.
 //!
-//! Called by the program for `--growth`. `operations` has what is measured.
+//! Called by the program for `--growth`. `operations` has the operations.
 
 mod operations;
 
@@ -14,22 +14,22 @@ pub use operations::names;
 
 use operations::Touches;
 
-/// The numbers of VMAs.
+/// The numbers of VMAs to measure at.
 pub const SIZES: [usize; 4] = [1_000, 8_000, 65_000, 1_000_000];
-/// Those of a quick run.
+/// The numbers of VMAs of a quick run.
 pub const QUICK_SIZES: [usize; 3] = [1_000, 8_000, 65_000];
 
-/// An operation, measured.
+/// The measurements of an operation.
 #[derive(Clone, Debug)]
 pub struct Curve {
     name: &'static str,
     touches: Touches,
-    /// Numbers of VMAs, and how long the operation took.
+    /// Numbers of VMAs, and the time of the operation at each.
     points: Vec<(usize, Duration)>,
 }
 
 impl Curve {
-    /// The exponent of the curve: the slope of the line through its logarithms by least squares.
+    /// Returns the exponent of the curve: the slope of the line through its logarithms by least squares.
     #[must_use]
     pub fn exponent(&self) -> f64 {
         let points = self.logarithms();
@@ -41,14 +41,14 @@ impl Curve {
         if under > 0.0 { over / under } else { 0.0 }
     }
 
-    /// The exponent between the two sizes where it is largest.
+    /// Returns the largest exponent between two neighbouring sizes.
     #[must_use]
     pub fn steepest(&self) -> f64 {
         let points = self.logarithms();
         points.windows(2).map(|pair| (pair[1].1 - pair[0].1) / (pair[1].0 - pair[0].0)).fold(0.0, f64::max)
     }
 
-    /// Whether it grows no faster than n log n in what it touches.
+    /// Returns whether the operation grows no faster than n log n in what it touches.
     #[must_use]
     pub fn holds(&self) -> bool {
         let (whole, step) = self.touches.most();
@@ -61,7 +61,7 @@ impl Curve {
     }
 }
 
-/// Measures every operation at these sizes. Says on the standard error where it is.
+/// Measures every operation at these sizes. Shows its progress on the standard error.
 #[must_use]
 pub fn measure(sizes: &[usize]) -> Vec<Curve> {
     let mut curves: Vec<Curve> =
@@ -75,7 +75,7 @@ pub fn measure(sizes: &[usize]) -> Vec<Curve> {
     curves
 }
 
-/// The table of the curves, and how many do not hold.
+/// Returns the table of the curves, and how many grow too fast.
 #[must_use]
 pub fn table(sizes: &[usize], curves: &[Curve]) -> (String, usize) {
     let mut table = Table::new();
@@ -103,7 +103,7 @@ pub fn table(sizes: &[usize], curves: &[Curve]) -> (String, usize) {
     (format!("{table}\n{} of {} operations grow no faster than n log n in what they touch\n", curves.len() - failed, curves.len()), failed)
 }
 
-/// A time with three digits that count.
+/// Formats a time with three significant digits.
 fn time(took: Duration) -> String {
     let seconds = took.as_secs_f64();
     let (figure, unit) = match seconds {
@@ -139,7 +139,7 @@ mod tests {
             let curve = curve(touches, |n| 1e-6 * n.powf(power));
             assert!(!curve.holds() && (curve.exponent() - power).abs() < 1e-3, "{touches:?}, {power}");
         }
-        // A scan that begins to show when the layout is large.
+        // A scan whose time is noticeable only in a large layout.
         assert!(!curve(Touches::One, |n| 1e-6 + 3e-10 * n).holds());
         assert_eq!(table(&SIZES, &[curve(Touches::One, |n| n), curve(Touches::All, |n| n)]).1, 1);
     }

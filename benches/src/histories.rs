@@ -1,9 +1,9 @@
 //! The recorded histories of real programs under `traces/`, as lists of calls. Called by the workload `replay`. `vmaple-trace` reads the
 //! format.
 //!
-//! All addresses are moved into one window: pieces that are far apart in the recording are moved together, each by one distance, so that a
-//! process with mappings of its own can have them all. Where the kernel chose a place, the list requests that place. Failed calls are left
-//! out, page faults become addresses that readers look up, and stacks do not grow.
+//! All addresses are moved into one window: pieces that are far apart in the recording are moved closer, each by one distance, so that all fit
+//! beside the mappings of this process. Where the kernel chose a place, the list requests that place. Failed calls are left out, page faults
+//! become addresses that readers look up, and stacks do not grow.
 
 use crate::calls::{Backing, Call, Flags, Place, Setup, Target, WINDOW, What};
 use crate::regions::PAGE;
@@ -12,10 +12,10 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use vmaple_trace::{Area, MapFlags, Object, Offset, Operation, Outcome, Perm, Prot, Reader, Record, RemapFlags, Setting};
 
-/// Room as large as this is left out of the window.
+/// Unmapped ranges of at least this size are left out of the window.
 const FAR: u64 = 64 << 30;
 
-/// Where the kernel has things of its own: no layout of a program.
+/// The start of the kernel's own areas, which are not part of a program's layout.
 const END: u64 = 0x7fff_ffff_f000;
 
 const TRACES: [(&str, &[u8]); 4] = [
@@ -30,26 +30,26 @@ const TRACES: [(&str, &[u8]); 4] = [
 pub struct History {
     /// The program.
     pub name: &'static str,
-    /// Makes an empty address space what it was when the program began.
+    /// The calls that build the starting layout in an empty address space.
     pub begin: Vec<Call>,
-    /// What the program asked for.
+    /// The calls of the program.
     pub calls: Vec<Call>,
-    /// Empties the address space again.
+    /// The calls that empty the address space again.
     pub end: Vec<Call>,
-    /// Where page faults were.
+    /// The addresses of page faults.
     pub faults: Vec<u64>,
 }
 
-/// All of them, and what an address space must know of them before.
+/// All histories, and the properties of an address space for them.
 #[derive(Clone, Debug)]
 pub struct Histories {
-    /// One a trace.
+    /// One history for each trace.
     pub all: Vec<History>,
-    /// The objects of all.
+    /// The objects of all histories.
     pub setup: Setup,
 }
 
-/// Reads them, once.
+/// Returns all histories. The first call reads the traces.
 ///
 /// # Panics
 /// If a committed trace cannot be read.
@@ -62,7 +62,7 @@ pub fn histories() -> &'static Histories {
     })
 }
 
-/// The objects by name, numbered, and how large they must be.
+/// The objects by name, with numbers and minimum sizes.
 #[derive(Default)]
 struct Objects {
     numbers: BTreeMap<(&'static str, Object), u32>,
@@ -110,7 +110,7 @@ impl Raw {
         raw
     }
 
-    /// The history at addresses of the window.
+    /// Returns the history at addresses of the window.
     fn moved(self, name: &'static str) -> History {
         let touched = self.areas.iter().chain(&self.calls).filter_map(touched);
         let pieces = Pieces::of(touched.chain(std::iter::once(self.heap..self.heap + PAGE)));
@@ -123,7 +123,7 @@ impl Raw {
     }
 }
 
-/// The pieces of a recording's addresses, and where each begins in the window.
+/// The pieces of a recording's addresses, and the start of each in the window.
 struct Pieces(Vec<(Range<u64>, u64)>);
 
 impl Pieces {
@@ -140,7 +140,7 @@ impl Pieces {
         }
         let mut to = WINDOW;
         let place = |piece: Range<u64>| {
-            // Moved by whole gigabytes: what is aligned stays so.
+            // Moved by whole GiB, so that alignments stay.
             let at = to + piece.start % STEP;
             to = (at + (piece.end - piece.start)).next_multiple_of(STEP) + STEP;
             (piece, at)
@@ -170,7 +170,7 @@ impl Pieces {
     }
 }
 
-/// The range that must lie in one piece.
+/// Returns the range of a call that must be within one piece.
 fn touched(call: &Call) -> Option<Range<u64>> {
     match *call {
         Call::Map(Place::Near(at) | Place::Fixed(at), len, _) | Call::Unmap(at, len) | Call::Protect(at, len, _) => Some(at..at + len),
@@ -193,7 +193,7 @@ fn access_of(prot: Prot) -> Flags {
     Flags(bits.into_iter().filter(|(asked, _)| prot.contains(*asked)).map(|(_, bit)| bit).sum())
 }
 
-/// What a call that came to this is here; none where it changes nothing that is compared.
+/// Returns the call for a recorded operation with this result, or `None` if it changes nothing that is compared.
 fn call(trace: &'static str, operation: &Operation, result: u64, objects: &mut Objects) -> Option<Call> {
     let pages = |len: u64| len.next_multiple_of(PAGE);
     Some(match *operation {

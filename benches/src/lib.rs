@@ -1,5 +1,5 @@
-//! The benchmarks of `vmaple`: the subjects that it is compared with, the workloads, and the rounds in which they take turns. The
-//! program `vmaple-bench` prints the comparison; the criterion targets run the same benches for work on the code.
+//! The benchmarks of `vmaple`: the subjects that it is compared with, the workloads, and the rounds in which the subjects take turns. The program
+//! `vmaple-bench` prints the comparison. The criterion targets run the same benches, to compare two states of the code.
 
 pub mod allocator;
 pub mod calls;

@@ -1,5 +1,5 @@
-//! The comparing program: measures, prints the table, writes the list and the page. What to measure comes from the command line; how,
-//! from the library beside it.
+//! The comparing program: measures what the command line selects, prints the table, and writes the JSON list and the page. The library of this
+//! package does the measuring.
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
@@ -14,7 +14,7 @@ use vmaple_bench::subjects::{BASES, NAMES};
 use vmaple_bench::workload::Workload;
 use vmaple_bench::{cores, goals, growth, page, table, workloads};
 
-/// Compares vmaple with everything that could be used instead, and with the floors under all of them.
+/// Compares vmaple with other structures that could be used instead, and with lower bounds.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Options {
@@ -37,7 +37,7 @@ struct Options {
     /// Only these workloads.
     #[arg(long, value_name = "WORKLOAD", value_delimiter = ',', value_parser = PossibleValuesParser::new(workload_names()))]
     only: Vec<String>,
-    /// Only these peers; vmaple, the base of the ratios, the kernel and the floors stay, but where their own names are given too (then only those).
+    /// Only these peers. vmaple, the base of the ratios, the kernel and the floors are measured, too; if some of these are named, only the named.
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(NAMES))]
     peers: Vec<String>,
 }
@@ -48,7 +48,7 @@ fn workload_names() -> Vec<&'static str> {
     names
 }
 
-/// Subjects that are chosen among themselves.
+/// Groups of subjects. `--peers` chooses within a group if it names one of it.
 fn group(subject: &str) -> &str {
     match subject.split_once('-') {
         Some((first @ ("vmaple" | "floor" | "kernel"), _)) => first,
@@ -94,7 +94,7 @@ fn main() -> ExitCode {
 fn draw_growth(options: &Options) -> ExitCode {
     let default: &[usize] = if options.quick { &growth::QUICK_SIZES } else { &growth::SIZES };
     let sizes: Vec<usize> = if options.regions.is_empty() { default.to_vec() } else { options.sizes() };
-    // A curve, and not of what is too small to have a middle.
+    // A curve needs several sizes.
     if sizes.len() < 2 || sizes.iter().any(|&size| size < 100) {
         eprintln!("vmaple-bench: --growth wants at least two sizes of 100 VMAs or more, not {sizes:?}");
         return ExitCode::FAILURE;

@@ -90,7 +90,7 @@ fn write_workload(page: &mut String, findings: &Findings, workload: &str) -> fmt
         _ => "ns an operation",
     };
     writeln!(page, "<section><h2>{workload}</h2>")?;
-    // Zeros, the figures that are hoped for here, have no place on a logarithmic axis.
+    // Zero, which is the goal of these figures, has no place on a logarithmic axis.
     if !matches!(figures, Some(Figure::AllocationsPerOp(_))) {
         page.push_str(&chart::render(&series, unit));
     }
@@ -128,7 +128,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// What is known of the machine without asking anyone.
+/// Returns the description of the machine that the standard library and the target give.
 fn machine() -> String {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.trim_start().strip_prefix(':'));

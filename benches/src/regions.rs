@@ -1,24 +1,24 @@
-//! The sets of regions: laid out like a process's map, and the same for every subject of a run. Called by the workloads for their streams
-//! of addresses and edits.
+//! The sets of regions, which resemble a process's map. Every subject of a run gets the same set. Called by the workloads for their streams of
+//! addresses and edits.
 //!
 //! Each stream is read from front to back, so that a workload measures the index and not random access to a table.
 
 use fastrand::Rng;
 use std::sync::OnceLock;
 
-/// How many addresses are asked in one go: what is done once for each chunk weighs nothing.
+/// The number of addresses in a chunk. It is large, so that work once per chunk does not count.
 pub const CHUNK: usize = 256;
 
 /// The bytes of a page.
 pub const PAGE: u64 = 4096;
 
-/// Where the first gap begins: gap searches look no lower.
+/// The start of the first gap. Gap searches do not look lower.
 pub const FLOOR: u64 = 16 * PAGE;
 
 /// The largest region, and the largest gap, in pages.
 const MOST_PAGES: u64 = 512;
 
-/// One region, with the 8-byte value that its owner put there.
+/// One region, with an 8-byte value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Region {
     /// The first address.
@@ -32,18 +32,18 @@ pub struct Region {
 /// One region grown downward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Growth {
-    /// An address of the region: where it starts before.
+    /// The start of the region before.
     pub address: u64,
-    /// Where it starts after.
+    /// The start of the region afterwards.
     pub start: u64,
 }
 
-/// One question for unmapped room: the highest that ends below an address.
+/// One search for a gap: the highest one that ends below an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GapQuestion {
-    /// The bytes wanted.
+    /// The length in bytes.
     pub size: u64,
-    /// The room ends at or below this address: where some region starts.
+    /// The gap must end at or below this address, at which a region starts.
     pub below: u64,
 }
 
@@ -56,7 +56,7 @@ pub struct RegionSet {
 }
 
 impl RegionSet {
-    /// Makes the set of this size: always the same one.
+    /// Makes the set of this size, which is always the same.
     #[must_use]
     pub fn of(count: usize) -> Self {
         let mut rng = Rng::with_seed(0x5eed ^ count as u64);
@@ -74,26 +74,26 @@ impl RegionSet {
         Self { sorted, shuffled, addresses: OnceLock::new() }
     }
 
-    /// How many regions.
+    /// Returns the number of regions.
     #[must_use]
     pub fn count(&self) -> usize {
         self.sorted.len()
     }
 
-    /// In the order of addresses.
+    /// Returns the regions in the order of addresses.
     #[must_use]
     pub fn ascending(&self) -> &[Region] {
         &self.sorted
     }
 
-    /// In random order: in which the indices are filled, and in which regions are replaced.
+    /// Returns the regions in random order, in which indices are filled and regions are replaced.
     #[must_use]
     pub fn shuffled(&self) -> &[Region] {
         &self.shuffled
     }
 
-    /// Mapped addresses, of random regions and random places in them; enough that no branch predictor learns them, and that the whole
-    /// of a large index is visited. A whole number of chunks.
+    /// Returns random mapped addresses of random regions. There are enough that no branch predictor learns them and that all of a large index is
+    /// visited. Their number is a multiple of the chunk's.
     #[must_use]
     pub fn addresses(&self) -> &[u64] {
         self.addresses.get_or_init(|| {
@@ -108,7 +108,7 @@ impl RegionSet {
         })
     }
 
-    /// Returns the gaps between the regions, in random order, with values that no region has: room for mappings that no lookup asks for.
+    /// Returns the gaps between the regions, in random order, with values that no region has: room for mappings at addresses that are not looked up.
     #[must_use]
     pub fn holes(&self) -> Vec<Region> {
         let ends = std::iter::once(FLOOR).chain(self.sorted.iter().map(|region| region.last + 1));
@@ -119,8 +119,8 @@ impl RegionSet {
         holes
     }
 
-    /// Growths downward by `step` bytes, going round the regions that have room below them, in random order, until no room is left or
-    /// there are enough. They can be made once, in this order, on the set as it was filled.
+    /// Returns growths downward by `step` bytes, in turn for all regions with room below them, in random order, until no room is left or there
+    /// are enough. They can be made once, in this order, on the set as it was filled.
     #[must_use]
     pub fn growths(&self, step: u64) -> Vec<Growth> {
         let enough = (2 * self.count()).clamp(1 << 16, 1 << 20);
@@ -141,7 +141,7 @@ impl RegionSet {
         growths
     }
 
-    /// Questions for 1 to 512 pages below random regions.
+    /// Returns searches for 1 to 512 pages below random regions.
     #[must_use]
     pub fn gap_questions(&self) -> Vec<GapQuestion> {
         let mut rng = Rng::with_seed(0x9a9);
@@ -151,8 +151,8 @@ impl RegionSet {
     }
 }
 
-/// The highest room for a question, from the bounds of the regions that end below its limit, in descending order: what an index
-/// without gap summaries has to do.
+/// Returns the start of the highest gap for a search, from the bounds of the regions that end below its limit, in descending order. An index
+/// without gap summaries searches like this.
 pub fn highest_gap_by_scan(question: GapQuestion, descending: impl IntoIterator<Item = (u64, u64)>) -> Option<u64> {
     let mut end = question.below;
     for (start, last) in descending {

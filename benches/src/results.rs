@@ -1,18 +1,18 @@
-//! What a run found: one row for each workload, subject and size. The rounds write it; the table, the goals, the page and `--json` read it.
+//! The results of a run: one row for each workload, subject and size. The rounds write it; the table, the goals, the page and `--json` read it.
 
 use crate::subjects::BASES;
 use crate::workload::{Lap, Measure, Pace, Workload};
 use serde::Serialize;
 
-/// The figure of a row, with its unit for a name.
+/// The figure of a row. The variant's name is the unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
-    /// Nanoseconds an operation.
+    /// Nanoseconds per operation.
     NsPerOp(f64),
-    /// Bytes a region.
+    /// Bytes per region.
     BytesPerRegion(f64),
-    /// Allocations an operation.
+    /// Allocations per operation.
     AllocationsPerOp(f64),
 }
 
@@ -23,14 +23,14 @@ pub struct Row {
     pub workload: &'static str,
     /// The subject.
     pub subject: &'static str,
-    /// How many regions.
+    /// The number of regions.
     pub regions: usize,
-    /// Threads at work.
+    /// The number of threads that work.
     pub threads: u32,
     /// The median, with its unit.
     #[serde(flatten)]
     pub figure: Figure,
-    /// How many laps.
+    /// The number of laps.
     pub runs: usize,
     /// Of the laps, in the figure's unit.
     pub min: f64,
@@ -38,25 +38,25 @@ pub struct Row {
     pub median: f64,
     /// Of the laps.
     pub max: f64,
-    /// Lookups of mapped addresses that found nothing, of a million; where a writer was at work.
+    /// How many lookups of mapped addresses in a million found nothing, beside a writer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_ppm: Option<f64>,
-    /// Faults that could not keep to their path, of a million.
+    /// How many faults in a million left their path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detour_ppm: Option<f64>,
     /// The rate, as a multiple of the rate of a single reader in the same laps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_against_alone: Option<f64>,
-    /// What the writer beside the readers reached, in changes a second.
+    /// The rate of the writer beside the readers, in changes per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub writer_per_s: Option<f64>,
-    /// The laps in the order of the rounds: lap `i` of all subjects ran within the same moment.
+    /// The laps in the order of the rounds: lap `i` of all subjects ran in one round.
     #[serde(skip)]
     pub laps: Vec<f64>,
 }
 
 impl Row {
-    /// The rows of a timed subject: one, or two where the writer has its own.
+    /// Returns the rows of a timed subject: one, or two if the writer has a row.
     #[must_use]
     pub fn of_laps(workload: &Workload, subject: &'static str, regions: usize, laps: &[Lap]) -> Vec<Self> {
         let row = |name, paces: Vec<f64>| Self::of(name, subject, regions, workload.threads, Figure::NsPerOp, paces);
@@ -77,7 +77,7 @@ impl Row {
         [Some(first), second].into_iter().flatten().collect()
     }
 
-    /// The row of something counted.
+    /// Returns the row of a counted figure.
     #[must_use]
     pub fn of_count(workload: &Workload, subject: &'static str, regions: usize, count: f64) -> Self {
         let unit = match workload.measure {
@@ -109,8 +109,8 @@ impl Row {
         }
     }
 
-    /// How many times less this one takes than the other: the median over the rounds of the quotient in each, where the two took
-    /// turns in the same rounds, or the quotient of the medians.
+    /// Returns the quotient of the other row's figure and this one: the median of the quotients of the rounds if both ran in the same rounds,
+    /// otherwise the quotient of the medians.
     #[must_use]
     pub fn times_better_than(&self, other: &Self) -> f64 {
         if self.workload == other.workload && self.regions == other.regions && self.laps.len() == other.laps.len() {
@@ -129,7 +129,7 @@ fn ppm(laps: &[Lap], count: impl Fn(&Lap) -> u64) -> f64 {
     counted as f64 / asked.max(1) as f64 * 1e6
 }
 
-/// The middle of some figures; 0 of none.
+/// Returns the median of some figures, or 0 if there are none.
 fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -149,13 +149,13 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// The row of a subject.
+    /// Returns the row of a subject.
     #[must_use]
     pub fn row(&self, workload: &str, subject: &str, regions: usize) -> Option<&Row> {
         self.rows.iter().find(|row| row.workload == workload && row.subject == subject && row.regions == regions)
     }
 
-    /// The sizes of the run.
+    /// Returns the sizes of the run.
     #[must_use]
     pub fn sizes(&self) -> Vec<usize> {
         let mut sizes: Vec<usize> = self.rows.iter().map(|row| row.regions).collect();
@@ -164,7 +164,7 @@ impl Findings {
         sizes
     }
 
-    /// The workloads of the run, in their order.
+    /// Returns the workloads of the run, in order.
     #[must_use]
     pub fn workloads(&self) -> Vec<&'static str> {
         let mut names: Vec<&str> = Vec::new();
@@ -176,7 +176,7 @@ impl Findings {
         names
     }
 
-    /// How many times less than the base a row takes.
+    /// Returns the quotient of the base's figure and a row's.
     #[must_use]
     pub fn against_base(&self, row: &Row) -> Option<f64> {
         let base = BASES.iter().find_map(|base| self.row(row.workload, base, row.regions))?;

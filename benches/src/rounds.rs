@@ -1,5 +1,5 @@
-//! The rounds: all subjects of a workload are filled, and then take turns in short laps, so that a machine that is disturbed for a while
-//! disturbs all of them alike.
+//! The rounds: all subjects of a workload are filled, and then take turns in short laps, so that other work of the machine disturbs all
+//! subjects alike.
 
 use crate::cores::{self, Part};
 use crate::regions::RegionSet;
@@ -11,22 +11,22 @@ use std::time::Duration;
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// What a lap should take.
+    /// The desired time of a lap.
     pub lap: Duration,
-    /// What all laps of one workload at one size should take.
+    /// The desired time of all laps of one workload at one size.
     pub time: Duration,
-    /// Rounds, at most. At least three are run, however long they take.
+    /// The largest number of rounds. At least three are run, however long they take.
     pub rounds: usize,
 }
 
 impl Effort {
-    /// For a look: less than a minute for one workload at two sizes.
+    /// Returns the effort of `--quick`: less than a minute for one workload at two sizes.
     pub const QUICK: Self = Self { lap: Duration::from_millis(2), time: Duration::from_secs(8), rounds: 25 };
-    /// For figures to keep.
+    /// Returns the effort of a full run.
     pub const FULL: Self = Self { lap: Duration::from_millis(4), time: Duration::from_secs(10), rounds: 41 };
 }
 
-/// Measures one workload at one size on the subjects that are wanted.
+/// Measures one workload at one size on the selected subjects.
 pub fn measure(workload: &Workload, set: &Arc<RegionSet>, effort: Effort, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
     cores::hold(Part::Main);
     let count = |scales: Vec<Scale>| {
@@ -44,13 +44,13 @@ pub fn measure(workload: &Workload, set: &Arc<RegionSet>, effort: Effort, wanted
     }
 }
 
-/// A subject on the track.
+/// A subject that is being measured.
 struct Runner {
     name: &'static str,
     bench: Box<dyn Bench>,
-    /// Operations a lap.
+    /// The number of operations of a lap.
     ops: u64,
-    /// What a lap takes, with all that is around what is measured.
+    /// The time of a lap, including the parts that are not measured.
     whole: Duration,
     laps: Vec<Lap>,
 }
@@ -79,7 +79,7 @@ impl Runner {
     }
 }
 
-/// Runs each subject once a round, forward and backward in turn, so that no subject always runs after the same one.
+/// Runs each subject once per round, in order and in reverse order in turn, so that no subject always runs after the same one.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of rounds")]
 fn take_turns(runners: &mut [Runner], effort: Effort) {
     let round: Duration = runners.iter().map(|runner| runner.whole).sum();

@@ -1,27 +1,27 @@
-//! What a subject can do: one small trait for each kind of workload. The subjects implement what they can, the workloads ask for what
-//! they need, and the pairs that do not match are left out.
+//! The traits of subjects, one small trait for each kind of workload. A subject implements the traits that it can, and a workload lists the
+//! subjects that have the traits it needs.
 //!
-//! The rules that make the subjects comparable: every index holds first address, last address and an 8-byte value of each region, in
-//! whatever form suits it best, and a lookup answers with all three. Where the key is free it is the *last* address: then one step
-//! forward finds the region, which all of them do faster than a step back, and growth downward changes no key.
+//! The rules that make the subjects comparable: every index holds the first address, the last address and an 8-byte value of each region, in
+//! the form that suits it best, and a lookup returns all three. If the key can be chosen, it is the *last* address: then one step forward finds
+//! the region, which is faster than a step back in all of them, and growth downward changes no key.
 //!
-//! What serves faults is another matter ([`Faults`]): there the answer is a hold, and each subject keeps flags to judge the access by.
+//! A subject that serves faults ([`Faults`]) returns a hold instead, and keeps flags by which it checks the access.
 
 use crate::calls::{Call, Setup};
 use crate::regions::{GapQuestion, Region};
 use std::time::Duration;
 
-/// The sum of many answers, so that each is made use of.
+/// The sum of many answers, so that the compiler cannot remove a lookup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// How many addresses were found mapped.
+    /// The number of addresses that were mapped.
     pub hits: u64,
     /// A sum over last addresses and values.
     pub sum: u64,
 }
 
 impl Tally {
-    /// Counts an answer.
+    /// Adds an answer.
     #[inline]
     pub fn note(&mut self, answer: Option<Region>) {
         if let Some(region) = answer {
@@ -31,35 +31,35 @@ impl Tally {
     }
 }
 
-/// An index that can be filled and asked.
+/// An index that can be filled and looked up.
 pub trait Index: Send + Sync + Sized + 'static {
     /// The name in all output.
     const NAME: &'static str;
 
-    /// A thread's way to ask.
+    /// The handle of a thread that looks up.
     type Reader<'i>: Lookups;
 
-    /// The index of these regions: put in one by one in this order, where one insertion does not copy everything.
+    /// Builds the index of these regions: by single insertions in this order, unless an insertion copies everything.
     fn of(regions: &[Region]) -> Self;
 
-    /// The calling thread's way to ask.
+    /// Returns the calling thread's handle.
     fn reader(&self) -> Self::Reader<'_>;
 
-    /// Has the library set up what it keeps for a process or a thread, before memory is counted.
+    /// Makes the library allocate what it keeps for a process or a thread, before allocations are counted.
     fn set_up(regions: &[Region]) {
         drop(Self::of(&regions[..1]));
     }
 
-    /// Lets go of memory that is only kept for a while (garbage of the filling), before memory is counted.
+    /// Frees memory that waits to be reclaimed after the filling, before memory is counted.
     fn settle(&self) {}
 }
 
-/// Asks for single addresses.
+/// Looks up single addresses.
 pub trait Lookups {
-    /// The region that contains the address.
+    /// Returns the region that contains the address.
     fn lookup(&mut self, address: u64) -> Option<Region>;
 
-    /// Asks for a chunk of independent addresses.
+    /// Looks up a chunk of independent addresses.
     #[inline]
     fn lookups(&mut self, addresses: &[u64]) -> Tally {
         let mut tally = Tally::default();
@@ -70,57 +70,57 @@ pub trait Lookups {
     }
 }
 
-/// An index that can be changed while others ask.
+/// An index that can be changed while other threads look up.
 pub trait Edits: Index {
-    /// The writer's way to change it. One at a time.
+    /// The handle of the writer. There is one at a time.
     type Writer<'i>: Changes;
 
-    /// The writer's way to change it.
+    /// Returns the writer's handle.
     fn writer(&self) -> Self::Writer<'_>;
 }
 
 /// Changes single regions, each change visible to readers when the call returns.
 pub trait Changes {
-    /// Adds a region where there is none.
+    /// Inserts a region where there is none.
     fn insert(&mut self, region: Region);
 
-    /// Puts a new region in the place of the one with the same bounds. Taken for a change that may move bounds: an ordered map
-    /// without an atomic splice has to remove and insert.
+    /// Replaces the region with the same bounds. It counts as a change that may move bounds, so an ordered map without an atomic splice removes
+    /// and inserts.
     fn replace(&mut self, region: Region);
 }
 
 /// Grows regions downward.
 pub trait Grows: Changes {
-    /// Grows the region that contains `address` until it starts at `start`, after a look whether a neighbour is in the way.
+    /// Grows the region that contains `address` until it starts at `start`, after checking that no neighbour is in the way.
     fn grow(&mut self, address: u64, start: u64);
 }
 
-/// Searches unmapped room.
+/// Searches for gaps.
 pub trait FindsGaps: Index {
-    /// The start of the highest room that ends at or below the question's limit, if there is any.
+    /// Returns the start of the highest gap that ends at or below the limit of the search, if there is one.
     fn highest_gap(&self, question: GapQuestion) -> Option<u64>;
 }
 
-/// Goes through all regions.
+/// Iterates over all regions.
 pub trait Iterates: Index {
-    /// The tally of all regions, in order.
+    /// Returns the tally of all regions, in order.
     fn tally(&self) -> Tally;
 }
 
 /// An address space whose faults find a region and hold it.
 ///
-/// Every region may be read and written, and may grow downward where a fault is below it.
+/// Every region may be read and written, and grows downward at a fault below it.
 pub trait Faults: Send + Sync + Sized + 'static {
     /// The name in all output.
     const NAME: &'static str;
 
-    /// A thread's way to have faults served.
+    /// The handle of a thread that faults.
     type Server<'s>: Serves;
 
-    /// The address space of these regions.
+    /// Builds the address space of these regions.
     fn of(regions: &[Region]) -> Self;
 
-    /// The calling thread's way to have faults served.
+    /// Returns the handle of the calling thread.
     fn server(&self) -> Self::Server<'_>;
 
     /// Maps a region where there is nothing.
@@ -132,47 +132,47 @@ pub trait Faults: Send + Sync + Sized + 'static {
 
 /// Serves the faults of one thread.
 pub trait Serves {
-    /// Serves a write fault: the region that contains the address and allows it, grown if it must be. It stays while the answer lives.
+    /// Serves a write fault: returns a hold on the region that contains the address and allows the access, grown if necessary.
     fn fault(&mut self, address: u64) -> Option<impl Held>;
 }
 
-/// A region that stays, with its bounds.
+/// A hold on a region, which stays with its bounds.
 pub trait Held {
-    /// Which.
+    /// Returns the region.
     fn region(&self) -> Region;
 
-    /// Whether the fault could not keep to the path that is measured, and took another.
+    /// Returns whether the fault left the path that is measured.
     fn is_detour(&self) -> bool {
         false
     }
 }
 
-/// An address space whose layout is changed by calls, as a process changes its own.
+/// An address space whose layout is changed by system calls.
 pub trait Space: Send + Sync + Sized + 'static {
     /// The name in all output.
     const NAME: &'static str;
 
-    /// An empty one.
+    /// Returns an empty address space.
     fn new(setup: &Setup) -> Self;
 
     /// Makes a call, and returns its result.
     ///
     /// # Panics
-    /// If it is refused.
+    /// If the call is refused.
     fn call(&self, call: &Call) -> u64;
 
-    /// Lets go of memory that is only kept for a while (garbage of the filling), before memory is counted.
+    /// Frees memory that waits to be reclaimed after the filling, before memory is counted.
     fn settle(&self) {}
 }
 
-/// One that readers can ask beside.
+/// An address space that readers can look up beside the calls.
 pub trait Resolves: Space {
-    /// Whether the address is mapped.
+    /// Returns whether the address is mapped.
     fn is_mapped(&self, address: u64) -> bool;
 }
 
-/// One that can be copied whole.
+/// An address space that can be copied whole.
 pub trait Forks: Space {
-    /// Makes a copy and drops it. Returns how long making it took.
+    /// Makes a copy and drops it. Returns the time of making it.
     fn fork(&self) -> Duration;
 }

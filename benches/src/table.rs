@@ -1,4 +1,4 @@
-//! The comparison for people: one table of ratios against the base, the goals under it, and the subjects left out.
+//! The comparison as text: one table of ratios against the base, the goals under it, and the subjects that are left out.
 
 use crate::goals::{Sense, Verdict};
 use crate::results::{Figure, Findings, Row};
@@ -13,7 +13,7 @@ use comfy_table::{CellAlignment, Table};
 const KERNEL_CALLS: &str = <Kernel as Space>::NAME;
 const SPACE: &str = <VmapleSpace as Space>::NAME;
 
-/// The table of ratios.
+/// Returns the table of ratios.
 #[must_use]
 pub fn ratios(findings: &Findings) -> String {
     let sizes = findings.sizes();
@@ -79,7 +79,7 @@ fn cell(findings: &Findings, row: &Row) -> String {
     parts.join("  ")
 }
 
-/// The goals, met and missed.
+/// Returns the table of goals, met and missed.
 #[must_use]
 pub fn goals(verdicts: &[Verdict]) -> String {
     if verdicts.is_empty() {
@@ -105,7 +105,8 @@ pub fn goals(verdicts: &[Verdict]) -> String {
     format!("{table}\n")
 }
 
-/// What the way into the kernel and out again is of the kernel's figures, measured in the same rounds, and how it stands without that.
+/// Returns the part of the kernel's figures that entering and leaving the kernel takes, measured in the same rounds, and the comparison without
+/// it.
 #[must_use]
 pub fn entries(findings: &Findings) -> Vec<String> {
     let entries = findings.rows.iter().filter(|row| row.subject == KERNEL_ENTRY);
@@ -128,7 +129,7 @@ pub fn entries(findings: &Findings) -> Vec<String> {
     entries.filter_map(line).collect()
 }
 
-/// Who was left out of these workloads, and why.
+/// Returns the subjects that are left out of these workloads, and why.
 #[must_use]
 pub fn left_out(workloads: &[&Workload]) -> String {
     let mut reasons: Vec<(&str, &str, Vec<&str>)> = Vec::new();
@@ -144,7 +145,7 @@ pub fn left_out(workloads: &[&Workload]) -> String {
     reasons.iter().map(line).collect()
 }
 
-/// Three digits that count.
+/// Formats a figure with three significant digits.
 #[must_use]
 pub fn figure(figure: f64) -> String {
     match figure.abs() {
@@ -155,13 +156,13 @@ pub fn figure(figure: f64) -> String {
     }
 }
 
-/// A count with its thousands apart.
+/// Formats a count with separated thousands.
 #[must_use]
 pub fn grouped(count: usize) -> String {
     thousands(&count.to_string())
 }
 
-/// Digits with their thousands apart.
+/// Separates the thousands of digits.
 #[must_use]
 pub fn thousands(digits: &str) -> String {
     let mut out = String::new();

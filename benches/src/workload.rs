@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub struct Pace {
     /// Operations.
     pub ops: u64,
-    /// The time they took.
+    /// Their time.
     pub elapsed: Duration,
 }
 
@@ -22,7 +22,7 @@ impl Pace {
         Self { ops, elapsed: begin.elapsed() }
     }
 
-    /// Nanoseconds an operation.
+    /// Returns the nanoseconds per operation.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "a figure with three digits that count")]
     pub fn ns_per_op(self) -> f64 {
@@ -33,13 +33,13 @@ impl Pace {
 /// One lap of a bench.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lap {
-    /// What is measured: the readers, where there are readers and a writer.
+    /// What is measured: the readers, if there are readers and a writer.
     pub pace: Pace,
     /// Lookups of mapped addresses that found nothing.
     pub lost: u64,
-    /// Faults that could not keep to their path, where the workload counts them.
+    /// Faults that left their path, if the workload counts them.
     pub detours: Option<u64>,
-    /// The same work alone, if the workload compares.
+    /// The same work without the writer, if the workload compares with that.
     pub alone: Option<Pace>,
     /// The writer beside the readers.
     pub writer: Option<Pace>,
@@ -51,13 +51,13 @@ impl From<Pace> for Lap {
     }
 }
 
-/// A subject, filled, ready to run a workload.
+/// A filled subject that runs a workload.
 pub trait Bench {
-    /// Runs about `ops` operations, after a run-up that is not measured. The lap says how many it ran.
+    /// Runs about `ops` operations, after a warm-up that is not measured. The lap has the number that it ran.
     fn lap(&mut self, ops: u64) -> Lap;
 }
 
-/// A subject that can do a workload.
+/// A subject of a workload.
 pub struct Candidate {
     /// The subject.
     pub name: &'static str,
@@ -73,7 +73,7 @@ impl fmt::Debug for Candidate {
     }
 }
 
-/// A subject with something counted instead of timed.
+/// A subject whose figure is counted and not timed.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     /// The subject.
@@ -87,35 +87,35 @@ pub struct Scale {
 /// How a workload is measured.
 #[derive(Clone, Copy, Debug)]
 pub enum Measure {
-    /// By laps of the subjects in turn.
+    /// By time, in laps that the subjects run in turn.
     Laps(fn() -> Vec<Candidate>),
-    /// By bytes a region.
+    /// By bytes per region.
     Bytes(fn() -> Vec<Scale>),
-    /// By allocations an operation.
+    /// By allocations per operation.
     Allocations(fn() -> Vec<Scale>),
 }
 
 /// A workload.
 #[derive(Clone, Copy, Debug)]
 pub struct Workload {
-    /// What `--only` calls it; some are measured in two ways and have two rows under one name.
+    /// The name for `--only`. A workload that is measured in two ways has two entries of one name.
     pub name: &'static str,
-    /// What the output calls it.
+    /// The name in the output.
     pub row: &'static str,
-    /// What the output calls the writer's side, where that has a row too.
+    /// The name of the writer's row in the output, if it has one.
     pub writer_row: Option<&'static str>,
-    /// Threads at work.
+    /// The number of threads that work.
     pub threads: u32,
     /// How it is measured, and with which subjects.
     pub measure: Measure,
-    /// Who is left out, and why.
+    /// The subjects that are left out, and why.
     pub left_out: &'static [(&'static str, &'static str)],
 }
 
-/// What is left out of all workloads that change the index.
+/// The subjects that are left out of all workloads that change the index, and why.
 pub(crate) const NO_WRITER: &[(&str, &str)] = &[("vm-memory", "a subject for lookups only: a change copies and sorts everything")];
 
-/// A stream of items, round and round, from front to back.
+/// A stream of items, read from front to back and then from the front again.
 #[derive(Debug)]
 pub(crate) struct Round {
     at: usize,
@@ -127,7 +127,7 @@ impl Round {
         Self { at }
     }
 
-    /// The next item.
+    /// Returns the next item.
     pub(crate) fn next<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         if self.at >= items.len() {
             self.at = 0;
@@ -136,7 +136,7 @@ impl Round {
         &items[self.at - 1]
     }
 
-    /// The next chunk of items, whose number is a multiple of the chunk's.
+    /// Returns the next chunk. The number of items is a multiple of the chunk's.
     pub(crate) fn chunk<'a, T>(&mut self, items: &'a [T]) -> &'a [T] {
         if self.at >= items.len() {
             self.at = 0;

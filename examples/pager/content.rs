@@ -1,10 +1,10 @@
-//! What objects contain: bytes that follow from the object and the offset alone, so that a reader can check each.
+//! The content of objects: bytes that depend on the object and the offset alone, so that a reader can check each.
 
 use crate::memory::Page;
 use vmaple::PAGE_SIZE;
 use vmaple::mm::ObjectId;
 
-/// The word of an object at an offset.
+/// Returns the word of an object at an offset.
 pub(crate) fn word(object: ObjectId, offset: u64) -> u64 {
     let mixed = (object.number().rotate_left(40) ^ offset).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ (mixed >> 29)

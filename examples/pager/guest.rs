@@ -1,6 +1,6 @@
 //! A guest: a thread that uses the memory as a program does, and checks every byte of it.
 //!
-//! It shares the text with the others, and has a heap and a stack of its own. It does not know of the pager.
+//! It shares the text with the other guests, and has a heap and a stack of its own. It does not depend on the pager's code.
 
 use crate::content;
 use crate::layout::{self, STACK_LIMIT_PAGES, Slot};
@@ -11,15 +11,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use vmaple::PAGE_SIZE;
 use vmaple::mm::ObjectId;
 
-/// What a guest saw.
+/// The results of a guest.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) verified_bytes: u64,
-    /// Pushes to below what is mapped.
+    /// Pushes below the mapped part of the stack.
     pub(crate) growths: u64,
     /// Accesses that ended with `EFAULT`.
     pub(crate) refused: u64,
-    /// What was not as it should be.
+    /// What was wrong.
     pub(crate) wrong: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ impl Seen {
         self.wrong.extend(other.wrong);
     }
 
-    /// An access that must end with an error, as it would for a system call that is given the address.
+    /// Makes an access that must end with an error, by a system call that gets the address.
     fn expect_refusal(&mut self, what: &str, result: nix::Result<()>) {
         match result {
             Err(Errno::EFAULT) => self.refused += 1,
@@ -40,10 +40,10 @@ impl Seen {
     }
 }
 
-/// The life of a guest.
+/// Runs a guest.
 pub(crate) fn live(memory: &Memory, me: u64) -> Seen {
     let (mut seen, slot) = (Seen::default(), layout::slot(memory.start(), me));
-    // Each begins elsewhere in the text, and comes to where others have been, or are.
+    // Each guest begins at another place of the text, and reads pages that other guests have read or are reading.
     let text = layout::text(memory.start());
     let begin = text.start + (text.end - text.start) / PAGE_SIZE * me / layout::GUESTS * PAGE_SIZE;
     check_object(memory, &(begin..text.end), layout::TEXT, begin - text.start, &mut seen);
@@ -57,7 +57,7 @@ pub(crate) fn live(memory: &Memory, me: u64) -> Seen {
     seen
 }
 
-/// Compares what is mapped with the object.
+/// Compares mapped memory with the object's content.
 fn check_object(memory: &Memory, range: &Range<u64>, object: ObjectId, offset: u64, seen: &mut Seen) {
     for at in range.clone().step_by(8) {
         let (found, wanted) = (memory.word(at).load(Relaxed), content::word(object, offset + (at - range.start)));
@@ -73,7 +73,7 @@ fn check(at: u64, found: u64, wanted: u64, seen: &mut Seen) {
     }
 }
 
-/// Calls functions with frames of one to seven pages until the stack is full, asks for one page more, and returns from all of them.
+/// Calls functions with frames of one to seven pages until the stack is full, accesses one more page, and returns from all of them.
 fn use_stack(memory: &Memory, slot: &Slot, seen: &mut Seen) {
     let pages = slot.room_pages.min(STACK_LIMIT_PAGES);
     let bottom = slot.top - pages * PAGE_SIZE;

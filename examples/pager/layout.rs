@@ -1,10 +1,10 @@
-//! Where everything is in the region, in pages, and what the address space maps in the beginning.
+//! The places of everything in the region, in pages, and the mappings of the address space at the beginning.
 //!
 //! ```text
 //! text       hole       constants  window     heap       guard gap   room      stack | heap .. stack | ..
 //! READ                  READ       remapped   READ,WRITE 256 pages   <-- GROWSDOWN   | the next guest's
 //! ```
-//! A stack grows through its room: an even guest's ends at the guard gap of its heap, an odd one's is larger than a stack may be.
+//! A stack grows through its room. An even guest's room ends at the guard gap of its heap; an odd guest's is larger than the limit of a stack.
 
 use std::error::Error;
 use std::ops::Range;
@@ -27,7 +27,7 @@ const GAP_PAGES: u64 = 256;
 const SLOT_PAGES: u64 = HEAP_PAGES + GAP_PAGES + 512;
 const FIRST_STACK_PAGES: u64 = 4;
 
-/// The object with a number, which is one of a few.
+/// Returns the object with a small number.
 const fn object(number: u64) -> ObjectId {
     match ObjectId::new(number) {
         Ok(object) => object,
@@ -35,51 +35,51 @@ const fn object(number: u64) -> ObjectId {
     }
 }
 
-/// The size of the region.
+/// Returns the size of the region.
 pub(crate) const REGION_PAGES: u64 = SLOTS + GUESTS * SLOT_PAGES;
 
 fn pages(start: u64, first: u64, count: u64) -> Range<u64> {
     start + first * PAGE_SIZE..start + (first + count) * PAGE_SIZE
 }
 
-/// Read by all.
+/// The text, which all guests read.
 pub(crate) fn text(start: u64) -> Range<u64> {
     pages(start, 0, TEXT_PAGES)
 }
 
-/// Never mapped: a page for each guest to miss.
+/// The hole, which is never mapped. It has a page for each guest to access.
 pub(crate) fn hole(start: u64) -> Range<u64> {
     pages(start, TEXT_PAGES, GUESTS)
 }
 
-/// Only for reading: a page for each guest to try to write.
+/// The constants, which may only be read. They have a page for each guest to try to write.
 pub(crate) fn constants(start: u64) -> Range<u64> {
     pages(start, TEXT_PAGES + GUESTS, GUESTS)
 }
 
-/// Mapped and unmapped all the time.
+/// The window, which is mapped and unmapped all the time.
 pub(crate) fn window(start: u64) -> Range<u64> {
     pages(start, TEXT_PAGES + 2 * GUESTS, WINDOW_PAGES)
 }
 
-/// What is mapped in the window in a generation.
+/// Returns the object that is mapped in the window in a generation.
 pub(crate) fn window_object(generation: u64) -> ObjectId {
     object(WINDOW_OBJECTS + generation)
 }
 
-/// What a guest has to itself.
+/// The memory of one guest.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) heap: Range<u64>,
     pub(crate) object: ObjectId,
-    /// Where the stack ends, and where it begins at first.
+    /// The end of the stack, and its first start.
     pub(crate) top: u64,
     pub(crate) first_bottom: u64,
-    /// How far it may grow for its neighbour's sake.
+    /// The most pages that the guard gap of its neighbour allows the stack.
     pub(crate) room_pages: u64,
 }
 
-/// The slot of a guest.
+/// Returns the memory of a guest.
 pub(crate) fn slot(start: u64, guest: u64) -> Slot {
     let end = SLOTS + (guest + 1) * SLOT_PAGES;
     let room_pages = if guest.is_multiple_of(2) { 320 } else { 512 };
@@ -107,12 +107,12 @@ pub(crate) fn address_space(start: u64) -> Result<Mm, Box<dyn Error>> {
     Ok(mm)
 }
 
-/// How many pages all stacks have in the end.
+/// Returns the number of pages of all stacks in the end.
 pub(crate) fn full_stack_pages() -> u64 {
     (0..GUESTS).map(|guest| slot(0, guest).room_pages.min(STACK_LIMIT_PAGES)).sum()
 }
 
-/// How many bytes guests read: all of the text, of their heap and of their stack.
+/// Returns the number of bytes that guests read: all of the text, of their heap and of their stack.
 pub(crate) fn guests_bytes() -> u64 {
     (GUESTS * (TEXT_PAGES + HEAP_PAGES) + full_stack_pages()) * PAGE_SIZE
 }

@@ -1,13 +1,13 @@
 //! A user-space pager: real page faults of real memory, decided by an `Mm`.
 //!
 //! A region is registered with userfaultfd, so that the kernel reports each fault in it to this process. Pager threads serve them
-//! (`serve.rs`, the part to copy): they have the address space find the VMA, growing stacks on the way, and put the page in, or refuse.
+//! (`serve.rs`, the part to copy): the address space finds the VMA, growing a stack if necessary, and the thread installs the page or refuses.
 //! Four guests (`guest.rs`) run in that memory until their stacks are full. A writer maps and unmaps a window (`window.rs`) meanwhile,
-//! and two threads read it. In the end every byte that was read was the right one, every access that had to be refused was, and the
-//! counts agree; or the exit status is 1.
+//! and two threads read it. The exit status is 0 if every byte that was read was right, every access that had to be refused was refused,
+//! and the counts agree, and otherwise 1.
 //!
-//! `cargo run --release -p vmaple-examples --bin pager`, on Linux 6.6 or later, as root or where userfaultfd is permitted: else it says
-//! what is missing, and the exit status is 2.
+//! `cargo run --release -p vmaple-examples --bin pager`, on Linux 6.6 or later, as root or where userfaultfd is permitted. Otherwise it
+//! prints what is missing, and the exit status is 2.
 
 mod content;
 mod guest;
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
 mod tests {
     use super::*;
 
-    /// None where the system does not permit it, which is said: the continuous integration runs the program itself, and fails there.
+    /// Returns `None` if the system does not permit it, and prints that. (The CI runs the program itself, which then fails.)
     fn report(test: &str) -> Option<Report> {
         let memory = Memory::new(layout::REGION_PAGES).map_err(|missing| vmaple_host::leave_out(test, missing));
         memory.ok().map(|memory| run(&memory))
@@ -104,7 +104,7 @@ mod tests {
         report.served.copied += 1;
         report.served.refused.clear();
         report.guests.verified_bytes -= 8;
-        // the faults, the bytes, and four reasons of refusals
+        // the faults, the bytes, and four reasons for refusals
         assert_eq!(report.wrong().len(), 1 + 1 + 4, "{:?}", report.wrong());
     }
 }

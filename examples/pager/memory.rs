@@ -23,11 +23,11 @@ use std::sync::atomic::AtomicU64;
 use vmaple::{Access, PAGE_SIZE};
 use vmaple_host::{Host, Need};
 
-/// What is in a page.
+/// The content of a page.
 pub(crate) type Page = [u8; PAGE_BYTES];
 pub(crate) const PAGE_BYTES: usize = PAGE_SIZE as usize;
 
-/// The requests of `ioctl_userfaultfd(2)`. Each is as safe as what it does to memory.
+/// The requests of `ioctl_userfaultfd(2)`. Whether one is safe depends on its effect on memory.
 mod request {
     use super::raw;
     nix::ioctl_write_int_bad!(new, nix::request_code_none!(raw::USERFAULTFD_IOC, 0));
@@ -39,7 +39,7 @@ mod request {
     nix::ioctl_read!(wake, raw::UFFDIO, raw::_UFFDIO_WAKE, raw::uffdio_range);
 }
 
-/// What this needs of the system, and the system does not give.
+/// A feature of the system that is missing.
 #[derive(Debug)]
 pub(crate) struct Missing(String);
 
@@ -57,7 +57,7 @@ pub(crate) struct FaultEvent {
     pub(crate) access: Access,
 }
 
-/// Whether a page was put in, or one was there before. If two threads fault on a page, both faults are reported.
+/// Whether a page was installed, or one was there before. If two threads fault on a page, both faults are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
     Now,
@@ -83,7 +83,7 @@ impl Memory {
     pub(crate) fn new(pages: u64) -> Result<Self, Missing> {
         let failed = |what: &str, error: Errno| Missing(format!("{what}: {error}"));
         let uffd = open()?;
-        // Without the answer that refuses a fault (Linux 6.6) there is no pager to show.
+        // The request that refuses a fault exists since Linux 6.6.
         let features = u64::from(raw::UFFD_FEATURE_POISON);
         let mut api = raw::uffdio_api { api: raw::UFFD_API.into(), features, ioctls: 0 };
         // SAFETY: the descriptor is a userfaultfd, the structure the one that the request takes.
@@ -91,7 +91,7 @@ impl Memory {
             .map_err(|error| failed("UFFDIO_POISON, of Linux 6.6, is missing", error))?;
         let bytes = usize::try_from(pages * PAGE_SIZE).ok().and_then(NonZeroUsize::new).expect("a region of some size");
         let (prot, flags) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE);
-        // SAFETY: the kernel chooses where; nothing that exists is replaced.
+        // SAFETY: the kernel chooses the address; nothing that exists is replaced.
         let base = unsafe { mmap_anonymous(None, bytes, prot, flags) }.map_err(|error| failed("mmap of the region", error))?;
         let start = base.as_ptr().expose_provenance() as u64;
         let memory = Self { range: start..start + pages * PAGE_SIZE, uffd };
@@ -102,12 +102,12 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Where it begins.
+    /// Returns the start of the region.
     pub(crate) fn start(&self) -> u64 {
         self.range.start
     }
 
-    /// Waits until there is a fault to be served, or the other end of the pipe is closed.
+    /// Waits until there is a fault to serve, or the other end of the pipe is closed.
     pub(crate) fn wait(&self, stop: &PipeReader) -> nix::Result<Wake> {
         let mut fds = [PollFd::new(self.uffd.as_fd(), PollFlags::POLLIN), PollFd::new(stop.as_fd(), PollFlags::empty())];
         poll(&mut fds, PollTimeout::NONE)?;
@@ -116,7 +116,7 @@ impl Memory {
 
     /// Returns the next fault, or `None` if another thread took it first.
     pub(crate) fn next_fault(&self) -> nix::Result<Option<FaultEvent>> {
-        // `struct uffd_msg`: a byte that says what it is, and from the second word on the fault's flags and its address.
+        // `struct uffd_msg`: a byte with the kind of event, and from the second word on the fault's flags and its address.
         let mut message = [0; 32];
         match read(&self.uffd, &mut message) {
             Err(Errno::EAGAIN) => return Ok(None),
@@ -128,7 +128,7 @@ impl Memory {
         Ok(Some(FaultEvent { page: word(2) & !(PAGE_SIZE - 1), access }))
     }
 
-    /// Puts a page in, and wakes the threads that wait for it.
+    /// Installs a page, and wakes the threads that wait for it.
     pub(crate) fn copy(&self, page: u64, content: &Page) -> nix::Result<Filled> {
         let dst = self.raw_page(page).start;
         let mut copy = raw::uffdio_copy { dst, src: content.as_ptr().expose_provenance() as u64, len: PAGE_SIZE, mode: 0, copy: 0 };
@@ -136,7 +136,7 @@ impl Memory {
         self.filled(page, unsafe { request::copy(self.fd(), &raw mut copy) })
     }
 
-    /// Puts a page of zeros in, and wakes the threads that wait for it.
+    /// Installs a page of zeros, and wakes the threads that wait for it.
     pub(crate) fn zero(&self, page: u64) -> nix::Result<Filled> {
         let mut zero = raw::uffdio_zeropage { range: self.raw_page(page), mode: 0, zeropage: 0 };
         // SAFETY: as in `copy`.
@@ -153,7 +153,7 @@ impl Memory {
     fn filled(&self, page: u64, result: nix::Result<libc::c_int>) -> nix::Result<Filled> {
         match result {
             Ok(_) => Ok(Filled::Now),
-            // A page is there, so this call woke no thread, and one may have begun to wait just before that page was put in.
+            // A page is there, so this call woke no thread, and one may have begun to wait just before that page was installed.
             Err(Errno::EEXIST) => {
                 let mut range = self.raw_page(page);
                 // SAFETY: the descriptor and the structure are the request's; it changes no memory.
@@ -172,20 +172,20 @@ impl Memory {
         unsafe { madvise(at, len as usize, MmapAdvise::MADV_DONTNEED) }
     }
 
-    /// A word, for loads and stores as a program makes them: they fault, and where that is refused end the process by `SIGBUS`.
+    /// Returns a word for ordinary loads and stores. They fault, and if the fault is refused, `SIGBUS` ends the process.
     pub(crate) fn word(&self, at: u64) -> &AtomicU64 {
         assert!(self.range.contains(&at) && at.is_multiple_of(8), "{at:#x} is no word of the region");
-        // SAFETY: aligned, in the region, which outlives `self`; all in the process who use it do so through atomics.
+        // SAFETY: aligned, in the region, which outlives `self`; every access in this process is atomic.
         unsafe { AtomicU64::from_ptr(with_exposed_provenance_mut(at as usize)) }
     }
 
-    /// Reads a page by a system call, which faults like a load, and says `EFAULT` where that is refused.
+    /// Reads a page by a system call, which faults like a load, and returns `EFAULT` if the fault is refused.
     pub(crate) fn try_read(&self, page: u64, into: &mut Page) -> nix::Result<()> {
         let remote = [RemoteIoVec { base: self.raw_page(page).start as usize, len: into.len() }];
         process_vm_readv(Pid::this(), &mut [IoSliceMut::new(into)], &remote).map(drop)
     }
 
-    /// The same for writing.
+    /// Writes by a system call, which returns `EFAULT` if the fault is refused.
     pub(crate) fn try_write(&self, page: u64, from: &Page) -> nix::Result<()> {
         let remote = [RemoteIoVec { base: self.raw_page(page).start as usize, len: from.len() }];
         process_vm_writev(Pid::this(), &[IoSlice::new(from)], &remote).map(drop)

@@ -1,4 +1,4 @@
-//! What the run came to, and whether it is as it must be: as a table, and as a list of what is wrong.
+//! The results of the run as a table, and a list of what is wrong.
 
 use crate::guest::Seen;
 use crate::layout::{self, GUESTS};
@@ -16,7 +16,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// All that is not as it must be.
+    /// What is wrong.
     pub(crate) fn wrong(&self) -> Vec<String> {
         let Self { served, guests, watchers, stats, invariants } = self;
         let paths = stats.fault_paths;
@@ -35,7 +35,7 @@ impl Report {
             (serve::GUARD_GAP, refused(serve::GUARD_GAP), GUESTS / 2),
             (serve::STACK_LIMIT, refused(serve::STACK_LIMIT), GUESTS / 2),
             (serve::DENIED, refused(serve::DENIED), GUESTS),
-            // The watchers are refused as well, as the moment has it; once a page at most, until it is mapped again.
+            // The watchers are refused, too, depending on the moment, at most once per page until it is mapped again.
             (serve::UNMAPPED, refused(serve::UNMAPPED).min(GUESTS), GUESTS),
             (serve::OTHER, refused(serve::OTHER), 0),
         ] {
@@ -73,7 +73,7 @@ impl Report {
                 ("pages zeroed", served.zeroed),
                 ("there already", served.present),
                 ("refused", served.refusals()),
-                ("asked again, no longer refused", served.looked_again),
+                ("checked again, no longer refused", served.looked_again),
             ],
         );
         println!("refusals");

@@ -1,7 +1,7 @@
-//! The pager: from a fault that the kernel reports to a page that is in, or to a refusal. This is the part to copy.
+//! The pager: serves a fault that the kernel reports by a page or by a refusal. This is the part to copy.
 //!
-//! Any number of threads run [`serve`] at once. They ask [`Mm`] whose rules decide, and answer through [`Memory`]. They must not touch
-//! the region themselves: no thread would serve such a fault.
+//! Any number of threads run [`serve`] at once. [`Mm`] decides each fault, and [`Memory`] answers it. These threads must not access the region
+//! themselves, because no thread would serve their faults.
 
 use crate::content;
 use crate::memory::{FaultEvent, Filled, Memory, PAGE_BYTES, Page, Wake};
@@ -11,14 +11,14 @@ use vmaple::mm::fault::{ExpandError, FaultError};
 use vmaple::mm::{Backing, Limit, Vma};
 use vmaple::{ErrorCode, FaultContext, Interrupt, Mm};
 
-/// The reasons to refuse that the guests give.
+/// The reasons for which the guests are refused.
 pub(crate) const UNMAPPED: &str = "nothing is mapped there";
 pub(crate) const DENIED: &str = "the VMA does not allow it";
 pub(crate) const GUARD_GAP: &str = "a stack's guard gap";
 pub(crate) const STACK_LIMIT: &str = "a stack's limit";
 pub(crate) const OTHER: &str = "something else";
 
-/// What a thread served.
+/// Counts of what a thread served.
 #[derive(Debug, Default)]
 pub(crate) struct Served {
     pub(crate) faults: u64,
@@ -26,11 +26,11 @@ pub(crate) struct Served {
     pub(crate) copied: u64,
     /// Pages of zeros.
     pub(crate) zeroed: u64,
-    /// Pages that another thread had put in.
+    /// Pages that another thread had installed.
     pub(crate) present: u64,
-    /// By the reason, with its errno.
+    /// Refusals, by the reason and its errno.
     pub(crate) refused: BTreeMap<(&'static str, i32), u64>,
-    /// Refusals that were no longer true when they were to be given.
+    /// Refusals that were no longer right when they were checked again.
     pub(crate) looked_again: u64,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn serve(memory: &Memory, mm: &Mm, stop: &PipeReader) -> nix::Result<
 struct Pager<'p> {
     memory: &'p Memory,
     mm: &'p Mm,
-    /// Would end its waits for the mm lock. Nobody kills these guests.
+    /// Would end a wait for the mm lock. No guest is killed here.
     killed: Interrupt,
     page: Page,
     served: Served,
@@ -76,7 +76,7 @@ impl Pager<'_> {
         self.served.faults += 1;
         loop {
             match self.mm.handle_fault(event.page, event.access, FaultContext::User(&self.killed)) {
-                // The VMA is held until the page is in: a thread that unmaps it waits for that, and then drops the page.
+                // The VMA is held until the page is installed: a thread that unmaps it waits for that, and then drops the page.
                 Ok(held) => return self.fill(event.page, held.vma()),
                 Err(fault) => match self.refuse(event, fault)? {
                     Refusal::Given => return Ok(()),

@@ -1,7 +1,7 @@
 //! A window that is mapped to one object after another, and threads that read it meanwhile.
 //!
-//! The writer's clock says which generation can be seen: 4g while generation g is being mapped, then, while it is mapped, is being
-//! unmapped, is gone, one more each. A reader looks at the clock before and after, and so knows what it may have read.
+//! The writer's clock shows which generation can be seen: 4g while generation g is being mapped, 4g + 1 while it is mapped, 4g + 2 while it is
+//! being unmapped, and 4g + 3 when it is unmapped. A reader reads the clock before and after, and so knows what it may have read.
 
 use crate::content;
 use crate::guest::Seen;
@@ -14,7 +14,7 @@ use std::thread;
 use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 const GENERATIONS: u64 = 200;
-/// How often the window is read before it changes again.
+/// The number of times that the window is read before it changes again.
 const LOOKS: u64 = 8;
 
 const MAPPED: u64 = 1;

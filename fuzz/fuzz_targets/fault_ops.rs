@@ -1,7 +1,7 @@
-//! The address space against the plain model, with mappings, faults, growths and locks that the fuzzer invents.
+//! The address space against the plain model, with mappings, faults, growths and locks from the fuzzer's bytes.
 //!
-//! The fuzzer's bytes are operations of four bytes: the kind and the context, then the arguments. A failure prints itself as a test (`cargo
-//! fuzz fmt fault_ops FILE` prints an input that was found before).
+//! Each operation is four bytes: the kind and the context, then the arguments. A failure is printed as a test (`cargo fuzz fmt fault_ops FILE`
+//! prints an input that was found before).
 #![no_main]
 
 #[path = "../../tests/it/support/fault_model/mod.rs"]
@@ -11,7 +11,7 @@ use fault_model::{Context, Op, Ops, SIDE, replay};
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 
-/// More than this takes longer and finds nothing more: it fills and empties the pages several times.
+/// The most operations. More take longer and find nothing more, because this many fill and empty the pages several times.
 const MAX_OPS: usize = 128;
 
 impl<'a> Arbitrary<'a> for Ops {
@@ -24,7 +24,7 @@ impl<'a> Arbitrary<'a> for Ops {
     }
 }
 
-/// The low five bits choose the verb, the high ones the context.
+/// Decodes an operation. The low five bits choose the verb, the high ones the context.
 fn op([verb, page, a, b]: [u8; 4]) -> Op {
     let page = page % SIDE;
     let context = match verb >> 5 {

@@ -1,5 +1,5 @@
-//! The library and the running kernel in step, as in `vmaple run --fuzz`, with operations that the fuzzer chooses: the same generator makes
-//! them, with the input instead of a seed as its source of choices. A difference is a panic with the scenario that shows it, for `vmaple
+//! The library and the running kernel in step, as in `vmaple run --fuzz`, with operations that the fuzzer chooses. The same generator makes
+//! them, and takes its choices from the input instead of a seed. A difference is a panic with the scenario that shows it, for `vmaple
 //! run --diff`.
 //!
 //! A process is forked for each input. It runs without `AddressSanitizer`, because `mlockall` would lock the sanitizer's shadow memory, and

@@ -1,7 +1,6 @@
-//! The address space's operations against the model of pages, with operations that the fuzzer invents; everything is compared after each.
+//! The address space's operations against the model of pages, with operations from the fuzzer's bytes. Everything is compared after each.
 //!
-//! The fuzzer's bytes are one for the limits and the policy, then six for each operation. `cargo fuzz fmt mm_ops FILE` prints what an input
-//! stands for.
+//! One byte gives the limits and the policy, then six bytes each operation. `cargo fuzz fmt mm_ops FILE` prints the operations of an input.
 #![no_main]
 
 #[path = "../../tests/it/support/page_model/mod.rs"]
@@ -11,7 +10,7 @@ use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use model::{Op, op, run};
 
-/// More than this fills and empties the few pages again and again.
+/// The most operations. More only fill and empty the few pages again.
 const MAX_OPS: usize = 128;
 
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use std::fmt::Write;
 use std::io::Cursor;
 use vmaple_trace::{HEADER, Line, Reader, Record};
 
-/// What lies in a megabyte of input, or in what a small one expands to, is enough.
+/// The most bytes that are read, of the input or of what it expands to.
 const MAX_LINES: usize = 20_000;
 
-/// The good lines up to the first bad one.
+/// Returns the lines before the first invalid one.
 fn read(mut reader: Reader) -> (Vec<Line>, Option<String>) {
     let mut lines = Vec::new();
     for line in reader.by_ref().take(MAX_LINES) {

@@ -1,10 +1,10 @@
-//! A writer with edits that the fuzzer invents, and one or two readers beside it with questions that it invents: every answer must have
-//! been true at one of the versions between which it was given.
+//! A writer with edits from the fuzzer's bytes, and one or two readers beside it with queries from these bytes. Every answer must have been true
+//! at a version during the query.
 //!
-//! The first byte says which epochs the map uses, how it begins, and how the rest is shared out: edits of three bytes, questions of
-//! two. A reader asks its questions over and over until the writer has ended, and looks at the answers itself.
+//! The first byte selects the epochs of the map, its starting contents, and the division of the other bytes: edits of three bytes, queries of
+//! two. A reader repeats its queries until the writer has ended, and then checks the answers.
 //!
-//! An execution finds more the more the threads overlap. So each thread is pinned to a core, and they begin when all run. A thread that
+//! An execution finds more if the threads overlap more. So each thread is pinned to a core, and they begin when all run. A thread that
 //! waits spins first and then sleeps, because on a busy machine a thread that yields before its time slice ends is scheduled again sooner.
 #![no_main]
 
@@ -23,21 +23,22 @@ use std::thread::{self, Thread};
 use versions::{Clock, Edit, Flat, History, Noted, Question, Walked, Way, flat};
 use vmaple::RangeMap;
 
-/// Few addresses, so that all meet; the fan-out is 4 here, and the tree three and four levels high.
+/// The number of addresses. There are few, so that edits and queries concern the same ones. The fan-out is 4 here, and the tree has three or
+/// four levels.
 const SIDE: u64 = 96;
-/// The most questions of one reader: checking the answers is what costs, and another execution finds more than a longer one.
+/// The most queries of one reader. Checking the answers takes most of the time, and another execution finds more than a longer one.
 const MOST_ASKED: usize = 96;
 const MOST_EDITS: usize = 96;
-/// After how many failed looks, at some 50 ns each, the other thread counts as not running.
+/// After this many failed checks, of some 50 ns each, the other thread counts as not running.
 const AT_ONCE: usize = 64;
-/// After how many looks a thread that waits for the other to begin goes to sleep, and after how many one that waits for a message.
+/// After this many checks a thread sleeps that waits for the other to begin (the first) or for a message (the second).
 const BEFORE_SLEEP: usize = 256;
 const BEFORE_SLEEP_LONG: usize = 2048;
-/// How often the readers are called at most.
+/// The most calls to the readers.
 const MOST_CALLS: usize = 4;
-/// Instead of a call.
+/// The value in place of a call that lets the readers begin.
 const BEGIN: usize = usize::MAX;
-/// Of how many addresses an iteration is.
+/// The number of addresses of an iteration.
 const WALKED: u64 = SIDE / 4;
 
 fn edit([verb, a, b]: [u8; 3]) -> Edit {
@@ -64,7 +65,7 @@ enum Ask {
     Walk(Way, u64),
 }
 
-/// What is asked, and how many turns before: so that the questions are spread over the writer's edits.
+/// Decodes a query, and the number of turns to wait before it, so that queries are spread over the writer's edits.
 fn ask([what, a]: [u8; 2]) -> (Ask, u8) {
     let a = u64::from(a) % (SIDE + 4);
     let ask = match what % 16 {
@@ -76,13 +77,13 @@ fn ask([what, a]: [u8; 2]) -> (Ask, u8) {
     (ask, what / 16)
 }
 
-/// Counts one more failed look; spins, or sleeps if there were many.
+/// Counts a failed check, and spins, or sleeps if there were many.
 fn turn(turns: &mut usize) {
     *turns += 1;
     if turns.is_multiple_of(BEFORE_SLEEP) { thread::park() } else { hint::spin_loop() }
 }
 
-/// What comes through a channel: awake, as it comes soon; asleep, if not.
+/// Receives from a channel: spins first, because the message usually comes soon, and then sleeps.
 fn take<T>(from: &Receiver<T>) -> Option<T> {
     for _ in 0..BEFORE_SLEEP_LONG {
         match from.try_recv() {
@@ -93,16 +94,16 @@ fn take<T>(from: &Receiver<T>) -> Option<T> {
     from.recv().ok()
 }
 
-/// Those that this process may use; asked first before any thread is kept to one.
+/// Returns the cores that this process may use. First called before any thread is pinned.
 fn cores() -> &'static [CoreId] {
     static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
     CORES.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default())
 }
 
-/// Keeps the calling thread to a core: two that spin on one do not meet, and on a busy machine they are left there.
+/// Pins the calling thread to a core. Two threads on one core do not overlap, and a busy system leaves them there.
 fn stay(thread: usize) {
     if cores().len() > 1 {
-        // Fuzzers side by side begin at different cores.
+        // Several fuzzers begin at different cores.
         core_affinity::set_for_current(cores()[(process::id() as usize + thread) % cores().len()]);
     }
 }
@@ -111,18 +112,18 @@ fn stay(thread: usize) {
 struct Play {
     map: RangeMap<u64>,
     asks: Vec<(Ask, u8)>,
-    /// What the edits come to, known before they are done.
+    /// The versions that the edits make, computed before the edits.
     history: History,
     clock: Clock,
     writer: Thread,
-    /// Of the writer, to its readers.
+    /// The writer's calls to its readers.
     calls: AtomicUsize,
-    /// How many of all of them.
+    /// The number of readers' answers to the calls.
     answers: AtomicUsize,
 }
 
 impl Play {
-    /// Begins when the readers answer a call at once, so that each is on its core; after some calls in any case.
+    /// Calls the readers until they answer at once, so that each runs on its core, at most `MOST_CALLS` times. Then lets them begin.
     fn call(&self, readers: &[Standing]) {
         let say = |call| {
             self.calls.store(call, Ordering::Release);
@@ -142,7 +143,7 @@ impl Play {
         say(BEGIN);
     }
 
-    /// Answers calls until it begins.
+    /// Answers calls until the queries begin.
     fn answer(&self) {
         let (mut answered, mut turns) = (0, 0);
         loop {
@@ -168,7 +169,7 @@ impl Play {
         done
     }
 
-    /// Asks until the writer has ended, and then looks at the answers.
+    /// Makes queries until the writer has ended, and then checks the answers.
     fn read(&self, first: usize) {
         let (mut notes, mut walks) = (Vec::with_capacity(MOST_ASKED), Vec::new());
         let mut reader = self.map.reader();
@@ -193,7 +194,7 @@ impl Play {
     }
 }
 
-/// A thread that reads for one execution after the other: to start one costs more than what it has to do.
+/// A reading thread for all executions, because starting one takes longer than its work.
 struct Standing {
     plays: Sender<(Arc<Play>, usize)>,
     done: Receiver<()>,
@@ -204,7 +205,7 @@ impl Standing {
     fn start(number: usize) -> Self {
         let (plays, taken) = channel::<(Arc<Play>, usize)>();
         let (tell, done) = channel();
-        // It ends when the sender of its plays is gone. A panic in it ends the process, as the fuzzer's hook has it.
+        // It ends when the sender is dropped. A panic in it ends the process, by the fuzzer's hook.
         let reader = thread::spawn(move || {
             stay(number);
             while let Some((play, first)) = take(&taken) {
@@ -250,7 +251,7 @@ fn play(readers: &[Standing], bytes: &[u8]) {
         reader.plays.send((Arc::clone(&play), first)).expect("the reader waits for it");
     }
     let done = play.write(&edits, readers);
-    // Meanwhile the readers look at their answers.
+    // Meanwhile the readers check their answers.
     play.history.check_edits(&done);
     let writer = play.map.write();
     writer.validate().expect("the invariants hold");

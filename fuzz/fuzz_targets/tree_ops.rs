@@ -1,7 +1,7 @@
-//! The index against the sorted list, with operations that the fuzzer invents; the invariants are checked after each.
+//! The index against the sorted list, with operations from the fuzzer's bytes. The invariants are checked after each.
 //!
-//! The fuzzer's bytes are operations of four bytes: the kind, then the arguments. A failure prints itself as a test (`cargo fuzz fmt
-//! tree_ops FILE` prints an input that was found before).
+//! Each operation is four bytes: the kind, then the arguments. A failure is printed as a test (`cargo fuzz fmt tree_ops FILE` prints an input
+//! that was found before).
 #![no_main]
 
 #[allow(dead_code, reason = "what the integration tests alone use of it")]
@@ -12,7 +12,7 @@ use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use sorted_list::{Op, Ops, Pair, SIDE};
 
-/// More than this takes longer and finds nothing more: it fills and empties the coordinates several times.
+/// The most operations. More take longer and find nothing more, because this many fill and empty the coordinates several times.
 const MAX_OPS: usize = 128;
 
 impl<'a> Arbitrary<'a> for Ops {
@@ -25,7 +25,7 @@ impl<'a> Arbitrary<'a> for Ops {
     }
 }
 
-/// The low four bits choose the verb, and whether its range is a short one: long ones alone would keep the map small.
+/// Decodes an operation. The low four bits choose the verb, and whether its range is short, because long ranges alone would keep the map small.
 fn op([verb, a, b, c]: [u8; 4]) -> Op {
     let a = a % SIDE;
     let near = (a + b % 8).min(SIDE - 1);
@@ -47,7 +47,7 @@ fn op([verb, a, b, c]: [u8; 4]) -> Op {
         9 => Op::ExtendDown(a, b),
         10 => Op::ExtendUp(a, near),
         11 => Op::ExtendUp(a, b),
-        // The model looks at the first and the last 64 places of a hole: enough for sizes up to 40.
+        // The model checks the first and the last 64 places of a hole, which is enough for sizes up to 40.
         12 => Op::Gap(a, b, verb / 16 * 2, c),
         13 if verb < 64 => Op::Iterate(a, b, c),
         13 if verb < 128 => Op::Segments(a, b),

@@ -22,7 +22,7 @@ pub(crate) fn bench(criterion: &mut Criterion, sizes: &[usize], wanted: impl Fn(
                 continue;
             }
             for set in &sets {
-                // Filled only if it is among those that are asked for.
+                // Filled only if the filter selects it.
                 group.bench_function(BenchmarkId::new(name, set.count()), |bencher| {
                     let mut bench = make(set);
                     bencher.iter_custom(|iterations| lap(&mut *bench, iterations));
@@ -40,7 +40,7 @@ fn lap(bench: &mut dyn Bench, iterations: u64) -> Duration {
     pace.elapsed.mul_f64(iterations as f64 / pace.ops as f64)
 }
 
-/// Few samples, and long enough each for a look.
+/// Few samples, each long enough for a rough figure.
 pub(crate) fn settings() -> Criterion {
     Criterion::default().sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3))
 }

@@ -1,4 +1,4 @@
-//! Every operation of an address space, as what is measured of it at a number of VMAs.
+//! The operations of an address space whose growth is measured.
 
 use std::hint::black_box;
 use std::io::Cursor;
@@ -9,34 +9,34 @@ use vmaple::{Access, FaultContext, Interrupt, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 use vmaple_scenario::against_library;
 use vmaple_trace::Reader;
 
-/// Where the first VMA is. Below it there is room, too.
+/// The start of the first VMA. There is room below it, too.
 const BASE: u64 = 1 << 40;
-/// From one VMA to the next: two pages that are mapped, and six that are not.
+/// The distance from one VMA to the next: two mapped pages and six unmapped ones.
 const STEP: u64 = 8 * PAGE_SIZE;
 const LEN: u64 = 2 * PAGE_SIZE;
 const READ: VmaFlags = VmaFlags::READ;
 const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 
-/// What is done beside VMAs chosen at random: in a lap as often as fits, but at least once.
+/// The number of operations of a lap, each at a VMA chosen at random: as many as fit, and at least one.
 const LAP: Duration = Duration::from_millis(5);
-/// Laps, of which the shortest counts: what the machine does beside it only ever makes it longer.
+/// The number of laps. The shortest counts, because other work of the machine only makes a lap longer.
 const LAPS: usize = 5;
 
-/// What an operation has to do with.
+/// What an operation touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Touches {
     /// One VMA, or a few.
     One,
-    /// All there are.
+    /// All VMAs.
     All,
 }
 
 impl Touches {
-    /// The exponents that a curve may have at most: the whole of it, and between two sizes that follow each other, where the step out of a
-    /// cache may be all that is seen.
+    /// Returns the largest exponents that a curve may have: as a whole, and between two neighbouring sizes, which may be on two sides of a
+    /// cache's capacity.
     ///
-    /// From 1,000 to 1,000,000 VMAs log n alone is 0.1. Because the layout leaves the caches, a search becomes five to twenty times as long,
-    /// which is 0.23 to 0.43; what goes through all VMAs, in order, hardly waits for memory at first, and at one step much more.
+    /// From 1,000 to 1,000,000 VMAs log n alone is 0.1. Because the layout no longer fits in the caches, a search takes five to twenty times as
+    /// long, which is 0.23 to 0.43. An operation on all VMAs, in order, hardly waits for memory at small sizes, and much more from one size on.
     pub(super) fn most(self) -> (f64, f64) {
         match self {
             Self::One => (0.6, 0.8),
@@ -51,12 +51,12 @@ pub(super) struct Operation {
     measured: Measured,
 }
 
-/// How it is measured.
+/// How an operation is measured.
 #[derive(Clone, Copy)]
 enum Measured {
-    /// At a VMA of the scattered layout, which it leaves as it was. The address is the VMA's, or that of a free page below it.
+    /// At a VMA of the scattered layout, which it leaves unchanged. It gets the VMA's address, or that of a free page below it.
     AtOne(fn(&Mm, u64)),
-    /// On a layout that is made for it. It says how long it took, without the making.
+    /// On a layout that is made for it. It returns its time without that of making the layout.
     OnAll(fn(usize) -> Duration),
 }
 
@@ -171,12 +171,12 @@ pub(super) const ALL: &[Operation] = &[
     all("areas and `count` lines of a scenario", count_lines),
 ];
 
-/// Measures all of them, in order.
+/// Measures all operations, in order.
 pub(super) fn measure_all(n: usize) -> impl Iterator<Item = Option<Duration>> {
     let shared = scattered(n);
     ALL.iter().map(move |operation| match operation.measured {
         Measured::AtOne(run) => (0..LAPS).map(|lap| lap_at_one(&shared, n, lap as u64, run)).min(),
-        // What takes long is hardly disturbed.
+        // A long operation is hardly disturbed.
         Measured::OnAll(run) => (0..if n <= 100_000 { LAPS } else { 2 }).map(|_| run(n)).min(),
     })
 }
@@ -184,7 +184,7 @@ pub(super) fn measure_all(n: usize) -> impl Iterator<Item = Option<Duration>> {
 fn lap_at_one(mm: &Mm, n: usize, lap: u64, run: fn(&Mm, u64)) -> Duration {
     let mut random = fastrand::Rng::with_seed(lap);
     let mut address = || BASE + random.u64(1..n as u64 - 1) * STEP;
-    // Once beforehand: what was left for the next write is not this one's.
+    // Once without measuring, because a write may do work that earlier writes left.
     run(mm, address());
     let (mut done, mut took) = (0, Duration::ZERO);
     while took < LAP {
@@ -195,7 +195,7 @@ fn lap_at_one(mm: &Mm, n: usize, lap: u64, run: fn(&Mm, u64)) -> Duration {
     took / done
 }
 
-/// An empty address space that no limit binds. Searches begin at the end of what is laid out, where there is no hole for them.
+/// Returns an empty address space without limits. Searches begin at the end of the layout, in which no hole fits.
 fn empty(n: usize) -> Mm {
     let mut limits = Limits::default();
     (limits.max_map_count, limits.locked_bytes) = (usize::MAX, u64::MAX);
@@ -217,14 +217,14 @@ fn end(n: usize) -> u64 {
     BASE + n as u64 * STEP
 }
 
-/// `n` VMAs with holes between them.
+/// Returns an address space of `n` VMAs with holes between them.
 fn scattered(n: usize) -> Mm {
     let mm = empty(n);
     addresses(n).for_each(|at| map(&mut mm.write(), at, LEN, RW));
     mm
 }
 
-/// `n` VMAs of one page each, without holes, each with another access than the one before.
+/// Returns an address space of `n` VMAs of one page each, without holes, in which neighbours have different permissions.
 fn adjacent(n: usize) -> Mm {
     let mm = empty(n);
     for i in 0..n as u64 {
@@ -243,8 +243,8 @@ fn on(mm: &Mm, run: impl FnOnce(&mut MmWriteGuard<'_>)) -> Duration {
     timed(|| run(&mut writer)).1
 }
 
-/// The longest of the writes that follow when all VMAs were unmapped beside a pinned reader that has left: to each it must be the same
-/// how many they were.
+/// Returns the time of the slowest write after all VMAs were unmapped beside a pinned reader that has left. It must not depend on the number
+/// of VMAs.
 fn after_a_drop(n: usize) -> Duration {
     let mm = scattered(n);
     let pin = mm.pin();
@@ -254,7 +254,7 @@ fn after_a_drop(n: usize) -> Duration {
     writes.max().unwrap_or_default()
 }
 
-/// A scenario that puts `n` areas in place and counts them after each.
+/// Returns a scenario that puts `n` areas in place and counts the areas after each.
 fn count_lines(n: usize) -> Duration {
     use std::fmt::Write as _;
     let mut text = "vmaple-trace 1\n".to_owned();
@@ -267,7 +267,7 @@ fn count_lines(n: usize) -> Duration {
     took
 }
 
-/// How much of the processor's time something takes: nothing that is measured waits, and what runs beside it takes time of its own.
+/// Measures the processor time of a function. No measured operation waits, and other programs do not count.
 fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     let begin = of_this_thread();
     let result = run();

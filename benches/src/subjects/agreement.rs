@@ -1,4 +1,4 @@
-//! All subjects give the answers of a plain sorted list: what is measured must also be right.
+//! Tests that all subjects give the answers of a plain sorted list, so that what is measured is also right.
 
 use super::floor_flat::FloorFlat;
 use super::floor_stree::FloorStree;
@@ -9,7 +9,7 @@ use super::{VmapleBatch, VmapleHeld, VmaplePin, VmapleReader, with_peers};
 use crate::regions::{FLOOR, GapQuestion, PAGE, Region, RegionSet};
 use crate::subject::{Changes, Edits, Faults, FindsGaps, Grows, Held, Index, Iterates, Lookups, Serves, Tally};
 
-/// Small ones have a root only; the others are several levels high.
+/// Sizes of sets: small ones have a root alone, and the others are several levels high.
 const SIZES: [usize; 3] = [16, 257, 5_000];
 
 fn looked_up(regions: &[Region], address: u64) -> Option<Region> {
@@ -90,7 +90,7 @@ fn finds_gaps<I: FindsGaps>() {
     }
 }
 
-/// Page by page downward, from the limit: the first place where no region has an address.
+/// Returns the highest gap, found page by page downward from the limit.
 fn highest_gap(regions: &[Region], question: GapQuestion) -> Option<u64> {
     let mut start = question.below.checked_sub(question.size)?;
     while start >= FLOOR {
@@ -105,7 +105,7 @@ fn highest_gap(regions: &[Region], question: GapQuestion) -> Option<u64> {
 #[test]
 fn lookups_agree() {
     let names = with_peers!(reads: [VmaplePin, VmapleReader, VmapleHeld, VmapleBatch] peers [VmMemory, FloorStree, FloorFlat]);
-    // All but the bare pin, which finds nothing, and those that serve faults, are bare locks, or are whole address spaces.
+    // All except the bare pin, which finds nothing, and the subjects that serve faults, are bare locks, or are whole address spaces.
     let others =
         ["vmaple-per-vma-reader", "vmaple-per-vma", "vmaple-mm-lock", "vmaple-upgrade", "vmaple-retake", "vmaple-lock", "vmaple-lock-raw"];
     let spaces = ["vmaple-mm", "kernel-calls", super::KERNEL_ENTRY];
@@ -137,7 +137,7 @@ fn gap_searches_agree() {
     finds_gaps::<super::left_right::LeftRight>();
 }
 
-/// Beside what the peers can do: everything is found, where it is a hole it grows, and what is mapped or unmapped beside it is seen.
+/// Faults are served: every mapped address is found, a fault in a hole grows a region, and later mappings and unmappings are seen.
 fn serves_faults<S: Faults>() -> &'static str {
     for size in SIZES {
         let set = RegionSet::of(size);

@@ -1,4 +1,4 @@
-//! All address spaces, the kernel's among them, have the same layout after the same calls, VMA by VMA: each does the same work.
+//! Tests that all address spaces, the kernel's included, have the same layout after the same calls, VMA by VMA, so that each does the same work.
 
 use super::kernel::{Kernel, in_child, wait_for};
 use super::locked_space::LockedSpace;
@@ -13,10 +13,10 @@ use std::os::unix::net::UnixStream;
 
 type Vmas = Vec<(u64, u64, u8)>;
 
-/// Where the histories are.
+/// The folder of the histories.
 const HISTORIES: Range<u64> = WINDOW..WINDOW + (1 << 40);
 
-/// What the kernel's layouts are while something is done in a process of its own.
+/// Returns the kernel's layouts while `run` makes calls in a child process.
 fn in_the_kernel(setup: &Setup, work: impl FnOnce(&Kernel) -> Vmas) -> Vmas {
     let (mut ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     let child = in_child(|| {
@@ -25,7 +25,7 @@ fn in_the_kernel(setup: &Setup, work: impl FnOnce(&Kernel) -> Vmas) -> Vmas {
     });
     drop(theirs);
     let mut answers = String::new();
-    ours.read_to_string(&mut answers).expect("the child tells");
+    ours.read_to_string(&mut answers).expect("the child answers");
     wait_for(child);
     let number = |word: Option<&str>| word.and_then(|word| word.parse::<u64>().ok()).expect("a number");
     let line = |line: &str| {
@@ -35,7 +35,7 @@ fn in_the_kernel(setup: &Setup, work: impl FnOnce(&Kernel) -> Vmas) -> Vmas {
     answers.lines().map(line).collect()
 }
 
-/// Neighbours of one access as one.
+/// Merges neighbours with equal access.
 fn joined(vmas: &[(u64, u64, u8)]) -> Vmas {
     vmas.chunk_by(|one, next| one.1 == next.0 && one.2 == next.2).map(|run| (run[0].0, run[run.len() - 1].1, run[0].2)).collect()
 }
@@ -64,7 +64,7 @@ fn histories_come_to_the_same_in_all() {
         });
         assert!(kernel.len() > 50, "{}: {kernel:x?}", history.name);
         assert_eq!(ours.layout(), kernel, "{}", history.name);
-        // The model keeps no accounts, so it does not distinguish what differs in them alone.
+        // The plain model keeps no accounts, so VMAs that differ only in these merge there.
         assert_eq!(joined(&model.layout()), joined(&kernel), "{}", history.name);
         for &address in &history.faults {
             assert_eq!(ours.is_mapped(address), model.is_mapped(address), "{}: {address:#x}", history.name);
@@ -75,7 +75,7 @@ fn histories_come_to_the_same_in_all() {
     }
 }
 
-/// The layouts after each step of each workload, one after the other.
+/// Returns the layouts after each step of each workload.
 fn steps<S: Space>(space: &S, set: &RegionSet, layout_of: impl Fn(&S) -> Vmas) -> Vmas {
     let mut all = Vec::new();
     let lists = [layout(set).collect(), pairs_in_holes(set), splits_and_merges(set), steps_of_the_break()];

@@ -9,11 +9,11 @@ use std::sync::Arc;
 /// Start and value, by last address.
 type Map = OrdMap<u64, (u64, u64)>;
 
-/// The map behind its pointer.
+/// The pointer to the map.
 #[derive(Debug)]
 pub struct ArcSwapImbl(ArcSwap<Map>);
 
-/// Asks or changes it: the pointer is loaded for each.
+/// A handle that loads the pointer for each lookup or change.
 #[derive(Debug)]
 pub struct Handle<'i>(&'i ArcSwap<Map>);
 

@@ -1,4 +1,4 @@
-//! A sorted `Vec` behind `ArcSwap`, which each change copies: asked through `load`, and through the `Cache` that a thread keeps.
+//! A sorted `Vec` behind `ArcSwap`, which each change copies. Lookups go through `load`, or through a `Cache` that the thread keeps.
 
 use crate::regions::{GapQuestion, Region, highest_gap_by_scan};
 use crate::subject::{Changes, Edits, FindsGaps, Grows, Index, Iterates, Lookups, Tally};
@@ -9,23 +9,23 @@ use std::sync::Arc;
 
 type Shared = ArcSwap<Vec<Region>>;
 
-/// The way to ask.
+/// The way to load the pointer.
 pub trait Way: Send + Sync + Debug + 'static {
     /// The subject's name.
     const NAME: &'static str;
 
-    /// A thread that goes it.
+    /// The handle of a thread.
     type Reader<'i>: Lookups;
 
-    /// Begins.
+    /// Returns a handle for the calling thread.
     fn begin(shared: &Shared) -> Self::Reader<'_>;
 }
 
-/// `ArcSwap::load` for each question.
+/// `ArcSwap::load` for each lookup.
 #[derive(Debug)]
 pub struct Load;
 
-/// `Cache`, which looks whether its copy of the pointer is still the right one.
+/// `Cache`, which checks whether its copy of the pointer is current.
 #[derive(Debug)]
 pub struct Cached;
 
@@ -78,7 +78,7 @@ impl<W: Way> Index for ArcSwapVec<W> {
     const NAME: &'static str = W::NAME;
     type Reader<'i> = W::Reader<'i>;
 
-    /// Sorted at once: put in one by one they would be copied each time.
+    /// Sorted at once, because each insertion would copy all.
     fn of(regions: &[Region]) -> Self {
         let mut regions = regions.to_vec();
         regions.sort_unstable_by_key(|region| region.last);
@@ -90,14 +90,14 @@ impl<W: Way> Index for ArcSwapVec<W> {
     }
 }
 
-/// The one writer: it copies what it last stored.
+/// The writer, which copies the vector that it stored last.
 #[derive(Debug)]
 pub struct Writing<'i>(&'i Shared);
 
 impl Writing<'_> {
     fn change(&self, change: impl FnOnce(&mut Vec<Region>)) {
         let old = self.0.load();
-        // Room for one more, so that an insertion copies once.
+        // With capacity for one more, so that an insertion copies once.
         let mut new = Vec::with_capacity(old.len() + 1);
         new.extend_from_slice(&old);
         change(&mut new);

@@ -1,5 +1,5 @@
-//! A bench that runs in a process of its own, because what it measures is that process's address space. It is a fork of this one; it
-//! receives how many operations a lap has, runs and times the lap by itself, and reports how long it took.
+//! A bench that runs in a child process, because it measures that process's address space. The child is a fork of this process. It receives
+//! the number of operations of a lap, runs and times the lap, and returns its time.
 
 use super::kernel::{in_child, wait_for};
 use crate::workload::{Bench, Lap, Pace};
@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// The bench in its process.
+/// A bench in a child process.
 pub struct Child {
     pid: i32,
     line: UnixStream,
@@ -21,10 +21,10 @@ impl fmt::Debug for Child {
 }
 
 impl Child {
-    /// Starts it.
+    /// Starts the child.
     ///
     /// # Panics
-    /// If there can be no such process.
+    /// If the process cannot be created.
     pub fn start<B: Bench>(make: impl FnOnce() -> B) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         let pid = in_child(|| serve(&theirs, &mut make()));
@@ -32,7 +32,7 @@ impl Child {
     }
 }
 
-/// The life of a child: laps, until it is asked for one of no operations.
+/// Runs laps in the child, until a lap of no operations is requested.
 fn serve(mut line: &UnixStream, bench: &mut impl Bench) {
     let mut asked = [0; 8];
     while line.read_exact(&mut asked).is_ok() && asked != END {
@@ -44,7 +44,7 @@ fn serve(mut line: &UnixStream, bench: &mut impl Bench) {
     }
 }
 
-/// Has a child end. It may hold other children's lines, so that the end of a line is nothing it could see.
+/// Ends the child by a request. Closing its socket is not enough, because other children may hold a copy of it.
 const END: [u8; 8] = [0; 8];
 
 impl Bench for Child {
@@ -59,7 +59,7 @@ impl Bench for Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // If it no longer listens it has ended.
+        // If it does not receive this, it has ended.
         _ = self.line.write_all(&END);
         wait_for(self.pid);
     }

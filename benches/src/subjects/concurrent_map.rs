@@ -1,6 +1,6 @@
 //! concurrent-map's `ConcurrentMap`. A replace is a remove and an insert: in between a mapped address looks unmapped.
 //!
-//! It is `Send` and not `Sync`: each thread has a clone. The one in the index is only cloned from.
+//! It is `Send` and not `Sync`, so each thread has a clone. The map in the index is used only for cloning.
 
 use crate::regions::{GapQuestion, Region, highest_gap_by_scan};
 use crate::subject::{Changes, Edits, FindsGaps, Grows, Index, Iterates, Lookups, Tally};

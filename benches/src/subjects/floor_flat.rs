@@ -1,9 +1,9 @@
-//! Floor: a branchless binary search over one flat array of keys that never changes.
+//! Lower bound: a branchless binary search over one flat array of keys that never changes.
 
 use crate::regions::Region;
 use crate::subject::{Index, Iterates, Lookups, Tally};
 
-/// Last addresses, sorted, and beside them what belongs to each.
+/// Sorted last addresses, and the starts and values in the same order.
 #[derive(Debug)]
 pub struct FloorFlat {
     lasts: Box<[u64]>,
@@ -11,7 +11,7 @@ pub struct FloorFlat {
 }
 
 impl FloorFlat {
-    /// How many lasts lie below the address: halving steps whose outcome goes into an index, never into a jump.
+    /// Returns how many last addresses are below the address, by halving steps without a branch.
     #[inline]
     fn rank(&self, address: u64) -> usize {
         let mut base = 0;

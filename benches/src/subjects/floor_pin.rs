@@ -1,10 +1,10 @@
-//! Floor: the bare pin of crossbeam-epoch, which a fresh pin for each question cannot beat. It finds nothing.
+//! Lower bound: the bare pin of crossbeam-epoch, than which a pin for each lookup cannot be faster. It finds nothing.
 
 use crate::regions::Region;
 use crate::subject::{Index, Lookups};
 use crossbeam_epoch::{Collector, LocalHandle};
 
-/// A collector of nothing.
+/// A collector without garbage.
 #[derive(Debug)]
 pub struct FloorPin(Collector);
 

@@ -1,14 +1,14 @@
-//! Floor: a static S-tree, sixteen keys a node, built once over the same keys. No pin, no atomics: what a search alone costs.
+//! Lower bound: a static S-tree with sixteen keys per node, built once over the same keys, without pin and atomics: the cost of a search alone.
 //!
-//! A node is two cache lines of sorted keys; its rank is one or two vector comparisons where the machine has them. The way is chosen
-//! once, when the tree is built, and a chunk of questions is asked inside it.
+//! A node is two cache lines of sorted keys. The rank in a node takes one or two vector comparisons if the machine has them. The kind of
+//! comparison is chosen when the tree is built, and is the same for a whole chunk of lookups.
 
 #![allow(unsafe_code, reason = "calls of functions that need a feature of the machine, which was looked for before")]
 
 use crate::regions::Region;
 use crate::subject::{Index, Lookups, Tally};
 
-/// Keys a node.
+/// The number of keys of a node.
 const FANOUT: usize = 16;
 
 /// At least every address of a region set, also for a signed comparison.
@@ -37,7 +37,7 @@ pub struct FloorStree {
     vectors: Vectors,
 }
 
-/// How many keys lie below the address.
+/// Returns how many keys of a node are below the address.
 #[inline]
 fn rank_portable(node: &Node, address: u64) -> usize {
     node.0.iter().map(|&key| usize::from(key < address)).sum()
@@ -76,7 +76,7 @@ fn rank_avx2(node: &Node, address: u64) -> usize {
 }
 
 impl FloorStree {
-    /// One descent with the rank function of the caller's choice.
+    /// Descends with this rank function.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "into functions that have a feature enabled: only inlined it has it too")]
     fn descend(&self, address: u64, rank: impl Fn(&Node, u64) -> usize) -> Option<Region> {
@@ -157,7 +157,7 @@ impl Index for FloorStree {
         regions.sort_unstable_by_key(|region| region.last);
         let mut levels = vec![nodes(regions.iter().map(|region| region.last))];
         while let Some(top) = levels.last().filter(|top| top.len() > 1) {
-            // The right edge takes every address, so that an inner rank is always a child's.
+            // The right edge routes every address, so that a rank in an inner node is always that of a child.
             let key = |(i, node): (usize, &Node)| if i + 1 == top.len() { PADDING } else { node.0[FANOUT - 1] };
             let above = nodes(top.iter().enumerate().map(key));
             levels.push(above);

@@ -1,5 +1,5 @@
-//! The host's kernel: its own system calls, made by this process on itself. So it belongs into a process of its own, of which `child`
-//! has the line; and beside it what entering the kernel costs at all.
+//! The running kernel: system calls that change this process's own layout. So this subject runs in a child process (`child`). A second subject
+//! measures the cost of entering the kernel.
 
 #![allow(unsafe_code, reason = "system calls on a part of the addresses that nothing else of the process is in, and a fork")]
 
@@ -11,22 +11,22 @@ use std::io;
 use std::time::{Duration, Instant};
 use vmaple_host::{Host, Need};
 
-/// Where the addresses of a process end.
+/// The end of the addresses of a process.
 const END: u64 = 0x7fff_ffff_f000;
 
-/// What is left free below the stack of the process.
+/// The number of bytes left free below the stack of the process.
 const BELOW_STACK: u64 = 64 << 20;
 
 /// The process's own address space, from the window up.
 #[derive(Debug)]
 pub struct Kernel {
-    /// The window's end: below it searches end.
+    /// The end of the window, below which searches find room.
     top: u64,
     /// The objects.
     files: Vec<i32>,
 }
 
-/// What entering the kernel and leaving it costs: a system call that does nothing.
+/// The cost of entering and leaving the kernel: a system call that does nothing.
 #[inline]
 pub fn enter() {
     call(libc::SYS_getppid, [0; 6]);
@@ -89,7 +89,7 @@ impl Kernel {
         call(libc::SYS_mmap, [at, len, u64::from(what.flags.access().0), word(flags), u64::from(file.cast_unsigned()), offset])
     }
 
-    /// Leaves no room above the window, so that searches end in it. The process's own allocator may be quicker here or there.
+    /// Fills the room above the window, so that searches end in the window. (The process's allocator may take some of the room first.)
     fn fill_above(&self) {
         while !self.try_fill_above() {}
     }
@@ -190,7 +190,7 @@ pub(super) fn wait_for(child: i32) {
     unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
 }
 
-/// Forks this process; the child does this, and ends; at the latest with the calling thread.
+/// Forks this process. The child calls `run` and ends, at the latest with the calling thread.
 pub(super) fn in_child(run: impl FnOnce()) -> i32 {
     // SAFETY: the C library keeps its allocator usable in a child, and the child uses nothing else that another thread may have locked.
     let child = unsafe { libc::fork() };

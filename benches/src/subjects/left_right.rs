@@ -7,22 +7,22 @@ use left_right::{Absorb, ReadHandle, ReadHandleFactory, WriteHandle};
 use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 
-/// The map that there are two of.
+/// One of the two maps.
 #[derive(Clone, Debug, Default)]
 pub struct Side(Map);
 
-/// A change, applied to one side after the other.
+/// A change, which is applied to both maps in turn.
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
-    /// A region where there is none.
+    /// Insert a region where there is none.
     Insert(Region),
-    /// A region in the place of the one with the same bounds.
+    /// Replace the region with the same bounds.
     Replace(Region),
-    /// The region that contains the address starts there from now on.
+    /// Grow the region that contains an address downward.
     Grow {
-        /// An address in it.
+        /// An address in the region.
         address: u64,
-        /// Where it will start.
+        /// The new start.
         start: u64,
     },
 }
@@ -51,7 +51,7 @@ impl Absorb<Change> for Side {
     }
 }
 
-/// The pair.
+/// The two maps.
 pub struct LeftRight {
     writer: Mutex<WriteHandle<Side, Change>>,
     readers: ReadHandleFactory<Side>,
@@ -69,7 +69,7 @@ impl Index for LeftRight {
 
     fn of(regions: &[Region]) -> Self {
         let (mut writer, reader) = left_right::new::<Side, Change>();
-        // Published once before, or the first publication would copy a side while the other is filled.
+        // Published once, because the first publication copies one map to the other.
         writer.publish();
         let index = Self { writer: Mutex::new(writer), readers: reader.factory() };
         let mut writer = index.writer();

@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 /// Start and value, by last address.
 pub(super) type Map = BTreeMap<u64, (u64, u64)>;
 
-/// The region that contains the address.
+/// Returns the region that contains the address.
 #[inline]
 pub(super) fn lookup(map: &Map, address: u64) -> Option<Region> {
     let (&last, &(start, value)) = map.range(address..).next()?;
@@ -21,13 +21,13 @@ pub trait Lock: Send + Sync + Debug + 'static {
     /// The subject's name.
     const NAME: &'static str;
 
-    /// Locks an index.
+    /// Puts a map under the lock.
     fn around(map: Map) -> Self;
 
-    /// Takes the lock to read.
+    /// Takes the lock for reading.
     fn read(&self) -> impl Deref<Target = Map>;
 
-    /// Takes the lock to write.
+    /// Takes the lock for writing.
     fn write(&self) -> impl DerefMut<Target = Map>;
 }
 
@@ -71,7 +71,7 @@ impl Lock for std::sync::RwLock<Map> {
 #[derive(Debug)]
 pub struct LockedBTreeMap<L>(L);
 
-/// Asks or changes it: the lock is taken for each.
+/// A handle that takes the lock for each lookup or change.
 #[derive(Debug)]
 pub struct Handle<'i, L>(&'i L);
 

@@ -1,6 +1,6 @@
-//! Faults on a `BTreeMap` under a reader-writer lock: what one would write without this library. The lock is the hold: read-locked, find,
-//! see whether the address is contained and the access allowed, and give back the guard. To grow, the lock is dropped and taken for
-//! writing, everything looked at again, and the write hold downgraded.
+//! Faults on a `BTreeMap` under a reader-writer lock, as a program without this library would do it. A fault takes the lock for reading, finds
+//! the region, checks the address and the access, and returns the guard as the hold. To grow, it drops the lock, takes it for writing, checks
+//! everything again, and downgrades.
 
 use super::vmaple_mm::FLAGS;
 use crate::regions::Region;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use vmaple::{Access, VmaFlags};
 
-/// What is mapped, by last address.
+/// The regions, by last address.
 type Map = BTreeMap<u64, Vma>;
 
 /// A region, except its last address, which is the map's key.
@@ -31,16 +31,16 @@ pub trait Lock: Send + Sync + 'static {
     /// A hold for writing.
     type Write<'l>: DerefMut<Target = Map>;
 
-    /// Locks a map.
+    /// Puts a map under the lock.
     fn around(map: Map) -> Self;
 
-    /// Takes the lock to read.
+    /// Takes the lock for reading.
     fn read(&self) -> Self::Read<'_>;
 
-    /// Takes the lock to write.
+    /// Takes the lock for writing.
     fn write(&self) -> Self::Write<'_>;
 
-    /// Ends writing and goes on reading.
+    /// Downgrades the write hold to a read hold.
     fn downgrade(hold: Self::Write<'_>) -> Self::Read<'_>;
 }
 
@@ -98,10 +98,10 @@ impl Lock for std::sync::RwLock<Map> {
 #[derive(Debug)]
 pub struct LockedFaults<L>(L);
 
-/// What is at an address, or could be.
+/// The result of looking for an address.
 enum Look {
     Hit(Region),
-    /// The region above can grow; its last address.
+    /// The region above can grow. Its last address.
     Growable(u64),
     Miss,
 }
@@ -127,7 +127,7 @@ impl<L: Lock> LockedFaults<L> {
                 if below.is_some_and(|below| below >= address) {
                     return None;
                 }
-                // By its last address: growth changes no key, and there is nothing to remove and to insert.
+                // The key is the last address, so growth changes no key.
                 let vma = writer.get_mut(&last)?;
                 vma.start = address;
                 Region { start: address, last, value: vma.value }

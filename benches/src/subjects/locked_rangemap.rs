@@ -6,11 +6,11 @@ use parking_lot::RwLock;
 use rangemap::RangeMap;
 use std::ops::Range;
 
-/// Its ranges are half-open; neighbours of equal value would be made one, so values differ.
+/// The map, with half-open ranges. It merges neighbours of equal value, so values differ.
 #[derive(Debug, Default)]
 pub struct LockedRangeMap(RwLock<RangeMap<u64, u64>>);
 
-/// Asks or changes it: the lock is taken for each.
+/// A handle that takes the lock for each lookup or change.
 #[derive(Debug)]
 pub struct Handle<'i>(&'i LockedRangeMap);
 
@@ -57,7 +57,7 @@ impl Changes for Handle<'_> {
         self.0.0.write().insert(region.start..region.last + 1, region.value);
     }
 
-    /// Its `insert` takes the place of whatever is in the range.
+    /// `insert` replaces everything in the range.
     fn replace(&mut self, region: Region) {
         self.insert(region);
     }
@@ -68,7 +68,7 @@ impl Grows for Handle<'_> {
         let mut map = self.0.0.write();
         assert!(!map.overlaps(&(start..address)), "a neighbour is in the way");
         let value = *map.get(&address).expect("the region that grows");
-        // Of equal value: it becomes one with its neighbour.
+        // With equal value, so that it merges with its neighbour.
         map.insert(start..address, value);
     }
 }

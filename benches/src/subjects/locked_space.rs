@@ -1,5 +1,5 @@
-//! An address space as one would write it without this library: a `BTreeMap` of VMAs by first address under a reader-writer lock, and
-//! plain edits of ranges: cut, remove, insert, merge. It keeps no accounts, knows no limits and plans nothing.
+//! An address space as a program without this library would have it: a `BTreeMap` of VMAs by first address under a reader-writer lock, with plain
+//! edits of ranges: cut, remove, insert, merge. It has no accounts, no limits and no plans.
 
 use crate::calls::{Backing, Call, Flags, Place, Setup, Target, What};
 use crate::regions::PAGE;
@@ -18,7 +18,7 @@ struct Vma {
     value: u64,
 }
 
-/// What is behind a VMA: the same for all of its addresses.
+/// The backing of a VMA, which is equal for all its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Behind {
     Anonymous,
@@ -61,7 +61,7 @@ struct Layout {
 }
 
 impl Layout {
-    /// Cuts the VMA that has addresses on both sides.
+    /// Cuts the VMA that has addresses on both sides of `at`.
     fn cut(&mut self, at: u64) {
         if let Some((_, low)) = self.vmas.range_mut(..at).next_back().filter(|(_, vma)| vma.end > at) {
             let high = *low;
@@ -70,7 +70,7 @@ impl Layout {
         }
     }
 
-    /// Leaves nothing in a range.
+    /// Removes everything in a range.
     fn remove(&mut self, start: u64, end: u64) {
         self.cut(start);
         self.cut(end);
@@ -79,7 +79,7 @@ impl Layout {
         }
     }
 
-    /// Puts a VMA where nothing is, merged with what touches it.
+    /// Inserts a VMA in a free range, merged with its neighbours.
     fn insert(&mut self, start: u64, mut vma: Vma) {
         if let Some(next) = self.vmas.get(&vma.end).filter(|next| next.is_like(&vma)) {
             let end = next.end;
@@ -110,7 +110,7 @@ impl Layout {
         self.merge_before(end);
     }
 
-    /// Makes one of the VMA that starts there and the one before, if they are alike.
+    /// Merges the VMA that starts there with the one before, if they are alike.
     fn merge_before(&mut self, at: u64) {
         let Some(vma) = self.vmas.get(&at).copied() else { return };
         if let Some((_, prev)) = self.vmas.range_mut(..at).next_back().filter(|(_, prev)| prev.end == at && prev.is_like(&vma)) {
@@ -149,7 +149,7 @@ impl Layout {
         self.brk
     }
 
-    /// The highest room below the top.
+    /// Returns the highest gap below the top.
     fn room(&self, len: u64) -> u64 {
         let mut end = self.top;
         for (&start, vma) in self.vmas.range(..self.top).rev() {

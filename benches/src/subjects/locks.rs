@@ -1,4 +1,4 @@
-//! The mm lock with nothing to guard, through the map's guards and without them, and the locks that one would take instead.
+//! The mm lock alone, through the map's guards and without them, and the locks that a program could use instead.
 
 #![allow(unsafe_code, reason = "the lock without its guards")]
 
@@ -6,21 +6,21 @@ use std::hint::black_box;
 use vmaple::RangeMap;
 use vmaple::lock::{MmLock, RawMmLock};
 
-/// A reader-writer lock, taken and let go in the ways that a fault needs.
+/// A reader-writer lock, taken and released in the ways that a fault needs.
 pub trait Lock: Default + Send + Sync + 'static {
     /// The subject's name.
     const NAME: &'static str;
 
-    /// Reads.
+    /// Takes and releases a read hold.
     fn read(&self);
 
-    /// Writes.
+    /// Takes and releases the write hold.
     fn write(&self);
 
-    /// Reads, and then writes: with no moment in between, where it can.
+    /// Takes a read hold, upgrades it if the lock can, and releases the write hold.
     fn read_then_write(&self);
 
-    /// Writes, and then reads, with no moment in between.
+    /// Takes the write hold, downgrades it, and releases the read hold.
     fn write_then_read(&self);
 }
 
@@ -145,7 +145,7 @@ impl Lock for parking_lot::RwLock<()> {
         drop(black_box(Self::write(self)));
     }
 
-    /// Its upgrade needs an upgradable hold from the start: one such hold at a time.
+    /// An upgrade needs an upgradable hold, of which there is one at a time.
     #[inline]
     fn read_then_write(&self) {
         drop(black_box(parking_lot::RwLockUpgradableReadGuard::upgrade(self.upgradable_read())));
@@ -170,7 +170,7 @@ impl Lock for std::sync::RwLock<()> {
         drop(black_box(Self::write(self)));
     }
 
-    /// It has no upgrade: dropped and taken anew.
+    /// The lock has no upgrade, so it is released and taken again.
     #[inline]
     fn read_then_write(&self) {
         Lock::read(self);

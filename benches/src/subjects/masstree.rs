@@ -36,7 +36,7 @@ fn unpack(key: &[u8], packed: u64) -> Option<Region> {
 }
 
 impl Mass {
-    /// The first region that ends at or after the address.
+    /// Returns the first region that ends at or after the address.
     #[inline]
     fn find(&self, address: u64) -> Option<Region> {
         let mut found = None;
@@ -101,7 +101,7 @@ impl Changes for &Mass {
 
 impl Grows for &Mass {
     fn grow(&mut self, address: u64, start: u64) {
-        // What lies at or above the new start must be the region itself.
+        // The first region that ends at or above the new start must be this region.
         let old = self.find(start).filter(|region| region.start == address).expect("the region that grows, and no neighbour in the way");
         self.replace(Region { start, ..old });
     }

@@ -36,23 +36,23 @@ pub type VmapleHeld = vmaple::Vmaple<vmaple::Held>;
 pub type VmapleBatch = vmaple::Vmaple<vmaple::Batched>;
 /// The base of all ratios.
 pub type Base = locked_btreemap::LockedBTreeMap<parking_lot::RwLock<std::collections::BTreeMap<u64, (u64, u64)>>>;
-/// The same under std's lock.
+/// A `BTreeMap` under std's lock.
 pub type StdLocked = locked_btreemap::LockedBTreeMap<std::sync::RwLock<std::collections::BTreeMap<u64, (u64, u64)>>>;
 /// A sorted vector behind `ArcSwap`.
 pub type ArcSwapVec = arcswap_vec::ArcSwapVec<arcswap_vec::Load>;
-/// The same through its `Cache`.
+/// A sorted vector behind `ArcSwap`, through a `Cache`.
 pub type ArcSwapVecCache = arcswap_vec::ArcSwapVec<arcswap_vec::Cached>;
 
 /// The name of the base of all ratios.
 pub const BASE: &str = <Base as crate::subject::Index>::NAME;
 
-/// The name of the base where bare locks are compared.
+/// The name of the base of the ratios of bare locks.
 pub const LOCK_BASE: &str = <parking_lot::RwLock<()> as locks::Lock>::NAME;
 
-/// The bases: a workload has one of them.
+/// The names of the bases. A workload has one of them.
 pub const BASES: [&str; 2] = [BASE, LOCK_BASE];
 
-/// The name of what entering the kernel costs, as often as an operation has system calls.
+/// The name of the cost of entering the kernel, once for each system call of an operation.
 pub const KERNEL_ENTRY: &str = "kernel-entry";
 
 /// All names, in the order of the output.

@@ -59,7 +59,7 @@ impl Changes for &Map {
 
 impl Grows for &Map {
     fn grow(&mut self, address: u64, start: u64) {
-        // What lies at or above the new start must be the region itself: a step back may walk from the end of the map.
+        // The first region that ends at or above the new start must be this region. (A step back may walk from the end of the map.)
         let old = self.lookup(address).expect("the region that grows");
         let first = self.range(start.., &Guard::new()).next().map(|(&last, _)| last);
         assert_eq!(first, Some(old.last), "a neighbour is in the way");

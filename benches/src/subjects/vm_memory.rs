@@ -1,4 +1,4 @@
-//! vm-memory's `GuestMemoryAtomic`, for lookups: a change of it copies and sorts everything.
+//! vm-memory's `GuestMemoryAtomic`, for lookups only, because a change copies and sorts everything.
 
 use crate::regions::Region;
 use crate::subject::{Index, Iterates, Lookups, Tally};
@@ -8,7 +8,7 @@ use vm_memory::{
     GuestRegionCollection, GuestUsize,
 };
 
-/// A region of guest memory with nothing behind it: a million real mappings are more than a process may have.
+/// A region of guest memory without a mapping, because a process may not have a million mappings.
 #[derive(Debug)]
 pub struct Window(Region);
 
@@ -34,7 +34,7 @@ impl GuestMemoryRegionBytes for Window {}
 
 type Collection = GuestRegionCollection<Window>;
 
-/// The guest's memory behind its pointer.
+/// The pointer to the guest's memory.
 #[derive(Debug)]
 pub struct VmMemory(GuestMemoryAtomic<Collection>);
 
@@ -42,7 +42,7 @@ impl Index for VmMemory {
     const NAME: &'static str = "vm-memory";
     type Reader<'i> = &'i GuestMemoryAtomic<Collection>;
 
-    /// Sorted at once: put in one by one they would be copied each time.
+    /// Sorted at once, because each insertion would copy all.
     fn of(regions: &[Region]) -> Self {
         let mut regions = regions.to_vec();
         regions.sort_unstable_by_key(|region| region.start);

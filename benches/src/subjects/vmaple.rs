@@ -1,5 +1,4 @@
-//! vmaple through its four doors: a fresh pin for each question, the `Reader` that a thread keeps, a pin held over a chunk, and chunks
-//! of questions asked together.
+//! vmaple in four ways: a pin for each lookup, a `Reader` that the thread keeps, a pin held over a chunk of lookups, and `lookup_many`.
 
 use crate::regions::{FLOOR, GapQuestion, Region};
 use crate::subject::{Changes, Edits, FindsGaps, Grows, Index, Iterates, Lookups, Tally};
@@ -8,22 +7,22 @@ use std::marker::PhantomData;
 use vmaple::RangeMap;
 use vmaple::map::{BudgetPolicy, Entry, GapQuery, PinGuard, Reader, View};
 
-/// How many questions go into one `lookup_many`.
+/// The number of addresses of one `lookup_many`.
 const BATCH: usize = 64;
 
-/// A door to the readers' side.
+/// A way to look up.
 pub trait Door: Send + Sync + 'static {
     /// The subject's name.
     const NAME: &'static str;
 
-    /// A thread that stands at it.
+    /// The handle of a thread.
     type Reader<'m>: Lookups;
 
-    /// Goes there.
+    /// Returns a handle for the calling thread.
     fn open(map: &RangeMap<u64>) -> Self::Reader<'_>;
 }
 
-/// The library behind one of its doors.
+/// The index, looked up in one of the ways.
 pub struct Vmaple<D> {
     map: RangeMap<u64>,
     door: PhantomData<D>,
@@ -40,7 +39,7 @@ fn region(entry: Entry<'_, u64>) -> Region {
     Region { start: entry.start(), last: entry.last(), value: *entry.value() }
 }
 
-/// A fresh pin for each question.
+/// A pin for each lookup.
 #[derive(Debug)]
 pub struct Pin;
 
@@ -64,7 +63,7 @@ impl Lookups for Pinning<'_> {
     }
 }
 
-/// The kept `Reader`, which repins at each question.
+/// A kept `Reader`, which repins at each lookup.
 #[derive(Debug)]
 pub struct Kept;
 
@@ -84,7 +83,7 @@ impl Lookups for Reader<'_, u64> {
     }
 }
 
-/// One pin over a chunk of questions.
+/// One pin for a chunk of lookups.
 #[derive(Debug)]
 pub struct Held;
 
@@ -92,7 +91,7 @@ pub struct Held;
 #[derive(Debug)]
 pub struct Holding<'m> {
     map: &'m RangeMap<u64>,
-    /// None only while the next one is taken.
+    /// `None` only while the next pin is taken.
     pin: Option<PinGuard<'m, u64>>,
 }
 
@@ -112,7 +111,7 @@ impl Lookups for Holding<'_> {
     }
 
     fn lookups(&mut self, addresses: &[u64]) -> Tally {
-        // The old pin ends before the new one begins: nested, the new one would not move on to the present epoch.
+        // The old pin ends before the new one begins, because a nested pin would keep the old epoch.
         self.pin = None;
         let view: &View<u64> = self.pin.insert(self.map.pin());
         let mut tally = Tally::default();
@@ -123,7 +122,7 @@ impl Lookups for Holding<'_> {
     }
 }
 
-/// Chunks of questions asked together.
+/// `lookup_many` for chunks of lookups.
 #[derive(Debug)]
 pub struct Batched;
 
@@ -164,7 +163,7 @@ impl<D: Door> Index for Vmaple<D> {
     type Reader<'m> = D::Reader<'m>;
 
     fn of(regions: &[Region]) -> Self {
-        // A reader that the system takes off its core while it is pinned must not fail the writer.
+        // A pinned reader that does not run must not make a write fail.
         let map = RangeMap::builder().policy(BudgetPolicy::Wait).build();
         let index = Self { map, door: PhantomData };
         let mut writer = index.writer();
@@ -179,7 +178,7 @@ impl<D: Door> Index for Vmaple<D> {
     }
 
     fn set_up(regions: &[Region]) {
-        // The collector keeps the last of the bags that went through it, a few KiB a process: some must have gone through.
+        // The collector keeps the last bags that passed through it, a few KiB per process, so some must have passed before memory is counted.
         let index = Self::of(&regions[..1]);
         for _ in 0..1_000 {
             index.writer().replace(regions[0]);
@@ -193,7 +192,7 @@ impl<D: Door> Index for Vmaple<D> {
     }
 }
 
-/// The writer: the lock is taken for each change.
+/// The writer, which takes the lock for each change.
 #[derive(Debug)]
 pub struct Writing<'m>(&'m RangeMap<u64>);
 

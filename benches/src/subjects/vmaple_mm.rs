@@ -1,5 +1,5 @@
-//! vmaple's address space, by the paths that a fault can take: the VMA's own lock; the mm lock; and where a stack grows, an upgrade or a
-//! lock dropped and taken anew.
+//! vmaple's address space, by the paths that a fault can take: the VMA's own lock, the mm lock, and, if a stack grows, an upgrade or a release
+//! and a new write lock.
 
 use crate::regions::Region;
 use crate::subject::{Faults, Held, Serves};
@@ -10,7 +10,7 @@ use vmaple::mm::fault::FaultedVma;
 use vmaple::mm::{Limits, MmReader, UpgradePolicy};
 use vmaple::{Access, FaultContext, Interrupt, Mm, VmaFlags, VmaSpec};
 
-/// What every region allows, here and at the peers.
+/// The access that every region allows, as in the peers.
 pub(super) const FLAGS: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE).union(VmaFlags::GROWSDOWN);
 
 /// A path of faults.
@@ -18,26 +18,26 @@ pub trait FaultPath: Send + Sync + 'static {
     /// The subject's name.
     const NAME: &'static str;
 
-    /// How a fault that must grow gets from reading to writing.
+    /// How a fault that must grow gets from the read lock to the write lock.
     const UPGRADE: UpgradePolicy = UpgradePolicy::Optimistic;
 
-    /// What a thread keeps for it.
+    /// The handle of a thread.
     type Way<'m>;
 
-    /// What the calling thread keeps for it.
+    /// Returns a handle for the calling thread.
     fn way(mm: &Mm<u64>) -> Self::Way<'_>;
 
-    /// Goes there.
+    /// Serves a fault.
     fn fault<'m>(way: &mut Self::Way<'m>, address: u64, context: FaultContext<'_>) -> Option<FaultedVma<'m, u64>>;
 
-    /// Whether it ended on another path.
+    /// Returns whether the fault ended on another path.
     #[must_use]
     fn is_detour(_vma: &FaultedVma<'_, u64>) -> bool {
         false
     }
 }
 
-/// The whole path, which begins with the VMA's own lock.
+/// The whole path of a fault, which begins with the VMA's own lock.
 #[derive(Debug)]
 pub struct PerVma;
 
@@ -59,7 +59,7 @@ impl FaultPath for PerVma {
     }
 }
 
-/// The same by a thread that keeps a reader.
+/// The whole path, by a thread that keeps a reader.
 #[derive(Debug)]
 pub struct PerVmaReader;
 
@@ -116,7 +116,7 @@ impl FaultPath for Upgrade {
     by_mm_lock!();
 }
 
-/// Growth by the lock dropped and taken anew, as in Linux today.
+/// Growth by releasing the read lock and taking the write lock, as in Linux.
 #[derive(Debug)]
 pub struct Retake;
 
@@ -126,7 +126,7 @@ impl FaultPath for Retake {
     by_mm_lock!();
 }
 
-/// The address space, its faults by one of the paths.
+/// The address space, with faults by one of the paths.
 pub struct VmapleMm<R> {
     mm: Mm<u64>,
     /// Never raised.
@@ -150,12 +150,12 @@ impl<R: FaultPath> Faults for VmapleMm<R> {
 
     fn of(regions: &[Region]) -> Self {
         let mut limits = Limits::default();
-        // All rules are asked; none is to stand in the way of growth to the neighbour's edge.
+        // All rules are checked, and none refuses growth up to the neighbour.
         limits.max_map_count = usize::MAX;
         limits.stack_bytes = u64::MAX;
         limits.stack_guard_gap_pages = 0;
         limits.upgrade = R::UPGRADE;
-        // A reader that the system takes off its core while it is pinned must not fail the writer.
+        // A pinned reader that does not run must not make a write fail.
         let mm = Mm::builder().policy(BudgetPolicy::Wait).limits(limits).expect("limits that mean something").build();
         let space = Self { mm, killed: Interrupt::new(), path: PhantomData };
         for &region in regions {

@@ -1,4 +1,4 @@
-//! vmaple's address space as one that a process changes: the mm lock taken for each call, as a kernel takes it.
+//! vmaple's address space under system calls. The mm lock is taken for each call, as in a kernel.
 
 use crate::calls::{Backing, Call, Flags, Place, Setup, Target, What};
 use crate::subject::{Forks, Resolves, Space};
@@ -8,7 +8,7 @@ use vmaple::map::BudgetPolicy;
 use vmaple::mm::{Limits, MapRequest, ObjectId, RemapRequest};
 use vmaple::{Mm, VmaFlags, VmaSpec};
 
-/// The address space, with a word of the embedder's in each VMA.
+/// The address space, with a word as each VMA's payload.
 pub struct VmapleSpace {
     mm: Mm<u64>,
 }
@@ -52,7 +52,7 @@ impl Space for VmapleSpace {
         let mut limits = Limits::default();
         limits.max_map_count = usize::MAX;
         limits.mmap_base = setup.top;
-        // A reader that the system takes off its core while it is pinned must not fail the writer.
+        // A pinned reader that does not run must not make a write fail.
         Self { mm: Mm::builder().policy(BudgetPolicy::Wait).limits(limits).expect("limits that mean something").build() }
     }
 
@@ -85,7 +85,7 @@ impl Space for VmapleSpace {
                 };
                 writer.mremap(&request).expect("it may be remapped")
             }
-            // As the system call answers: a history asks with 0 where the break is.
+            // As the system call does: a history calls it with 0 to get the break.
             Call::Brk(brk) => writer.brk(brk).unwrap_or_else(|_| self.mm.brk()),
             Call::Heap(start) => {
                 writer.set_heap(start, start).expect("a heap in the address space");

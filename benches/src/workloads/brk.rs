@@ -1,4 +1,4 @@
-//! `brk`: the break goes up page by page, and down again; each step is an operation.
+//! `brk`: the break goes up page by page, and down again. Each step is one operation.
 
 use super::spaces::{List, TOO_MANY, listed};
 use crate::calls::{Call, steps_of_the_break};

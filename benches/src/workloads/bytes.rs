@@ -1,5 +1,5 @@
-//! `bytes`: what an index takes from the allocator, a region, after random and after ascending insertions; and in the same breath how
-//! often a steady load of replaces, or of growths, goes to the allocator.
+//! `bytes`: the bytes per region that an index allocates, after random and after ascending insertions. It also counts the allocations of a
+//! steady load of replaces and of growths.
 
 use super::fill::limit;
 use super::mixed::replace_next;
@@ -30,7 +30,7 @@ pub(super) const ALLOCATIONS: Workload =
 pub(super) const ALLOCATIONS_GROW: Workload =
     Workload { row: "allocations-expand", measure: Measure::Allocations(growing), left_out: NO_WRITER, ..RANDOM };
 
-/// Changes after which a load counts as steady, and changes that are counted then.
+/// The number of changes after which a load is steady, and the number of changes that are counted then.
 const STEADY: u32 = 10_000;
 
 fn random() -> Vec<Scale> {
@@ -73,7 +73,7 @@ fn settled<S: Space>(set: &RegionSet) -> S {
     space
 }
 
-/// On a thread of its own: some subjects keep a thread's old nodes for its next index, and would take nothing.
+/// Runs on a new thread, because some subjects keep a thread's old nodes for its next index, and would allocate nothing.
 #[allow(clippy::cast_precision_loss, reason = "bytes of an index are far below 2^52")]
 fn kept<T>(set_up: impl FnOnce() + Send, make: impl FnOnce() -> T + Send) -> f64 {
     let weigh = || {
@@ -110,7 +110,7 @@ where
     for<'i> I::Writer<'i>: Grows,
 {
     let weigh = |set: &RegionSet| {
-        // Small steps where the gaps are few.
+        // Small steps if there are few gaps.
         let step = if set.count() < 1_000 { 16 } else { PAGE };
         let growths = set.growths(step);
         let index = I::of(set.shuffled());

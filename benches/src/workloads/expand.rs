@@ -1,4 +1,4 @@
-//! `expand`: regions grow downward by a page, as stacks do. When all gaps are filled, the index is filled anew; that is not measured.
+//! `expand`: regions grow downward by a page, as stacks do. When all gaps are filled, the index is built again, which is not measured.
 
 use crate::regions::{Growth, PAGE, RegionSet};
 use crate::subject::{Edits, Grows};

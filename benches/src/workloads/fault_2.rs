@@ -1,4 +1,4 @@
-//! `fault-2`: two threads that fault, on two cores. The figure is that of both together, as in `lookup-2`.
+//! `fault-2`: two threads that fault, on two cores. The figure is of both together, as in `lookup-2`.
 
 use super::fault_hit::{by_road, serve, serve_timed};
 use super::lookup_2::together;

@@ -1,5 +1,5 @@
 //! `fault-grow`: faults a page below regions, which grow: found under the read lock, upgraded or retaken, grown, downgraded. When all gaps
-//! are filled, the address space is filled anew; that is not measured.
+//! are filled, the address space is built again, which is not measured.
 
 use crate::regions::{Growth, PAGE, RegionSet};
 use crate::subject::{Faults, Held, Serves};

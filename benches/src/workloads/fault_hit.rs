@@ -1,4 +1,4 @@
-//! `fault-hit`: faults on what is mapped, one thread alone: found, held, judged, looked at, released.
+//! `fault-hit`: faults on mapped addresses, by one thread: found, held, checked, read, released.
 
 use crate::regions::{CHUNK, RegionSet};
 use crate::subject::{Faults, Held, Serves};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(super) const WORKLOAD: Workload =
     Workload { name: "fault-hit", row: "fault-hit", writer_row: None, threads: 1, measure: Measure::Laps(candidates), left_out: &[] };
 
-/// Who serves faults on what is mapped.
+/// The subjects that serve faults on mapped addresses.
 macro_rules! by_road {
     ($each:ident) => {
         vec![
@@ -43,12 +43,12 @@ struct Hit<S> {
     round: Round,
 }
 
-/// What some faults came to.
+/// The results of some faults.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Served {
-    /// How many were served.
+    /// The number of faults served.
     pub(super) hits: u64,
-    /// How many of them not by their own path.
+    /// The number of them that left their path.
     pub(super) detours: u64,
 }
 
@@ -70,7 +70,7 @@ pub(super) fn serve(space: &impl Faults, addresses: &[u64], round: &mut Round, c
     served
 }
 
-/// The same, timed; every fault must be served.
+/// Serves `chunks` chunks of faults and measures the time. Every fault must be served.
 pub(super) fn serve_timed(space: &impl Faults, addresses: &[u64], round: &mut Round, chunks: u64) -> Pace {
     let ops = chunks * CHUNK as u64;
     let mut served = Served::default();

@@ -1,5 +1,5 @@
-//! `fault-mixed`: one thread that faults beside a writer that maps into the gaps and unmaps again, flat out. Both have a row. The writer
-//! never touches a region that is faulted on, so a fault that has to leave its path was held up by work elsewhere: they are counted.
+//! `fault-mixed`: one thread that faults beside a writer that maps into the gaps and unmaps again, without a pause. Both have a row. The writer
+//! never touches a region on which a fault happens, so a fault leaves its path only because of a write elsewhere. Those faults are counted.
 
 use super::fault_hit::{Served, by_road, serve, serve_timed};
 use crate::cores;
@@ -57,7 +57,7 @@ impl<S: Faults> Bench for Mixed<S> {
                 ready.wait();
                 let mut served = Served::default();
                 let pace = Pace::of(ops, || served = serve(space, addresses, faulted, chunks));
-                // Relaxed, here and below: nothing is handed over with it.
+                // Relaxed, here and below: it publishes nothing.
                 stop.store(true, Ordering::Relaxed);
                 (pace, served)
             },

@@ -23,13 +23,13 @@ pub(super) const RANDOM: Workload = Workload {
 pub(super) const ASCENDING: Workload =
     Workload { name: "fill-ascending", row: "fill-ascending", measure: Measure::Laps(ascending), ..RANDOM };
 
-/// Up to this many regions, also subjects that copy everything are filled.
+/// The most regions with which subjects are filled that copy everything at each insertion.
 pub(super) const COPIERS_LIMIT: usize = 10_000;
 
-/// How many regions are filled, in small indices, between two readings of the clock.
+/// The number of regions that are inserted, in small indices, between two readings of the clock.
 const REGIONS_A_LOOK: usize = 1_000;
 
-/// Where the subject is left out.
+/// Returns the most regions with which the subject is filled.
 pub(super) fn limit<I: Index>() -> usize {
     if [ArcSwapVec::NAME, ArcSwapVecCache::NAME].contains(&I::NAME) { COPIERS_LIMIT } else { usize::MAX }
 }

@@ -1,6 +1,6 @@
-//! `fork`: the address space is copied whole; an operation is a VMA of it. What is then done to be rid of the copy is not counted.
+//! `fork`: the address space is copied whole. One operation is one VMA of it. Dropping the copy is not measured.
 //!
-//! The kernel copies a process with it: its entry here is a fork of the same process without these VMAs, in the same parts.
+//! The kernel copies the process as well. The cost of entering the kernel is here that of a fork of the same process without these VMAs.
 
 use super::spaces::{OfSet, TOO_MANY, filled, here, in_child};
 use crate::calls::Setup;
@@ -25,7 +25,7 @@ fn candidates() -> Vec<Candidate> {
     ]
 }
 
-/// Copies as often as makes about `ops` operations; each VMA copied is one.
+/// Makes as many copies as have about `ops` VMAs together.
 fn copy(space: &impl Forks, vmas: u64, ops: u64) -> Lap {
     let times = ops.div_ceil(vmas);
     (0..times / 2).for_each(|_| _ = space.fork());

@@ -1,4 +1,4 @@
-//! `gap`: the highest room for 1 to 512 pages below a random region, as an mmap searches from the top.
+//! `gap`: the highest gap of 1 to 512 pages below a random region, as an `mmap` searches from the top.
 
 use crate::regions::{GapQuestion, RegionSet};
 use crate::subject::FindsGaps;

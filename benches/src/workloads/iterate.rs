@@ -1,4 +1,4 @@
-//! `iterate`: all regions in order, once through under one pin or lock. The figure is that of a region.
+//! `iterate`: one iteration over all regions, in order, under one pin or lock. The figure is per region.
 
 use crate::regions::RegionSet;
 use crate::subject::Iterates;

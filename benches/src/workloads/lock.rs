@@ -1,5 +1,5 @@
-//! `lock`: what taking the lock costs uncontended, in four ways, and between two threads that do nothing but write. The lock guards
-//! nothing, so the number of regions makes no difference, and the rows stop at a thousand.
+//! `lock`: the cost of taking the lock, in four ways by one thread, and by two threads that only write. The lock protects nothing, so the number
+//! of regions makes no difference, and the rows stop at a thousand.
 
 use crate::cores;
 use crate::subjects::locks::{Guarded, Lock, Raw, Retaken};
@@ -20,13 +20,13 @@ pub(super) const UPGRADE: Workload = Workload {
 
 pub(super) const DOWNGRADE: Workload = Workload { row: "lock-downgrade", measure: Measure::Laps(downgrades), ..READ };
 
-/// The worst there is for a lock that is handed over.
+/// The worst case for a lock that is handed over.
 pub(super) const WRITE_2: Workload = Workload { row: "lock-write-2", threads: 2, measure: Measure::Laps(writes_of_two), ..READ };
 
 /// The most regions to measure with: more would only repeat the rows.
 const LIMIT: usize = 1_000;
 
-/// The locks, with what is done with each: a method by name, so that the call can be inlined.
+/// Lists the locks with a method of each. The method is given by name, so that the call can be inlined.
 macro_rules! with_locks {
     ($bench:ident, $once:ident: $($lock:ty),*) => {
         vec![$(Candidate {
@@ -92,7 +92,7 @@ impl<L: Lock, F: Fn(&L) + Sync> Bench for Contended<L, F> {
             |ready| {
                 ready.wait();
                 let pace = Pace::of(ops, || (0..ops).for_each(|_| (self.once)(&self.lock)));
-                // Relaxed, here and below: nothing is handed over with it.
+                // Relaxed, here and below: it publishes nothing.
                 stop.store(true, Ordering::Relaxed);
                 pace
             },

@@ -1,4 +1,4 @@
-//! `lookup`: addresses that do not depend on each other, so that the machine may overlap them.
+//! `lookup`: addresses that do not depend on each other, so that the processor can overlap the lookups.
 
 use crate::regions::{CHUNK, RegionSet};
 use crate::subject::{Index, Lookups, Tally};
@@ -43,7 +43,7 @@ pub(super) fn ask(reader: &mut impl Lookups, addresses: &[u64], round: &mut Roun
     hits
 }
 
-/// The same, timed; every address must be found.
+/// Looks up `chunks` chunks of addresses and measures the time. Every address must be found.
 pub(super) fn ask_timed(reader: &mut impl Lookups, addresses: &[u64], round: &mut Round, chunks: u64) -> Pace {
     let ops = chunks * CHUNK as u64;
     let mut hits = 0;

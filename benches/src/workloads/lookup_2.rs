@@ -1,4 +1,4 @@
-//! `lookup-2`: two readers on two cores. The figure is that of both together: half of one reader's where they do not disturb each other.
+//! `lookup-2`: two readers on two cores. The figure is of both together: half of one reader's if they do not disturb each other.
 
 use super::lookup::{ask, ask_timed};
 use crate::cores;
@@ -54,7 +54,7 @@ impl<I: Index> Bench for Two<I> {
     }
 }
 
-/// The pace of two: their rates added.
+/// Returns the pace of two readers: their rates added.
 pub(super) fn together(a: Pace, b: Pace) -> Pace {
     let ops = a.ops + b.ops;
     let ns = 1.0 / (1.0 / a.ns_per_op() + 1.0 / b.ns_per_op());

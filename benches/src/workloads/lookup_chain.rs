@@ -42,7 +42,7 @@ fn follow(reader: &mut impl Lookups, addresses: &[u64], round: &mut Round, chunk
     let mut answer = Region::default();
     for _ in 0..chunks {
         for &address in round.chunk(addresses) {
-            // The top bit of neither is ever set, which the machine cannot know before it has both.
+            // Neither has the top bit set, which the processor cannot know before it has both.
             let nothing = (answer.last ^ answer.value) >> 63;
             answer = reader.lookup(address + nothing).expect("the address is mapped, and nobody writes");
         }

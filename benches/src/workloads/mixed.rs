@@ -1,5 +1,5 @@
-//! `mixed`: one reader beside one writer that replaces random regions flat out. Both have a row. Every address that is asked is mapped
-//! throughout, so each miss is a wrong answer: they are counted.
+//! `mixed`: one reader beside one writer that replaces random regions without a pause. Both have a row. Every address that is looked up is
+//! mapped throughout, so each miss is a wrong answer. Misses are counted.
 
 use super::lookup::ask;
 use crate::cores;
@@ -57,7 +57,7 @@ impl<I: Edits> Bench for Mixed<I> {
                 ready.wait();
                 let mut hits = 0;
                 let pace = Pace::of(ops, || hits = ask(&mut reader, set.addresses(), asked, chunks));
-                // Relaxed, here and below: nothing is handed over with it.
+                // Relaxed, here and below: it publishes nothing.
                 stop.store(true, Ordering::Relaxed);
                 (pace, hits)
             },
@@ -77,12 +77,12 @@ impl<I: Edits> Bench for Mixed<I> {
     }
 }
 
-/// Replaces the next region of the stream, by one with a value of its own.
+/// Replaces the next region of the stream by one with a new value.
 pub(super) fn replace_next(writer: &mut impl Changes, regions: &[Region], round: &mut Round, fresh: &mut u64) {
     *fresh += 1;
     let value = FRESH + *fresh;
     writer.replace(Region { value, ..*round.next(regions) });
 }
 
-/// Values of replaced regions: above those of the first filling, so that no neighbours ever have the same.
+/// The first value of replacing regions. It is above those of the first filling, so that neighbours never have equal values.
 const FRESH: u64 = 1 << 40;

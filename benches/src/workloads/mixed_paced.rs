@@ -1,5 +1,5 @@
 //! `mixed-paced`: one reader beside a writer held to a million changes a second, replaces in one row and in-place growths in the other.
-//! The reader is also measured alone, in the same lap: what it keeps of that rate is the figure that the goals ask for.
+//! The reader is also measured alone, in the same lap. The goals are about the part of that rate that it keeps.
 
 use super::lookup::{ask, ask_timed};
 use super::mixed::replace_next;
@@ -24,10 +24,10 @@ pub(super) const REPLACE: Workload = Workload {
 
 pub(super) const GROW: Workload = Workload { row: "mixed-paced-grow", measure: Measure::Laps(growing), ..REPLACE };
 
-/// One change falls due in each.
+/// The time between two changes.
 const PERIOD: Duration = Duration::from_micros(1);
 
-/// By how much a region grows: small steps, so that the gaps last.
+/// The number of bytes by which a region grows: small, so that the gaps last.
 const STEP: u64 = 16;
 
 fn replacing() -> Vec<Candidate> {
@@ -97,7 +97,7 @@ where
 {
     fn lap(&mut self, ops: u64) -> Lap {
         if self.done > self.growths.len() / 2 {
-            // Filled anew, with all its gaps.
+            // Built again, with all its gaps.
             self.index = I::of(self.set.shuffled());
             self.done = 0;
         }
@@ -114,14 +114,14 @@ where
     }
 }
 
-/// Tells a writer when its next change is due, until the reader is through.
+/// Paces a writer, until the reader has finished.
 struct Due<'s> {
     begin: Instant,
     stop: &'s AtomicBool,
 }
 
 impl Due<'_> {
-    /// Makes a change whenever one is due; late ones at once. Ends when there are none left.
+    /// Makes each change when it is due, late ones at once. Ends when there are no more changes.
     fn serve(self, mut change: impl FnMut() -> bool) -> Pace {
         let mut ops = 0;
         let mut next = Duration::ZERO;
@@ -140,7 +140,7 @@ impl Due<'_> {
     }
 }
 
-/// The reader alone, then beside the writer.
+/// Measures the reader alone, then beside the writer.
 fn read_beside<I: Edits>(index: &I, set: &RegionSet, round: &mut Round, ops: u64, write: impl FnOnce(Due<'_>) -> Pace + Send) -> Lap {
     let chunks = chunks(ops / 2);
     let ops = chunks * CHUNK as u64;
@@ -157,7 +157,7 @@ fn read_beside<I: Edits>(index: &I, set: &RegionSet, round: &mut Round, ops: u64
             ready.wait();
             let mut hits = 0;
             let pace = Pace::of(ops, || hits = ask(&mut reader, set.addresses(), round, chunks));
-            // Relaxed: nothing is handed over with it.
+            // Relaxed: it publishes nothing.
             stop.store(true, Ordering::Relaxed);
             (pace, hits)
         },

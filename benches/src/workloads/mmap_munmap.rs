@@ -1,5 +1,5 @@
-//! `mmap-munmap`: something is mapped where there is room, and unmapped again: in one row wherever the address space finds it, which is
-//! at the top as a rule, in the other in holes that are named, all over. It merges with nothing: a VMA comes and goes.
+//! `mmap-munmap`: maps in a gap and unmaps again. In one row the address space chooses the gap, which is usually at the top. In the other the
+//! address of a hole is given, each hole in turn. The mapping merges with nothing, so a VMA is created and removed.
 
 use super::spaces::{List, OfSet, TOO_MANY, entries, filled, here, in_child, listed};
 use crate::calls::{Call, Flags, Place, What, lengths, pairs_in_holes};

@@ -25,10 +25,10 @@ mod spaces;
 
 use crate::workload::Workload;
 
-/// The names of those that change whole address spaces, as system calls do.
+/// The names of the workloads that change whole address spaces by system calls.
 pub const OF_SPACES: [&str; 5] = ["mmap-munmap", "mprotect", "brk", "fork", "replay"];
 
-/// All of them, in the order of the output.
+/// All workloads, in the order of the output.
 pub const ALL: [Workload; 33] = [
     lookup::WORKLOAD,
     lookup_chain::WORKLOAD,

@@ -1,6 +1,6 @@
 //! `replay`: the recorded histories under `traces/`, one after the other, call by call, in one row alone and in another beside a reader
-//! that resolves the recorded page faults. The histories bring their own layouts, so the number of regions makes no difference, and the
-//! rows stop at a thousand. What empties an address space for the next history and begins it is not counted.
+//! that resolves the recorded page faults. The histories have their own layouts, so the number of regions makes no difference, and the
+//! rows stop at a thousand. Preparing an address space for the next history is not measured.
 
 use super::spaces::{OfSet, entries, here, in_child};
 use crate::cores;
@@ -31,10 +31,10 @@ pub(super) const BESIDE: Workload = Workload {
 /// The most regions to measure with: more would only repeat the rows.
 const LIMIT: usize = 1_000;
 
-/// Calls that the writer makes between two looks whether the reader is through.
+/// The number of calls between two checks of whether the reader has finished.
 const STRETCH: u64 = 64;
 
-/// In how many layouts the reader is measured alone.
+/// The number of layouts in which the reader is measured alone.
 const STOPS: u64 = 16;
 
 fn limited(candidates: impl IntoIterator<Item = Candidate>) -> Vec<Candidate> {
@@ -54,7 +54,7 @@ fn beside() -> Vec<Candidate> {
     limited([here::<VmapleSpace, Beside<VmapleSpace>>(), here::<LockedSpace, Beside<LockedSpace>>()])
 }
 
-/// How far an address space has come in the histories.
+/// The position of an address space in the histories.
 struct Progress {
     histories: &'static Histories,
     history: usize,
@@ -62,7 +62,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// An address space at the begin of the first.
+    /// Returns the position at the beginning of the first history.
     fn begin<S: Space>() -> (Self, S) {
         let progress = Self { histories: histories(), history: 0, call: 0 };
         let space = S::new(&progress.histories.setup);
@@ -74,12 +74,12 @@ impl Progress {
         self.histories.all[self.history].begin.iter().for_each(|call| _ = space.call(call));
     }
 
-    /// How many calls all histories have together.
+    /// Returns the number of calls of all histories.
     fn round(&self) -> u64 {
         self.histories.all.iter().map(|history| history.calls.len() as u64).sum()
     }
 
-    /// Makes some calls: as many as are wanted, or the rest of the history.
+    /// Makes at most `wanted` calls, at most to the end of the history. Returns their number and time.
     fn some(&mut self, space: &impl Space, wanted: u64) -> Pace {
         let history = &self.histories.all[self.history];
         let calls = history.calls[self.call..].iter().take(usize::try_from(wanted).unwrap_or(usize::MAX));
@@ -122,7 +122,7 @@ impl<S: Space> OfSet for Alone<S> {
 
 impl<S: Space> Bench for Alone<S> {
     fn lap(&mut self, ops: u64) -> Lap {
-        // Whole rounds: a part of one would be another mixture of calls.
+        // Whole rounds, because a part of one has another mixture of calls.
         let round = self.progress.round();
         self.progress.many(&self.space, ops.div_ceil(round) * round).into()
     }
@@ -159,7 +159,7 @@ impl<S: Resolves> Bench for Beside<S> {
         let (space, faults) = (&*space, &faults[..]);
         let some = chunks(ops / 2 / STOPS);
         resolve(space, faults, round, some);
-        // Alone in the layouts that there will be beside the writer: at stops of a round.
+        // The reader alone, in layouts that also occur beside the writer: at several places of a round.
         let mut alone = Pace::default();
         for _ in 0..STOPS {
             progress.many(space, progress.round() / STOPS);
@@ -171,7 +171,7 @@ impl<S: Resolves> Bench for Beside<S> {
             |ready| {
                 ready.wait();
                 let pace = resolve(space, faults, round, some * STOPS);
-                // Relaxed, here and below: nothing is handed over with it.
+                // Relaxed, here and below: it publishes nothing.
                 stop.store(true, Ordering::Relaxed);
                 pace
             },

@@ -1,4 +1,4 @@
-//! What the workloads of address spaces have in common. Called by `mmap-munmap`, `mprotect`, `brk`, `fork` and `replay`. An address space
+//! The parts that the workloads of address spaces share. Called by `mmap-munmap`, `mprotect`, `brk`, `fork` and `replay`. An address space
 //! is in this process or, for the kernel's, in a process of its own.
 
 use crate::calls::{Call, Setup, layout};
@@ -13,7 +13,7 @@ use crate::workload::{Bench, Candidate, Lap, Pace, Round};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// Why the kernel is not in rows of many VMAs.
+/// The reason for leaving the kernel out of rows with many VMAs.
 pub(super) const TOO_MANY: &[(&str, &str)] =
     &[("kernel-calls", "above vm.max_map_count: a process may not have so many VMAs; and where it may not move its heap")];
 
@@ -27,12 +27,12 @@ pub(super) fn here<S: Space, B: OfSet + 'static>() -> Candidate {
     Candidate { name: S::NAME, limit: usize::MAX, make: |set| Box::new(B::of(set)) }
 }
 
-/// A bench of the kernel. It comes before all others: a fork of this process then has the least of it.
+/// A bench of the kernel. It is created before all others, so that the fork copies the least of this process.
 pub(super) fn in_child<B: OfSet>(name: &'static str) -> Candidate {
     Candidate { name, limit: room_for_vmas(), make: |set| Box::new(Child::start(|| B::of(set))) }
 }
 
-/// What entering the kernel costs, `TIMES` times an operation.
+/// The cost of entering the kernel, `TIMES` times per operation.
 pub(super) fn entries<const TIMES: usize>() -> Candidate {
     Candidate { name: KERNEL_ENTRY, limit: room_for_vmas(), make: |_| Box::new(Entries::<TIMES>) }
 }
@@ -57,13 +57,13 @@ pub(super) fn filled<S: Space>(set: &RegionSet) -> S {
 
 /// A list of calls that leaves the layout as it was.
 pub(super) trait List: 'static {
-    /// How many calls are one operation.
+    /// The number of calls of one operation.
     const TIMES: usize;
 
     fn of(set: &RegionSet) -> Vec<Call>;
 }
 
-/// Makes the calls of a list, round and round.
+/// Makes the calls of a list, again and again.
 pub(super) struct Listed<S, L> {
     calls: Vec<Call>,
     round: Round,
@@ -73,7 +73,7 @@ pub(super) struct Listed<S, L> {
 
 impl<S: Space, L: List> OfSet for Listed<S, L> {
     fn of(set: &Arc<RegionSet>) -> Self {
-        // The list first: what it takes from the allocator is then no part of what the kernel sees change.
+        // The list first, so that its allocation does not change the layout later.
         Self { calls: L::of(set), round: Round::from(0), space: filled(set), list: PhantomData }
     }
 }
@@ -95,7 +95,7 @@ impl<S: Space, L: List> Bench for Listed<S, L> {
     }
 }
 
-/// A list on all address spaces.
+/// Returns the subjects with a list of calls, for all address spaces.
 pub(super) fn listed<L: List>() -> Vec<Candidate> {
     vec![
         in_child::<Listed<Kernel, L>>(Kernel::NAME),

@@ -185,9 +185,7 @@ impl Tracer {
                 space.image.comment(&format!("thread {tid} was killed inside `{what}`; its effect, if it had one:"));
                 space.settle(&seen, &mut self.objects, Reason::Call(stamp));
             }
-            None => {
-                space.image.comment(&format!("thread {tid} was killed inside `{what}`: it is not known whether the call had an effect"))
-            }
+            None => space.image.comment(&format!("thread {tid} was killed inside `{what}`: its effect is not known")),
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ fn a_thread_that_ends_without_a_last_stop_leaves_a_note() {
     let last = lines.next().expect("a note");
     assert!(last.starts_with("# the last layout could not be read"), "{last}");
     let call = lines.next().expect("another");
-    assert!(call.ends_with("killed inside `munmap 0x1000 0x2000`: it is not known whether the call had an effect"), "{call}");
+    assert!(call.ends_with("killed inside `munmap 0x1000 0x2000`: its effect is not known"), "{call}");
     assert!(!text.contains("\nmaps"), "no layout is made up");
 }
 
