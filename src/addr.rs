@@ -39,7 +39,11 @@ impl fmt::Display for Access {
 
 /// A non-empty range of addresses. Both ends are included, so that a span can hold the last address of all.
 ///
-/// Spans are ordered by their first address, then by their last.
+/// Spans are ordered by their first address, then by their last. A span is shown as Rust writes an inclusive range: `0x1000..=0x1fff`.
+///
+/// In all names of this crate `start` is a first address, `last` is a last address, which is included, and `end` is the address after it. An
+/// argument that is a range may be a `Span` or any range of Rust. An argument that is a single upper bound is a `last`, because the last
+/// address of all has no `end`.
 ///
 /// # Examples
 /// ```
@@ -69,6 +73,29 @@ impl Span {
     #[inline]
     pub const fn new(start: u64, last: u64) -> Result<Self, RangeError> {
         if start <= last { Ok(Self { start, last }) } else { Err(RangeError::Reversed { start, end: last }) }
+    }
+
+    /// Creates a span from its first address and the number of its addresses.
+    ///
+    /// # Errors
+    /// [`RangeError::Empty`] if `len` is 0, and [`RangeError::TooLong`] if the span would end after the last address of all.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::{RangeError, Span};
+    /// assert_eq!(Span::of_len(0x1000, 0x1000)?, Span::new(0x1000, 0x1fff)?);
+    /// assert_eq!(Span::of_len(u64::MAX, 1)?, Span::new(u64::MAX, u64::MAX)?);
+    /// assert_eq!(Span::of_len(7, 0), Err(RangeError::Empty { at: 7 }));
+    /// assert_eq!(Span::of_len(u64::MAX, 2), Err(RangeError::TooLong { start: u64::MAX, len: 2 }));
+    /// # Ok::<(), RangeError>(())
+    /// ```
+    #[inline]
+    pub const fn of_len(start: u64, len: u64) -> Result<Self, RangeError> {
+        let Some(reach) = len.checked_sub(1) else { return Err(RangeError::Empty { at: start }) };
+        match start.checked_add(reach) {
+            Some(last) => Ok(Self { start, last }),
+            None => Err(RangeError::TooLong { start, len }),
+        }
     }
 
     /// The span of an entry, whose bounds are in order (T1).

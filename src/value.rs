@@ -75,9 +75,15 @@ pub unsafe trait Value: Sized {
 /// segments.write().insert(0x1000..0x2000, Inline(Segment { class: 3, arena: 7 })).unwrap();
 /// assert_eq!(segments.pin().lookup(0x1234).unwrap().value().0.arena, 7);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Inline<T: Copy>(pub T);
+
+impl<T: Copy> From<T> for Inline<T> {
+    fn from(value: T) -> Self {
+        Self(value)
+    }
+}
 
 // SAFETY: the size and the alignment are checked below, in `assert_word`; a `Copy` type has no interior mutability (no cell is
 // `Copy`).

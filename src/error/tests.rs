@@ -19,6 +19,11 @@ const OVER_BUDGET: ResourceError = ResourceError::OverBudget { held_bytes: 5, ne
 fn errors_that_operations_share() {
     says(&RangeError::Empty { at: 5 }, 22, "the range at 0x5 is empty");
     says(&RangeError::Reversed { start: 5, end: 3 }, 22, "the range is reversed: it starts at 0x5 and ends at 0x3");
+    says(
+        &RangeError::TooLong { start: 0x10, len: u64::MAX },
+        22,
+        "the range of 0xffffffffffffffff addresses from 0x10 ends after the last address of all",
+    );
     says(&RangeError::Unrepresentable { after: u64::MAX }, 22, "the range starts after 0xffffffffffffffff, the last address of all");
     says(&OUT_OF_MEMORY, 12, "no memory for new nodes of the index");
     says(&OVER_BUDGET, 11, "pinned readers hold back 5 bytes, and 6 more would exceed the budget of 7 bytes");

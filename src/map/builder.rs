@@ -18,7 +18,7 @@ use core::marker::PhantomData;
 use core::ops::RangeBounds;
 
 /// What happens when pinned readers hold back as many bytes as the [budget](Builder::budget_bytes) of a map allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BudgetPolicy {
     /// An insertion, a replacement or a growth that would exceed the budget fails with

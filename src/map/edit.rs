@@ -117,6 +117,8 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
 
     /// Replaces everything in a range by several entries, and returns what was removed.
     ///
+    /// The entries' ranges are [`Span`]s, which a refused splice can hand back as they are.
+    ///
     /// Entries inside the range are removed. An entry that extends beyond it keeps the part outside, and its value is cloned if it is cut
     /// in two. [`splice_entries`](Self::splice_entries) cuts no entry and needs no `Clone`.
     ///
@@ -251,7 +253,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         self.editor.extend_down(address, start)
     }
 
-    /// Extends the entry that contains `address` upward until its last address is `last`, and returns its bounds.
+    /// Extends the entry that contains `address` upward until its last address is `last`, which is included, and returns its bounds.
     ///
     /// Changes nothing if the entry ends at `last` or above it already.
     ///

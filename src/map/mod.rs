@@ -77,7 +77,7 @@ use core::fmt;
 /// assert_eq!(reader.lookup(0x1234).map(|entry| *entry.value()), Some(1));
 ///
 /// let mut writer = map.write();
-/// for gone in writer.remove(0x2000..0x3000).unwrap().iter() {
+/// for gone in writer.remove(0x2000..0x3000).unwrap() {
 ///     assert!(gone.was_cut());
 /// }
 /// drop(writer);

@@ -5,7 +5,8 @@ use core::fmt;
 
 /// An entry of a map: its bounds as they were at one moment, and its value.
 ///
-/// The value can be read as long as the guard lives, whatever the writer does meanwhile.
+/// The value can be read as long as the guard lives, whatever the writer does meanwhile. Entries are equal if their bounds and values are.
+#[derive(PartialEq, Eq)]
 pub struct Entry<'g, V> {
     span: Span,
     value: &'g V,

@@ -12,6 +12,7 @@ use core::iter::FusedIterator;
 use core::ops::RangeBounds;
 
 /// A part of a range: an entry, or the addresses between two entries. Yielded by [`Segments`].
+#[derive(PartialEq, Eq)]
 pub enum Segment<'g, V> {
     /// An entry, cut to the range.
     Entry(Entry<'g, V>),

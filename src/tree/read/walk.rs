@@ -31,9 +31,10 @@ pub struct View<V> {
     root: Root<V>,
 }
 
-impl<V> fmt::Debug for View<V> {
+impl<V: fmt::Debug> fmt::Debug for View<V> {
+    /// Shows all entries, as a map from spans to values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("View").finish_non_exhaustive()
+        f.debug_map().entries(self.iter().map(|entry| (entry.span(), entry.value()))).finish()
     }
 }
 

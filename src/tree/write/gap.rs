@@ -29,7 +29,7 @@ use core::ops::RangeBounds;
 /// assert_eq!(map.find_gap(&query.highest()).unwrap().start(), 0x7000);
 /// assert_eq!(map.find_gap(&query.aligned_to(0x4000)).unwrap().start(), 0x4000);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct GapQuery {
     size: u64,
@@ -38,7 +38,7 @@ pub struct GapQuery {
     end: End,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum End {
     Lowest,
     Highest,

@@ -27,11 +27,19 @@ pub struct Removed<'w, V> {
 }
 
 /// An entry that an edit removed or cut.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct RemovedEntry<'w, V> {
     entry: Entry<'w, V>,
     removed: Span,
 }
+
+impl<V> Clone for RemovedEntry<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for RemovedEntry<'_, V> {}
 
 impl<'w, V> RemovedEntry<'w, V> {
     /// Returns the entry as it was before the edit.

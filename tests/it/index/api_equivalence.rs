@@ -76,7 +76,15 @@ fn each_thing_shows_itself() {
     assert!(format!("{map:?}").starts_with("RangeMap { stats: Stats { entries: 1,"));
     let pin = map.pin();
     assert_eq!(format!("{:?}", pin.lookup(3).expect("mapped")), "Entry { span: 0x0..=0xf, value: 7 }");
-    assert!(format!("{pin:?} {:?} {:?}", *pin, pin.iter()).starts_with("PinGuard { .. } View { .. } Iter { low: 0,"));
+    assert!(format!("{pin:?} {:?} {:?}", *pin, pin.iter()).starts_with("PinGuard { .. } {0x0..=0xf: 7} Iter { low: 0,"));
+    let segments = pin.segments(8..0x20).expect("a range");
+    assert_eq!(
+        format!("{segments:?} {:?}", pin.gaps(8..0x20).expect("a range")),
+        "Segments { rest: Some(0x8..=0x1f), .. } Gaps { rest: Some(0x8..=0x1f), .. }"
+    );
+    let shown = "[Entry(Entry { span: 0x8..=0xf, value: 7 }), Gap(0x10..=0x1f)]";
+    assert_eq!(format!("{:?}", segments.clone().collect::<Vec<_>>()), shown);
+    assert!(segments.clone().next() == segments.clone().next() && segments.clone().next() != segments.last());
     let mut reader = map.reader();
     assert_eq!(format!("{reader:?}"), "Reader { .. }");
     assert_eq!(format!("{:?}", reader.cursor(..).expect("a range")), "Cursor { rest: Some(0x0..=0xffffffffffffffff), .. }");
@@ -86,6 +94,6 @@ fn each_thing_shows_itself() {
     let nothing = writer.remove(0x20..0x30).expect("memory");
     assert!(nothing.is_empty() && format!("{nothing:?}") == "[]");
     let cut = writer.remove(8..).expect("memory");
-    assert!(!cut.is_empty());
+    assert!(!cut.is_empty() && cut.iter().len() == 1 && cut.iter().rev().eq(&cut));
     assert_eq!(format!("{cut:?}"), "[RemovedEntry { entry: Entry { span: 0x0..=0xf, value: 7 }, removed: 0x8..=0xf }]");
 }

@@ -438,7 +438,7 @@ impl Pair {
     pub(crate) fn check(&self) {
         let writer = self.map.write();
         writer.validate().expect("the invariants hold");
-        assert!(writer.iter().map(plain).eq(self.model.iter().copied()), "{writer:?} is not {:x?}", self.model);
+        assert!(writer.iter().map(plain).eq(self.model.iter().copied()), "{:?} is not {:x?}", *writer, self.model);
         assert_eq!(self.map.len(), self.model.len());
         drop(writer);
         let pin = self.map.pin();
