@@ -143,6 +143,11 @@ pub enum InsertVmaCause {
         /// The address, or the offset in bytes.
         at: u64,
     },
+    /// The flags say that its huge pages are smaller than a page.
+    NoSuchHugePages {
+        /// The size.
+        bytes: u64,
+    },
     /// A VMA that grows has no object and is not shared.
     Growing,
     /// The range ends beyond the address space.
@@ -190,7 +195,7 @@ impl ErrorCode for InsertVmaCause {
     /// Returns the errno of `mmap`.
     fn errno(&self) -> i32 {
         match self {
-            Self::Range(_) | Self::Unaligned { .. } | Self::Growing => errno::EINVAL,
+            Self::Range(_) | Self::Unaligned { .. } | Self::NoSuchHugePages { .. } | Self::Growing => errno::EINVAL,
             Self::BelowMinimum { .. } => errno::EPERM,
             Self::Occupied { .. } => errno::EEXIST,
             Self::Limit(Limit::Locked { .. }) => errno::EAGAIN,
@@ -206,6 +211,7 @@ impl fmt::Display for InsertVmaCause {
             Self::Range(error) => write!(f, "cannot insert the VMA: {error}"),
             Self::Wraps { at, len } => write!(f, "cannot insert the VMA: {len:#x} bytes from {at:#x} on wrap around"),
             Self::Unaligned { at } => write!(f, "cannot insert the VMA: {at:#x} is not at a page's start"),
+            Self::NoSuchHugePages { bytes } => write!(f, "cannot insert the VMA: there are no huge pages of {bytes:#x} bytes"),
             Self::Growing => f.write_str("cannot insert the VMA: one that grows is private and has no object behind it"),
             Self::BeyondTask { asked, task_size } => {
                 write!(f, "cannot insert the VMA {asked}: it ends beyond {task_size:#x}, where the address space ends")

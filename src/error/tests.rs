@@ -122,6 +122,8 @@ fn only_a_fault_has_a_signal() {
 fn errors_of_an_address_space() {
     let (asked, by) = (span(0x4000, 0x5fff), span(0x5000, 0x5fff));
     says(&InsertVmaCause::Unaligned { at: 9 }, 22, "cannot insert the VMA: 0x9 is not at a page's start");
+    let huge = "cannot insert the VMA: there are no huge pages of 0x2 bytes";
+    says(&InsertVmaCause::NoSuchHugePages { bytes: 2 }, 22, huge);
     says(&InsertVmaCause::Growing, 22, "cannot insert the VMA: one that grows is private and has no object behind it");
     says(&InsertVmaCause::Occupied { asked, by }, 17, "cannot insert the VMA 0x4000..=0x5fff: the VMA 0x5000..=0x5fff is in the way");
     let beyond = "cannot insert the VMA 0x4000..=0x5fff: it ends beyond 0x5000, where the address space ends";

@@ -6,7 +6,7 @@ use super::MmWriteGuard;
 use super::huge::page_bytes;
 use super::limits::{GuardGapPolicy, Limits};
 use super::pages::span_of;
-use crate::addr::Span;
+use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{InsertVmaCause, InsertVmaError, RangeError, ResourceError};
 use crate::lock::RawMmLock;
 use crate::sync::Shared;
@@ -60,6 +60,9 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     fn check_insert(&self, span: Span, spec: &VmaSpec<P>, limits: &Limits) -> Result<Span, InsertVmaCause> {
         let flags = spec.attrs.flags;
         let page_bytes = page_bytes(limits.sized(flags));
+        if page_bytes < PAGE_SIZE {
+            return Err(InsertVmaCause::NoSuchHugePages { bytes: page_bytes });
+        }
         for at in [span.start(), span.last().wrapping_add(1), spec.offset.unwrap_or(0)] {
             if at % page_bytes != 0 {
                 return Err(InsertVmaCause::Unaligned { at });

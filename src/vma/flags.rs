@@ -2,7 +2,7 @@
 //!
 //! Called by all of `vma` and `mm`.
 
-use crate::addr::Access;
+use crate::addr::{Access, PAGE_SIZE};
 use crate::key::ProtectionKey;
 use bitflags::bitflags;
 
@@ -159,10 +159,13 @@ impl VmaFlags {
         self.intersection(Self::ACCESS).bits() == Self::EXEC.bits()
     }
 
-    /// Returns the flags of memory that consists of huge pages of this size in bytes, which is a power of two.
+    /// Returns the flags of memory that consists of huge pages of this size in bytes.
     ///
     /// `HUGETLB` alone is memory of the system's default size ([`Limits::hugetlb_bytes`](crate::mm::Limits::hugetlb_bytes)). The flags of a
     /// VMA always say the size.
+    ///
+    /// # Panics
+    /// If the size is not a power of two, or less than a page.
     ///
     /// # Examples
     /// ```
@@ -173,7 +176,8 @@ impl VmaFlags {
     /// ```
     #[must_use]
     pub const fn of_huge_pages(bytes: u64) -> Self {
-        let power = (bytes.trailing_zeros() & 0x3f) as u64;
+        assert!(bytes.is_power_of_two() && bytes >= PAGE_SIZE, "the size of huge pages is a power of two, of a page at least");
+        let power = bytes.trailing_zeros() as u64;
         Self::from_bits_retain(Self::HUGETLB.bits() | power << HUGE_SHIFT)
     }
 

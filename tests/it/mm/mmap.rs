@@ -31,6 +31,8 @@ fn insert_refuses() {
     assert_eq!(errno(page(8), page(15), VmaFlags::READ), 12, "RLIMIT_AS");
     assert_eq!(errno(page(8), page(13), RW), 12, "RLIMIT_DATA");
     assert_eq!(errno(page(8), page(10), VmaFlags::READ | VmaFlags::ACCOUNT), 12, "promised");
+    let two_bytes = VmaFlags::from_bits_retain(VmaFlags::HUGETLB.bits() | 1 << 54);
+    assert_eq!(cause(page(1), page(1) + 2, two_bytes), InsertVmaCause::NoSuchHugePages { bytes: 2 });
     let stack_of_object = VmaSpec::of_object(ObjectId::from(1), 0, DOWN);
     assert_eq!(mm.write().insert(page(1), PAGE_SIZE, stack_of_object.clone()).expect_err("refused").value, stack_of_object);
     assert_eq!(layout(&mm), [(4, 6, RW)]);
