@@ -267,6 +267,7 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
 
     /// Returns whether a new VMA that fills the range may merge with the VMA below it. `i` is the index of the first VMA that is not below
     /// the range.
+    #[inline]
     pub(super) fn merges_below(&self, i: usize, span: Span, new_vma: &NewStaged<'g, P>) -> bool {
         let Some(below) = i.checked_sub(1) else { return false };
         let prev = &self.vmas[below];
@@ -276,6 +277,7 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
     }
 
     /// Returns whether a new VMA that fills the range may merge with the VMA above it. `i` is the index of the first VMA above the range.
+    #[inline]
     fn merges_above(&self, i: usize, span: Span, new_vma: &NewStaged<'g, P>) -> bool {
         let Some(next) = self.vmas.get(i) else { return false };
         span.last().checked_add(1) == Some(next.span.start())

@@ -51,13 +51,14 @@ pub(super) struct StagedVma<'g, P> {
 pub(super) enum Origin<'g, P> {
     /// It is in the index, and stays as it is.
     Existing(&'g Record<P>),
-    /// The same, except that it gets an owner of its private pages, which neighbours that are populated later may share.
+    /// It is in the index, and keeps its record, but gets an owner of its private pages. Neighbours that are populated later may share it.
     Adopting(&'g Record<P>, Owner),
     /// The operation makes it.
     New(NewStaged<'g, P>),
 }
 
 impl<'g, P> StagedVma<'g, P> {
+    #[inline]
     pub(super) fn attrs(&self) -> &VmaAttrs {
         match &self.origin {
             Origin::Existing(record) | Origin::Adopting(record, _) => record.attrs(),
@@ -65,10 +66,12 @@ impl<'g, P> StagedVma<'g, P> {
         }
     }
 
+    #[inline]
     pub(super) fn flags(&self) -> VmaFlags {
         self.attrs().flags
     }
 
+    #[inline]
     pub(super) fn owner(&self) -> Option<Owner> {
         match &self.origin {
             Origin::Existing(record) => record.owner(),
@@ -77,6 +80,7 @@ impl<'g, P> StagedVma<'g, P> {
         }
     }
 
+    #[inline]
     pub(super) fn payload(&self) -> Carried<'g, P> {
         match self.origin {
             Origin::Existing(record) | Origin::Adopting(record, _) => Carried::OfRecord(record),
@@ -85,6 +89,7 @@ impl<'g, P> StagedVma<'g, P> {
     }
 
     /// Returns the record that it has in the index, if it has one.
+    #[inline]
     pub(super) fn record(&self) -> Option<&'g Record<P>> {
         match self.origin {
             Origin::Existing(record) | Origin::Adopting(record, _) => Some(record),
@@ -93,6 +98,7 @@ impl<'g, P> StagedVma<'g, P> {
     }
 
     /// Returns a new VMA with its attributes, owner and payload.
+    #[inline]
     pub(super) fn to_new(&self) -> NewStaged<'g, P> {
         match self.origin {
             Origin::Existing(record) => record.new_vma_with(Carried::OfRecord(record)),
@@ -104,6 +110,7 @@ impl<'g, P> StagedVma<'g, P> {
 
 impl<'g, P: Payload> StagedVma<'g, P> {
     /// Returns whether it may merge with an adjacent new VMA as far as attributes and owners decide (5.7, 5.9).
+    #[inline]
     pub(super) fn may_merge_with(&self, new_vma: &NewStaged<'g, P>) -> bool {
         *self.attrs() == new_vma.attrs && !new_vma.attrs.flags.intersects(VmaFlags::SPECIAL) && Owner::takes_in(self.owner(), new_vma.owner)
     }

@@ -78,6 +78,7 @@ impl Owner {
     }
 
     /// Returns whether a VMA with the owner `target` can be merged with one whose pages belong to `source` (5.9).
+    #[inline]
     pub(crate) fn takes_in(target: Option<Self>, source: Option<Self>) -> bool {
         match (target, source) {
             (None, None) => true,
@@ -87,6 +88,7 @@ impl Owner {
     }
 
     /// Returns whether the owners of two VMAs allow that both merge with a third one between them (5.9).
+    #[inline]
     pub(crate) fn agree(prev: Option<Self>, next: Option<Self>) -> bool {
         prev.zip(next).is_none_or(|(prev, next)| prev.id == next.id)
     }

@@ -65,6 +65,8 @@ impl<'t, V: Value> Editor<'t, V> {
         }
     }
 
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "a call costs each edit 20 instructions")]
     pub(in crate::tree) fn leaf(&self, node: NodePtr<V>) -> Option<LeafRef<'t, V, WriterRole>> {
         if node.is_null() {
             return None;

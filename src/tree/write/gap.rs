@@ -116,6 +116,7 @@ impl<'e, V> FoundGap<'e, V> {
     }
 
     /// Returns the entries next to the gap: the last below it, and the first above.
+    #[inline]
     pub(crate) fn neighbours(&self) -> (Option<Entry<'e, V>>, Option<Entry<'e, V>>) {
         if let Some((leaf, i)) = self.above {
             let entry = |i| Some(Entry::new(leaf.span(i), leaf.value(i)));
@@ -270,6 +271,7 @@ impl Search<'_> {
     }
 
     /// Returns the fit between entry `i` of a leaf and the one before it.
+    #[inline]
     fn before_entry<'t, V>(&self, leaf: LeafRef<'t, V, WriterRole>, i: usize) -> Option<Fit<'t, V>> {
         if !self.worth(leaf.gap_below(i)) {
             return None;
@@ -278,6 +280,7 @@ impl Search<'_> {
     }
 
     /// Returns the fit between child `i` and the one before it.
+    #[inline]
     fn before_child<'t, V>(&self, inner: InnerRef<'t, V, WriterRole>, i: usize) -> Option<Fit<'t, V>> {
         if !self.worth(inner.gap_below(i)) {
             return None;
@@ -286,6 +289,7 @@ impl Search<'_> {
     }
 
     /// Whether a gap, or the largest gap of a subtree, is large enough.
+    #[inline]
     fn worth(&self, gap: u64) -> bool {
         gap >= self.query.size
     }

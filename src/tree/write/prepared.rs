@@ -51,6 +51,8 @@ impl<V: Value> Prepared<'_, '_, V> {
     }
 
     /// Makes the edit visible with one store.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "a call moves the edit, which costs 40 instructions")]
     pub(crate) fn publish(mut self) {
         if let Some(replacement) = self.replacement.take() {
             self.editor.publish(replacement);
