@@ -1,29 +1,43 @@
 //! The state of an address space beside its layout: the heap's bounds, whether what is mapped from now on is locked in memory, and its
 //! protection keys.
+//!
+//! Called by `plan`, which updates it, by the operations on it, and by faults, which ask for the execute-only key.
+//!
+//! # Orderings
+//! All loads and stores are Relaxed. Stores are made in a write hold of the mm lock only. Loads are made:
+//!
+//! * **Under the mm lock.** Taking it orders the load after the stores of earlier holds, and no other hold stores meanwhile.
+//! * **Under a VMA's lock**, by a fault, which asks for the execute-only key. The hold that gave the VMA its flags began before they could be
+//!   seen, and stored the keys before its end (Release, `Sequence::end`). The reader locked the VMA (`VmaLock::try_read`) because it had
+//!   loaded a later number of the mm's sequence (Acquire, `Sequence::number`), so it sees the keys of that hold or later ones. `exit` resets
+//!   them only after it has waited for the VMA's readers: a load of such a reader happens before that store, so it does not see it. Beside a
+//!   hold that leaves this VMA as it is, the load sees the keys of before or of after, because they are one word: the fault comes before the
+//!   hold or after it.
+//! * **Under no lock**, by `Mm::brk`, `Mm::allocated_keys` and `Mm::execute_only_key`. Each returns one word, which was true at one moment.
 
 use super::keys::{Keyring, Keys};
 use crate::sync::{AtomicU64, Ordering};
 use crate::vma::VmaFlags;
 
-/// What an operation leaves in the mm beside the layout. `None`: it stays as it is.
+/// What an operation changes beside the layout. `None` is no change.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct StateUpdate {
     pub(super) brk: Option<u64>,
     pub(super) locks_future: Option<VmaFlags>,
-    /// Its rights are those of the guard.
+    /// The keys, and the rights that the guard has afterwards.
     pub(super) keyring: Option<Keyring>,
 }
 
-/// Where no heap starts: no address space reaches as far.
+/// The start of the heap where there is none. No address space reaches as far.
 const NO_HEAP: u64 = u64::MAX;
 
-/// Changed under the write guard alone.
+/// The state of an address space beside its layout. Changed under the write guard alone.
 #[derive(Debug)]
 pub(super) struct State {
-    /// [`NO_HEAP`] until there is one.
+    /// Where the heap starts; [`NO_HEAP`] until there is one.
     brk_start: AtomicU64,
     brk: AtomicU64,
-    /// `mlockall(MCL_FUTURE)`: the flags of [`VmaFlags::LOCKED_MASK`] that what is mapped has from then on.
+    /// The flags of [`VmaFlags::LOCKED_MASK`] that new mappings get, because of `mlockall(MCL_FUTURE)`.
     locks_future: AtomicU64,
     /// [`Keys`] as a word.
     keys: AtomicU64,
@@ -43,9 +57,8 @@ impl Default for State {
 }
 
 impl State {
-    /// The heap; `None` where none was set.
+    /// Returns the heap, or `None` if none was set. The caller holds the mm lock, because the two words belong together.
     pub(super) fn heap(&self) -> Option<Heap> {
-        // Relaxed, here and below: under the mm lock, which orders it; or a figure.
         let (start, brk) = (self.brk_start.load(Ordering::Relaxed), self.brk.load(Ordering::Relaxed));
         (start != NO_HEAP).then_some(Heap { start, brk })
     }
@@ -71,6 +84,7 @@ impl State {
         self.brk.store(heap.brk, Ordering::Relaxed);
     }
 
+    /// Makes the changes of an operation.
     pub(super) fn update(&self, update: StateUpdate) {
         let StateUpdate { brk, locks_future, keyring } = update;
         if let Some(brk) = brk {
