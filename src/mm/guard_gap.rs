@@ -1,10 +1,11 @@
-//! Guard gaps that are kept free of whatever is accessible (7.9), where Linux keeps only searched mappings and growth out of them.
+//! Guard gaps that are kept free of all accessible memory (7.9). Linux keeps only searched mappings and growth out of them.
 //!
-//! A *breach* is a page that is accessible and lies in the guard gap of a stack that does not grow the same way. What an operation is about
-//! to do is compared with what there is: it may leave the breaches that there are, and make no new one. `plan` asks for every operation,
-//! `insert` and the growth in `fault` for what they do without a plan, and `place` for where a search may go.
+//! A *breach* is a page that is accessible, belongs to a VMA that does not grow the same way as a stack, and lies in the guard gap of that
+//! stack. An operation may leave the breaches that exist, and must make no new one, so the layout before it is compared with the layout after
+//! it. Called by `plan` for every operation, by `insert` and by growth for changes without a plan, and by `place` for the places that a
+//! search may return.
 //!
-//! Both directions of growth are one rule: what grows up is looked at in a mirror.
+//! The code is written for stacks that grow down. A stack that grows up is one that grows down in the mirrored layout.
 
 use super::draft::LayoutDraft;
 use super::limits::Limits;
@@ -14,7 +15,7 @@ use crate::lock::RawMmLock;
 use crate::tree::View;
 use crate::vma::{Payload, VmaFlags};
 
-/// A VMA, as far as guard gaps ask.
+/// What guard gaps need to know of a VMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) span: Span,
@@ -23,10 +24,10 @@ pub(super) struct Seen {
 
 /// A layout that can be walked.
 pub(super) trait Layout {
-    /// The VMA that contains the address, or else the first one above it.
+    /// Returns the VMA that contains the address, or else the first one above it.
     fn at_or_above(&self, at: u64) -> Option<Seen>;
 
-    /// The last VMA that starts at or below the address.
+    /// Returns the last VMA that starts at or below the address.
     fn at_or_below(&self, at: u64) -> Option<Seen>;
 }
 
@@ -69,7 +70,7 @@ impl<P: Payload> Edit for LayoutDraft<'_, P> {
     }
 }
 
-/// A layout in which a range is another: what lies outside of it is as it was.
+/// A layout after an edit of a range. Outside of the range it is the layout before.
 struct Edited<'e, B: ?Sized, E: ?Sized> {
     base: &'e B,
     range: Span,
@@ -97,14 +98,16 @@ impl<B: Layout + ?Sized, E: Edit + ?Sized> Layout for Edited<'_, B, E> {
     }
 }
 
-/// A layout upside down: what grows up in it grows down, and the lowest address is the highest.
+/// A mirrored layout: its lowest address is the highest of the other, and stacks that grow up grow down in it.
 struct Mirrored<'l, Y: ?Sized>(&'l Y);
 
+/// Returns the span in the mirrored layout.
 fn mirrored(span: Span) -> Span {
     Span::from_entry(!span.last(), !span.start())
 }
 
 impl Seen {
+    /// Returns the VMA in the mirrored layout.
     fn mirrored(self) -> Self {
         let mut flags = self.flags - VmaFlags::GROWSDOWN - VmaFlags::GROWSUP;
         flags.set(VmaFlags::GROWSDOWN, self.flags.contains(VmaFlags::GROWSUP));
@@ -112,12 +115,12 @@ impl Seen {
         Self { span: mirrored(self.span), flags }
     }
 
-    /// Whether it is a stack, as this side of the mirror has them.
+    /// Returns whether it is a stack that grows down.
     fn is_stack(self) -> bool {
         self.flags.contains(VmaFlags::GROWSDOWN)
     }
 
-    /// Whether it may not be in the gap of one.
+    /// Returns whether it may not be in the guard gap of such a stack.
     fn is_kept_out(self) -> bool {
         self.flags.is_accessible() && !self.is_stack()
     }
@@ -133,37 +136,39 @@ impl<Y: Layout + ?Sized> Layout for Mirrored<'_, Y> {
     }
 }
 
-/// A stack, and the lowest address of its gap.
+/// A stack, and the lowest address of its guard gap.
 #[derive(Clone, Copy, Debug)]
 struct Reach {
     low: u64,
     stack: Span,
 }
 
-/// Where the walks of one search have found nothing that matters to it. A search asks for one place after the other, in one direction, and
-/// the VMAs between a place and what keeps it out may be many: each is walked over once, not once for each place.
+/// The addresses that the walks of one search have passed without finding anything that keeps a place out.
+///
+/// A search tries places in one direction, and there may be many VMAs between a place and the stack that keeps it out. Because of this note
+/// each VMA is passed once in a search, not once for each place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Walked(Option<Span>);
 
 impl Walked {
-    /// The address, or the first above it that was not walked over.
+    /// Returns the address, or the first one above it that was not passed.
     fn above(self, at: u64) -> Option<u64> {
         self.0.filter(|walked| walked.contains(at)).map_or(Some(at), |walked| walked.last().checked_add(1))
     }
 
-    /// The address, or the first below it that was not walked over.
+    /// Returns the address, or the first one below it that was not passed.
     fn below(self, at: u64) -> Option<u64> {
         self.0.filter(|walked| walked.contains(at)).map_or(Some(at), |walked| walked.start().checked_sub(1))
     }
 
-    /// Notes a walk from one address to another: both, and what is between.
+    /// Notes that the addresses from `low` to `high` were passed, both included.
     fn note(&mut self, low: u64, high: u64) {
         if low > high {
             return;
         }
         let walk = Span::from_entry(low, high);
         self.0 = Some(match self.0 {
-            // Together one walk.
+            // The two touch, so they are one.
             Some(walked)
                 if walked.overlaps(walk) || walked.last().checked_add(1) == Some(low) || high.checked_add(1) == Some(walked.start()) =>
             {
@@ -174,7 +179,7 @@ impl Walked {
     }
 }
 
-/// The gap that a stack keeps free.
+/// The guard gap of every stack.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gap {
     bytes: u64,
@@ -189,7 +194,7 @@ impl Gap {
         Reach { low: stack.start().saturating_sub(self.bytes), stack }
     }
 
-    /// The lowest stack above an address whose gap reaches down to it.
+    /// Returns the lowest stack above an address whose gap includes the address.
     fn stack_above(self, layout: &(impl Layout + ?Sized), at: u64, walked: &mut Walked) -> Option<Reach> {
         let first = at.checked_add(1)?;
         let mut above = walked.above(first);
@@ -205,7 +210,7 @@ impl Gap {
         None
     }
 
-    /// The highest VMA below a stack that may not be in its gap, and is.
+    /// Returns the highest VMA below a stack that is in its gap and may not be.
     fn intruder(self, layout: &(impl Layout + ?Sized), stack: Span, walked: &mut Walked) -> Option<Seen> {
         let (low, first) = (self.reach(stack).low, stack.start().checked_sub(1)?);
         let mut below = walked.below(first);
@@ -220,10 +225,11 @@ impl Gap {
         None
     }
 
-    /// Pages that an edit of a range brings into the gap of a stack above them, with the stack; none that were in such a gap before.
+    /// Returns pages that an edit of a range brings into the gap of a stack above them, and the stack. Pages that were in such a gap before
+    /// are not returned.
     ///
-    /// Both layouts are walked down in step, from one boundary of either to the next. Of the stacks above an address the lowest has the gap
-    /// that reaches furthest down.
+    /// Walks down both layouts in step, from each boundary of a VMA in either to the next. Of the stacks above an address only the lowest
+    /// matters, because its gap reaches furthest down.
     fn breach_below(self, before: &(impl Layout + ?Sized), after: &(impl Layout + ?Sized), range: Span) -> Option<(Span, Span)> {
         let mut reaches = [self.stack_above(before, range.last(), &mut Walked::default()); 2];
         let mut at = range.last();
@@ -249,7 +255,7 @@ impl Gap {
                 }
             }
             at = low.checked_sub(1)?;
-            // Below the range the two are one, and only a gap that reaches further than before can make a difference.
+            // Below the range the layouts are equal, so a new breach needs a gap that reaches further down than before.
             let [was, is] = reaches.map(|reach| reach.map(|reach| reach.low));
             if at < range.start() && is.is_none_or(|is| is > at || was.is_some_and(|was| was <= is)) {
                 return None;
@@ -257,7 +263,7 @@ impl Gap {
         }
     }
 
-    /// Pages that come into a guard gap where a range is to be as the edit has it, with the stack (7.9).
+    /// Returns pages that an edit of a range brings into a guard gap, and the stack (7.9).
     pub(super) fn breach(self, base: &(impl Layout + ?Sized), range: Span, edit: &(impl Edit + ?Sized)) -> Option<(Span, Span)> {
         let after = Edited { base, range, edit };
         self.breach_below(base, &after, range).or_else(|| {
@@ -266,7 +272,8 @@ impl Gap {
         })
     }
 
-    /// Addresses that nothing may overlap that is placed instead of a VMA that is not there yet, because of a guard gap: its own or another's.
+    /// Returns a range of addresses that keeps a new VMA from its place, because of the guard gap of a stack above it, or of its own if it is a
+    /// stack. At any place that overlaps the range it would be kept out, too.
     fn zone_below(self, layout: &(impl Layout + ?Sized), vma: Seen, walked: &mut Walked) -> Option<Span> {
         if vma.is_stack() {
             let by = self.intruder(layout, vma.span, walked)?.span;
@@ -279,7 +286,7 @@ impl Gap {
         Some(Span::from_entry(reach.low, reach.stack.last()))
     }
 
-    /// The same on both sides of the mirror.
+    /// Returns a range that keeps a new VMA from its place, as [`zone_below`](Self::zone_below) does, for both directions of growth.
     fn zone(self, layout: &(impl Layout + ?Sized), vma: Seen, [walked, in_mirror]: &mut [Walked; 2]) -> Option<Span> {
         let zone = self.zone_below(layout, vma, walked);
         zone.or_else(|| self.zone_below(&Mirrored(layout), vma.mirrored(), in_mirror).map(mirrored))
@@ -287,13 +294,14 @@ impl Gap {
 }
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Pages that come into the guard gap of a stack where a single VMA is to fill the range, with the stack (7.9).
+    /// Returns pages that come into a guard gap if one VMA fills the range, and the stack (7.9).
     pub(crate) fn guard_breach_of(&self, span: Span, flags: VmaFlags, limits: &Limits) -> Option<(Span, Span)> {
         Gap::of(limits).breach(self.entries(), span, [Seen { span, flags }].as_slice())
     }
 
-    /// Addresses that keep a VMA from a place, because of a guard gap (7.9): with any of them it cannot be.
-    /// A search that asks again and again, for VMAs of the same flags, keeps what was walked over: below a place, and in the mirror.
+    /// Returns a range of addresses that keeps a new VMA from a place because of a guard gap (7.9): it may not overlap the range.
+    ///
+    /// `walked` belongs to one search, whose places are all for the same flags: the walks in the layout, and in the mirrored one.
     pub(super) fn guard_zone(&self, span: Span, flags: VmaFlags, limits: &Limits, walked: &mut [Walked; 2]) -> Option<Span> {
         Gap::of(limits).zone(self.entries(), Seen { span, flags }, walked)
     }

@@ -1,7 +1,7 @@
-//! Where a mapping goes whose address is not fixed: the hint if it is free, else the highest room below the base, else the lowest above
-//! the other base (5.2, 5.4). Guard gaps of stacks are left free.
+//! The search for the place of a mapping whose address is not fixed: the hint if it is free, otherwise the highest room below the base,
+//! otherwise the lowest room above the other base (5.2, 5.4). Guard gaps of stacks stay free.
 //!
-//! [`Search`] says what the search is for: within which addresses, and to what it aligns. Called by `mmap` and `mremap`.
+//! Called by `mmap` and `mremap`, with a [`Search`], and by `brk` for the guard gap of the VMA above the heap.
 
 use super::MmWriteGuard;
 use super::guard_gap::Walked;
@@ -13,94 +13,96 @@ use crate::tree::GapQuery;
 use crate::vma::{Vma, VmaFlags};
 use core::ops::Range;
 
-/// Where the addresses end that mappings in the low ones may have: 2 GiB.
+/// The end of the addresses for `MAP_32BIT`: 2 GiB.
 const LOW_END: u64 = 0x8000_0000;
-/// Where the addresses begin that are above the low ones: 4 GiB.
+/// The start of the addresses for `MAP_ABOVE4G`: 4 GiB.
 const HIGH_START: u64 = 0x1_0000_0000;
 
-/// What room is searched for.
+/// What a search for room asks for, except its length.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search {
     pub(super) within: Within,
     pub(super) alignment: Alignment,
-    /// What is to be there.
+    /// The flags of the mapping that will be there.
     pub(super) flags: VmaFlags,
 }
 
-/// Among which addresses.
+/// The addresses that are searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Within {
-    /// All of them, from the base down.
+    /// All addresses, from the base down.
     #[default]
     All,
-    /// The low ones, from the lowest up (`MAP_32BIT`).
+    /// The addresses below 2 GiB, from the lowest up (`MAP_32BIT`).
     Low,
-    /// Those above the low ones, where the search goes down (`MAP_ABOVE4G`).
+    /// The addresses above 4 GiB in the search downward (`MAP_ABOVE4G`). A search upward is not limited.
     AboveLow,
 }
 
-/// To what an address is aligned.
+/// The alignment of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Alignment {
-    /// To pages.
+    /// The start of a page.
     Pages,
-    /// Private anonymous memory: without a hint, a multiple of a huge page is placed at one, if there is room for that.
+    /// Private anonymous memory whose length is a multiple of a huge page is placed at the start of a huge page, if there is no hint and there
+    /// is room for that.
     Private { huge: u64 },
-    /// Shared memory that is as long as a huge page: from such an address on that huge pages fit, if there is room for that. It begins so far
-    /// into its object.
+    /// Shared memory that is as long as a huge page is placed so that huge pages of its object can be mapped, if there is room for that:
+    /// address and offset are equal within a huge page.
     Shared { huge: u64, offset: u64 },
-    /// Memory of huge pages, always. The hint is rounded up to one.
+    /// Memory of huge pages is always placed at the start of one. The hint is rounded up.
     Huge { huge: u64 },
 }
 
 impl Alignment {
-    /// Of shared anonymous memory that is mapped for the first time.
+    /// Returns the alignment of shared anonymous memory that is mapped for the first time.
     pub(super) fn of_new_shared_memory(limits: &Limits) -> Self {
         let huge = limits.shared_huge_pages.anonymous_alignment(limits.huge_page_bytes);
         huge.map_or(Self::Pages, |huge| Self::Shared { huge, offset: 0 })
     }
 
-    /// Of shared memory that exists, from an offset on.
+    /// Returns the alignment of shared memory that exists already, from an offset on.
     pub(super) fn of_shared_memory(offset: u64, limits: &Limits) -> Self {
         let huge = limits.shared_huge_pages.object_alignment(limits.huge_page_bytes);
         huge.map_or(Self::Pages, |huge| Self::Shared { huge, offset })
     }
 }
 
-/// From where on what lies below a VMA must stay free of searched mappings.
+/// Returns the first of the addresses that a VMA keeps free of searched mappings: where its guard gap begins, or else the VMA itself.
 pub(super) fn start_gap<P>(vma: &Vma<'_, P>, limits: &Limits) -> u64 {
     let gap = if vma.flags().contains(VmaFlags::GROWSDOWN) { limits.stack_guard_gap_bytes() } else { 0 };
     vma.start().saturating_sub(gap)
 }
 
-/// The last address above a VMA that must stay free of them; its own where it does not grow up.
+/// Returns the last of the addresses that a VMA keeps free of searched mappings: where its guard gap ends, or else the VMA itself.
 fn end_gap<P>(vma: &Vma<'_, P>, limits: &Limits) -> u64 {
     let gap = if vma.flags().contains(VmaFlags::GROWSUP) { limits.stack_guard_gap_bytes() } else { 0 };
     vma.last().saturating_add(gap)
 }
 
-/// The hint as Linux takes it: from its page's start on, and not below what may be mapped.
+/// Rounds a hint as Linux does: down to the start of its page, and up to the lowest address that may be mapped.
 pub(super) fn round_hint(hint: u64, limits: &Limits) -> u64 {
     let hint = page_floor(hint);
     let lowest = limits.lowest_address();
-    // Where the lowest address is in the last page there is room for nothing.
+    // If the lowest address is in the last page, nothing can be mapped anyway.
     if hint != 0 && hint < lowest { lowest.checked_next_multiple_of(PAGE_SIZE).unwrap_or(page_floor(lowest)) } else { hint }
 }
 
-/// What one look for room goes by.
+/// The arguments of one look for room. A search may look twice.
 #[derive(Clone, Copy, Debug)]
 struct Look {
-    /// 0: none.
+    /// The preferred address; 0 is no preference.
     hint: u64,
     len: u64,
     within: Within,
-    /// What the address is a multiple of.
+    /// The address must be a multiple of this.
     align: u64,
     flags: VmaFlags,
 }
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Returns room for a mapping of `len` bytes, in whole pages: at the hint (0: none), or where the search finds it.
+    /// Returns the address of free room for a mapping of `len` bytes, in whole pages: the hint, or where the search finds room. A hint of 0 is
+    /// no preference.
     pub(super) fn place(&self, hint: u64, len: u64, search: Search, limits: &Limits) -> Option<u64> {
         let look = Look { hint, len, within: search.within, align: PAGE_SIZE, flags: search.flags };
         match search.alignment {
@@ -112,26 +114,26 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
                 let at = self.look(look, limits)?;
                 Some(self.place_shared(look, at, (huge, offset), limits).unwrap_or(at))
             }
-            // A hint in the last huge page is none.
+            // A hint in the last huge page cannot be rounded up, and is no preference.
             Alignment::Huge { huge } => {
                 self.look(Look { hint: hint.checked_next_multiple_of(huge).unwrap_or(0), align: huge, ..look }, limits)
             }
         }
     }
 
-    /// As Linux aligns private memory: it looks for room that is larger by one huge page, and takes the aligned part of it.
+    /// Aligns private memory as Linux does: looks for room that is larger by one huge page, and takes the aligned part of it.
     fn place_private(&self, look: Look, huge: u64, limits: &Limits) -> Option<u64> {
         let at = self.look(Look { len: look.len.checked_add(huge)?, ..look }, limits)?;
         let below = at % huge;
         Some(if below == 0 { at + huge } else { at + (huge - below) })
     }
 
-    /// As Linux aligns shared memory, which has found a place already: where the hint was not taken, and huge pages would not fit there, it
-    /// looks for more room, and takes the part of it in which they fit.
+    /// Aligns shared memory as Linux does. `at` is the place that was found without alignment. If it is not the hint, and huge pages do not fit
+    /// there, looks for more room, and takes the part of it in which they fit.
     fn place_shared(&self, look: Look, at: u64, (huge, offset): (u64, u64), limits: &Limits) -> Option<u64> {
         let into = offset % huge;
-        let fits_a_page = look.len >= huge && (into == 0 || into.saturating_add(look.len) >= huge.saturating_mul(2));
-        if look.hint == at || !fits_a_page || at % huge == into {
+        let holds_a_page = look.len >= huge && (into == 0 || into.saturating_add(look.len) >= huge.saturating_mul(2));
+        if look.hint == at || !holds_a_page || at % huge == into {
             return None;
         }
         let room = self.look(Look { len: look.len.checked_add(huge - PAGE_SIZE)?, ..look }, limits)?;
@@ -139,6 +141,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         (aligned <= limits.task_size.checked_sub(look.len)?).then_some(aligned)
     }
 
+    /// Returns the hint if it is free, or else an address that the search finds (5.2, 5.4).
     fn look(&self, look: Look, limits: &Limits) -> Option<u64> {
         let Look { hint, len, within, .. } = look;
         let (task_size, window) = (limits.task_size, limits.map_window.min(limits.task_size));
@@ -151,7 +154,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
                 self.search(limits.low_search_base.max(low)..end, look, Direction::Up, limits)
             };
         }
-        // A hint beyond the window asks for the addresses there, and a mapping does not go across its end.
+        // A hint beyond the window allows addresses there. No mapping at a hint crosses the end of the window.
         let is_beyond = hint > window;
         if hint != 0 && is_beyond == (hint.saturating_add(len) > window) && self.is_free(look, task_size, limits) {
             return Some(hint);
@@ -164,7 +167,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         })
     }
 
-    /// Whether a searched mapping may be at its hint.
+    /// Returns whether a searched mapping may be placed at its hint.
     fn is_free(&self, look: Look, end: u64, limits: &Limits) -> bool {
         let at = look.hint;
         let Some(end) = at.checked_add(look.len).filter(|&own| own <= end) else { return false };
@@ -173,14 +176,16 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             && self.kept_out(at, look, limits, &mut Default::default()).is_none()
     }
 
-    /// Addresses that keep it from there by the policy on guard gaps (7.9).
+    /// Returns addresses that keep the mapping from a place because of the policy on guard gaps (7.9).
     fn kept_out(&self, at: u64, look: Look, limits: &Limits, walked: &mut [Walked; 2]) -> Option<Span> {
         let is_enforced = limits.policy.guard_gap == GuardGapPolicy::Enforced;
         is_enforced.then(|| self.guard_zone(Span::from_entry(at, at + (look.len - 1)), look.flags, limits, walked)).flatten()
     }
 
-    /// Returns the highest or the lowest room between two addresses, outside guard gaps. A gap that is large enough only with the guard gap
-    /// at its end costs a look. As in Linux, one that holds the mapping only because it begins at an aligned address already is not seen.
+    /// Returns the highest or the lowest room between two addresses, outside guard gaps.
+    ///
+    /// Each gap that is large enough only if the guard gap beside it is counted costs one search of the index. As in Linux, a gap that fits
+    /// only because it begins at an aligned address is not found.
     fn search(&self, range: Range<u64>, look: Look, direction: Direction, limits: &Limits) -> Option<u64> {
         let (mut low, mut high) = (range.start, range.end);
         let mut walked = Default::default();
@@ -198,7 +203,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
                 Direction::Down => (found.last() - (look.len - 1)) / look.align * look.align,
                 Direction::Up => found.start().next_multiple_of(look.align),
             };
-            // Upward, Linux wants as much room above the aligned address as it looked for.
+            // Upward, Linux requires the whole length that it looked for above the aligned address.
             let last = if direction == Direction::Up { at.saturating_add(len - 1) } else { found.last() };
             let is_stack = |next: &Vma<'_, P>| next.flags().contains(VmaFlags::GROWSDOWN);
             let below_stack = next.filter(is_stack).map(|next| start_gap(&next, limits)).filter(|&gap| gap <= last);
@@ -206,7 +211,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
             match (below_stack, above_stack, direction) {
                 (None, None, _) => match (self.kept_out(at, look, limits, &mut walked), direction) {
                     (None, _) => return Some(at),
-                    // The mapping must be beside the zone, and the room for its alignment may reach into it (7.9).
+                    // The mapping must not overlap the zone, but the room for its alignment may (7.9).
                     (Some(zone), Direction::Down) => {
                         let highest = zone.start().checked_sub(look.len)? / look.align * look.align;
                         high = highest + len;
@@ -226,6 +231,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
     }
 }
 
+/// The direction of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
     Down,
