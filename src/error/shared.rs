@@ -94,7 +94,7 @@ from_shared! {
 /// operations share.
 macro_rules! operation_error {
     ($(#[$about:meta])* $name:ident of $operation:literal {
-        $($(#[$doc:meta])* $variant:ident $({ $($(#[$field_doc:meta])* $field:ident: $of:ty,)+ })? => $errno:expr, $told:literal;)*
+        $($(#[$doc:meta])* $variant:ident $({ $($(#[$field_doc:meta])* $field:ident: $of:ty,)+ })? => $errno:expr, $message:literal;)*
     }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,7 @@ macro_rules! operation_error {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(concat!($operation, ": "))?;
                 match self {
-                    $(Self::$variant $({ $($field,)+ })? => write!(f, $told),)*
+                    $(Self::$variant $({ $($field,)+ })? => write!(f, $message),)*
                     Self::Layout(error) => error.fmt(f),
                 }
             }

@@ -47,7 +47,7 @@ from_shared! {
 
 /// The enum of an operation that only a lack of memory can stop, and what its message says before the cause.
 macro_rules! resource_error {
-    ($($(#[$about:meta])* $name:ident of $told:literal;)*) => { $(
+    ($($(#[$about:meta])* $name:ident of $message:literal;)*) => { $(
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
@@ -67,7 +67,7 @@ macro_rules! resource_error {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let Self::Resource(error) = self;
-                write!(f, concat!($told, ": {}"), error)
+                write!(f, concat!($message, ": {}"), error)
             }
         }
 

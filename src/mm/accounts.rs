@@ -1,4 +1,6 @@
 //! The accounts of pages: sums over the VMAs, by their flags (2.8, 5.6), and the limits on them.
+//!
+//! Called by drafts and plans, by growth, and by `Mm::stats`.
 
 use super::limits::Limits;
 use super::stats::{FaultPaths, MmStats};
@@ -7,7 +9,7 @@ use crate::error::Limit;
 use crate::sync::Tally;
 use crate::vma::VmaFlags;
 
-/// The sums, as plain numbers: an operation reckons with them, and they are the mm's when it is done. In pages.
+/// The sums as plain numbers, in pages. An operation changes a copy, which becomes the address space's when the operation is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sums {
     total: u64,
@@ -22,17 +24,18 @@ pub(crate) struct Sums {
 #[derive(Debug, Default)]
 pub(super) struct Accounts([Tally; 6]);
 
-/// Of a number of bytes, the whole pages.
+/// Returns how many whole pages the bytes are.
 fn pages_of(bytes: u64) -> u64 {
     bytes / PAGE_SIZE
 }
 
+/// Checks that as many pages as asked for are within the limit.
 fn within(asked_pages: u64, limit_pages: u64, limit: impl FnOnce(u64, u64) -> Limit) -> Result<(), Limit> {
     if asked_pages > limit_pages { Err(limit(asked_pages, limit_pages)) } else { Ok(()) }
 }
 
 impl Sums {
-    /// The sums in which pages with these flags are.
+    /// Returns the sums in which pages with these flags count.
     fn of(&mut self, flags: VmaFlags) -> impl Iterator<Item = &mut u64> {
         [
             (true, &mut self.total),
@@ -46,17 +49,17 @@ impl Sums {
         .filter_map(|(is_in, sum)| is_in.then_some(sum))
     }
 
-    /// Enters pages.
+    /// Adds pages with these flags.
     pub(crate) fn add(&mut self, flags: VmaFlags, pages: u64) {
         self.of(flags).for_each(|sum| *sum += pages);
     }
 
-    /// Strikes pages.
+    /// Subtracts pages with these flags.
     pub(crate) fn sub(&mut self, flags: VmaFlags, pages: u64) {
         self.of(flags).for_each(|sum| *sum -= pages);
     }
 
-    /// Strikes what is locked, everywhere: the pages stay.
+    /// Counts no page as locked any more.
     pub(super) fn unlock(&mut self) {
         self.locked = 0;
     }
@@ -77,24 +80,24 @@ impl Sums {
         })
     }
 
-    /// `RLIMIT_DATA`, where the flags are those of data.
+    /// Checks that `pages` more pages fit into `RLIMIT_DATA`, if the flags are those of data.
     pub(crate) fn check_data(&self, limits: &Limits, flags: VmaFlags, pages: u64) -> Result<(), Limit> {
         let asked = if flags.is_data() { self.data.saturating_add(pages) } else { 0 };
         within(asked, pages_of(limits.data_bytes), |asked_pages, limit_pages| Limit::Data { asked_pages, limit_pages })
     }
 
-    /// Both: what a mapping of these flags may not pass.
+    /// Checks `RLIMIT_AS` and `RLIMIT_DATA` for `pages` more pages with these flags.
     pub(crate) fn check_room(&self, limits: &Limits, flags: VmaFlags, pages: u64) -> Result<(), Limit> {
         self.check_total(limits, pages).and_then(|()| self.check_data(limits, flags, pages))
     }
 
-    /// `RLIMIT_MEMLOCK`, where the flags say that it is locked.
+    /// Checks that `pages` more pages fit into `RLIMIT_MEMLOCK`, if the flags are those of locked memory.
     pub(crate) fn check_locked(&self, limits: &Limits, flags: VmaFlags, pages: u64) -> Result<(), Limit> {
         let asked = if flags.contains(VmaFlags::LOCKED) { self.locked.saturating_add(pages) } else { 0 };
         within(asked, limits.locked_pages(), |asked_pages, limit_pages| Limit::Locked { asked_pages, limit_pages })
     }
 
-    /// What may be promised, where the flags say that it is.
+    /// Checks that `pages` more pages may be promised, if they count against the limit on committed memory.
     pub(crate) fn check_commit(&self, limits: &Limits, flags: VmaFlags, pages: u64) -> Result<(), Limit> {
         let asked = if flags.contains(VmaFlags::ACCOUNT) { self.committed.saturating_add(pages) } else { 0 };
         within(asked, pages_of(limits.commit_bytes), |asked_pages, limit_pages| Limit::Commit { asked_pages, limit_pages })
@@ -132,7 +135,7 @@ impl Accounts {
         }
     }
 
-    /// Makes these the sums; the writer only.
+    /// Sets the sums. Called by the writer.
     pub(super) fn set(&self, sums: Sums) {
         for (account, pages) in self.0.iter().zip(sums.numbers()) {
             account.set(pages);

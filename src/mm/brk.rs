@@ -8,8 +8,7 @@ use super::pages::with_adjacent;
 use super::place::start_gap;
 use super::plan::{Plan, Planner};
 use super::staged::Carried;
-use super::state::Heap;
-use super::state::StateUpdate;
+use super::state::{Heap, StateUpdate};
 use super::{Mm, MmWriteGuard};
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{BrkError, HeapError, LayoutError, Limit};
@@ -67,7 +66,7 @@ impl<P: Payload + Default, L: RawMmLock> MmWriteGuard<'_, P, L> {
             return Err(BrkError::BelowMinimum { at: span.start(), minimum: limits.mmap_min_addr });
         }
         self.sums().check_locked(limits, flags, span.pages()).map_err(|limit| BrkError::LockLimit { limit })?;
-        // One more page stays free, and the guard gap of a stack.
+        // One page above the heap stays free, and the guard gap of a stack there.
         let end = (span.last() + 1).saturating_add(PAGE_SIZE);
         match self.find(span.start()).filter(|next| end > start_gap(next, limits)) {
             Some(next) => Err(BrkError::Blocked { asked: brk, by: next.span() }),
@@ -135,6 +134,7 @@ impl<'w, 'm, P: Payload + Default, L: RawMmLock> Planner<'w, 'm, P, L> {
 }
 
 impl<P: Payload> LayoutDraft<'_, P> {
+    /// Unmaps the end of the heap (5.25).
     fn shrink_heap(&mut self, span: Span, brk: u64, limits: &Limits) -> Result<(), BrkError> {
         if self.within(span).is_empty() {
             return Err(BrkError::Absent { asked: brk });
@@ -143,6 +143,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         Ok(())
     }
 
+    /// Extends the heap's VMA by new pages, or maps them as a VMA of their own if there is no heap yet (5.25).
     fn grow_heap(&mut self, span: Span, start: u64, flags: VmaFlags, limits: &Limits) -> Result<(), BrkError>
     where
         P: Default,

@@ -66,7 +66,7 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
 }
 
 impl<P: Payload> LayoutDraft<'_, P> {
-    /// Returns the first address at which nothing is mapped.
+    /// Changes the payload of everything that is mapped in a range. Returns the first address at which nothing is mapped.
     fn change_payloads(
         &mut self,
         span: Span,

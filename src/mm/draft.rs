@@ -25,7 +25,7 @@ use crate::vma::{NewVma, Owner, Payload, Vma, VmaFlags};
 use core::ops::Range;
 use smallvec::SmallVec;
 
-/// What the embedder's payloads are notified of once the layout is as the draft says.
+/// A change that a payload is notified of after the draft has become the layout.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Effect {
     Unmapped(Span),
@@ -33,20 +33,20 @@ pub(super) enum Effect {
     Moved(Span, Span),
 }
 
-/// Each effect, and the payload to notify.
+/// The notifications of an operation, each with the payload that gets it.
 pub(super) type Effects = SmallVec<[(Slot, Effect); 2]>;
 
-/// The most VMAs that there may be before a split, as Linux compares where it splits (5.14).
+/// The number of VMAs from which on a split is refused (5.14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SplitLimit {
-    /// A split is refused if there are this many.
+    /// A split is refused if there are this many VMAs or more.
     Count(usize),
-    /// The caller has checked.
+    /// No split is refused, because the caller has checked the number, or because the split only moves a boundary.
     Unlimited,
 }
 
 impl SplitLimit {
-    /// The limit of the address space.
+    /// Returns the limit of the address space.
     pub(super) fn of(limits: &Limits) -> Self {
         Self::Count(limits.max_map_count)
     }
@@ -62,25 +62,27 @@ pub(super) enum Gaps {
 /// A draft of part of a layout. It borrows the guard under which it was loaded, so it counts no references.
 #[derive(Debug)]
 pub(super) struct LayoutDraft<'g, P> {
+    /// The VMAs that overlap the draft's range, as the operation has made them so far.
     pub(super) vmas: Row<StagedVma<'g, P>>,
     /// The VMAs that the draft removes or replaces.
     pub(super) gone: SmallVec<[(Span, &'g Record<P>); 4]>,
-    /// How many VMAs the address space would have, those outside the draft included.
+    /// How many VMAs the address space will have, those outside the draft included.
     pub(super) count: usize,
-    /// The accounts that it would have.
+    /// The accounts that the address space will have.
     pub(super) sums: Sums,
-    /// What would change beside the layout.
+    /// What will change beside the layout.
     pub(super) state: StateUpdate,
-    /// The protection keys that it would have, and the rights with which the calling thread populates pages.
+    /// The protection keys that the address space will have, and the rights with which the calling thread populates pages.
     pub(super) keyring: Keyring,
+    /// The notifications of payloads.
     pub(super) effects: Effects,
     /// The payloads that the operation makes.
     pub(super) payloads: &'g mut Payloads<P>,
-    /// VMAs that keep their records and get an owner of their private pages.
+    /// The records that stay and get an owner of their private pages.
     pub(super) owned: SmallVec<[(&'g Record<P>, Owner); 1]>,
     /// Whether the budget may refuse the change. An operation that only removes is exempt.
     pub(super) charge: Charge,
-    /// Memory ran out during a step, which may be half done: the draft must not become the layout.
+    /// Whether memory ran out during a step. The step may be half done, so the draft must not become the layout.
     pub(super) is_spoiled: bool,
 }
 
@@ -110,12 +112,12 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         }
     }
 
-    /// Makes a payload, and keeps it.
+    /// Makes a payload and keeps it in `payloads`.
     pub(super) fn keep(&mut self, make: impl FnOnce(&Payloads<P>) -> P) -> Result<Slot, ResourceError> {
         self.payloads.keep_with(make).inspect_err(|_| self.is_spoiled = true)
     }
 
-    /// Makes a payload if the embedder wants one, and keeps it.
+    /// Keeps what `make` returns in `payloads`, if it returns a payload.
     pub(super) fn keep_if(&mut self, make: impl FnOnce(&Payloads<P>) -> Option<P>) -> Result<Option<Slot>, ResourceError> {
         self.payloads.keep_if(make).inspect_err(|_| self.is_spoiled = true)
     }
@@ -133,7 +135,7 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         Ok(())
     }
 
-    /// Returns the attributes of a part of a VMA.
+    /// Returns a new VMA for a part of a VMA, with the payload of the part.
     fn new_part(&mut self, i: usize, part: Span) -> Result<NewStaged<'g, P>, ResourceError> {
         let (whole, new_vma) = (self.vmas[i].span, self.vmas[i].to_new());
         Ok(NewVma { payload: self.derive(new_vma.payload, |payload| payload.part(whole, part))?, ..new_vma })
@@ -163,8 +165,8 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         self.vmas.between(|vma| vma.span.last() < range.start(), |vma| vma.span.start() > range.last())
     }
 
-    /// Calls `change` for the part in the range of each VMA, in order, with the VMA's index. `change` may split and merge, because the next
-    /// VMA is looked up by its address. Returns the first address at which nothing is mapped.
+    /// Calls `change` with the index of each VMA in the range and the part of the VMA that is in the range, in order. Returns the first address
+    /// at which nothing is mapped. `change` may split and merge VMAs, because the next one is looked up by its address.
     pub(super) fn each_part<E>(
         &mut self,
         range: Span,
@@ -200,8 +202,8 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         self.remove(going)
     }
 
-    /// Splits the VMAs that are partly in a range that is to be unmapped, and checks that all in it may go. Returns the indices of those that
-    /// are to be removed.
+    /// Splits the VMAs that are partly in a range that is to be unmapped, and checks that no VMA in it is sealed. Returns the indices of the
+    /// VMAs that are to be removed.
     pub(super) fn cut_free(&mut self, range: Span, limits: &Limits) -> Result<Range<usize>, LayoutError> {
         let mut going = self.within(range);
         if going.is_empty() {
@@ -344,11 +346,11 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         let mut with_below = is_low && self.merges_below(i, range, &new_vma);
         let mut with_above = is_high && self.merges_above(i + 1, range, &new_vma);
         if is_low && is_high && !self.payload(self.vmas[i].payload()).may_vanish() {
-            // It would vanish (5.12).
+            // The VMA itself would vanish (5.12).
             (with_below, with_above) = (false, false);
         }
         with_above = with_above && (!with_below || self.may_merge_across(i - 1, i + 1));
-        // Where the range joins a neighbour only the boundary moves, which is no split.
+        // If the range joins a neighbour, only the boundary between the two moves, which does not count as a split.
         if !is_low {
             self.cut(i, range.start(), if with_above { SplitLimit::Unlimited } else { limit })?;
             i += 1;
@@ -386,6 +388,7 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
         push(&mut self.owned, (record, owner)).inspect_err(|_| self.is_spoiled = true)
     }
 
+    /// Inserts a VMA at an index.
     fn insert(&mut self, i: usize, vma: StagedVma<'g, P>) -> Result<(), ResourceError> {
         self.vmas.insert(i, vma).inspect_err(|_| self.is_spoiled = true)
     }
@@ -395,12 +398,12 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sides {
     Both,
-    /// The one below, for `brk`.
+    /// Only the one below, as for a heap that `brk` extends.
     Below,
     None,
 }
 
-/// Adds the record of a VMA that is removed or replaced.
+/// Adds a VMA that is removed or replaced to those that are gone, if it has a record in the index.
 fn note_gone<'g, P>(gone: &mut SmallVec<[(Span, &'g Record<P>); 4]>, vma: &StagedVma<'g, P>) -> Result<(), ResourceError> {
     vma.record().map_or(Ok(()), |record| push(gone, (vma.span, record)))
 }

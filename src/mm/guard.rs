@@ -258,6 +258,7 @@ impl<'m, P, L: RawMmLock> MmWriteGuard<'m, P, L> {
         MmReadGuard { mm, guard: guard.downgrade(), later }
     }
 
+    /// Returns the mm's write sequence in this hold.
     pub(super) fn sequence(&self) -> u64 {
         self.sequence
     }

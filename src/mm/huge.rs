@@ -1,7 +1,9 @@
-//! Huge pages: what the host's settings say of them, and what they ask of lengths and addresses. Pure functions, called by the operations.
+//! Huge pages: the host's settings for them, and what follows for lengths and addresses.
 //!
-//! There are two kinds. Memory of huge pages (`HUGETLB`) consists of nothing else: its VMAs begin and end at the start of one, and are
-//! split nowhere else. Transparent huge pages are the system's own matter; what shows of them is where large mappings are placed.
+//! Called by the operations. Pure functions.
+//!
+//! There are two kinds. Memory of huge pages (`HUGETLB`) has no other pages: its VMAs begin and end at the start of one, and are split only
+//! there. Transparent huge pages are used by the system as it likes; an address space shows only where it places large mappings for them.
 
 use crate::addr::PAGE_SIZE;
 use crate::vma::VmaFlags;
@@ -78,7 +80,7 @@ impl SharedHugePages {
     }
 }
 
-/// The pages that memory with these flags consists of, in bytes.
+/// Returns the size of the pages of memory with these flags, in bytes.
 pub(super) fn page_bytes(flags: VmaFlags) -> u64 {
     flags.huge_page_bytes().unwrap_or(PAGE_SIZE)
 }

@@ -12,7 +12,7 @@ use crate::lock::RawMmLock;
 /// Which keys are allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Keys {
-    /// A bit a key.
+    /// A bit for each key.
     allocated: u16,
     execute_only: Option<ProtectionKey>,
 }
@@ -30,6 +30,7 @@ impl Keys {
         u64::from(self.allocated ^ 1) | self.execute_only.map_or(0, |key| u64::from(key.number()) + 1) << 16
     }
 
+    /// Returns the keys of a word.
     pub(super) fn from_bits(bits: u64) -> Self {
         let execute_only = (bits >> 16).checked_sub(1).map(ProtectionKey::from_low_bits);
         Self { allocated: (bits & 0xffff) as u16 ^ 1, execute_only }
@@ -39,12 +40,12 @@ impl Keys {
         self.execute_only
     }
 
-    /// Whether a program may name the key: it is allocated, and not the execute-only key.
+    /// Returns whether a program may use the key: it is allocated, and is not the execute-only key.
     pub(super) fn is_allocated(self, key: ProtectionKey, limits: &Limits) -> bool {
         limits.has_key(key) && self.execute_only != Some(key) && self.allocated >> key.number() & 1 == 1
     }
 
-    /// Allocates the lowest key that is free.
+    /// Allocates the lowest free key, if there is one.
     pub(super) fn allocate(&mut self, limits: &Limits) -> Option<ProtectionKey> {
         let number = u8::try_from(self.allocated.trailing_ones()).ok()?;
         let key = ProtectionKey::new(number).filter(|&key| limits.has_key(key))?;
@@ -52,7 +53,7 @@ impl Keys {
         Some(key)
     }
 
-    /// Frees a key that a program may name. Returns whether it was one.
+    /// Frees the key if a program may use it. Returns whether it did.
     pub(super) fn free(&mut self, key: ProtectionKey, limits: &Limits) -> bool {
         let is_allocated = self.is_allocated(key, limits);
         if is_allocated {
@@ -61,7 +62,7 @@ impl Keys {
         is_allocated
     }
 
-    /// The execute-only key, allocated at the first request. `None` where the machine has no keys or none is free.
+    /// Returns the execute-only key, which the first request allocates, or `None` if the machine has no keys or no key is free.
     fn request_execute_only(&mut self, limits: &Limits) -> Option<ProtectionKey> {
         if self.execute_only.is_none() {
             self.execute_only = self.allocate(limits);
@@ -70,7 +71,7 @@ impl Keys {
     }
 }
 
-/// What protection keys are to an operation: those of the address space, and the calling thread's rights to them.
+/// The protection keys of the address space, and the calling thread's rights to them. Each operation works on a copy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keyring {
     pub(super) keys: Keys,
@@ -93,6 +94,7 @@ impl Keyring {
 }
 
 impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
+    /// Returns a copy of the keys and rights, for one operation.
     pub(super) fn keyring(&self) -> Keyring {
         Keyring { keys: self.mm().state.keys(), rights: self.key_rights() }
     }

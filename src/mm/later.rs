@@ -13,32 +13,32 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::mem::{self, MaybeUninit};
 
-/// The payloads, oldest first.
+/// Payloads that are kept until nothing is locked, oldest first.
 pub(super) struct Payloads<P> {
     /// `None` where one was taken out for a record.
     kept: Vec<Option<P>>,
 }
 
-/// The place of one of them. It is good until the next operation begins.
+/// The place of a payload in [`Payloads`]. Valid until the next operation begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(usize);
 
 impl<P> Payloads<P> {
-    /// An operation begins. Payloads whose drop does nothing need not be kept any longer.
+    /// Begins an operation. Payloads of earlier ones are dropped here if their drop does nothing.
     pub(super) fn begin(&mut self) {
         if !mem::needs_drop::<P>() {
             self.kept.clear();
         }
     }
 
-    /// Keeps what is made. It is only made where there is room for it.
+    /// Keeps what `make` returns. Makes room first, so that nothing is made for which there is no memory.
     pub(super) fn keep_with(&mut self, make: impl FnOnce(&Self) -> P) -> Result<Slot, ResourceError> {
         self.make_room()?;
         let made = make(self);
         Ok(self.push(made))
     }
 
-    /// The same where something is made.
+    /// Keeps what is made, if anything is. Makes room first, as [`keep_with`](Self::keep_with) does.
     pub(super) fn keep_if(&mut self, make: impl FnOnce(&Self) -> Option<P>) -> Result<Option<Slot>, ResourceError> {
         self.make_room()?;
         let made = make(self);
@@ -50,7 +50,7 @@ impl<P> Payloads<P> {
         Slot(self.kept.len() - 1)
     }
 
-    /// Makes room for one that is [put back](Self::put_back).
+    /// Makes room for one payload, so that it can be [put back](Self::put_back).
     pub(super) fn make_room(&mut self) -> Result<(), ResourceError> {
         self.kept.try_reserve(1).map_err(|_| ResourceError::OutOfMemory)
     }
@@ -60,18 +60,18 @@ impl<P> Payloads<P> {
         payload
     }
 
-    /// Takes one out for a record that is to be published. Nobody asks for it any more.
+    /// Takes a payload out for a record that is to be published. Its slot must not be used again.
     pub(super) fn take(&mut self, slot: Slot) -> P {
         let Some(payload) = self.kept[slot.0].take() else { unreachable!("it was taken out for another record") };
         payload
     }
 
-    /// Takes a payload that no record needs. There is room for it: it came from here since the operation began, or room was made.
+    /// Keeps a payload that no record needs. There is room for it: it came from here since the operation began, or room was made.
     pub(super) fn put_back(&mut self, payload: P) {
         self.put_back_from(0, payload);
     }
 
-    /// Likewise, where there is no place before the one given. Returns the first that may still be free.
+    /// Keeps a payload as [`put_back`](Self::put_back) does; no place below `first` is free. Returns the lowest place that may still be free.
     fn put_back_from(&mut self, first: usize, payload: P) -> usize {
         let taken = self.kept[first..].iter().position(Option::is_none);
         let place = taken.map_or(self.kept.len(), |i| first + i);
@@ -82,14 +82,14 @@ impl<P> Payloads<P> {
         place + 1
     }
 
-    /// Takes that of a record that is not published after all; one that is in the index keeps its own.
+    /// Keeps the payload of a record that is not published after all. A record that is in the index keeps its own.
     pub(super) fn put_back_record(&mut self, record: Record<P>) {
         if let Some(record) = Shared::into_inner(record) {
             self.put_back(record.into_payload());
         }
     }
 
-    /// Takes those of all records of a list.
+    /// Keeps the payloads of all records of a list that are not in the index.
     pub(super) fn put_back_all(&mut self, mut list: EntryList<Record<P>>) {
         let mut first = 0;
         for record in list.take().filter_map(|(_, record)| Shared::into_inner(record)) {
@@ -98,7 +98,7 @@ impl<P> Payloads<P> {
     }
 }
 
-/// The payloads of a guard. A field after the guard of the lock, so that it is dropped when nothing is locked.
+/// The payloads of a guard of the mm lock. Its field comes after the map's guard, so that it is dropped when nothing is locked.
 pub(super) struct Later<'m, P, L: RawMmLock> {
     pub(super) payloads: Payloads<P>,
     mm: &'m Mm<P, L>,
@@ -120,7 +120,7 @@ impl<P, L: RawMmLock> Drop for Later<'_, P, L> {
 }
 
 impl<P, L: RawMmLock> Later<'_, P, L> {
-    /// Drops each of them, whatever the others do.
+    /// Drops each payload, even if the drops of others panic.
     #[cold]
     fn drop_all(&mut self) {
         for payload in self.payloads.kept.drain(..).flatten() {

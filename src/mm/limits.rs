@@ -1,4 +1,6 @@
-//! Limits and tunables, one value: read without a lock, replaced whole.
+//! The limits and tunables of an address space, as one value that is read without a lock and replaced whole.
+//!
+//! Called by the operations, each of which loads a copy when it begins, and by the fault path.
 
 use super::capabilities::Capabilities;
 use super::huge::SharedHugePages;
@@ -94,25 +96,25 @@ pub struct Limits {
     pub task_size: u64,
     /// The lowest address that may be mapped, as it is set (`vm.mmap_min_addr`).
     pub mmap_min_addr: u64,
-    /// The same as it was built in. The larger of the two counts (2.2).
+    /// The lowest address that may be mapped, as it is built into the kernel. The larger of it and `mmap_min_addr` counts (2.2).
     pub min_addr_floor: u64,
     /// How far a growing stack stays from its neighbour (`stack_guard_gap`).
     pub stack_guard_gap_pages: u64,
-    /// `RLIMIT_AS`.
+    /// How much may be mapped in all (`RLIMIT_AS`).
     pub address_space_bytes: u64,
-    /// `RLIMIT_STACK`, of each stack.
+    /// How large each stack may grow (`RLIMIT_STACK`).
     pub stack_bytes: u64,
-    /// `RLIMIT_MEMLOCK`. It does not bind who has [`Capabilities::IPC_LOCK`].
+    /// How much may be locked in memory (`RLIMIT_MEMLOCK`). It does not bind callers with [`Capabilities::IPC_LOCK`].
     pub locked_bytes: u64,
-    /// `RLIMIT_DATA`.
+    /// How much data may be mapped (`RLIMIT_DATA`).
     pub data_bytes: u64,
-    /// What may be promised to VMAs with `ACCOUNT`.
+    /// How much memory may be promised to VMAs with `ACCOUNT`.
     pub commit_bytes: u64,
     /// How many VMAs there may be (`vm.max_map_count`), compared as Linux does: mapping can reach one more (5.1).
     pub max_map_count: usize,
     /// Where the search for room begins, downward (`mmap_base`).
     pub mmap_base: u64,
-    /// Where the search begins, upward, that comes where the other finds nothing (`mmap_legacy_base`).
+    /// Where the second search for room begins, upward, if the first one finds nothing (`mmap_legacy_base`).
     pub mmap_legacy_base: u64,
     /// Where searched mappings end, unless a hint beyond it asks for more (`DEFAULT_MAP_WINDOW`): below `task_size` on a machine whose page
     /// tables have five levels.
@@ -222,12 +224,12 @@ impl Limits {
         self.mmap_min_addr.max(self.min_addr_floor)
     }
 
-    /// Whether what is placed at a given address may lie there: the minimum that is built in does not count (5.3).
+    /// Returns whether a mapping may be placed at a given address. The minimum that is built in does not count (5.3).
     pub(crate) fn may_place_at(&self, at: u64) -> bool {
         at >= self.mmap_min_addr || self.capabilities.contains(Capabilities::SYS_RAWIO)
     }
 
-    /// How many VMAs there may be when one is to be added (5.1, 7.8).
+    /// Checks that a VMA may be added where there are `count` (5.1, 7.8).
     pub(crate) fn may_map(&self, count: usize) -> Result<(), LayoutError> {
         let limit = self.max_map_count;
         let is_beyond = match self.policy.map_count {
@@ -237,22 +239,22 @@ impl Limits {
         if is_beyond { Err(LayoutError::TooMany { count, limit }) } else { Ok(()) }
     }
 
-    /// Whether anything may be locked in memory.
+    /// Returns whether anything may be locked in memory.
     pub(crate) fn may_lock(&self) -> bool {
         self.locked_bytes != 0 || self.capabilities.contains(Capabilities::IPC_LOCK)
     }
 
-    /// How many pages may be locked in memory.
+    /// Returns how many pages may be locked in memory.
     pub(crate) fn locked_pages(&self) -> u64 {
         if self.capabilities.contains(Capabilities::IPC_LOCK) { u64::MAX } else { self.locked_bytes / PAGE_SIZE }
     }
 
-    /// Whether the machine has this protection key.
+    /// Returns whether the machine has this protection key.
     pub(crate) fn has_key(&self, key: ProtectionKey) -> bool {
         key.number() < self.protection_keys
     }
 
-    /// Returns flags that say what size their huge pages have, if they have such.
+    /// Returns the flags with the default size of huge pages, if they are of huge pages and say no size.
     pub(crate) fn sized(&self, flags: VmaFlags) -> VmaFlags {
         let is_said = !flags.contains(VmaFlags::HUGETLB) || flags.huge_page_bytes().is_some();
         if is_said { flags } else { flags | VmaFlags::of_huge_pages(self.hugetlb_bytes) }

@@ -1,6 +1,7 @@
 //! Tests that an operation over n VMAs moves O(n) items of its draft. They count moves and measure no time.
 //!
-//! The counter is the row's (`row.rs`). A plain vector would move n² items in each operation that merges or moves n VMAs.
+//! Compiled for `cargo test` alone. The counter is the row's (`row.rs`). A plain vector would move n² items in each operation that merges or
+//! moves n VMAs.
 
 use super::row::tests::moved_by;
 use super::{Advice, Limits, LockAll, MapRequest, Mm, MmWriteGuard, Prot, ProtectRequest, RemapRequest};
@@ -13,7 +14,7 @@ const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 const PAGE: u64 = 0x1000;
 const AT: u64 = 0x1000_0000;
 
-/// How many VMAs there are, few and many.
+/// The numbers of VMAs that are compared, few and many.
 const COUNTS: [u64; 2] = [250, 1000];
 
 /// VMAs of two pages, `gap_pages` apart; every other one is writable.
@@ -113,7 +114,7 @@ fn no_operation_moves_more_than_a_few_parts_for_each_vma() {
     }
 }
 
-/// An operation on a few VMAs takes down these, however many there are.
+/// An operation on a few VMAs loads only these, however many there are.
 #[test]
 fn a_small_operation_moves_nothing_of_a_large_layout() {
     let mm = layout(COUNTS[1], 0);

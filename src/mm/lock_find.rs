@@ -59,7 +59,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         }
     }
 
-    /// Under the mm lock no writer write-locks a VMA or waits for its readers.
+    /// Finds and locks the VMA under the mm lock, where no writer write-locks a VMA or waits for its readers.
     #[cold]
     #[track_caller]
     fn lock_find_slow(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, LockFindError> {

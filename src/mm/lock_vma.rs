@@ -23,6 +23,7 @@ pub(super) enum LookupMode {
 }
 
 impl<P> MmView<P> {
+    /// Returns the VMA that is looked for.
     #[inline]
     fn search(&self, address: u64, mode: LookupMode) -> Option<Vma<'_, P>> {
         match mode {
@@ -64,7 +65,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         match found.record().lock().try_read(since, self.map.lock()) {
             #[allow(unsafe_code, reason = "the lock that was taken keeps the record")]
             // SAFETY: read-locked just now.
-            Attempt::Locked if mode == LookupMode::Containing => Ok(unsafe { VmaGuard::entered(self, found) }),
+            Attempt::Locked if mode == LookupMode::Containing => Ok(unsafe { VmaGuard::of_hold(self, found) }),
             attempt => self.lock_in_slow(attempt, found, view, address, mode),
         }
     }
@@ -87,7 +88,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
                 Attempt::Detached => None,
                 #[allow(unsafe_code, reason = "as above")]
                 // SAFETY: read-locked just now.
-                Attempt::Locked | Attempt::LockedSearchAgain => Some(unsafe { VmaGuard::entered(self, found) }),
+                Attempt::Locked | Attempt::LockedSearchAgain => Some(unsafe { VmaGuard::of_hold(self, found) }),
             };
             if seeded("vma_bounds_of_first_search")
                 && let Some(guard) = guard
@@ -164,7 +165,7 @@ impl<'m, P, L: RawMmLock> VmaGuard<'m, P, L> {
     /// # Safety
     /// The VMA was just read-locked, and the hold is the guard's.
     #[allow(unsafe_code, reason = "the VMA's lock keeps the record")]
-    unsafe fn entered(mm: &'m Mm<P, L>, found: Vma<'_, P>) -> Self {
+    unsafe fn of_hold(mm: &'m Mm<P, L>, found: Vma<'_, P>) -> Self {
         mm.map.lock().record_inner(found.record().lock());
         // SAFETY: K2: the VMA is held for reading until the drop, whose last step ends the hold.
         let record = unsafe { PinnedRecord::by_lock(found.record()) };

@@ -1,6 +1,6 @@
 //! Advice that changes flags: Linux's `madvise` (5.24). What advice does to pages is up to the embedder.
 //!
-//! Called by embedders through the write guard and its planner, and by `payloads`.
+//! Called by embedders through the write guard and its planner, and by `change_payloads`.
 
 use super::MmWriteGuard;
 use super::draft::{Gaps, LayoutDraft, SplitLimit};
@@ -13,7 +13,7 @@ use crate::error::{LayoutError, MadviseError};
 use crate::lock::{Patience, RawMmLock};
 use crate::vma::{Backing, Payload, VmaFlags};
 
-/// What `madvise` is advised of, with Linux's names.
+/// What `madvise` is asked for, by Linux's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
@@ -46,7 +46,7 @@ pub enum Advice {
 }
 
 impl Advice {
-    /// Whether a child would lose pages by it, which is refused for sealed VMAs that are not writable (5.27).
+    /// Returns whether a child would lose pages because of the advice, which is refused for sealed VMAs that are not writable (5.27).
     fn discards(self) -> bool {
         matches!(self, Self::DontFork | Self::WipeOnFork)
     }
@@ -127,14 +127,14 @@ fn again(error: MadviseError) -> MadviseError {
 }
 
 impl<P: Payload> LayoutDraft<'_, P> {
-    /// Returns the first address at which nothing is mapped.
+    /// Changes the flags of everything that is mapped in a range. Returns the first address at which nothing is mapped.
     fn advise(&mut self, span: Span, advice: Advice, limits: &Limits) -> Result<Option<u64>, MadviseError> {
         self.each_part(span, Gaps::Skip, |draft, i, part| {
             let vma = &draft.vmas[i];
-            let (old, is_kept) = (vma.flags(), advice.discards() && vma.attrs().backing == Backing::Anonymous);
-            // A caller that can write it can discard it anyway.
+            let (old, discards) = (vma.flags(), advice.discards() && vma.attrs().backing == Backing::Anonymous);
+            // A caller that can write to pages can discard what is in them anyway.
             let is_writable = old.contains(VmaFlags::WRITE) && draft.keyring.allows(old.pkey(), Access::Write);
-            if is_kept && !is_writable {
+            if discards && !is_writable {
                 draft.check_sealed(i)?;
             }
             let new = advice.flags_of(vma).ok_or(MadviseError::Unfit { vma: vma.span })?;

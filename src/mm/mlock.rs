@@ -21,13 +21,13 @@ pub enum LockAll {
     Current,
     /// What will be mapped (`MCL_FUTURE`).
     Future,
-    /// Both.
+    /// What is mapped and what will be mapped (`MCL_CURRENT | MCL_FUTURE`).
     CurrentAndFuture,
     /// What is mapped, each page when it is first touched (`MCL_CURRENT` with `MCL_ONFAULT`).
     CurrentOnFault,
-    /// What will be mapped, each page when it is first touched.
+    /// What will be mapped, each page when it is first touched (`MCL_FUTURE` with `MCL_ONFAULT`).
     FutureOnFault,
-    /// Both, each page when it is first touched.
+    /// What is mapped and what will be mapped, each page when it is first touched (all three flags).
     CurrentAndFutureOnFault,
 }
 
@@ -122,6 +122,7 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
         self.lock(start, len, UNLOCKED)
     }
 
+    /// Plans a change of how the pages that a range touches are locked.
     fn lock(self, start: u64, len: u64, locked: VmaFlags) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
         let limits = self.guard.mm().limits();
         if locked != UNLOCKED && !limits.may_lock() {
@@ -164,6 +165,7 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
         self.lock_all(Some(UNLOCKED), UNLOCKED, &limits)
     }
 
+    /// Plans a change of how everything that is mapped is locked, and of what is mapped later.
     fn lock_all(self, current: Option<VmaFlags>, future: VmaFlags, limits: &Limits) -> Plan<'w, 'm, P, Result<(), MlockError>, L> {
         self.draft(Span::ALL, limits, |draft| {
             draft.state = StateUpdate { locks_future: Some(future), ..StateUpdate::default() };
@@ -191,6 +193,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         Ok(())
     }
 
+    /// Locks a range VMA by VMA, up to the first gap, and then populates it.
     fn lock_range(&mut self, span: Span, locked: VmaFlags, limits: &Limits) -> Result<(), MlockError> {
         if let Some(at) = self.each_part(span, Gaps::Stop, |draft, i, part| draft.lock_one(i, part, locked, limits))? {
             return Err(MlockError::Gap { at });

@@ -52,11 +52,11 @@ pub struct MapRequest<P = ()> {
 /// Where a mapping goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Address {
-    /// There if that is free, otherwise anywhere; 0 is no preference.
+    /// At this address if it is free, otherwise anywhere. 0 is no preference.
     Hint(u64),
-    /// There, replacing what is mapped.
+    /// At this address, replacing what is mapped there.
     Fixed(u64),
-    /// There, if that is free.
+    /// At this address, or nowhere if anything is mapped there.
     FixedNoReplace(u64),
 }
 
@@ -150,6 +150,7 @@ impl<P> MapRequest<P> {
 }
 
 impl<P> MapRequest<P> {
+    /// Returns whether the mapping is to get the execute-only key (8.2).
     fn asks_for_execute_only(&self) -> bool {
         self.spec.attrs.flags.is_exec_alone() && self.exec_alone == ExecAlone::Unreadable
     }

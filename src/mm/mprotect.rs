@@ -106,11 +106,13 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
 }
 
 impl<P: Payload> LayoutDraft<'_, P> {
+    /// Changes the permissions of a range, VMA by VMA, up to the first gap (5.16).
     fn protect(&mut self, span: Span, request: ProtectRequest, limits: &Limits) -> Result<(), MprotectError> {
         let gap = self.each_part(span, Gaps::Stop, |draft, i, part| draft.protect_one(i, part, request, limits))?;
         gap.map_or(Ok(()), |at| Err(MprotectError::Gap { at }))
     }
 
+    /// Changes the permissions of a part of one VMA.
     fn protect_one(&mut self, i: usize, part: Span, request: ProtectRequest, limits: &Limits) -> Result<(), MprotectError> {
         let old = self.vmas[i].flags();
         let access = VmaFlags::from(request.prot);

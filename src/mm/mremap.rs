@@ -25,7 +25,7 @@ struct Remap {
     old_len: u64,
     new_len: u64,
     flags: RemapFlags,
-    /// The target, or a hint, if the flags say that there is one.
+    /// The target if there is one, or a hint.
     to: u64,
     asked: Asked,
 }
@@ -38,11 +38,12 @@ struct Asked {
 }
 
 impl Remap {
+    /// Returns whether the pages move to a target, or to a hint, whatever the lengths are.
     fn has_target(&self) -> bool {
         self.flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP)
     }
 
-    /// Whether it keeps its size and has a fixed target, so that several VMAs may be moved (5.21).
+    /// Returns whether the size stays the same and the target is fixed, so that several VMAs may be moved (5.21).
     fn is_move_only(&self) -> bool {
         self.old_len == self.new_len && self.flags.contains(RemapFlags::FIXED)
     }
@@ -51,7 +52,7 @@ impl Remap {
         self.new_len > self.old_len
     }
 
-    /// Rounds the lengths up to whole pages of the VMA, which may be huge ones. A length that wraps around becomes 0, as in Linux.
+    /// Returns the request with lengths in whole pages of this size. A length that wraps around becomes 0, as in Linux.
     fn in_pages_of(self, page_bytes: u64) -> Self {
         Self { old_len: round_up(self.old_len, page_bytes), new_len: round_up(self.new_len, page_bytes), ..self }
     }
@@ -116,7 +117,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         Ok(())
     }
 
-    /// Extends the source to the end of the huge page in which it ends.
+    /// Returns the request in whole huge pages, if there are such at the source.
     fn in_whole_pages(&self, remap: Remap) -> Remap {
         let page_bytes_at = |at| self.lookup(at).map_or(PAGE_SIZE, |vma| page_bytes(vma.flags()));
         if !remap.is_move_only() {
@@ -129,7 +130,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         Remap { old_len: len, new_len: len, ..remap }
     }
 
-    /// Returns the range that the operation may change, and the target, if there is one or one was searched for.
+    /// Returns the range that the operation may change, and the target: the one requested, or one that was found by a search.
     fn reach(&self, remap: Remap, limits: &Limits) -> Result<(Span, Option<u64>), MremapError> {
         // A tail that is to be unmapped may wrap around; it is refused later.
         let here = span_of(remap.from, remap.old_len.max(remap.new_len)).or_else(|| span_of(remap.from, remap.new_len));
@@ -378,7 +379,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
         Ok(())
     }
 
-    /// Moves VMA by VMA and keeps the gaps between them; stops at the first that cannot be moved (5.21).
+    /// Moves several VMAs, one by one, and keeps the gaps between them. Stops at the first that cannot be moved (5.21).
     fn move_several(&mut self, remap: Remap, limits: &Limits) -> Result<u64, MremapError> {
         let Some(source) = remap.source() else {
             return self.remap(remap, Some(remap.to), limits);

@@ -39,6 +39,7 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
 }
 
 impl<P: Payload> LayoutDraft<'_, P> {
+    /// Seals a range in which everything is mapped.
     fn seal(&mut self, range: Span, limits: &Limits) -> Result<(), MsealError> {
         self.each_part(range, Gaps::Stop, |draft, i, part| {
             if draft.vmas[i].flags().contains(VmaFlags::SEALED) {

@@ -141,7 +141,7 @@ impl<'w, 'm, P: Payload, R, L: RawMmLock> Plan<'w, 'm, P, R, L> {
         Self { mm, rights, edit: Edit { prepared: None, payloads }, after: After::nothing(mm.accounts.sums()), outcome }
     }
 
-    /// Adds a change beside the layout to a plan that has none.
+    /// Sets what changes beside the layout, in a plan that has nothing of that yet.
     pub(super) fn with_state(mut self, state: StateUpdate) -> Self {
         self.after.state = state;
         self
@@ -217,7 +217,7 @@ fn unshared<'e, P: 'e>(
 }
 
 impl<'w, 'm, P: Payload, T, E, L: RawMmLock> Plan<'w, 'm, P, Result<T, E>, L> {
-    /// Replaces the error.
+    /// Replaces the error of the outcome.
     pub(super) fn map_err<F>(self, replace: impl FnOnce(E) -> F) -> Plan<'w, 'm, P, Result<T, F>, L> {
         let Self { mm, rights, edit, after, outcome } = self;
         Plan { mm, rights, edit, after, outcome: outcome.map_err(replace) }
@@ -293,7 +293,7 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
                 plan.outcome = plan.outcome.and(Err(LayoutError::GuardGap { asked, by }.into()));
                 Ok(None)
             } else {
-                plan.after.take(&mut draft).map_err(LayoutError::from).and_then(|()| draft.write_down(mm, sequence, patience))
+                plan.after.take(&mut draft).map_err(LayoutError::from).and_then(|()| draft.make_change(mm, sequence, patience))
             }
         };
         let prepared = change.and_then(|change| {
@@ -315,15 +315,15 @@ impl<'w, 'm, P: Payload, L: RawMmLock> Planner<'w, 'm, P, L> {
 }
 
 impl<P: Payload> LayoutDraft<'_, P> {
-    /// Marks the VMAs that change, which waits for their readers, and makes the records that the index is to hold.
-    fn write_down<L: RawMmLock>(
+    /// Write-locks the VMAs that change, which waits for their readers, and makes the records that the index is to hold.
+    fn make_change<L: RawMmLock>(
         &mut self,
         mm: &Mm<P, L>,
         sequence: u64,
         patience: Patience<'_, L::Interrupt>,
     ) -> Result<Option<Change<P>>, LayoutError> {
         let Some(span) = self.changed() else { return Ok(None) };
-        // In order: if the wait for one ends early, only those before it are marked.
+        // In order: if the wait for one ends early, only those below it are write-locked.
         self.gone.sort_unstable_by_key(|(span, _)| span.start());
         self.gone.iter().try_for_each(|(_, record)| mm.start_write(record, sequence, patience))?;
         self.make_payloads(span)?;
@@ -375,7 +375,7 @@ impl<P: Payload> LayoutDraft<'_, P> {
     }
 }
 
-/// What the index is to hold in a range.
+/// A change of the index: what a range is to hold.
 struct Change<P> {
     span: Span,
     list: EntryList<Record<P>>,

@@ -12,7 +12,7 @@ use crate::error::ResourceError;
 use crate::lock::RawMmLock;
 use crate::vma::{AnonOwner, Owner, Payload, VmaAttrs, VmaFlags};
 
-/// Flags that may differ between neighbours with one owner.
+/// The flags that may differ between neighbours that share an owner.
 const MAY_DIFFER: VmaFlags = VmaFlags::ACCESS;
 
 /// Returns the owner of a neighbour that a VMA with these attributes may share, so that the two can still merge (5.9).

@@ -1,6 +1,7 @@
 //! What `mprotect` is asked for: the permissions, and what happens to the range and to the protection key.
 //!
-//! Called by `mprotect` and `mmap`. Pure values: nothing is checked here that depends on an address space.
+//! Called by embedders, who make the request, and by `mprotect` and `mmap`. Pure values: nothing is checked here that depends on an address
+//! space.
 
 use crate::key::ProtectionKey;
 use crate::vma::VmaFlags;
@@ -69,32 +70,36 @@ pub struct ProtectRequest {
     pub(super) unknown: Option<u64>,
 }
 
-/// How far the change reaches.
+/// Which addresses the change affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reach {
+    /// The range.
     Range,
+    /// From the start of the first VMA, a stack that grows down, to the end of the range (`PROT_GROWSDOWN`).
     StackStart,
+    /// From the start of the range to the end of the first VMA, a stack that grows up (`PROT_GROWSUP`).
     StackEnd,
-    /// To both ends, which is refused.
+    /// Both, which is refused.
     Both,
 }
 
 /// Which protection key the VMAs have afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum KeyChange {
-    /// The one that follows from the permissions (8.3).
+    /// The key that follows from the permissions (8.3).
     Implied(ExecAlone),
+    /// This key.
     To(ProtectionKey),
     /// A number that is not a key, which is refused.
     Unknown(i32),
 }
 
-/// What becomes of memory that may be executed and nothing else.
+/// Whether memory whose only permission is to execute becomes unreadable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ExecAlone {
-    /// It gets the execute-only key.
+    /// It gets the execute-only key, if there is one.
     Unreadable,
-    /// It does not.
+    /// It does not get that key.
     Readable,
 }
 

@@ -1,6 +1,6 @@
 //! What `mremap` is asked for.
 //!
-//! Called by `mremap`. A pure value: nothing is checked here that depends on an address space.
+//! Called by embedders, who make the request, and by `mremap`. A pure value: nothing is checked here that depends on an address space.
 
 use bitflags::bitflags;
 
@@ -38,7 +38,7 @@ pub struct RemapRequest {
     pub(super) old_len: u64,
     pub(super) new_len: u64,
     pub(super) flags: RemapFlags,
-    /// The target, or a hint, or an address that has no meaning.
+    /// The target, or a hint, or an address that is not used, depending on the flags.
     pub(super) to: u64,
 }
 

@@ -12,10 +12,10 @@
 //!                   └ the lower fold              └ the upper fold
 //! ```
 //!
-//! At a fold an item is put in or taken out without moving another. An edit elsewhere first brings a fold there, item by item: the nearer
-//! one where the edit lies outside of both, and both towards it, equally fast, where it lies between them. That is the "double coverage"
-//! algorithm for two servers on a line, and never moves more than twice what the best choice for the same edits would (Chrobak, Karloff,
-//! Payne and Vishwanathan, "New results on server problems", 1991). Sweeps over a row of n items at two places so move O(n) items.
+//! At a fold an item is inserted or removed without moving another. An edit elsewhere first brings a fold there, item by item: the nearer
+//! fold if the edit lies outside of both, and both towards it, equally fast, if it lies between them. That is the "double coverage"
+//! algorithm for two servers on a line, and never moves more than twice as many items as the best choice for the same edits (Chrobak, Karloff,
+//! Payne and Vishwanathan, "New results on server problems", 1991). So two sweeps over a row of n items, side by side, move O(n) items.
 //!
 //! A short row has no folds, and is a plain vector.
 
@@ -26,7 +26,7 @@ use alloc::vec::Vec;
 use core::ops::{Index, IndexMut, Range};
 use smallvec::SmallVec;
 
-/// How many VMAs an operation meets as a rule: it asks for no memory then.
+/// How many VMAs a row holds without allocating. Most operations meet no more.
 const FEW: usize = 6;
 
 /// A row stays plain as long as an edit moves at most this many items.
@@ -35,16 +35,16 @@ const FLAT: usize = 32;
 /// Items in order.
 #[derive(Debug)]
 pub(super) struct Row<T> {
-    /// Those below the lower fold: all of them, unless the row is folded.
+    /// The items below the lower fold, which are all of them unless the row is folded.
     low: SmallVec<[T; FEW]>,
     folded: Option<Folded<T>>,
 }
 
-/// What lies above the lower fold.
+/// The items above the lower fold.
 #[derive(Debug)]
 struct Folded<T> {
     middle: VecDeque<T>,
-    /// From back to front.
+    /// The items above the upper fold, from back to front.
     high: Vec<T>,
 }
 
@@ -53,7 +53,7 @@ impl<T> Folded<T> {
         self.middle.len() + self.high.len()
     }
 
-    /// Where item `i` of those above the lower fold is in `high`, if it is not in the middle.
+    /// Returns the index in `high` of item `i` of those above the lower fold, if the item is not in the middle.
     fn place_in_high(&self, i: usize) -> Option<usize> {
         self.len().checked_sub(i + 1)
     }
@@ -85,10 +85,10 @@ impl<T> Row<T> {
         self.low.len() + self.folded.as_ref().map_or(0, Folded::len)
     }
 
-    /// Puts an item at the end; before the first edit.
+    /// Appends an item. Called before the first edit.
     #[inline]
     pub(super) fn push(&mut self, item: T) -> Result<(), ResourceError> {
-        debug_assert!(self.folded.is_none(), "a row is taken down before it is edited");
+        debug_assert!(self.folded.is_none(), "items are appended before the first edit");
         push(&mut self.low, item)
     }
 
@@ -100,13 +100,13 @@ impl<T> Row<T> {
         self.folded.as_ref().and_then(|folded| folded.get(i - self.low.len()))
     }
 
-    /// The items, in order.
+    /// Returns an iterator over the items, in order.
     #[inline]
     pub(super) fn iter(&self) -> Items<'_, T> {
         Items { row: self, at: 0 }
     }
 
-    /// The places of the items between those that lie before and those that lie behind.
+    /// Returns the indices of the items that are neither before nor behind.
     #[inline]
     pub(super) fn between(&self, is_before: impl Fn(&T) -> bool, is_behind: impl Fn(&T) -> bool) -> Range<usize> {
         if self.folded.is_some() {
@@ -121,7 +121,7 @@ impl<T> Row<T> {
         first..end
     }
 
-    /// The first place whose item does not lie before, in the sense of the question.
+    /// Returns the index of the first item for which `is_before` is false, as `slice::partition_point` does.
     #[inline]
     pub(super) fn partition_point(&self, is_before: impl Fn(&T) -> bool) -> usize {
         match &self.folded {
@@ -130,7 +130,7 @@ impl<T> Row<T> {
         }
     }
 
-    /// Puts an item in at a place.
+    /// Inserts an item at an index.
     #[inline]
     pub(super) fn insert(&mut self, i: usize, item: T) -> Result<(), ResourceError> {
         if !self.is_near_the_end(i) {
@@ -152,7 +152,7 @@ impl<T> Row<T> {
         Ok(())
     }
 
-    /// Takes the item of a place out. There is one.
+    /// Removes the item at an index, which must be below the length, and returns it.
     #[inline]
     pub(super) fn remove(&mut self, i: usize) -> Result<T, ResourceError> {
         if self.is_near_the_end(i) { Ok(self.low.remove(i)) } else { self.remove_at_a_fold(i) }
@@ -166,14 +166,14 @@ impl<T> Row<T> {
             let above_lower = if is_lower { folded.middle.pop_front() } else { None };
             above_lower.or_else(|| folded.high.pop())
         });
-        let Some(item) = item else { unreachable!("a place of the row") };
+        let Some(item) = item else { unreachable!("an index of the row") };
         Ok(item)
     }
 
-    /// Drops the items of these places.
+    /// Drops the items at these indices.
     #[inline]
     pub(super) fn remove_range(&mut self, places: Range<usize>) -> Result<(), ResourceError> {
-        // What is moved by it is no more than what goes.
+        // It moves no more items than it removes, or than a short row has.
         if self.folded.is_none() && self.low.len() - places.end <= FLAT.max(places.len()) {
             note_moved(self.low.len() - places.end);
             drop(self.low.drain(places));
@@ -188,7 +188,7 @@ impl<T> Row<T> {
         places.try_for_each(|_| self.remove_at_a_fold(first).map(drop))
     }
 
-    /// Whether an edit there moves few items of a row that is not folded.
+    /// Returns whether an edit at an index moves few items, because the row is not folded and the index is near its end.
     #[inline]
     fn is_near_the_end(&self, i: usize) -> bool {
         let is_near = self.folded.is_none() && self.low.len() - i <= FLAT;
@@ -198,7 +198,7 @@ impl<T> Row<T> {
         is_near
     }
 
-    /// Brings a fold to a place.
+    /// Brings a fold to an index.
     fn fold_at(&mut self, i: usize) -> Result<(), ResourceError> {
         let Self { low, folded } = self;
         let folded = folded.get_or_insert_with(|| Folded { middle: VecDeque::new(), high: Vec::new() });
@@ -248,7 +248,7 @@ impl<T> Index<usize> for Row<T> {
 
     #[inline]
     fn index(&self, i: usize) -> &T {
-        let Some(item) = self.get(i) else { unreachable!("a place of the row") };
+        let Some(item) = self.get(i) else { unreachable!("an index of the row") };
         item
     }
 }
@@ -258,7 +258,7 @@ impl<T> IndexMut<usize> for Row<T> {
     fn index_mut(&mut self, i: usize) -> &mut T {
         let below = self.low.len();
         let item = if i < below { self.low.get_mut(i) } else { self.folded.as_mut().and_then(|folded| folded.get_mut(i - below)) };
-        let Some(item) = item else { unreachable!("a place of the row") };
+        let Some(item) = item else { unreachable!("an index of the row") };
         item
     }
 }

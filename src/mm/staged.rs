@@ -53,7 +53,7 @@ pub(super) enum Origin<'g, P> {
     Existing(&'g Record<P>),
     /// It is in the index, and keeps its record, but gets an owner of its private pages. Neighbours that are populated later may share it.
     Adopting(&'g Record<P>, Owner),
-    /// The operation makes it.
+    /// The operation makes it, and it has no record yet.
     New(NewStaged<'g, P>),
 }
 
@@ -112,6 +112,8 @@ impl<'g, P: Payload> StagedVma<'g, P> {
     /// Returns whether it may merge with an adjacent new VMA as far as attributes and owners decide (5.7, 5.9).
     #[inline]
     pub(super) fn may_merge_with(&self, new_vma: &NewStaged<'g, P>) -> bool {
-        *self.attrs() == new_vma.attrs && !new_vma.attrs.flags.intersects(VmaFlags::SPECIAL) && Owner::takes_in(self.owner(), new_vma.owner)
+        *self.attrs() == new_vma.attrs
+            && !new_vma.attrs.flags.intersects(VmaFlags::SPECIAL)
+            && Owner::allow_merge(self.owner(), new_vma.owner)
     }
 }

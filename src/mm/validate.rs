@@ -9,6 +9,7 @@ use crate::vma::{Backing, Vma, VmaFlags};
 use alloc::format;
 use alloc::string::String;
 
+/// Returns an error of rule 5.29 if the condition does not hold.
 fn check(holds: bool, found: impl FnOnce() -> String) -> Result<(), ValidateError> {
     if holds { Ok(()) } else { Err(ValidateError { rule: "5.29", found: found() }) }
 }

@@ -45,6 +45,7 @@ pub struct MmView<P = ()> {
 }
 
 impl<P> MmView<P> {
+    /// Returns the view of an address space whose index has this view.
     #[inline]
     pub(super) fn of(entries: &View<Record<P>>) -> &Self {
         // SAFETY: `MmView` is `View<Record<P>>`, transparently.
@@ -113,6 +114,7 @@ impl<P> MmView<P> {
     }
 }
 
+/// Returns the VMA of an entry of the index.
 pub(super) fn vma_of<P>(entry: Entry<'_, Record<P>>) -> Vma<'_, P> {
     Vma::new(entry.span(), entry.value())
 }

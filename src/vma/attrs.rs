@@ -27,7 +27,7 @@ impl VmaAttrs {
     }
 }
 
-/// A VMA whose record is still to be made. Its bounds are kept beside it.
+/// A VMA that has no record yet. Its bounds are kept beside it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewVma<P> {
     pub(crate) attrs: VmaAttrs,

@@ -168,6 +168,7 @@ impl VmaLock {
         }
     }
 
+    /// Swaps the word, with the orderings of a write lock. Called by the writer.
     fn swap(&self, seen: u64, next: u64) -> Result<(), u64> {
         // Acquire: what readers did under their holds is seen; pairs with `unlock_read`. Release: the mm's sequence was changed before;
         // pairs with `try_read`. Relaxed on failure: only the next guess.

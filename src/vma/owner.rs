@@ -63,6 +63,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
+    /// Returns an owner that was not inherited.
     pub(crate) fn of(id: AnonOwner) -> Self {
         Self { id, inherited: false }
     }
@@ -77,13 +78,13 @@ impl Owner {
         (bits != 0).then_some(Self { id: AnonOwner(bits >> 2), inherited: bits & 2 != 0 })
     }
 
-    /// Returns whether a VMA with the owner `target` can be merged with one whose pages belong to `source` (5.9).
+    /// Returns whether the owners of two adjacent VMAs allow a merge (5.9).
     #[inline]
-    pub(crate) fn takes_in(target: Option<Self>, source: Option<Self>) -> bool {
-        match (target, source) {
+    pub(crate) fn allow_merge(one: Option<Self>, other: Option<Self>) -> bool {
+        match (one, other) {
             (None, None) => true,
-            (Some(one), None) | (None, Some(one)) => !one.inherited,
-            (Some(target), Some(source)) => target.id == source.id,
+            (Some(owner), None) | (None, Some(owner)) => !owner.inherited,
+            (Some(one), Some(other)) => one.id == other.id,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::addr::{PAGE_SIZE, Span};
 use crate::sync::{AtomicU64, Ordering, Shared};
 use core::fmt;
 
-/// What a range is mapped to.
+/// The record of a VMA: what the index holds for its range.
 #[derive(Debug)]
 #[repr(C)] // the lock first, on one cache line with the count of the `Shared`
 pub(crate) struct VmaRecord<P> {

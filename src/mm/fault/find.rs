@@ -40,12 +40,12 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn find_vma_for_fault(&self, address: u64, context: FaultContext<'_, L::Interrupt>) -> Result<LockedVma<'_, P, L>, FaultError> {
-        let told = self.find_or_grow(address, context.patience());
-        self.note(told.as_ref().map_or(FaultPath::Failed, |(_, path)| *path));
-        told.map(|(vma, _)| vma)
+        let found = self.find_or_grow(address, context.patience());
+        self.note(found.as_ref().map_or(FaultPath::Failed, |(_, path)| *path));
+        found.map(|(vma, _)| vma)
     }
 
-    /// Does what the rules say, one step a line.
+    /// Finds the VMA by rules 1.1 to 1.9, one step a line. Returns the path on which it was found, too.
     fn find_or_grow(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<(LockedVma<'_, P, L>, FaultPath), FaultError> {
         let unmapped = FaultError::Unmapped { at: address };
         let reader = self.read_with(patience)?; // 1.1, 1.2

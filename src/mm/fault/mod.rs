@@ -3,7 +3,7 @@
 //! [`Mm::handle_fault`](crate::Mm::handle_fault) is the whole path. It returns a [`FaultedVma`], or the [`FaultError`] that ends the access. Numbers
 //! in parentheses, such as (1.5), are those of the rules in [`docs::semantics`](crate::docs::semantics).
 
-// The fault path (L4): from an address to a VMA that stays, growing a stack on the way.
+// The fault path (L4): from an address to a VMA that stays, growing a stack on the way. Called by the embedder's fault handler.
 //
 // ```text
 // handle_fault(address, access, context)
@@ -19,11 +19,11 @@
 //   1.6  else drop, wait for write, if the context may           │                     │
 //   1.7  find again ── contains it: downgrade ───────────────────┼─────────────────────┤   found again
 //        not growable ──► Unmapped                               │                     │
-//   1.8  expand_down ◄───────────────────────────────────────────┘                     │
+//   1.8  grow_down ◄─────────────────────────────────────────────┘                     │
 //          refused ──► Growth                                                          │
 //   1.9  downgrade ────────────────────────────────────────────────────────────────────┤   grown
 //                                                                                      ▼
-//                                                                access allowed? ──► FaultedVma, or Denied
+//                                                      access allowed? ──► FaultedVma, or Denied, or DeniedByKey
 // ```
 // Numbers are those of `docs/semantics.md`. A call that returns an error holds nothing.
 
