@@ -8,11 +8,11 @@ use crate::addr::{Access, Span};
 use core::fmt;
 
 operation_error! {
-    /// Why `mmap` mapped nothing. The layout is as it was, but that a VMA may have been split where a fixed mapping would begin or end.
+    /// Why `mmap` mapped nothing. The layout has not changed, except that VMAs may have been split where a fixed mapping would begin or end.
     MmapError of "mmap" {
-        /// Of no bytes (5.1).
+        /// The length is 0 (5.1).
         ZeroLength => EINVAL, "a mapping of 0 bytes";
-        /// The fixed address, or the offset in the object, is not at the start of a page, of a huge one where it consists of such.
+        /// The fixed address, or the offset in the object, is not at the start of a page. For memory of huge pages, it must be a huge page.
         Unaligned {
             /// The address, or the offset in bytes.
             at: u64,
@@ -27,7 +27,7 @@ operation_error! {
             /// The length asked for, in bytes.
             len: u64,
         } => EINVAL, "{len:#x} bytes wrap around in whole huge pages";
-        /// In whole pages it is longer than the address space.
+        /// The length, rounded up to whole pages, exceeds the address space.
         TooLong {
             /// The length asked for, in bytes.
             len: u64,
@@ -39,21 +39,21 @@ operation_error! {
         } => EOVERFLOW, "from offset {offset:#x} on, the offsets would wrap around";
         /// The fixed range ends beyond the address space (5.3).
         BeyondTask {
-            /// Where it was to start.
+            /// The fixed address.
             at: u64,
             /// The length asked for, in bytes.
             len: u64,
-            /// The first address that is beyond.
+            /// The end of the address space.
             task_size: u64,
         } => ENOMEM, "{len:#x} bytes at {at:#x} end beyond {task_size:#x}, where the address space ends";
-        /// The fixed address is in the last page: Linux takes it for an error of its own, and returns it as such (5.3).
+        /// The fixed address is in the last page. Linux mistakes such an address for an errno, and returns that errno (5.3).
         ReadsAsErrno {
             /// The address.
             at: u64,
         } => (at.wrapping_neg() & 0xfff) as i32, "{at:#x} is in the last page, whose addresses read as an errno";
         /// The fixed range starts below the lowest address that may be mapped.
         BelowMinimum {
-            /// Where it was to start.
+            /// The fixed address.
             at: u64,
             /// The lowest address.
             minimum: u64,
@@ -72,14 +72,14 @@ operation_error! {
         } => EEXIST, "nothing mapped at {asked}: the VMA {by} is in the way";
         /// Nothing may be locked in memory.
         MayNotLock => EPERM, "nothing may be locked in memory";
-        /// It would lock more in memory than may be (5.5).
+        /// The mapping would exceed the limit on locked memory (5.5).
         LockLimit {
             /// The limit.
             limit: Limit,
         } => EAGAIN, "{limit}";
-        /// Memory that may be dropped is private, has no object, does not grow, and is not locked.
+        /// The flags have `DROPPABLE`, and the memory would be shared, have an object, grow, or be locked.
         Droppable => EINVAL, "memory that may be dropped is private, has no object behind it, does not grow, and is not locked";
-        /// What grows has no object and is not shared.
+        /// The mapping would grow, and be shared or have an object.
         Growing => EINVAL, "a VMA that grows is private and has no object behind it";
     }
 }
@@ -87,7 +87,7 @@ operation_error! {
 operation_error! {
     /// Why `munmap` unmapped nothing. A VMA may have been split where the range begins.
     MunmapError of "munmap" {
-        /// Of no bytes (5.15).
+        /// The length is 0 (5.15).
         ZeroLength => EINVAL, "0 bytes were to be unmapped";
         /// The range does not start at a page's start.
         Unaligned {
@@ -100,14 +100,15 @@ operation_error! {
             at: u64,
             /// Its length in bytes.
             len: u64,
-            /// The first address that is beyond.
+            /// The end of the address space.
             task_size: u64,
         } => EINVAL, "{len:#x} bytes from {at:#x} on are not within {task_size:#x}";
     }
 }
 
 operation_error! {
-    /// Why `mprotect` stopped. What lies below the VMA named has changed already, except under the all-or-nothing policy.
+    /// Why `mprotect` stopped. The part of the range below the VMA or address in the error has changed, except under
+    /// [`PartialEffects::Never`](crate::mm::PartialEffects::Never).
     MprotectError of "mprotect" {
         /// The range does not start at a page's start.
         Unaligned {
@@ -127,35 +128,35 @@ operation_error! {
             /// The argument.
             prot: u64,
         } => EINVAL, "{prot:#x} is not a protection";
-        /// The protection key is not allocated, is the execute-only key, or is none (8.4).
+        /// The protection key is not allocated, is the execute-only key, or is not a key (8.4).
         Key {
             /// Its number.
             key: i32,
         } => EINVAL, "the protection key {key} may not be given: it is not allocated, or is the execute-only key";
-        /// Nothing is mapped there.
+        /// Part of the range is not mapped.
         Gap {
-            /// The first such address.
+            /// The first address at which nothing is mapped.
             at: u64,
         } => ENOMEM, "nothing is mapped at {at:#x}";
-        /// The VMA does not grow, or not that way.
+        /// The request extends to the end of a stack, and the first VMA does not grow that way.
         NotGrowing {
             /// The VMA.
             vma: Span,
         } => EINVAL, "the VMA {vma} does not grow that way";
-        /// The VMA may not be given that.
+        /// The `MAY` flags of the VMA forbid an access that the request gives.
         Denied {
             /// The VMA.
             vma: Span,
-            /// The access that it may not be given.
+            /// The access that is forbidden.
             access: Access,
         } => EACCES, "the VMA {vma} may not be given the right to {access}";
     }
 }
 
 operation_error! {
-    /// Why `mremap` did not do what was asked. What it leaves behind: the table in [part 5](crate::docs::semantics#5-operations).
+    /// Why `mremap` failed. The table in [part 5](crate::docs::semantics#5-operations) says what each failure leaves behind.
     MremapError of "mremap" {
-        /// The address or the length makes no sense.
+        /// The address is not at the start of a page, the length is 0, or the range is not in the address space.
         Range {
             /// The address.
             at: u64,
@@ -172,12 +173,12 @@ operation_error! {
             /// The target.
             to: Span,
         } => EINVAL, "the target {to} overlaps the source {from}";
-        /// A second mapping of private pages.
+        /// The old length is 0, which requests a second mapping of the pages, and they are private.
         Private {
             /// The VMA.
             vma: Span,
         } => EINVAL, "the pages of {vma} are its own: they cannot be mapped twice";
-        /// Its pages cannot be left behind.
+        /// The pages of such a VMA cannot be moved away from it (`MREMAP_DONTUNMAP`).
         Special {
             /// The VMA.
             vma: Span,
@@ -187,7 +188,7 @@ operation_error! {
             /// The VMA.
             vma: Span,
         } => EINVAL, "the offsets of {vma} would wrap around";
-        /// Nothing is mapped there.
+        /// Nothing is mapped at the start of the source.
         Absent {
             /// The address.
             at: u64,
@@ -202,24 +203,24 @@ operation_error! {
             /// The VMA.
             vma: Span,
         } => EFAULT, "the VMA {vma} may not be expanded";
-        /// What consists of huge pages does not grow.
+        /// The VMA would grow, and consists of huge pages.
         HugePages {
             /// The VMA.
             vma: Span,
         } => EINVAL, "the VMA {vma} consists of huge pages, and does not grow";
-        /// It would be below the lowest address that may be mapped. What was at a fixed target is unmapped, and the source shrunk.
+        /// The target is below the lowest address that may be mapped. What was at a fixed target has been unmapped, and the source shrunk.
         BelowMinimum {
-            /// Where it was to be.
+            /// The target.
             at: u64,
             /// The lowest address.
             minimum: u64,
         } => EPERM, "not moved to {at:#x}: it is below {minimum:#x}, the lowest address that may be mapped";
-        /// It would lock more in memory than may be.
+        /// More memory would be locked than the limit allows.
         LockLimit {
             /// The limit.
             limit: Limit,
         } => EAGAIN, "{limit}";
-        /// It cannot grow where it is, and may not be moved.
+        /// The VMA cannot grow in place, and may not be moved.
         InTheWay {
             /// The VMA.
             vma: Span,
@@ -240,40 +241,40 @@ operation_error! {
             /// The break asked for.
             asked: u64,
         } => ENOMEM, "no break at {asked:#x}: the address space has no heap";
-        /// The heap would be mapped below the lowest address that may be.
+        /// The heap's new pages would begin below the lowest address that may be mapped.
         BelowMinimum {
-            /// Where it was to be mapped.
+            /// Where they would begin.
             at: u64,
             /// The lowest address.
             minimum: u64,
         } => EPERM, "no heap at {at:#x}: it is below {minimum:#x}, the lowest address that may be mapped";
-        /// Below where the heap starts.
+        /// The break would be below the start of the heap.
         BelowStart {
             /// The break asked for.
             asked: u64,
-            /// Where the heap starts.
+            /// The start of the heap.
             start: u64,
         } => ENOMEM, "{asked:#x} is below {start:#x}, where the heap starts";
         /// The heap would end beyond the address space.
         BeyondTask {
             /// The break asked for.
             asked: u64,
-            /// The first address that is beyond.
+            /// The end of the address space.
             task_size: u64,
         } => ENOMEM, "{asked:#x} is beyond {task_size:#x}, where the address space ends";
-        /// A VMA is in the way, its guard gap and one more page included.
+        /// The heap would reach a VMA, or the page below it, or the page below its guard gap.
         Blocked {
             /// The break asked for.
             asked: u64,
             /// The VMA.
             by: Span,
         } => ENOMEM, "the heap cannot reach {asked:#x}: the VMA {by} is in the way";
-        /// To shrink: nothing of the heap is mapped there.
+        /// The heap would shrink, and nothing is mapped at its end.
         Absent {
             /// The break asked for.
             asked: u64,
         } => ENOMEM, "no heap is mapped above {asked:#x}";
-        /// It would lock more in memory than may be.
+        /// More memory would be locked than the limit allows.
         LockLimit {
             /// The limit.
             limit: Limit,
@@ -282,7 +283,7 @@ operation_error! {
 }
 
 operation_error! {
-    /// Why `madvise` changed nothing, or not all.
+    /// Why `madvise` changed nothing, or only a part.
     MadviseError of "madvise" {
         /// The range does not start at a page's start, or wraps around.
         Range {
@@ -291,26 +292,26 @@ operation_error! {
             /// Its length in bytes.
             len: u64,
         } => EINVAL, "{len:#x} bytes at {at:#x}: not at a page's start, or they wrap around";
-        /// Not for this VMA.
+        /// The advice cannot be followed for this VMA.
         Unfit {
             /// The VMA.
             vma: Span,
         } => EINVAL, "the advice makes no sense for the VMA {vma}";
-        /// Part of the range is not mapped; all that is mapped was done (5.24).
+        /// Part of the range is not mapped. Everything else in it follows the advice (5.24).
         Gap {
-            /// The first such address.
+            /// The first address at which nothing is mapped.
             at: u64,
         } => ENOMEM, "nothing is mapped at {at:#x}; what is mapped in the range was done";
-        /// No room for a split.
+        /// Memory is short, or there are too many VMAs for a split.
         Again {
-            /// What there was none for.
+            /// Which of the two.
             cause: LayoutError,
         } => EAGAIN, "{cause}";
     }
 }
 
 operation_error! {
-    /// Why `change_payloads` changed nothing, or not all.
+    /// Why `change_payloads` changed nothing, or only a part.
     ChangePayloadsError of "change_payloads" {
         /// The range does not start at a page's start, or wraps around.
         Range {
@@ -319,22 +320,22 @@ operation_error! {
             /// Its length in bytes.
             len: u64,
         } => EINVAL, "{len:#x} bytes at {at:#x}: not at a page's start, or they wrap around";
-        /// Part of the range is not mapped; all that is mapped was changed.
+        /// Part of the range is not mapped. Everything else in it was changed.
         Gap {
-            /// The first such address.
+            /// The first address at which nothing is mapped.
             at: u64,
         } => ENOMEM, "nothing is mapped at {at:#x}; what is mapped in the range was changed";
-        /// No room for a split.
+        /// Memory is short, or there are too many VMAs for a split.
         Again {
-            /// What there was none for.
+            /// Which of the two.
             cause: LayoutError,
         } => EAGAIN, "{cause}";
     }
 }
 
 operation_error! {
-    /// Why `mlock`, `munlock` or `mlockall` stopped. What lies below the address named has changed already, except under the all-or-nothing
-    /// policy.
+    /// Why `mlock`, `munlock` or `mlockall` stopped. The part of the range below the VMA or address in the error has changed, except under
+    /// [`PartialEffects::Never`](crate::mm::PartialEffects::Never).
     MlockError of "mlock or munlock" {
         /// The range wraps around at the end of the addresses.
         Wraps {
@@ -345,12 +346,12 @@ operation_error! {
         } => EINVAL, "{len:#x} bytes from {at:#x} on wrap around";
         /// Nothing may be locked in memory.
         MayNotLock => EPERM, "nothing may be locked in memory";
-        /// Nothing is mapped there.
+        /// Part of the range is not mapped.
         Gap {
-            /// The first such address.
+            /// The first address at which nothing is mapped.
             at: u64,
         } => ENOMEM, "nothing is mapped at {at:#x}";
-        /// It is locked, but it is not accessible, so its pages cannot be brought in.
+        /// The VMA is locked now, but its pages cannot be brought in, because the thread may not access them.
         Inaccessible {
             /// The VMA.
             vma: Span,
@@ -359,7 +360,7 @@ operation_error! {
 }
 
 operation_error! {
-    /// Why `mseal` sealed nothing, or not all.
+    /// Why `mseal` sealed nothing, or only a part.
     MsealError of "mseal" {
         /// The range does not start at a page's start, or wraps around.
         Range {
@@ -368,9 +369,9 @@ operation_error! {
             /// Its length in bytes.
             len: u64,
         } => EINVAL, "{len:#x} bytes at {at:#x}: not at a page's start, or they wrap around";
-        /// Part of the range is not mapped: nothing was sealed.
+        /// Part of the range is not mapped, so nothing was sealed.
         Gap {
-            /// The first such address.
+            /// The first address at which nothing is mapped.
             at: u64,
         } => ENOMEM, "nothing is mapped at {at:#x}";
     }
