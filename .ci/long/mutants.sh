@@ -1,6 +1,6 @@
 # Mutation testing of the index: each of cargo-mutants' small changes to src/tree must be noticed by a test.
 #
-#   bash .ci/long/mutants.sh                                 all of src/tree: hours, for each change is built anew
+#   bash .ci/long/mutants.sh                                 all of src/tree: hours, because each change is built separately
 #   bash .ci/long/mutants.sh write/gap.rs memory/limbo.rs     these files of it
 #   bash .ci/long/mutants.sh read/walk.rs -F 'in .*::last_below' and of those what the expression names; see `cargo mutants --help`
 #

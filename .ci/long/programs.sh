@@ -120,7 +120,7 @@ one() {
     line=$(python3 "$programs/row.py" "$name" "$at/replays") || failed=1
     echo "   $line"
     table+=("$line")
-    # a recording tells these as calls, which a replay follows
+    # a recording has these as calls, which a replay follows
     if grep "no call explains" "$at/told" >&2; then failed=1; fi
     grep -h "not certain\|were lost\|are not recorded" "$at/told" | sort | uniq -c | sed 's/^/   /' || true
     rm -rf "$at/run"

@@ -105,7 +105,7 @@ fn the_direction_of_searches_follows_from_setting_and_personality() {
     }
 }
 
-/// A machine that tells nothing, and one that tells nonsense: no failure, and nothing known.
+/// A machine that reports nothing and one that reports nonsense: the probe does not fail, and nothing is known.
 #[test]
 fn missing_files_leave_properties_unknown() {
     let garbled: Vec<(&str, &str)> = SERVER.iter().map(|(path, _)| (*path, "[?\n")).collect();
@@ -137,7 +137,7 @@ fn fault_trace_points_need_permission_and_a_description() {
     }
 }
 
-/// Root of a container has capabilities that are none outside of it.
+/// The capabilities of a container's root do not count outside it.
 #[test]
 fn capabilities_in_a_user_namespace_are_none() {
     let answers = Answers { capabilities: Capabilities::from_bits(u64::MAX), is_root: true, ..Answers::default() };

@@ -47,7 +47,7 @@ impl<P, L: RawMmLock> fmt::Debug for MmPin<'_, P, L> {
     }
 }
 
-/// A handle that a thread keeps: each call pins the thread anew, which costs less than [`Mm::pin`].
+/// A handle that a thread keeps: each call pins the thread again, which costs less than [`Mm::pin`].
 ///
 /// It is for threads that fault often, such as vCPUs and pagers. Between calls the thread stays pinned. So a thread that goes idle, or waits
 /// for the page that a fault brings in, must call [`unpin`](Self::unpin), because writers cannot reuse memory meanwhile. It is bound to its
@@ -84,7 +84,7 @@ impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
         self.mm
     }
 
-    /// Pins the thread anew and returns the view, for several calls under one pin.
+    /// Pins the thread again and returns the view, for several calls under one pin.
     #[inline]
     pub fn view(&mut self) -> &MmView<P> {
         MmView::of(self.reader.view())

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! At a fold an item is inserted or removed without moving another. An edit elsewhere first brings a fold there, item by item: the nearer
-//! fold if the edit lies outside of both, and both towards it, equally fast, if it lies between them. That is the "double coverage"
+//! fold if the edit lies outside both, and both towards it, equally fast, if it lies between them. That is the "double coverage"
 //! algorithm for two servers on a line, and never moves more than twice as many items as the best choice for the same edits (Chrobak, Karloff,
 //! Payne and Vishwanathan, "New results on server problems", 1991). So two sweeps over a row of n items, side by side, move O(n) items.
 //!

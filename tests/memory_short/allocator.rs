@@ -39,26 +39,26 @@ pub(crate) fn short<T>(shortage: Shortage, nth: usize, run: impl FnOnce() -> T) 
     LASTS.set(shortage == Shortage::Lasting);
     FAILED.set(0);
     UNTIL_FAILURE.set(Some(nth));
-    let told = run();
+    let result = run();
     UNTIL_FAILURE.set(None);
-    (told, FAILED.get() > 0)
+    (result, FAILED.get() > 0)
 }
 
 /// Runs with `bytes` left to allocate; freed bytes can be allocated again. Returns whether an allocation failed, too.
 pub(crate) fn with_bytes_left<T>(bytes: usize, run: impl FnOnce() -> T) -> (T, bool) {
     FAILED.set(0);
     BYTES_LEFT.set(Some(bytes));
-    let told = run();
+    let result = run();
     BYTES_LEFT.set(None);
-    (told, FAILED.get() > 0)
+    (result, FAILED.get() > 0)
 }
 
 /// Runs with no allocation failing, in the midst of others that may.
 pub(crate) fn plenty<T>(run: impl FnOnce() -> T) -> T {
     let until = UNTIL_FAILURE.take();
-    let told = run();
+    let result = run();
     UNTIL_FAILURE.set(until);
-    told
+    result
 }
 
 /// Bytes that this thread allocated, less those that it gave back.

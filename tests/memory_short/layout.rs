@@ -55,7 +55,7 @@ fn rows(writer: &MmWriteGuard<'_>) -> Vec<Row> {
 fn fail_each<T: Copy + Debug + PartialEq>(name: &str, errno: i32, operation: impl Fn(&mut MmWriteGuard<'_>) -> Result<T, i32>) {
     for partial in [PartialEffects::AsLinux, PartialEffects::Never] {
         let whole = filled(partial);
-        let told = operation(&mut whole.write());
+        let result = operation(&mut whole.write());
         let done = rows(&whole.write());
         each_failure(|shortage, nth| {
             let mm = filled(partial);
@@ -64,14 +64,14 @@ fn fail_each<T: Copy + Debug + PartialEq>(name: &str, errno: i32, operation: imp
             let (failed, reached) = short(shortage, nth, || operation(&mut writer));
             let after = rows(&writer);
             if !reached {
-                assert_eq!((failed, &after), (told, &done), "{name}: nothing failed");
+                assert_eq!((failed, &after), (result, &done), "{name}: nothing failed");
                 assert!(nth > 0, "{name} allocates nothing: the test tests nothing");
                 return false;
             }
             assert_eq!(failed, Err(errno), "{name}: allocation {nth} failed");
             assert_eq!(after, before, "{name}: allocation {nth} failed and something changed");
             assert_eq!(mm.brk(), brk, "{name}: allocation {nth} failed and the break moved");
-            assert_eq!(operation(&mut writer), told, "{name}: a second try after allocation {nth} failed");
+            assert_eq!(operation(&mut writer), result, "{name}: a second try after allocation {nth} failed");
             assert_eq!(rows(&writer), done, "{name}: a second try after allocation {nth} failed");
             true
         });

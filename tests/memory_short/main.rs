@@ -112,10 +112,10 @@ fn every_allocation_of_a_splice_of_hundreds_may_fail() {
         let mut writer = map.write();
         let before = writer.iter().count();
         #[allow(clippy::result_large_err, reason = "what comes back is looked at")]
-        let (told, reached) = short(shortage, nth, || writer.splice(range.clone(), fresh.clone()).map(drop));
+        let (result, reached) = short(shortage, nth, || writer.splice(range.clone(), fresh.clone()).map(drop));
         writer.validate().expect("the invariants hold");
-        assert_eq!(told.is_err(), reached, "allocation {nth}");
-        let Err(refused) = told else {
+        assert_eq!(result.is_err(), reached, "allocation {nth}");
+        let Err(refused) = result else {
             assert!(nth > 14, "as many nodes as that");
             return false;
         };

@@ -13,7 +13,7 @@ use super::{
 /// The place of a line in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Outside of blocks.
+    /// Outside blocks.
     Outside,
     /// Inside a `maps` block.
     InMaps,

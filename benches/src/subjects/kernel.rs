@@ -60,7 +60,7 @@ fn word(flag: i32) -> u64 {
 
 /// The VMAs of this process: first address, end, and the rest of the line.
 fn own_vmas() -> Vec<(u64, u64, String)> {
-    let maps = fs::read_to_string("/proc/self/maps").expect("Linux tells a process its own layout");
+    let maps = fs::read_to_string("/proc/self/maps").expect("Linux shows a process its own layout");
     let vma = |line: &str| {
         let (range, rest) = line.split_once(' ')?;
         let (start, end) = range.split_once('-')?;

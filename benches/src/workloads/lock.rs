@@ -14,7 +14,7 @@ pub(super) const WRITE: Workload = Workload { row: "lock-write", measure: Measur
 pub(super) const UPGRADE: Workload = Workload {
     row: "lock-upgrade",
     measure: Measure::Laps(upgrades),
-    left_out: &[("std-rwlock's upgrade", "it has none: what is measured is dropped and taken anew")],
+    left_out: &[("std-rwlock's upgrade", "it has none: the lock is released and taken again")],
     ..READ
 };
 

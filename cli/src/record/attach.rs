@@ -10,7 +10,7 @@
 //! Gathering   every thread is seized and interrupted; it stays where it stops
 //!     |       all are stopped, and /proc lists no other: the starting layout is written
 //! Following   as for a command
-//!     |       Ctrl-C: every thread outside of a memory call is interrupted; one inside stops at the call's end
+//!     |       Ctrl-C: every thread outside a memory call is interrupted; one inside stops at the call's end
 //! Parting     it stays where it stops
 //!     |       all are stopped: the last layout is written
 //!   (gone)    every thread is detached

@@ -85,7 +85,7 @@ pub struct RecordArgs {
     /// Attach to this process, with all its threads, and record it and the children that it makes until all have ended or until Ctrl-C
     ///
     /// Every system call of the process stops for a moment, so it runs slower while it is recorded. A call that a thread waits in may end
-    /// with EINTR when it is attached to and let go, as with any debugger. The process goes on in any case, also when the recorder is
+    /// with EINTR when it is attached and detached, as with any debugger. The process continues in any case, also when the recorder is
     /// killed.
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..), conflicts_with = "command")]
     pub pid: Option<i32>,

@@ -1,6 +1,6 @@
 //! Why a stopped thread is stopped, and how it is resumed. Called by `calls`, `lifecycle`, `ends` and `tracer`.
 //!
-//! SIGKILL ends every stop: a thread that was seen to stop may now be at its last stop, on its way out. Resuming it from there would lose
+//! SIGKILL ends every stop: a thread that was seen to stop may now be at its last stop. Resuming it from there would lose
 //! the last view of its address space, and the message that the kernel gives with a stop would then be another stop's. So only [`release`]
 //! resumes a thread from its last stop.
 

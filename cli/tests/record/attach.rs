@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::program;
 
 /// Kills a process that takes far longer than it should, so that a test that waits for it fails instead of hanging.
-struct Bound(#[expect(dead_code, reason = "that it is dropped tells that the process ended in time")] Sender<()>);
+struct Bound(#[expect(dead_code, reason = "dropping it reports that the process ended in time")] Sender<()>);
 
 impl Bound {
     fn of(child: &Child) -> Self {

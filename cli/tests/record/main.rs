@@ -86,7 +86,7 @@ fn holds(trace: &Path) {
     assert_eq!(output.status.code(), Some(0), "{printed}");
 }
 
-/// What a snapshot tells of areas and what it tells of pages is of one moment, also where another thread's stack grows.
+/// The areas and the counters of a snapshot are of one moment, also if another thread's stack grows.
 #[test]
 fn a_stack_that_grows_meanwhile_does_not_tear_a_snapshot() {
     vmaple_host::test_needs!("ptrace");

@@ -1,4 +1,4 @@
-//! What no argument of a call tells is recorded all the same: replaying such a recording shows no difference.
+//! Effects that no argument of a call shows are recorded, too: replaying such a recording shows no difference.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! The two ways in which the rest of a kernel grows stacks. They differ in what happens to the guard if growth fails.
 //!
-//! Called by the embedder, outside of a fault.
+//! Called by the embedder, outside a fault.
 
 use super::FaultContext;
 use crate::error::{ExpandError, FaultError};

@@ -114,7 +114,7 @@ impl<'g, V> Iter<'g, V> {
         self.back.take().or_else(|| self.view.last_below(self.high, Containing::Yes).map(|(leaf, i, _)| (leaf, i)))
     }
 
-    /// Returns entry `i` of a leaf, clamped to what was not reported yet, or `None` if it lies outside of what is still to come.
+    /// Returns entry `i` of a leaf, clamped to what was not reported yet, or `None` if it lies outside what is still to come.
     fn clamped(&self, leaf: LeafRef<'g, V, ReaderRole>, i: usize) -> Option<Entry<'g, V>> {
         let (start, last) = (leaf.start(i), leaf.last(i));
         (start <= self.high && last >= self.low)

@@ -21,8 +21,8 @@ fn up(mm: &Mm, at: u64) -> Result<u64, ExpandError> {
     mm.write().expand_up(page(at) + 0x123).map(|span| (span.last() + 1 - page(0)) / PAGE_SIZE)
 }
 
-fn errno<T: std::fmt::Debug>(told: Result<T, ExpandError>) -> i32 {
-    told.expect_err("refused").errno()
+fn errno<T: std::fmt::Debug>(result: Result<T, ExpandError>) -> i32 {
+    result.expect_err("refused").errno()
 }
 
 /// 2.1, 1.15: what does not grow that way is EFAULT.
@@ -233,7 +233,7 @@ fn rule_2_11_the_guard_gap_above() {
     assert_eq!(up(&mm, 5), Ok(6), "clamped");
 }
 
-/// 2.12: the offset must not come round.
+/// 2.12: the offset must not wrap around.
 #[test]
 fn rule_2_12_the_offset_ends() {
     let mm = mm_of(&[]);

@@ -182,7 +182,7 @@ fn rule_1_7_everything_is_looked_at_again<L: TestLock>() {
         let mut seen = false;
         for attempt in 0..if cfg!(miri) { 1 } else { 2_000 } {
             let (mm, interrupt, both_are_near) = (L::mm_of(&[(6, 8, DOWN)]), L::Interrupt::default(), Barrier::new(3));
-            let told = thread::scope(|threads| {
+            let result = thread::scope(|threads| {
                 let _raise = RaiseOnDrop(&interrupt);
                 let held = mm.write();
                 // If both are in the queue, the fault finds the stack beside the downgraded hold, cannot upgrade, and waits to write behind
@@ -206,11 +206,11 @@ fn rule_1_7_everything_is_looked_at_again<L: TestLock>() {
                 change.join().expect("no panic");
                 fault.join().expect("no panic")
             });
-            assert!(told == expected || told == Ok((3, DOWN)), "{told:?}: neither before the change nor after it");
+            assert!(result == expected || result == Ok((3, DOWN)), "{result:?}: neither before the change nor after it");
             let (paths, sequence) = (mm.stats().fault_paths, mm.write_sequence());
             assert!(nothing_held(&mm));
             // The fault's own write hold is the fourth, though it found nothing: it has looked twice.
-            seen |= told == expected && (paths.found_again == 1 || paths.failed == 1 && sequence == 8);
+            seen |= result == expected && (paths.found_again == 1 || paths.failed == 1 && sequence == 8);
             if seen {
                 break;
             }
@@ -255,8 +255,8 @@ fn rule_1_11_expand_stack<L: TestLock>() {
         assert!(mm.try_write().is_none(), "read-held");
     }
     for at in [25, 40] {
-        let told = mm.read().expand_stack(page(at), KernelWithoutFixup).expect_err("nothing grows there");
-        assert_eq!((told.errno(), nothing_held(&mm)), (14, true));
+        let result = mm.read().expand_stack(page(at), KernelWithoutFixup).expect_err("nothing grows there");
+        assert_eq!((result.errno(), nothing_held(&mm)), (14, true));
     }
     let _other = mm.read();
     assert_eq!(mm.read().expand_stack(page(10), KernelWithoutFixup).expect_err("another reads"), FaultError::WouldBlock);
@@ -289,11 +289,11 @@ fn rule_1_12_a_wait_that_ended_is_the_end<L: TestLock>() {
     interrupt.raise();
     thread::scope(|threads| {
         let held = mm.lock_vma(page(0)).expect("free");
-        let told = threads.spawn(|| {
+        let result = threads.spawn(|| {
             let contexts = [FaultContext::User(&interrupt), KernelWithoutFixup];
             contexts.map(|context| mm.read().expand_stack(page(6), context).map(|found| found.vma().start()))
         });
-        assert_eq!(told.join().expect("no panic"), [Err(FaultError::Interrupted), Err(FaultError::WouldBlock)]);
+        assert_eq!(result.join().expect("no panic"), [Err(FaultError::Interrupted), Err(FaultError::WouldBlock)]);
         drop(held);
     });
     assert_eq!(mm.len(), 2);
@@ -337,10 +337,11 @@ fn a_kept_reader_takes_the_same_paths<L: TestLock>() {
     for access in [Access::Write, Access::Read] {
         // From above, so that the stack grows page by page, and then is there.
         for n in (0..34).rev().chain(0..34) {
-            let told = reader.handle_fault(page(n) + 7, access, KernelWithoutFixup).map(|found| (found.vma().span(), found.vma().flags()));
+            let result =
+                reader.handle_fault(page(n) + 7, access, KernelWithoutFixup).map(|found| (found.vma().span(), found.vma().flags()));
             let expected =
                 twin.handle_fault(page(n) + 7, access, KernelWithoutFixup).map(|found| (found.vma().span(), found.vma().flags()));
-            assert_eq!(told, expected, "page {n}, {access:?}");
+            assert_eq!(result, expected, "page {n}, {access:?}");
         }
     }
     assert_eq!(mm.stats(), twin.stats());
@@ -367,22 +368,22 @@ fn every_fault_has_its_errno_and_signal<L: TestLock>() {
     let mm = L::mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 8 * PAGE_SIZE));
     map_all(&mm, &[(0, 1, RW), (8, 9, DOWN), (20, 21, VmaFlags::empty()), (30, 31, DOWN)]);
     let handle = |at, access| mm.handle_fault(page(at), access, KernelWithoutFixup).expect_err("refused");
-    let told = |fault: FaultError| (fault.errno(), fault.signal());
-    assert_eq!(told(handle(50, Access::Read)), (14, map_err));
-    assert_eq!(told(handle(8, Access::Exec)), (14, acc_err));
-    assert_eq!(told(handle(20, Access::Read)), (14, acc_err), "inaccessible, but mapped");
+    let codes = |fault: FaultError| (fault.errno(), fault.signal());
+    assert_eq!(codes(handle(50, Access::Read)), (14, map_err));
+    assert_eq!(codes(handle(8, Access::Exec)), (14, acc_err));
+    assert_eq!(codes(handle(20, Access::Read)), (14, acc_err), "inaccessible, but mapped");
     assert!(
         matches!(handle(6, Access::Exec), FaultError::Denied { vma, .. } if vma.start() == page(6)),
         "it grew, and is denied all the same"
     );
     assert!(matches!(handle(2, Access::Read), FaultError::Growth(ExpandError::GuardGap { .. })));
-    assert_eq!(told(handle(2, Access::Read)), (12, map_err));
+    assert_eq!(codes(handle(2, Access::Read)), (12, map_err));
     assert!(matches!(handle(22, Access::Read), FaultError::Growth(ExpandError::Limit(Limit::Stack { .. }))));
-    assert_eq!(told(handle(22, Access::Read)), (12, map_err));
+    assert_eq!(codes(handle(22, Access::Read)), (12, map_err));
     let writer = mm.write();
-    assert_eq!(told(handle(50, Access::Read)), (11, None), "WouldBlock");
+    assert_eq!(codes(handle(50, Access::Read)), (11, None), "WouldBlock");
     drop(writer);
-    assert_eq!(told(FaultError::Interrupted), (4, None));
+    assert_eq!(codes(FaultError::Interrupted), (4, None));
     assert_eq!((Signal::Segv(SegvCode::MapErr).number(), Signal::Segv(SegvCode::AccErr).code()), (11, 2));
     assert!(nothing_held(&mm));
 }

@@ -63,6 +63,11 @@ fn prose_is_in_plain_words() {
     obeyed(rules::wording, |file| !file.path.starts_with("traces/"));
 }
 
+#[test]
+fn names_say_what_they_stand_for() {
+    obeyed(rules::names, Source::is_rust);
+}
+
 /// Checks that the rule finds `count` faults in a file with this path and text.
 fn finds(rule: Rule, count: usize, path: &str, text: &str) {
     let faults = rule(&Source::new(path, text));
@@ -191,4 +196,10 @@ fn the_rule_of_wording_can_fail() {
     finds(rule, 1, "docs/a.md", "The writer is\ntold.");
     finds(rule, 1, "src/error/a.rs", "says(\"so many bytes\")");
     finds(rule, 1, ".ci/a.sh", "# in vain\necho in vain");
+}
+
+#[test]
+fn the_rule_of_names_can_fail() {
+    finds(rules::names, 2, "src/a.rs", "fn f() { let told = g(); told }");
+    finds(rules::names, 0, "src/a.rs", "// told\nconst A: &str = \"told\"; fn retold() {}");
 }

@@ -39,32 +39,50 @@ const PRIMITIVES: [&str; 5] = ["crossbeam_epoch", "loom", "parking_lot", "parkin
 const MAX_LINES: usize = 500;
 
 /// Phrases that prose avoids, each with what to write in its place.
-const WORDING: [(&str, &str); 24] = [
+const WORDING: [(&str, &str); 39] = [
     ("all told", "in total"),
+    ("anew", "again"),
     ("are told", "are reported, or the receiver gets them"),
+    ("as a rule", "usually"),
     ("be told", "be reported"),
     ("been told", "been reported"),
     ("but for", "except"),
+    ("come round", "wrap around"),
     ("comes in", "is called by, enters"),
+    ("comes round", "wraps around"),
+    ("flat out", "without a pause"),
     ("for ever", "forever"),
     ("he", "it, or the thread, the caller, the holder"),
     ("him", "it, or the thread, the caller, the holder"),
     ("himself", "itself"),
     ("his", "its"),
+    ("in one go", "at once"),
     ("in vain", "without success"),
+    ("inside of", "inside"),
+    ("is through", "has finished"),
     ("is told", "is reported, or the receiver gets it"),
+    ("let go", "released, detached, resumed"),
+    ("lets go", "releases, detaches, resumes"),
     ("none if", "`None` if"),
+    ("none where", "`None` where"),
+    ("on its way out", "at its last stop, ending"),
     ("otherwise than", "unlike"),
+    ("outside of", "outside"),
     ("so many", "this many, or the parameter's name"),
     ("so much", "this much, or the parameter's name"),
     ("somebody", "a thread, a caller, a reader"),
+    ("tells", "returns, shows, reports"),
     ("the same but", "like `x`, except that"),
+    ("to and fro", "back and forth"),
     ("told apart", "distinguished"),
     ("told from", "distinguished from"),
     ("was told", "was reported, or the receiver got it"),
     ("were told", "were reported, or the receiver got them"),
     ("whoever", "the caller, a thread that"),
 ];
+
+/// Names that do not say what they stand for, each with what to write in its place.
+const NAMES: [(&str, &str); 1] = [("told", "`result`, `answer`, `found`: what was returned")];
 
 fn layer(room: &str) -> Option<u8> {
     LAYERS.iter().find(|(name, _)| *name == room).map(|(_, layer)| *layer)
@@ -216,7 +234,7 @@ fn proved(lines: &[&str]) -> bool {
     false
 }
 
-/// No file is too long to be read in one go, and none is unfinished.
+/// No file is too long to be read at once, and none is unfinished.
 pub(super) fn files(file: &Source) -> Vec<Fault> {
     if !file.is_rust() {
         return Vec::new();
@@ -279,6 +297,17 @@ pub(super) fn wording(file: &Source) -> Vec<Fault> {
         let found = words.windows(phrase_words.len()).filter(|words| words.iter().map(|(_, word)| word).eq(&phrase_words));
         faults.extend(found.map(|words| file.fault(words[0].0, format!("\"{phrase}\": write {better}"))));
     }
+    faults
+}
+
+/// A local name says what it stands for.
+pub(super) fn names(file: &Source) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    each_token(&file.tokens(), &mut |token, _| {
+        if let Some((name, better)) = NAMES.into_iter().find(|(name, _)| is_word(Some(token), name)) {
+            faults.push(file.fault(token.span().start().line, format!("the name `{name}`: write {better}")));
+        }
+    });
     faults
 }
 

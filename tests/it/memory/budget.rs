@@ -180,16 +180,16 @@ fn counts(ops: &[Op]) {
             Op::Unpin => pin = None,
             edit => {
                 let before = contents(&map);
-                let told = edit.on(&map);
+                let result = edit.on(&map);
                 let needed = bytes_of(edit, &done, ENTRIES);
                 let fits = held + needed <= BUDGET || needed == 0 || pin.is_none() || edit.removes();
                 if fits {
-                    assert_eq!(told, Ok(()), "{edit:?} needs {needed} beside {held}");
+                    assert_eq!(result, Ok(()), "{edit:?} needs {needed} beside {held}");
                     done.push(edit);
                     held += needed;
                 } else {
                     let refused = ResourceError::OverBudget { held_bytes: held, needed_bytes: needed, budget_bytes: BUDGET };
-                    assert_eq!(told, Err(refused), "{edit:?}");
+                    assert_eq!(result, Err(refused), "{edit:?}");
                     assert!(contents(&map) == before, "{edit:?} was refused, and something changed");
                 }
             }
@@ -225,15 +225,15 @@ fn what_only_unmaps_is_never_refused() {
     drop(writer);
     mm.reclaim();
     let _pin = mm.pin();
-    let refused = |name: &str, told: Result<u64, i32>, mm: &Mm| {
-        assert_eq!(told, Err(EAGAIN), "{name} replaces, and the pin holds back what it retires");
+    let refused = |name: &str, result: Result<u64, i32>, mm: &Mm| {
+        assert_eq!(result, Err(EAGAIN), "{name} replaces, and the pin holds back what it retires");
         mm.write().validate().expect("the invariants hold");
     };
     let grow = |name, operation: &dyn Fn(&mut MmWriteGuard<'_>) -> Result<u64, i32>| {
         let before: Vec<_> = mm.read().iter().map(|vma| (vma.span(), vma.flags())).collect();
         // Until the budget is used up.
-        let told = operation(&mut mm.write());
-        refused(name, told, &mm);
+        let result = operation(&mut mm.write());
+        refused(name, result, &mm);
         assert_eq!(mm.read().iter().map(|vma| (vma.span(), vma.flags())).collect::<Vec<_>>(), before, "{name}");
     };
     // At a time a node or two: until no other fits.

@@ -27,7 +27,7 @@ fn filled(builder: vmaple::map::Builder<u64>, n: u64) -> RangeMap<u64> {
     builder.build_from((0..n).map(|i| (i * 16..i * 16 + 8, i))).expect("sorted")
 }
 
-/// A value that notes where it was dropped, and panics when told to.
+/// A value that notes where it was dropped, and panics when requested.
 struct Loud {
     dropped_on: Arc<std::sync::Mutex<Vec<ThreadId>>>,
     drop_panics: bool,
@@ -36,7 +36,7 @@ struct Loud {
 
 impl Clone for Loud {
     fn clone(&self) -> Self {
-        assert!(!self.clone_panics, "told to panic in clone");
+        assert!(!self.clone_panics, "requested to panic in clone");
         Self { dropped_on: Arc::clone(&self.dropped_on), ..*self }
     }
 }
@@ -44,6 +44,6 @@ impl Clone for Loud {
 impl Drop for Loud {
     fn drop(&mut self) {
         self.dropped_on.lock().expect("not poisoned").push(thread::current().id());
-        assert!(!self.drop_panics || thread::panicking(), "told to panic in drop");
+        assert!(!self.drop_panics || thread::panicking(), "requested to panic in drop");
     }
 }

@@ -161,13 +161,13 @@ fn the_waiting_policy_waits_for_the_reader_and_not_for_itself() {
     drop(pin);
     assert_eq!(map.reclaim(), 0);
     // Pinned by another thread: `write` waits until that is gone.
-    let (pinned, told) = (Barrier::new(2), Barrier::new(2));
+    let (pinned, over_half) = (Barrier::new(2), Barrier::new(2));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             let pin = map.pin();
             pinned.wait();
-            told.wait();
+            over_half.wait();
             over.store(true, Ordering::SeqCst);
             drop(pin);
         });
@@ -175,7 +175,7 @@ fn the_waiting_policy_waits_for_the_reader_and_not_for_itself() {
         while map.stats().held_bytes <= 16 * KIB {
             map.write().replace(16..24, 2).expect("below the half");
         }
-        told.wait();
+        over_half.wait();
         drop(map.write());
         assert!(over.load(Ordering::SeqCst), "the write waited for the unpin");
     });

@@ -47,9 +47,9 @@ fn a_value_that_owns_nothing_counts_for_its_word() {
     let word = size_of::<Boxed>();
     for (value, owned) in [((|_| None) as fn(u64) -> Boxed, 0), (|i| Some(Box::new([i; 4])), 32), (|i| (i % 2 == 0).then(Box::default), 16)]
     {
-        let (told, held) = replaces(&(100..140), 1 << 20, value);
+        let (result, held) = replaces(&(100..140), 1 << 20, value);
         let (_, nodes) = replaces(&(100..140), 1 << 20, as_word);
-        assert_eq!((told, held - nodes), (Ok(4), 4 * (word + owned)), "{owned} on average");
+        assert_eq!((result, held - nodes), (Ok(4), 4 * (word + owned)), "{owned} on average");
         let map = RangeMap::builder().private_epochs().build_from((0..40).map(|i| (10 * i..10 * i + 5, value(i)))).expect("sorted");
         let pin = map.pin();
         map.write().remove(100..200).expect("memory");
@@ -81,8 +81,8 @@ fn replaces<V: Value + Clone>(range: &Range<u64>, budget: usize, value: fn(u64) 
     let _pin = map.pin();
     map.write().remove_entry(0).expect("removals are never refused");
     let before = map.stats();
-    let told = map.write().replace(range.clone(), value(7)).map(|gone| gone.len()).map_err(|error| error.cause);
-    (told, map.stats().held_bytes - before.held_bytes)
+    let result = map.write().replace(range.clone(), value(7)).map(|gone| gone.len()).map_err(|error| error.cause);
+    (result, map.stats().held_bytes - before.held_bytes)
 }
 
 /// What goes round between edits: half of the index at a time, within bounds; a few times that is held back at most.

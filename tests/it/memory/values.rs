@@ -131,7 +131,7 @@ fn a_value_that_did_not_go_in_is_dropped_after_the_unlock() {
     struct Nosy(Arc<RangeMap<Box<Nosy>>>, Arc<AtomicUsize>);
     impl Clone for Nosy {
         fn clone(&self) -> Self {
-            panic!("told to panic in clone")
+            panic!("requested to panic in clone")
         }
     }
     impl Drop for Nosy {

@@ -58,10 +58,10 @@ fn vmas_are_runs_of_equal_payloads() {
                 }
                 // two of the four payloads are left as they are
                 _ => {
-                    let told = mm.write().change_payloads(at, len, |old| (old % 2 == 0 && *old != payload).then_some(payload));
+                    let result = mm.write().change_payloads(at, len, |old| (old % 2 == 0 && *old != payload).then_some(payload));
                     let has_gap = pages[range.clone()].contains(&None);
-                    if has_gap != matches!(told, Err(ChangePayloadsError::Gap { .. })) || !has_gap && told != Ok(()) {
-                        return TestResult::error(format!("{told:?} where {} gap is", if has_gap { "a" } else { "no" }));
+                    if has_gap != matches!(result, Err(ChangePayloadsError::Gap { .. })) || !has_gap && result != Ok(()) {
+                        return TestResult::error(format!("{result:?} where {} gap is", if has_gap { "a" } else { "no" }));
                     }
                     for old in pages[range].iter_mut().flatten().filter(|old| **old % 2 == 0) {
                         *old = payload;
@@ -89,8 +89,8 @@ fn a_split_needs_room() {
     let mm: Mm<u8> = Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build();
     let spec = VmaSpec::anonymous(VmaFlags::READ).with_payload(0);
     mm.write().mmap(&MapRequest::new(4 * PAGE, spec).fixed(BASE)).expect("room");
-    let told = mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| Some(1));
-    assert!(matches!(told, Err(ChangePayloadsError::Again { .. })), "{told:?}");
+    let result = mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| Some(1));
+    assert!(matches!(result, Err(ChangePayloadsError::Again { .. })), "{result:?}");
     assert_eq!(layout(&mm), [(0, 4, 0)]);
     // an unchanged payload needs none
     assert_eq!(mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| None), Ok(()));

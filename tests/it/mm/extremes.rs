@@ -4,7 +4,7 @@ use quickcheck::{Arbitrary, Gen, QuickCheck};
 use vmaple::mm::{Advice, Capabilities, GuardGapPolicy, Limits, MapCountLimit, MapRequest, PartialEffects, ProtectRequest, RemapRequest};
 use vmaple::{Access, ErrorCode, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
-/// A number where arithmetic comes round, or where something is mapped.
+/// A number where arithmetic wraps around, or where something is mapped.
 #[derive(Clone, Copy, Debug)]
 struct Edge(u64);
 
@@ -122,8 +122,8 @@ fn tell(Story(steps): Story) {
             }
             15 => {
                 let before = mm.brk();
-                let told = writer.brk(a);
-                assert!(told.is_ok_and(|brk| brk == a) || told.is_err() && mm.brk() == before);
+                let result = writer.brk(a);
+                assert!(result.is_ok_and(|brk| brk == a) || result.is_err() && mm.brk() == before);
             }
             16 => _ = writer.madvise(a, b, Advice::DontFork),
             17 => _ = (writer.mlock(a, b), writer.munlock(b, a), writer.mseal(a, if more > 250 { b } else { 0 })),
@@ -164,8 +164,8 @@ fn a_guard_gap_beyond_all_addresses() {
         writer.insert(start, 0x2_0000 - start, VmaSpec::anonymous(VmaFlags::READ)).expect("free");
         let up = writer.insert(0x10_0000, 0x1_0000, VmaSpec::anonymous(VmaFlags::READ | VmaFlags::GROWSUP));
         assert!(up.is_ok());
-        let told = writer.mmap(&MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ)));
-        assert!(told.is_err_and(|error| error.errno() == 12), "{told:?}");
+        let result = writer.mmap(&MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::READ)));
+        assert!(result.is_err_and(|error| error.errno() == 12), "{result:?}");
         writer.validate().expect("the invariants hold");
     }
 }

@@ -9,8 +9,8 @@ use vmaple::mm::ForkError;
 fn fork_write_locks_before_it_copies() {
     let mm = mm_of(&[(0, 2, RW), (4, 6, RW)]);
     let faulting = mm.lock_vma(page(4)).expect("nobody else is there");
-    let told = mm.try_write().expect("free").fork_with_lock(MmLock::new(), Patience::Never).map(|_| ());
-    assert!(matches!(told, Err(ForkError::Wait(_))), "{told:?}");
+    let result = mm.try_write().expect("free").fork_with_lock(MmLock::new(), Patience::Never).map(|_| ());
+    assert!(matches!(result, Err(ForkError::Wait(_))), "{result:?}");
     drop(faulting);
     let mut writer = mm.write();
     let child = writer.fork().expect("memory");

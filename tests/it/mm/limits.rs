@@ -85,11 +85,11 @@ fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
             for to in [0_u64, 0x1000, 0xf000, 0x1_0000] {
                 let mm = mm_with(|limits| (limits.mmap_min_addr, limits.capabilities) = (0x1_0000, capabilities));
                 map_all(&mm, &[(0, 2, RW)]);
-                let told = places(&mut mm.write(), to);
+                let result = places(&mut mm.write(), to);
                 let is_no_hint = way == "mremap with a hint" && to == 0;
                 let expected = if to >= 0x1_0000 || is_privileged { Ok(to) } else { Err(1) };
-                let is_right = if is_no_hint { told.is_ok_and(|at| at > page(0)) } else { told == expected };
-                assert!(is_right, "{way} to {to:#x} with {capabilities:?}: {told:?}");
+                let is_right = if is_no_hint { result.is_ok_and(|at| at > page(0)) } else { result == expected };
+                assert!(is_right, "{way} to {to:#x} with {capabilities:?}: {result:?}");
                 mm.write().validate().expect("the invariants hold");
             }
         }
@@ -102,8 +102,8 @@ fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
             let mut limits = Limits::clone(&mm.limits());
             limits.capabilities = capabilities;
             mm.set_limits(limits).expect("limits that mean something");
-            let told = writer.mremap(&RemapRequest::resize(at, old_len, new_len).fixed(0));
-            assert_eq!(told.map_err(|error| error.errno()), if is_privileged { Ok(0) } else { Err(1) });
+            let result = writer.mremap(&RemapRequest::resize(at, old_len, new_len).fixed(0));
+            assert_eq!(result.map_err(|error| error.errno()), if is_privileged { Ok(0) } else { Err(1) });
             assert_eq!(writer.lookup(0).is_some(), is_privileged, "the target goes first");
             assert!(writer.lookup(0x3000).is_some(), "what is beyond the target stays");
         }
@@ -113,17 +113,17 @@ fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
 /// What begins below the lowest address was mapped by the privileged. It grows in place for them alone (5.19).
 #[test]
 fn what_lies_below_the_lowest_address_grows_in_place_for_the_privileged() {
-    for (capabilities, told) in [(Capabilities::SYS_RAWIO, Ok(0)), (Capabilities::empty(), Err(12))] {
+    for (capabilities, result) in [(Capabilities::SYS_RAWIO, Ok(0)), (Capabilities::empty(), Err(12))] {
         let mm = mm_with(|limits| limits.capabilities = Capabilities::SYS_RAWIO);
         let mut writer = mm.write();
         writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(RW)).fixed(0)).expect("privileged");
         let mut limits = Limits::clone(&mm.limits());
         limits.capabilities = capabilities;
         mm.set_limits(limits).expect("limits that mean something");
-        assert_eq!(writer.mremap(&RemapRequest::resize(0, 0x1000, 0x2000)).map_err(|error| error.errno()), told);
-        let len = if told.is_ok() { 0x2000 } else { 0x1000 };
+        assert_eq!(writer.mremap(&RemapRequest::resize(0, 0x1000, 0x2000)).map_err(|error| error.errno()), result);
+        let len = if result.is_ok() { 0x2000 } else { 0x1000 };
         let at = writer.mremap(&RemapRequest::resize(0, len, 0x3000).may_move()).expect("there is room");
-        assert_eq!(at == 0, told.is_ok());
+        assert_eq!(at == 0, result.is_ok());
         writer.munmap(0, 0x3000).expect("who unmaps it is no matter");
     }
 }
@@ -134,14 +134,14 @@ fn nothing_is_placed_beyond_the_address_space() {
     for end in [0x1_0000_0000, 0x10_0000, 0x1_2000, 0x1_1000, 0x1_0000, 0x1000, 0] {
         let mm = mm_with(|limits| limits.task_size = end);
         let mut writer = mm.write();
-        let told = writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(RW)));
+        let result = writer.mmap(&MapRequest::new(0x1000, VmaSpec::anonymous(RW)));
         if end > 0x1_0000 {
-            assert_eq!(told, Ok(end - 0x1000));
+            assert_eq!(result, Ok(end - 0x1000));
             let moved = writer.mremap(&RemapRequest::resize(end - 0x1000, 0x1000, 0x2000).may_move());
             let room = end.checked_sub(0x3000).filter(|at| *at >= 0x1_0000);
             assert_eq!(moved.ok(), room, "{end:#x}");
         } else {
-            assert!(told.is_err_and(|error| error.errno() == 12), "{end:#x}: {told:?}");
+            assert!(result.is_err_and(|error| error.errno() == 12), "{end:#x}: {result:?}");
         }
         writer.validate().expect("the invariants hold");
         writer.set_heap(0, end).expect("a heap in the address space");
@@ -187,14 +187,14 @@ fn what_is_not_mapped_comes_back_as_it_was() {
     }
 }
 
-/// An error says what was asked, also where that comes round in whole pages.
+/// An error says what was asked, also where that wraps around in whole pages.
 #[test]
 fn errors_say_what_was_asked() {
     let mm = mm_with(|_| {});
     map_all(&mm, &[(0, 2, RW)]);
     let mut writer = mm.write();
     let (at, all) = (page(0), format!("{:#x} bytes", u64::MAX));
-    let says = |told: String, words: &str| assert!(told.contains(words), "`{told}` does not say `{words}`");
+    let says = |message: String, words: &str| assert!(message.contains(words), "`{message}` does not say `{words}`");
     says(writer.mremap(&RemapRequest::resize(at, 0x1000, u64::MAX).may_move()).expect_err("refused").to_string(), &all);
     says(writer.mremap(&RemapRequest::resize(at + 1, u64::MAX, 0x1000).may_move()).expect_err("refused").to_string(), &all);
     says(

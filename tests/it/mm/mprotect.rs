@@ -14,8 +14,8 @@ fn the_first_error_is_returned() {
     mmap_at(&mm, 0, 1, R);
     mm.write().mmap(&MapRequest::new(bytes(1), readable).fixed(page(1))).expect("free");
     // Page 1 may not be written to; page 2 is not mapped.
-    let told = mm.write().mprotect(page(0), bytes(3), RW.prot());
-    assert!(matches!(told, Err(MprotectError::Denied { .. })), "{told:?}");
+    let result = mm.write().mprotect(page(0), bytes(3), RW.prot());
+    assert!(matches!(result, Err(MprotectError::Denied { .. })), "{result:?}");
     assert_eq!(layout(&mm)[0].2 & VmaFlags::ACCESS, RW, "what lies below is changed");
     // Page 1 has an object, so no WIPEONFORK; that error is returned, not the one for the gap.
     assert_eq!(mm.write().madvise(page(0), bytes(3), Advice::WipeOnFork).map_err(|e| e.errno()), Err(22));

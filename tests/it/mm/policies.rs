@@ -26,10 +26,10 @@ fn rule_7_8_the_number_of_vmas_reaches_the_limit_and_no_more() {
         for i in 0..most {
             writer.mmap(&fixed(2 * i, 1, RW)).expect("room");
         }
-        let told = writer.mmap(&fixed(20, 1, RW));
-        assert!(matches!(told, Err(MmapError::Layout(LayoutError::TooMany { limit: 4, .. }))), "{policy:?}: {told:?}");
-        let told = writer.insert(page(20), bytes(1), VmaSpec::anonymous(RW)).map_err(|error| error.cause);
-        assert!(matches!(told, Err(InsertVmaCause::TooMany { limit: 4, .. })), "{policy:?}: {told:?}");
+        let result = writer.mmap(&fixed(20, 1, RW));
+        assert!(matches!(result, Err(MmapError::Layout(LayoutError::TooMany { limit: 4, .. }))), "{policy:?}: {result:?}");
+        let result = writer.insert(page(20), bytes(1), VmaSpec::anonymous(RW)).map_err(|error| error.cause);
+        assert!(matches!(result, Err(InsertVmaCause::TooMany { limit: 4, .. })), "{policy:?}: {result:?}");
         assert!(writer.brk(page(101)).is_err(), "the heap would be one more");
         assert_eq!(mm.len() as u64, most, "{policy:?}");
         writer.munmap(page(0), bytes(1)).expect("it goes");
@@ -51,13 +51,13 @@ fn rule_7_8_nor_do_splits_go_beyond_it() {
             writer.mmap(&fixed(at, 4, RW)).expect("room");
         }
         writer.mseal(page(20), bytes(4)).expect("it is mapped");
-        let told = writer.mmap(&fixed(1, 1, R));
-        assert_eq!((told.is_ok(), mm.len()), (policy == MapCountLimit::AsLinux, most[0]), "{told:?}");
+        let result = writer.mmap(&fixed(1, 1, R));
+        assert_eq!((result.is_ok(), mm.len()), (policy == MapCountLimit::AsLinux, most[0]), "{result:?}");
         if policy == MapCountLimit::Exact {
             writer.mmap(&fixed(30, 1, R)).expect("room");
         }
-        let told = writer.munmap(page(3), bytes(18));
-        assert!(told.is_err_and(|error| error.errno() == 1), "it is sealed: {told:?}");
+        let result = writer.munmap(page(3), bytes(18));
+        assert!(result.is_err_and(|error| error.errno() == 1), "it is sealed: {result:?}");
         assert_eq!(mm.len(), most[1], "{policy:?}");
     }
 }
@@ -76,11 +76,11 @@ fn rule_7_9_the_guard_gap_keeps_out_what_is_fixed_and_what_becomes_accessible() 
             mm.write().mmap(&fixed(6, 1, DOWN)).expect("memory");
             mm
         };
-        let is_kept_out = |told: bool| assert_eq!(told, policy == GuardGapPolicy::Enforced, "{policy:?}");
+        let is_kept_out = |result: bool| assert_eq!(result, policy == GuardGapPolicy::Enforced, "{policy:?}");
         for (at, pages) in [(4, 1), (5, 1), (2, 3)] {
             let (mm, stack) = (mm(), page(6));
-            let told = mm.write().mmap(&fixed(at, pages, RW));
-            is_kept_out(matches!(told, Err(MmapError::Layout(LayoutError::GuardGap { by, .. })) if by.start() == stack));
+            let result = mm.write().mmap(&fixed(at, pages, RW));
+            is_kept_out(matches!(result, Err(MmapError::Layout(LayoutError::GuardGap { by, .. })) if by.start() == stack));
             is_kept_out(layout(&mm).len() == 1);
         }
         mm().write().mmap(&fixed(2, 2, RW)).expect("that is out of the gap");
@@ -90,8 +90,8 @@ fn rule_7_9_the_guard_gap_keeps_out_what_is_fixed_and_what_becomes_accessible() 
         map_all(&guarded, &[(2, 6, NONE | VmaFlags::MAYREAD)]);
         for (at, pages) in [(5, 1), (4, 2), (2, 4)] {
             let before = layout(&guarded);
-            let told = guarded.write().mprotect(page(at), bytes(pages), R.prot());
-            is_kept_out(matches!(told, Err(MprotectError::Layout(LayoutError::GuardGap { .. }))));
+            let result = guarded.write().mprotect(page(at), bytes(pages), R.prot());
+            is_kept_out(matches!(result, Err(MprotectError::Layout(LayoutError::GuardGap { .. }))));
             is_kept_out(layout(&guarded) == before);
             guarded.write().mprotect(page(at), bytes(pages), NONE.prot()).expect("what lets nobody in is no neighbour");
         }
@@ -182,9 +182,9 @@ fn rule_7_9_whatever_makes_memory_accessible_is_kept_out_of_the_gap() {
         for policy in [GuardGapPolicy::AsLinux, GuardGapPolicy::Enforced] {
             let mm = mm_with(|limits| (limits.stack_guard_gap_pages, limits.policy.guard_gap) = (2, policy));
             map_all(&mm, &[(2, 3, NONE | VmaFlags::MAYREAD), (4, 5, NONE | VmaFlags::MAYREAD), (5, 6, DOWN), (20, 21, RW)]);
-            let told = makes(&mut mm.write());
-            assert_eq!(told.is_err(), policy == GuardGapPolicy::Enforced, "{name}, {policy:?}: {told:?}");
-            assert!(told.is_ok() || told == Err(12), "{name}: {told:?}");
+            let result = makes(&mut mm.write());
+            assert_eq!(result.is_err(), policy == GuardGapPolicy::Enforced, "{name}, {policy:?}: {result:?}");
+            assert!(result.is_ok() || result == Err(12), "{name}: {result:?}");
             mm.write().validate().expect("the invariants hold");
         }
     }

@@ -38,7 +38,7 @@ fn park_until(mut is_over: impl FnMut() -> bool, kill: Option<&Kill>) -> Result<
     if let Some(kill) = kill {
         locked(&kill.waiting).push(own.clone());
     }
-    let told = loop {
+    let result = loop {
         if is_over() {
             break Ok(());
         }
@@ -50,7 +50,7 @@ fn park_until(mut is_over: impl FnMut() -> bool, kill: Option<&Kill>) -> Result<
     if let Some(kill) = kill {
         locked(&kill.waiting).retain(|thread| thread.id() != own.id());
     }
-    told
+    result
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -185,9 +185,9 @@ unsafe impl RawMmLock for Fifo {
 
     fn wait_until(&self, is_over: impl FnMut() -> bool, kill: Option<&Kill>) -> Result<(), InterruptedError> {
         *locked(&self.drains) = Some(thread::current());
-        let told = park_until(is_over, kill);
+        let result = park_until(is_over, kill);
         *locked(&self.drains) = None;
-        told
+        result
     }
 
     fn notify(&self) {

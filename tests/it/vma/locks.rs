@@ -57,8 +57,8 @@ fn vmas_are_write_locked_in_the_order_of_addresses<L: TestLock>() {
     let mut writer = mm.write();
     let refused = writer.plan(Patience::Never).munmap(page(1), page(7) - page(1)).commit();
     assert_eq!(refused.map_err(|error| error.errno()), Err(11));
-    let told = [0, 3, 7].map(|n| mm.lock_vma(page(n)).map(|found| found.vma().start()));
-    assert_eq!(told, [Err(LockVmaError::Busy { at: page(0) }), Ok(page(3)), Ok(page(6))]);
+    let result = [0, 3, 7].map(|n| mm.lock_vma(page(n)).map(|found| found.vma().start()));
+    assert_eq!(result, [Err(LockVmaError::Busy { at: page(0) }), Ok(page(3)), Ok(page(6))]);
     drop((writer, held));
 }
 
@@ -138,8 +138,8 @@ fn rule_3_4_the_wait_can_be_interrupted<L: TestLock>() {
             thread::yield_now();
         }
         interrupt.raise();
-        let told = writer.join().expect("no panic").expect_err("it waits for the guard");
-        assert_eq!((told, told.errno()), (LayoutError::Wait(WaitError::Interrupted).into(), 4));
+        let result = writer.join().expect("no panic").expect_err("it waits for the guard");
+        assert_eq!((result, result.errno()), (LayoutError::Wait(WaitError::Interrupted).into(), 4));
         assert!(mm.lock_vma(page(0)).is_ok(), "beside the first");
         drop(guard);
     });
@@ -283,8 +283,8 @@ fn rule_3_11_waiting_for_ones_own_vma_is_refused<L: TestLock>() {
 /// What it said when it panicked; nothing, if it did not.
 #[cfg(debug_assertions)]
 fn panicked(run: &dyn Fn()) -> String {
-    let told = catch_unwind(AssertUnwindSafe(run));
-    let Err(said) = told else { return String::new() };
+    let result = catch_unwind(AssertUnwindSafe(run));
+    let Err(said) = result else { return String::new() };
     let text = said.downcast_ref::<String>().map(String::as_str).or_else(|| said.downcast_ref::<&str>().copied());
     text.unwrap_or_default().to_owned()
 }

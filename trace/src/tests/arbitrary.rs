@@ -27,7 +27,7 @@ impl Arbitrary for Lines {
 
     fn shrink(&self) -> Box<dyn Iterator<Item = Self>> {
         let lines = self.0.clone();
-        // removing half of the records would break blocks; removing single records outside of blocks does not
+        // removing half of the records would break blocks; removing single records outside blocks does not
         let whole = |record: &Record| !matches!(record, Record::Maps | Record::Cover | Record::Expected(_) | Record::End);
         Box::new((0..lines.len()).filter(move |place| whole(&lines[*place].1)).map({
             let lines = self.0.clone();

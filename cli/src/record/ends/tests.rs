@@ -17,7 +17,7 @@ use vmaple_trace::{Operation, Reader};
 
 const KILLED: i32 = libc::SIGKILL;
 
-/// A recording of this process, whose only thread is inside of a call.
+/// A recording of this process, whose only thread is inside a call.
 fn recording(directory: &tempfile::TempDir) -> Tracer {
     let files = Files { directory: directory.path().to_owned(), suffix: ".trace" };
     let mut tracer = Tracer::new(Pid::this(), Clock::start().expect("a clock"), files);

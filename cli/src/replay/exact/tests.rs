@@ -127,8 +127,8 @@ fn an_owner_from_before_is_a_cause() {
     assert_eq!((result.explained.get("owner from before"), result.unexplained), (Some(&1), 0), "{:?}", result.unexplained_examples);
     // a program that began with the trace, and what was mapped since
     assert_eq!(unexplained(&format!("{start}{fault}{mapped}{layout}")).len(), 1);
-    let anew = "@1 1 mmap 0x102000 0x2000 rw private,fixed,anonymous anon - = 0x102000\n";
-    assert_eq!(unexplained(&format!("{start}{child}{fault}{anew}{mapped}{layout}")).len(), 1);
+    let again = "@1 1 mmap 0x102000 0x2000 rw private,fixed,anonymous anon - = 0x102000\n";
+    assert_eq!(unexplained(&format!("{start}{child}{fault}{again}{mapped}{layout}")).len(), 1);
 }
 
 // before  AAAA

@@ -73,7 +73,7 @@ impl Builder {
     fn lock(&mut self, addr: u64, len: u64, outcome: Outcome, change: impl Fn(PackedAttrs) -> PackedAttrs) -> Result<()> {
         let page = self.page();
         let start = addr - addr % page;
-        // one that cannot be rounded up comes round to nothing
+        // a length that cannot be rounded up wraps around to 0
         let len = len.wrapping_add(addr - start).wrapping_add(page - 1) & !(page - 1);
         let extent = match outcome {
             Outcome::Failed(errno) if errno.name() == "ENOMEM" => {

@@ -82,7 +82,7 @@ fn curves(speed: &Speed) -> Vec<Curve> {
 
 fn throughput(notes: &[Note]) -> Vec<Throughput> {
     let pairs = notes.windows(2).map(|pair| (pair[0], pair[1]));
-    // the counts begin anew with each phase, and an interval that is very short says nothing
+    // the counts begin at 0 in each phase, and the rate of a very short interval means nothing
     let inside = pairs.filter(|(before, after)| after.lookups >= before.lookups && after.at - before.at > 0.01);
     let rates = inside.map(|(before, after)| {
         let seconds = after.at - before.at;

@@ -1,4 +1,4 @@
-// What no argument of a call tells: the first letter of the argument chooses which.
+// Effects that no argument of a call shows. The first letter of the argument selects one.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/aio_abi.h>
@@ -126,7 +126,7 @@ int main(int count, char **arguments) {
         if (setrlimit(RLIMIT_MEMLOCK, &limit) || geteuid() != 0 || seteuid(65534)) return 77;
         area = anonymous(8192);
         return mlock(area, 8192 * PAGE) == 0;
-    case 'u':  // a userfaultfd splits and joins, gives an area its first page, and lets go when it is closed
+    case 'u':  // a userfaultfd splits and joins, gives an area its first page, and releases them when it is closed
         file = syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY);
         if (file < 0 || ioctl(file, UFFDIO_API, &(struct uffdio_api){.api = UFFD_API})) return 77;
         area = anonymous(16);

@@ -14,13 +14,13 @@ fn rule_8_6_accesses_are_judged_by_the_threads_rights() {
         writer.mprotect(page(0), PAGE_SIZE, ProtectRequest::new(access.prot()).with_key(one)).expect("allocated");
         drop(writer);
         for denial in [KeyDenial::empty(), KeyDenial::ACCESS, KeyDenial::WRITE, KeyDenial::all()] {
-            let told = |asked: Access| {
+            let result = |asked: Access| {
                 // With a register as it is, or with a default that is changed; and on either handle.
                 let rights = [KeyRights::ALL.with(one, denial), KeyRights::from_pkru(denial.bits() << 2)];
-                let told = rights.map(|rights| mm.handle_fault(page(0), asked.with_rights(rights), NO_FIXUP).map(drop));
-                assert_eq!(told[0], told[1]);
-                assert_eq!(mm.reader().handle_fault(page(0), asked.with_rights(rights[0]), NO_FIXUP).map(drop), told[0]);
-                told[0].err().map(|fault| (fault.errno(), fault.signal()))
+                let result = rights.map(|rights| mm.handle_fault(page(0), asked.with_rights(rights), NO_FIXUP).map(drop));
+                assert_eq!(result[0], result[1]);
+                assert_eq!(mm.reader().handle_fault(page(0), asked.with_rights(rights[0]), NO_FIXUP).map(drop), result[0]);
+                result[0].err().map(|fault| (fault.errno(), fault.signal()))
             };
             let (acc, pku) = (Some(Signal::Segv(SegvCode::AccErr)), Some(Signal::Segv(SegvCode::PkuErr { key: one })));
             let expected = |is_denied: bool, is_allowed: bool| match (is_denied, is_allowed) {
@@ -30,9 +30,9 @@ fn rule_8_6_accesses_are_judged_by_the_threads_rights() {
             };
             let what = format!("{access:?} under {denial:?}");
             let reads = expected(denial.contains(KeyDenial::ACCESS), access.is_accessible());
-            assert_eq!(told(Access::Read), reads, "to read {what}");
-            assert_eq!(told(Access::Write), expected(!denial.is_empty(), access.contains(VmaFlags::WRITE)), "to write {what}");
-            assert_eq!(told(Access::Exec), expected(false, access.contains(X)), "to execute {what}");
+            assert_eq!(result(Access::Read), reads, "to read {what}");
+            assert_eq!(result(Access::Write), expected(!denial.is_empty(), access.contains(VmaFlags::WRITE)), "to write {what}");
+            assert_eq!(result(Access::Exec), expected(false, access.contains(X)), "to execute {what}");
         }
     }
     assert_eq!(Signal::Segv(SegvCode::PkuErr { key: one }).code(), 4);
@@ -46,20 +46,20 @@ fn rule_8_6_the_default_rights() {
     map(&mut writer, 0, 1, X);
     map(&mut writer, 2, 1, RW | X);
     drop(writer);
-    let told = |at: u64, access: KeyedAccess| mm.handle_fault(page(at), access, NO_FIXUP).map(drop);
+    let result = |at: u64, access: KeyedAccess| mm.handle_fault(page(at), access, NO_FIXUP).map(drop);
     let vma = mm.read().lookup(page(0)).expect("mapped").span();
     let denied = |access| Err(FaultError::DeniedByKey { at: page(0), access, vma, key: key(1) });
-    assert_eq!(told(0, Access::Read.into()), denied(Access::Read));
-    assert_eq!(told(0, Access::Write.into()), denied(Access::Write));
-    assert_eq!(told(0, Access::Exec.into()), Ok(()));
+    assert_eq!(result(0, Access::Read.into()), denied(Access::Read));
+    assert_eq!(result(0, Access::Write.into()), denied(Access::Write));
+    assert_eq!(result(0, Access::Exec.into()), Ok(()));
     // A register that grants it, as a thread can make it grant it.
-    assert_eq!(told(0, Access::Read.with_rights(KeyRights::from_pkru(0))), Ok(()));
-    assert!(matches!(told(0, Access::Write.with_rights(KeyRights::from_pkru(0))), Err(FaultError::Denied { .. })));
+    assert_eq!(result(0, Access::Read.with_rights(KeyRights::from_pkru(0))), Ok(()));
+    assert!(matches!(result(0, Access::Write.with_rights(KeyRights::from_pkru(0))), Err(FaultError::Denied { .. })));
     for access in [Access::Read, Access::Write, Access::Exec] {
-        let is_denied = told(2, access.with_rights(KeyRights::from_pkru(1))).is_err();
+        let is_denied = result(2, access.with_rights(KeyRights::from_pkru(1))).is_err();
         assert_eq!(is_denied, access != Access::Exec, "key 0, to {access}");
     }
-    assert_eq!(told(2, Access::Read.with_rights(KeyRights::from_pkru(2))), Ok(()));
+    assert_eq!(result(2, Access::Read.with_rights(KeyRights::from_pkru(2))), Ok(()));
 }
 
 /// 8.6 with 1.8: a stack grows before its key is looked at.
@@ -72,8 +72,8 @@ fn rule_8_6_a_stack_with_a_key_grows_and_is_denied() {
     writer.mprotect(page(600), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(one)).expect("allocated");
     drop(writer);
     let access = Access::Write.with_rights(KeyRights::ALL.with(one, KeyDenial::ACCESS));
-    let told = mm.handle_fault(page(599), access, NO_FIXUP).map(drop);
-    assert!(matches!(told, Err(FaultError::DeniedByKey { key, .. }) if key == one), "{told:?}");
+    let result = mm.handle_fault(page(599), access, NO_FIXUP).map(drop);
+    assert!(matches!(result, Err(FaultError::DeniedByKey { key, .. }) if key == one), "{result:?}");
     assert_eq!(mm.stats().stack_pages, 2);
 }
 
@@ -141,8 +141,8 @@ fn rule_8_7_populating_by_the_threads_rights() {
             let is_written = access.contains(VmaFlags::WRITE);
             let denying = if is_written { KeyDenial::all() } else { KeyDenial::ACCESS };
             let is_refused = denial.intersects(denying) || !access.is_accessible();
-            let told = writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno());
-            assert_eq!(told, if is_refused { Err(ENOMEM) } else { Ok(()) }, "{access:?} under {denial:?}");
+            let result = writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno());
+            assert_eq!(result, if is_refused { Err(ENOMEM) } else { Ok(()) }, "{access:?} under {denial:?}");
             let has_owner = writer.lookup(page(0)).is_some_and(|vma| vma.anon_owner().is_some());
             assert_eq!(has_owner, is_written && !is_refused, "{access:?} under {denial:?}: pages of its own");
         }

@@ -159,8 +159,8 @@ fn rule_8_2_the_key_stays_allocated_when_the_operation_fails() {
     // After it: no room, the address, a lock.
     for request in [exec(1 << 50), exec(PAGE_SIZE).fixed(page(0) + 1), exec(PAGE_SIZE).fixed(0x1000)] {
         let mm = with_keys(16);
-        let told = mm.write().mmap(&request).map_err(|error| error.errno());
-        assert!(told.is_err(), "{request:?}: {told:?}");
+        let result = mm.write().mmap(&request).map_err(|error| error.errno());
+        assert!(result.is_err(), "{request:?}: {result:?}");
         assert_eq!(next(&mm), 2, "{request:?}");
     }
     // Of `mprotect`, before it is asked whether the VMA may be changed.
@@ -253,7 +253,7 @@ fn rule_8_4_pkey_mprotect_refuses() {
     for number in [5, 16, 1 << 20, -2, i32::MIN] {
         assert_eq!(asked(start, len, R, number), Err(EINVAL), "{number}");
         assert_eq!(asked(start, 0, R, number), Ok(()), "of no length nothing is looked at");
-        assert_eq!(asked(start, u64::MAX - PAGE_SIZE, R, number), Err(ENOMEM), "it comes round");
+        assert_eq!(asked(start, u64::MAX - PAGE_SIZE, R, number), Err(ENOMEM), "it wraps around");
         assert_eq!(asked(page(100), len, R, number), Err(EINVAL), "before it is asked what is mapped");
     }
     assert_eq!(asked(start, len, R, 0), Ok(()), "key 0 is allocated");
@@ -285,8 +285,8 @@ fn rule_8_5_pkey_alloc() {
     assert_eq!(writer.pkey_alloc(KeyDenial::empty()), Ok(key(4)));
     // As many as the machine has.
     let mm = with_keys(8);
-    let told: Vec<_> = std::iter::from_fn(|| mm.write().pkey_alloc(KeyDenial::empty()).ok()).collect();
-    assert_eq!(told, (1..8).map(key).collect::<Vec<_>>());
+    let result: Vec<_> = std::iter::from_fn(|| mm.write().pkey_alloc(KeyDenial::empty()).ok()).collect();
+    assert_eq!(result, (1..8).map(key).collect::<Vec<_>>());
     // A plan is nothing until it is committed.
     let mm = with_keys(16);
     let mut writer = mm.write();

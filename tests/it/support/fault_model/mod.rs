@@ -12,7 +12,7 @@ use vmaple::mm::fault::ExpandError;
 use vmaple::mm::{Limits, LockVmaError, MmReadGuard, MmWriteGuard, UpgradePolicy, VmaGuard};
 use vmaple::{Access, ErrorCode, FaultContext, Interrupt, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
-/// Pages of tests. The first and the last of them are outside of what may be mapped, unless the limits are changed.
+/// Pages of tests. The first and the last of them are outside the range that may be mapped, unless the limits are changed.
 pub(crate) const SIDE: u8 = 96;
 /// The address of page 0.
 const BASE: u64 = 0x10_0000_0000;
@@ -174,11 +174,11 @@ impl<'m> Pair<'m> {
         if expected == Some(Err(NEVER_RETURNS)) {
             return;
         }
-        let told = match &mut self.writer {
+        let result = match &mut self.writer {
             Some(writer) => Some(really(writer)),
             None => self.mm.try_write().map(|mut writer| really(&mut writer)),
         };
-        assert_eq!(told, expected, "before it: {:#?}", self.plain);
+        assert_eq!(result, expected, "before it: {:#?}", self.plain);
         self.plain = next;
     }
 
@@ -308,14 +308,14 @@ impl<'m> Pair<'m> {
     }
 
     fn lock(&mut self, page: u8) {
-        let told = self.mm.lock_vma(inside(page));
-        match (self.plain.lock(page.into()), told) {
+        let result = self.mm.lock_vma(inside(page));
+        match (self.plain.lock(page.into()), result) {
             (Ok(record), Ok(guard)) => {
                 let span = guard.vma().span();
                 self.locked.push((guard, record, span));
             }
             (Err("absent"), Err(LockVmaError::Absent { at })) | (Err("busy"), Err(LockVmaError::Busy { at })) if at == inside(page) => {}
-            (expected, told) => panic!("{told:?}, not {expected:?}: {:#?}", self.plain),
+            (expected, result) => panic!("{result:?}, not {expected:?}: {:#?}", self.plain),
         }
     }
 
@@ -382,8 +382,8 @@ impl<'m> Pair<'m> {
         let mut next = Some(0);
         for want in &plain.vmas {
             let vma = next.and_then(|from| pin.find(from)).expect("as many as the model has");
-            let told = (pages(vma.span()), vma.flags(), vma.page_offset_of(vma.start()), vma.is_attached());
-            assert_eq!(told, ((want.start, want.end), want.flags, want.offset, true), "the layout");
+            let result = (pages(vma.span()), vma.flags(), vma.page_offset_of(vma.start()), vma.is_attached());
+            assert_eq!(result, ((want.start, want.end), want.flags, want.offset, true), "the layout");
             next = vma.last().checked_add(1);
         }
         assert!(next.and_then(|from| pin.find(from)).is_none(), "more VMAs than {:#?}", plain.vmas);

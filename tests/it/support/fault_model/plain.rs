@@ -159,9 +159,9 @@ impl Plain {
             Inside::Writer => Some(work(self)),
             Inside::Nobody => {
                 self.begin();
-                let told = work(self);
+                let result = work(self);
                 self.end();
-                Some(told)
+                Some(result)
             }
         }
     }
@@ -191,9 +191,9 @@ impl Plain {
 
     /// Rules 1.1 to 1.10; the VMA that contains the page.
     pub(crate) fn fault(&mut self, at: u64, wait: i32) -> Result<usize, i32> {
-        let told = self.find_or_grow(at, wait);
-        self.taken.failed += u64::from(told.is_err());
-        told
+        let result = self.find_or_grow(at, wait);
+        self.taken.failed += u64::from(result.is_err());
+        result
     }
 
     fn find_or_grow(&mut self, at: u64, wait: i32) -> Result<usize, i32> {

@@ -428,7 +428,7 @@ fn is_overlong(verb: Verb) -> bool {
     matches!(verb, Verb::Mlock { len, .. } | Verb::Mmap { len, .. } if len >= 1 << 40)
 }
 
-/// Where the model says nothing: of a source of no bytes inside of its target, and of one that comes round, the library and Linux tell
+/// Where the model says nothing: of a source of no bytes inside its target, and of one that wraps around, the library and Linux tell
 /// different errors. The kernel is asked for these (`vmaple run --fuzz`).
 fn is_open(verb: Verb) -> bool {
     let Verb::Mremap { from, old_len, flags, .. } = verb else { return false };

@@ -39,7 +39,7 @@ impl Keys {
         number.is_some_and(|key| self.allocated[usize::from(key)])
     }
 
-    /// 8.2: none where there is none, and where it would be key 0.
+    /// 8.2: `None` if there is none, and if it would be key 0.
     fn ask_for_execute_only(&mut self) -> Option<u8> {
         if self.execute_only.is_none() {
             self.execute_only = self.allocate();

@@ -284,7 +284,7 @@ pub(crate) fn op(bytes: [u8; 6]) -> Op {
         61 => Verb::UnlockVmas,
         62 if c < 250 => Verb::Fork { child: c % 4 == 0 },
         62 => Verb::Exit,
-        // 5.21: as many pages as may be, of several VMAs with gaps between them as a rule.
+        // 5.21: as many pages as may be, usually of several VMAs with gaps between them.
         63 => {
             let len = u64::from(4 + b % 16) * PAGE_SIZE;
             let flags = RemapFlags::from_bits_retain(if e >= 224 { 7 } else { 3 });

@@ -26,7 +26,7 @@ fn whole(len: u64) -> Option<u64> {
     len.checked_next_multiple_of(PAGE_SIZE)
 }
 
-/// A length in whole pages as Linux rounds where it does not look: it may come round.
+/// A length rounded up to whole pages without a check: it may wrap around.
 pub(super) fn whole_wrapping(len: u64) -> u64 {
     len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1)
 }
@@ -428,7 +428,7 @@ fn is_promised(flags: VmaFlags) -> bool {
     flags.contains(VmaFlags::WRITE) && !flags.intersects(VmaFlags::SHARED | VmaFlags::NORESERVE | VmaFlags::HUGETLB)
 }
 
-/// The flags of a page that follows advice; none where it makes no sense.
+/// Returns the flags of a page that follows an advice, or `None` if the advice makes no sense there.
 fn advised(page: &Page, advice: Advice) -> Option<VmaFlags> {
     let old = page.flags;
     let reading = VmaFlags::SEQ_READ | VmaFlags::RAND_READ;
