@@ -70,7 +70,7 @@ impl<P: Payload> Edit for LayoutDraft<'_, P> {
     }
 }
 
-/// A layout after an edit of a range. Outside of the range it is the layout before.
+/// A layout after an edit of a range. Outside the range it is the layout before.
 struct Edited<'e, B: ?Sized, E: ?Sized> {
     base: &'e B,
     range: Span,
