@@ -59,6 +59,17 @@ finds repin_without_fence loom loom a_kept_reader_repins
 finds ticket_dropped_relaxed tickets loom_lib sync::ticket::models::what_came_before
 finds ticket_dropped_relaxed tickets loom_lib sync::ticket::models::a_line_and_its_ticket
 finds ticket_line_dropped_in_two_steps tickets loom_lib sync::ticket::models::a_line_and_its_ticket
+finds slots_without_light_fence slots loom_lib sync::slots::models::a_reader_pins_twice
+finds slots_without_heavy_fence slots loom_lib sync::slots::models::a_reader_pins_twice
+finds slots_without_heavy_fence litmus plain --release --lib at_least_one_side_sees_the_other
+finds slots_stamp_before_unlink slots loom_lib sync::slots::models::a_reader_pins_twice
+finds slots_stamp_is_newer slots loom_lib sync::slots::models::a_reader_pins_twice
+finds slots_unpinned_relaxed slots loom_lib sync::slots::models::a_reader_pins_twice
+finds slots_last_of_a_block_skipped slots loom_lib sync::slots::models::a_reader_in_the_last_slot
+finds slots_last_of_a_block_skipped unit plain --lib sync::slots::tests::slots_run_out
+finds slots_nesting_not_counted slots loom_lib sync::slots::models::an_inner_pin_ends
+finds slots_nesting_not_counted unit plain --lib sync::slots::tests::nested_pins
+finds slots_nested_without_fence handlers loom_lib sync::slots::models::a_handler_between
 finds newest_current_not_checked_again loom loom limits_replaced
 finds newest_left_relaxed loom loom limits_replaced
 finds upgrade_ignores_readers loom loom two_upgrades

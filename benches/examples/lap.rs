@@ -32,5 +32,8 @@ fn lap(arguments: &[String]) -> Result<(), String> {
     let operations = operations.parse().map_err(|error| format!("{operations} operations: {error}"))?;
     let lap = (subject.make)(&Arc::new(RegionSet::of(regions))).lap(operations);
     println!("{row}, {}: {} operations, {:.1} ns each", subject.name, lap.pace.ops, lap.pace.ns_per_op());
+    if let Some(writer) = lap.writer {
+        println!("the writer beside it: {} operations, {:.1} ns each", writer.ops, writer.ns_per_op());
+    }
     Ok(())
 }

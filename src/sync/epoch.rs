@@ -23,6 +23,7 @@ use crate::error::ResourceError;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::hint::black_box;
+use core::ops::RangeInclusive;
 use core::sync::atomic::{Ordering, fence};
 use crossbeam_epoch as cb;
 use std::sync::OnceLock;
@@ -191,6 +192,8 @@ impl Reclaim for Epoch {
     type Pin<'c> = cb::Guard;
     type Session<'c> = Session;
     type Grace = TicketLine;
+
+    const BATCH_BYTES: RangeInclusive<usize> = 8 << 10..=32 << 10;
 
     fn shared() -> Self {
         Self::Shared

@@ -13,6 +13,7 @@ use super::reclaim::{ProbedCalls, Reclaim};
 use super::seeded::seeded;
 use super::ticket::{Ticket, TicketLine};
 use crate::error::ResourceError;
+use core::ops::RangeInclusive;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,6 +92,9 @@ impl Reclaim for Model {
     type Pin<'c> = Pin;
     type Session<'c> = Session;
     type Grace = TicketLine;
+
+    /// As crossbeam's. (Under loom and shuttle the writer does not wait for that many.)
+    const BATCH_BYTES: RangeInclusive<usize> = 8 << 10..=32 << 10;
 
     /// Makes one for each map, because nothing may outlive one execution of a model.
     fn shared() -> Self {

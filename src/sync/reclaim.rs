@@ -3,6 +3,7 @@
 //! Called by `map` (pins, readers, `synchronize`) and `tree::memory` (grace periods), with the [`Collector`](super) of the build.
 
 use crate::error::ResourceError;
+use core::ops::RangeInclusive;
 
 /// How many calls of a collector the allocator had memory for when it was probed.
 #[derive(Debug)]
@@ -33,6 +34,9 @@ pub(crate) trait Reclaim: Clone {
         Self: 'c;
     /// The grace periods of one writer, at most one at a time. The default: none was started.
     type Grace: Default;
+
+    /// How many retired bytes are worth a grace period: at least, for a small index, and at most.
+    const BATCH_BYTES: RangeInclusive<usize>;
 
     /// Returns the collector that is shared by all maps without one of their own.
     fn shared() -> Self;

@@ -199,7 +199,8 @@ fn a_writer_never_aborts_however_much_memory_is_left() {
             }
             bytes += STEP;
         }
-        assert!(bytes > 4000, "{bytes} bytes: nothing was asked for");
+        // Slots take no memory for a grace period, so that there is nothing to ask for.
+        assert!(cfg!(vmaple_slots) || bytes > 4000, "{bytes} bytes: nothing was asked for");
     }
 }
 

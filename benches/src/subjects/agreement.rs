@@ -5,7 +5,7 @@ use super::floor_stree::FloorStree;
 use super::locked_faults::LockedFaults;
 use super::vm_memory::VmMemory;
 use super::vmaple_mm::{MmLock, PerVma, PerVmaReader, Retake, Upgrade, VmapleMm};
-use super::{VmapleBatch, VmapleHeld, VmaplePin, VmapleReader, with_peers};
+use super::{VmapleBatch, VmapleHeld, VmaplePin, VmapleReader, VmapleRests, with_peers};
 use crate::regions::{FLOOR, GapQuestion, PAGE, Region, RegionSet};
 use crate::subject::{Changes, Edits, Faults, FindsGaps, Grows, Held, Index, Iterates, Lookups, Serves, Tally};
 
@@ -104,7 +104,7 @@ fn highest_gap(regions: &[Region], question: GapQuestion) -> Option<u64> {
 
 #[test]
 fn lookups_agree() {
-    let names = with_peers!(reads: [VmaplePin, VmapleReader, VmapleHeld, VmapleBatch] peers [VmMemory, FloorStree, FloorFlat]);
+    let names = with_peers!(reads: [VmaplePin, VmapleReader, VmapleRests, VmapleHeld, VmapleBatch] peers [VmMemory, FloorStree, FloorFlat]);
     // All except the bare pin, which finds nothing, and the subjects that serve faults, are bare locks, or are whole address spaces.
     let others =
         ["vmaple-per-vma-reader", "vmaple-per-vma", "vmaple-mm-lock", "vmaple-upgrade", "vmaple-retake", "vmaple-lock", "vmaple-lock-raw"];

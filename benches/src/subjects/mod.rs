@@ -30,6 +30,8 @@ pub mod vmaple_space;
 pub type VmaplePin = vmaple::Vmaple<vmaple::Pin>;
 /// vmaple through a kept `Reader`.
 pub type VmapleReader = vmaple::Vmaple<vmaple::Kept>;
+/// vmaple through a kept `Reader` that rests after each question.
+pub type VmapleRests = vmaple::Vmaple<vmaple::Rested>;
 /// vmaple under a pin held over a chunk.
 pub type VmapleHeld = vmaple::Vmaple<vmaple::Held>;
 /// vmaple in batches.
@@ -56,9 +58,10 @@ pub const BASES: [&str; 2] = [BASE, LOCK_BASE];
 pub const KERNEL_ENTRY: &str = "kernel-entry";
 
 /// All names, in the order of the output.
-pub const NAMES: [&str; 31] = [
+pub const NAMES: [&str; 32] = [
     "vmaple-pin",
     "vmaple-reader",
+    "vmaple-reader-rests",
     "vmaple-held",
     "vmaple-batch",
     "vmaple-per-vma-reader",

@@ -1,4 +1,5 @@
-//! vmaple in four ways: a pin for each lookup, a `Reader` that the thread keeps, a pin held over a chunk of lookups, and `lookup_many`.
+//! vmaple in five ways: a pin for each lookup, a `Reader` that the thread keeps, one that rests after each lookup, a pin held over a chunk of
+//! lookups, and `lookup_many`.
 
 use crate::regions::{FLOOR, GapQuestion, Region};
 use crate::subject::{Changes, Edits, FindsGaps, Grows, Index, Iterates, Lookups, Tally};
@@ -80,6 +81,32 @@ impl Lookups for Reader<'_, u64> {
     #[inline]
     fn lookup(&mut self, address: u64) -> Option<Region> {
         Reader::lookup(self, address).map(region)
+    }
+}
+
+/// The kept `Reader`, which unpins after each lookup.
+#[derive(Debug)]
+pub struct Rested;
+
+/// See [`Rested`].
+#[derive(Debug)]
+pub struct Resting<'m>(Reader<'m, u64>);
+
+impl Door for Rested {
+    const NAME: &'static str = "vmaple-reader-rests";
+    type Reader<'m> = Resting<'m>;
+
+    fn open(map: &RangeMap<u64>) -> Resting<'_> {
+        Resting(map.reader())
+    }
+}
+
+impl Lookups for Resting<'_> {
+    #[inline]
+    fn lookup(&mut self, address: u64) -> Option<Region> {
+        let found = self.0.lookup(address).map(region);
+        self.0.unpin();
+        found
     }
 }
 

@@ -6,7 +6,7 @@ use crate::subjects::floor_flat::FloorFlat;
 use crate::subjects::floor_pin::FloorPin;
 use crate::subjects::floor_stree::FloorStree;
 use crate::subjects::vm_memory::VmMemory;
-use crate::subjects::{VmapleBatch, VmapleHeld, VmaplePin, VmapleReader, with_peers};
+use crate::subjects::{VmapleBatch, VmapleHeld, VmaplePin, VmapleReader, VmapleRests, with_peers};
 use crate::workload::{Bench, Candidate, Lap, Measure, Pace, Round, Workload, chunks};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(super) const WORKLOAD: Workload =
     Workload { name: "lookup", row: "lookup", writer_row: None, threads: 1, measure: Measure::Laps(candidates), left_out: &[] };
 
 fn candidates() -> Vec<Candidate> {
-    with_peers!(candidate: [VmaplePin, VmapleReader, VmapleHeld, VmapleBatch] peers [VmMemory, FloorStree, FloorFlat, FloorPin])
+    with_peers!(candidate: [VmaplePin, VmapleReader, VmapleRests, VmapleHeld, VmapleBatch] peers [VmMemory, FloorStree, FloorFlat, FloorPin])
 }
 
 fn candidate<I: Index>() -> Candidate {

@@ -5,7 +5,7 @@ use super::lookup::ask;
 use crate::cores;
 use crate::regions::{CHUNK, Region, RegionSet};
 use crate::subject::{Changes, Edits};
-use crate::subjects::{VmapleBatch, VmapleHeld, VmaplePin, VmapleReader, with_peers};
+use crate::subjects::{VmapleBatch, VmapleHeld, VmaplePin, VmapleReader, VmapleRests, with_peers};
 use crate::workload::{Bench, Candidate, Lap, Measure, NO_WRITER, Pace, Round, Workload, chunks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ pub(super) const WORKLOAD: Workload = Workload {
 };
 
 fn candidates() -> Vec<Candidate> {
-    with_peers!(candidate: [VmaplePin, VmapleReader, VmapleHeld, VmapleBatch] peers [])
+    with_peers!(candidate: [VmaplePin, VmapleReader, VmapleRests, VmapleHeld, VmapleBatch] peers [])
 }
 
 fn candidate<I: Edits>() -> Candidate {

@@ -12,7 +12,7 @@ use super::super::node::{
 use super::super::stats::Counters;
 use super::contained::drop_contained;
 use crate::error::ResourceError;
-use crate::sync::Liveness;
+use crate::sync::{Collector, Liveness, Reclaim};
 use alloc::alloc::{alloc, dealloc};
 use alloc::vec::Vec;
 use core::alloc::Layout;
@@ -32,7 +32,7 @@ pub(in crate::tree) fn step_bytes(counters: &Counters) -> usize {
     if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) {
         return 1;
     }
-    (counters.index_bytes.read() / 2).clamp(8 << 10, 32 << 10)
+    (counters.index_bytes.read() / 2).clamp(*Collector::BATCH_BYTES.start(), *Collector::BATCH_BYTES.end())
 }
 
 /// Free nodes of either shape.

@@ -34,7 +34,11 @@ fn the_next_write_brings_a_large_holding_back() {
     while map.write().replace(16..24, 7).is_ok() {}
     assert!(map.stats().held_bytes > 60 * KIB);
     drop(pin);
-    map.write().replace(16..24, 8).expect("the reader is gone");
+    // Over slots the grace period of the first batch is over at once, so the write is admitted without recycling the rest, and the next ones
+    // recycle a bounded number each.
+    for _ in 0..if cfg!(vmaple_slots) { 20 } else { 1 } {
+        map.write().replace(16..24, 8).expect("the reader is gone");
+    }
     assert!(map.stats().held_bytes < 4 * KIB, "{:?}", map.stats());
 }
 

@@ -100,7 +100,9 @@ fn what_is_held_back_follows_the_size_of_the_index() {
     for n in [1, 100, 700, 2000, 10_000] {
         let (index_bytes, held_bytes) = most_held(n);
         let turn = (index_bytes / 2).clamp(8 << 10, 32 << 10);
-        assert!((turn..=4 * turn).contains(&held_bytes), "{held_bytes} held back of an index of {index_bytes}");
+        // Where the grace period is over at once, the last leaf comes after the look.
+        let least = turn - if cfg!(vmaple_slots) { 512 } else { 0 };
+        assert!((least..=4 * turn).contains(&held_bytes), "{held_bytes} held back of an index of {index_bytes}");
     }
 }
 
