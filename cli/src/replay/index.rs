@@ -49,7 +49,7 @@ pub(super) struct Totals {
 impl Indexes {
     /// Builds every map from its starting layout.
     pub(super) fn of(history: &History) -> Result<Self> {
-        // with more readers than processors one may keep its pin for long: then the writer waits, and nothing is refused
+        // with more readers than processors a reader may keep its pin for long: then the writer waits, and no edit is refused
         let build = |areas: &Vec<Region>| {
             let entries = areas.iter().map(|area| (area.start..=area.last, area.attrs.0));
             let map = RangeMap::builder().policy(BudgetPolicy::Wait).build_from(entries);
@@ -82,7 +82,7 @@ impl Indexes {
         }
     }
 
-    /// Handles for one reading thread.
+    /// Returns the handles of one reading thread.
     pub(super) fn handles(&self) -> Handles<'_> {
         Handles { readers: self.maps.iter().map(RangeMap::reader).collect() }
     }
@@ -121,7 +121,7 @@ impl Indexes {
 }
 
 impl Handles<'_> {
-    /// The area that contains the address, without a lock.
+    /// Returns the area that contains the address, without a lock.
     pub(super) fn lookup(&mut self, space: u32, address: u64) -> Option<Region> {
         self.readers[space as usize].lookup(address).map(area)
     }
@@ -132,7 +132,7 @@ fn area(entry: Entry<'_, u64>) -> Region {
 }
 
 impl Pinned<'_> {
-    /// All areas from below upwards.
+    /// Returns all areas in ascending order.
     pub(super) fn areas(&self) -> impl Iterator<Item = Region> {
         self.pin.iter().map(area)
     }

@@ -1,5 +1,5 @@
-//! How long one call takes: a few calls among many are timed, so that the clock is no part of the speed that is
-//! measured. `speed` records here, `report` and the page read the percentiles.
+//! Measures the time of single calls. Few calls are timed, so that reading the clock does not reduce the measured speed. Called by `speed`;
+//! `report` and the page read the percentiles.
 
 use super::figures::float;
 use hdrhistogram::Histogram;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// The longest time that is distinguished; longer calls count as this long.
 const LONGEST_NS: u64 = 10_000_000_000;
-/// How many readings of the clock to measure the cost of one with.
+/// The number of readings with which the cost of reading the clock is measured.
 const READINGS: usize = 10_000;
 
 /// Picks the calls that are timed, at random distances around `stride`, so that they do not coincide with a period of the work.
@@ -24,7 +24,7 @@ pub(super) struct Timer {
 /// The percentiles of one kind of call.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Latency {
-    /// How many calls were timed.
+    /// The number of calls that were timed.
     pub(super) timed: u64,
     pub(super) p50_ns: u64,
     pub(super) p90_ns: u64,
@@ -37,7 +37,7 @@ pub(super) struct Latency {
     pub(super) curve: Vec<(f64, u64)>,
 }
 
-/// What reading the clock twice adds to a measurement: the shortest time between two readings.
+/// Returns what reading the clock twice adds to a measurement: the shortest time between two readings.
 pub(super) fn clock_cost() -> Duration {
     let pairs = (0..READINGS).map(|_| {
         let before = Instant::now();
@@ -49,7 +49,7 @@ pub(super) fn clock_cost() -> Duration {
 impl Timer {
     /// Times about one call in `stride`.
     pub(super) fn new(stride: u32, clock: Duration, seed: u64) -> Self {
-        // three digits up to ten seconds; that these bounds are good is known, so there is always a histogram
+        // three digits up to ten seconds: these bounds are valid, so there is always a histogram
         let histogram = Histogram::new_with_bounds(1, LONGEST_NS, 3).ok();
         Self { histogram, clock, stride, until_next: stride, random: fastrand::Rng::with_seed(seed) }
     }
@@ -71,21 +71,21 @@ impl Timer {
         result
     }
 
-    /// Adds what another thread has timed.
+    /// Adds the measurements of another thread.
     pub(super) fn absorb(&mut self, other: &Self) {
         if let (Some(mine), Some(theirs)) = (&mut self.histogram, &other.histogram) {
-            // both have the same bounds, so nothing can be left out
+            // both have the same bounds, so this does not fail
             let _ = mine.add(theirs);
         }
     }
 
-    /// The percentiles so far.
+    /// Returns the percentiles so far.
     pub(super) fn latency(&self) -> Latency {
         let Some(histogram) = self.histogram.as_ref().filter(|histogram| !histogram.is_empty()) else {
             return Latency::default();
         };
         let at = |quantile| histogram.value_at_quantile(quantile);
-        // the curve ends where one call of those timed is left
+        // the curve ends at the percentile above which there is one call
         let nines = (0..).map(|step| 1.0 - 10f64.powf(-f64::from(step) / 16.0));
         let rest = 1.0 / float(histogram.len());
         let curve = nines.take_while(|quantile| 1.0 - quantile >= rest).map(|quantile| (quantile, at(quantile)));

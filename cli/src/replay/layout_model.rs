@@ -19,22 +19,22 @@ pub(super) struct Bounds {
     pub(super) last: u64,
 }
 
-/// One change to a layout: what the library is asked for in one call.
+/// One change to a layout: one call of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Edit {
-    /// Puts an area where nothing is.
+    /// Inserts an area in a free range.
     Insert(Region),
-    /// Puts an area over what is there.
+    /// Replaces everything in the area's range by it.
     Replace(Region),
     /// Removes everything in a range.
     Remove(Bounds),
-    /// The area that starts at `from` now starts at `to`, below it; between them was nothing.
+    /// Grows the area that starts at `from` downward, so that it starts at `to`. Nothing is mapped between them.
     ExtendDown { from: u64, to: u64 },
-    /// The area whose last byte is `from` now ends with `to`, above it; between them was nothing.
+    /// Grows the area whose last byte is `from` upward, so that its last byte is `to`. Nothing is mapped between them.
     ExtendUp { from: u64, to: u64 },
 }
 
-/// What an edit did: the areas that were removed, those that are new, and where addresses became mapped or unmapped.
+/// The effect of an edit: the areas that were removed and added, and the ranges that became mapped and unmapped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Edited {
     pub(super) died: Vec<Region>,
@@ -51,43 +51,43 @@ pub(super) struct LayoutModel {
 }
 
 impl LayoutModel {
-    /// The areas from below upwards.
+    /// Returns the areas in ascending order.
     pub(super) fn areas(&self) -> impl Iterator<Item = Region> {
         self.areas.iter().map(|(start, (last, attrs))| Region { start: *start, last: *last, attrs: *attrs })
     }
 
-    /// How many areas there are.
+    /// Returns the number of areas.
     pub(super) fn len(&self) -> usize {
         self.areas.len()
     }
 
-    /// The area that contains the address.
+    /// Returns the area that contains the address.
     pub(super) fn lookup(&self, address: u64) -> Option<Region> {
         let (start, (last, attrs)) = self.areas.range(..=address).next_back()?;
         (*last >= address).then_some(Region { start: *start, last: *last, attrs: *attrs })
     }
 
-    /// The first area that contains the address or starts above it.
+    /// Returns the first area that contains the address or starts above it.
     pub(super) fn find(&self, address: u64) -> Option<Region> {
         let above = || self.areas.range(address..).next();
         self.lookup(address).or_else(|| above().map(|(start, (last, attrs))| Region { start: *start, last: *last, attrs: *attrs }))
     }
 
-    /// The last area that ends below the address.
+    /// Returns the last area that ends below the address.
     pub(super) fn prev(&self, address: u64) -> Option<Region> {
         let below = self.areas.range(..address).rev().take(2);
         let mut areas = below.map(|(start, (last, attrs))| Region { start: *start, last: *last, attrs: *attrs });
         areas.find(|area| area.last < address)
     }
 
-    /// The areas that share an address with the range, whole, from below upwards.
+    /// Returns the areas that overlap the range, whole, in ascending order.
     pub(super) fn intersecting(&self, range: Bounds) -> impl Iterator<Item = Region> {
         let from = self.lookup(range.start).map_or(range.start, |area| area.start);
         let areas = self.areas.range(from..=range.last);
         areas.map(|(start, (last, attrs))| Region { start: *start, last: *last, attrs: *attrs })
     }
 
-    /// The parts of a range in which nothing is.
+    /// Returns the unmapped parts of a range.
     pub(super) fn holes(&self, range: Bounds) -> Vec<Bounds> {
         let mut holes = Vec::new();
         let mut from = Some(range.start);
@@ -103,8 +103,7 @@ impl LayoutModel {
         holes
     }
 
-    /// Applies an edit. One that does not fit the layout does what can be done: that the library refuses such an edit
-    /// is then a difference that is reported.
+    /// Applies an edit, as far as it fits the layout. The index refuses an edit that does not fit, which is reported as a difference.
     pub(super) fn apply(&mut self, edit: &Edit) -> Edited {
         match *edit {
             Edit::Insert(area) | Edit::Replace(area) => self.replace(area),
@@ -143,7 +142,7 @@ impl LayoutModel {
         change.born.push(area);
     }
 
-    /// Takes everything out of a range; what sticks out on either side stays.
+    /// Removes everything in a range. The parts of areas outside it stay.
     fn cut(&mut self, range: Bounds) -> Edited {
         let mut change = Edited { died: self.intersecting(range).collect(), ..Edited::default() };
         for area in change.died.clone() {

@@ -1,10 +1,9 @@
-//! When each area existed, and when each sampled address was mapped, so that answers given beside a writer can be judged. Called by
-//! `checked` and `speed`. It runs the plain model once more over the edits.
+//! When each area existed, and when each sampled address was mapped, so that answers given beside a writer can be checked. Called by `checked`
+//! and `speed`. It applies the edits to a plain model once more.
 //!
 //! Moments are counted in edits: moment 0 is the starting layout, moment n the layout after the n-th edit. After the history come the edits
-//! that lead back to the start, so that the last moment of a round is moment 0 of the next. A reader that saw edit `done` finished before
-//! its query, and edit `begun` as the last one begun after its answer, asked at a moment in `done..=begun`: the answer must be true at one
-//! of them.
+//! that lead back to the start, so that the last moment of a round is moment 0 of the next. If `done` was the last
+//! finished edit before a lookup, and `begun` the last begun edit after it, the answer must have been true at a moment in `done..=begun`.
 
 use super::history::{History, Step};
 use super::layout_model::{Bounds, Edit, LayoutModel, Region};
@@ -40,7 +39,7 @@ pub(super) struct Lifetimes {
     /// For each sample: whether it is mapped at moment 0, and where its moments of change begin in `flips`.
     samples: Vec<(bool, usize)>,
     flips: Vec<u32>,
-    /// The last moment: how many edits a round has.
+    /// The last moment, which is the number of edits of a round.
     length: u32,
     /// The edits from the end of the history back to its start.
     pub(super) restore: Vec<Step>,
@@ -88,12 +87,12 @@ impl Lifetimes {
         log.finish(restore)
     }
 
-    /// The areas with their moments, by space and start.
+    /// Returns the areas with their moments, by space and start.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Lifetime> {
         self.areas.iter()
     }
 
-    /// How many edits a round has.
+    /// Returns the number of edits of a round.
     fn round(&self) -> u64 {
         u64::from(self.length)
     }
@@ -117,7 +116,7 @@ impl Lifetimes {
         }
     }
 
-    /// Whether an answer for a sample was true at one of the moments.
+    /// Checks that an answer for a sample was true at one of the moments.
     pub(super) fn explain(&self, space: u32, sample: usize, address: u64, answer: Option<Region>, moments: Moments) -> Result<(), Wrong> {
         let among = |range: RangeInclusive<u32>| self.explain_among(space, sample, address, answer, &range);
         match moments {
@@ -201,15 +200,15 @@ fn way_back(now: &LayoutModel, start: &[Region]) -> Vec<Edit> {
     edits
 }
 
-/// What is known while the model runs.
+/// The state while the edits are applied.
 struct Log<'h> {
     samples: &'h Samples,
     models: Vec<LayoutModel>,
     lifetimes: Vec<Lifetime>,
-    /// By space and start: the lifetime that has not ended.
+    /// The lifetimes that have not ended, by space and start.
     open: HashMap<(u32, u64), usize>,
     initially: Vec<bool>,
-    /// Sample and moment of each change.
+    /// The sample and the moment of each change.
     flips: Vec<(usize, u32)>,
     now: u32,
 }

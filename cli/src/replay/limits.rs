@@ -1,5 +1,5 @@
-//! The most that a trace may ask for. A trace that asks for more ends in an error before it fills the memory. In unit tests the limits are
-//! low, so that tests reach them.
+//! Limits of a trace. A trace beyond a limit ends with an error before it fills the memory. In unit tests the limits are low, so that tests
+//! reach them.
 //!
 //! Called by `history` and `packed`.
 
@@ -17,11 +17,11 @@ pub(super) const FAULTS: usize = limit(4 << 20);
 pub(super) const BLOCK_LINES: usize = limit(8 << 20);
 /// Queries: blocks, lookups, searches.
 pub(super) const QUERIES: usize = limit(256 << 10);
-/// Address spaces: `reset` and `as` make them.
+/// Address spaces, which `reset` and `as` create.
 pub(super) const SPACES: usize = limit(4096);
 /// Areas of all children together that wait for their first operation.
 pub(super) const UNBORN_AREAS: usize = limit(1 << 20);
-/// Bytes that the names of all objects together may have.
+/// Bytes of the names of all objects together.
 pub(super) const NAME_BYTES: usize = limit(64 << 20);
 /// Named cases that are kept for messages.
 pub(super) const CASES: usize = limit(65_536);

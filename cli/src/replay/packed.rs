@@ -26,7 +26,7 @@ const DROPPABLE_AT: u32 = 19;
 const MARKS_AT: u32 = 20;
 const KEY_AT: u32 = 28;
 const BACKING_AT: u32 = 32;
-/// The flags that a word has room for. The exact check (`exact`) compares the others; those that `madvise` sets have marks here instead.
+/// The flags that a word contains. The exact check (`exact`) compares the others. Flags that `madvise` sets are marks here.
 const KEPT: u64 = 0x3ff & !AreaFlags::FAULTED.bits() | AreaFlags::LOCKONFAULT.bits();
 
 impl PackedAttrs {
@@ -37,7 +37,7 @@ impl PackedAttrs {
         Self(u64::from(perm.bits()) | flags_kept | key | u64::from(backing) << BACKING_AT).with_huge_pages(flags.huge_page_bytes())
     }
 
-    /// Bytes of the huge pages that it consists of.
+    /// Returns the size in bytes of its huge pages, if it consists of them.
     pub(super) fn huge_page(self) -> Option<u64> {
         let power = self.0 >> HUGE_AT & 31;
         (power != 0).then(|| 1 << power)
@@ -49,7 +49,7 @@ impl PackedAttrs {
         Self(self.0 & !(31 << HUGE_AT) | power << HUGE_AT)
     }
 
-    /// The protection key.
+    /// Returns the protection key.
     pub(super) fn key(self) -> u8 {
         (self.0 >> KEY_AT & 15) as u8
     }
@@ -59,7 +59,7 @@ impl PackedAttrs {
         Self(self.0 & !(15 << KEY_AT) | u64::from(key & 15) << KEY_AT)
     }
 
-    /// Read, write, execute, shared.
+    /// Returns the permissions.
     pub(super) fn perm(self) -> Perm {
         Perm::from_bits((self.0 & 15) as u8)
     }
@@ -69,7 +69,7 @@ impl PackedAttrs {
         Self(self.0 & !15 | u64::from(perm.bits()))
     }
 
-    /// Whether all of these flags are set.
+    /// Returns whether all of these flags are set.
     pub(super) fn has(self, flags: AreaFlags) -> bool {
         let wanted = flags.bits() << FLAGS_AT;
         self.0 & wanted == wanted
@@ -90,7 +90,7 @@ impl PackedAttrs {
         Self(self.0 | 1 << DROPPABLE_AT).with_marks(0b110_0000, 0b110_0000)
     }
 
-    /// Whether its pages are never locked in memory.
+    /// Returns whether its pages are never locked in memory.
     pub(super) fn is_never_locked(self) -> bool {
         self.stays_alone() || self.0 >> DROPPABLE_AT & 1 == 1
     }
@@ -100,7 +100,7 @@ impl PackedAttrs {
         Self(self.0 & !(mask << MARKS_AT) | marks << MARKS_AT)
     }
 
-    /// The number of the backing.
+    /// Returns the number of the backing.
     pub(super) fn backing(self) -> u32 {
         (self.0 >> BACKING_AT) as u32
     }
@@ -110,15 +110,15 @@ impl PackedAttrs {
         Self(self.0 & ((1 << BACKING_AT) - 1) | u64::from(backing) << BACKING_AT)
     }
 
-    /// Whether areas of this kind never become one with a neighbour.
+    /// Returns whether such areas never merge with a neighbour.
     pub(super) fn stays_alone(self) -> bool {
         const ALONE: u64 = AreaFlags::IO.bits() | AreaFlags::PFNMAP.bits() | AreaFlags::DONTEXPAND.bits();
         self.0 >> FLAGS_AT & ALONE != 0 || self.huge_page().is_some()
     }
 }
 
-/// An object, and where in it the address 0 would lie: two neighbours continue one another exactly when both are
-/// equal. For anonymous private memory there is nothing to continue, so the place is always 0.
+/// An object, and the offset in it that address 0 would have: two neighbours continue each other exactly if both are equal. For private
+/// anonymous memory the offset is always 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Backing {
     object: u32,
@@ -136,19 +136,19 @@ pub(super) struct Backings {
 }
 
 impl Backings {
-    /// The number of an object that lies with `offset` at `start`.
+    /// Returns the number of an object that is mapped from `offset` at `start`.
     pub(super) fn number(&mut self, object: &Object, start: u64, offset: u64) -> Result<u32> {
         let object = self.object_number(object)?;
         Ok(self.backing_number(object, start, offset))
     }
 
-    /// The number of the same object when its part at `from` moves to `to`.
+    /// Returns the number of a backing after its part at `from` has moved to `to`.
     pub(super) fn moved(&mut self, backing: u32, from: u64, to: u64) -> u32 {
         let Backing { object, origin } = self.all[backing as usize];
         self.backing_number(object, to, origin.wrapping_add(from))
     }
 
-    /// The object of a backing.
+    /// Returns the object of a backing.
     pub(super) fn object(&self, backing: u32) -> &Object {
         &self.objects[self.all[backing as usize].object as usize]
     }

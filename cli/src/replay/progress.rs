@@ -1,23 +1,22 @@
-//! The line that moves while a replay runs; only on a terminal, and on the standard error, so that what is printed
-//! stays clean. `checked` and `speed` report here.
+//! The progress line of a replay. It is shown on the standard error, if that is a terminal. Called by `checked` and `speed`.
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use std::time::Duration;
 
-/// The moving line.
+/// The progress line.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
 }
 
-/// How often the line moves by itself.
+/// The time between two updates of the line.
 const TICK: Duration = Duration::from_millis(100);
 
 impl Progress {
-    /// A line for one phase; `total` is its length in milliseconds, 0 if that is not known.
+    /// Shows a line for one phase. `total` is its duration, or zero if that is not known.
     pub(super) fn new(phase: &'static str, total: Duration) -> Self {
         let millis = u64::try_from(total.as_millis()).unwrap_or(u64::MAX);
-        // hidden by itself where the standard error is no terminal
+        // the library hides it if the standard error is no terminal
         let bar = if millis == 0 { ProgressBar::new_spinner() } else { ProgressBar::new(millis) };
         let template = if millis == 0 { "{spinner} {prefix}  {msg}" } else { "{prefix}  {bar:30}  {msg}" };
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -28,20 +27,20 @@ impl Progress {
         Self { bar }
     }
 
-    /// A round of the checked rebuild is over.
+    /// Shows the progress of the checked rebuild after a round.
     pub(super) fn checked(&self, round: u64, answers: u64) {
         let (rounds, answers) = (HumanCount(round), HumanCount(answers));
         self.bar.set_message(format!("round {rounds}, {answers} answers checked"));
     }
 
-    /// So far at full speed.
+    /// Shows the progress at full speed.
     pub(super) fn speed(&self, elapsed: Duration, lookups: u64, writes: u64) {
         self.bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
         let (lookups, writes) = (HumanCount(lookups), HumanCount(writes));
         self.bar.set_message(format!("{lookups} lookups, {writes} writes"));
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }

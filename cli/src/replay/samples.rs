@@ -1,30 +1,30 @@
-//! The addresses that the readers ask for: those of the recorded faults, one a page; where a trace has none, addresses
-//! at the edges and in the middle of everything that was ever mapped. `lifetimes`, `checked` and `speed` use them.
+//! The addresses that the readers look up: those of the recorded faults, one per page, or, if a trace has no faults, addresses at the edges and
+//! in the middle of every area. Called by `lifetimes`, `checked` and `speed`.
 
 use super::history::{Fault, History};
 use super::layout_model::{Bounds, Edit, Region};
 use std::ops::Range;
 
-/// The most addresses that are drawn from the layout.
+/// The most addresses that are taken from the layout.
 const DRAWN: usize = 16_384;
-/// The most different pages of recorded faults that are asked for.
+/// The most pages of recorded faults that are looked up.
 const PAGES: usize = 262_144;
-/// What counts as one page here, whatever the trace says: fault addresses in one such block are one sample.
+/// The size of a page here, whatever the trace's is. Fault addresses in one page are one sample.
 const PAGE_BITS: u32 = 12;
 
 /// Where the addresses come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// They are those of recorded faults.
+    /// From recorded faults.
     Faults,
-    /// They were drawn from the layout.
+    /// From the layout.
     Layout,
 }
 
 /// The addresses, and the order in which the recording touched them.
 #[derive(Debug)]
 pub(super) struct Samples {
-    /// Space and address, sorted.
+    /// The space and the address of each sample, sorted.
     addresses: Vec<(u32, u64)>,
     /// The touches in the order of the recording: the sample, and how many edits came before.
     touches: Vec<(u32, u32)>,
@@ -32,7 +32,7 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// Takes the faults, or draws from the layout.
+    /// Takes the samples from the faults, or else from the layout.
     pub(super) fn of(history: &History) -> Self {
         if history.faults.is_empty() { Self::drawn(history) } else { Self::of_faults(&history.faults) }
     }
@@ -68,7 +68,7 @@ impl Samples {
             drawn.extend(all.map(|address| (space, address, moment)));
         }
         if drawn.is_empty() {
-            // nothing is ever mapped: then that is what the readers have to find
+            // nothing is ever mapped, so the readers must find nothing
             drawn.push((0, 0, 0));
         }
         let stride = drawn.len().div_ceil(DRAWN).max(1);
@@ -84,29 +84,29 @@ impl Samples {
         Self { addresses, touches, origin: Origin::Layout }
     }
 
-    /// How many different addresses there are; never none.
+    /// Returns the number of samples, which is at least 1.
     pub(super) fn len(&self) -> usize {
         self.addresses.len()
     }
 
-    /// Space and address of each.
+    /// Returns the space and the address of each sample.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u64)> {
         self.addresses.iter().copied()
     }
 
-    /// Space and address of one.
+    /// Returns the space and the address of a sample.
     pub(super) fn address(&self, sample: usize) -> (u32, u64) {
         self.addresses[sample]
     }
 
-    /// The samples of one space that lie in a range.
+    /// Returns the samples of one space in a range.
     pub(super) fn within(&self, space: u32, extent: Bounds) -> Range<usize> {
         let from = self.addresses.partition_point(|known| *known < (space, extent.start));
         let to = self.addresses.partition_point(|known| *known <= (space, extent.last));
         from..to
     }
 
-    /// The samples in the order in which the recording touched them; never none.
+    /// Returns the samples in the order in which the recording touched them. There is at least one.
     pub(super) fn touches(&self) -> &[(u32, u32)] {
         &self.touches
     }

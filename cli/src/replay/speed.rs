@@ -1,8 +1,8 @@
 //! The history at full speed: readers alone first, then beside a writer that replays the history and leads it back to its start,
 //! repeatedly. Called by `replay::run` after `checked` has led the index back to its start.
 //!
-//! Here the readers share only the index with the writer, so an answer cannot be judged by its moment. What holds at any moment is still
-//! checked: an answer contains its address, an address that is mapped in the whole round is never missed, and an address that is never
+//! Here the readers share only the index with the writer, so an answer cannot be compared with its moment. What holds at every moment is
+//! still checked: an answer contains its address, an address that is mapped in the whole round is never missed, and an address that is never
 //! mapped has no answer.
 
 use super::figures::rate;
@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 /// About one lookup in this many is timed, and one write in this many.
 const LOOKUP_STRIDE: u32 = 64;
 const WRITE_STRIDE: u32 = 16;
-/// How many lookups a reader makes between two looks at whether it is to stop.
+/// The number of lookups between two checks of whether the reader must stop.
 const BATCH: usize = 256;
-/// How often the throughput is noted, and at most how many times.
+/// The time between two notes of the throughput, and the largest number of notes.
 const NOTE: Duration = Duration::from_millis(100);
 const NOTES: u32 = 1200;
 
@@ -34,7 +34,7 @@ enum Company {
     BesideWriter,
 }
 
-/// What was measured at full speed.
+/// The measurements at full speed.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Speed {
     pub(super) readers_alone: Reading,
@@ -44,7 +44,7 @@ pub(super) struct Speed {
     pub(super) writer: Writing,
     /// The most bytes that were retired and waiting at one of the notes.
     pub(super) held_bytes_peak: usize,
-    /// What two readings of the clock cost, and was taken off every measurement.
+    /// The cost of two readings of the clock, which was subtracted from every measurement.
     pub(super) clock_ns: u64,
     #[serde(skip)]
     pub(super) notes: Vec<Note>,
@@ -59,7 +59,7 @@ pub(super) struct Reading {
     pub(super) seconds: f64,
     pub(super) lookups: u64,
     pub(super) lookups_per_second: f64,
-    /// For one reader and one second in which it had a processor.
+    /// The rate of one reader per second of processor time.
     pub(super) lookups_per_processor_second: f64,
     /// Answers that cannot be true.
     pub(super) wrong: u64,
@@ -68,14 +68,14 @@ pub(super) struct Reading {
     processor_seconds: f64,
 }
 
-/// What the writer did.
+/// The measurements of the writer.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Writing {
     pub(super) seconds: f64,
     pub(super) writes: u64,
     pub(super) writes_per_second: f64,
     pub(super) writes_per_processor_second: f64,
-    /// How often the whole history was replayed.
+    /// The number of times that the whole history was replayed.
     pub(super) rounds: u64,
     pub(super) latency: Latency,
 }
@@ -90,7 +90,7 @@ pub(super) struct Note {
     pub(super) totals: Totals,
 }
 
-/// One address to ask for.
+/// One address to look up.
 #[derive(Clone, Copy)]
 struct Target {
     address: u64,
@@ -199,7 +199,7 @@ fn watch(board: &Board<'_>, time: Duration, origin: Instant, progress: &Progress
     }
 }
 
-/// What this thread has had of a processor.
+/// Returns the processor time of this thread.
 fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
@@ -209,7 +209,7 @@ fn read(board: &Board<'_>, number: usize) -> (Reading, Timer) {
     let mut timer = Timer::new(LOOKUP_STRIDE, board.clock, 1 + number as u64);
     let mut reading = Reading::default();
     let (began, processor) = (Instant::now(), processor_time());
-    // the readers go round the same touches, each from a place of its own
+    // all readers look up the same touches again and again, each from another place on
     let from = board.targets.len() * number / board.lookups.len();
     let mut targets = board.targets[from..].iter().chain(board.targets.iter().cycle());
     loop {
@@ -217,7 +217,7 @@ fn read(board: &Board<'_>, number: usize) -> (Reading, Timer) {
             reading.wrong += u64::from(!timer.call(|| holds(&mut handles, target)));
         }
         reading.lookups += BATCH as u64;
-        // Relaxed: only ever shown
+        // Relaxed: it is only shown
         board.lookups[number].store(reading.lookups, Ordering::Relaxed);
         if board.over.load(Ordering::Relaxed) {
             break;
@@ -228,7 +228,7 @@ fn read(board: &Board<'_>, number: usize) -> (Reading, Timer) {
     (reading, timer)
 }
 
-/// Asks, and says whether the answer can be true.
+/// Looks up an address, and returns whether the answer can be true.
 fn holds(handles: &mut Handles<'_>, target: &Target) -> bool {
     match (handles.lookup(target.space, target.address), target.fate) {
         (Some(area), Fate::Always | Fate::Sometimes) => (area.start..=area.last).contains(&target.address),
@@ -242,7 +242,7 @@ fn write(board: &Board<'_>, round: &[Step]) -> Written {
     let mut writing = Writing::default();
     let mut refused = None;
     let (began, processor) = (Instant::now(), processor_time());
-    // a round is always ended, so that the index is back at its start
+    // a round is always completed, so that the index is back at its start
     while !round.is_empty() && refused.is_none() && !board.over.load(Ordering::Relaxed) {
         for step in round {
             if let Err(refusal) = timer.call(|| board.indexes.apply(step)) {

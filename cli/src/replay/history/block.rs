@@ -1,5 +1,5 @@
-//! What a recording asserts: blocks of layout, lookups, searches. Each becomes a query that the plain model
-//! answers while the trace is read, and the index while the history is replayed.
+//! The assertions of a recording: blocks, lookups and searches. Each becomes a query. The plain model answers it while the trace is read, and the
+//! index while the history is replayed.
 
 use super::super::layout_model::Bounds;
 use super::super::limits;
@@ -8,7 +8,7 @@ use super::builder::Builder;
 use anyhow::{Result, bail};
 use vmaple_trace::{Expected, Found, Outcome, Side};
 
-/// A range of a trace as this program keeps it.
+/// Converts a range of a trace.
 fn inclusive(extent: vmaple_trace::Extent) -> Bounds {
     Bounds { start: extent.start, last: extent.last() }
 }

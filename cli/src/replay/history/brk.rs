@@ -1,4 +1,4 @@
-//! `brk`: the outcome is the resulting break, and what lies between it and the break before is mapped or taken out.
+//! `brk`: the result is the new break. The range between it and the previous break is mapped or removed.
 
 use super::super::layout_model::{Bounds, Region};
 use super::super::packed::PackedAttrs;
@@ -22,13 +22,13 @@ impl Builder {
         self.states[self.current].heap.get_or_insert(from);
         let backing = self.history.backings.number(&Object::Anon, from, 0)?;
         let attrs = PackedAttrs::new(Perm::READ.union(Perm::WRITE), self.states[self.current].default_flags, backing);
-        // Linux makes the area before the break longer, whatever was done to it since
+        // Linux extends the area before the break, whatever its attributes are by now
         let below = from.checked_sub(1).and_then(|at| self.model().lookup(at));
         let heap = below.filter(|area| area.attrs.backing() == backing && area.attrs.perm() == attrs.perm());
         self.lay(Region { start: from, last: to - 1, attrs: heap.map_or(attrs, |area| area.attrs) })
     }
 
-    /// The break before the first call is where the heap that the starting layout has ends.
+    /// Returns the break. Before the first call it is the end of the heap in the starting layout.
     fn heap_end(&self) -> u64 {
         let state = &self.states[self.current];
         if let Some(brk) = state.brk {

@@ -40,14 +40,14 @@ pub(in super::super) struct Check {
     pub(in super::super) query: Query,
 }
 
-/// What was counted while reading.
+/// Counts of what was read.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(in super::super) struct Tally {
-    /// By the word of the operation: how often it was recorded.
+    /// How often each operation was recorded, by its word.
     pub(in super::super) calls: BTreeMap<&'static str, u64>,
     /// Operations that the kernel refused.
     pub(in super::super) failed: u64,
-    /// Threads that the stamps name.
+    /// The number of threads that the stamps name.
     pub(in super::super) threads: usize,
     /// `maps` and `cover` blocks.
     pub(in super::super) blocks: u64,
@@ -64,14 +64,14 @@ pub(in super::super) struct Space {
     pub(in super::super) start: Vec<Region>,
     /// The layout after the last one.
     pub(in super::super) finish: Vec<Region>,
-    /// Where the heap begins, if `brk` ever made one.
+    /// The start of the heap, if `brk` made one.
     pub(in super::super) heap: Option<u64>,
 }
 
 /// A whole history.
 #[derive(Debug)]
 pub(in super::super) struct History {
-    /// What messages call the trace.
+    /// The name of the trace in messages.
     pub(in super::super) file: String,
     pub(in super::super) spaces: Vec<Space>,
     pub(in super::super) steps: Vec<Step>,
@@ -82,9 +82,9 @@ pub(in super::super) struct History {
     pub(in super::super) faults: Vec<Fault>,
     pub(in super::super) backings: Backings,
     pub(in super::super) tally: Tally,
-    /// Where a named case begins.
+    /// The line at which each named case begins, and its name.
     pub(in super::super) cases: Vec<(u64, String)>,
-    /// Where the plain model does not hold what the recording says.
+    /// The queries that the plain model answers differently from the recording.
     pub(in super::super) differences: Vec<FailedQuery>,
 }
 

@@ -21,7 +21,7 @@ impl Builder {
         &mut self.states[self.current].keys
     }
 
-    /// What `mprotect` (key -1) and `pkey_mprotect` make of the key of an area; by its permissions before, and its key.
+    /// Returns a function from whether an area was execute-only, and its key, to its key after `mprotect` (key -1) or `pkey_mprotect`.
     pub(super) fn rekey(&mut self, prot: Prot, key: i32) -> impl Fn(bool, u8) -> u8 + use<> {
         let keys = self.keys();
         let access = prot.bits() & (Prot::READ.bits() | Prot::WRITE.bits() | Prot::EXEC.bits() | Prot::SEM.bits());

@@ -1,4 +1,4 @@
-//! `mmap` and `munmap`: where the recording says, not where a rule would put it.
+//! `mmap` and `munmap`. A mapping is put at its recorded address.
 
 use super::super::layout_model::Region;
 use super::super::packed::PackedAttrs;
@@ -20,7 +20,7 @@ impl Builder {
     ) -> Result<()> {
         let fixed = flags.contains(MapFlags::FIXED) || flags.contains(MapFlags::FIXED_NOREPLACE);
         let start = match outcome {
-            // what was there before a failed call is put back
+            // the kernel restores what was there before a failed call
             Outcome::Failed(_) => return Ok(()),
             Outcome::Value(start) => start,
             Outcome::Unchecked if fixed => addr,

@@ -1,5 +1,4 @@
-//! What changes no permission but splits and joins areas: the advices of `madvise` that are kept with an area, locks,
-//! and seals.
+//! Calls that split and merge areas without changing permissions: the advices of `madvise` that areas keep, locks, and seals.
 
 use super::super::layout_model::Bounds;
 use super::super::packed::PackedAttrs;
@@ -7,11 +6,11 @@ use super::builder::{Builder, EVERYWHERE};
 use anyhow::Result;
 use vmaple_trace::{Advice, AreaFlags, LockAllFlags, LockFlags, Outcome};
 
-/// What an advice leaves behind on an area.
+/// The effect of an advice on an area.
 enum Mark {
     Set(AreaFlags),
     Clear(AreaFlags),
-    /// Bits of the attrs's marks: those in the mask become these.
+    /// Replaces the marks in a mask by these.
     Marks(u64, u64),
     Nothing,
 }
@@ -36,7 +35,7 @@ fn mark(advice: Advice) -> Mark {
     }
 }
 
-/// How pages are locked in memory, if they are.
+/// The flags of locked memory.
 pub(super) const LOCKED_MASK: AreaFlags = AreaFlags::LOCKED.union(AreaFlags::LOCKONFAULT);
 
 fn locked(is_on_fault: bool) -> AreaFlags {
@@ -45,7 +44,7 @@ fn locked(is_on_fault: bool) -> AreaFlags {
 
 impl Builder {
     pub(super) fn madvise(&mut self, addr: u64, len: u64, advice: Advice, outcome: Outcome) -> Result<()> {
-        // holes do not stop it: everything mapped is marked, and then it fails with ENOMEM
+        // `madvise` continues over holes, marks everything that is mapped, and then fails with ENOMEM
         let extent = match outcome {
             Outcome::Failed(errno) if errno.name() == "ENOMEM" => self.extent(addr, len).unwrap_or_default(),
             Outcome::Failed(_) => None,
@@ -69,7 +68,7 @@ impl Builder {
         self.lock(addr, len, outcome, |attrs| attrs.clear(LOCKED_MASK))
     }
 
-    /// Rounds outwards; at a hole it stops, and what lay before stays changed. Special areas are passed over.
+    /// Locks or unlocks a range, rounded out to whole pages. It stops at a hole, and the part before stays changed. Special areas are skipped.
     fn lock(&mut self, addr: u64, len: u64, outcome: Outcome, change: impl Fn(PackedAttrs) -> PackedAttrs) -> Result<()> {
         let page = self.page();
         let start = addr - addr % page;

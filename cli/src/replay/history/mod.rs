@@ -21,10 +21,10 @@ pub(super) use data::{Fault, History, Space, Step, Tally};
 use anyhow::Result;
 use vmaple_trace::{Line, Reader};
 
-/// Reads a whole trace; `witness` sees each line, too, before it is understood.
+/// Reads a whole trace. `witness` is called with each line before it is processed.
 ///
 /// # Errors
-/// Where the trace cannot be read, asks for too much, or says what cannot be: the message names the line.
+/// If the trace cannot be read, exceeds a limit, or contradicts itself. The message names the line.
 pub(super) fn read(reader: Reader, witness: impl FnMut(&Line)) -> Result<History> {
     builder::Builder::new(reader.file().to_owned()).read(reader, witness)
 }

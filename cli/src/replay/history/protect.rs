@@ -1,4 +1,4 @@
-//! `mprotect`: it goes from area to area and stops at the first that refuses; what lay before that stays changed.
+//! `mprotect`: goes from area to area and stops at the first one that refuses. The areas before that stay changed.
 
 use super::super::layout_model::{Bounds, Region};
 use super::super::packed::PackedAttrs;
@@ -6,7 +6,7 @@ use super::builder::Builder;
 use anyhow::Result;
 use vmaple_trace::{AreaFlags, Object, Outcome, Perm, Prot};
 
-/// The permissions that a protection asks for, without the sharing.
+/// Returns the permissions of a protection, without `shared`.
 pub(super) fn letters(prot: Prot) -> Perm {
     let mut perm = Perm::NONE;
     for (bit, letter) in [(Prot::READ, Perm::READ), (Prot::WRITE, Perm::WRITE), (Prot::EXEC, Perm::EXEC)] {
@@ -51,10 +51,10 @@ impl Builder {
         }
     }
 
-    /// How far a call came before it failed. Where the recording does not say what stopped it, nothing was changed.
+    /// Returns the part of the range that a call changed before it failed. If the recording does not show what stopped it, nothing was changed.
     fn reached(&self, extent: Bounds, prot: Prot, errno: &str) -> Option<Bounds> {
         match errno {
-            // a hole stops it there; without one a limit did, and that is asked before the first change
+            // a hole stopped it; without a hole a limit refused it, before the first change
             "ENOMEM" => self.before_hole(extent).filter(|reached| *reached != extent),
             "EPERM" => self.before(extent, |area| area.attrs.has(AreaFlags::SEALED)),
             // what may not be written is a file that was opened for reading and is mapped shared

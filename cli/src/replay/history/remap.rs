@@ -1,5 +1,4 @@
-//! `mremap`: shrinks and grows in place, or moves. A move lays the new area before it takes the old one out, as Linux
-//! does.
+//! `mremap`: shrinks and grows in place, or moves. A move maps the new area before it removes the old one, as in Linux.
 
 use super::super::layout_model::{Bounds, Region};
 use super::builder::Builder;
@@ -17,7 +16,7 @@ impl Builder {
         outcome: Outcome,
     ) -> Result<()> {
         let to = match outcome {
-            // the arguments and the source are looked at before anything is changed
+            // the kernel checks the arguments and the source before it changes anything
             Outcome::Failed(_) => return Ok(()),
             Outcome::Value(to) => to,
             Outcome::Unchecked => match new_addr.filter(|_| flags.contains(RemapFlags::FIXED)) {
@@ -38,7 +37,7 @@ impl Builder {
         }
     }
 
-    /// The lengths in whole huge pages: those of the area that is resized, or of the last one of several.
+    /// Returns the lengths rounded up to whole huge pages, if the area that is resized, or the last of several, consists of them.
     fn in_whole_pages(&self, addr: u64, old_len: u64, new_len: u64, flags: RemapFlags) -> (u64, u64) {
         let is_move_only = flags.contains(RemapFlags::FIXED) && old_len == new_len;
         let at = if is_move_only { addr.saturating_add(old_len.saturating_sub(1)) } else { addr };
@@ -73,9 +72,9 @@ impl Builder {
         for area in areas {
             let (from, last) = (area.start.max(kept.start), area.last.min(kept.last));
             let at = new.start + (from - kept.start);
-            // what is longer than before is more of the last area
+            // the last area takes the additional length
             let end = if last == kept.last { new.last } else { new.start + (last - kept.start) };
-            // of several areas each takes away what is in its own way, and what lies under a hole stays
+            // each of several areas replaces what is in its way, and what is under a hole stays
             if flags.contains(RemapFlags::FIXED) {
                 self.clear(Bounds { start: at, last: end })?;
             }

@@ -1,5 +1,4 @@
-//! What concerns a whole address space: the areas that it starts with, growth that no call made, `fork` and `as`,
-//! `exit` and `reset`.
+//! Records of whole address spaces: the starting areas, growth without a call, `fork` and `as`, `exit` and `reset`.
 
 use super::super::layout_model::{Bounds, Edit, Region};
 use super::super::limits;
@@ -11,7 +10,7 @@ use anyhow::{Result, bail};
 use vmaple_trace::{AreaFlags, ForkOutcome, Name, Offset};
 
 impl Builder {
-    /// Puts an area in place as it stands: before the first edit it belongs to the starting layout.
+    /// Puts an area in place unchanged. Before the first edit it belongs to the starting layout.
     pub(super) fn area(&mut self, area: &vmaple_trace::Area) -> Result<()> {
         let extent = Bounds { start: area.extent.start, last: area.extent.last() };
         if let Some(there) = self.model().intersecting(extent).next() {
@@ -32,7 +31,7 @@ impl Builder {
         self.edit(Edit::Insert(placed))
     }
 
-    /// A growable area was seen to have grown to this.
+    /// Grows an area to the recorded range.
     pub(super) fn grew(&mut self, extent: vmaple_trace::Extent) -> Result<()> {
         self.counted("grew")?;
         let (start, last) = (extent.start, extent.last());
@@ -59,7 +58,7 @@ impl Builder {
         for area in parent.model.areas().filter(|area| !area.attrs.has(AreaFlags::DONTCOPY)) {
             child.model.apply(&Edit::Insert(Region { attrs: area.attrs.clear(LOCKED_MASK), ..area }));
         }
-        // a recorded parent goes on alone: its children have traces of their own and are never switched to
+        // a recording continues with the parent: each child has a trace of its own, and no `as` follows
         let waiting: usize = self.unborn.values().map(|child| child.model.len() + 1).sum();
         if waiting + child.model.len() < limits::UNBORN_AREAS {
             self.unborn.insert(name, child);
@@ -67,7 +66,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Later operations act on another address space.
+    /// Makes another address space current.
     pub(super) fn switch(&mut self, name: Name) -> Result<()> {
         if let Some(child) = self.unborn.remove(&name) {
             let areas: Vec<Region> = child.model.areas().collect();
@@ -90,7 +89,7 @@ impl Builder {
         self.clear(EVERYWHERE)
     }
 
-    /// A new, empty address space with all defaults.
+    /// Begins an empty address space with all defaults.
     pub(super) fn reset(&mut self) -> Result<()> {
         self.unborn.clear();
         self.names.clear();

@@ -1,5 +1,4 @@
-//! What is known of one address space while a trace is read. Called by `builder`, which holds it, and by the files that say what an operation
-//! does.
+//! The state of one address space while a trace is read. Called by `builder`, which holds it, and by the files of the operations.
 
 use super::super::layout_model::{LayoutModel, Region};
 use vmaple_trace::{AreaFlags, Overcommit, Prot, Setting};
@@ -12,9 +11,9 @@ pub(super) struct State {
     pub(super) settings: Settings,
     /// The end of the heap, once it is known.
     pub(super) brk: Option<u64>,
-    /// Where `brk` made it.
+    /// The start of the heap, if `brk` made one.
     pub(super) heap: Option<u64>,
-    /// What every new area gets beside its own flags: `mlockall` of what will be mapped.
+    /// The flags that every new area gets, from `mlockall` of future mappings.
     pub(super) default_flags: AreaFlags,
     pub(super) keys: Keys,
 }
@@ -24,9 +23,9 @@ pub(super) struct State {
 pub(super) struct Settings {
     pub(super) page: u64,
     pub(super) brk_start: u64,
-    /// Whether a program may have memory that is not promised.
+    /// Whether the system promises more memory than there is.
     pub(super) overcommit: Overcommit,
-    /// Bytes of a huge page where a mapping does not say.
+    /// The size in bytes of a huge page if a mapping gives none.
     pub(super) huge_page: u64,
 }
 
@@ -60,7 +59,7 @@ impl Keys {
         }
     }
 
-    /// The execute-only key: the lowest one that is free when it is first requested.
+    /// Returns the execute-only key: the lowest key that is free at the first request.
     pub(super) fn execute_only(&mut self) -> Option<u8> {
         if self.execute_only.is_none() {
             let free = (0..self.count.min(16)).find(|key| self.allocated >> key & 1 == 0);
@@ -70,7 +69,7 @@ impl Keys {
         self.execute_only
     }
 
-    /// The key that a new area has.
+    /// Returns the key of a new area.
     pub(super) fn of_new(&mut self, prot: Prot) -> u8 {
         if prot == Prot::EXEC { self.execute_only().unwrap_or(0) } else { 0 }
     }
