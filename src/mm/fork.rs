@@ -88,7 +88,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
             Ok(inherited.check_commit(&limits, VmaFlags::ACCOUNT, 0)?)
         };
         let map = self.guard.dup_with(lock, copy, may_finish)?;
-        // The same value until one of the two replaces it: nothing is asked for that could not be had.
+        // Nothing can fail from here on, because the limits are copied into the child without an allocation.
         let child = Mm::over(map, limits);
         child.accounts.set(sums.get());
         if let Some(heap) = self.mm().state.heap() {

@@ -186,10 +186,12 @@ pub(super) struct Gap {
 }
 
 impl Gap {
+    /// Returns the guard gap of the limits.
     pub(super) fn of(limits: &Limits) -> Self {
         Self { bytes: limits.stack_guard_gap_bytes() }
     }
 
+    /// Returns a stack with the lowest address of its gap.
     fn reach(self, stack: Span) -> Reach {
         Reach { low: stack.start().saturating_sub(self.bytes), stack }
     }

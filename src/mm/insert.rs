@@ -57,6 +57,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         Ok(())
     }
 
+    /// Checks that the VMA may be inserted, in the order of rules 5.1 and 5.3. Returns the range.
     fn check_insert(&self, span: Span, spec: &VmaSpec<P>, limits: &Limits) -> Result<Span, InsertVmaCause> {
         let flags = spec.attrs.flags;
         let page_bytes = page_bytes(limits.sized(flags));

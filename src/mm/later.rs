@@ -45,6 +45,7 @@ impl<P> Payloads<P> {
         Ok(made.map(|made| self.push(made)))
     }
 
+    /// Keeps a payload for which there is room.
     fn push(&mut self, payload: P) -> Slot {
         self.kept.push(Some(payload));
         Slot(self.kept.len() - 1)
@@ -55,6 +56,7 @@ impl<P> Payloads<P> {
         self.kept.try_reserve(1).map_err(|_| ResourceError::OutOfMemory)
     }
 
+    /// Returns a payload that was not taken out.
     pub(super) fn get(&self, slot: Slot) -> &P {
         let Some(payload) = &self.kept[slot.0] else { unreachable!("it was taken out for a record") };
         payload
@@ -105,6 +107,7 @@ pub(super) struct Later<'m, P, L: RawMmLock> {
 }
 
 impl<'m, P, L: RawMmLock> Later<'m, P, L> {
+    /// Returns a list that is empty, for a new guard.
     pub(super) fn none(mm: &'m Mm<P, L>) -> Self {
         Self { payloads: Payloads { kept: Vec::new() }, mm }
     }

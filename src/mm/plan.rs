@@ -115,6 +115,7 @@ struct After<P> {
 }
 
 impl<P> After<P> {
+    /// Returns what a plan does that changes nothing.
     fn nothing(sums: Sums) -> Self {
         let (gone, effects, owned) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
         Self { gone, sums, effects, owned, state: StateUpdate::default() }

@@ -143,6 +143,7 @@ impl<T> Row<T> {
         Ok(())
     }
 
+    /// Inserts an item after a fold was brought to the index.
     #[cold]
     fn insert_at_a_fold(&mut self, i: usize, item: T) -> Result<(), ResourceError> {
         self.fold_at(i)?;
@@ -158,6 +159,7 @@ impl<T> Row<T> {
         if self.is_near_the_end(i) { Ok(self.low.remove(i)) } else { self.remove_at_a_fold(i) }
     }
 
+    /// Removes an item after a fold was brought to the index.
     #[cold]
     fn remove_at_a_fold(&mut self, i: usize) -> Result<T, ResourceError> {
         self.fold_at(i)?;
@@ -182,6 +184,7 @@ impl<T> Row<T> {
         self.remove_range_at_a_fold(places)
     }
 
+    /// Drops the items at these indices, one by one, at a fold.
     #[cold]
     fn remove_range_at_a_fold(&mut self, mut places: Range<usize>) -> Result<(), ResourceError> {
         let first = places.start;

@@ -71,6 +71,7 @@ impl<'g, P> StagedVma<'g, P> {
         self.attrs().flags
     }
 
+    /// Returns the owner of the private pages, if they have one.
     #[inline]
     pub(super) fn owner(&self) -> Option<Owner> {
         match &self.origin {

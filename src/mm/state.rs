@@ -63,6 +63,7 @@ impl State {
         (start != NO_HEAP).then_some(Heap { start, brk })
     }
 
+    /// Returns the break, or 0 if no heap was set.
     pub(super) fn brk(&self) -> u64 {
         self.brk.load(Ordering::Relaxed)
     }

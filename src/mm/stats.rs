@@ -63,6 +63,7 @@ struct Stripe([Tally; 6]);
 pub(super) struct FaultPathCounters([Stripe; 8]);
 
 impl FaultPathCounters {
+    /// Returns the stripe of the calling thread.
     #[inline]
     fn stripe(&self) -> &Stripe {
         // Each thread has a stack of its own. One that is at another depth may take another stripe, which does no harm.
@@ -72,11 +73,13 @@ impl FaultPathCounters {
         &self.0[(mixed >> 16) % self.0.len()]
     }
 
+    /// Counts a fault on its path.
     #[inline]
     pub(super) fn note(&self, path: FaultPath) {
         self.stripe().0[path as usize].bump();
     }
 
+    /// Returns the sums over all stripes.
     pub(super) fn sum(&self) -> FaultPaths {
         let sum = |path: FaultPath| self.0.iter().map(|stripe| stripe.0[path as usize].read()).sum();
         FaultPaths {

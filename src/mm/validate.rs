@@ -39,6 +39,7 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
         check(heap.is_none_or(|heap| heap.start <= heap.brk), || format!("the break is below the start of the heap: {heap:?}"))
     }
 
+    /// Checks what rule 5.29 says of one VMA.
     fn validate_vma(vma: Vma<'_, P>, task_size: u64) -> Result<(), ValidateError> {
         let (span, flags) = (vma.span(), vma.flags());
         check(span.last() < task_size, || format!("{span} ends beyond {task_size:#x}, where the address space ends"))?;

@@ -215,6 +215,7 @@ impl VmaLock {
         }
     }
 
+    /// Write-locks after a wait for the readers. With `None` the wait cannot be interrupted.
     #[cold]
     fn start_write_slow<L: RawMmLock>(&self, sequence: u64, mm: &Lock<L>, interrupt: Option<&L::Interrupt>) -> Result<(), WaitError> {
         mm.refuse_inner(self, interrupt);

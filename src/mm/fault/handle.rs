@@ -78,6 +78,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         }
     }
 
+    /// Ends a fault whose VMA was locked by its own lock: counts the path, and checks the access.
     #[inline]
     fn check_locked<'m>(&self, found: VmaGuard<'m, P, L>, address: u64, access: KeyedAccess) -> Result<FaultedVma<'m, P, L>, FaultError> {
         self.note(FaultPath::PerVma);
@@ -85,6 +86,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         Ok(FaultedVma::PerVma(found))
     }
 
+    /// Handles a fault whose VMA could not be locked by its own lock.
     #[cold]
     fn handle_fault_slow(
         &self,
@@ -106,6 +108,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         if is_plain && flags.allows(access.access) { Ok(()) } else { self.check_access_slow(flags, vma, address, access) }
     }
 
+    /// Checks the access by the protection key and then by the flags, as [`check_access`](Self::check_access) requires.
     #[inline(never)]
     fn check_access_slow(&self, flags: VmaFlags, vma: Span, address: u64, access: KeyedAccess) -> Result<(), FaultError> {
         let (KeyedAccess { access, rights }, key) = (access, flags.pkey());
