@@ -142,6 +142,7 @@ impl<'g, P: Payload> LayoutDraft<'g, P> {
     }
 
     /// Appends the next VMA of the layout.
+    #[inline]
     pub(super) fn load(&mut self, vma: Vma<'g, P>) -> Result<(), ResourceError> {
         self.vmas.push(StagedVma { span: vma.span(), origin: Origin::Existing(vma.record()) })
     }

@@ -75,6 +75,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
     }
 
     /// Shows the entries that have an address in the range, in order, until one fails.
+    #[inline]
     pub(crate) fn try_for_each<'s, E>(&'s self, mut see: impl FnMut(Entry<'s, V>) -> Result<(), E>) -> Result<(), E> {
         let (span, Path { leaf, bound, .. }) = (self.span, self.path());
         let Some(leaf) = self.editor.leaf(*leaf) else { return Ok(()) };
