@@ -1,4 +1,6 @@
 //! What the callers of an address space may do beyond its limits.
+//!
+//! Called by `limits`, which keeps them and answers the operations' questions.
 
 use bitflags::bitflags;
 

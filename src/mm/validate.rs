@@ -1,4 +1,6 @@
 //! What is always true of a layout (5.29), checked on request.
+//!
+//! Called by tests and checkers through the write guard.
 
 use super::MmWriteGuard;
 use super::accounts::Sums;

@@ -3,7 +3,7 @@
 //! [`Mm::handle_fault`](crate::Mm::handle_fault) is the whole path. It returns a [`FaultedVma`], or the [`FaultError`] that ends the access. Numbers
 //! in parentheses, such as (1.5), are those of the rules in [`docs::semantics`](crate::docs::semantics).
 
-// The fault path (L4): from an address to a VMA that stays, growing a stack on the way. Called by the embedder's fault handler.
+// The fault path (L4): from an address to a VMA that stays, growing a stack on the way. Called by the embedder.
 //
 // ```text
 // handle_fault(address, access, context)
