@@ -20,6 +20,7 @@
 //! * For a word that only the writer stores to, the writer's own loads use [`owner_load`]. Stock loom hides interleavings of a thread that
 //!   loads an atomic and then stores to it (tokio-rs/loom#392); an unsynchronized load hides none, and loom reports two writers.
 
+mod const_fn;
 mod counters;
 mod cpu;
 #[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model, vmaple_slots)))]
@@ -53,6 +54,7 @@ pub(crate) use model::Model as Collector;
 #[cfg(vmaple_slots)]
 pub(crate) use slots::Slots as Collector;
 
+pub(crate) use const_fn::const_fn;
 pub(crate) use core::sync::atomic::Ordering;
 pub(crate) use counters::{Counter, Tally};
 pub(crate) use cpu::{CpuFeature, prefetch};

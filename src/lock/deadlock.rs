@@ -22,7 +22,7 @@ mod checked {
     use super::super::state::Mode;
     use core::cell::RefCell;
     use core::ptr;
-    use std::sync::{Mutex, PoisonError};
+    use std::sync::{Mutex, OnceLock, PoisonError};
 
     thread_local! {
         /// The mm locks that this thread holds, by id, once per hold.
@@ -48,30 +48,37 @@ mod checked {
     /// A lock's id. Not its address, because the hold of a guard that was forgotten must not be taken for one of a later lock at that
     /// address.
     #[derive(Debug)]
-    pub(in super::super) struct DeadlockCheck(u64);
+    pub(in super::super) struct DeadlockCheck(OnceLock<u64>);
 
     // A thread that is exiting has no lists any more; then nothing is recorded, and nothing refused.
     impl DeadlockCheck {
-        pub(in super::super) fn new() -> Self {
+        pub(in super::super) const fn new() -> Self {
+            Self(OnceLock::new())
+        }
+
+        /// Returns the lock's id, which it is given when it is first asked for.
+        fn id(&self) -> u64 {
             static LAST_ID: Mutex<u64> = Mutex::new(0);
-            let mut last = LAST_ID.lock().unwrap_or_else(PoisonError::into_inner);
-            *last += 1;
-            Self(*last)
+            *self.0.get_or_init(|| {
+                let mut last = LAST_ID.lock().unwrap_or_else(PoisonError::into_inner);
+                *last += 1;
+                *last
+            })
         }
 
         /// Records that the calling thread has taken the lock.
         pub(in super::super) fn record(&self, mode: Mode) {
-            _ = HOLDS.try_with(|holds| push(&mut holds.borrow_mut(), (self.0, mode)));
+            _ = HOLDS.try_with(|holds| push(&mut holds.borrow_mut(), (self.id(), mode)));
         }
 
         /// Forgets a hold that the calling thread is about to release.
         pub(in super::super) fn forget(&self, mode: Mode) {
-            _ = HOLDS.try_with(|holds| remove(&mut holds.borrow_mut(), &(self.0, mode)));
+            _ = HOLDS.try_with(|holds| remove(&mut holds.borrow_mut(), &(self.id(), mode)));
         }
 
         /// How an inner lock is listed. By its address, because its record does not move while it is held.
         fn inner_id<T>(&self, inner: &T) -> (u64, usize) {
-            (self.0, ptr::from_ref(inner).addr())
+            (self.id(), ptr::from_ref(inner).addr())
         }
 
         /// Records that the calling thread has taken a lock that comes after this one.
@@ -95,11 +102,11 @@ mod checked {
         pub(in super::super) fn refuse_self(&self, wanted: Mode) {
             let name = |mode| if mode == Mode::Read { "read" } else { "write" };
             let wanted = name(wanted);
-            let held = HOLDS.try_with(|holds| holds.borrow().iter().find(|hold| hold.0 == self.0).map(|hold| hold.1)).ok().flatten();
+            let held = HOLDS.try_with(|holds| holds.borrow().iter().find(|hold| hold.0 == self.id()).map(|hold| hold.1)).ok().flatten();
             if let Some(held) = held.map(name) {
                 panic!("deadlock: a thread that holds the mm lock for {held} waits to take it for {wanted}, which waits for its own hold");
             }
-            let holds_inner = INNER.try_with(|holds| holds.borrow().iter().any(|inner| inner.0 == self.0)).unwrap_or(false);
+            let holds_inner = INNER.try_with(|holds| holds.borrow().iter().any(|inner| inner.0 == self.id())).unwrap_or(false);
             assert!(
                 !holds_inner,
                 "lock order: a thread that holds a VMA waits to take the mm lock for {wanted}; a writer that holds it may wait for the VMA"
@@ -116,7 +123,7 @@ mod unchecked {
     pub(in super::super) struct DeadlockCheck;
 
     impl DeadlockCheck {
-        pub(in super::super) fn new() -> Self {
+        pub(in super::super) const fn new() -> Self {
             Self
         }
         #[inline]

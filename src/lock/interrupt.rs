@@ -2,7 +2,7 @@
 //!
 //! Called by `mm_lock` and `notify`, and by the embedder.
 
-use crate::sync::{Flag, Key, Park, Parking};
+use crate::sync::{Flag, Key, Park, Parking, const_fn};
 use core::time::Duration;
 
 /// How often a waiting thread checks its interrupt by itself, because a signal handler cannot wake it.
@@ -34,18 +34,12 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Makes an interrupt that is not raised.
-    #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { raised: Flag::new() }
-    }
-
-    /// Makes an interrupt that is not raised. Not `const`: the checkers' atomics are made at run time.
-    #[cfg(any(vmaple_loom, vmaple_shuttle))]
-    #[must_use]
-    pub fn new() -> Self {
-        Self { raised: Flag::new() }
+    const_fn! {
+        /// Makes an interrupt that is not raised.
+        #[must_use]
+        pub fn new() -> Self {
+            Self { raised: Flag::new() }
+        }
     }
 
     /// Raises the interrupt and wakes the threads that wait with it.

@@ -22,7 +22,7 @@ use super::queue::{Queue, Waiter};
 use super::raw::RawMmLock;
 use super::state::{Mode, State, Wake};
 use crate::error::InterruptedError;
-use crate::sync::{AtomicU64, Mutex, Ordering, Park, Parking, Spin, seeded};
+use crate::sync::{AtomicU64, Mutex, Ordering, Park, Parking, Spin, const_fn, seeded};
 
 /// The default lock of a map: fair, and sleeping while it waits.
 ///
@@ -39,18 +39,12 @@ pub struct MmLock {
 }
 
 impl MmLock {
-    /// Makes a lock that is not held.
-    #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { word: AtomicU64::new(State::FREE.to_bits()), queue: Mutex::new(Queue::new()), notify: Notify::new() }
-    }
-
-    /// Makes a lock that is not held. Not `const`: the checkers' atomics are made at run time.
-    #[cfg(any(vmaple_loom, vmaple_shuttle))]
-    #[must_use]
-    pub fn new() -> Self {
-        Self { word: AtomicU64::new(State::FREE.to_bits()), queue: Mutex::new(Queue::new()), notify: Notify::new() }
+    const_fn! {
+        /// Makes a lock that is not held.
+        #[must_use]
+        pub fn new() -> Self {
+            Self { word: AtomicU64::new(State::FREE.to_bits()), queue: Mutex::new(Queue::new()), notify: Notify::new() }
+        }
     }
 
     #[inline]

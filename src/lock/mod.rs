@@ -48,7 +48,7 @@ pub use sequence::Speculation;
 
 pub use crate::error::{InterruptedError, WaitError};
 
-use crate::sync::seeded;
+use crate::sync::{const_fn, seeded};
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
@@ -100,8 +100,10 @@ pub(crate) struct WriteHold<'l, L: RawMmLock> {
 }
 
 impl<L: RawMmLock> Lock<L> {
-    pub(crate) fn new(raw: L) -> Self {
-        Self { raw: CacheAligned(raw), sequence: CacheAligned(Sequence::new()), deadlock: DeadlockCheck::new() }
+    const_fn! {
+        pub(crate) fn new(raw: L) -> Self {
+            Self { raw: CacheAligned(raw), sequence: CacheAligned(Sequence::new()), deadlock: DeadlockCheck::new() }
+        }
     }
 
     /// Takes a read hold. Waits while a writer holds the lock or waits for it.

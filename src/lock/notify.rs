@@ -9,7 +9,7 @@
 
 use super::interrupt::{Interrupt, POLL_INTERVAL};
 use crate::error::InterruptedError;
-use crate::sync::{Flag, Key, Mutex, Park, Parking, seeded};
+use crate::sync::{Flag, Key, Mutex, Park, Parking, const_fn, seeded};
 
 #[derive(Debug)]
 pub(super) struct Notify {
@@ -19,14 +19,10 @@ pub(super) struct Notify {
 }
 
 impl Notify {
-    #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
-    pub(super) const fn new() -> Self {
-        Self { waiter: Mutex::new(None), notified: Flag::new() }
-    }
-
-    #[cfg(any(vmaple_loom, vmaple_shuttle))]
-    pub(super) fn new() -> Self {
-        Self { waiter: Mutex::new(None), notified: Flag::new() }
+    const_fn! {
+        pub(super) fn new() -> Self {
+            Self { waiter: Mutex::new(None), notified: Flag::new() }
+        }
     }
 
     /// Sleeps until `is_over` returns true, or until interrupted. `is_over` is called at the start and after each notification.

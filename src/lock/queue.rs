@@ -102,15 +102,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
     pub(super) const fn new() -> Self {
         const EMPTY: List = List { first: None, last: None };
         Self { readers: EMPTY, writers: EMPTY }
-    }
-
-    #[cfg(any(vmaple_loom, vmaple_shuttle))]
-    pub(super) fn new() -> Self {
-        Self::default()
     }
 
     fn list(&mut self, mode: Mode) -> &mut List {

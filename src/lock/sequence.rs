@@ -17,15 +17,17 @@
 //! W1 is a Release for the sake of the VMA locks (`vma/lock.rs`), which identify a hold by its number: a thread that loads the number of a
 //! hold, begun or ended, sees everything that the holds before it stored.
 
-use crate::sync::{AtomicU64, Ordering, fence, owner_load, seeded};
+use crate::sync::{AtomicU64, Ordering, const_fn, fence, owner_load, seeded};
 
 /// The number of write holds begun, plus the number ended. It wraps after 2^63 holds, which would take centuries.
 #[derive(Debug)]
 pub(super) struct Sequence(AtomicU64);
 
 impl Sequence {
-    pub(super) fn new() -> Self {
-        Self(AtomicU64::new(0))
+    const_fn! {
+        pub(super) fn new() -> Self {
+            Self(AtomicU64::new(0))
+        }
     }
 
     /// Records that a write hold has begun. Called by its owner.

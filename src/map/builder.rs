@@ -17,6 +17,9 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::RangeBounds;
 
+/// The default budget.
+pub(super) const BUDGET_BYTES: usize = 64 << 20;
+
 /// What happens when pinned readers hold back as many bytes as the [budget](Builder::budget_bytes) of a map allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -61,7 +64,7 @@ enum Epochs {
 impl<V: Value> Builder<V> {
     /// The default configuration.
     pub(super) fn new() -> Self {
-        let (budget_bytes, policy) = (64 << 20, BudgetPolicy::Fail);
+        let (budget_bytes, policy) = (BUDGET_BYTES, BudgetPolicy::Fail);
         Self { lock: MmLock::new(), epochs: Epochs::Shared, budget_bytes, policy, values: PhantomData }
     }
 }

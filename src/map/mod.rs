@@ -102,6 +102,29 @@ unsafe impl<V: Value + Send + Sync, L: RawMmLock + Sync> Sync for RangeMap<V, L>
 
 impl<V: Value> RangeMap<V> {
     /// Creates an empty map with the default configuration: an [`MmLock`], a budget of 64 MiB, edits that fail beyond it, shared epochs.
+    ///
+    /// # Examples
+    /// ```
+    /// use vmaple::RangeMap;
+    /// static SEGMENTS: RangeMap<u64> = RangeMap::new();
+    /// SEGMENTS.write().insert(0x1000..0x2000, 1).unwrap();
+    /// assert_eq!(SEGMENTS.pin().lookup(0x1234).map(|entry| *entry.value()), Some(1));
+    /// ```
+    #[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model, vmaple_slots)))]
+    #[must_use]
+    pub const fn new() -> Self {
+        let (collector, budget_bytes) = (Collector::Shared, builder::BUDGET_BYTES);
+        Self {
+            tree: Tree::new(Collector::Shared, budget_bytes),
+            lock: Lock::new(MmLock::new()),
+            collector,
+            budget_bytes,
+            policy: BudgetPolicy::Fail,
+        }
+    }
+
+    /// Creates an empty map with the default configuration. Not `const`: these builds make or prepare their collector at run time.
+    #[cfg(any(vmaple_loom, vmaple_shuttle, vmaple_model, vmaple_slots))]
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -334,7 +357,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
             return Err(SynchronizeError);
         }
         let mut pause = Pause::default();
-        let mut grace = <Collector as Reclaim>::Grace::default();
+        let mut grace = Collector::NO_GRACE;
         let mut start = || self.collector.probe(1).and_then(|mut probed| self.collector.start_grace_period(&mut grace, &mut probed));
         while start().is_err() {
             pause.next();

@@ -12,6 +12,10 @@ macro_rules! counter {
         pub(crate) struct $name($atomic);
 
         impl $name {
+            pub(crate) const fn new() -> Self {
+                Self($atomic::new(0))
+            }
+
             /// Returns the value.
             #[inline]
             pub(crate) fn read(&self) -> $number {

@@ -192,6 +192,7 @@ impl Reclaim for Epoch {
     type Pin<'c> = cb::Guard;
     type Session<'c> = Session;
     type Grace = TicketLine;
+    const NO_GRACE: TicketLine = TicketLine::new();
 
     const BATCH_BYTES: RangeInclusive<usize> = 8 << 10..=32 << 10;
 

@@ -2,6 +2,7 @@
 //!
 //! Called by `lock`, and by `lot` and `spinning`, which sleep.
 
+use super::const_fn::const_fn;
 use super::prim::AtomicU64;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -22,15 +23,10 @@ impl Key {
 pub(crate) struct Flag(AtomicU64);
 
 impl Flag {
-    #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    /// Not `const`: the checkers' atomics are made at run time.
-    #[cfg(any(vmaple_loom, vmaple_shuttle))]
-    pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(0))
+    const_fn! {
+        pub(crate) fn new() -> Self {
+            Self(AtomicU64::new(0))
+        }
     }
 
     /// Raises the flag. Async-signal-safe: one store.

@@ -92,6 +92,7 @@ impl Reclaim for Model {
     type Pin<'c> = Pin;
     type Session<'c> = Session;
     type Grace = TicketLine;
+    const NO_GRACE: TicketLine = TicketLine::new();
 
     /// As crossbeam's. (Under loom and shuttle the writer does not wait for that many.)
     const BATCH_BYTES: RangeInclusive<usize> = 8 << 10..=32 << 10;

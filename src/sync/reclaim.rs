@@ -32,8 +32,10 @@ pub(crate) trait Reclaim: Clone {
     type Session<'c>
     where
         Self: 'c;
-    /// The grace periods of one writer, at most one at a time. The default: none was started.
-    type Grace: Default;
+    /// The grace periods of one writer, at most one at a time.
+    type Grace;
+    /// No grace period was started. A constant, because a map can be made at compile time.
+    const NO_GRACE: Self::Grace;
 
     /// How many retired bytes are worth a grace period: at least, for a small index, and at most.
     const BATCH_BYTES: RangeInclusive<usize>;

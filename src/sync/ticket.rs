@@ -116,7 +116,7 @@ impl Drop for Ticket {
 }
 
 /// Draws the tickets of one writer, at most one at a time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TicketLine {
     /// Allocated with the first ticket, so a map that never retires anything allocates none.
     word: Option<NonNull<Word>>,
@@ -128,6 +128,11 @@ unsafe impl Send for TicketLine {}
 unsafe impl Sync for TicketLine {}
 
 impl TicketLine {
+    /// Makes a line that has drawn no ticket.
+    pub(super) const fn new() -> Self {
+        Self { word: None }
+    }
+
     /// Draws the next ticket. The previous one must have expired.
     ///
     /// # Errors
@@ -183,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_ticket_expires_when_dropped_and_may_outlive_its_line() {
-        let mut line = TicketLine::default();
+        let mut line = TicketLine::new();
         assert!(line.expired(), "none was drawn");
         for _ in 0..3 {
             let ticket = line.draw().expect("memory");
@@ -199,7 +204,7 @@ mod tests {
     #[test]
     fn a_line_and_its_ticket_may_be_dropped_at_once() {
         for _ in 0..if cfg!(miri) { 20 } else { 200 } {
-            let mut line = TicketLine::default();
+            let mut line = TicketLine::new();
             let ticket = line.draw().expect("memory");
             thread::scope(|threads| {
                 threads.spawn(|| ticket.expire());
@@ -225,7 +230,7 @@ mod models {
         let count = std::sync::Arc::clone(&interleavings);
         loom::model(move || {
             count.fetch_add(1, Relaxed);
-            let mut line = TicketLine::default();
+            let mut line = TicketLine::new();
             let ticket = line.draw().expect("memory");
             let other = thread::spawn(move || ticket.expire());
             drop(line);
@@ -239,7 +244,7 @@ mod models {
     fn what_came_before_the_expiry_is_seen_after_it() {
         loom::model(|| {
             let memory = Arc::new(UnsafeCell::new(0));
-            let mut line = TicketLine::default();
+            let mut line = TicketLine::new();
             let ticket = line.draw().expect("memory");
             let read = Arc::clone(&memory);
             let reader = thread::spawn(move || {

@@ -4,7 +4,7 @@
 use super::Tree;
 use super::layout::FANOUT;
 use super::memory::{Pool, drop_contained, node_bytes};
-use super::node::{Child, EntryBuffer, Node, RawEntry, WriterRole};
+use super::node::{Child, EntryBuffer, Node, RawEntry, WriterRole, look_for_vectors};
 use crate::addr::Span;
 use crate::error::{BuildCause, BuildError, RejectedError, ResourceError};
 use crate::fallible::reserve;
@@ -30,7 +30,7 @@ unsafe impl<V: Value + Send> Send for Loader<V> {}
 
 impl<V: Value> Loader<V> {
     pub(crate) fn new(collector: Collector, budget_bytes: usize) -> Self {
-        Self { tree: Tree::new(collector, budget_bytes), entries: EntryBuffer::default(), levels: Vec::new(), after: None, refused: None }
+        Self { tree: Tree::new(collector, budget_bytes), entries: EntryBuffer::new(), levels: Vec::new(), after: None, refused: None }
     }
 
     /// Appends an entry, or returns its value if it does not start above the one before.
@@ -136,6 +136,7 @@ impl<V: Value> Loader<V> {
             match self.levels.get(level).map(Vec::as_slice) {
                 None => break,
                 Some([top]) if is_top => {
+                    look_for_vectors();
                     self.tree.root.0.publish(top.node);
                     self.tree.counters.height.set(level + 1);
                     self.levels[level].clear();

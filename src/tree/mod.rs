@@ -72,7 +72,7 @@ pub use validate::ValidateError;
 pub(crate) use write::{Editor, EntryList, EntryListIter, FoundGap, Position, Prepared};
 pub use write::{GapQuery, Removed, RemovedEntry, RemovedIter};
 
-use crate::sync::Collector;
+use crate::sync::{Collector, const_fn};
 use crate::value::{Value, assert_word};
 use core::cell::UnsafeCell;
 use memory::Pool;
@@ -91,15 +91,16 @@ pub(crate) struct Tree<V: Value> {
 }
 
 impl<V: Value> Tree<V> {
-    /// Makes an empty index that retires through the collector and holds back at most `budget_bytes`.
-    pub(crate) fn new(collector: Collector, budget_bytes: usize) -> Self {
-        const { assert_word::<V>() };
-        node::look_for_vectors();
-        Self {
-            root: Root(Slot::new(NodePtr::NULL)),
-            counters: Counters::default(),
-            writer: UnsafeCell::new(Writer::new(collector, budget_bytes)),
-            at_end: None,
+    const_fn! {
+        /// Makes an empty index that retires through the collector and holds back at most `budget_bytes`.
+        pub(crate) fn new(collector: Collector, budget_bytes: usize) -> Self {
+            const { assert_word::<V>() };
+            Self {
+                root: Root(Slot::new(NodePtr::NULL)),
+                counters: Counters::new(),
+                writer: UnsafeCell::new(Writer::new(collector, budget_bytes)),
+                at_end: None,
+            }
         }
     }
 

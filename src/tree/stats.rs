@@ -6,7 +6,7 @@ use crate::sync::{Counter, Tally};
 /// The live counters.
 ///
 /// They are on cache lines of their own, because every write stores to them and no lookup reads them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Counters {
     pub(super) entries: Counter,
@@ -60,6 +60,24 @@ pub struct Stats {
 }
 
 impl Counters {
+    pub(super) const fn new() -> Self {
+        Self {
+            entries: Counter::new(),
+            height: Counter::new(),
+            leaves: Counter::new(),
+            inners: Counter::new(),
+            index_bytes: Counter::new(),
+            held_bytes: Counter::new(),
+            held_values: Counter::new(),
+            pool_bytes: Counter::new(),
+            published: Tally::new(),
+            extended_in_place: Tally::new(),
+            retired_nodes: Tally::new(),
+            recycled_nodes: Tally::new(),
+            drop_panics: Tally::new(),
+        }
+    }
+
     /// Returns the counter of the nodes of this shape.
     pub(super) fn nodes_of<V>(&self, node: NodePtr<V>) -> &Counter {
         if node.is_inner() { &self.inners } else { &self.leaves }

@@ -143,7 +143,7 @@ mod tests {
         }
 
         fn leaf(&mut self, entries: &[(u64, u64)]) -> Child<u64> {
-            let mut list = EntryBuffer::default();
+            let mut list = EntryBuffer::new();
             list.reserve(entries.len()).expect("memory");
             list.extend_with(entries.iter().map(|&(start, last)| RawEntry { start, last, value: MaybeUninit::new(0) }));
             let node = self.tree.writer.get_mut().pool.make_leaf(&list.slice(0..entries.len()), &self.tree.counters).expect("memory");

@@ -88,6 +88,7 @@ impl Reclaim for Slots {
     type Pin<'c> = Pin<'c>;
     type Session<'c> = Session<'c>;
     type Grace = Grace;
+    const NO_GRACE: Grace = Grace::NONE;
 
     /// A grace period costs a system call, of 0.2 µs, or 1.2 µs and more where other threads of the process run. With crossbeam's batches that
     /// would be a tenth of a replace.

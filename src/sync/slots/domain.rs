@@ -53,6 +53,11 @@ pub(crate) struct Grace {
     passed: usize,
 }
 
+impl Grace {
+    /// No grace period.
+    pub(super) const NONE: Self = Self { stamp: 0, passed: 0 };
+}
+
 /// A slot that was claimed. Dropping it makes the slot free, if it is at rest.
 #[derive(Debug)]
 pub(super) struct Claim<'d> {

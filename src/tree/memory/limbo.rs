@@ -111,12 +111,12 @@ pub(in crate::tree) struct Limbo<V> {
 }
 
 impl<V: Value> Limbo<V> {
-    pub(in crate::tree) fn new(collector: Collector, budget_bytes: usize) -> Self {
+    pub(in crate::tree) const fn new(collector: Collector, budget_bytes: usize) -> Self {
         Self {
             open: Batch::new(),
             closed: Batch::new(),
             dead: Vec::new(),
-            grace: <Collector as Reclaim>::Grace::default(),
+            grace: Collector::NO_GRACE,
             collector,
             budget_bytes,
             since_step_bytes: 0,

@@ -44,8 +44,8 @@ pub(in crate::tree) struct Pool<V> {
     buried: Vec<NodePtr<V>>,
 }
 
-impl<V> Default for Pool<V> {
-    fn default() -> Self {
+impl<V> Pool<V> {
+    pub(in crate::tree) const fn new() -> Self {
         Self { leaves: Vec::new(), inners: Vec::new(), buried: Vec::new() }
     }
 }

@@ -28,13 +28,11 @@ pub(in crate::tree) struct EntrySlice<'a, V> {
     pub(in crate::tree) values: &'a [MaybeUninit<V>],
 }
 
-impl<V> Default for EntryBuffer<V> {
-    fn default() -> Self {
+impl<V> EntryBuffer<V> {
+    pub(in crate::tree) const fn new() -> Self {
         Self { starts: Vec::new(), lasts: Vec::new(), values: Vec::new() }
     }
-}
 
-impl<V> EntryBuffer<V> {
     pub(in crate::tree) fn len(&self) -> usize {
         self.lasts.len()
     }

@@ -49,7 +49,7 @@ impl Ranks for ByVectors {
 /// Whether the processor has AVX-512.
 static AVX512: CpuFeature = CpuFeature::undetected();
 
-/// Detects it. Until then no search uses it.
+/// Detects it. Called when a root is published, because a tree can be made at compile time. Until then no search uses it.
 pub(in crate::tree) fn look_for_vectors() {
     if vector::run_here() {
         AVX512.set_detected();

@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "nodes are reached by tagged raw pointers; each function here is a safe step or says what it needs")]
 
 use super::super::layout::FANOUT;
-use crate::sync::{AtomicPtr, AtomicU64, Liveness, Ordering, Plain, owner_load_ptr, prefetch, seeded};
+use crate::sync::{AtomicPtr, AtomicU64, Liveness, Ordering, Plain, const_fn, owner_load_ptr, prefetch, seeded};
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -162,8 +162,10 @@ pub(in crate::tree) enum Memory<V> {
 pub(in crate::tree) struct Slot<V>(AtomicPtr<()>, PhantomData<*mut V>);
 
 impl<V> Slot<V> {
-    pub(in crate::tree) fn new(node: NodePtr<V>) -> Self {
-        Self(AtomicPtr::new(node.0), PhantomData)
+    const_fn! {
+        pub(in crate::tree) fn new(node: NodePtr<V>) -> Self {
+            Self(AtomicPtr::new(node.0), PhantomData)
+        }
     }
 
     /// Loads the pointer, as a reader.

@@ -27,9 +27,9 @@ pub(in crate::tree) struct Writer<V> {
 
 impl<V: Value> Writer<V> {
     /// Makes the writer of an empty tree that retires through the collector and holds back at most `budget_bytes`.
-    pub(in crate::tree) fn new(collector: Collector, budget_bytes: usize) -> Self {
+    pub(in crate::tree) const fn new(collector: Collector, budget_bytes: usize) -> Self {
         let limbo = Limbo::new(collector, budget_bytes);
-        Self { pool: Pool::default(), limbo, pending: PendingEdit::default(), path: Path::default() }
+        Self { pool: Pool::new(), limbo, pending: PendingEdit::new(), path: Path::new() }
     }
 }
 
@@ -92,7 +92,7 @@ impl<'t, V: Value> Editor<'t, V> {
     pub(crate) fn release(&mut self) {
         self.writer.pool.release(self.counters);
         self.writer.limbo.release();
-        self.writer.pending = PendingEdit::default();
+        self.writer.pending = PendingEdit::new();
     }
 
     /// Whether there are values to drop after the unlock.

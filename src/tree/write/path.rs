@@ -35,12 +35,6 @@ pub(super) struct Path<V> {
     pub(super) bound: u64,
 }
 
-impl<V> Default for Path<V> {
-    fn default() -> Self {
-        Self { steps: SmallVec::new(), leaf: NodePtr::NULL, low: u64::MAX, bound: 0 }
-    }
-}
-
 impl<V> Clone for Path<V> {
     fn clone(&self) -> Self {
         Self { steps: SmallVec::from_slice(&self.steps), ..*self }
@@ -48,6 +42,11 @@ impl<V> Clone for Path<V> {
 }
 
 impl<V> Path<V> {
+    /// Makes a path that leads nowhere.
+    pub(super) const fn new() -> Self {
+        Self { steps: SmallVec::new_const(), leaf: NodePtr::NULL, low: u64::MAX, bound: 0 }
+    }
+
     /// Whether the path leads to the leaf that routes the address.
     pub(super) fn leads_to(&self, address: u64) -> bool {
         (self.low..=self.bound).contains(&address)

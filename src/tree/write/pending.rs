@@ -33,10 +33,10 @@ pub(super) struct PendingEdit<V> {
     pub(super) removed_bytes: usize,
 }
 
-impl<V> Default for PendingEdit<V> {
-    fn default() -> Self {
+impl<V> PendingEdit<V> {
+    pub(super) const fn new() -> Self {
         Self {
-            entries: EntryBuffer::default(),
+            entries: EntryBuffer::new(),
             built: Vec::new(),
             unlinked: Vec::new(),
             replaced: Vec::new(),

@@ -5,7 +5,7 @@
 //! calls the embedder's clone. An edit that fails there is abandoned, so nothing has changed.
 
 use super::super::memory::{Charge, node_bytes};
-use super::super::node::{Child, InnerRef, LeafRef, Node, NodePtr, Slot, Summary, WriterRole};
+use super::super::node::{Child, InnerRef, LeafRef, Node, NodePtr, Slot, Summary, WriterRole, look_for_vectors};
 use super::editor::{Editor, Writer};
 use super::pending::ReplacedEntry;
 use crate::error::ResourceError;
@@ -87,6 +87,7 @@ impl<'t, V: Value> Editor<'t, V> {
         let node = top.map_or(NodePtr::NULL, |top| top.node);
         match target {
             Target::Root(slot) => {
+                look_for_vectors();
                 slot.publish(node);
                 self.counters.height.set(self.height_of(node));
             }
