@@ -134,6 +134,7 @@ impl<V: Value> Limbo<V> {
 
     /// Checks that an edit that adds may retire this much: within the budget, or if no reader is pinned that would hold it back. An edit
     /// that retires nothing needs no budget.
+    #[inline]
     pub(in crate::tree) fn admit(&mut self, needed_bytes: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
         let budget_bytes = self.budget_bytes;
         let fits = |held: usize| needed_bytes == 0 || held.saturating_add(needed_bytes) <= budget_bytes;

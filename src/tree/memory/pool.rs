@@ -100,6 +100,7 @@ impl<V> Pool<V> {
     }
 
     /// Makes a leaf that holds what `old` holds, with some entries exchanged.
+    #[inline]
     pub(in crate::tree) fn make_leaf_of(
         &mut self,
         old: LeafRef<'_, V, WriterRole>,

@@ -50,6 +50,7 @@ impl<V> PendingEdit<V> {
 
 impl<V: Value> PendingEdit<V> {
     /// Clears what the previous edit left.
+    #[inline]
     pub(super) fn clear(&mut self) {
         // A list that is empty is not trimmed again. An edit inside one leaf leaves `entries` empty.
         if !self.entries.is_empty() {
