@@ -7,8 +7,9 @@
 //! The index is an RCU-style B+-tree, like Linux's maple tree, under epoch reclamation.
 //!
 //! **For** virtual machine monitors (guest memory, device buses), allocators and garbage collectors (which heap segment owns this pointer?),
-//! JITs (program counter to code object), user-space pagers, emulators and tracers. **Not for** kernels, because the crate needs std; for
-//! signal handlers, because a pin may do work of the collector; for ranges that overlap; or for writers that must run in parallel.
+//! JITs (program counter to code object), user-space pagers, emulators and tracers. Without the feature `std` also
+//! kernels. **Not for** signal handlers, because a pin may do work of the collector; for ranges that overlap; or for writers that must run
+//! in parallel.
 //!
 //! # Example
 //! ```
@@ -69,11 +70,17 @@
 //!   in the way.
 //!
 //! # Features
-//! * `parking` (default): a thread that waits for a lock sleeps. Without the feature it spins with growing pauses, and then yields between
+//! * `std` (default): epochs by crossbeam-epoch, and vector instructions where the processor has them. Without it the crate needs `alloc`
+//!   alone, for example on `x86_64-unknown-none`. Then readers announce themselves in slots of the library's own, and
+//!   * a panic in the caller's code that the map calls (`Clone`, `Drop`, a hook) may abort, because nothing can catch it;
+//!   * no thread is known, so a thread that holds a pin and waits for pins, in [`synchronize`](RangeMap::synchronize) or for the budget, waits
+//!     forever instead of getting an error, and debug builds do not notice a thread that waits for its own lock.
+//! * `parking` (default, needs `std`): a thread that waits for a lock sleeps. Without the feature it spins with growing pauses, and then yields between
 //!   tries, with the same guarantees, order of waiting and interrupts. That suits short holds and threads of one priority, because a yield
 //!   does not give way to threads of lower priority.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![cfg_attr(doctest, doc = include_str!("../docs/examples.md"))]
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
 #![cfg_attr(not(test), warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core))]
 
 extern crate alloc;

@@ -11,7 +11,7 @@
 //! | `--cfg vmaple_loom` | loom | `model::Model` | loom's condition variable |
 //! | `--cfg vmaple_shuttle` | shuttle | `model::Model` | shuttle's condition variable |
 //!
-//! With `--cfg vmaple_slots`, alone or beside another, the collector is `slots::Slots`, the library's own.
+//! Without the feature `std`, and with `--cfg vmaple_slots`, alone or beside another, the collector is `slots::Slots`, the library's own.
 //! Without the feature `parking`, the first two builds spin instead of sleeping.
 //!
 //! Two rules for the callers:
@@ -23,7 +23,7 @@
 mod const_fn;
 mod counters;
 mod cpu;
-#[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model, vmaple_slots)))]
+#[cfg(all(feature = "std", not(any(vmaple_loom, vmaple_shuttle, vmaple_model, vmaple_slots))))]
 mod epoch;
 mod flag;
 mod liveness;
@@ -38,20 +38,20 @@ mod prim;
 mod reclaim;
 mod seeded;
 mod shared;
-#[cfg(any(vmaple_slots, test))]
+#[cfg(any(vmaple_slots, not(feature = "std"), test))]
 #[allow(dead_code, reason = "no public function leads yet to all that it can do, and a checker's build uses a part")]
 mod slots;
 #[cfg(not(any(feature = "parking", vmaple_loom, vmaple_shuttle)))]
 mod spinning;
-#[cfg(any(not(vmaple_slots), test))]
+#[cfg(any(all(feature = "std", not(vmaple_slots)), test))]
 mod ticket;
 mod unique;
 
-#[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model, vmaple_slots)))]
+#[cfg(all(feature = "std", not(any(vmaple_loom, vmaple_shuttle, vmaple_model, vmaple_slots))))]
 pub(crate) use epoch::Epoch as Collector;
 #[cfg(all(any(vmaple_loom, vmaple_shuttle, vmaple_model), not(vmaple_slots)))]
 pub(crate) use model::Model as Collector;
-#[cfg(vmaple_slots)]
+#[cfg(any(vmaple_slots, not(feature = "std")))]
 pub(crate) use slots::Slots as Collector;
 
 pub(crate) use const_fn::const_fn;

@@ -8,16 +8,16 @@
 //! * A VMA's lock comes after the mm lock in the lock order (3.11). A thread that holds a VMA must not wait for the mm lock, because the
 //!   writer that holds it may wait for the VMA. Nor may it, as the writer, wait for that VMA.
 //!
-//! In release builds this is empty. In models, too: their threads share one thread of the system, and the checkers report deadlocks
+//! In release builds this is empty, and without the feature `std`, because the lists are thread locals. In models, too: their threads share one thread of the system, and the checkers report deadlocks
 //! themselves.
 
-#[cfg(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle))))]
+#[cfg(all(feature = "std", debug_assertions, not(any(vmaple_loom, vmaple_shuttle))))]
 pub(super) use checked::DeadlockCheck;
 
-#[cfg(not(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle)))))]
+#[cfg(not(all(feature = "std", debug_assertions, not(any(vmaple_loom, vmaple_shuttle)))))]
 pub(super) use unchecked::DeadlockCheck;
 
-#[cfg(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle))))]
+#[cfg(all(feature = "std", debug_assertions, not(any(vmaple_loom, vmaple_shuttle))))]
 mod checked {
     use super::super::state::Mode;
     use core::cell::RefCell;
@@ -115,7 +115,7 @@ mod checked {
     }
 }
 
-#[cfg(not(all(debug_assertions, not(any(vmaple_loom, vmaple_shuttle)))))]
+#[cfg(not(all(feature = "std", debug_assertions, not(any(vmaple_loom, vmaple_shuttle)))))]
 mod unchecked {
     use super::super::state::Mode;
 

@@ -110,7 +110,7 @@ impl<V: Value> RangeMap<V> {
     /// SEGMENTS.write().insert(0x1000..0x2000, 1).unwrap();
     /// assert_eq!(SEGMENTS.pin().lookup(0x1234).map(|entry| *entry.value()), Some(1));
     /// ```
-    #[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model, vmaple_slots)))]
+    #[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model)))]
     #[must_use]
     pub const fn new() -> Self {
         let (collector, budget_bytes) = (Collector::Shared, builder::BUDGET_BYTES);
@@ -123,8 +123,8 @@ impl<V: Value> RangeMap<V> {
         }
     }
 
-    /// Creates an empty map with the default configuration. Not `const`: these builds make or prepare their collector at run time.
-    #[cfg(any(vmaple_loom, vmaple_shuttle, vmaple_model, vmaple_slots))]
+    /// Creates an empty map with the default configuration. Not `const`: the checkers make their collector at run time.
+    #[cfg(any(vmaple_loom, vmaple_shuttle, vmaple_model))]
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()

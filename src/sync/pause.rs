@@ -9,20 +9,28 @@ pub(crate) struct Pause(u32);
 
 impl Pause {
     /// The number of pauses that only yield, before the first one that sleeps.
-    #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
+    #[cfg(all(feature = "std", not(any(vmaple_loom, vmaple_shuttle))))]
     const YIELDS: u32 = 16;
 
-    /// Pauses, for about a millisecond at most.
+    /// The binary logarithm of the most spins in one pause, where a thread cannot sleep.
+    #[cfg(not(feature = "std"))]
+    const MOST_SPINS_LOG2: u32 = 10;
+
+    /// Pauses, for about a millisecond at most. Without the feature `std` it spins, for some microseconds at most.
     pub(crate) fn next(&mut self) {
         #[cfg(vmaple_loom)]
         loom::thread::yield_now();
         #[cfg(vmaple_shuttle)]
         shuttle::thread::yield_now();
-        #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
+        #[cfg(all(feature = "std", not(any(vmaple_loom, vmaple_shuttle))))]
         if self.0 < Self::YIELDS {
             std::thread::yield_now();
         } else {
             std::thread::sleep(core::time::Duration::from_micros(1 << (self.0 - Self::YIELDS).min(10)));
+        }
+        #[cfg(not(feature = "std"))]
+        for _ in 0..1 << self.0.min(Self::MOST_SPINS_LOG2) {
+            core::hint::spin_loop();
         }
         self.0 = self.0.saturating_add(1);
     }

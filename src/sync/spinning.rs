@@ -2,7 +2,7 @@
 //!
 //! Called by `lock` and `newest`, through `park`. A waiting thread checks its flags again and again, with growing pauses. No thread is woken, so a key
 //! has no meaning here, and a flag raised by a signal handler is found as soon as any other. The only thing needed of the system is to
-//! yield, so that on a single processor the thread that is waited for can run.
+//! yield, so that on a single processor the thread that is waited for can run. Without the feature `std` it does not even yield.
 
 #![allow(unsafe_code, reason = "a mutex around a value, like std's")]
 
@@ -14,14 +14,17 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
-/// The pauses between two checks: a few spins first, then yields.
+/// The pauses between two checks: a few spins first, then yields, or single spins without the feature `std`.
 #[derive(Default)]
 struct Backoff(Spin);
 
 impl Backoff {
     fn turn(&mut self) {
         if !self.0.turn() {
+            #[cfg(feature = "std")]
             std::thread::yield_now();
+            #[cfg(not(feature = "std"))]
+            core::hint::spin_loop();
         }
     }
 }

@@ -24,7 +24,7 @@ use core::ops::RangeInclusive;
 pub(crate) enum Slots {
     /// The library's, for every map without one of its own.
     #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
-    Common,
+    Shared,
     /// One map's own, and those of its copies.
     Private(Shared<Domain>),
 }
@@ -51,7 +51,7 @@ impl Slots {
     fn domain(&self) -> &Domain {
         match self {
             #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
-            Self::Common => &COMMON,
+            Self::Shared => &COMMON,
             Self::Private(domain) => domain,
         }
     }
@@ -97,7 +97,7 @@ impl Reclaim for Slots {
     #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
     fn shared() -> Self {
         COMMON.prepare();
-        Self::Common
+        Self::Shared
     }
 
     /// Makes one for each map, because nothing may outlive one execution of a model.
@@ -136,8 +136,9 @@ impl Reclaim for Slots {
         }
     }
 
+    /// Always false without std, because no thread is known.
     fn is_pinned(&self) -> bool {
-        self.domain().is_pinned(thread::here().0)
+        cfg!(feature = "std") && self.domain().is_pinned(thread::here().0)
     }
 
     /// A grace period takes no memory.
@@ -162,7 +163,7 @@ impl Reclaim for Slots {
 }
 
 /// What a thread is known by.
-#[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
+#[cfg(all(feature = "std", not(any(vmaple_loom, vmaple_shuttle))))]
 mod thread {
     use super::super::super::prim::AtomicU64;
     use super::super::domain::SLOTS;
@@ -203,6 +204,26 @@ mod thread {
     pub(super) fn claim_next_at(place: usize) {
         PLACE.set(place);
     }
+}
+
+/// Without std no thread is known.
+#[cfg(not(feature = "std"))]
+mod thread {
+    use super::super::domain::SLOTS;
+    use core::ptr;
+
+    /// The tag of every owner.
+    const ANY: u64 = 1;
+
+    /// Returns the tag of every thread, and a place for the next claim, which depends on the stack.
+    #[inline]
+    pub(super) fn here() -> (u64, usize) {
+        let on_stack = 0_u8;
+        let mixed = (ptr::from_ref(&on_stack).addr() >> 14).wrapping_mul(0x9e37_79b9);
+        (ANY, (mixed >> 16) % SLOTS)
+    }
+
+    pub(super) fn claim_next_at(_place: usize) {}
 }
 
 /// What a checker's thread is known by.

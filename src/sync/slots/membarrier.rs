@@ -6,6 +6,7 @@
 
 /// Whether this build has the system call. The kernel may lack it all the same.
 pub(super) const IS_KNOWN: bool = cfg!(all(
+    feature = "std",
     target_os = "linux",
     any(
         all(target_arch = "x86_64", target_pointer_width = "64"),
@@ -31,7 +32,7 @@ pub(super) fn on_all_processors() -> bool {
     call(PRIVATE_EXPEDITED)
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "std", target_os = "linux"))]
 fn call(command: i32) -> bool {
     use core::ffi::{c_int, c_long};
 
@@ -52,7 +53,7 @@ fn call(command: i32) -> bool {
     IS_KNOWN && unsafe { syscall(NUMBER, command, flags, processor) } == 0
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(feature = "std", target_os = "linux")))]
 fn call(_command: i32) -> bool {
     false
 }

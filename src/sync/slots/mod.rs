@@ -1,6 +1,6 @@
 //! The library's own collector: each reader announces its pin in a *slot*, and the writer waits for the slots.
 //!
-//! Called by `map` and `tree`, as [`Collector`](super), in builds with `--cfg vmaple_slots`. Of the shape of liburcu's "bulletproof"
+//! Called by `map` and `tree`, as [`Collector`](super), without the feature `std` and in builds with `--cfg vmaple_slots`. Of the shape of liburcu's "bulletproof"
 //! flavour: no thread local in the domain, no lock, no callback, no allocation once a slot is claimed. `slot.rs` has one slot, `domain.rs`
 //! the slots and the grace periods, `fences.rs` the two fences, `membarrier.rs` the system call, `collector.rs` the crate's trait.
 //!
@@ -89,7 +89,7 @@ macro_rules! constant_unless_checked {
 }
 use constant_unless_checked;
 
-#[cfg(vmaple_slots)]
+#[cfg(any(vmaple_slots, not(feature = "std")))]
 mod collector;
 mod domain;
 mod fences;
@@ -100,5 +100,5 @@ mod slot;
 #[cfg(all(test, not(any(vmaple_loom, vmaple_shuttle))))]
 mod tests;
 
-#[cfg(vmaple_slots)]
+#[cfg(any(vmaple_slots, not(feature = "std")))]
 pub(crate) use collector::Slots;

@@ -62,8 +62,8 @@ pub(in crate::tree) fn by_vectors() -> Option<ByVectors> {
     (vector::BUILT && FANOUT == vector::KEYS && AVX512.is_detected()).then_some(ByVectors(()))
 }
 
-/// Ranks by AVX-512.
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(any(miri, vmaple_portable))))]
+/// Ranks by AVX-512. Needs std, which asks the processor. (Without std, in a kernel for example, the registers may belong to other code.)
+#[cfg(all(feature = "std", target_arch = "x86_64", target_pointer_width = "64", not(any(miri, vmaple_portable))))]
 mod vector {
     use core::arch::asm;
 
@@ -73,7 +73,9 @@ mod vector {
     /// Whether the machine has AVX-512 and is fast with it. `vpopcntdq` is not used: the machines that have it (Ice Lake, Zen 4 and later)
     /// are those that do not slow down.
     pub(super) fn run_here() -> bool {
-        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq") && is_x86_feature_detected!("popcnt")
+        std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx512vpopcntdq")
+            && std::is_x86_feature_detected!("popcnt")
     }
 
     /// Returns the number of keys below the address.
@@ -110,7 +112,7 @@ mod vector {
 }
 
 /// A build or a machine without vector instructions.
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(any(miri, vmaple_portable)))))]
+#[cfg(not(all(feature = "std", target_arch = "x86_64", target_pointer_width = "64", not(any(miri, vmaple_portable)))))]
 mod vector {
     pub(super) const BUILT: bool = false;
     pub(super) const KEYS: usize = 16;

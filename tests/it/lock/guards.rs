@@ -252,13 +252,13 @@ fn what_was_removed_before_a_downgrade_is_dropped_after_it_all() {
     assert_eq!((dropped.load(Ordering::Relaxed) as u64, map.stats().drop_panics), (ENTRIES, 0));
 }
 
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "std", debug_assertions))]
 fn said(panicked: Result<(), Box<dyn std::any::Any + Send>>) -> String {
     *panicked.expect_err("it panics").downcast::<String>().expect("with a message")
 }
 
 /// Debug builds refuse to wait for oneself, and say so.
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "std", debug_assertions))]
 #[test]
 fn waiting_for_oneself_is_refused() {
     let (map, interrupt) = (map(), Interrupt::new());

@@ -1,6 +1,7 @@
 //! What a pinned reader holds back, and when it is freed: retired nodes and values, `reclaim`, `synchronize`, the policies at the budget.
 
 use super::{FEW, KIB, Loud, filled, private};
+use crate::support::OVER_SLOTS;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, ThreadId};
@@ -36,7 +37,7 @@ fn the_next_write_brings_a_large_holding_back() {
     drop(pin);
     // Over slots the grace period of the first batch is over at once, so the write is admitted without recycling the rest, and the next ones
     // recycle a bounded number each.
-    for _ in 0..if cfg!(vmaple_slots) { 20 } else { 1 } {
+    for _ in 0..if OVER_SLOTS { 20 } else { 1 } {
         map.write().replace(16..24, 8).expect("the reader is gone");
     }
     assert!(map.stats().held_bytes < 4 * KIB, "{:?}", map.stats());
@@ -157,6 +158,7 @@ fn an_edit_larger_than_the_budget_is_done_when_nothing_is_held() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "std"), ignore = "without std no thread is known to be pinned")]
 fn the_waiting_policy_waits_for_the_reader_and_not_for_itself() {
     let map = filled(private().budget_bytes(32 * KIB).policy(BudgetPolicy::Wait), 64);
     // This very thread is pinned and would wait forever, so the edit fails instead.
@@ -186,6 +188,7 @@ fn the_waiting_policy_waits_for_the_reader_and_not_for_itself() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "std"), ignore = "without std no thread is known to be pinned")]
 fn synchronize_refuses_to_wait_for_its_own_thread() {
     let map = filled(private(), 4);
     assert!(map.synchronize().is_ok());
@@ -228,6 +231,7 @@ fn synchronize_waits_for_readers_pinned_before_it() {
 
 /// A `Reader` of one map, after its thread has pinned more maps than it keeps registrations for.
 #[test]
+#[cfg_attr(not(feature = "std"), ignore = "without std no thread is known to be pinned")]
 fn synchronize_knows_its_own_reader_among_many_maps() {
     let maps: Vec<RangeMap<u64>> = (0..12).map(|_| filled(private(), 2)).collect();
     let mut reader = maps[0].reader();

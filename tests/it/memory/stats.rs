@@ -1,5 +1,6 @@
 //! The figures of an index are exact: bytes, and what is kept for reuse and given back to the system.
 
+use crate::support::OVER_SLOTS;
 use std::ops::Range;
 use vmaple::map::{ReplaceCause, ResourceError};
 use vmaple::{RangeMap, Value};
@@ -62,6 +63,7 @@ fn a_value_that_owns_nothing_counts_for_its_word() {
 
 /// Each map with private epochs has its own: a pin of one holds back nothing of another.
 #[test]
+#[cfg_attr(not(feature = "std"), ignore = "without std no thread is known to be pinned")]
 fn maps_with_private_epochs_do_not_hold_back_each_others_memory() {
     let maps = [(); 2].map(|()| RangeMap::builder().private_epochs().build_from([(0..5u64, 1u64), (10..15, 2)]).expect("sorted"));
     let pin = maps[0].pin();
@@ -86,7 +88,7 @@ fn replaces<V: Value + Clone>(range: &Range<u64>, budget: usize, value: fn(u64) 
 }
 
 /// How many retired bytes the collector of the build finds worth a grace period, at least and at most.
-const BATCH: (usize, usize) = if cfg!(vmaple_slots) { (64 << 10, 128 << 10) } else { (8 << 10, 32 << 10) };
+const BATCH: (usize, usize) = if OVER_SLOTS { (64 << 10, 128 << 10) } else { (8 << 10, 32 << 10) };
 
 /// What goes round between edits: half of the index at a time, within bounds; a few times that is held back at most.
 #[test]
@@ -104,7 +106,7 @@ fn what_is_held_back_follows_the_size_of_the_index() {
         let (index_bytes, held_bytes) = most_held(n);
         let turn = (index_bytes / 2).clamp(BATCH.0, BATCH.1);
         // Where the grace period is over at once, the last leaf comes after the look.
-        let least = turn - if cfg!(vmaple_slots) { 512 } else { 0 };
+        let least = turn - if OVER_SLOTS { 512 } else { 0 };
         assert!((least..=4 * turn).contains(&held_bytes), "{held_bytes} held back of an index of {index_bytes}");
     }
 }
@@ -112,7 +114,7 @@ fn what_is_held_back_follows_the_size_of_the_index() {
 /// Free nodes are kept up to an eighth of the index, or what goes round where that is more.
 #[test]
 #[cfg_attr(any(miri, vmaple_no_pool), ignore = "nothing is kept where a checker watches")]
-#[cfg_attr(vmaple_slots, ignore = "more would be kept than this retires")]
+#[cfg_attr(any(vmaple_slots, not(feature = "std")), ignore = "more would be kept than this retires")]
 fn what_is_kept_follows_the_size_of_the_index() {
     for n in [10_000, 60_000] {
         let map = regular(n);

@@ -8,6 +8,9 @@ pub(crate) mod page_model;
 pub(crate) mod sorted_list;
 pub(crate) mod versions;
 
+/// Whether the maps of this build retire through slots.
+pub(crate) const OVER_SLOTS: bool = cfg!(any(vmaple_slots, not(feature = "std")));
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Makes other threads end when it is dropped, also if the test fails: it would wait for them forever.

@@ -4,16 +4,18 @@
 
 use crate::support::address_space::{DOWN, RW, layout, map_all, page};
 use crate::support::each_lock::{TestInterrupt, TestLock, over_each_lock};
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "std", debug_assertions))]
 use std::panic::{AssertUnwindSafe, catch_unwind};
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "std", debug_assertions))]
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use vmaple::lock::{Patience, WaitError};
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "std", debug_assertions))]
+use vmaple::mm::Prot;
+#[cfg(all(feature = "std", debug_assertions))]
 use vmaple::mm::fault::FaultError;
-use vmaple::mm::{LayoutError, LockFindError, LockVmaError, Prot, VmaHandle};
+use vmaple::mm::{LayoutError, LockFindError, LockVmaError, VmaHandle};
 use vmaple::{Access, ErrorCode, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
 over_each_lock! {
@@ -30,8 +32,8 @@ over_each_lock! {
     rule_3_8_speculation,
     rule_3_9_a_record_is_never_another_vmas,
     rule_3_11_order,
-    #[cfg(debug_assertions)] rule_3_11_waiting_for_the_mm_lock_is_refused,
-    #[cfg(debug_assertions)] rule_3_11_waiting_for_ones_own_vma_is_refused,
+    #[cfg(all(feature = "std", debug_assertions))] rule_3_11_waiting_for_the_mm_lock_is_refused,
+    #[cfg(all(feature = "std", debug_assertions))] rule_3_11_waiting_for_ones_own_vma_is_refused,
     rule_3_7_from_vma_to_vma,
     rule_3_7_no_hole_is_reported_where_none_is,
     a_locked_vma_contains_its_address,
@@ -216,7 +218,7 @@ fn rule_3_11_order<L: TestLock>() {
 }
 
 /// 3.11: debug builds refuse such a wait in every operation, and say why. Operations that do not wait still work.
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "std", debug_assertions))]
 fn rule_3_11_waiting_for_the_mm_lock_is_refused<L: TestLock>() {
     let (mm, interrupt) = (L::mm_of(&[(0, 1, RW), (8, 9, DOWN)]), L::Interrupt::default());
     let (inside, ended) = (Barrier::new(2), Barrier::new(2));
@@ -250,7 +252,7 @@ fn rule_3_11_waiting_for_the_mm_lock_is_refused<L: TestLock>() {
 
 /// 3.11: debug builds refuse to wait for a VMA that the calling thread holds, whichever operation would wait. Nothing has changed then, and
 /// the lock is free.
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "std", debug_assertions))]
 fn rule_3_11_waiting_for_ones_own_vma_is_refused<L: TestLock>() {
     let (mm, interrupt) = (L::mm_of(&[(0, 2, RW | VmaFlags::MAYREAD), (8, 9, DOWN), (20, 21, RW)]), L::Interrupt::default());
     let other = L::mm_of(&[(0, 2, RW), (8, 9, DOWN)]);
@@ -281,7 +283,7 @@ fn rule_3_11_waiting_for_ones_own_vma_is_refused<L: TestLock>() {
 }
 
 /// What it said when it panicked; nothing, if it did not.
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "std", debug_assertions))]
 fn panicked(run: &dyn Fn()) -> String {
     let result = catch_unwind(AssertUnwindSafe(run));
     let Err(said) = result else { return String::new() };

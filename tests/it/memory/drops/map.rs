@@ -116,6 +116,7 @@ fn run_all(name: &str, work: impl Fn(&Map, &Rc<Watch>)) {
 }
 
 #[test]
+#[cfg_attr(not(feature = "std"), ignore = "without std a panic in the embedder's code aborts")]
 fn no_value_is_dropped_under_the_lock() {
     for (name, step) in STEPS.into_iter().step_by(ONE_OF.min(4)) {
         run_all(name, |map, watch| step(&mut map.write(), watch));
@@ -124,6 +125,7 @@ fn no_value_is_dropped_under_the_lock() {
 
 /// What a write guard leaves behind that becomes a read guard, and a write guard again.
 #[test]
+#[cfg_attr(not(feature = "std"), ignore = "without std a panic in the embedder's code aborts")]
 fn no_value_is_dropped_under_the_lock_that_is_passed_on() {
     for (name, step) in STEPS.into_iter().step_by(ONE_OF.min(4)) {
         run_all(name, |map, watch| {

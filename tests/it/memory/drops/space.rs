@@ -246,6 +246,7 @@ fn no_payload_is_dropped_under_the_lock() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "std"), ignore = "without std a panic in the embedder's code aborts")]
 fn no_payload_is_dropped_under_the_lock_even_if_code_panics() {
     let (mut nth, mut most) = (0, 0);
     for operation in planned().chain(direct()) {
@@ -271,6 +272,7 @@ fn no_payload_is_dropped_under_the_lock_even_if_code_panics() {
 
 /// Several operations under one guard, at random, each with its fate.
 #[test]
+#[cfg_attr(not(feature = "std"), ignore = "without std a panic in the embedder's code aborts")]
 fn no_payload_is_dropped_under_the_lock_in_any_sequence() {
     let mut seed = 1_u64;
     let mut next = |below: u64| {
