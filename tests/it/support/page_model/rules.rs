@@ -8,7 +8,7 @@ use super::place::Align;
 use super::{BASE, EACCES, EEXIST, EINVAL, ENOMEM, EOVERFLOW, EPERM};
 use std::ops::Range;
 use vmaple::mm::{Advice, Backing, LockAll};
-use vmaple::{PAGE_SIZE, VmaFlags};
+use vmaple::{Access, PAGE_SIZE, VmaFlags};
 
 type Expected = Result<u64, i32>;
 
@@ -271,9 +271,10 @@ impl Model {
                 is_gap = true;
                 continue;
             };
-            // What is sealed and cannot be written is not to be missing in a child (5.27).
+            // What is sealed and cannot be written is not to be missing in a child (5.27, 8.7).
             let is_missed = matches!(advice, Advice::DontFork | Advice::WipeOnFork) && page.backing == Backing::Anonymous;
-            if is_missed && page.flags.contains(VmaFlags::SEALED) && !page.flags.contains(VmaFlags::WRITE) {
+            let is_writable = page.flags.contains(VmaFlags::WRITE) && !self.keys.is_denied(&page, Access::Write);
+            if is_missed && page.flags.contains(VmaFlags::SEALED) && !is_writable {
                 return Err(EPERM);
             }
             let new = advised(&page, advice).ok_or(EINVAL)?;
