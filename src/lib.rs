@@ -81,6 +81,10 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![cfg_attr(doctest, doc = include_str!("../docs/examples.md"))]
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
+#![cfg_attr(
+    any(vmaple_loom, vmaple_shuttle),
+    allow(clippy::result_large_err, clippy::large_enum_variant, reason = "the checkers' mutexes are large, and guards have one")
+)]
 #![cfg_attr(not(test), warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core))]
 
 extern crate alloc;

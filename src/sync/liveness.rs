@@ -32,7 +32,7 @@ mod unchecked {
 
 #[cfg(any(vmaple_loom, vmaple_shuttle, vmaple_model))]
 mod checked {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use core::sync::atomic::{AtomicBool, Ordering};
 
     /// Whether the node may still be visited. On a std atomic, which adds no ordering that could hide a missing one.
     #[derive(Debug)]

@@ -13,10 +13,11 @@ use super::reclaim::{ProbedCalls, Reclaim};
 use super::seeded::seeded;
 use super::ticket::{Ticket, TicketLine};
 use crate::error::ResourceError;
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use core::ops::RangeInclusive;
-use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use core::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[cfg(vmaple_loom)]
 use loom::thread::{ThreadId, current};
