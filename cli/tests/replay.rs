@@ -172,6 +172,16 @@ fn results_are_written_for_programs_and_as_a_page() {
     for placeholder in ["{{title}}", "{{style}}", "{{map}}", "{{charts}}", "{{data}}"] {
         assert!(!page.contains(placeholder), "{placeholder}");
     }
+    // Its scripts read no key that the report does not have.
+    for (object, keys) in [("report", &report), ("trace", &report["trace"]), ("checked", &report["checked"]), ("speed", &report["speed"])] {
+        let named: Vec<&str> =
+            page.split([' ', '(', '{', '!', '[']).filter_map(|word| word.strip_prefix(object)?.strip_prefix('.')).collect();
+        assert!(!named.is_empty(), "the scripts read nothing of `{object}`");
+        for name in named {
+            let end = name.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(name.len());
+            assert!(keys.get(&name[..end]).is_some(), "`{object}.{}` is not in the report", &name[..end]);
+        }
+    }
 }
 
 #[test]

@@ -140,7 +140,7 @@ function words() {
   };
   tile(rate(checked.answers).replace(" ", "\u00a0"), "", `answers checked, ${count(checked.wrong)} wrong`);
   tile(checked.answers ? `${((checked.overlapped / checked.answers) * 100).toFixed(1)}` : "0", "%", "of them overlapped a write");
-  tile(count(trace.blocks), "", `recorded layouts compared, ${count(report.differences.length + report.differences_not_told)} differences`);
+  tile(count(trace.blocks), "", `recorded layouts compared, ${count(report.differences.length + report.differences_omitted)} differences`);
   if (speed) {
     tile(rate(speed.readers_beside_writer.lookups_per_second), "/s", "lookups beside the writer");
     tile(rate(speed.writer.writes_per_second), "/s", "writes");
@@ -152,8 +152,8 @@ function words() {
 function differences() {
   const { report } = data;
   byId("differences").hidden = report.held;
-  for (const told of report.differences) {
-    byId("told").append(element("div", { class: "told" }, element("code", {}, told.place), " " + told.text, element("pre", {}, told.around.join("\n"))));
+  for (const difference of report.differences) {
+    byId("told").append(element("div", { class: "told" }, element("code", {}, difference.place), " " + difference.text, element("pre", {}, difference.around.join("\n"))));
   }
 }
 
