@@ -1,6 +1,6 @@
 //! Copies of a map. Called through its lock guards, and by the fork of an address space.
 
-use super::dead::Dead;
+use super::after_unlock::AfterUnlock;
 use super::{RangeMap, ReadGuard, WriteGuard};
 use crate::error::{DupError, ResourceError};
 use crate::lock::RawMmLock;
@@ -39,7 +39,7 @@ macro_rules! copies {
         where
             V: Clone,
         {
-            dup_with(&self.dead, self, lock, |entry| Ok(Some(entry.value().clone())), || Ok(()))
+            dup_with(&self.after_unlock, self, lock, |entry| Ok(Some(entry.value().clone())), || Ok(()))
         }
     };
 }
@@ -59,20 +59,20 @@ impl<V: Value, L: RawMmLock> WriteGuard<'_, V, L> {
         copy: impl FnMut(Entry<'_, V>) -> Result<Option<V>, E>,
         may_finish: impl FnOnce() -> Result<(), E>,
     ) -> Result<RangeMap<V, K>, E> {
-        dup_with(&self.dead, self, lock, copy, may_finish)
+        dup_with(&self.after_unlock, self, lock, copy, may_finish)
     }
 }
 
 fn dup_with<V: Value, L: RawMmLock, K: RawMmLock, E: From<ResourceError>>(
-    dead: &Dead<'_, V, L>,
+    after_unlock: &AfterUnlock<'_, V, L>,
     view: &View<V>,
     lock: K,
     mut copy: impl FnMut(Entry<'_, V>) -> Result<Option<V>, E>,
     may_finish: impl FnOnce() -> Result<(), E>,
 ) -> Result<RangeMap<V, K>, E> {
-    let map = dead.map();
+    let map = after_unlock.map();
     // Even if the caller's code unwinds, no part of the copy is dropped under the lock.
-    let mut copying = dead.copying(Loader::new(map.collector.clone(), map.budget_bytes))?;
+    let mut copying = after_unlock.copying(Loader::new(map.collector.clone(), map.budget_bytes))?;
     for entry in view {
         let span = entry.span();
         if let Some(value) = copy(entry)? {

@@ -3,7 +3,7 @@
 //! Called by `RangeMap`.
 
 use super::RangeMap;
-use super::dead::Dead;
+use super::after_unlock::AfterUnlock;
 use crate::lock::{MmLock, RawMmLock, ReadHold, WriteHold};
 use crate::tree::{Editor, View};
 use crate::value::Value;
@@ -29,12 +29,12 @@ use core::ops::{Deref, DerefMut};
 pub struct ReadGuard<'m, V: Value, L: RawMmLock = MmLock> {
     hold: ReadHold<'m, L>,
     /// After the hold: what a write guard left behind when it became this one is dropped when nothing is locked any more.
-    pub(super) dead: Dead<'m, V, L>,
+    pub(super) after_unlock: AfterUnlock<'m, V, L>,
 }
 
 impl<'m, V: Value, L: RawMmLock> ReadGuard<'m, V, L> {
     pub(super) fn new(map: &'m RangeMap<V, L>, hold: ReadHold<'m, L>) -> Self {
-        Self { hold, dead: Dead::none(map) }
+        Self { hold, after_unlock: AfterUnlock::none(map) }
     }
 
     /// Converts to the write guard, if this is the only guard and no writer waits.
@@ -68,10 +68,10 @@ impl<'m, V: Value, L: RawMmLock> ReadGuard<'m, V, L> {
     /// println!("{entry:?}");
     /// ```
     pub fn try_upgrade(self) -> Result<WriteGuard<'m, V, L>, Self> {
-        let Self { hold, dead } = self;
+        let Self { hold, after_unlock } = self;
         match hold.try_upgrade() {
-            Ok(hold) => Ok(WriteGuard::carrying(dead, hold)),
-            Err(hold) => Err(Self { hold, dead }),
+            Ok(hold) => Ok(WriteGuard::carrying(after_unlock, hold)),
+            Err(hold) => Err(Self { hold, after_unlock }),
         }
     }
 }
@@ -83,7 +83,7 @@ impl<V: Value, L: RawMmLock> Deref for ReadGuard<'_, V, L> {
         #[allow(unsafe_code, reason = "a read hold is what a view needs")]
         // SAFETY: the read hold keeps writers out as long as the view, which borrows the guard.
         unsafe {
-            self.dead.map().tree.view()
+            self.after_unlock.map().tree.view()
         }
     }
 }
@@ -115,20 +115,20 @@ pub struct WriteGuard<'m, V: Value, L: RawMmLock = MmLock> {
     hold: Option<WriteHold<'m, L>>,
     /// What an earlier write guard left behind, brought here by an upgrade, and in the end what this one leaves behind. A field: dropped
     /// after `drop` has released the lock.
-    pub(super) dead: Dead<'m, V, L>,
+    pub(super) after_unlock: AfterUnlock<'m, V, L>,
 }
 
 impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     pub(super) fn new(map: &'m RangeMap<V, L>, hold: WriteHold<'m, L>) -> Self {
-        Self::carrying(Dead::none(map), hold)
+        Self::carrying(AfterUnlock::none(map), hold)
     }
 
-    /// The guard of the map that `dead` belongs to, which is to drop what is in it.
-    fn carrying(dead: Dead<'m, V, L>, hold: WriteHold<'m, L>) -> Self {
+    /// The guard of the map that `after_unlock` belongs to, which is to drop what is in it.
+    fn carrying(after_unlock: AfterUnlock<'m, V, L>, hold: WriteHold<'m, L>) -> Self {
         #[allow(unsafe_code, reason = "a write hold is what an editor needs")]
         // SAFETY: the write hold makes this the one writer, until the drop or a downgrade gives it up as its last use of the editor.
-        let editor = unsafe { dead.map().tree.edit() };
-        Self { editor: MaybeDangling(MaybeUninit::new(editor)), hold: Some(hold), dead }
+        let editor = unsafe { after_unlock.map().tree.edit() };
+        Self { editor: MaybeDangling(MaybeUninit::new(editor)), hold: Some(hold), after_unlock }
     }
 
     /// Turns the write guard into a read guard in one step: no other writer can come in between. Waiting readers are admitted, even if writers
@@ -158,17 +158,17 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// ```
     pub fn downgrade(mut self) -> ReadGuard<'m, V, L> {
         self.settle();
-        let map = self.dead.map();
-        let dead = mem::replace(&mut self.dead, Dead::none(map));
+        let map = self.after_unlock.map();
+        let after_unlock = mem::replace(&mut self.after_unlock, AfterUnlock::none(map));
         let Some(hold) = self.hold.take() else { unreachable!("it is taken here and in the drop alone") };
-        ReadGuard { hold: hold.downgrade(), dead }
+        ReadGuard { hold: hold.downgrade(), after_unlock }
     }
 
     /// Ends the work of the editor while the lock is still held. What must be dropped after the unlock joins what the guard carries.
     fn settle(&mut self) {
         self.editor.poll_reclaim();
-        if self.editor.has_dead() {
-            self.editor.hand_out_dead(self.dead.values_mut());
+        if self.editor.has_droppable() {
+            self.editor.hand_out_droppable(self.after_unlock.values_mut());
         }
     }
 

@@ -16,8 +16,8 @@
 // The type of a guard determines what its holder may do. A pin is not a lock: it keeps what was read readable, and promises nothing about
 // the present. The lock's type is a parameter of the map and of the lock's two guards only, because pins and readers take no lock.
 
+mod after_unlock;
 mod builder;
-mod dead;
 mod dup;
 mod edit;
 mod guard;

@@ -3,7 +3,7 @@
 //!
 //! The writer owns everything here; a reader frees and drops nothing. There are two batches. `open` gathers what edits retire. `closed`
 //! waits for one grace period. When that is over, every reader that was pinned when the batch was closed has left, so the batch is
-//! recycled: nodes go to the pool, values to `dead`. Then `open` is closed in its turn. So the collector gets one deferred call per batch,
+//! recycled: nodes go to the pool, values to `droppable`. Then `open` is closed in its turn. So the collector gets one deferred call per batch,
 //! however much is retired. That call may run on a reader's thread, and only expires the ticket.
 //!
 //! Only the writer moves this along, at each write and in `reclaim()`. A write recycles a bounded number of nodes and values, and more only
@@ -32,12 +32,12 @@ const POLLS: usize = 64;
 
 /// How many steps of the collector the writer makes at once if much is held, or an edit would exceed the budget. They are enough for two
 /// grace periods.
-const TRY_HARD: usize = 8;
+const MANY_STEPS: usize = 8;
 
-/// How often in a row the writer tries `TRY_HARD` steps without success before it gives up. Each time the collector passes 64 of its bags,
+/// How often in a row the writer tries `MANY_STEPS` steps without success before it gives up. Each time the collector passes 64 of its bags,
 /// and a thread that ended left one, so those of four thousand threads are no obstacle. A model's collector has no queue, and Miri is too
 /// slow for more.
-const IN_VAIN: usize = if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) { 1 } else { 64 };
+const MAX_FUTILE_TRIES: usize = if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) { 1 } else { 64 };
 
 /// How the bytes that an edit retires count against the budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,18 +78,18 @@ impl<V> Batch<V> {
     }
 }
 
-/// Values that the caller owns while code runs that may unwind. If it does, they are buried.
-struct Hands<'l, V: Value, T> {
+/// Values that the caller owns while code runs that may unwind. If it does, `take` moves them to the limbo.
+struct KeptOnUnwind<'l, V: Value, T> {
     held: Option<T>,
     limbo: &'l mut Limbo<V>,
-    bury: fn(&mut Limbo<V>, T),
+    take: fn(&mut Limbo<V>, T),
 }
 
-impl<V: Value, T> Drop for Hands<'_, V, T> {
+impl<V: Value, T> Drop for KeptOnUnwind<'_, V, T> {
     #[inline]
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            (self.bury)(self.limbo, held);
+            (self.take)(self.limbo, held);
         }
     }
 }
@@ -100,7 +100,7 @@ pub(in crate::tree) struct Limbo<V> {
     open: Batch<V>,
     closed: Batch<V>,
     /// Values that no reader can reach any more, for the writer to drop once it has unlocked.
-    dead: Vec<MaybeUninit<V>>,
+    droppable: Vec<MaybeUninit<V>>,
     grace: <Collector as Reclaim>::Grace,
     collector: Collector,
     budget_bytes: usize,
@@ -115,7 +115,7 @@ impl<V: Value> Limbo<V> {
         Self {
             open: Batch::new(),
             closed: Batch::new(),
-            dead: Vec::new(),
+            droppable: Vec::new(),
             grace: Collector::NO_GRACE,
             collector,
             budget_bytes,
@@ -141,7 +141,7 @@ impl<V: Value> Limbo<V> {
         if crate::sync::seeded("budget_not_counted") || fits(self.waiting_bytes(counters)) {
             return Ok(());
         }
-        self.step(TRY_HARD, usize::MAX, pool, counters)?;
+        self.step(MANY_STEPS, usize::MAX, pool, counters)?;
         let held_bytes = counters.held_bytes.read();
         // An edit that alone exceeds the budget is admitted if no reader is pinned. That nothing waits does not prove that: a reader may have
         // been pinned since the last edit.
@@ -176,7 +176,7 @@ impl<V: Value> Limbo<V> {
 
     /// Helps the collector until the grace period is over, or until only readers can be in its way. Returns whether it is over.
     fn grace_ends(&mut self) -> Result<bool, ResourceError> {
-        for _ in 0..IN_VAIN * TRY_HARD {
+        for _ in 0..MAX_FUTILE_TRIES * MANY_STEPS {
             if self.is_grace_over() {
                 return Ok(true);
             }
@@ -225,7 +225,7 @@ impl<V: Value> Limbo<V> {
             || is_much && self.polls_since_step >= POLLS
             || V::DROP_TELLS && self.has_values();
         let most = match is_due {
-            true if is_much => TRY_HARD,
+            true if is_much => MANY_STEPS,
             true => 1,
             // A batch that is partly recycled is continued, even if the collector is not asked again.
             false if !self.closed.is_empty() && self.is_grace_over() => 0,
@@ -235,17 +235,17 @@ impl<V: Value> Limbo<V> {
         _ = self.step(most, room, pool, counters);
     }
 
-    /// Recycles everything that waits, as far as readers permit. Tries again while that makes progress, and `IN_VAIN` times more, because
+    /// Recycles everything that waits, as far as readers permit. Tries again while that makes progress, and `MAX_FUTILE_TRIES` times more, because
     /// the collector's queue may hold bags of ended threads before ours.
     pub(in crate::tree) fn reclaim(&mut self, pool: &mut Pool<V>, counters: &Counters) {
-        let mut in_vain = 0;
-        while in_vain < IN_VAIN && !(self.open.is_empty() && self.closed.is_empty()) {
+        let mut futile_tries = 0;
+        while futile_tries < MAX_FUTILE_TRIES && !(self.open.is_empty() && self.closed.is_empty()) {
             let held = counters.held_bytes.read();
             // If memory is short, everything goes on waiting.
-            if self.step(TRY_HARD, usize::MAX, pool, counters).is_err() {
+            if self.step(MANY_STEPS, usize::MAX, pool, counters).is_err() {
                 return;
             }
-            in_vain = if counters.held_bytes.read() < held { 0 } else { in_vain + 1 };
+            futile_tries = if counters.held_bytes.read() < held { 0 } else { futile_tries + 1 };
         }
     }
 
@@ -305,53 +305,53 @@ impl<V: Value> Limbo<V> {
             pool.take_back_retired(node, counters);
         }
         let turn = values.len().min(*room);
-        if reserve(&mut self.dead, turn).is_ok() {
+        if reserve(&mut self.droppable, turn).is_ok() {
             *room -= turn;
             // From here on the values wait for the unlock, not for readers. The last ones take what is left of the sum.
             let bytes = if turn == values.len() { *of_values } else { *of_values / values.len() * turn };
             *of_values = of_values.wrapping_sub(bytes);
             counters.held_bytes.sub(bytes);
             counters.held_values.sub(turn);
-            self.dead.extend(values.drain(values.len() - turn..));
+            self.droppable.extend(values.drain(values.len() - turn..));
         }
         // If memory is short the values stay in the batch, which is swapped with the open one, and wait once more.
         self.closed.trim();
     }
 
     /// Whether there are values to drop after the unlock.
-    pub(in crate::tree) fn has_dead(&self) -> bool {
-        !self.dead.is_empty()
+    pub(in crate::tree) fn has_droppable(&self) -> bool {
+        !self.droppable.is_empty()
     }
 
     /// Moves the values to drop after the unlock to `to`, which is usually empty, so that nothing is copied. If memory is short they stay
     /// here until the next call.
-    pub(in crate::tree) fn hand_out_dead(&mut self, to: &mut Vec<MaybeUninit<V>>) {
+    pub(in crate::tree) fn hand_out_droppable(&mut self, to: &mut Vec<MaybeUninit<V>>) {
         if to.is_empty() {
-            *to = mem::take(&mut self.dead);
-        } else if reserve(to, self.dead.len()).is_ok() {
-            to.append(&mut self.dead);
+            *to = mem::take(&mut self.droppable);
+        } else if reserve(to, self.droppable.len()).is_ok() {
+            to.append(&mut self.droppable);
         }
     }
 
     /// Makes room for values that may have to be dropped without ever having been in the index.
-    pub(in crate::tree) fn reserve_dead(&mut self, values: usize) -> Result<(), ResourceError> {
-        reserve(&mut self.dead, values)
+    pub(in crate::tree) fn reserve_droppable(&mut self, values: usize) -> Result<(), ResourceError> {
+        reserve(&mut self.droppable, values)
     }
 
     /// Takes a value that was never in the index, to be dropped after the unlock. It is leaked if no room was reserved and memory is short,
     /// because its drop is the embedder's code and may not run here.
-    pub(in crate::tree) fn bury_unseen(&mut self, value: MaybeUninit<V>) {
-        if reserve(&mut self.dead, 1).is_ok() {
-            self.dead.push(value);
+    pub(in crate::tree) fn drop_after_unlock(&mut self, value: MaybeUninit<V>) {
+        if reserve(&mut self.droppable, 1).is_ok() {
+            self.droppable.push(value);
         }
     }
 
-    /// Runs the embedder's code while the caller owns values. If that code unwinds, the values are buried.
+    /// Runs the embedder's code while the caller owns values. If that code unwinds, `take` moves them to the limbo.
     #[inline]
-    pub(in crate::tree) fn hold_while<T, U>(&mut self, held: T, bury: fn(&mut Self, T), run: impl FnOnce(&mut T) -> U) -> (T, U) {
-        let mut hands = Hands { held: Some(held), limbo: self, bury };
-        let outcome = hands.held.as_mut().map(run);
-        let Some(both) = hands.held.take().zip(outcome) else { unreachable!("they are taken here and in the drop alone") };
+    pub(in crate::tree) fn hold_while<T, U>(&mut self, held: T, take: fn(&mut Self, T), run: impl FnOnce(&mut T) -> U) -> (T, U) {
+        let mut kept = KeptOnUnwind { held: Some(held), limbo: self, take };
+        let outcome = kept.held.as_mut().map(run);
+        let Some(both) = kept.held.take().zip(outcome) else { unreachable!("they are taken here and in the drop alone") };
         both
     }
 
@@ -366,7 +366,7 @@ impl<V: Value> Limbo<V> {
             release(&mut batch.nodes);
             release(&mut batch.values);
         }
-        release(&mut self.dead);
+        release(&mut self.droppable);
     }
 
     /// Frees and drops everything at once. Called when the tree ends and no reader is left.
@@ -375,6 +375,6 @@ impl<V: Value> Limbo<V> {
             batch.nodes.drain(..).for_each(Pool::free);
             batch.values.drain(..).for_each(|value| _ = drop_contained(value));
         }
-        self.dead.drain(..).for_each(|value| _ = drop_contained(value));
+        self.droppable.drain(..).for_each(|value| _ = drop_contained(value));
     }
 }

@@ -244,7 +244,7 @@ impl<V: Value> Position<'_, '_, V> {
             Ok(Err(error)) => Err((list, error)),
             Err(panic) => {
                 // Only the embedder's clone panics. Nothing has happened then, and room was reserved before it was called.
-                list.give_up().for_each(|value| editor.writer.limbo.bury_unseen(value));
+                list.give_up().for_each(|value| editor.writer.limbo.drop_after_unlock(value));
                 unwind::resume(panic)
             }
         }

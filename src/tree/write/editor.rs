@@ -96,23 +96,23 @@ impl<'t, V: Value> Editor<'t, V> {
     }
 
     /// Whether there are values to drop after the unlock.
-    pub(crate) fn has_dead(&self) -> bool {
-        self.writer.limbo.has_dead()
+    pub(crate) fn has_droppable(&self) -> bool {
+        self.writer.limbo.has_droppable()
     }
 
     /// Moves the values to drop after the unlock to `to`. If memory is short they stay, and the next writer drops them.
-    pub(crate) fn hand_out_dead(&mut self, to: &mut Vec<MaybeUninit<V>>) {
-        self.writer.limbo.hand_out_dead(to);
+    pub(crate) fn hand_out_droppable(&mut self, to: &mut Vec<MaybeUninit<V>>) {
+        self.writer.limbo.hand_out_droppable(to);
     }
 
     /// Runs the embedder's code while a value is owned here. If that code unwinds, the value is dropped after the unlock.
     #[inline]
     pub(super) fn hold_value_while<T>(&mut self, value: V, run: impl FnOnce() -> T) -> (V, T) {
-        self.writer.limbo.hold_while(value, |limbo, value| limbo.bury_unseen(MaybeUninit::new(value)), |_| run())
+        self.writer.limbo.hold_while(value, |limbo, value| limbo.drop_after_unlock(MaybeUninit::new(value)), |_| run())
     }
 
     /// Runs the embedder's code while the values of a list are owned here. If that code unwinds, they are dropped after the unlock.
     pub(crate) fn hold_list_while<T>(&mut self, list: EntryList<V>, run: impl FnOnce(&mut EntryList<V>) -> T) -> (EntryList<V>, T) {
-        self.writer.limbo.hold_while(list, |limbo, list| list.give_up().for_each(|value| limbo.bury_unseen(value)), run)
+        self.writer.limbo.hold_while(list, |limbo, list| list.give_up().for_each(|value| limbo.drop_after_unlock(value)), run)
     }
 }

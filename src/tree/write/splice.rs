@@ -69,7 +69,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
         self.editor.admit(charge)?;
         if self.editor.writer.pending.hole.is_some() {
             // For the inserted values, in case the clone panics.
-            self.editor.writer.limbo.reserve_dead(inserted.len())?;
+            self.editor.writer.limbo.reserve_droppable(inserted.len())?;
         }
         Ok(replacement)
     }

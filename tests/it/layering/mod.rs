@@ -34,8 +34,8 @@ fn no_files_import_each_other() {
 }
 
 #[test]
-fn the_facade_holds_no_logic() {
-    obeyed(rules::facade, |file| file.path == "src/lib.rs");
+fn the_crate_root_holds_no_logic() {
+    obeyed(rules::crate_root, |file| file.path == "src/lib.rs");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn only_the_shim_names_primitives() {
 }
 
 #[test]
-fn unsafe_keeps_to_its_rooms_and_is_proved() {
+fn unsafe_keeps_to_its_modules_and_is_proved() {
     obeyed(rules::unsafety, Source::is_rust);
 }
 
@@ -124,8 +124,8 @@ fn the_rule_of_circles_can_fail() {
 }
 
 #[test]
-fn the_rule_of_the_facade_can_fail() {
-    let rule = rules::facade;
+fn the_rule_of_the_crate_root_can_fail() {
+    let rule = rules::crate_root;
     finds(rule, 0, "src/lib.rs", "//! Docs.\n#![deny(x)] #[cfg(test)] mod a; pub mod b; pub use b::{C, D};");
     finds(rule, 1, "src/lib.rs", "#[cfg(test)] #[path = \"a\"] mod a; pub mod b;");
     finds(rule, 1, "src/lib.rs", "mod a; fn f() {} ");

@@ -5,7 +5,7 @@
 use super::source::{Fault, Source, each_token, inside, is_punct, is_word};
 use proc_macro2::{Delimiter, TokenTree};
 
-/// The rooms of the library and their layers, lowest first.
+/// The top modules of the library and their layers, lowest first.
 const LAYERS: [(&str, u8); 15] = [
     ("sync", 0),
     ("addr", 0),
@@ -28,9 +28,9 @@ const LAYERS: [(&str, u8); 15] = [
 const STRANGERS: [(&str, &str); 5] = [("tree", "lock"), ("lock", "tree"), ("vma", "tree"), ("vma", "map"), ("map", "vma")];
 
 /// Where the library may be unsafe.
-const UNSAFE_ROOMS: [&str; 5] = ["tree", "lock", "map", "sync", "value"];
+const UNSAFE_MODULES: [&str; 5] = ["tree", "lock", "map", "sync", "value"];
 
-/// And single files of other rooms: guards that keep a record by their lock, not by a count; and the view, a transparent wrapper.
+/// And single files of other modules: guards that keep a record by their lock, not by a count; and the view, a transparent wrapper.
 const UNSAFE_FILES: [&str; 4] = ["src/mm/guard.rs", "src/mm/pinned_record.rs", "src/mm/lock_vma.rs", "src/mm/view.rs"];
 
 /// Crates that stand in for the machine.
@@ -84,36 +84,36 @@ const WORDING: [(&str, &str); 39] = [
 /// Names that do not say what they stand for, each with what to write in its place.
 const NAMES: [(&str, &str); 1] = [("told", "`result`, `answer`, `found`: what was returned")];
 
-fn layer(room: &str) -> Option<u8> {
-    LAYERS.iter().find(|(name, _)| *name == room).map(|(_, layer)| *layer)
+fn layer(module: &str) -> Option<u8> {
+    LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer)
 }
 
-/// The room of a module of the library: the first part of its path, except that `mm::fault` is a room of its own, above `mm`.
-fn room_of(module: &[String]) -> Option<&str> {
+/// The top module of a module of the library: the first part of its path, except that `mm::fault` counts as one, above `mm`.
+fn top_module_of(module: &[String]) -> Option<&str> {
     match module {
         [mm, fault, ..] if mm == "mm" && fault == "fault" => Some(fault),
         _ => module.first().map(String::as_str),
     }
 }
 
-/// The room of a file of the library; `lib` is the façade.
-fn room(file: &Source) -> Option<String> {
-    Some(room_of(&file.module()?).unwrap_or("lib").to_owned())
+/// The top module of a file of the library; `lib` is the crate root.
+fn top_module(file: &Source) -> Option<String> {
+    Some(top_module_of(&file.module()?).unwrap_or("lib").to_owned())
 }
 
-/// A file names its own layer or lower ones; the façade is exempt, and no file names it.
+/// A file names its own layer or lower ones; the crate root is exempt, and no file names it.
 pub(super) fn layers(file: &Source) -> Vec<Fault> {
-    let Some(from) = room(file).filter(|room| room != "lib") else { return Vec::new() };
+    let Some(from) = top_module(file).filter(|module| module != "lib") else { return Vec::new() };
     let Some(own) = layer(&from) else { return vec![file.fault(1, format!("`{from}` has no layer"))] };
     let mut faults = Vec::new();
     for named in file.paths() {
         let spelled = named.spelled.join("::");
         if named.spelled.len() > 1 && named.spelled[0] == "vmaple" {
-            faults.push(file.fault(named.line, format!("`{spelled}` names the façade from inside")));
+            faults.push(file.fault(named.line, format!("`{spelled}` names the crate root from inside")));
         }
-        let Some(to) = named.in_crate.and_then(|path| room_of(&path).map(str::to_owned)).filter(|to| *to != from) else { continue };
+        let Some(to) = named.in_crate.and_then(|path| top_module_of(&path).map(str::to_owned)).filter(|to| *to != from) else { continue };
         match layer(&to) {
-            None => faults.push(file.fault(named.line, format!("`{spelled}` names `{to}`, which is no room: the façade?"))),
+            None => faults.push(file.fault(named.line, format!("`{spelled}` names `{to}`, which has no layer"))),
             Some(other) if other > own => {
                 faults.push(file.fault(named.line, format!("`{spelled}` goes up, from `{from}` (L{own}) to `{to}` (L{other})")));
             }
@@ -126,8 +126,8 @@ pub(super) fn layers(file: &Source) -> Vec<Fault> {
     faults
 }
 
-/// The façade holds `mod x;`, `use` and documentation, no logic.
-pub(super) fn facade(file: &Source) -> Vec<Fault> {
+/// The crate root holds `mod x;`, `use` and documentation, no logic.
+pub(super) fn crate_root(file: &Source) -> Vec<Fault> {
     if file.path != "src/lib.rs" {
         return Vec::new();
     }
@@ -163,7 +163,7 @@ pub(super) fn facade(file: &Source) -> Vec<Fault> {
             _ => false,
         };
         if !plain {
-            faults.push(file.fault(item[0].span().start().line, "logic in the façade"));
+            faults.push(file.fault(item[0].span().start().line, "logic in the crate root"));
         }
     }
     faults
@@ -171,7 +171,7 @@ pub(super) fn facade(file: &Source) -> Vec<Fault> {
 
 /// Only the shim names atomics, epochs, model checkers and the scheduler.
 pub(super) fn primitives(file: &Source) -> Vec<Fault> {
-    if room(file).is_none_or(|room| room == "sync") {
+    if top_module(file).is_none_or(|module| module == "sync") {
         return Vec::new();
     }
     let mut faults = Vec::new();
@@ -187,7 +187,7 @@ pub(super) fn primitives(file: &Source) -> Vec<Fault> {
     faults
 }
 
-/// `unsafe` has its rooms, each file says that and why it opens them, and each block and implementation has its proof.
+/// `unsafe` has its modules, each of its files says why it is allowed there, and each block and implementation has its proof.
 pub(super) fn unsafety(file: &Source) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut opened = false;
@@ -199,7 +199,8 @@ pub(super) fn unsafety(file: &Source) -> Vec<Fault> {
         }
         _ => {}
     });
-    let outside = room(file).is_some_and(|room| !UNSAFE_ROOMS.contains(&room.as_str())) && !UNSAFE_FILES.contains(&file.path.as_str());
+    let outside =
+        top_module(file).is_some_and(|module| !UNSAFE_MODULES.contains(&module.as_str())) && !UNSAFE_FILES.contains(&file.path.as_str());
     let lines: Vec<&str> = file.text.lines().collect();
     each_token(&tokens, &mut |token, after| {
         if !is_word(Some(token), "unsafe") {
@@ -207,7 +208,7 @@ pub(super) fn unsafety(file: &Source) -> Vec<Fault> {
         }
         let line = token.span().start().line;
         if outside {
-            faults.push(file.fault(line, "`unsafe` outside its rooms"));
+            faults.push(file.fault(line, "`unsafe` outside its modules"));
         } else if !opened {
             faults.push(file.fault(line, "`unsafe` without `allow(unsafe_code, reason = ...)` in this file"));
         }

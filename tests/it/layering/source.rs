@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 
 /// The folders that hold the project's text. `.` is the files of the root folder.
-const ROOMS: [&str; 14] =
+const FOLDERS: [&str; 14] =
     [".", ".ci", ".config", "benches", "cli", "docs", "examples", "fuzz", "host", "scenario", "src", "tests", "trace", "traces"];
 
-/// What tools keep in those rooms.
+/// What tools keep in those folders.
 const LITTER: [&str; 5] = [".git", "target", "corpus", "artifacts", "coverage"];
 
 /// A text file of the repository.
@@ -93,14 +93,14 @@ impl Source {
 pub(super) fn repository() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = Vec::new();
-    for room in ROOMS {
-        enter(root, &root.join(room), room == ".", &mut all);
+    for folder in FOLDERS {
+        enter(root, &root.join(folder), folder == ".", &mut all);
     }
     all
 }
 
-fn enter(root: &Path, room: &Path, only_files: bool, all: &mut Vec<Source>) {
-    let Ok(entries) = fs::read_dir(room) else { return };
+fn enter(root: &Path, folder: &Path, only_files: bool, all: &mut Vec<Source>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries {
         let path = entry.expect("a readable directory").path();
         let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();

@@ -14,7 +14,7 @@ use core::fmt;
 use core::mem::{self, MaybeUninit};
 
 /// Values that no reader can reach, and unfinished copies of the map.
-pub(super) struct Dead<'m, V: Value, L: RawMmLock> {
+pub(super) struct AfterUnlock<'m, V: Value, L: RawMmLock> {
     values: Vec<MaybeUninit<V>>,
     unfinished: Unfinished<V>,
     map: &'m RangeMap<V, L>,
@@ -29,7 +29,7 @@ struct UnfinishedCopy<V: Value> {
     before: Option<Box<[Self; 1]>>,
 }
 
-impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
+impl<'m, V: Value, L: RawMmLock> AfterUnlock<'m, V, L> {
     pub(super) fn none(map: &'m RangeMap<V, L>) -> Self {
         Self { values: Vec::new(), unfinished: Mutex::new(None), map }
     }
@@ -50,7 +50,7 @@ impl<'m, V: Value, L: RawMmLock> Dead<'m, V, L> {
     }
 }
 
-impl<V: Value, L: RawMmLock> Drop for Dead<'_, V, L> {
+impl<V: Value, L: RawMmLock> Drop for AfterUnlock<'_, V, L> {
     #[inline]
     fn drop(&mut self) {
         if !self.values.is_empty() || self.unfinished.get_mut().is_some() {
@@ -59,7 +59,7 @@ impl<V: Value, L: RawMmLock> Drop for Dead<'_, V, L> {
     }
 }
 
-impl<V: Value, L: RawMmLock> Dead<'_, V, L> {
+impl<V: Value, L: RawMmLock> AfterUnlock<'_, V, L> {
     #[cold]
     fn drop_all(&mut self) {
         for value in self.values.drain(..) {
@@ -110,8 +110,8 @@ impl<V: Value> Drop for Copying<'_, V> {
     }
 }
 
-impl<V: Value, L: RawMmLock> fmt::Debug for Dead<'_, V, L> {
+impl<V: Value, L: RawMmLock> fmt::Debug for AfterUnlock<'_, V, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dead").field("values", &self.values.len()).finish_non_exhaustive()
+        f.debug_struct("AfterUnlock").field("values", &self.values.len()).finish_non_exhaustive()
     }
 }
