@@ -27,13 +27,13 @@ impl ProtectionKey {
     /// Key 0, which a VMA has unless it is given another one.
     pub const ZERO: Self = Self(0);
 
-    /// Makes the key with this number. `None` if the number is not below [`COUNT`](Self::COUNT).
+    /// Creates the key with this number. `None` if the number is not below [`COUNT`](Self::COUNT).
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
         if number < Self::COUNT { Some(Self(number)) } else { None }
     }
 
-    /// Makes a key from the low four bits of a word.
+    /// Creates a key from the low four bits of a word.
     #[must_use]
     pub(crate) const fn from_low_bits(word: u64) -> Self {
         Self((word & 0xf) as u8)
@@ -94,7 +94,7 @@ impl KeyRights {
     /// All rights, except to the execute-only key: the default.
     pub const ALL: Self = Self { denials: 0, denies_execute_only: true };
 
-    /// Makes the rights that a value of the register `PKRU` gives. It decides about the execute-only key, too.
+    /// Creates the rights that a value of the register `PKRU` gives. It decides about the execute-only key, too.
     #[must_use]
     pub const fn from_pkru(pkru: u32) -> Self {
         Self { denials: pkru, denies_execute_only: false }

@@ -13,6 +13,8 @@ use core::fmt;
 ///
 /// By the rules of [part 2](crate::docs::semantics#2-growth). Nothing was changed, except that a refused growth may leave the VMA with an
 /// anon owner (2.4).
+///
+/// Numbers in parentheses are [rules](crate::docs::semantics).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExpandError {
@@ -56,7 +58,7 @@ pub enum ExpandError {
         /// What the VMA would be.
         asked: Span,
     },
-    /// A limit (2.8).
+    /// The growth would exceed a limit (2.8).
     Limit(Limit),
     /// The range is for huge pages only (2.8).
     HugePagesOnly {
@@ -65,7 +67,7 @@ pub enum ExpandError {
     },
     /// Readers of the VMA were in the way, and were not waited for.
     Wait(WaitError),
-    /// Memory for the index.
+    /// Memory for the index is short.
     Resource(ResourceError),
 }
 
@@ -123,6 +125,8 @@ impl ExpandError {
 }
 
 /// The error of a page fault: no VMA was found, or the access is not allowed. Nothing is held.
+///
+/// Numbers in parentheses are [rules](crate::docs::semantics).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultError {

@@ -9,6 +9,8 @@ use core::fmt;
 
 operation_error! {
     /// Why `mmap` mapped nothing. The layout has not changed, except that VMAs may have been split where a fixed mapping would begin or end.
+    ///
+    /// Numbers in parentheses are [rules](crate::docs::semantics).
     MmapError of "mmap" {
         /// The length is 0 (5.1).
         ZeroLength => EINVAL, "a mapping of 0 bytes";
@@ -86,6 +88,8 @@ operation_error! {
 
 operation_error! {
     /// Why `munmap` unmapped nothing. A VMA may have been split where the range begins.
+    ///
+    /// Numbers in parentheses are [rules](crate::docs::semantics).
     MunmapError of "munmap" {
         /// The length is 0 (5.15).
         ZeroLength => EINVAL, "0 bytes were to be unmapped";
@@ -109,6 +113,8 @@ operation_error! {
 operation_error! {
     /// Why `mprotect` stopped. The part of the range below the VMA or address in the error has changed, except under
     /// [`PartialEffects::Never`](crate::mm::PartialEffects::Never).
+    ///
+    /// Numbers in parentheses are [rules](crate::docs::semantics).
     MprotectError of "mprotect" {
         /// The range does not start at a page's start.
         Unaligned {
@@ -235,6 +241,8 @@ operation_error! {
 
 operation_error! {
     /// Why `brk` did not move the break (5.25).
+    ///
+    /// Numbers in parentheses are [rules](crate::docs::semantics).
     BrkError of "brk" {
         /// No heap was set ([`set_heap`](crate::mm::MmWriteGuard::set_heap)).
         NoHeap {
@@ -284,6 +292,8 @@ operation_error! {
 
 operation_error! {
     /// Why `madvise` changed nothing, or only a part.
+    ///
+    /// Numbers in parentheses are [rules](crate::docs::semantics).
     MadviseError of "madvise" {
         /// The range does not start at a page's start, or wraps around.
         Range {
@@ -304,7 +314,7 @@ operation_error! {
         } => ENOMEM, "nothing is mapped at {at:#x}; what is mapped in the range was done";
         /// Memory is short, or there are too many VMAs for a split.
         Again {
-            /// Which of the two.
+            /// The cause.
             cause: LayoutError,
         } => EAGAIN, "{cause}";
     }
@@ -327,7 +337,7 @@ operation_error! {
         } => ENOMEM, "nothing is mapped at {at:#x}; what is mapped in the range was changed";
         /// Memory is short, or there are too many VMAs for a split.
         Again {
-            /// Which of the two.
+            /// The cause.
             cause: LayoutError,
         } => EAGAIN, "{cause}";
     }

@@ -5,7 +5,7 @@ use super::{ErrorCode, InsertCause, InterruptedError, RangeError, RejectedError,
 use crate::addr::Span;
 use core::fmt;
 
-/// Why a wait was not waited out. Nothing is held on its account.
+/// Why a wait ended early. Nothing is held on its account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitError {
@@ -126,10 +126,12 @@ from_shared! {
 }
 
 /// Why a VMA was not inserted.
+///
+/// Numbers in parentheses are [rules](crate::docs::semantics).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InsertVmaCause {
-    /// The range is at fault.
+    /// The range is not a span.
     Range(RangeError),
     /// The range wraps around at the end of the addresses.
     Wraps {
@@ -173,7 +175,7 @@ pub enum InsertVmaCause {
     },
     /// Accessible pages would be in the guard gap of a stack; only where the policy says so (7.9).
     GuardGap {
-        /// Pages that would be.
+        /// Pages that would be in the gap.
         asked: Span,
         /// The stack.
         by: Span,
@@ -185,9 +187,9 @@ pub enum InsertVmaCause {
         /// The limit.
         limit: usize,
     },
-    /// A limit on what is mapped.
+    /// A limit on what is mapped would be exceeded.
     Limit(Limit),
-    /// Memory.
+    /// Memory is short.
     Resource(ResourceError),
 }
 

@@ -8,6 +8,8 @@ use crate::addr::Span;
 use core::fmt;
 
 /// What any operation on a layout may fail by.
+///
+/// Numbers in parentheses are [rules](crate::docs::semantics).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LayoutError {
@@ -22,14 +24,14 @@ pub enum LayoutError {
     Unsplittable {
         /// The VMA.
         vma: Span,
-        /// Where it would be.
+        /// The address of the split.
         at: u64,
     },
     /// The VMA is made of huge pages, and would be split inside one (5.14).
     HugePage {
         /// The VMA.
         vma: Span,
-        /// Where it would be.
+        /// The address of the split.
         at: u64,
         /// How many bytes its pages have.
         page_bytes: u64,
@@ -41,16 +43,16 @@ pub enum LayoutError {
     },
     /// Accessible pages would be in the guard gap of a stack; only where the policy says so (7.9). Nothing was changed.
     GuardGap {
-        /// Pages that would be.
+        /// Pages that would be in the gap.
         asked: Span,
         /// The stack.
         by: Span,
     },
-    /// A limit on what is mapped.
+    /// A limit on what is mapped would be exceeded.
     Limit(Limit),
     /// Readers of a VMA were waited for, and the wait ended early.
     Wait(WaitError),
-    /// Memory.
+    /// Memory is short.
     Resource(ResourceError),
 }
 

@@ -35,7 +35,7 @@ pub struct Interrupt {
 
 impl Interrupt {
     const_fn! {
-        /// Makes an interrupt that is not raised.
+        /// Creates an interrupt that is not raised.
         #[must_use]
         pub fn new() -> Self {
             Self { raised: Flag::new() }

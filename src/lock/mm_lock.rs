@@ -40,7 +40,7 @@ pub struct MmLock {
 
 impl MmLock {
     const_fn! {
-        /// Makes a lock that is not held.
+        /// Creates a lock that is not held.
         #[must_use]
         pub fn new() -> Self {
             Self { word: AtomicU64::new(State::FREE.to_bits()), queue: Mutex::new(Queue::new()), notify: Notify::new() }

@@ -34,7 +34,7 @@ pub enum BudgetPolicy {
     Wait,
 }
 
-/// Configures a [`RangeMap`]: its lock, its budget and its epochs. Made by [`RangeMap::builder`].
+/// Configures a [`RangeMap`]: its lock, its budget and its epochs. Created by [`RangeMap::builder`].
 ///
 /// # Examples
 /// ```

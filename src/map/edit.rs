@@ -232,7 +232,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         self.editor.remove_entries(range)
     }
 
-    /// Removes the entry that contains the address, and returns it; nothing is returned if no entry contains the address.
+    /// Removes the entry that contains the address, and returns what was removed: nothing if no entry contains the address.
     ///
     /// # Errors
     /// [`RemoveEntryError`]: memory is short. A removal is never refused for the [budget](crate::map::Builder::budget_bytes).

@@ -141,7 +141,7 @@ impl<V: Value> fmt::Debug for Reader<'_, V> {
     }
 }
 
-/// A cursor over the entries of a range. Made by [`Reader::cursor`].
+/// A cursor over the entries of a range. Created by [`Reader::cursor`].
 ///
 /// Each step refreshes the pin, and its entry is borrowed from the reader until the next step. Addresses come in order and none twice, and
 /// an address that stays mapped throughout is never missed.

@@ -9,7 +9,7 @@ use crate::lock::{MmLock, RawMmLock};
 use crate::map::{BudgetPolicy, Builder, RangeMap};
 use core::fmt;
 
-/// Configures an [`Mm`]: its limits, its lock, its budget and its epochs. Made by [`Mm::builder`].
+/// Configures an [`Mm`]: its limits, its lock, its budget and its epochs. Created by [`Mm::builder`].
 ///
 /// # Examples
 /// ```

@@ -19,7 +19,7 @@ const FAR: usize = 4096;
 const AHEAD: usize = 8;
 
 impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Makes the address space of a child.
+    /// Creates the address space of a child.
     ///
     /// VMAs with `DONTCOPY` are not in it, nothing is locked in memory, and VMAs with `WIPEONFORK` have no owner of private pages. Limits, heap
     /// and protection keys are the same. Private pages have owners that share with the parent's (5.9).
@@ -50,7 +50,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         self.fork_with_lock(L::default(), Patience::Forever)
     }
 
-    /// Makes the address space of a child, with this mm lock. `patience` says how long it waits for the readers of VMAs.
+    /// Creates the address space of a child, with this mm lock. `patience` says how long it waits for the readers of VMAs.
     ///
     /// # Errors
     /// As [`fork`](Self::fork), and [`ForkError::Wait`] if the wait ended early.

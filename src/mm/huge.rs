@@ -14,16 +14,16 @@ use crate::vma::VmaFlags;
 pub enum SharedHugePolicy {
     /// Shared memory has none, whatever else is set: `deny`.
     Deny,
-    /// It has none, except in sizes with a setting of their own: `never`.
+    /// Shared memory has none, except in sizes with a setting of their own: `never`.
     #[default]
     Never,
-    /// It has them where `madvise` asks for them: `advise`.
+    /// Shared memory has them where `madvise` asks for them: `advise`.
     Advise,
-    /// It has them where the object is large enough: `within_size`.
+    /// Shared memory has them where the object is large enough: `within_size`.
     WithinSize,
-    /// It has them: `always`.
+    /// Shared memory has them: `always`.
     Always,
-    /// It has them everywhere, for tests: `force`.
+    /// Shared memory has them everywhere, for tests: `force`.
     Force,
 }
 
@@ -57,8 +57,9 @@ impl Default for SharedHugePages {
 }
 
 impl SharedHugePages {
-    /// Returns what a new mapping of shared anonymous memory is aligned to if it is as long as that. `huge_page_bytes` is the size that a
-    /// huge page has where no size is set.
+    /// Returns the alignment of a new shared anonymous mapping that is at least as long as the alignment, or `None` if there is none.
+    ///
+    /// `huge_page_bytes` is the size that a huge page has where no size is set.
     #[must_use]
     pub const fn anonymous_alignment(&self, huge_page_bytes: u64) -> Option<u64> {
         let sizes = match self.policy {
@@ -72,7 +73,7 @@ impl SharedHugePages {
         Some(1 << sizes.ilog2())
     }
 
-    /// Returns what a mapping is aligned to of shared memory that exists already: of an object in memory, or where `mremap` moves one.
+    /// Returns the alignment of a mapping of an existing object in memory, also where `mremap` moves one, or `None` if there is none.
     #[must_use]
     pub const fn object_alignment(&self, huge_page_bytes: u64) -> Option<u64> {
         let is_aligned = !matches!(self.policy, SharedHugePolicy::Deny | SharedHugePolicy::Never);

@@ -78,6 +78,8 @@ pub enum GuardGapPolicy {
 /// They are [validated](Self::validate) when they are set. Whatever passes is safe at any size: a gap or a minimum that reaches beyond all
 /// addresses reaches to the last of them.
 ///
+/// Numbers in parentheses are [rules](crate::docs::semantics).
+///
 /// # Examples
 /// ```
 /// use vmaple::mm::Limits;

@@ -59,7 +59,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
         self.plan(Patience::Forever).mlock(start, len).commit()
     }
 
-    /// Locks the pages that the range touches, each when it is first touched (`mlock2` with `MLOCK_ONFAULT`). None is populated.
+    /// Locks the pages that the range touches, each when it is first touched (`mlock2` with `MLOCK_ONFAULT`). Populates no page.
     ///
     /// # Errors
     /// As [`mlock`](Self::mlock), except [`MlockError::Inaccessible`].

@@ -64,7 +64,7 @@ impl Remap {
 }
 
 impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
-    /// Resizes a mapping, moves it, or both. Returns where it is then.
+    /// Resizes a mapping, moves it, or both. Returns its new address.
     ///
     /// For memory of huge pages, lengths are rounded up to whole huge pages, and addresses must be at the start of one. It never grows.
     ///

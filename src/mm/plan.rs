@@ -23,7 +23,7 @@ use core::fmt;
 use core::mem;
 use smallvec::SmallVec;
 
-/// The operations of a write guard, planned instead of carried out. Made by [`MmWriteGuard::plan`].
+/// The operations of a write guard, planned instead of carried out. Created by [`MmWriteGuard::plan`].
 ///
 /// It has the guard's operations that are system calls on one address space, from `mmap` to `pkey_free`, and `change_payloads`, with the same
 /// arguments. Each returns a [`Plan`]. It does not have `insert`, `fork`, `exit`, `set_heap` and the growth of stacks.

@@ -19,11 +19,11 @@ bitflags! {
     /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Prot: u32 {
-        /// They may be read.
+        /// The pages may be read.
         const READ = 1;
-        /// They may be written.
+        /// The pages may be written.
         const WRITE = 2;
-        /// They may be executed.
+        /// The pages may be executed.
         const EXEC = 4;
     }
 }
@@ -45,6 +45,8 @@ impl VmaFlags {
 }
 
 /// What `mprotect` is asked for. A [`Prot`] converts to one.
+///
+/// Numbers in parentheses are [rules](crate::docs::semantics).
 ///
 /// # Examples
 /// ```

@@ -55,13 +55,15 @@ impl RemapRequest {
         Self { from, old_len: len, new_len: len, flags, to: near }
     }
 
-    /// Allows a move to any free place, if it cannot grow in place (`MREMAP_MAYMOVE`).
+    /// Allows a move to any free place, if the mapping cannot grow in place (`MREMAP_MAYMOVE`).
     pub const fn may_move(mut self) -> Self {
         self.flags = self.flags.union(RemapFlags::MAYMOVE);
         self
     }
 
-    /// Moves it to this address, replacing what is mapped there (`MREMAP_FIXED`). If the size stays the same, the range may consist of several VMAs.
+    /// Moves the mapping to this address, replacing what is mapped there (`MREMAP_FIXED`).
+    ///
+    /// If the size stays the same, the range may consist of several VMAs.
     ///
     /// [Rule 5.21](crate::docs::semantics#5-operations).
     pub const fn fixed(mut self, to: u64) -> Self {

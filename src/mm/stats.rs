@@ -25,6 +25,8 @@ pub struct MmStats {
 }
 
 /// How often faults took each path. Each fault is counted once, on the path on which it ended.
+///
+/// Numbers in parentheses are [rules](crate::docs::semantics).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FaultPaths {

@@ -58,27 +58,27 @@ impl<P> MmView<P> {
         &self.entries
     }
 
-    /// Returns the VMA that contains the address.
+    /// Returns the VMA that contains the address, or `None` if there is none.
     #[inline]
     #[must_use]
     pub fn lookup(&self, address: u64) -> Option<Vma<'_, P>> {
         self.entries.lookup(address).map(vma_of)
     }
 
-    /// Returns the VMA that contains the address, or else the first one above it.
+    /// Returns the VMA that contains the address, or else the first one above it. `None` if there is neither.
     #[inline]
     #[must_use]
     pub fn find(&self, address: u64) -> Option<Vma<'_, P>> {
         self.entries.find(address).map(vma_of)
     }
 
-    /// Returns the first VMA that starts after the address.
+    /// Returns the first VMA that starts after the address, or `None` if there is none.
     #[must_use]
     pub fn next(&self, address: u64) -> Option<Vma<'_, P>> {
         self.entries.next(address).map(vma_of)
     }
 
-    /// Returns the last VMA that lies wholly below the address.
+    /// Returns the last VMA that lies wholly below the address, or `None` if there is none.
     #[must_use]
     pub fn prev(&self, address: u64) -> Option<Vma<'_, P>> {
         self.entries.prev(address).map(vma_of)

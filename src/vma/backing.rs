@@ -26,7 +26,7 @@ impl ObjectId {
     /// The first of the library's own ids.
     const OWN: u64 = 1 << 63;
 
-    /// Makes an id of the embedder's.
+    /// Creates an id of the embedder's.
     ///
     /// # Errors
     /// [`NameError`]: the number is 2^63 or larger.
@@ -62,7 +62,7 @@ pub enum Backing {
 }
 
 impl Backing {
-    /// Makes an object that no other mapping has, for a mapping with these flags.
+    /// Creates an object that no other mapping has, for a mapping with these flags.
     pub(crate) fn unnamed(flags: VmaFlags) -> Self {
         let object = ObjectId(ObjectId::OWN | unique_numbers(1));
         if flags.contains(VmaFlags::SHARED) { Self::SharedMemory(object) } else { Self::Object(object) }

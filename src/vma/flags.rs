@@ -14,6 +14,8 @@ const HUGE_SHIFT: u32 = 54;
 bitflags! {
     /// The flags of a VMA. The names and the meaning are Linux's (`VM_READ` and so on); the numbers are this crate's own.
     ///
+    /// Numbers in parentheses are [rules](crate::docs::semantics).
+    ///
     /// # Examples
     /// ```
     /// use vmaple::{Access, VmaFlags};
@@ -23,82 +25,82 @@ bitflags! {
     /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct VmaFlags: u64 {
-        /// It may be read.
+        /// The VMA may be read.
         const READ = 1;
-        /// It may be written.
+        /// The VMA may be written.
         const WRITE = 1 << 1;
-        /// It may be executed.
+        /// The VMA may be executed.
         const EXEC = 1 << 2;
-        /// What is written to it is seen by everyone who maps the object.
+        /// What is written to the VMA is seen by everyone who maps the object.
         const SHARED = 1 << 3;
-        /// It may be made readable (`READ`).
+        /// The VMA may be made readable (`READ`).
         const MAYREAD = 1 << 4;
-        /// It may be made writable (`WRITE`).
+        /// The VMA may be made writable (`WRITE`).
         const MAYWRITE = 1 << 5;
-        /// It may be made executable (`EXEC`).
+        /// The VMA may be made executable (`EXEC`).
         const MAYEXEC = 1 << 6;
-        /// It may become shared.
+        /// The VMA may become shared.
         const MAYSHARE = 1 << 7;
-        /// A stack that grows to lower addresses.
+        /// The VMA is a stack that grows to lower addresses.
         const GROWSDOWN = 1 << 8;
-        /// A stack that grows to higher addresses.
+        /// The VMA is a stack that grows to higher addresses.
         const GROWSUP = 1 << 9;
-        /// Its pages stay in memory.
+        /// The VMA's pages stay in memory.
         const LOCKED = 1 << 10;
-        /// Its pages count against the limit on committed memory.
+        /// The VMA's pages count against the limit on committed memory.
         const ACCOUNT = 1 << 11;
-        /// It is sealed: it cannot be changed any more, except that a stack may grow.
+        /// The VMA is sealed: it cannot be changed any more, except that a stack may grow.
         const SEALED = 1 << 12;
-        /// It is not copied to a child in a fork.
+        /// The VMA is not copied to a child in a fork.
         const DONTCOPY = 1 << 13;
-        /// It cannot be grown with `mremap`.
+        /// The VMA cannot be grown with `mremap`.
         const DONTEXPAND = 1 << 14;
-        /// It is empty in a child after a fork.
+        /// The VMA is empty in a child after a fork.
         const WIPEONFORK = 1 << 15;
-        /// It consists of huge pages.
+        /// The VMA consists of huge pages.
         const HUGETLB = 1 << 16;
-        /// It maps a device.
+        /// The VMA maps a device.
         const IO = 1 << 17;
-        /// It maps pages that the kernel does not manage.
+        /// The VMA maps pages that the kernel does not manage.
         const PFNMAP = 1 << 18;
-        /// It maps pages of both kinds: managed by the kernel and not.
+        /// The VMA maps pages of both kinds: managed by the kernel and not.
         const MIXEDMAP = 1 << 19;
-        /// Its pages do not count against the limit on committed memory, if the system allows that.
+        /// The VMA's pages do not count against the limit on committed memory, if the system allows that.
         const NORESERVE = 1 << 20;
-        /// It will be read sequentially.
+        /// The VMA will be read sequentially.
         const SEQ_READ = 1 << 21;
-        /// It will be read in random order.
+        /// The VMA will be read in random order.
         const RAND_READ = 1 << 22;
-        /// It is left out of core dumps.
+        /// The VMA is left out of core dumps.
         const DONTDUMP = 1 << 23;
-        /// Equal pages of it may be merged.
+        /// Equal pages of the VMA may be merged.
         const MERGEABLE = 1 << 24;
-        /// Huge pages are wanted.
+        /// Huge pages are wanted for the VMA.
         const HUGEPAGE = 1 << 25;
-        /// Huge pages are not wanted.
+        /// Huge pages are not wanted for the VMA.
         const NOHUGEPAGE = 1 << 26;
-        /// With `LOCKED`: its pages are brought into memory when they are first accessed, not before.
+        /// With `LOCKED`: the VMA's pages are brought into memory when they are first accessed, not before.
         const LOCKONFAULT = 1 << 27;
-        /// The lowest bit of its protection key (8.1).
+        /// The lowest bit of the VMA's protection key (8.1).
         const PKEY_BIT0 = 1 << PKEY_SHIFT;
-        /// The second bit of its protection key.
+        /// The second bit of the VMA's protection key.
         const PKEY_BIT1 = 1 << (PKEY_SHIFT + 1);
-        /// The third bit of its protection key.
+        /// The third bit of the VMA's protection key.
         const PKEY_BIT2 = 1 << (PKEY_SHIFT + 2);
-        /// The highest bit of its protection key.
+        /// The highest bit of the VMA's protection key.
         const PKEY_BIT3 = 1 << (PKEY_SHIFT + 3);
-        /// The kernel may drop its pages when memory is short (`MAP_DROPPABLE`).
+        /// The kernel may drop the VMA's pages when memory is short (`MAP_DROPPABLE`).
         const DROPPABLE = 1 << 28;
-        /// A page is writable only once its metadata is in persistent memory (`MAP_SYNC`).
+        /// A page of the VMA is writable only once its metadata is in persistent memory (`MAP_SYNC`).
         const SYNC = 1 << 29;
-        /// The size of its huge pages: [`huge_page_bytes`](Self::huge_page_bytes).
+        /// The size of the VMA's huge pages: [`huge_page_bytes`](Self::huge_page_bytes).
         const HUGE_SIZE = 0x3f << HUGE_SHIFT;
 
         /// The flags whose VMAs never merge (5.7).
         const SPECIAL = Self::IO.bits() | Self::DONTEXPAND.bits() | Self::PFNMAP.bits() | Self::MIXEDMAP.bits();
-        /// The flags that say whether and how its pages are locked in memory.
+        /// The flags that say whether and how the VMA's pages are locked in memory.
         const LOCKED_MASK = Self::LOCKED.bits() | Self::LOCKONFAULT.bits();
-        /// Its protection key: [`pkey`](Self::pkey).
+        /// The VMA's protection key: [`pkey`](Self::pkey).
         const PKEY_MASK = 0xf << PKEY_SHIFT;
         /// The flags of access: read, write and execute.
         const ACCESS = Self::READ.bits() | Self::WRITE.bits() | Self::EXEC.bits();
@@ -106,7 +108,7 @@ bitflags! {
 }
 
 impl VmaFlags {
-    /// Returns whether it allows any access. A VMA that allows none does not need the guard gap between it and a stack.
+    /// Returns whether these flags allow any access. A VMA that allows none does not need the guard gap between it and a stack.
     ///
     /// [Rule 2.3](crate::docs::semantics#2-growth).
     #[must_use]
@@ -114,25 +116,25 @@ impl VmaFlags {
         self.intersects(Self::READ.union(Self::WRITE).union(Self::EXEC))
     }
 
-    /// Returns whether it counts as stack: it grows, in either direction.
+    /// Returns whether a VMA with these flags counts as stack: it grows, in either direction.
     #[must_use]
     pub const fn is_stack(self) -> bool {
         self.intersects(Self::GROWSDOWN.union(Self::GROWSUP))
     }
 
-    /// Returns whether it counts as data: writable, private, and not a stack.
+    /// Returns whether a VMA with these flags counts as data: writable, private, and not a stack.
     #[must_use]
     pub const fn is_data(self) -> bool {
         self.contains(Self::WRITE) && !self.contains(Self::SHARED) && !self.is_stack()
     }
 
-    /// Returns whether it counts as code: executable, not writable, and not a stack.
+    /// Returns whether a VMA with these flags counts as code: executable, not writable, and not a stack.
     #[must_use]
     pub const fn is_exec(self) -> bool {
         self.contains(Self::EXEC) && !self.contains(Self::WRITE) && !self.is_stack()
     }
 
-    /// Returns its protection key.
+    /// Returns the protection key in these flags.
     #[must_use]
     pub const fn pkey(self) -> ProtectionKey {
         ProtectionKey::from_low_bits(self.bits() >> PKEY_SHIFT)
@@ -153,7 +155,7 @@ impl VmaFlags {
         Self::from_bits_retain(self.difference(Self::PKEY_MASK).bits() | (key.number() as u64) << PKEY_SHIFT)
     }
 
-    /// Returns whether its only permission is to execute.
+    /// Returns whether the only permission in these flags is to execute.
     #[must_use]
     pub(crate) const fn is_exec_alone(self) -> bool {
         self.intersection(Self::ACCESS).bits() == Self::EXEC.bits()
@@ -181,14 +183,14 @@ impl VmaFlags {
         Self::from_bits_retain(Self::HUGETLB.bits() | power << HUGE_SHIFT)
     }
 
-    /// Returns the size of its huge pages in bytes, or `None` if it has none or their size is the system's default.
+    /// Returns the size of the VMA's huge pages in bytes, or `None` if it has none or their size is the system's default.
     #[must_use]
     pub const fn huge_page_bytes(self) -> Option<u64> {
         let power = self.bits() >> HUGE_SHIFT & 0x3f;
         if self.contains(Self::HUGETLB) && power != 0 { Some(1 << power) } else { None }
     }
 
-    /// Returns the first access that it allows although its `MAY` flags forbid it.
+    /// Returns the first access that these flags allow although their `MAY` flags forbid it.
     #[must_use]
     pub(crate) fn beyond_may(self) -> Option<Access> {
         [(Self::READ, Self::MAYREAD, Access::Read), (Self::WRITE, Self::MAYWRITE, Access::Write), (Self::EXEC, Self::MAYEXEC, Access::Exec)]
@@ -196,7 +198,7 @@ impl VmaFlags {
             .find_map(|(has, may, access)| (self.contains(has) && !self.contains(may)).then_some(access))
     }
 
-    /// Returns whether it allows this access.
+    /// Returns whether these flags allow this access.
     ///
     /// A VMA that can be written or executed can be read, as on x86. A protection key may deny the access nevertheless; see
     /// [`KeyRights::allows`](crate::mm::KeyRights::allows).

@@ -23,7 +23,7 @@ impl AnonOwner {
     /// The first of the library's own ids. They are below 2^62, because a record keeps an id and two more bits in one word.
     const OWN: u64 = 1 << 61;
 
-    /// Makes an id of the embedder's.
+    /// Creates an id of the embedder's.
     ///
     /// # Errors
     /// [`NameError`]: the number is 2^61 or larger.

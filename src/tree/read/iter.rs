@@ -18,7 +18,7 @@ use core::fmt;
 use core::iter::FusedIterator;
 use core::ops::RangeBounds;
 
-/// An iterator over the entries of a map, or of a range of it. Made by [`View::iter`] and [`View::range`].
+/// An iterator over the entries of a map, or of a range of it. Created by [`View::iter`] and [`View::range`].
 #[must_use = "iterators do nothing unless they are advanced"]
 pub struct Iter<'g, V> {
     view: &'g View<V>,

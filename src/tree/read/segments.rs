@@ -57,7 +57,7 @@ impl<V: fmt::Debug> fmt::Debug for Segment<'_, V> {
     }
 }
 
-/// An iterator over the segments of a range. Made by [`View::segments`].
+/// An iterator over the segments of a range. Created by [`View::segments`].
 #[must_use = "iterators do nothing unless they are advanced"]
 pub struct Segments<'g, V> {
     entries: Iter<'g, V>,
@@ -103,7 +103,7 @@ impl<V> fmt::Debug for Segments<'_, V> {
     }
 }
 
-/// An iterator over the gaps in a range. Made by [`View::gaps`].
+/// An iterator over the gaps in a range. Created by [`View::gaps`].
 #[must_use = "iterators do nothing unless they are advanced"]
 pub struct Gaps<'g, V> {
     segments: Segments<'g, V>,

@@ -120,7 +120,7 @@ impl<'w, V> IntoIterator for &Removed<'w, V> {
     }
 }
 
-/// An iterator over the entries that an edit removed or cut, in order. Made by [`Removed::iter`].
+/// An iterator over the entries that an edit removed or cut, in order. Created by [`Removed::iter`].
 #[must_use = "iterators do nothing unless they are advanced"]
 pub struct RemovedIter<'w, V> {
     /// The range of the edit.
