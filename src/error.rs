@@ -1,5 +1,6 @@
-//! Every public error (L0), one for each operation. An error says what was asked and what was in the way, has the `errno` that Linux
-//! would give ([`ErrorCode`]), and hands back what was given with the request.
+//! Every public error (L0): one for each operation, and those that several operations share. Each has the `errno` that Linux would give
+//! ([`ErrorCode`]). If something was in the way, an error says what was asked and what that was. [`RejectedError`] hands back what an
+//! operation was given to put in.
 //!
 //! Used by every layer. The files below hold the errors of the map, of the address space and of page faults.
 

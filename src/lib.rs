@@ -65,9 +65,8 @@
 //!   caller's code (`Clone`, `Drop`, an iterator) leaves the map valid and poisons nothing.
 //! * **Bounded memory.** What pinned readers hold back stays within a [budget](map::Builder::budget_bytes), removals excepted.
 //! * **Memory shortage is an error**, not an abort, in every operation that changes a map or an address space.
-//!   [`register_thread`](RangeMap::register_thread) does in advance what cannot be refused.
-//! * **Errors** all have an errno ([`ErrorCode`]). Those of operations that change a map or an address space say what was asked and what was
-//!   in the way.
+//!   With the feature `std`, [`register_thread`](RangeMap::register_thread) does in advance what cannot be refused.
+//! * **Errors** all have an errno ([`ErrorCode`]). If something was in the way of a change, the error says what was asked and what that was.
 //!
 //! # Features
 //! * `std` (default): epochs by crossbeam-epoch, and vector instructions where the processor has them. Without it the crate needs `alloc`

@@ -6,8 +6,8 @@
 //!
 //! | build | atomics and cells | collector | sleep |
 //! |---|---|---|---|
-//! | plain | `core` | `epoch::Epoch`, on crossbeam-epoch | std's condition variables |
-//! | `--cfg vmaple_model` | `core` | `model::Model`, which frees as early as an epoch scheme may | std's condition variables |
+//! | plain | `core` | `epoch::Epoch`, on crossbeam-epoch | std's condition variables, with `parking` |
+//! | `--cfg vmaple_model` | `core` | `model::Model`, which frees as early as an epoch scheme may | std's condition variables, with `parking` |
 //! | `--cfg vmaple_loom` | loom | `model::Model` | loom's condition variable |
 //! | `--cfg vmaple_shuttle` | shuttle | `model::Model` | shuttle's condition variable |
 //!

@@ -1,4 +1,4 @@
-//! The trait of a value (L0): one machine word, whose bits may be copied while readers look at them.
+//! The trait of a value (L0): at most 8 bytes, whose bits may be copied while readers look at them.
 //!
 //! Called by `tree` and `map`, and implemented by embedders.
 
@@ -9,10 +9,10 @@ use alloc::sync::{Arc, Weak};
 use core::mem;
 use core::ptr::NonNull;
 
-/// A value of the index: at most one machine word, kept in the leaf itself.
+/// A value of the index: at most 8 bytes, kept in the leaf itself.
 ///
 /// Integers, pointers and references are values, and need no allocation per entry. For a larger type use a `Box<T>`, or an `Arc<T>` to
-/// share it; the index moves only the pointer. For a word-sized `Copy` type of your own use [`Inline<T>`](Inline).
+/// share it; the index moves only the pointer. For a `Copy` type of your own that has at most 8 bytes use [`Inline<T>`](Inline).
 ///
 /// The caller makes the box, so the index allocates nothing per entry, and if the allocation fails nothing has changed.
 ///
@@ -89,7 +89,7 @@ impl<T: Copy> From<T> for Inline<T> {
 // `Copy`).
 unsafe impl<T: Copy> Value for Inline<T> {}
 
-/// Fails to compile if the type does not fit a word, whatever its `unsafe impl` claims.
+/// Fails to compile if the type has more than 8 bytes or a larger alignment, whatever its `unsafe impl` claims.
 pub(crate) const fn assert_word<V: Value>() {
     assert!(mem::size_of::<V>() <= 8 && mem::align_of::<V>() <= 8, "a value of the index is at most one word: put it in a box");
 }

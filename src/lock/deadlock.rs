@@ -1,5 +1,5 @@
-//! A check for threads that would wait for themselves, in debug builds: each thread keeps a list of the locks that it holds, and panics
-//! before it waits for one of them.
+//! A check for threads that would wait for themselves, in debug builds with std: each thread keeps a list of the locks that it holds, and
+//! panics before it waits for one of them.
 //!
 //! Called by `Lock` when a hold begins, before a wait, and when a hold ends.
 //!
@@ -8,8 +8,8 @@
 //! * A VMA's lock comes after the mm lock in the lock order (3.11). A thread that holds a VMA must not wait for the mm lock, because the
 //!   writer that holds it may wait for the VMA. Nor may it, as the writer, wait for that VMA.
 //!
-//! In release builds this is empty, and without the feature `std`, because the lists are thread locals. In models, too: their threads share one thread of the system, and the checkers report deadlocks
-//! themselves.
+//! This is empty in release builds; without the feature `std`, because the lists are thread locals; and in models, because their threads
+//! share one thread of the system, and the checkers report deadlocks themselves.
 
 #[cfg(all(feature = "std", debug_assertions, not(any(vmaple_loom, vmaple_shuttle))))]
 pub(super) use checked::DeadlockCheck;

@@ -24,7 +24,9 @@ use super::state::{Mode, State, Wake};
 use crate::error::InterruptedError;
 use crate::sync::{AtomicU64, Mutex, Ordering, Park, Parking, Spin, const_fn, seeded};
 
-/// The default lock of a map: fair, and sleeping while it waits.
+/// The default lock of a map. It is fair.
+///
+/// With the feature `parking` a thread that waits sleeps. Without it the thread spins.
 ///
 /// Readers do not overtake a waiting writer. A writer that releases the lock admits all waiting readers, or if there are none the writer
 /// that has waited longest. The lock is handed over: a thread that is woken already holds it. Waiting allocates nothing.

@@ -5,8 +5,8 @@
 // The mm lock (L1): one writer or many readers of the layout. Lockless lookups do not use it.
 //
 // Called by `map`, through [`Lock`]; by `vma`, whose locks wait through it; and by `mm`, whose operations have a [`Patience`]. `Lock` adds to
-// any [`RawMmLock`] what is the same for all of them: holds that release when dropped, the write sequence, and in debug builds the check
-// for deadlocks. This module uses no tree and no map.
+// any [`RawMmLock`] what is the same for all of them: holds that release when dropped, the write sequence, and in debug builds with std
+// the check for deadlocks. This module uses no tree and no map.
 //
 // | file | contents |
 // |---|---|
@@ -17,7 +17,7 @@
 // | `notify` | how its write holder waits for something other than the lock |
 // | `interrupt`, `patience` | what ends a wait |
 // | `sequence` | the write sequence and [`Speculation`] |
-// | `deadlock` | the check in debug builds |
+// | `deadlock` | the check in debug builds with std |
 // | `model` | all interleavings of the transitions, as a test |
 //
 // When the sequence changes:
@@ -133,8 +133,8 @@ impl<L: RawMmLock> Lock<L> {
         Ok(ReadHold::taken(self))
     }
 
-    /// Panics in debug builds if the calling thread is about to wait for itself. Not if it is interrupted already, because then it does not
-    /// wait.
+    /// Panics in debug builds with std if the calling thread is about to wait for itself. Not if it is interrupted already, because then it
+    /// does not wait.
     #[track_caller]
     fn refuse_self(&self, wanted: Mode, interrupt: &L::Interrupt) {
         if !L::is_raised(interrupt) {
@@ -193,8 +193,8 @@ impl<L: RawMmLock> Lock<L> {
         self.deadlock.forget_inner(inner);
     }
 
-    /// Panics in debug builds if the calling thread, which has the write hold and is about to wait for the readers of an inner lock, is one
-    /// of them.
+    /// Panics in debug builds with std if the calling thread, which has the write hold and is about to wait for the readers of an inner
+    /// lock, is one of them.
     pub(crate) fn refuse_inner<T>(&self, inner: &T, interrupt: Option<&L::Interrupt>) {
         // If it is interrupted already, it does not wait.
         if !interrupt.is_some_and(L::is_raised) {

@@ -6,7 +6,8 @@ use super::interrupt::Interrupt;
 
 /// How long an operation waits for other threads.
 ///
-/// A thread that waits for its own [`VmaGuard`](crate::mm::VmaGuard) waits forever; in debug builds it panics instead.
+/// A thread that waits for its own [`VmaGuard`](crate::mm::VmaGuard) waits forever; in debug builds with the feature `std` it panics
+/// instead.
 ///
 /// `I` is the type that interrupts a wait for the mm lock ([`RawMmLock::Interrupt`](super::RawMmLock::Interrupt)).
 #[derive(Debug)]

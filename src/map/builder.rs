@@ -28,9 +28,11 @@ pub enum BudgetPolicy {
     /// [`ResourceError::OverBudget`] and changes nothing. A removal never fails for the budget.
     #[default]
     Fail,
-    /// [`RangeMap::write`] waits, before it takes the lock, until half of the budget is free again. It does not wait if the calling
-    /// thread itself is pinned, because that wait would never end; [`RangeMap::try_write`] never waits. An edit that exceeds the budget
-    /// within one hold of the guard fails as under [`Fail`](Self::Fail).
+    /// [`RangeMap::write`] waits, before it takes the lock, until half of the budget is free again. [`RangeMap::try_write`]
+    /// never waits. An edit that exceeds the budget within one hold of the guard fails as under [`Fail`](Self::Fail).
+    ///
+    /// If the calling thread itself is pinned, the wait would never end. With the feature `std`, `write` does not wait then. Without it, no
+    /// thread is known, so `write` waits forever.
     Wait,
 }
 
@@ -93,11 +95,12 @@ impl<V: Value, L: RawMmLock> Builder<V, L> {
     ///   [`splice`](WriteGuard::splice) without entries may exceed the budget, and so may the operations of an
     ///   [address space](crate::Mm) that only unmap: `munmap`, `exit`, and `brk` and `mremap` if they shrink. Until readers leave,
     ///   insertions are refused.
-    /// * **While no reader is pinned, an edit may retire any amount**, because nobody keeps it from being reused. The collector says
-    ///   whether a reader is pinned, and each time it gets through the work that some sixty ended threads left in it, or some four thousand
-    ///   if nothing is held. After more have ended, an edit may be refused several times, until it or [`reclaim`](RangeMap::reclaim) has
-    ///   got through. A reader that pins after the edit was admitted holds that amount back
-    ///   until it leaves.
+    /// * **While no reader is pinned, an edit may retire any amount**, because nobody keeps it from being reused. A reader that
+    ///   pins after the edit was admitted holds that amount back until it leaves.
+    ///
+    ///   The collector says whether a reader is pinned. With the feature `std`, the collector is crossbeam-epoch, and it must first process
+    ///   what ended threads left in it. Each edit lets it process what some sixty threads left, or some four thousand if nothing is held.
+    ///   If more threads have ended, an edit may be refused several times, until it or [`reclaim`](RangeMap::reclaim) has processed all.
     ///
     /// A reader is pinned if it was pinned when the edit began and has not left since; readers of other maps count too if the maps
     /// share their epochs (see [`private_epochs`](Self::private_epochs)).
@@ -112,8 +115,8 @@ impl<V: Value, L: RawMmLock> Builder<V, L> {
         self
     }
 
-    /// Gives the map epochs of its own, so that readers pinned in other maps do not hold back what this one removed. A plain
-    /// [`pin`](RangeMap::pin) of such a map costs some nanoseconds more.
+    /// Gives the map epochs of its own, so that readers pinned in other maps do not hold back what this one removed. With the feature
+    /// `std`, a plain [`pin`](RangeMap::pin) of such a map costs some nanoseconds more.
     pub fn private_epochs(mut self) -> Self {
         self.epochs = Epochs::Private;
         self

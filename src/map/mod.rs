@@ -9,7 +9,8 @@
 //! | [`ReadGuard`] | [`RangeMap::read`] | look up in a layout that nobody changes meanwhile |
 //! | [`WriteGuard`] | [`RangeMap::write`] | look up and change |
 //!
-//! [`View`] has the methods that all of them share. Each error says what was asked for and what was in the way.
+//! [`View`] has the methods that all of them share. If an entry is in the way of a change, the error has the range that was
+//! asked for and the range of the entry.
 
 // This module (L2) joins the lock and the tree. The address space (`mm`) calls it.
 //
@@ -54,9 +55,9 @@ use core::fmt;
 /// without a moment in which the map is unlocked.
 ///
 /// # Panics
-/// In debug builds, waiting for the lock panics if the calling thread already holds it, because the thread would wait for itself; in
-/// release builds it waits forever. A thread that holds a read guard must not ask for another while a writer waits, nor wait for the
-/// write guard.
+/// In debug builds with the feature `std`, waiting for the lock panics if the calling thread already holds it, because the thread would
+/// wait for itself; in other builds it waits forever. A thread that holds a read guard must not ask for another while a writer waits, nor
+/// wait for the write guard.
 ///
 /// A panic while a guard is held releases the lock and poisons nothing, because no change is ever half made.
 ///
@@ -158,19 +159,22 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// A thread that looks up often keeps a [`reader`](Self::reader), whose lookups are several times cheaper.
     ///
     /// # Concurrency
-    /// Lock-free, but not for signal handlers, because now and then a pin does a bounded amount of the collector's own work.
+    /// Lock-free, but not for signal handlers: with the feature `std`, a pin now and then does a bounded amount of crossbeam-epoch's work;
+    /// without it, a pin that finds no free slot allocates.
     pub fn pin(&self) -> PinGuard<'_, V> {
         PinGuard::new(&self.tree, &self.collector)
     }
 
     /// Registers the calling thread with the map's epochs in advance.
     ///
-    /// A thread's first pin of a map, or of the maps that share their epochs, allocates some KiB, and so does its first [`Reader`]. The
-    /// process aborts if that fails, because neither can be refused. After this call the thread's pins and its first reader need no
-    /// registration, and lookups and faults allocate nothing beyond their pins. Every 128th pin does some of the collector's work, which
-    /// may allocate 2 KiB (and abort) if much was retired or many threads ended since.
+    /// With the feature `std`, a thread's first pin of a map, or of the maps that share their epochs, allocates some KiB, and so does its
+    /// first [`Reader`]. The process aborts if that fails, because neither can be refused. After this call the thread's pins and its first
+    /// reader need no registration, and lookups and faults allocate nothing beyond their pins. Every 128th pin does some of
+    /// crossbeam-epoch's work, which may allocate 2 KiB (and abort) if much was retired or many threads ended since. A thread remembers the
+    /// last eight maps with [private epochs](Builder::private_epochs) that it pinned.
     ///
-    /// A thread remembers the last eight maps with [private epochs](Builder::private_epochs) that it pinned.
+    /// Without the feature `std` no thread is registered. A pin or a reader that finds no free slot allocates, and the process aborts if
+    /// that fails. This call does not prevent it, because it keeps no slot for the thread.
     ///
     /// # Examples
     /// ```
@@ -200,7 +204,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// a writer waits, or for a write guard.
     ///
     /// # Panics
-    /// In debug builds, if the calling thread would wait for itself.
+    /// In debug builds with the feature `std`, if the calling thread would wait for itself.
     #[track_caller]
     pub fn read(&self) -> ReadGuard<'_, V, L> {
         ReadGuard::new(self, self.lock.read())
@@ -233,7 +237,7 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// continue meanwhile. A writer may also look up through a pin of its own.
     ///
     /// # Panics
-    /// In debug builds, if the calling thread would wait for itself.
+    /// In debug builds with the feature `std`, if the calling thread would wait for itself.
     #[track_caller]
     pub fn write(&self) -> WriteGuard<'_, V, L> {
         if self.is_over_half() {
@@ -347,11 +351,13 @@ impl<V: Value, L: RawMmLock> RangeMap<V, L> {
     /// Afterwards no reader looks at what was removed before the call. (The next writes, or [`reclaim`](Self::reclaim), free the memory.)
     ///
     /// # Concurrency
-    /// Blocks by polling, with growing pauses of at most a millisecond. Takes no lock. Waits for an idle `Reader` that is pinned: call
-    /// [`Reader::unpin`] on it before. If memory is short (a few KiB are needed), waits for memory, too.
+    /// Blocks by polling, with growing pauses of at most a millisecond (without the feature `std` it spins). Takes no lock. Waits for an
+    /// idle `Reader` that is pinned: call [`Reader::unpin`] on it before. With the feature `std` a few KiB of memory are needed; if memory
+    /// is short, waits for memory, too.
     ///
     /// # Errors
-    /// [`SynchronizeError`] instead of a deadlock, if the calling thread holds a pin or a pinned `Reader`.
+    /// With the feature `std`, [`SynchronizeError`] instead of a deadlock, if the calling thread holds a pin or a pinned `Reader`. Without
+    /// it, no thread is known, so the call waits forever.
     pub fn synchronize(&self) -> Result<(), SynchronizeError> {
         if self.collector.is_pinned() {
             return Err(SynchronizeError);

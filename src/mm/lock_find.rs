@@ -27,7 +27,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// [`LockFindError`]: a writer was in the way and patience ended, or the VMA has as many readers as its lock can count.
     ///
     /// # Panics
-    /// In debug builds, if the calling thread would wait for its own hold of the mm lock, or for a writer that waits for this thread's VMA.
+    /// In debug builds with the feature `std`, if the calling thread would wait for its own hold of the mm lock, or for a writer that waits
+    /// for this thread's VMA.
     ///
     /// # Examples
     /// ```

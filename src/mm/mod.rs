@@ -222,7 +222,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// Locks the layout for reading. Waits for a writer that holds the lock or waits for it.
     ///
     /// # Panics
-    /// In debug builds, if the calling thread would wait for itself.
+    /// In debug builds with the feature `std`, if the calling thread would wait for itself.
     #[track_caller]
     pub fn read(&self) -> MmReadGuard<'_, P, L> {
         MmReadGuard::new(self, self.map.read())
@@ -251,7 +251,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// Locks the layout for writing, which is the only way to change it. Waits until there is no other hold.
     ///
     /// # Panics
-    /// In debug builds, if the calling thread would wait for itself.
+    /// In debug builds with the feature `std`, if the calling thread would wait for itself.
     #[track_caller]
     pub fn write(&self) -> MmWriteGuard<'_, P, L> {
         MmWriteGuard::new(self, self.map.write())

@@ -1,4 +1,4 @@
-//! The collector of production: crossbeam-epoch, with workarounds for its traps.
+//! The collector of production with std: crossbeam-epoch, with workarounds for its traps.
 //!
 //! Called by `map` and `tree`, as [`Collector`](super).
 //!

@@ -44,8 +44,9 @@
 //!   reader that sees a node sees it whole.
 //! * **O2** A start is stored with Release and loaded with Acquire: an answer with a lowered start comes after what the writer did
 //!   before it lowered it.
-//! * **O3** A reader's pin comes before its first slot load (crossbeam's fence, or the one after a repin in `sync/epoch.rs`), and its
-//!   end after its last: so a node is reused only after every reader that could stand in it has left.
+//! * **O3** A reader's pin comes before its first slot load (crossbeam's fence, the one after a repin in `sync/epoch.rs`, or the
+//!   light fence of `sync/slots/fences.rs`), and its end after its last: so a node is reused only after every reader that could stand in it
+//!   has left.
 //! * **O4** The writer's own loads are Relaxed: the last store was its own, or came before it through the lock that makes it the writer.
 //!
 //! # Why one descent is an answer

@@ -193,7 +193,7 @@ impl VmaLock {
     /// new ones are not admitted meanwhile. Called by the writer.
     ///
     /// # Panics
-    /// In debug builds, if it would wait for a read hold of the calling thread (3.11). The VMA is not write-locked then.
+    /// In debug builds with std, if it would wait for a read hold of the calling thread (3.11). The VMA is not write-locked then.
     ///
     /// # Errors
     /// [`WaitError`]: the VMA is not write-locked, and readers are admitted again.

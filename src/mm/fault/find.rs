@@ -24,7 +24,8 @@ impl<P, L: RawMmLock> Mm<P, L> {
     /// returns `NULL` for all of them.
     ///
     /// # Panics
-    /// In debug builds, if the calling thread would wait for its own hold of the mm lock or of the VMA that is to grow.
+    /// In debug builds with the feature `std`, if the calling thread would wait for its own hold of the mm lock or of the VMA that is to
+    /// grow.
     ///
     /// # Examples
     /// ```

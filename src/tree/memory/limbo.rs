@@ -3,8 +3,9 @@
 //!
 //! The writer owns everything here; a reader frees and drops nothing. There are two batches. `open` gathers what edits retire. `closed`
 //! waits for one grace period. When that is over, every reader that was pinned when the batch was closed has left, so the batch is
-//! recycled: nodes go to the pool, values to `droppable`. Then `open` is closed in its turn. So the collector gets one deferred call per batch,
-//! however much is retired. That call may run on a reader's thread, and only expires the ticket.
+//! recycled: nodes go to the pool, values to `droppable`. Then `open` is closed in its turn. So there is one grace period per batch, however
+//! much is retired. The writer asks the collector whether it is over. With crossbeam-epoch a grace period is one deferred call, which may
+//! run on a reader's thread and only drops a ticket. Slots defer no call.
 //!
 //! Only the writer moves this along, at each write and in `reclaim()`. A write recycles a bounded number of nodes and values, and more only
 //! if it retires as many itself, so that a write after a large removal does not pay for all of it.
@@ -34,9 +35,9 @@ const POLLS: usize = 64;
 /// grace periods.
 const MANY_STEPS: usize = 8;
 
-/// How often in a row the writer tries `MANY_STEPS` steps without success before it gives up. Each time the collector passes 64 of its bags,
-/// and a thread that ended left one, so those of four thousand threads are no obstacle. A model's collector has no queue, and Miri is too
-/// slow for more.
+/// How often in a row the writer tries `MANY_STEPS` steps without success before it gives up. Each time crossbeam-epoch passes 64 of its
+/// bags, and a thread that ended left one, so those of four thousand threads are no obstacle. A model's collector has no queue, and Miri is
+/// too slow for more.
 const MAX_FUTILE_TRIES: usize = if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) { 1 } else { 64 };
 
 /// How the bytes that an edit retires count against the budget.
