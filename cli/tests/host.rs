@@ -26,7 +26,7 @@ fn what_is_hidden_is_lacked() {
     assert!(["keys", "mseal"].iter().all(|hidden| lacked.split(' ').any(|word| word == *hidden)), "{printed}");
 }
 
-/// A word that is unknown is no reason to test something else than was asked for.
+/// An unknown word is an error, so that a typing mistake does not change what is tested.
 #[test]
 fn unknown_words_are_refused() {
     let output = host("keys,kees");

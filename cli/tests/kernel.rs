@@ -1,5 +1,5 @@
-//! `vmaple run` with the running kernel: scenarios on both sides, and a bounded number of random operations. What a system does not let a
-//! process have (its heap, its limits) is a failure here, and not passed over.
+//! `vmaple run` with the running kernel: scenarios on the kernel and the library, and a bounded number of random operations. In the
+//! scenarios of the operations, a case that no process can execute is a failure.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -16,7 +16,7 @@ fn scenario(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/scenarios").join(name).to_str().expect("a path that is text").to_owned()
 }
 
-/// The scenarios of the operations hold on the kernel, whole, and the library is as the kernel in them.
+/// Every assertion of the operations' scenarios holds on the kernel, and the library agrees with the kernel in each.
 #[test]
 fn the_kernel_does_as_the_scenarios_of_the_operations_say() {
     let files = ["mmap.vmaple", "mprotect.vmaple", "mremap.vmaple", "flags.vmaple", "count.vmaple"].map(scenario);
@@ -29,9 +29,9 @@ fn the_kernel_does_as_the_scenarios_of_the_operations_say() {
     }
 }
 
-/// Of all scenarios the kernel is asked as many cases as one process of Linux 6.18 on x86-64 can have: what is left out are stacks that
-/// grow up, what drivers map, the kernel's own, faults that may not wait, and what no machine has otherwise. What this machine lacks is
-/// named, and is not among them.
+/// Executes on the kernel every case that one process of Linux 6.18 on x86-64 can execute. Left out are, among others, stacks that grow up,
+/// drivers' mappings, the kernel's own areas, faults that may not wait, and settings that have the same value on every machine. Cases that
+/// need what this machine lacks are listed separately, and not counted here.
 #[test]
 fn the_kernel_is_asked_all_that_a_machine_can_have() {
     let left_out = [
@@ -64,8 +64,8 @@ fn the_kernel_is_asked_all_that_a_machine_can_have() {
     }
 }
 
-/// What one process cannot have to itself is named, the case is left out, and the next one is executed. What another machine can have is
-/// counted by its name.
+/// A case that no process can execute is named and left out, and the next one is executed. A case that another machine could execute is
+/// counted by what it needs.
 #[test]
 fn what_the_system_has_for_all_is_named() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
@@ -85,7 +85,7 @@ fn what_the_system_has_for_all_is_named() {
     }
 }
 
-/// The limit on the number of VMAs is judged by the kernel without a change of what the system has. What cannot be had is named.
+/// Checks the limit on the number of VMAs against the kernel without a change of the system's setting. A case that cannot run is named.
 #[test]
 fn the_number_of_vmas_is_limited_for_one_process() {
     vmaple_host::test_needs!("topdown");
@@ -121,7 +121,7 @@ fn the_number_of_vmas_is_limited_for_one_process() {
     assert_eq!(before, of_the_system());
 }
 
-/// `mremap` takes huge pages whole, beyond the lengths that it is given: what would reach the process's own that way is not executed.
+/// `mremap` rounds lengths up to whole huge pages. A case is left out if a call would then reach the process's own areas.
 #[test]
 fn mremap_of_huge_pages_stays_off_what_the_process_needs() {
     vmaple_host::test_needs!("hugetlb:2", "topdown");
@@ -161,7 +161,7 @@ fn the_kernel_can_differ_from_a_scenario() {
     );
 }
 
-/// Library and kernel in step. The long run is a command: see the notes on `run`.
+/// Executes random operations on the library and the kernel in step. `vmaple run --fuzz` makes longer runs.
 #[test]
 fn random_operations_do_not_differ() {
     vmaple_host::test_needs!("topdown");

@@ -1,5 +1,5 @@
 //! `vmaple run` on protection keys: the library alone, the running kernel alone, and both in step. Where the machine has no keys, or
-//! `VMAPLE_WITHOUT=keys` hides them, the kernel is asked what it does without, and the rest is counted as left out.
+//! `VMAPLE_WITHOUT=keys` hides them, the cases that need none run on the kernel, and the others are counted as left out.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -29,7 +29,7 @@ fn the_scenario_of_keys_holds() {
     }
 }
 
-/// A scenario that does not say how many keys there are has none in the library, and those of the machine beside the kernel.
+/// A scenario that does not set the number of keys has none in the library alone, and the machine's keys if it runs on the kernel.
 #[test]
 fn without_a_word_the_keys_are_those_of_the_machine() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
@@ -47,7 +47,7 @@ fn without_a_word_the_keys_are_those_of_the_machine() {
     }
 }
 
-/// Random operations with keys, where there are any.
+/// Random operations use protection keys if the machine has any.
 #[test]
 fn random_operations_with_keys_do_not_differ() {
     vmaple_host::test_needs!("topdown");

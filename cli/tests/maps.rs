@@ -1,4 +1,4 @@
-//! `vmaple maps` as a user meets it.
+//! `vmaple maps` as a user runs it: exit status and output.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -56,7 +56,7 @@ fn addresses_resolve_to_areas_or_to_nothing() {
     assert!(out.contains("not mapped, and nothing is above it"), "{out}");
 }
 
-// The text that `/proc/PID/maps` has, and that other programs read: names are padded there, and only there.
+/// The list is the text of `/proc/PID/maps`, which other programs read, except that the width of its columns is not compared.
 #[test]
 fn a_list_has_every_area_as_the_kernel_writes_it() {
     let (status, out, _) = saved(SAVED, &["--list"]);
@@ -110,7 +110,7 @@ fn this_process_is_seen_from_outside() {
 
 #[test]
 fn a_watch_ends_with_the_process() {
-    // it waits for its input, and so until that is closed
+    // `cat` runs until its input is closed
     let mut watched = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat is there");
     let mut watcher = Command::new(env!("CARGO_BIN_EXE_vmaple"))
         .args(["maps", "--watch=0.01", &watched.id().to_string()])
@@ -118,7 +118,7 @@ fn a_watch_ends_with_the_process() {
         .spawn()
         .expect("the program starts");
     let mut lines = BufReader::new(watcher.stdout.take().expect("it is piped")).lines();
-    // the table is there, so the watch has begun or is about to
+    // the table is printed, so the watch has begun or is about to begin
     let first = lines.next().expect("a heading").expect("readable");
     assert!(first.contains("/maps"), "{first}");
     drop(watched.stdin.take());

@@ -1,4 +1,4 @@
-//! Cases that need what a machine may lack: executed against the library everywhere, and asked of the kernel where it has them.
+//! Cases that need what a machine may lack: the library executes them on every machine, the kernel only where nothing is lacking.
 
 use std::process::{Command, Output};
 
@@ -43,7 +43,7 @@ fn an_unknown_need_is_refused() {
     }
 }
 
-/// What is lacking is named, the rest of the case is left out, and the next one is executed.
+/// What the machine lacks is named, the rest of the case is left out, and the next case is executed.
 #[test]
 fn the_kernel_is_asked_what_the_machine_has() {
     for mode in ["--kernel", "--diff"] {
@@ -56,7 +56,7 @@ fn the_kernel_is_asked_what_the_machine_has() {
     }
 }
 
-/// Where searches go up, a case that says where they begin is left out, and random operations, which search, are refused.
+/// Where the kernel searches upward, a case that sets a base is left out, and random operations are refused.
 #[test]
 fn where_searches_go_up_none_begins_at_a_base() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
@@ -77,7 +77,7 @@ fn where_searches_go_up_none_begins_at_a_base() {
     }
 }
 
-/// Where a limit cannot be raised as far as a case asks the case is left out; the default is what there is, on both sides.
+/// A case that sets a limit above the hard limit is left out. Without `set`, both sides use the process's limit.
 #[test]
 fn limits_beyond_the_hard_ones_are_left_out() {
     if vmaple_host::Host::probe().most_locked_bytes.is_some_and(|most| most < 64 << 10) {
@@ -95,7 +95,7 @@ fn limits_beyond_the_hard_ones_are_left_out() {
     std::fs::write(&path, text).expect("a temporary file can be written");
     let program = env!("CARGO_BIN_EXE_vmaple");
     for mode in ["--kernel", "--diff"] {
-        // a hard limit can be lowered by everyone
+        // any process may lower a hard limit
         let limited = format!("ulimit -H -S -l 64 && exec {program} run {mode} {}", path.display());
         let output = Command::new("bash").args(["-c", &limited]).output().expect("a shell starts");
         let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -104,7 +104,7 @@ fn limits_beyond_the_hard_ones_are_left_out() {
     }
 }
 
-/// Random operations that a user may not make are left out and counted, and the others are made.
+/// Random operations that need a capability which the user lacks are left out and counted, and the others are executed.
 #[test]
 fn random_operations_go_on_without_capabilities() {
     vmaple_host::test_needs!("topdown");
@@ -117,7 +117,7 @@ fn random_operations_go_on_without_capabilities() {
         .expect("the program starts");
     let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{printed}");
-    // The capability is needed where what is mapped is within the limit: below the default it seldom is.
+    // `mlockall` gets the capability for one call if what is mapped is within the limit. Below 8 MiB that is rare.
     if vmaple_host::Host::probe().most_locked_bytes.is_some_and(|most| most < 8 << 20) {
         vmaple_host::leave_out("random_operations_go_on_without_capabilities: mlockall", "RLIMIT_MEMLOCK of 8388608");
         return;

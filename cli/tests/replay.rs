@@ -1,4 +1,4 @@
-//! `vmaple replay` as a user meets it: exit status, messages, and what it writes.
+//! `vmaple replay` as a user runs it: exit status, messages, and the files that it writes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -48,7 +48,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("temporary names are UTF-8")
 }
 
-/// Replays one text, only checked.
+/// Replays a trace with this text, without measuring speed.
 fn checked(content: impl AsRef<[u8]>) -> Run {
     let directory = TempDir::new().expect("a temporary directory");
     replay(&[text(&write(&directory, "a.trace", content)), "--seconds", "0"])
@@ -88,7 +88,7 @@ fn a_layout_that_differs_is_status_1_and_is_reported_with_its_surroundings() {
 #[test]
 fn extra_and_missing_areas_are_reported() {
     let run = checked(HOLDS.replace("  20000-24000 rw-p\n", "  20000-23000 rw-p\n  400000-401000 rw-p\n"));
-    // the second line stands out of order: that is not a trace
+    // the second line is out of order, so this is not a trace
     assert_eq!(run.output.status.code(), Some(2));
     let run = checked(HOLDS.replace("  20000-24000 rw-p\n", "  18000-19000 rw-p\n  20000-23000 rw-p\n"));
     assert_eq!(run.output.status.code(), Some(1));
@@ -137,7 +137,7 @@ fn files_that_are_not_there_or_are_cut_short_are_status_2() {
 #[test]
 fn a_line_that_never_ends_is_refused_before_it_is_held() {
     let directory = TempDir::new().expect("a temporary directory");
-    // 64 MiB of one letter are 64 KiB of gzip
+    // gzip packs 64 MiB of one letter into 64 KiB
     let mut content = b"vmaple-trace 1\n".to_vec();
     content.resize(64 << 20, b'a');
     let bomb = write(&directory, "bomb.trace.gz", gzip(&content));
@@ -172,7 +172,7 @@ fn results_are_written_for_programs_and_as_a_page() {
     for placeholder in ["{{title}}", "{{style}}", "{{map}}", "{{charts}}", "{{data}}"] {
         assert!(!page.contains(placeholder), "{placeholder}");
     }
-    // Its scripts read no key that the report does not have.
+    // The page's scripts read only keys that the report has.
     for (object, keys) in [("report", &report), ("trace", &report["trace"]), ("checked", &report["checked"]), ("speed", &report["speed"])] {
         let named: Vec<&str> =
             page.split([' ', '(', '{', '!', '[']).filter_map(|word| word.strip_prefix(object)?.strip_prefix('.')).collect();
@@ -197,7 +197,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     packer.finish().expect("memory takes it")
 }
 
-/// The history holds in the index, whose words know nothing of advices; the address space knows them.
+/// The index has no flags for advice, so the layout holds there; the address space has them, so the layout differs there.
 #[test]
 fn an_area_that_differs_in_a_flag_is_status_1_and_both_are_reported() {
     let flagged = HOLDS.replace("  300000-301000 rw-p\n", "  300000-301000 rw-p nohugepage anon\n");
@@ -217,7 +217,7 @@ fn an_area_that_differs_in_a_flag_is_status_1_and_both_are_reported() {
     );
 }
 
-/// A difference that the recording does not decide is reported, and the rest holds.
+/// A difference that the recording cannot decide is reported with its cause, and everything else holds.
 #[test]
 fn a_difference_with_a_cause_is_reported_and_is_status_0() {
     let split = HOLDS.replace("  20000-24000 rw-p\n", "  20000-22000 rw-p faulted anon\n  22000-24000 rw-p faulted anon\n");
@@ -241,7 +241,7 @@ fn the_other_committed_traces_are_the_kernels_layouts_after_every_call() {
         assert_eq!(number("layouts"), number("equal_layouts"), "{name}: {exact}");
         assert_eq!((number("unexplained"), number("unsupported")), (0, 0), "{name}: {exact}");
         assert_eq!(exact["explained"], serde_json::json!({}), "{name}");
-        // where the library would choose another place, a file system chose
+        // where the library would choose another place than the kernel, a file system chose the kernel's
         assert_eq!(number("placements"), number("placed_alike") + number("placed_by_file_system"), "{name}: {exact}");
     }
 }

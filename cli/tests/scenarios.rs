@@ -1,4 +1,4 @@
-//! `vmaple run` over the suite of scenarios, as a user runs it.
+//! `vmaple run` executes the suite of scenarios, as a user runs it.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -19,7 +19,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Every scenario holds, and each asks for something.
+/// Every scenario holds, and each has assertions.
 #[test]
 fn every_scenario_holds() {
     let files = suite();
@@ -35,8 +35,8 @@ fn every_scenario_holds() {
     }
 }
 
-/// Every rule of the parts that one thread can show is a case by its number. 2.4 and 2.5 are about memory and about readers,
-/// and 5.29 is asked for at the end of each.
+/// Every rule that one thread can show has a case with its number. Exceptions: 2.4 and 2.5, which are about memory and about readers, and
+/// 5.29, which is checked at the end of each case.
 #[test]
 fn every_rule_has_its_case() {
     let cases: Vec<String> = suite()
@@ -54,7 +54,7 @@ fn every_rule_has_its_case() {
     }
 }
 
-/// Runs one scenario of this text; the status, what was printed and what was complained of, with the file's name cut out.
+/// Runs a scenario with this text. Returns the status, standard output and standard error, with the file's name replaced by `s`.
 fn run(text: &str) -> (Option<i32>, String, String) {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
     let path = directory.path().join("s.vmaple");
@@ -74,8 +74,8 @@ area 106000-108000 rw-p growsdown anon -
 area 10a000-10b000 r--p sealed file:a 0x1000
 ";
 
-/// Every kind of assertion can fail: it says where, what was expected and what was found, the rest of the scenario is executed, and the
-/// status is 1.
+/// Every kind of assertion can fail. The report says where, what was expected and what was found; the rest of the scenario is executed, and
+/// the status is 1.
 #[test]
 fn every_kind_of_assertion_can_differ() {
     for (wrong, expected, found) in [
@@ -135,7 +135,7 @@ fn all_differences_are_reported() {
     assert!(out.ends_with("s: 2 cases, 1 assertion held, 3 differ\n"), "{out}");
 }
 
-/// What is not checked is printed.
+/// An outcome that no assertion checks is printed.
 #[test]
 fn outcomes_that_are_not_expected_are_printed() {
     let (status, out, err) = run(&format!("{LAYOUT}munmap 0x100000 0x1000\nfault 0x104000 w = ?\nfind 0x200000\nmunmap 1 1\n"));
@@ -144,7 +144,7 @@ fn outcomes_that_are_not_expected_are_printed() {
     assert!(out.starts_with(printed), "{out}");
 }
 
-/// What cannot be read or executed ends the scenario with status 2, and says where and what.
+/// A line that cannot be read or executed ends the scenario with status 2, and is reported.
 #[test]
 fn what_cannot_be_read_is_refused() {
     let huge = "9".repeat(70_000);
@@ -195,7 +195,7 @@ fn what_cannot_be_read_is_refused() {
     assert!(status == Some(2) && err.contains("cut short"), "{err}");
 }
 
-/// Differences before an unreadable line are reported, later files are executed, and the status is that of the worst file.
+/// Differences before an unreadable line are reported, later files are executed, and the status is the highest of any file.
 #[test]
 fn each_file_is_executed() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
@@ -220,7 +220,7 @@ fn each_file_is_executed() {
     assert_eq!(output.status.code(), Some(2), "no file at all");
 }
 
-/// Whatever a fuzzer of the format has found is run to an end.
+/// Every seed of the format's fuzz target is run to an end.
 #[test]
 fn seeds_of_the_format_are_run_to_an_end() {
     let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/trace_parse");

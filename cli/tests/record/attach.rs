@@ -1,4 +1,4 @@
-//! A process that runs already is recorded, and goes on whatever becomes of the recorder.
+//! A running process is recorded, and continues even if the recorder is killed.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::program;
 
-/// Kills a process that takes far longer than it should, so that a test that waits for it fails instead of hanging.
+/// Kills a process that takes more than two minutes, so that a test that waits for it fails instead of hanging.
 struct Bound(#[expect(dead_code, reason = "dropping it reports that the process ended in time")] Sender<()>);
 
 impl Bound {
@@ -21,7 +21,7 @@ impl Bound {
         let pid = Pid::from_raw(child.id().cast_signed());
         std::thread::spawn(move || {
             if waiting.recv_timeout(Duration::from_mins(2)) == Err(RecvTimeoutError::Timeout) {
-                // it may be gone by now
+                // the process may have ended
                 _ = kill(pid, Signal::SIGKILL);
             }
         });
@@ -29,7 +29,7 @@ impl Bound {
     }
 }
 
-/// A program that does something when it is asked to.
+/// A program that does its work once for each byte on its standard input.
 struct Served {
     child: Child,
     to: ChildStdin,
@@ -46,12 +46,12 @@ impl Served {
             .expect("the program was built here");
         let (to, from) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
         let mut served = Self { _bound: Bound::of(&child), child, to, from };
-        // all threads are there
+        // when the first work is done, all threads run
         served.work();
         served
     }
 
-    /// Has it do its work once, `served` sixty or seventy calls; returns when that is done.
+    /// Makes the program do its work once (for `served`, 70 calls), and returns when it has.
     fn work(&mut self) {
         self.to.write_all(b"x").expect("it reads");
         let mut byte = [0];
@@ -62,7 +62,7 @@ impl Served {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    /// It still works, and ends as it would have without a recorder.
+    /// Checks that the program still works, and exits with the status that it has without a recorder.
     fn ends_well(mut self) {
         self.work();
         drop(self.to);
@@ -78,7 +78,7 @@ struct Recorder {
 }
 
 impl Recorder {
-    /// Begins to attach.
+    /// Starts a recorder, which begins to attach to the process.
     fn start(process: Pid, options: &[&str], directory: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_vmaple"))
             .args(["record", "--pid", &process.to_string(), "--snapshots", "1"])
@@ -92,7 +92,7 @@ impl Recorder {
         Self { _bound: Bound::of(&child), child, printed }
     }
 
-    /// Attaches.
+    /// Starts a recorder, and returns when it has attached.
     fn attach(process: Pid, options: &[&str], directory: &Path) -> Self {
         let mut recorder = Self::start(process, options, directory);
         let mut line = String::new();
@@ -107,7 +107,7 @@ impl Recorder {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
-    /// Its exit code and what it said.
+    /// Waits until the recorder ends, and returns its exit code and what it printed.
     fn ended(mut self) -> (Option<i32>, String) {
         let mut printed = String::new();
         self.printed.read_to_string(&mut printed).expect("text");
@@ -120,7 +120,7 @@ fn traces(directory: &TempDir) -> Vec<PathBuf> {
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// The one trace of a recording replays to the kernel's layouts.
+/// Checks that the only trace of a recording replays to the kernel's layouts, and returns the trace.
 fn replays(directory: &TempDir) -> String {
     let paths = traces(directory);
     assert_eq!(paths.len(), 1, "{paths:?}");
@@ -147,7 +147,7 @@ fn ctrl_c_lets_the_process_go() {
     assert_eq!(code, Some(0), "{printed}");
     served.ends_well();
     let text = replays(&recorded);
-    // two times twenty rounds of an mmap, an mprotect and one or two munmaps, and none of before or after
+    // Each of the two calls of `work` makes 20 rounds of an mmap, an mprotect and one or two munmaps. Nothing before or after is recorded.
     let calls = |name: &str| text.lines().filter(|line| line.starts_with('@') && line.contains(name)).count();
     assert_eq!((calls(" mmap "), calls(" mprotect "), calls(" munmap ")), (40, 40, 60), "{text}");
 }
@@ -175,7 +175,7 @@ fn a_recorder_that_is_killed_takes_nothing_with_it() {
     let (code, _) = recorder.ended();
     assert_eq!(code, None);
     served.ends_well();
-    // what it left is no whole recording, and is not taken for one
+    // the killed recorder's trace is incomplete, and `replay` rejects it
     let output = Command::new(env!("CARGO_BIN_EXE_vmaple")).arg("replay").args(traces(&recorded)).output().expect("the program starts");
     assert_eq!(output.status.code(), Some(2));
     let printed = String::from_utf8_lossy(&output.stderr);
@@ -183,7 +183,7 @@ fn a_recorder_that_is_killed_takes_nothing_with_it() {
 }
 
 #[test]
-fn what_cannot_be_attached_to_is_said() {
+fn a_process_that_cannot_be_attached_to_is_reported() {
     vmaple_host::test_needs!("attach");
     let (_, recorded) = directories();
     let output = Command::new(env!("CARGO_BIN_EXE_vmaple"))
@@ -196,14 +196,14 @@ fn what_cannot_be_attached_to_is_said() {
     assert!(printed.contains("cannot attach to process 1999999999") && printed.contains("No such process"), "{printed}");
 }
 
-/// Who traces a thread, 0 for nobody; nothing if the thread has ended.
+/// Returns the tracer of a thread: 0 if there is none, `None` if the thread has ended.
 fn tracer_of(status: &Path) -> Option<i32> {
     let text = std::fs::read_to_string(status).ok()?;
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     field("TracerPid:").filter(|_| field("State:").is_some_and(|state| !state.starts_with(['X', 'Z'])))?.parse().ok()
 }
 
-/// A thread that waits for its child of `vfork` cannot be stopped.
+/// A thread that waits for its child of `vfork` cannot be stopped, so the recorder gives up: by itself, or when it is interrupted.
 #[test]
 fn attaching_can_be_given_up() {
     vmaple_host::test_needs!("attach");
@@ -227,7 +227,7 @@ fn attaching_can_be_given_up() {
     }
 }
 
-/// Threads that make threads and end are all found.
+/// All threads are found, also while threads create threads and end.
 #[test]
 fn no_thread_is_missed() {
     vmaple_host::test_needs!("attach");

@@ -1,6 +1,6 @@
-//! The plainest reading of a trace: a table of pages, changed by one record after the other.
+//! An independent model of a trace: a table of pages that each record changes.
 //!
-//! It shares the reader of the format with the program, and nothing of how the program follows a process.
+//! It shares the reader of the format with the program, and no code that follows a process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,41 +9,42 @@ use vmaple_trace::{Area, Context, Extent, MapFlags, Operation, Outcome, Perm, Pr
 
 const PAGE: u64 = 4096;
 
-/// What was found in a trace that holds.
+/// What a trace contains, if its layouts are those that its records lead to.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    /// Each operation and how it ended, as written.
+    /// Each operation and its outcome, as in the trace.
     pub(crate) operations: Vec<String>,
     pub(crate) threads: BTreeSet<u32>,
     pub(crate) faults: usize,
-    /// Places where a page was touched that was not mapped at that time and did not begin to be by growth.
+    /// The addresses of faults on pages that were not mapped, and that growth did not map.
     pub(crate) stray_faults: Vec<u64>,
     pub(crate) growths: usize,
     pub(crate) forks: usize,
-    /// Blocks that were compared.
+    /// The number of blocks.
     pub(crate) blocks: usize,
-    /// Objects of the starting layout and of the last one.
+    /// The objects of the first layout.
     pub(crate) first_objects: BTreeSet<String>,
+    /// The objects of the last layout.
     pub(crate) last_objects: BTreeSet<String>,
     task_size: u64,
     pages: BTreeMap<u64, Perm>,
     brk: Option<u64>,
     block: Option<Vec<(Extent, Perm)>>,
-    /// The last one that was read and not compared.
+    /// The last block, if it was not compared.
     uncompared: Option<Vec<(Extent, Perm)>>,
     touched: Option<u64>,
     pub(crate) ends_with_maps: bool,
 }
 
-/// Follows a trace to its end, which must be an exact list of areas.
+/// Follows a trace to its end, which must be a layout.
 pub(crate) fn follow(path: &Path) -> History {
     let history = follow_killed(path);
     assert!(history.ends_with_maps, "{}: the trace must end with the last layout", path.display());
     history
 }
 
-/// Follows a trace to its end; each block must be what the records led to. Of a process that was killed the last
-/// layout may be missing.
+/// Follows a trace to its end. The layout in each block that is compared must be the one that the records lead to. If the process was
+/// killed, the last layout may be missing.
 pub(crate) fn follow_killed(path: &Path) -> History {
     let mut history = History::default();
     for line in Reader::open(path).expect("a trace") {
@@ -128,7 +129,7 @@ impl History {
             }
             Record::End => {
                 let block = self.block.take().expect("a block");
-                // page by page, which takes long: of very many, some
+                // Comparing page by page is slow, so after the first 20 blocks only every hundredth is compared, and the last.
                 if self.blocks < 20 || self.blocks.is_multiple_of(100) {
                     self.compare(&block, place);
                     self.uncompared = None;
@@ -150,7 +151,7 @@ impl History {
         }
     }
 
-    /// Holds the pages against those of a block.
+    /// Compares the pages with those of a block.
     fn compare(&self, block: &[(Extent, Perm)], place: &str) {
         let expected = self.pages.iter().map(|(page, perm)| (*page, *perm));
         let found = block.iter().flat_map(|(extent, perm)| range(*extent).map(move |page| (page, *perm)));
@@ -161,7 +162,7 @@ impl History {
         assert_eq!(self.pages.len() as u64, pages, "{place}: pages by the calls and in the layout");
     }
 
-    /// The page of the last fault was not mapped, and no growth followed.
+    /// Notes the last fault as stray if its page was not mapped, and no growth has mapped it.
     fn settle_touch(&mut self) {
         if let Some(addr) = self.touched.take()
             && !self.pages.contains_key(&(addr / PAGE))
@@ -212,12 +213,12 @@ impl History {
         }
     }
 
-    /// How many operations begin with these words.
+    /// Returns how many operations begin with these words.
     pub(crate) fn count(&self, words: &str) -> usize {
         self.operations.iter().filter(|operation| operation.starts_with(words)).count()
     }
 
-    /// Whether one operation holds all of these.
+    /// Returns whether one operation contains all of these parts.
     pub(crate) fn has(&self, parts: &[&str]) -> bool {
         self.operations.iter().any(|operation| parts.iter().all(|part| operation.contains(part)))
     }

@@ -1,7 +1,7 @@
-//! Real programs are recorded, and each trace must lead by its records to the layouts that were seen.
+//! Real programs are recorded, and the records of each trace must lead to the layouts that the kernel showed.
 //!
-//! The programs are small and in C, so that they make the calls that are looked for and few others. Where tracing is
-//! not permitted these tests are left out, by name; so is what they ask of page faults where those cannot be watched.
+//! The programs are small and in C, so that they make the calls that the tests look for and few others. Where tracing is not permitted,
+//! these tests are reported as left out; where page faults cannot be recorded, so are the checks of faults.
 
 mod attach;
 mod history;
@@ -40,7 +40,7 @@ fn record(options: &[&str], command: &[&Path]) -> Recording {
 }
 
 impl Recording {
-    /// Whether page faults were recorded, as was asked for: not where the system keeps them from this user.
+    /// Returns whether page faults were recorded. If this user may not record them, the test's checks of faults are reported as left out.
     fn has_faults(&self, test: &str) -> bool {
         let has = !self.printed.contains("page faults are not recorded");
         assert!(has || !Host::probe().has(Need::Perf), "{}", self.printed);
@@ -50,7 +50,7 @@ impl Recording {
         has
     }
 
-    /// The traces whose names begin with the program's.
+    /// Returns the traces whose names begin with the program's.
     fn paths(&self, program: &str) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.directory.path()).expect("the directory");
         let mut paths: Vec<PathBuf> = entries
@@ -68,17 +68,17 @@ impl Recording {
     }
 }
 
-/// Builds a program of this directory.
+/// Builds a program from `programs`, and returns its path.
 fn program(name: &str, directory: &TempDir) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/record/programs").join(name).with_extension("c");
     let path = directory.path().join(name);
-    // the linker of every build of this workspace
+    // every build of this workspace links with `cc`
     let built = Command::new("cc").args(["-O1", "-pthread", "-o"]).arg(&path).arg(source).status();
     assert!(built.expect("a C compiler").success(), "{name} is not built");
     path
 }
 
-/// Replays a trace, which must hold.
+/// Checks that a trace holds when it is replayed.
 fn holds(trace: &Path) {
     let output =
         Command::new(env!("CARGO_BIN_EXE_vmaple")).args(["replay", "--seconds", "0"]).arg(trace).output().expect("the program runs");
@@ -86,7 +86,7 @@ fn holds(trace: &Path) {
     assert_eq!(output.status.code(), Some(0), "{printed}");
 }
 
-/// The areas and the counters of a snapshot are of one moment, also if another thread's stack grows.
+/// The areas and the counters of a snapshot are of one moment, even if another thread's stack grows meanwhile.
 #[test]
 fn a_stack_that_grows_meanwhile_does_not_tear_a_snapshot() {
     vmaple_host::test_needs!("ptrace");
@@ -110,13 +110,13 @@ fn racing_threads_are_recorded_in_their_true_order() {
     assert!(history.blocks > history.operations.len() / 200, "{} blocks", history.blocks);
     assert!(history.threads.len() > 8, "{:?}", history.threads);
     assert!(!recording.printed.contains("not certain"), "{}", recording.printed);
-    // without permission it says so and goes on
+    // without permission for faults, the recorder says so and continues
     if !recording.has_faults("racing_threads_are_recorded_in_their_true_order") {
         assert_eq!(history.faults, 0);
     } else if recording.printed.contains("page faults were lost") {
         assert!(history.faults > 0);
     } else {
-        // each of the pages that the threads touch, and each while it is mapped
+        // each page that a thread touches has a fault, and the page is mapped at that point of the trace
         assert!(history.faults > 8 * 150, "{} faults", history.faults);
         assert_eq!(history.stray_faults, [0; 0], "faults at places that were not mapped");
     }
@@ -148,18 +148,18 @@ fn every_call_is_recorded_with_its_result() {
         &["mlockall future = 0"],
         &["munlockall = 0"],
         &["madvise ", " 0x1000 dontfork = 0"],
-        // a shared memory segment and a ring of requests have no call of their own in the format
+        // the format has no call for a shared memory segment or a ring of requests: each is recorded as an `mmap`
         &["mmap ", " 0x3000 r shared,fixed,anonymous shm:", " 0 = 0x"],
         &["mmap ", " rw shared,fixed file:/[aio] "],
     ] {
         assert!(history.has(parts), "no {parts:?} in {:#?}", history.operations);
     }
     assert!(!history.has(&["dontneed"]), "what changes no layout is left out");
-    // what a failed call did to the part before a hole is recorded as a call for that part
+    // if a call fails at a hole, what it did before the hole is recorded as a call for that part
     let failed = history.operations.iter().position(|line| line.ends_with(" 0x8000 r = -ENOMEM"));
     let next = &history.operations[failed.expect("it was found") + 1];
     assert!(next.starts_with("mprotect ") && next.ends_with(" 0x3000 r = 0"), "{next}");
-    // and what was mapped in two steps moves in one: no other call is made up to tell it
+    // a mapping made in two steps is moved as one: the trace has no extra call
     let moved = history.operations.iter().position(|line| line.contains(" 0xa000 0xa000 maymove,fixed "));
     let next = &history.operations[moved.expect("a move") + 1];
     assert!(next.starts_with("brk "), "{next}");
@@ -213,7 +213,7 @@ fn children_and_programs_have_their_own_traces() {
     assert_eq!(follow(&second[0]).count("mmap 0x0 0x27000 "), 1);
 }
 
-/// The calls of `death` before it dies: those of a hundred rounds.
+/// The calls that `death` makes at least before it dies: 100 rounds of two calls.
 const BEFORE_DEATH: usize = 200;
 
 #[test]
@@ -221,7 +221,7 @@ fn a_program_that_dies_leaves_a_whole_trace() {
     vmaple_host::test_needs!("ptrace");
     let built = tempfile::tempdir().expect("a directory");
     let death = program("death", &built);
-    // by itself, by an error, by giving up, and as it was asked to: all while its threads are busy
+    // it exits, or dies of SIGSEGV, SIGABRT or SIGTERM, each while its threads map and unmap
     for (how, code, stray) in [("0", 0, &[][..]), ("11", 128 + 11, &[8]), ("6", 128 + 6, &[]), ("15", 128 + 15, &[])] {
         let recording = record(&["--faults"], &[&death, Path::new(how)]);
         assert_eq!(recording.code, Some(code), "{}", recording.printed);
@@ -244,7 +244,7 @@ fn a_killed_program_leaves_all_its_calls() {
     assert!(history.operations.len() >= BEFORE_DEATH, "{} calls", history.operations.len());
     assert_eq!(history.stray_faults, [0; 0]);
     ends_as_reported(&recording, &paths[0], &history);
-    // with and without the last layout it is a trace
+    // the trace holds with and without the last layout
     let text = std::fs::read_to_string(&paths[0]).expect("the trace");
     let without = text.rfind("\nmaps\n").map_or(text.as_str(), |start| &text[..=start]);
     let cut = recording.directory.path().join("cut.trace");
@@ -269,11 +269,11 @@ fn a_killed_family_leaves_all_its_traces() {
         children += history.count("mmap 0x0 0x2b000 ");
     }
     assert!(forks > 0 && children > 0, "{forks} forks, {children} children: {}", recording.printed);
-    // the last fork of each of the two threads may be unrecorded, and its child may have been killed before it made a call
+    // for each of the two threads, the last fork may be unrecorded, or its child may have been killed before it made a call
     assert!(forks.abs_diff(children) <= 2, "{forks} forks, {children} children");
 }
 
-/// A trace ends with the last layout, or with a note that is on standard error too.
+/// Checks that a trace ends with the last layout, or else with a note that standard error has, too.
 fn ends_as_reported(recording: &Recording, path: &Path, history: &History) {
     let text = std::fs::read_to_string(path).expect("the trace");
     let last = text.lines().rev().find(|line| *line != "complete").unwrap_or_default();
@@ -328,7 +328,7 @@ fn the_command_keeps_its_streams_and_its_exit_status() {
     let spoken = run(&["--", "sh", "-c", "echo out; exit 42"]);
     assert_eq!((spoken.status.code(), spoken.stdout.as_slice()), (Some(42), &b"out\n"[..]));
     assert_eq!(run(&["--", "sh", "-c", "kill -TERM $$"]).status.code(), Some(128 + 15));
-    // a writer whose reader is gone dies of it, as it would alone
+    // a writer whose reader has exited is ended by SIGPIPE, as it is without the recorder
     let pipe = run(&["--", "sh", "-c", "(trap '' TERM; while echo y; do :; done; echo failed >&2) | head -n 1"]);
     assert!(!String::from_utf8_lossy(&pipe.stderr).contains("failed"), "{}", String::from_utf8_lossy(&pipe.stderr));
     let missing = run(&["--", "/no/such/program"]);
@@ -351,7 +351,7 @@ fn the_command_keeps_its_streams_and_its_exit_status() {
 #[test]
 fn committed_traces_hold() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces");
-    // that of Java reserves more pages than a table of them should hold; `replay` is tested with it
+    // the trace of Java reserves more pages than a table of pages can hold; the tests of `replay` use it
     for (name, operations, threads) in [("python", 1000, 7), ("cc1plus", 300, 1), ("serial", 600, 1)] {
         let history = follow(&directory.join(name).with_extension("trace.gz"));
         assert!(history.operations.len() > operations, "{name}: {} calls", history.operations.len());

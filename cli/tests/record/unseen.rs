@@ -63,9 +63,9 @@ fn what_no_argument_tells_is_recorded() {
     }
 }
 
-/// A file may be locked as long as it is open: the recorder does not keep it open for longer than the program does.
+/// A lock on a file lasts as long as the file is open, so the recorder must not keep it open for longer than the program does.
 #[test]
-fn a_file_is_let_go_with_its_last_mapping() {
+fn a_file_is_closed_with_its_last_mapping() {
     vmaple_host::test_needs!("ptrace");
     let built = tempfile::tempdir().expect("a directory");
     let recording = record(&[], &[&program("unseen", &built), Path::new("waiting")]);
