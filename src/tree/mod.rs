@@ -1,18 +1,7 @@
 //! The index (L1): an RCU B+-tree from disjoint ranges of addresses to values. It knows ranges, and neither mmap nor locks. Called by
 //! `map`.
 //!
-//! ```text
-//!                 Root ── one atomic pointer, on a line of its own
-//!                  │
-//!      Inner   lasts │ 0x3fff   0x8fff   MAX │   plain, never changes; the last key of the right edge is MAX
-//!           children │   ●        ●       ●  │   atomic: what a publishing store changes
-//!               lows │                       │ ┐ the writer's gap summaries, on lines that no reader touches
-//!               gaps │                       │ ┘
-//!                        │
-//!      Leaf    lasts │ 0x4fff  0x6fff  0x8fff │  plain, never changes: the keys
-//!             starts │ 0x4000  0x5000  0x8000 │  atomic: growing downward lowers one in place
-//!             values │    v       w       x   │  plain, never changes
-//! ```
+//! The section "Why a B+-tree?" of `docs/design.md` draws the nodes.
 //!
 //! Entries are keyed by their *last* address. The rank of `a` in a node is the number of lasts below `a`, so one descent arrives at the
 //! first entry that ends at or after `a`: that is `find`. `lookup` is one more comparison. Growing downward changes a start, which is not a
