@@ -2,7 +2,7 @@
 
 mod fault;
 mod index;
-// It reads the repository and runs nothing of the library: nothing for Miri.
+// It reads the repository and runs no code of the library, so Miri would find nothing.
 #[cfg(not(miri))]
 mod layering;
 mod lock;

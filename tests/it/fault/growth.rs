@@ -1,6 +1,7 @@
-//! Growth of stacks: part 2 of `docs/semantics.md`, a test per rule.
+//! Growth of stacks: part 2 of `docs/semantics.md`, one test or more for each rule.
 //!
-//! Maps are drawn with a letter a page: `S` a stack that grows down, `U` one that grows up, `A` accessible, `-` inaccessible, `.` nothing.
+//! Layouts are drawn with one letter for each page: `S` a stack that grows down, `U` one that grows up, `A` accessible, `-` inaccessible,
+//! `.` nothing.
 //! The guard gap is two pages.
 
 use crate::support::address_space::{DOWN, RW, UP, layout, map_all, mm_of, mm_with, page};
@@ -25,7 +26,7 @@ fn errno<T: std::fmt::Debug>(result: Result<T, ExpandError>) -> i32 {
     result.expect_err("refused").errno()
 }
 
-/// 2.1, 1.15: what does not grow that way is EFAULT.
+/// 2.1, 1.15: growth of a VMA that does not grow in that direction is EFAULT.
 #[test]
 fn rule_2_1_the_wrong_direction() {
     let mm = mm_of(&[(0, 1, UP), (8, 9, RW)]);
@@ -34,7 +35,7 @@ fn rule_2_1_the_wrong_direction() {
     assert_eq!((errno(down(&mm, 10)), errno(mm_of(&[]).write().expand_up(page(0)))), (14, 14), "and so is nothing at all");
 }
 
-/// 2.2: the larger of the limit that is set and the one that is built in. To the byte.
+/// 2.2: the lowest address is the larger of the limit that is set and the one that is built in. Checked to the byte.
 #[test]
 fn rule_2_2_the_lowest_address() {
     for (set, built_in) in [(0x1000, 0x1_0000), (0x1_0000, 0x1000)] {
@@ -47,7 +48,7 @@ fn rule_2_2_the_lowest_address() {
 }
 
 /// ```text
-/// before  AA..SS      A gap of exactly the guard passes, a page less does not.
+/// before  AA..SS      A gap as large as the guard gap is allowed, one page less is refused.
 /// fault 5     ^
 /// ```
 #[test]
@@ -61,7 +62,7 @@ fn rule_2_3_the_guard_gap() {
 }
 
 /// ```text
-/// A--...SS    An inaccessible neighbour, or one that grows down itself, is exempt, up to adjacency; what is behind it is not looked at.
+/// A--...SS    An inaccessible neighbour, or one that grows down itself, is exempt, up to adjacency; VMAs behind it are not checked.
 /// ```
 #[test]
 fn rule_2_3_exemptions() {
@@ -75,7 +76,7 @@ fn rule_2_3_exemptions() {
     }
 }
 
-/// 2.3 comes before 2.6: a stack mapped right above its neighbour is refused its own pages that are too near.
+/// 2.3 is checked before 2.6: in a stack mapped right above its neighbour, growth to its own pages that are too near is refused.
 #[test]
 fn rule_2_3_is_asked_before_2_6() {
     let mm = mm_of(&[(0, 2, RW), (2, 6, DOWN)]);
@@ -94,7 +95,7 @@ fn rule_2_4_growth_down_needs_no_memory() {
     assert_eq!(down(&mm, 2), Ok(2));
 }
 
-/// 2.4: the owner comes after the guard gap and before the wait and the limits, and stays where one of these refuses.
+/// 2.4: the VMA gets an owner after the check of the guard gap and before the wait and the limits, and keeps it if one of these refuses.
 #[test]
 fn rule_2_4_a_refused_growth_leaves_an_owner() {
     let mm = mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 3 * PAGE_SIZE));
@@ -113,7 +114,7 @@ fn rule_2_4_a_refused_growth_leaves_an_owner() {
     assert_eq!((owner(8), owner(20)), left, "it has one already");
 }
 
-/// 2.5: growth waits for a VMA's holders before it reads and changes its bounds.
+/// 2.5: growth waits for the VMA's readers before it reads and changes its bounds.
 #[test]
 fn rule_2_5_readers_are_drained_first() {
     let mm = mm_of(&[(8, 9, DOWN)]);
@@ -129,7 +130,7 @@ fn rule_2_5_readers_are_drained_first() {
     });
 }
 
-/// 2.6: it contains the page already: success, nothing is counted, no limit is asked.
+/// 2.6: if the VMA contains the page already, growth succeeds, counts nothing, and checks no limit.
 #[test]
 fn rule_2_6_contained_already() {
     let mm = mm_of(&[(4, 9, DOWN), (20, 22, UP)]);
@@ -141,7 +142,7 @@ fn rule_2_6_contained_already() {
     assert_eq!(mm.stats(), before);
 }
 
-/// 2.7: the offset must not go below zero. To the page.
+/// 2.7: the offset must not go below zero. Checked to the page.
 #[test]
 fn rule_2_7_the_offset_ends_at_zero() {
     let mm = mm_of(&[]);
@@ -154,7 +155,7 @@ fn rule_2_7_the_offset_ends_at_zero() {
     assert_eq!((vma.page_offset_of(page(5)), vma.page_offset_of(page(8))), (0, 3), "2.9: each page keeps its offset");
 }
 
-/// 2.8: each limit, at it and a page beyond it.
+/// 2.8: each limit, with a size equal to it and one page larger.
 #[test]
 fn rule_2_8_limits() {
     type Set = fn(&mut Limits, u64);
@@ -179,7 +180,7 @@ fn rule_2_8_limits() {
     }
 }
 
-/// 2.8: what is locked matters only where the VMA is; `RLIMIT_DATA` never does; a range for huge pages is EFAULT.
+/// 2.8: the limit on locked memory applies only to a locked VMA, `RLIMIT_DATA` to none; in a range for huge pages, growth is EFAULT.
 #[test]
 fn rule_2_8_limits_that_do_not_apply_and_huge_pages() {
     let mm = mm_with(|limits| {
@@ -192,7 +193,7 @@ fn rule_2_8_limits_that_do_not_apply_and_huge_pages() {
     assert!(matches!(down(&mm, 3), Err(ExpandError::HugePagesOnly { .. })));
 }
 
-/// 2.9: one step of any size; nothing merges, a seal is no obstacle; the accounts follow.
+/// 2.9: a VMA grows by any size at once, does not merge, and may be sealed; the accounts follow.
 #[test]
 fn rule_2_9_commit() {
     let flags = DOWN | VmaFlags::LOCKED | VmaFlags::SEALED;
@@ -203,7 +204,7 @@ fn rule_2_9_commit() {
     assert_eq!((stats.total_pages, stats.stack_pages, stats.locked_pages, stats.data_pages), (1001, 1001, 999, 0));
 }
 
-/// 2.10: up, the wrong flag; the last page of the address space is in, the next is not.
+/// 2.10: a VMA may grow up to the end of the address space, not beyond.
 #[test]
 fn rule_2_10_up_to_the_end() {
     let mm = mm_with(|limits| limits.task_size = page(6));
@@ -216,7 +217,7 @@ fn rule_2_10_up_to_the_end() {
 }
 
 /// ```text
-/// before  UU....AA    two pages stay free, unless the neighbour is exempt; past the end of the address space there is nothing to guard
+/// before  UU....AA    two pages stay free, unless the neighbour is exempt; at the end of the address space there is no guard gap
 /// ```
 #[test]
 fn rule_2_11_the_guard_gap_above() {
@@ -242,8 +243,8 @@ fn rule_2_12_the_offset_ends() {
     assert_eq!((errno(up(&mm, 3)), up(&mm, 2)), (12, Ok(3)));
 }
 
-/// Growth to adjacency beside lockless readers (`StackRot`; the growth that used up the whole gap): what is mapped throughout is found
-/// at every look, with bounds that contain it.
+/// Growth to adjacency beside lockless readers (`StackRot`; the growth that used up the whole gap): each lookup of an address that is
+/// mapped throughout finds a VMA that contains it.
 #[test]
 fn growth_to_adjacency_beside_lockless_readers() {
     const ROUNDS: u64 = if cfg!(miri) { 3 } else { 300 };
@@ -279,8 +280,8 @@ fn growth_to_adjacency_beside_lockless_readers() {
     assert_eq!(mm.stats().total_pages, 4);
 }
 
-/// Bug 15 (2016, Khlebnikov): an anon owner appeared between the lock and the unlock of a growth. A growth gives one before it locks, once
-/// (2.4), and later growth finds it; a split keeps it.
+/// Bug 15 (2016, Khlebnikov): an anon owner appeared between the lock and the unlock of a growth. The first growth gives the VMA an owner
+/// before it locks (2.4), a later growth finds that owner, and a split keeps it.
 #[test]
 fn an_anon_owner_that_appears_during_growth() {
     let mm = mm_of(&[]);
@@ -299,8 +300,8 @@ fn an_anon_owner_that_appears_during_growth() {
     }
 }
 
-/// Bug 11 (561b5e0709e4): a neighbour that was exempt from the guard gap becomes accessible later, and nothing checks. Decided: nothing
-/// that is mapped is moved or refused for it, as in Linux; the next growth looks at the neighbour as it is then.
+/// Bug 11 (561b5e0709e4): a neighbour that was exempt from the guard gap becomes accessible later, and nothing checks the gap then. As in
+/// Linux, that is allowed, and what is mapped stays; the next growth checks the neighbour as it is then.
 #[test]
 fn an_exempt_neighbour_becomes_accessible_later() {
     let mm = mm_of(&[(0, 2, VmaFlags::empty()), (8, 9, DOWN)]);

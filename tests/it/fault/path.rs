@@ -1,4 +1,4 @@
-//! The path of a page fault: part 1 of `docs/semantics.md`, a test per rule, over each lock.
+//! The path of a page fault: part 1 of `docs/semantics.md`, one test or more for each rule, over each lock.
 
 use crate::support::address_space::{DOWN, RW, UP, layout, map_all, page};
 use crate::support::each_lock::{RaiseOnDrop, TestInterrupt, TestLock, over_each_lock};
@@ -43,12 +43,12 @@ fn never_upgrading<L: RawMmLock>(mm: Mm<(), L>) -> Mm<(), L> {
     mm
 }
 
-/// Nothing is held: a writer could enter now.
+/// Returns whether nothing is held, so that a writer could enter.
 fn nothing_held<L: RawMmLock>(mm: &Mm<(), L>) -> bool {
     mm.try_write().is_some()
 }
 
-/// Waits until someone waits to write, behind a read hold of the caller's.
+/// Waits until a writer waits for a read hold of the caller.
 fn until_a_writer_waits<L: RawMmLock>(mm: &Mm<(), L>) {
     while mm.try_read().is_some() {
         thread::yield_now();
@@ -82,7 +82,7 @@ fn rule_1_1_read_acquisition<L: TestLock>() {
     assert!(nothing_held(&mm));
 }
 
-/// 1.2: what needs no wait is for every context, also for one that is interrupted.
+/// 1.2: a fault that needs no wait succeeds in every context, also in one that is interrupted.
 fn rule_1_2_a_hit_without_waiting<L: TestLock>() {
     let (mm, interrupt) = (L::mm_of(&[(0, 1, RW)]), L::Interrupt::default());
     interrupt.raise();
@@ -104,7 +104,7 @@ fn rule_1_3_a_hit_holds_the_read_lock<L: TestLock>() {
     }
 }
 
-/// 1.4: nothing above, or what is above does not grow down: the write lock is never touched.
+/// 1.4: if nothing is above, or the VMA above does not grow down, the fault fails and never takes the write lock.
 fn rule_1_4_a_plain_miss<L: TestLock>() {
     let mm = L::mm_of(&[(4, 5, RW), (8, 9, UP)]);
     let sequence = mm.write_sequence();
@@ -115,7 +115,8 @@ fn rule_1_4_a_plain_miss<L: TestLock>() {
     assert_eq!(mm.write_sequence(), sequence, "1.10");
 }
 
-/// 1.5, better than Linux: alone, the read hold becomes the write hold. 1.8, 1.9: it grows and is downgraded.
+/// 1.5, better than Linux: if no other thread holds the lock, the read hold becomes the write hold. 1.8, 1.9: the VMA grows, and the
+/// hold is downgraded.
 fn rule_1_5_the_upgrade<L: TestLock>() {
     let mm = L::mm_of(&[(8, 9, DOWN)]);
     assert_eq!(mm.find_vma_for_fault(page(4), KernelWithoutFixup).map(|found| found.vma().start()), Ok(page(4)));
@@ -125,8 +126,8 @@ fn rule_1_5_the_upgrade<L: TestLock>() {
     assert_eq!((mm.stats().fault_paths.upgraded, mm.stats().fault_paths.retaken), (1, 1));
 }
 
-/// 1.6: another reader is inside, so the upgrade fails. A fault that must not wait fails with `WouldBlock`; one that may drops its hold
-/// first (else it would wait for itself), waits, and grows.
+/// 1.6: another reader holds the lock, so the upgrade fails. A fault that must not wait fails with `WouldBlock`; one that may drops its
+/// hold first (else it would wait for itself), waits, and grows the VMA.
 fn rule_1_6_when_the_upgrade_fails<L: TestLock>() {
     for policy in [UpgradePolicy::Optimistic, UpgradePolicy::Never] {
         let (mm, interrupt) = (L::mm_of(&[(8, 9, DOWN)]), L::Interrupt::default());
@@ -157,8 +158,8 @@ fn rule_1_6_when_the_upgrade_fails<L: TestLock>() {
 
 /// ```text
 /// before     ......SS
-/// meanwhile  ..AAAASS   mapped by another before the write lock was had: found, and nothing grows
-///            ....SSSS   grown by another: the same
+/// meanwhile  ..AAAASS   mapped by another thread before the fault had the write lock: found, and nothing grows
+///            ....SSSS   grown by another thread: the same
 ///            ........   unmapped: nothing there
 ///            .......A   what is above no longer grows: nothing there
 /// fault         ^
@@ -219,7 +220,7 @@ fn rule_1_7_everything_is_looked_at_again<L: TestLock>() {
     }
 }
 
-/// 1.8: growth is refused: nothing is held, nothing has grown, and the error is the rule's. 1.10: the sequence went on by two.
+/// 1.8: after a refused growth nothing is held, nothing has grown, and the error is that of the rule. 1.10: the sequence is larger by two.
 fn rule_1_8_growth_refused<L: TestLock>() {
     let mm = L::mm_of(&[(0, 2, RW), (8, 9, DOWN)]);
     for mm in [mm, never_upgrading(L::mm_of(&[(0, 2, RW), (8, 9, DOWN)]))] {
@@ -246,7 +247,7 @@ fn rule_1_10_the_sequence<L: TestLock>() {
     }
 }
 
-/// 1.11: the guard goes in, and comes back with the VMA or not at all. Both directions.
+/// 1.11: `expand_stack` consumes the guard, and returns it with the VMA or releases it. In both directions.
 fn rule_1_11_expand_stack<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, UP), (8, 9, VmaFlags::empty()), (20, 21, DOWN), (30, 31, RW)]);
     for (at, span) in [(20, (20, 21)), (3, (0, 4)), (16, (16, 21))] {
@@ -262,7 +263,7 @@ fn rule_1_11_expand_stack<L: TestLock>() {
     assert_eq!(mm.read().expand_stack(page(10), KernelWithoutFixup).expect_err("another reads"), FaultError::WouldBlock);
 }
 
-/// 1.12: the lock stays with the caller, also on failure.
+/// 1.12: the caller keeps the lock, also on failure.
 fn rule_1_12_find_extend_vma_locked<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, UP), (8, 9, VmaFlags::empty()), (20, 21, DOWN), (30, 31, RW)]);
     let mut writer = mm.write();
@@ -276,14 +277,14 @@ fn rule_1_12_find_extend_vma_locked<L: TestLock>() {
     writer.validate().expect("and fit for use");
 }
 
-/// 1.11, 1.12: where the VMA before grows up but may not, the one after is tried.
+/// 1.11, 1.12: if the VMA before the address grows up but its growth is refused, the one after the address is tried.
 fn rule_1_12_up_first_then_down<L: TestLock>() {
     let mm = L::mm_with(|limits| (limits.stack_guard_gap_pages, limits.stack_bytes) = (2, 4 * PAGE_SIZE));
     map_all(&mm, &[(0, 4, UP), (12, 13, DOWN)]);
     assert_eq!(mm.write().find_extend_vma_locked(page(10)).map(|vma| vma.start()), Ok(page(10)));
 }
 
-/// 1.11, 1.12: a wait that ended, as the patience has it, is not followed by another for the other direction.
+/// 1.11, 1.12: if a wait ends early, the other direction is not tried.
 fn rule_1_12_a_wait_that_ended_is_the_end<L: TestLock>() {
     let (mm, interrupt) = (L::mm_of(&[(0, 1, UP), (12, 13, DOWN)]), L::Interrupt::default());
     interrupt.raise();
@@ -304,7 +305,7 @@ fn rule_1_12_a_wait_that_ended_is_the_end<L: TestLock>() {
     );
 }
 
-/// 1.13: the common way grows down only.
+/// 1.13: `find_vma_for_fault` grows VMAs only downward.
 fn rule_1_13_nothing_grows_up_here<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, UP)]);
     assert_eq!(mm.find_vma_for_fault(page(1), KernelWithoutFixup).map(drop), Err(FaultError::Unmapped { at: page(1) }));
@@ -316,7 +317,7 @@ fn paths<L: RawMmLock>(mm: &Mm<(), L>) -> [u64; 6] {
     [paths.per_vma, paths.mm_read, paths.upgraded, paths.retaken, paths.found_again, paths.failed]
 }
 
-/// 1.14: the per-VMA path grows nothing; what it does not find goes to the mm lock. Each path is counted.
+/// 1.14: the per-VMA path grows nothing; if it finds no VMA, the fault takes the mm lock. Each path is counted.
 fn rule_1_14_the_paths<L: TestLock>() {
     let mm = L::mm_of(&[(8, 9, DOWN)]);
     let handle = |at| mm.handle_fault(page(at), Access::Write, KernelWithoutFixup);
@@ -329,13 +330,13 @@ fn rule_1_14_the_paths<L: TestLock>() {
     assert_eq!(paths(&mm), [2, 0, 1, 0, 0, 1]);
 }
 
-/// 1.14 by a reader that is kept: the same answers, by the same paths.
+/// 1.14: a reader that is used for many faults gives the same answers by the same paths.
 fn a_kept_reader_takes_the_same_paths<L: TestLock>() {
     let layout = &[(2, 4, RW), (4, 5, VmaFlags::READ), (20, 22, DOWN), (30, 31, VmaFlags::empty())];
     let (mm, twin) = (L::mm_of(layout), L::mm_of(layout));
     let mut reader = mm.reader();
     for access in [Access::Write, Access::Read] {
-        // From above, so that the stack grows page by page, and then is there.
+        // Downward first, so that the stack grows page by page; then upward, when it has grown.
         for n in (0..34).rev().chain(0..34) {
             let result =
                 reader.handle_fault(page(n) + 7, access, KernelWithoutFixup).map(|found| (found.vma().span(), found.vma().flags()));
@@ -347,13 +348,13 @@ fn a_kept_reader_takes_the_same_paths<L: TestLock>() {
     assert_eq!(mm.stats(), twin.stats());
     assert!(mm.stats().fault_paths.per_vma > 0 && mm.stats().fault_paths.upgraded > 0 && mm.stats().fault_paths.failed > 0);
     assert!(nothing_held(&mm));
-    // What it has answered does not need it.
+    // An answer outlives the reader.
     let held = reader.handle_fault(page(3), Access::Write, KernelWithoutFixup).expect("mapped");
     drop(reader);
     assert_eq!((held.vma().start(), held.vma().is_attached()), (page(2), true));
 }
 
-/// A writer that works elsewhere in the map, and holds the mm lock, is not in the way of a fault.
+/// A fault on a VMA that a writer has not locked succeeds while that writer holds the mm lock.
 fn a_writer_elsewhere_is_not_in_the_way<L: TestLock>() {
     let mm = L::mm_of(&[(8, 9, RW), (20, 24, RW)]);
     let mut writer = mm.write();
@@ -406,7 +407,7 @@ fn growth_waits_for_readers_of_the_vma_as_the_context_allows<L: TestLock>() {
     });
 }
 
-/// Two threads that grow one stack (CVE-2005-0001): it ends at the lower address, and each page is counted once.
+/// Two threads grow one stack (CVE-2005-0001): it ends at the lower address, and each page is counted once.
 fn two_threads_grow_one_stack<L: TestLock>() {
     const ROUNDS: u64 = if cfg!(miri) { 3 } else { 200 };
     for policy in [UpgradePolicy::Optimistic, UpgradePolicy::Never] {
@@ -435,7 +436,7 @@ fn two_threads_grow_one_stack<L: TestLock>() {
     }
 }
 
-/// Without a second thread the policies differ in the path alone.
+/// In one thread, the policies give the same results.
 fn the_policies_agree<L: TestLock>() {
     let outcome = |mm: Mm<(), L>| -> BTreeSet<(u64, Result<u64, i32>)> {
         (0..24)

@@ -1,11 +1,11 @@
-//! Replacements and gap searches that end exactly on an edge: of a leaf, of an entry, of the search's window. Kernels failed there: the bug
+//! Replacements and gap searches that end exactly on an edge: of a leaf, of an entry, of the search's window. Kernels had bugs there, whose
 //! numbers are those of `docs/semantics.md`.
 
 use vmaple::RangeMap;
 use vmaple::map::{GapError, GapQuery};
 
-/// Bug 5 (677f1df179cb): a store over several leaves that ends where one does left its end corrupt. So stores from each entry to each,
-/// over three leaves and more.
+/// Bug 5 (677f1df179cb): a store over several leaves that ended at the end of a leaf corrupted it. The test stores from each entry to each
+/// other, over three leaves and more.
 #[test]
 fn spanning_stores_that_end_on_leaf_edges() {
     const ENTRIES: u64 = if cfg!(miri) { 20 } else { 70 };

@@ -1,5 +1,5 @@
-//! Linearizability. One writer makes versions as fast as it can; readers note each answer with the versions between which it was given; and
-//! every answer must have been true at one of them.
+//! Linearizability: one writer makes versions without a pause, readers note each answer with the versions between which it was given, and
+//! every answer must have been true at one of these versions.
 //!
 //! `VMAPLE_ANSWERS` sets how many answers are checked (10^5 by default). They are checked round by round, so that memory stays bounded. At
 //! least half of them overlap a write, because the writer does nothing between two writes.
@@ -9,18 +9,18 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use vmaple::RangeMap;
 
-/// Addresses in use. Few, so that everything happens everywhere.
+/// The number of addresses. It is small, so that edits and answers meet everywhere.
 const UNIVERSE: u64 = if cfg!(miri) { 24 } else { 1500 };
 const WRITES_A_ROUND: usize = if cfg!(miri) { 10 } else { 1500 };
 const READERS: usize = 2;
 
-/// More than this a reader does not note in one round.
+/// The largest number of answers that a reader notes in one round.
 const NOTES_A_ROUND: usize = 200_000;
 
-/// Questions of one address between two iterations.
+/// The number of questions about one address between two iterations.
 const QUESTIONS_A_TURN: usize = if cfg!(miri) { 8 } else { 64 };
 
-/// A small generator: the test's own, so that a seed means the same everywhere.
+/// A small generator of random numbers. It is part of the test, so that a seed gives the same numbers on every machine.
 struct Dice(u64);
 
 impl Dice {
@@ -66,7 +66,7 @@ struct Round {
 }
 
 impl Round {
-    /// Makes the writes of one round, one right after the other.
+    /// Makes the edits of one round, without a pause between them.
     fn write(&self, edits: &[Edit]) -> Vec<(Edit, bool)> {
         let mut done = Vec::with_capacity(edits.len());
         self.start.wait();
@@ -86,7 +86,7 @@ impl Round {
         while !self.clock.has_ended() && notes.answers.len() < NOTES_A_ROUND {
             let ((), now) = self.clock.during(|| ());
             if before.replace(now) == Some(now) {
-                // The writer stands still: it was not begun yet, or was preempted. More of the same would find nothing.
+                // The writer does not run: it has not begun, or was preempted. More questions about this version would find nothing.
                 thread::yield_now();
                 if now.until == 0 {
                     continue;
@@ -132,7 +132,7 @@ impl Round {
     }
 }
 
-/// What was checked so far.
+/// The numbers of what was checked.
 #[derive(Default)]
 struct Tally {
     answers: usize,
@@ -174,9 +174,9 @@ fn every_answer_was_true_at_a_moment_inside_its_call() {
     let wanted: usize = std::env::var("VMAPLE_ANSWERS").ok().and_then(|n| n.parse().ok()).unwrap_or(if cfg!(miri) { 50 } else { 100_000 });
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let mut tally = Tally::default();
-    // More than was wanted where the scheduler was against it: a single round says little of how much overlaps.
+    // More than was wanted if fewer than half of the answers overlap a write, which depends on the scheduler.
     while tally.answers < wanted || (tally.overlapping < tally.answers / 2 && tally.answers < 8 * wanted) {
-        // An empty map that fills; one full of small entries, three levels high, that thins out.
+        // The map is empty and fills, or is full of small entries, three levels high, and thins out.
         let dense = if dice.below(2) == 0 { 0 } else { UNIVERSE / 2 };
         play_round(&mut dice, (0..dense).map(|i| (2 * i, 2 * i + i % 2, 0)).collect(), &mut tally);
     }
@@ -185,7 +185,7 @@ fn every_answer_was_true_at_a_moment_inside_its_call() {
     assert!(overlapping >= answers / 2, "only {overlapping} of {answers} answers overlapped a write");
 }
 
-/// Iterations with the edits between their steps: they go on from leaves and from parents that were replaced long ago.
+/// An iteration with edits between its steps continues from leaves and parents that were replaced meanwhile.
 #[test]
 fn an_iteration_goes_on_from_what_was_replaced() {
     let mut dice = Dice(0xb5ad_4ece_da1c_e2a9);
@@ -202,7 +202,7 @@ fn an_iteration_goes_on_from_what_was_replaced() {
         while let Some(entry) = entries.next() {
             low.push(flat(entry));
             (0..dice.below(3)).for_each(|_| edit(dice.edit(), &mut done));
-            // Near where it stands.
+            // An edit near the iteration.
             if dice.below(4) == 0 {
                 edit(Edit::Replace(entry.start(), entry.last() + dice.below(40)), &mut done);
             }
@@ -218,7 +218,7 @@ fn an_iteration_goes_on_from_what_was_replaced() {
     }
 }
 
-/// The checker itself is checked: what was true only before, only after, or never is refused.
+/// The checker refuses answers that were true only before the call, only after it, or never.
 #[test]
 fn the_checker_refuses_what_was_never_true() {
     let edits = [(Edit::Replace(5, 9), true), (Edit::Remove(5, 9), true), (Edit::Insert(0, 1), false), (Edit::Insert(6, 9), true)];

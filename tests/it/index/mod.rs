@@ -3,7 +3,7 @@
 mod api_equivalence;
 mod edges;
 mod history;
-// It counts nodes: nothing for Miri.
+// It only counts nodes, so Miri would find nothing.
 #[cfg(not(miri))]
 mod node_counts;
 mod sequences;

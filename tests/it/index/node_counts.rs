@@ -11,12 +11,12 @@ fn regular(n: u64) -> Map {
     RangeMap::builder().private_epochs().build_from((0..n).map(|i| (10 * i..10 * i + 5, i))).expect("sorted")
 }
 
-/// The library's fan-out in this build: how many entries a single leaf takes.
+/// Returns the library's fan-out in this build: how many entries one leaf can hold.
 fn fanout() -> u64 {
     (1..=64).rfind(|&n| regular(n).stats().leaf_nodes == 1).expect("one entry is one leaf")
 }
 
-/// How many nodes an edit unlinks.
+/// Returns how many nodes an edit unlinks.
 fn retires(map: &Map, edit: impl FnOnce(&Map)) -> u64 {
     let before = map.stats();
     edit(map);
@@ -26,7 +26,7 @@ fn retires(map: &Map, edit: impl FnOnce(&Map)) -> u64 {
     after.retired_nodes - before.retired_nodes
 }
 
-/// How many nodes a level of `n` needs at least, and all levels above it.
+/// Returns the smallest numbers of leaves and of inner nodes that a map of `n` entries needs.
 fn fewest(n: u64, fanout: u64) -> (usize, usize) {
     let leaves = n.div_ceil(fanout);
     let (mut inners, mut level) = (0, leaves);
@@ -59,7 +59,7 @@ fn an_edit_inside_a_leaf_copies_that_leaf() {
     map.write().validate().expect("the invariants hold");
 }
 
-/// At the right edge too: its keys are the maximum, so that no spine is copied.
+/// The same at the right edge, where all keys are the maximum, so no parents are copied.
 #[test]
 fn an_edit_of_the_last_leaf_copies_that_leaf() {
     let fanout = fanout();
@@ -71,7 +71,7 @@ fn an_edit_of_the_last_leaf_copies_that_leaf() {
     assert_eq!(retires(&map, |map| _ = map.write().remove_entry(end).expect("memory")), 1, "sparse is legal there");
 }
 
-/// A leaf at its least is left alone; below it, it takes in its neighbour, and the parent is copied.
+/// A leaf with the least number of entries stays; with fewer, it takes in its neighbour, and the parent is copied.
 #[test]
 fn leaves_are_merged_only_when_they_hold_too_little() {
     let fanout = fanout();
@@ -85,11 +85,11 @@ fn leaves_are_merged_only_when_they_hold_too_little() {
     let at = first + 10 * (fanout - 1);
     let before = map.stats().leaf_nodes;
     assert_eq!(retires(&map, |map| _ = map.write().remove_entry(at).expect("memory")), 3, "two leaves and their parent");
-    // A full neighbour and what was left are more than one leaf takes.
+    // A full neighbour and the rest of the leaf are more than one leaf can hold.
     assert_eq!(map.stats().leaf_nodes, before - usize::from(least - 1 + fanout <= fanout));
 }
 
-/// The neighbour that is taken in is the nearest: a sibling where there is one.
+/// The first and the last child of a parent take in a sibling, not a leaf of another parent.
 #[test]
 fn the_first_and_the_last_child_take_in_their_siblings() {
     let fanout = fanout();
@@ -102,13 +102,13 @@ fn the_first_and_the_last_child_take_in_their_siblings() {
     }
 }
 
-/// One entry is left of a whole parent: it joins the leaf to the left, under another parent.
+/// If one entry is left of all that a parent held, it joins the leaf to the left, which has another parent.
 #[test]
 fn what_is_left_of_a_parent_joins_the_one_before() {
     let fanout = fanout();
     let n = fanout * fanout;
     let map = regular(n * 3);
-    // To the last entry's very end: a byte more, and the next parent would be in the edit.
+    // The range ends at the end of the last entry. With one byte more, the next parent would be in the edit.
     map.write().remove(10 * n + 10..=10 * (2 * n - 1) + 4).expect("memory");
     map.write().validate().expect("the invariants hold");
     let starts: Vec<u64> = map.pin().iter().map(|e| e.start() / 10).collect();
@@ -123,7 +123,7 @@ fn a_tree_that_shrinks_to_one_leaf_retires_what_it_was() {
     assert_eq!((nodes(map.stats()), map.stats().height), ((1, 0), 1));
 }
 
-/// The same a level higher: a parent at its least is left alone.
+/// The same one level higher: a parent with the least number of children stays.
 #[test]
 fn parents_are_merged_only_when_they_hold_too_little() {
     let fanout = fanout();
@@ -131,7 +131,7 @@ fn parents_are_merged_only_when_they_hold_too_little() {
     let map = regular(fanout * fanout * 3);
     let first = 10 * fanout * fanout;
     let inners = map.stats().inner_nodes;
-    // All but `least` children of the middle parent go, each with its entries, from the front.
+    // Removes the children of the middle parent from the first on, with their entries, until `least` are left.
     for child in 0..fanout - least {
         let start = first + 10 * fanout * child;
         let gone = retires(&map, |map| _ = map.write().remove(start..start + 10 * (fanout - 1) + 5).expect("memory"));
@@ -148,7 +148,7 @@ fn squeeze(map: &Map, i: u64) {
     map.write().insert(10 * i + 6..10 * i + 8, 7).expect("free");
 }
 
-/// A parent with three full leaves below it, the last of its level: none of them is on the right edge but the third.
+/// Returns a map whose last parent has three full leaves, of which only the third is on the right edge, and the number of its first entry.
 fn three_full_leaves() -> (Map, u64) {
     let fanout = fanout();
     (regular(fanout * fanout + 3 * fanout), fanout * fanout)
@@ -161,7 +161,7 @@ fn a_leaf_that_overflows_beside_full_ones_makes_three_of_two() {
     let before = map.stats();
     assert_eq!(retires(&map, |map| squeeze(map, first + fanout / 2)), 3, "two leaves and their parent");
     assert_eq!(nodes(map.stats()), (before.leaf_nodes + 1, before.inner_nodes));
-    // Evenly: each takes what makes it full without another.
+    // The entries are shared evenly: each leaf takes as many more as it has room for, without another leaf.
     let each = (2 * fanout + 1) / 3;
     for i in 0..fanout - each {
         for third in 0..3 {
@@ -176,7 +176,7 @@ fn a_leaf_that_overflows_beside_one_with_room_shares_with_it() {
     let fanout = fanout();
     for neighbour in [0, 2] {
         let (map, first) = three_full_leaves();
-        // The neighbour keeps the least that a leaf may.
+        // The neighbour keeps the least number of entries.
         for i in (fanout / 4).max(2)..fanout {
             let at = 10 * (first + neighbour * fanout + i - 1);
             map.write().remove(at..at + 5).expect("memory");
@@ -203,7 +203,7 @@ fn a_leaf_that_overflows_between_is_cut_in_halves() {
         let before = map.stats();
         assert_eq!(retires(&map, |map| squeeze(map, first + fanout + fanout / 2)), 2, "the leaf and its parent: {total} {neighbours:?}");
         assert_eq!(nodes(map.stats()), (before.leaf_nodes + 1, before.inner_nodes));
-        // In equal parts: each takes what makes it full again.
+        // The parts are equal: each takes as many more as it has room for.
         for i in 0..fanout / 2 - 2 {
             assert_eq!(retires(&map, |map| squeeze(map, first + fanout + i)), 1);
             assert_eq!(retires(&map, |map| squeeze(map, first + 2 * fanout - 2 - i)), 1);
@@ -231,7 +231,7 @@ fn how_full_two_leaves_are_decides_whether_they_share() {
     }
 }
 
-/// A leaf's entries make room for as many others: they fit, and its neighbours are let be.
+/// If a leaf's entries are replaced by as many others, they fit, and its neighbours do not change.
 #[test]
 fn a_leaf_exchanged_for_one_as_full_shares_with_nobody() {
     let fanout = fanout();
@@ -254,7 +254,8 @@ fn ascending_inserts_fill_every_node() {
     assert_eq!(nodes(map.stats()), fewest(fanout * fanout * 3, fanout));
 }
 
-/// Going down, the lowest node of a level is the one with room: a split leaves it the least, and all the rest behind.
+/// With descending inserts, the lowest node of a level gets the new entries: a split leaves it the least number, and gives the rest to the
+/// other node.
 #[test]
 fn descending_inserts_leave_full_nodes_behind() {
     let fanout = fanout();

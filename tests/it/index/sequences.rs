@@ -51,7 +51,7 @@ fn any_sequence_agrees_with_a_sorted_list() {
     QuickCheck::new().rng(Gen::new(size)).tests(tests).quickcheck((|ops: Ops| replay(&ops.0)) as fn(Ops));
 }
 
-/// Long runs that fill the space and empty it, so that the tree grows and shrinks through its heights.
+/// Long runs of operations fill and empty the map, so that the tree grows and shrinks through its heights.
 #[test]
 fn filling_and_emptying_agrees_with_a_sorted_list() {
     let rounds = if cfg!(miri) { 1 } else { 6 };

@@ -1,16 +1,17 @@
-//! The rule that no files import each other, directly or by way of others. Called by `layering`, with the files of each crate and with seeded ones.
+//! The rule against import cycles: no files import each other, directly or through others. Called by `layering`, with the files of each
+//! crate and with seeded ones.
 //!
-//! An import is a path that begins with `crate`, `self` or `super`; it leads to the file that has the item, also where a `mod.rs` hands the
-//! item on. A `mod.rs` names its own files by relative paths, and they may name what it defines: it is the roof of its folder. Unit tests may
-//! look at anything.
+//! An import is a path that begins with `crate`, `self` or `super`; it leads to the file that has the item, also if a `mod.rs` reexports
+//! the item. A `mod.rs` names its own files by relative paths, which are no imports, and they may import what it defines. Unit tests may import
+//! anything.
 
 use super::source::{Fault, Named, Source};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The files by their modules, each with the paths that it spells.
+/// The files by their modules, each with the paths in it.
 type Modules<'f> = BTreeMap<Vec<String>, (&'f str, Vec<Named>)>;
 
-/// Every import of a file that leads back to that file, in the crate whose files are in `folder`.
+/// Returns every import that is part of an import cycle, in the crate whose files are in `folder`.
 pub(super) fn circles(files: &[Source], folder: &str) -> Vec<Fault> {
     let modules: Modules<'_> = files
         .iter()
@@ -32,7 +33,7 @@ pub(super) fn circles(files: &[Source], folder: &str) -> Vec<Fault> {
     faults
 }
 
-/// The files that a file imports, each with the line of an import.
+/// Returns the files that a file imports, each with the line of an import.
 fn imports<'f>(from: &str, named: &[Named], modules: &Modules<'f>) -> BTreeMap<&'f str, usize> {
     let mut found = BTreeMap::new();
     for Named { line, in_crate, .. } in named {
@@ -44,12 +45,12 @@ fn imports<'f>(from: &str, named: &[Named], modules: &Modules<'f>) -> BTreeMap<&
     found
 }
 
-/// The file that has what a path leads to.
+/// Returns the file that defines the item of a path.
 fn defined_in<'f>(path: &[String], modules: &Modules<'f>) -> Option<&'f str> {
     let len = (0..=path.len()).rev().find(|&len| modules.contains_key(&path[..len]))?;
     let (module, rest) = path.split_at(len);
     let (file, named) = &modules[module];
-    // Handed on: `pub use child::Item;`.
+    // A reexport: `pub use child::Item;`.
     let handed_on = named.iter().find_map(|Named { spelled, .. }| {
         let (item, child) = spelled.split_last()?;
         let child = [module, child].concat();

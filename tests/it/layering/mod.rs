@@ -1,7 +1,7 @@
 //! Rules for the source: layers, imports, the place of `unsafe` and of the primitives, the length of files, no path out of the
 //! repository, plain words.
 //!
-//! `rules` finds what is wrong with one file. Here every file is checked against every rule, and every rule against files that break it.
+//! `rules` finds the faults of one file. Here every file is checked by every rule, and every rule is checked with files that break it.
 
 mod circles;
 mod rules;

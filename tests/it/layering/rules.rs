@@ -24,16 +24,17 @@ const LAYERS: [(&str, u8); 15] = [
     ("tests", 4),
 ];
 
-/// Rooms that must not know each other, though their layers would let them.
+/// Modules that must not name other modules, though their layers would allow it.
 const STRANGERS: [(&str, &str); 5] = [("tree", "lock"), ("lock", "tree"), ("vma", "tree"), ("vma", "map"), ("map", "vma")];
 
-/// Where the library may be unsafe.
+/// Modules where the library may be unsafe.
 const UNSAFE_MODULES: [&str; 5] = ["tree", "lock", "map", "sync", "value"];
 
-/// And single files of other modules: guards that keep a record by their lock, not by a count; and the view, a transparent wrapper.
+/// Files of other modules where the library may be unsafe: guards that keep a record by their lock, not by a count, and the
+/// view, a transparent wrapper.
 const UNSAFE_FILES: [&str; 4] = ["src/mm/guard.rs", "src/mm/pinned_record.rs", "src/mm/lock_vma.rs", "src/mm/view.rs"];
 
-/// Crates that stand in for the machine.
+/// Crates with the machine's primitives, or with models of them.
 const PRIMITIVES: [&str; 5] = ["crossbeam_epoch", "loom", "parking_lot", "parking_lot_core", "shuttle"];
 
 const MAX_LINES: usize = 500;
@@ -88,7 +89,7 @@ fn layer(module: &str) -> Option<u8> {
     LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer)
 }
 
-/// The top module of a module of the library: the first part of its path, except that `mm::fault` counts as one, above `mm`.
+/// Returns the top module of a module of the library: the first part of its path, except that `mm::fault` counts as one, above `mm`.
 fn top_module_of(module: &[String]) -> Option<&str> {
     match module {
         [mm, fault, ..] if mm == "mm" && fault == "fault" => Some(fault),
@@ -96,7 +97,7 @@ fn top_module_of(module: &[String]) -> Option<&str> {
     }
 }
 
-/// The top module of a file of the library; `lib` is the crate root.
+/// Returns the top module of a file of the library; `lib` is the crate root.
 fn top_module(file: &Source) -> Option<String> {
     Some(top_module_of(&file.module()?).unwrap_or("lib").to_owned())
 }
@@ -187,7 +188,7 @@ pub(super) fn primitives(file: &Source) -> Vec<Fault> {
     faults
 }
 
-/// `unsafe` has its modules, each of its files says why it is allowed there, and each block and implementation has its proof.
+/// `unsafe` is only in its modules, each file that has it says why it is allowed there, and each block and implementation has a proof.
 pub(super) fn unsafety(file: &Source) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut opened = false;
@@ -220,7 +221,7 @@ pub(super) fn unsafety(file: &Source) -> Vec<Fault> {
     faults
 }
 
-/// Whether a `SAFETY` comment stands on the last of these lines, or above the statement that it belongs to.
+/// Returns whether a `SAFETY` comment is on the last of these lines, or above the statement that it belongs to.
 fn proved(lines: &[&str]) -> bool {
     for (up, line) in lines.iter().rev().enumerate() {
         let line = line.trim();
@@ -235,7 +236,7 @@ fn proved(lines: &[&str]) -> bool {
     false
 }
 
-/// No file is too long to be read at once, and none is unfinished.
+/// No file has more than `MAX_LINES` lines, and none is unfinished.
 pub(super) fn files(file: &Source) -> Vec<Fault> {
     if !file.is_rust() {
         return Vec::new();
@@ -312,7 +313,7 @@ pub(super) fn names(file: &Source) -> Vec<Fault> {
     faults
 }
 
-/// The comment in a line: after `//` in Rust, if no string is open there, and elsewhere in a line that starts with `#`.
+/// Returns the comment in a line: after `//` in Rust, if no string is open there, and elsewhere in a line that starts with `#`.
 fn comment<'l>(file: &Source, line: &'l str) -> &'l str {
     let line = line.trim();
     if !file.is_rust() {

@@ -1,4 +1,4 @@
-//! What the rules look at: a file of the repository, its tokens, and the paths that they spell. Called by `rules` and `layering`.
+//! What the rules read: a file of the repository, its tokens, and the paths in it. Called by `rules` and `layering`.
 //!
 //! The lexer of `proc-macro2` separates code from comments and strings.
 
@@ -10,13 +10,13 @@ use std::path::Path;
 const FOLDERS: [&str; 14] =
     [".", ".ci", ".config", "benches", "cli", "docs", "examples", "fuzz", "host", "scenario", "src", "tests", "trace", "traces"];
 
-/// What tools keep in those folders.
+/// Names of files and folders that tools write there. They are not read.
 const LITTER: [&str; 5] = [".git", "target", "corpus", "artifacts", "coverage"];
 
 /// A text file of the repository.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// From the repository's root, with `/`.
+    /// The path from the repository's root, with `/`.
     pub(super) path: String,
     pub(super) text: String,
 }
@@ -29,13 +29,13 @@ pub(super) struct Fault {
     pub(super) what: String,
 }
 
-/// A path as code spells it, `use` groups written out.
+/// A path in the code. A `use` of a group is one path for each item.
 #[derive(Debug)]
 pub(super) struct Named {
     pub(super) line: usize,
     /// As it was written.
     pub(super) spelled: Vec<String>,
-    /// From the crate's root, where it began with `crate`, `self` or `super`.
+    /// The path from the crate's root, if it begins with `crate`, `self` or `super`.
     pub(super) in_crate: Option<Vec<String>>,
 }
 
@@ -52,24 +52,24 @@ impl Source {
         Fault { path: self.path.clone(), line, what: what.into() }
     }
 
-    /// The code, without comments.
+    /// Returns the tokens of the code, without comments.
     pub(super) fn tokens(&self) -> Vec<TokenTree> {
         let stream: TokenStream = self.text.parse().unwrap_or_else(|error| panic!("{}: not Rust: {error}", self.path));
         stream.into_iter().collect()
     }
 
-    /// The file's module, from the library's root; `None` outside `src`.
+    /// Returns the file's module, from the library's root; `None` outside `src`.
     pub(super) fn module(&self) -> Option<Vec<String>> {
         self.module_in("src/")
     }
 
-    /// The file's module, from the root of the crate whose files are in `folder`; `None` if the file is elsewhere.
+    /// Returns the file's module, from the root of the crate whose files are in `folder`; `None` if the file is elsewhere.
     pub(super) fn module_in(&self, folder: &str) -> Option<Vec<String>> {
         let inside = self.path.strip_prefix(folder)?.strip_suffix(".rs")?;
         Some(inside.split('/').filter(|part| !matches!(*part, "mod" | "lib")).map(str::to_owned).collect())
     }
 
-    /// Every path that the code spells outside its unit tests, if the file is this module.
+    /// Returns every path in the code, except in its unit tests, if the file is this module.
     pub(super) fn imports(&self, module: &[String]) -> Vec<Named> {
         let mut tokens = self.tokens();
         let tests = |three: &[TokenTree]| matches!(three, [keyword, name, TokenTree::Group(_)] if is_word(Some(keyword), "mod") && is_word(Some(name), "tests"));
@@ -81,7 +81,7 @@ impl Source {
         all
     }
 
-    /// Every path that the code spells.
+    /// Returns every path in the code.
     pub(super) fn paths(&self) -> Vec<Named> {
         let mut all = Vec::new();
         spell(&self.tokens(), &self.module().unwrap_or_default(), &mut all);
@@ -89,7 +89,7 @@ impl Source {
     }
 }
 
-/// Reads every text file of the house.
+/// Reads every text file of the repository.
 pub(super) fn repository() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = Vec::new();
@@ -112,14 +112,14 @@ fn enter(root: &Path, folder: &Path, only_files: bool, all: &mut Vec<Source>) {
                 enter(root, &path, only_files, all);
             }
         } else if let Ok(text) = fs::read_to_string(&path) {
-            // What is not UTF-8 is a compressed trace or a seed of a fuzz target.
+            // A file that is not UTF-8 is a compressed trace or a seed of a fuzz target.
             let path = path.strip_prefix(root).expect("below the root").to_string_lossy().replace("./", "");
             all.push(Source { path, text });
         }
     }
 }
 
-/// All tokens, those in groups included, each with the tokens that follow it in its own group.
+/// Calls `see` for each token, also for those in groups, with the tokens that follow it in its group.
 pub(super) fn each_token(tokens: &[TokenTree], see: &mut dyn FnMut(&TokenTree, &[TokenTree])) {
     for (i, token) in tokens.iter().enumerate() {
         see(token, &tokens[i + 1..]);
@@ -160,7 +160,7 @@ fn spell(tokens: &[TokenTree], module: &[String], all: &mut Vec<Named>) {
     }
 }
 
-/// Spells the path that begins with a word at `at`, and says where it ends.
+/// Adds the path that begins with a word at `at`, and returns where it ends.
 fn spell_path(tokens: &[TokenTree], mut at: usize, prefix: &[String], module: &[String], all: &mut Vec<Named>) -> usize {
     let mut spelled = prefix.to_vec();
     let line = tokens[at].span().start().line;

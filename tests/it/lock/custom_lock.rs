@@ -1,4 +1,4 @@
-//! A lock as an embedder brings one, under an address space. The tests of faults and VMAs run over it as well: `support::each_lock`.
+//! An embedder's lock under an address space. The tests of faults and VMAs run over it as well: `support::each_lock`.
 
 use crate::support::address_space::{RW, page};
 use crate::support::each_lock::TestLock;

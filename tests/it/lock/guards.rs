@@ -1,7 +1,7 @@
 //! The guards of the mm lock, through a map: conversions, the order of waiting, and what a panic or an interrupt leaves behind.
 //!
-//! Nothing here waits for time to pass. To know that a thread waits, the test looks for the sign of it: while a writer waits, `try_read`
-//! fails beside a read guard.
+//! No test waits for time to pass. To know that a writer waits, a test calls `try_read` beside a read guard until it fails, which it does
+//! only while a writer waits.
 
 use crate::support::Ends;
 use crate::support::each_lock::RaiseOnDrop;
@@ -80,7 +80,7 @@ fn a_downgrade_keeps_writers_out_and_lets_readers_in() {
     assert!(map.try_write().is_some());
 }
 
-/// Held for reading, a writer waits, a reader waits behind it: the writer gives up, and the reader is in beside the first.
+/// A reader holds the lock, a writer waits, and a second reader waits behind it. When the writer gives up, the second reader enters.
 #[test]
 fn a_cancelled_writer_admits_the_readers_behind_it() {
     let (map, interrupt) = (map(), Interrupt::new());
@@ -110,7 +110,7 @@ fn a_reader_is_interrupted_too() {
     assert!(map.try_write().is_some());
 }
 
-/// An interrupt ends waits, not what needs no wait; and until it is lowered no wait begins.
+/// An interrupt ends waits, and no calls that need no wait. No wait begins until it is lowered.
 #[test]
 fn an_interrupt_ends_waits_alone() {
     let (map, interrupt) = (map(), Interrupt::new());
@@ -142,7 +142,7 @@ fn a_wait_finds_by_itself_that_a_signal_handler_interrupted_it() {
     });
 }
 
-/// One interrupt over several waits, of two locks.
+/// One interrupt ends several waits, for two locks.
 #[test]
 fn one_interrupt_ends_many_waits() {
     let (one, other, interrupt) = (map(), map(), Interrupt::new());
@@ -213,7 +213,7 @@ fn a_panic_leaves_the_lock_free_and_the_map_valid() {
     assert_eq!(map.len(), 1, "what was done before the panic is done");
 }
 
-/// Says when it is dropped, and uses the map then.
+/// A value whose drop is counted, and uses the map.
 #[derive(Clone)]
 struct Nosy {
     map: Arc<RangeMap<Box<Nosy>>>,
@@ -228,8 +228,8 @@ impl Drop for Nosy {
     }
 }
 
-/// Values removed before a downgrade are dropped when nothing is locked any more: after the read guard, or after the write guard that it
-/// became again; each once.
+/// Values removed before a downgrade are dropped once, and when nothing is locked any more: after the read guard, also if that was upgraded
+/// and downgraded again.
 #[test]
 fn what_was_removed_before_a_downgrade_is_dropped_after_it_all() {
     const ENTRIES: u64 = if cfg!(miri) { 20 } else { 200 };
@@ -257,7 +257,7 @@ fn said(panicked: Result<(), Box<dyn std::any::Any + Send>>) -> String {
     *panicked.expect_err("it panics").downcast::<String>().expect("with a message")
 }
 
-/// Debug builds refuse to wait for oneself, and say so.
+/// In debug builds, a thread that would wait for itself panics with a message.
 #[cfg(all(feature = "std", debug_assertions))]
 #[test]
 fn waiting_for_oneself_is_refused() {
@@ -270,7 +270,7 @@ fn waiting_for_oneself_is_refused() {
     let reader = writer.downgrade();
     assert!(here(&|| drop(map.write())).contains("holds the mm lock for read waits to take it for write"));
     assert!(here(&|| _ = map.write_interruptible(&interrupt).is_ok()).contains("deadlock"));
-    drop(map.read()); // no writer waits: twice is no deadlock
+    drop(map.read()); // no writer waits, so a second read hold is no deadlock
     thread::scope(|threads| {
         let _raise = RaiseOnDrop(&interrupt);
         let waits = threads.spawn(|| map.write_interruptible(&interrupt).is_ok());
@@ -282,7 +282,7 @@ fn waiting_for_oneself_is_refused() {
     drop(map.write());
 }
 
-/// Runs `turn` again and again beside two threads that run `busy` until it is over.
+/// Runs `turn` many times beside two threads that run `busy` meanwhile.
 fn beside_two_busy_threads(busy: impl Fn(&AtomicBool) + Sync, turn: impl Fn()) {
     let stop = AtomicBool::new(false);
     let begin = Barrier::new(3);
@@ -301,14 +301,14 @@ fn beside_two_busy_threads(busy: impl Fn(&AtomicBool) + Sync, turn: impl Fn()) {
     });
 }
 
-/// Readers that never leave the lock empty: the writer gets in all the same.
+/// Two readers hold the lock almost without a pause, and a writer still enters.
 #[test]
 fn a_stream_of_readers_does_not_starve_a_writer() {
     let map = map();
     let read = |stop: &AtomicBool| {
         let mut held = map.read();
         while !stop.load(Ordering::Relaxed) {
-            // The next hold is taken before this one ends, if that needs no wait.
+            // Takes the next hold before this one ends, if that needs no wait.
             if let Some(next) = map.try_read() {
                 held = next;
             } else {
@@ -320,7 +320,7 @@ fn a_stream_of_readers_does_not_starve_a_writer() {
     beside_two_busy_threads(read, || drop(map.write()));
 }
 
-/// Writers that never leave the lock free: the reader gets in all the same.
+/// Two writers take the lock without a pause, and a reader still enters.
 #[test]
 fn a_stream_of_writers_does_not_starve_a_reader() {
     let map = map();
@@ -389,7 +389,7 @@ fn many_threads_of_everything() {
     assert!(map.speculate().is_some());
 }
 
-/// A wait that is interrupted before it begins is none, also where the calling thread would wait for itself.
+/// A wait that is interrupted before it begins fails and is no deadlock, even if the thread would wait for itself.
 #[test]
 fn an_interrupted_wait_for_oneself_is_no_deadlock() {
     let (map, interrupt) = (map(), Interrupt::new());

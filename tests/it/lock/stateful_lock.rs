@@ -16,7 +16,7 @@ impl Calls {
         self.0.lock().expect("nobody panics under it").push(call);
     }
 
-    /// What was called since the last look.
+    /// Returns the calls since the last time.
     fn take(&self) -> Vec<&'static str> {
         std::mem::take(&mut *self.0.lock().expect("nobody panics under it"))
     }
@@ -28,7 +28,7 @@ impl Calls {
     }
 }
 
-/// The default lock, and a listener for its calls.
+/// The default lock. It notes the calls that take it.
 struct Listening {
     lock: MmLock,
     calls: Calls,
@@ -96,7 +96,7 @@ fn map(calls: &Calls) -> RangeMap<u64, Listening> {
     builder.build_from([(10..20u64, 1u64), (30..40, 2)]).expect("sorted")
 }
 
-/// The calls are the same in debug and release builds: what can be had without waiting is tried for, and a wait comes after that.
+/// In debug and release builds the calls are the same: first an attempt that does not wait, and then, if it fails, a wait.
 #[test]
 fn a_hold_is_tried_for_and_then_waited_for() {
     let (calls, interrupt) = (Calls::default(), Interrupt::new());
@@ -158,7 +158,7 @@ fn a_map_stands_on_the_embedders_lock() {
     assert_eq!((calls.take(), others.take()), (vec!["try_write"], vec!["try_write", "try_read"]), "each has its own");
 }
 
-/// A child stands on the lock that it is given, of whatever kind, and not on its parent's.
+/// A child uses the lock that it is given, of any kind, and not its parent's.
 #[test]
 fn a_child_stands_on_the_lock_that_it_is_given() {
     let (calls, others, interrupt) = (Calls::default(), Calls::default(), Interrupt::new());
@@ -173,7 +173,7 @@ fn a_child_stands_on_the_lock_that_it_is_given() {
     let start = |vma: Option<vmaple::mm::Vma<'_>>| vma.map(|vma| vma.start());
     let starts = [start(writer.lookup(0x80_0000)), start(child.read().lookup(0x80_0000)), start(plain.read().lookup(0x80_0000))];
     assert_eq!(starts, [Some(0x80_0000), Some(0x7f_f000), Some(0x7f_f000)]);
-    // 3.13, also for such a child: it waits for readers of the parent's VMA.
+    // 3.13 is true of such a child, too: the fork waits for readers of the parent's VMA.
     drop(writer);
     let held = mm.lock_vma(0x80_0000).expect("free");
     let refused = mm.write().fork_with_lock(MmLock::new(), Patience::Never).map(|_| ());
@@ -181,7 +181,7 @@ fn a_child_stands_on_the_lock_that_it_is_given() {
     drop(held);
 }
 
-/// A lock that brings no way to sleep for the readers of a VMA has one: it polls, for their leaving and for the interrupt.
+/// If a lock has no way to sleep until the readers of a VMA leave, a writer polls for that and for the interrupt.
 #[test]
 fn an_address_space_on_it_polls_for_the_readers_of_a_vma() {
     let (mm, interrupt) = (Mm::builder().private_epochs().lock(Listening::heard_by(&Calls::default())).build(), Interrupt::new());
