@@ -5,7 +5,8 @@
 //!
 //! * **Without contention** a thread acquires and releases with one compare-and-swap of the word.
 //! * **A thread that must wait** locks the queue's mutex, loads the word again, and is counted in the word and listed in the queue before
-//!   it unlocks the mutex. Then it sleeps until its `granted` flag is up.
+//!   it unlocks the mutex. Then it sleeps, or spins without the feature `parking`, until its
+//!   `granted` flag is up.
 //! * **A thread that releases** and sees in the counts that a waiter must be woken locks the mutex, changes the word, and raises the flags
 //!   of the new holders: the lock is handed over.
 //!
