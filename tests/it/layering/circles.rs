@@ -2,8 +2,8 @@
 //! crate and with seeded ones.
 //!
 //! An import is a path that begins with `crate`, `self` or `super`; it leads to the file that has the item, also if a `mod.rs` reexports
-//! the item. A `mod.rs` names its own files by relative paths, which are no imports, and they may import what it defines. Unit tests may import
-//! anything.
+//! the item. A `mod.rs` names its own files by relative paths, which are no imports, and they may import what it defines. Unit tests may
+//! import anything.
 
 use super::source::{Fault, Named, Source};
 use std::collections::{BTreeMap, BTreeSet};

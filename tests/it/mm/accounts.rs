@@ -3,7 +3,7 @@
 use vmaple::mm::{Limits, MapRequest, MmapError};
 use vmaple::{Mm, VmaFlags, VmaSpec};
 
-/// More pages than 32 bits count: 12,884,901,632.
+/// More pages than 32 bits can count: 12,884,901,632.
 const FROM: u64 = 0x10_0000;
 const TO: u64 = 0x3000_0000_0000;
 const PAGES: u64 = (TO - FROM) >> 12;
@@ -25,7 +25,7 @@ fn all_accounts_count_more_pages_than_32_bits_do() {
         assert_eq!(stats.exec_pages, counted(VmaFlags::EXEC));
         assert_eq!(stats.locked_pages, counted(VmaFlags::LOCKED));
         assert_eq!(stats.committed_pages, counted(VmaFlags::ACCOUNT));
-        // Cut, moved into a child, and gone again.
+        // The mapping is cut, copied to a child, and unmapped.
         writer.munmap(FROM, 0x1000).expect("mapped");
         assert_eq!(mm.stats().total_pages, PAGES - 1);
         let child = writer.fork().expect("memory");
@@ -38,7 +38,7 @@ fn all_accounts_count_more_pages_than_32_bits_do() {
 #[test]
 fn limits_are_held_against_all_pages() {
     let mut limits = Limits::default();
-    // One page more than 2^32 of them: a count modulo 2^32 would always fit.
+    // The limit is one page more than 2^32 pages, which no count modulo 2^32 exceeds.
     limits.address_space_bytes = ((1 << 32) + 1) << 12;
     let mm: Mm = Mm::builder().private_epochs().limits(limits).expect("limits that hold").build();
     let mut writer = mm.write();

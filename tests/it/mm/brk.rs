@@ -1,13 +1,13 @@
 //! `brk` and `set_heap`: where the heap is, and what it does not extend.
 //!
-//! Maps are drawn with a letter a page: `A` anonymous memory, `H` the heap, `.` nothing.
+//! Layouts are drawn with one letter for each page: `A` anonymous memory, `H` the heap, `.` nothing.
 
 use crate::support::address_space::{DOWN, RW, bytes, layout, map_all, mm_with, mmap_at, page};
 use vmaple::lock::Patience;
 use vmaple::mm::{BrkError, HeapError};
 use vmaple::{PAGE_SIZE, Span};
 
-/// A heap is in the address space, and its break not below its start. Where none was set there is no break to move (5.25).
+/// A heap is in the address space, and its break is not below its start. If no heap was set, there is no break to move (5.25).
 #[test]
 fn a_heap_is_set_before_its_break_is_moved() {
     let mm = mm_with(|limits| (limits.mmap_min_addr, limits.min_addr_floor) = (0, 0));
@@ -29,11 +29,11 @@ fn a_heap_is_set_before_its_break_is_moved() {
     assert_eq!(mm.brk(), 0x10_0000);
 }
 
-/// 6.22: what ends where the heap begins is no heap, and a heap that was unmapped is not grown from nothing.
+/// 6.22: a VMA that ends where the heap begins is not part of the heap, and if the heap was unmapped, only its new pages are mapped.
 /// ```text
 /// before  AA|          the heap starts behind A
-/// after   AA|HH        two VMAs, for all that they are alike
-/// unmap     |..        then further: only what is new
+/// after   AA|HH        two VMAs, although their flags are the same
+/// unmap     |..        the next `brk` maps only the new pages
 /// ```
 #[test]
 fn brk_extends_no_foreign_vma_and_assumes_no_heap() {
@@ -49,7 +49,7 @@ fn brk_extends_no_foreign_vma_and_assumes_no_heap() {
     assert_eq!(layout(&mm).iter().map(|vma| (vma.0, vma.1)).collect::<Vec<_>>(), [(0, 2), (4, 5)]);
 }
 
-/// 5.25: the heap stays in the address space, and a page away from the VMA above it, or from the guard gap of a stack there.
+/// 5.25: the heap stays in the address space, and one page away from the VMA above it, or from the guard gap of a stack there.
 /// ```text
 /// page     0123456789
 /// layout   HH...A           the heap may end at page 4

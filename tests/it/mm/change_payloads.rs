@@ -18,7 +18,7 @@ fn address(page: usize) -> u64 {
     BASE + page as u64 * PAGE
 }
 
-/// The runs of equal payloads: first page, number of pages, payload.
+/// Returns the runs of equal payloads: first page, number of pages, payload.
 fn runs(pages: &Pages) -> Vec<(usize, usize, u8)> {
     let mut runs: Vec<(usize, usize, u8)> = Vec::new();
     for (page, payload) in pages.iter().enumerate() {
@@ -56,7 +56,7 @@ fn vmas_are_runs_of_equal_payloads() {
                     mm.write().munmap(at, len).expect("a range");
                     pages[range].fill(None);
                 }
-                // two of the four payloads are left as they are
+                // two of the four payloads do not change
                 _ => {
                     let result = mm.write().change_payloads(at, len, |old| (old % 2 == 0 && *old != payload).then_some(payload));
                     let has_gap = pages[range.clone()].contains(&None);
@@ -80,7 +80,7 @@ fn vmas_are_runs_of_equal_payloads() {
 }
 
 // before  AAAA
-// change   BB     no room for two more
+// change   BB     refused: the limit allows no split
 // after   AAAA
 #[test]
 fn a_split_needs_room() {
@@ -92,12 +92,12 @@ fn a_split_needs_room() {
     let result = mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| Some(1));
     assert!(matches!(result, Err(ChangePayloadsError::Again { .. })), "{result:?}");
     assert_eq!(layout(&mm), [(0, 4, 0)]);
-    // an unchanged payload needs none
+    // an unchanged payload needs no split
     assert_eq!(mm.write().change_payloads(BASE + PAGE, 2 * PAGE, |_| None), Ok(()));
     assert!(matches!(mm.write().change_payloads(BASE + 1, PAGE, |_| None), Err(ChangePayloadsError::Range { .. })));
 }
 
-// A plan that is dropped has done nothing.
+// A plan that is dropped changes nothing.
 #[test]
 fn a_dropped_plan_changes_nothing() {
     let mm = mm();

@@ -1,10 +1,10 @@
-//! Readers on other threads during every operation: they never miss what is mapped throughout, they see the old or the new of what is
-//! replaced or moved, and a VMA that is locked does not change.
+//! Readers on other threads during every operation: they find every page that is mapped throughout, they see the old or the new mapping of
+//! pages that are replaced or moved, and a VMA that they lock does not change.
 //!
 //! ```text
 //! page    0...4.......12......20......28......36
 //! always      SS              SS                    its flags change, and with them its VMAs
-//! fixed               FFFF                          mapped over and over
+//! fixed               FFFF                          mapped again and again
 //! moved                               M<------>M    alone from page 28 on
 //! ```
 
@@ -24,7 +24,7 @@ fn map(writer: &mut MmWriteGuard<'_>, at: u64, len: u64, object: u64, flags: Vma
     writer.mmap(&MapRequest::new(bytes(len), spec).fixed(page(at))).expect("memory");
 }
 
-/// Every operation that can be taken back, in turn.
+/// Executes every operation whose effect can be undone.
 fn write(mm: &Mm, round: u64) {
     let mut writer = mm.write();
     let steady = page(if round.is_multiple_of(2) { 4 } else { 20 });
@@ -53,7 +53,7 @@ fn write(mm: &Mm, round: u64) {
     assert_eq!(writer.fork().expect("memory").len(), mm.len());
 }
 
-/// One look at everything.
+/// Checks every range once.
 fn read(mm: &Mm, round: usize) {
     let pin = mm.pin();
     for at in ALWAYS.into_iter().chain(FIXED) {
@@ -63,10 +63,10 @@ fn read(mm: &Mm, round: usize) {
         let object = object.number();
         assert!(if FIXED.contains(&at) { (2..6).contains(&object) } else { object == 1 }, "page {at} shows object {object}");
     }
-    // Nothing else is above page 22: one look reaches both places.
+    // Nothing else is above page 22, so one search covers both places.
     let moved = pin.find(page(MOVED[0])).expect("it is at the one place or at the other");
     assert!(MOVED.contains(&((moved.start() - page(0)) / PAGE_SIZE)) && moved.last() + 1 - moved.start() == bytes(2), "{moved:?}");
-    // From VMA to VMA: no hole where there is none.
+    // A walk from VMA to VMA finds no hole in these runs.
     for run in [4..6, 12..16, 20..22] {
         let mut at = page(run.start);
         while at < page(run.end) {
@@ -78,7 +78,7 @@ fn read(mm: &Mm, round: usize) {
     lock(mm, page(ALWAYS[round % 4]));
 }
 
-/// A VMA that is locked does not change.
+/// Checks that a VMA does not change while it is locked.
 fn lock(mm: &Mm, at: u64) {
     if let Ok(held) = mm.lock_vma(at) {
         for _ in 0..8 {
@@ -89,7 +89,7 @@ fn lock(mm: &Mm, at: u64) {
     }
 }
 
-/// Two readers look, each at what it needs from one look to the next, until the writer's rounds are over.
+/// Runs two readers, each with a state of its own, until the writer's rounds are over.
 fn beside<S: Default>(mm: &Mm, rounds: u64, write: impl Fn(&Mm, u64), read: impl Fn(&Mm, usize, &mut S) + Sync) {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -117,12 +117,12 @@ fn empty() -> Mm {
     Mm::builder().private_epochs().limits(limits).expect("limits that mean something").build()
 }
 
-/// What cannot be taken back: a life is mapped, sealed in part, and ends; then comes the next, with other objects. Readers see lives in
-/// their order, whole until they end, and what is sealed stays so.
+/// `mseal` and `exit` cannot be undone. In each life of the address space, memory is mapped, sealed in part, and unmapped by `exit`; the
+/// next life has other objects. Readers see the lives in their order, each whole until it ends, and a sealed page stays sealed.
 ///
 /// ```text
 /// page    0...4.......12......20
-/// life        AAAA            BB      A first; sealed at 5; then the end, in one step
+/// life        AAAA            BB      A is mapped first; page 5 is sealed; `exit` unmaps all in one step
 /// ```
 #[test]
 #[cfg_attr(miri, ignore = "it takes Miri minutes; loom and shuttle have models of both")]
@@ -137,7 +137,7 @@ fn readers_beside_mseal_and_exit() {
     };
     let look = |mm: &Mm, round: usize, seen: &mut [(u64, bool); 3]| {
         let pin = mm.pin();
-        // From the last to the first: a reader that sees the last sees the first, of this life or of a later one, or that the life is over.
+        // In the reverse order of mapping: a reader that sees the last VMA then sees the first, of this life or a later one, or nothing.
         let mut last = 0;
         for (seen, at) in seen.iter_mut().zip([20, 5, 4]) {
             let Some(vma) = pin.lookup(page(at)) else { continue };
@@ -165,6 +165,6 @@ fn readers_beside_every_operation() {
     map(&mut writer, 12, 4, 2, VmaFlags::READ);
     map(&mut writer, MOVED[0], 2, 7, RW);
     drop(writer);
-    // Rounds come in pairs: after two all is as it was.
+    // After two rounds the layout is the one before them.
     beside(&mm, 800, write, |mm, round, (): &mut ()| read(mm, round));
 }

@@ -1,10 +1,10 @@
-//! Limits and arguments at their extremes. Nothing panics, wraps around, maps what may not be mapped, or runs long under the lock.
+//! Limits and arguments at their extremes. No operation panics, wraps around, maps where nothing may be, or runs long under the lock.
 
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use vmaple::mm::{Advice, Capabilities, GuardGapPolicy, Limits, MapCountLimit, MapRequest, PartialEffects, ProtectRequest, RemapRequest};
 use vmaple::{Access, ErrorCode, FaultContext, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
-/// A number where arithmetic wraps around, or where something is mapped.
+/// A number near which arithmetic wraps around, or near which something is mapped.
 #[derive(Clone, Copy, Debug)]
 struct Edge(u64);
 
@@ -43,7 +43,7 @@ fn flags_of(more: u8) -> VmaFlags {
     access | kind[usize::from(more / 3) % kind.len()]
 }
 
-/// Sets one of the limits; what means nothing is refused, and changes nothing.
+/// Sets one of the limits. A value that has no meaning is refused, and changes nothing.
 fn set(mm: &Mm, which: u8, value: u64) {
     let before = mm.limits();
     let mut limits = before.clone();
@@ -93,7 +93,7 @@ fn tell(Story(steps): Story) {
         match which % 20 {
             6 => {
                 if let Ok(at) = writer.mmap(&request.clone().near(a)) {
-                    // Searched, or at a hint that was raised: never below the minimum, never across the end.
+                    // The place was searched for, or is a hint that was raised: it is never below the minimum or beyond the end.
                     assert!(at >= limits.lowest_address() && b <= limits.task_size - at, "{at:#x} by {limits:?}");
                 }
             }
@@ -150,7 +150,7 @@ fn extreme_limits_and_arguments_at_random() {
     QuickCheck::new().rng(Gen::new(size)).tests(tests).max_tests(tests).quickcheck(tell as fn(Story));
 }
 
-/// A gap beyond all addresses: the searches upward and downward end, and nothing is placed at 0.
+/// With a guard gap larger than the address space, the searches upward and downward end, and nothing is placed at 0.
 #[test]
 fn a_guard_gap_beyond_all_addresses() {
     for (floor, policy) in [(0, GuardGapPolicy::AsLinux), (0, GuardGapPolicy::Enforced), (0x1_0000, GuardGapPolicy::AsLinux)] {

@@ -1,4 +1,4 @@
-//! Hooks that panic: every hook of the operation is called nevertheless, the layout has changed, and the first panic is resumed.
+//! Hooks that panic: the operation calls all its hooks nevertheless, the layout changes, and the first panic is resumed.
 
 use crate::support::address_space::{RW, page};
 use std::any::Any;
@@ -8,9 +8,9 @@ use vmaple::mm::{MapRequest, MmWriteGuard, Payload, Prot, RemapRequest};
 use vmaple::{Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
 thread_local! {
-    /// Which hooks were called, by the number of the VMA.
+    /// The hooks that were called, each with the number of its VMA.
     static CALLED: RefCell<Vec<(&'static str, u8)>> = const { RefCell::new(Vec::new()) };
-    /// Panics of which VMA were dropped.
+    /// The VMAs whose panics were dropped.
     static DROPPED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -21,7 +21,7 @@ struct Hooked {
     panics: bool,
 }
 
-/// What the hooks of a VMA panic with: its drop panics, too. Of no size, so that nothing leaks where it is never dropped.
+/// The value that the hooks of a VMA panic with. Its drop panics, too. It has no size, so that nothing leaks if it is never dropped.
 struct Thrown<const NUMBER: u8>;
 
 impl<const NUMBER: u8> Drop for Thrown<NUMBER> {
@@ -41,7 +41,7 @@ fn throw(number: u8) -> ! {
     }
 }
 
-/// Whose hook panicked.
+/// Returns the VMA whose hook panicked.
 fn thrown(with: Box<dyn Any + Send>) -> Option<u8> {
     let are = [with.is::<Thrown<0>>(), with.is::<Thrown<1>>(), with.is::<Thrown<2>>(), with.is::<Thrown<3>>()];
     let number = (0..VMAS).find(|number| are[usize::from(*number)])?;
@@ -78,7 +78,7 @@ impl Payload for Hooked {
 
 const VMAS: u8 = 4;
 
-/// Where a VMA of two pages is.
+/// Returns the address of a VMA. Each has two pages.
 fn at(number: u8) -> u64 {
     page(2 * u64::from(number))
 }
@@ -118,7 +118,7 @@ fn layout(mm: &Mm<Option<Hooked>>) -> Vec<(Span, VmaFlags)> {
     writer.iter().map(|vma| (vma.span(), vma.flags())).collect()
 }
 
-/// Each set of VMAs whose hooks panic, in each operation.
+/// Runs each operation with each set of VMAs whose hooks panic.
 #[test]
 #[cfg_attr(not(feature = "std"), ignore = "without std a panic in the embedder's code aborts")]
 fn every_hook_is_called_whichever_panic() {

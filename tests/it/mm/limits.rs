@@ -1,11 +1,11 @@
-//! Limits, whom they do not bind, and where nothing may be mapped. Numbers are those of `docs/semantics.md`.
+//! Limits, the callers that they do not bind, and where nothing may be mapped. Numbers are those of `docs/semantics.md`.
 
 use crate::support::address_space::{RW, map_all, mm_with, page};
 use vmaple::lock::Patience;
 use vmaple::mm::{Advice, AnonOwner, Backing, Capabilities, Limits, LockAll, MapRequest, MmWriteGuard, ObjectId, RemapRequest};
 use vmaple::{ErrorCode, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
-/// Each limit on locked memory, with and without the capability to pass it (5.5, 5.17, 5.25, 5.26).
+/// Each limit on locked memory, with and without the capability to exceed it (5.5, 5.17, 5.25, 5.26).
 #[test]
 fn a_caller_that_may_lock_any_amount_has_no_limit_on_it() {
     for (capabilities, is_bound) in [(Capabilities::empty(), true), (Capabilities::SYS_RAWIO, true), (Capabilities::IPC_LOCK, false)] {
@@ -22,14 +22,14 @@ fn a_caller_that_may_lock_any_amount_has_no_limit_on_it() {
     }
 }
 
-/// The numbers are Linux's: a mask of a process reads as one.
+/// The numbers of capabilities are Linux's, so the mask of a process can be used.
 #[test]
 fn capabilities_have_the_numbers_of_linux() {
     assert_eq!(Capabilities::from_bits_truncate(0x1ff_feff_ffff), Capabilities::all());
     assert_eq!((Capabilities::IPC_LOCK.bits(), Capabilities::SYS_RAWIO.bits()), (1 << 14, 1 << 17));
 }
 
-/// What means nothing is refused when it is set, by the name of its field, and what was set before stays.
+/// A limit that has no meaning is refused when it is set, with the name of its field, and the limits stay as they were.
 #[test]
 fn limits_that_mean_nothing_are_refused_by_name() {
     type Change = fn(&mut Limits);
@@ -59,8 +59,8 @@ fn limits_that_mean_nothing_are_refused_by_name() {
     }
 }
 
-/// A mapping at a given address is at or above the lowest one, whichever operation places it; a privileged caller may go down to 0. A move
-/// is refused when its target is empty already (5.3, 5.20).
+/// A mapping at a given address is at or above the lowest one, whichever operation places it; a privileged caller may map down to 0. A
+/// move is refused only after its target was unmapped (5.3, 5.20).
 #[test]
 fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
     let at = page(0);
@@ -110,7 +110,7 @@ fn nothing_is_placed_below_the_lowest_address_but_by_the_privileged() {
     }
 }
 
-/// What begins below the lowest address was mapped by the privileged. It grows in place for them alone (5.19).
+/// A mapping below the lowest address was made by a privileged caller. It grows in place only for such a caller (5.19).
 #[test]
 fn what_lies_below_the_lowest_address_grows_in_place_for_the_privileged() {
     for (capabilities, result) in [(Capabilities::SYS_RAWIO, Ok(0)), (Capabilities::empty(), Err(12))] {
@@ -128,7 +128,7 @@ fn what_lies_below_the_lowest_address_grows_in_place_for_the_privileged() {
     }
 }
 
-/// A search ends where the address space does, for all that its bases are above; what is beyond the end is no layout (5.4, 5.29).
+/// A search ends at the end of the address space, even if its bases are above; a layout with VMAs beyond the end is invalid (5.4, 5.29).
 #[test]
 fn nothing_is_placed_beyond_the_address_space() {
     for end in [0x1_0000_0000, 0x10_0000, 0x1_2000, 0x1_1000, 0x1_0000, 0x1000, 0] {
@@ -156,7 +156,7 @@ fn nothing_is_placed_beyond_the_address_space() {
     assert!(found.rule == "5.29" && found.found.contains("beyond"), "{found}");
 }
 
-/// What could not be mapped comes back as it was given.
+/// If a specification cannot be mapped, it is returned unchanged.
 #[test]
 fn what_is_not_mapped_comes_back_as_it_was() {
     let specs = [
@@ -168,7 +168,7 @@ fn what_is_not_mapped_comes_back_as_it_was() {
         VmaSpec::of_object(ObjectId::from(3), 0x5000, VmaFlags::READ),
     ];
     for spec in specs {
-        // A budget of nothing, which a pinned reader uses up, and what the rules refuse.
+        // The budget is 0, so a pinned reader uses it up; and some requests are refused by the rules.
         let mm: Mm = Mm::builder().private_epochs().budget_bytes(0).build();
         let pin = mm.pin();
         let mut writer = mm.write();
@@ -187,7 +187,7 @@ fn what_is_not_mapped_comes_back_as_it_was() {
     }
 }
 
-/// An error says what was asked, also where that wraps around in whole pages.
+/// An error shows the arguments that were given, even if they wrap around in whole pages.
 #[test]
 fn errors_say_what_was_asked() {
     let mm = mm_with(|_| {});
@@ -234,7 +234,7 @@ fn an_address_in_the_last_page_reads_as_an_errno() {
     writer.validate().expect("the invariants hold");
 }
 
-/// The library's own names are not the caller's to give, and the numbers of those that are come back as they were.
+/// A caller cannot give a name that belongs to the library, and the names that it gives are returned unchanged.
 #[test]
 fn names_do_not_collide_with_the_librarys_own() {
     let mm: Mm = mm_with(|_| {});

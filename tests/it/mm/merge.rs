@@ -8,8 +8,8 @@ fn owner(mm: &Mm, at: u64) -> Option<AnonOwner> {
     mm.read().lookup(page(at)).and_then(|vma| vma.anon_owner())
 }
 
-/// 6.25: a merge keeps the owner there is, of whichever side; two different ones do not merge; and a move from what was written to what was
-/// not keeps the one there is.
+/// 6.25: a merge keeps the only owner, of either side. VMAs with different owners do not merge. A written page that is moved beside a page
+/// that was never written keeps its owner.
 #[test]
 fn merges_keep_the_owner() {
     let mm = mm_with(|_| {});
@@ -22,7 +22,7 @@ fn merges_keep_the_owner() {
         assert_eq!((mm.len(), owner(&mm, 0), owner(&mm, 1), owner(&mm, 2)), (1, one, one, one), "page {written} was written");
         mm.write().munmap(page(0), bytes(3)).expect("memory");
     }
-    // Two owners: what is between them goes to one, and the other keeps its own.
+    // The page between two owners merges with one side; the other side keeps its owner.
     mmap_at(&mm, 0, 1, RW);
     mmap_at(&mm, 2, 1, RW);
     let own = |at| mm.write().own(page(at));
@@ -30,7 +30,7 @@ fn merges_keep_the_owner() {
     assert_ne!(owners.0, owners.1);
     mmap_at(&mm, 1, 1, RW);
     assert_eq!((mm.len(), owner(&mm, 0), owner(&mm, 2)), (2, owners.0, owners.1));
-    // Faulted into unfaulted: page 0 goes away and comes back beside what was never written.
+    // Page 0 is moved away, and back beside a page that was never written.
     mm.write().munmap(page(1), bytes(2)).expect("memory");
     mm.write().mremap(&RemapRequest::resize(page(0), bytes(1), bytes(1)).fixed(page(20))).expect("memory");
     mmap_at(&mm, 1, 1, RW);

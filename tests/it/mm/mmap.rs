@@ -1,13 +1,13 @@
-//! `mmap` and `insert`: where a mapping is placed, what is refused, and what a fixed one replaces. Also fixed mappings over others.
+//! `mmap` and `insert`: where a mapping is placed, what is refused, and what a fixed mapping replaces.
 //!
-//! Maps are drawn with a letter a page: `S` a stack, `A` anonymous memory, `.` nothing.
+//! Layouts are drawn with one letter for each page: `S` a stack, `A` anonymous memory, `.` nothing.
 
 use crate::support::address_space::{DOWN, RW, bytes, layout, map_all, mm_of, mm_with, mmap_at, page};
 use vmaple::lock::Patience;
 use vmaple::mm::{InsertVmaCause, LayoutError, MapRequest, MmapError, ObjectId};
 use vmaple::{ErrorCode, PAGE_SIZE, VmaFlags, VmaSpec};
 
-/// What is refused, with its errno (5.1, 5.3, 5.5). Nothing changes.
+/// Refused mappings, each with its errno (5.1, 5.3, 5.5). None changes anything.
 #[test]
 fn insert_refuses() {
     let mm = mm_with(|limits| {
@@ -38,7 +38,7 @@ fn insert_refuses() {
     assert_eq!(layout(&mm), [(4, 6, RW)]);
 }
 
-/// 5.30: a length that wraps around when it is rounded up to whole huge pages is an argument that means nothing; one that does not is too long.
+/// 5.30: a length that wraps around when it is rounded up to whole huge pages is an invalid argument; a shorter one is too long.
 #[test]
 fn a_length_wraps_around_in_huge_pages_alone() {
     let mm = mm_with(|_| {});
@@ -53,7 +53,7 @@ fn a_length_wraps_around_in_huge_pages_alone() {
     assert!(mm.is_empty());
 }
 
-/// 5.1: the limit on the number of VMAs is compared as Linux does, so one more than it can be reached; 5.15: not by a split.
+/// 5.1: the limit on the number of VMAs is compared as Linux does, so there can be one more than it; 5.15: but not after a split.
 #[test]
 fn the_number_of_vmas_is_limited() {
     let mm = mm_with(|limits| limits.max_map_count = 2);
@@ -66,7 +66,7 @@ fn the_number_of_vmas_is_limited() {
     assert_eq!(layout(&mm), [(0, 1, RW), (2, 3, RW), (6, 9, RW)]);
 }
 
-/// 5.1, 5.3: `insert` and `mmap` give a VMA the same `MAY` flags. Those that were given are kept, and exact ones are not added to.
+/// 5.1, 5.3: `insert` and `mmap` give a VMA the same `MAY` flags. `MAY` flags that were given are kept, and exact flags get no others.
 #[test]
 fn insert_and_mmap_agree_on_flags() {
     const R: VmaFlags = VmaFlags::READ;
@@ -94,7 +94,7 @@ fn insert_and_mmap_agree_on_flags() {
     }
 }
 
-/// 5.8: the offset of anonymous memory is its address, or where it came from.
+/// 5.8: the offset of anonymous memory is its address, or the offset that was given.
 #[test]
 fn anonymous_offsets_are_addresses() {
     let mm = mm_of(&[(0, 1, RW)]);
@@ -103,12 +103,12 @@ fn anonymous_offsets_are_addresses() {
     assert_eq!(mm.read().lookup(page(4)).expect("mapped").page_offset_of(page(4)), 3);
 }
 
-/// 6.9, 6.10: what is placed keeps out of a stack's guard gap, also where the window of the search ends in it, and a gap that is large
-/// enough only with the guard gap does not end the search.
+/// 6.9, 6.10: a mapping is not placed in a stack's guard gap, even if the window of the search ends in it, and a gap that is large enough
+/// only with the guard gap does not end the search.
 /// ```text
 /// before  ..........AA....S   the gap is two pages
-/// search       ^ two pages: not 14, 15, which are all that is free below the stack; 12, 13
-/// search   ^ three: below the A
+/// search       ^ two pages: not 14 and 15, in the guard gap, but 12 and 13
+/// search   ^ three pages: below the A
 /// ```
 #[test]
 fn placement_keeps_out_of_guard_gaps() {
@@ -124,7 +124,7 @@ fn placement_keeps_out_of_guard_gaps() {
     assert_eq!(mm.write().plan(Patience::Never).mmap(&near).outcome(), Ok(page(9)), "nor is a hint there taken");
 }
 
-/// 6.29: a fixed mapping shows the old or the new one: what is planned is not seen, and what is committed is seen whole.
+/// 6.29: readers see the old mapping or the new one: a plan is not visible, and its commit becomes visible at once.
 #[test]
 fn a_fixed_mapping_replaces_in_one_step() {
     let mm = mm_with(|_| {});

@@ -1,4 +1,4 @@
-//! The address space: one file per operation, then what concerns them all.
+//! The address space: one file for each operation, and files about all of them.
 
 mod accounts;
 mod brk;

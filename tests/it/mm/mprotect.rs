@@ -6,7 +6,7 @@ use vmaple::{ErrorCode, VmaFlags, VmaSpec};
 
 const R: VmaFlags = VmaFlags::READ;
 
-/// 6.27: the first error is returned, although another would follow; and `mlock` of VMAs that merged meanwhile works.
+/// 6.27: the first error is returned, even if another would follow; and `mlock` of VMAs that merged meanwhile succeeds.
 #[test]
 fn the_first_error_is_returned() {
     let mm = mm_with(|_| {});

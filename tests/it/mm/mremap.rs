@@ -1,6 +1,6 @@
 //! `mremap`: from inside a VMA, and near the limit on the number of VMAs.
 //!
-//! Maps are drawn with a letter a page: `A` anonymous memory.
+//! Layouts are drawn with one letter for each page: `A` anonymous memory.
 
 use crate::support::address_space::{bytes, layout, map_all, mm_with, mmap_at, page};
 use vmaple::mm::RemapRequest;
@@ -11,7 +11,7 @@ const R: VmaFlags = VmaFlags::READ;
 /// 6.23: a resize from inside a VMA.
 /// ```text
 /// before  AAAA
-/// grow     ^^     from page 2 to the end: in place;  from page 1, not to the end: moved, the rest stays
+/// grow     ^^     pages 2 and 3, to the end: in place;  pages 1 and 2: moved, the rest stays
 /// ```
 #[test]
 fn mremap_from_inside_a_vma() {
@@ -31,8 +31,8 @@ fn mremap_from_inside_a_vma() {
     );
 }
 
-/// 6.24: how many VMAs must be to spare; decided as in 6.18: a no-op works at the limit, a move up to four below it, one to a fixed place
-/// up to six below.
+/// 6.24: how far below the limit the number of VMAs must be, as in Linux 6.18: a call that changes nothing succeeds at the limit, a move at
+/// four below it or more, a move to a fixed place at six below it or more.
 #[test]
 fn mremap_near_the_limit() {
     let (limit, works) = (20, |count: u64, request: RemapRequest| {

@@ -1,6 +1,6 @@
-//! `munmap`: what is cut off, what a split keeps, what is refused, and growth beside one that was downgraded.
+//! `munmap`: what is cut off, what a split keeps, what is refused, and growth beside a downgraded `munmap`.
 //!
-//! Maps are drawn with a letter a page: `S` a stack, `A` anonymous memory, `.` nothing.
+//! Layouts are drawn with one letter for each page: `S` a stack, `A` anonymous memory, `.` nothing.
 
 use crate::support::address_space::{DOWN, RW, layout, map_all, mm_of, mm_with, page};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use vmaple::mm::fault::FaultError;
 use vmaple::mm::{AnonOwner, Backing, LayoutError, MmReadGuard, MunmapError, ObjectId, UpgradePolicy};
 use vmaple::{ErrorCode, FaultContext, Interrupt, Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 
-/// before  AA.BBBB.CC    B and C different in flags
+/// before  AA.BBBB.CC    B and C have different flags
 /// unmap    .......
 /// after   A.......C
 #[test]
@@ -25,7 +25,7 @@ fn unmap_cuts_both_ends() {
 
 /// before  AAAA
 /// unmap    ..
-/// after   A..A    each with a record of its own, the same linear offset, the payload cloned
+/// after   A..A    each with its own record, the same linear offset, and a clone of the payload
 #[test]
 fn a_split_keeps_what_each_address_is_backed_by() {
     let mm: Mm<Arc<str>> = Mm::builder().private_epochs().build();
@@ -47,7 +47,7 @@ fn a_split_keeps_what_each_address_is_backed_by() {
     assert_eq!((mm.len(), mm.stats().total_pages), (2, 2));
 }
 
-/// 5.15: arguments, and a sealed VMA anywhere in the range: nothing is removed.
+/// 5.15: with invalid arguments, or a sealed VMA anywhere in the range, nothing is removed.
 #[test]
 fn unmap_refuses() {
     let mm = mm_of(&[(0, 2, RW), (2, 4, RW | VmaFlags::SEALED)]);
@@ -61,11 +61,11 @@ fn unmap_refuses() {
 
 /// ```text
 /// before  ..AAASSS
-/// unmap   ..---      by a thread that downgrades and reads on
-/// fault      ^       may not grow into what is being torn down
+/// unmap   ..---      by a thread that then downgrades its hold
+/// fault      ^       may not grow into the unmapped range yet
 /// ```
-/// Bug 13 (CVE-2020-29369): `munmap` downgraded while a neighbour, under the read lock, grew into the range. Growth needs the write guard
-/// here, so it waits, or says that it would.
+/// Bug 13 (CVE-2020-29369): `munmap` downgraded while a neighbour, under the read lock, grew into the range. In this
+/// library growth needs the write guard, so it waits, or fails if it may not.
 #[test]
 fn munmap_downgraded_while_a_neighbour_grows() {
     for policy in [UpgradePolicy::Optimistic, UpgradePolicy::Never] {

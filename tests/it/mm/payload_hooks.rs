@@ -9,7 +9,7 @@ thread_local! {
     static CALLS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Writes down each call, pages by number.
+/// Notes a call of a hook, with pages by number.
 #[derive(Clone, Debug)]
 struct Recording(&'static str);
 
@@ -86,12 +86,12 @@ fn payloads_are_split_merged_and_moved_with_their_spans() {
     let all = calls();
     assert!(all.contains(&"part 3-6 3-4".to_owned()) && all.contains(&"protected 3-4".to_owned()), "{all:?}");
 
-    // back: two merges
+    // the flags are as before, so two merges follow
     writer.mprotect(page(3), bytes(1), RW.prot()).expect("memory");
     assert!(calls().contains(&"merged ".to_owned()));
     assert_eq!(mm.len(), 2);
 
-    // the upper one moves, over what is there
+    // the upper VMA moves over the mapping there
     writer.mmap(&request(10, 4)).expect("memory");
     drop(calls());
     writer.mremap(&RemapRequest::resize(page(4), bytes(2), bytes(2)).fixed(page(11))).expect("memory");
@@ -127,7 +127,7 @@ impl Payload for Counting {
     }
 }
 
-/// What an operation makes for a VMA is what its record has: nothing is cloned once more. What a hook is called on is a clone of its own.
+/// The payload that an operation creates for a VMA is moved into its record, not cloned again. A hook is called on a clone of its own.
 #[test]
 fn a_payload_is_made_once_for_each_new_record() {
     let mm: Mm<Counting> = Mm::builder().private_epochs().build();
@@ -141,13 +141,13 @@ fn a_payload_is_made_once_for_each_new_record() {
     };
     // ....AAAA: one record
     assert_eq!(clones(&mut || _ = writer.mmap(&request(4)).expect("memory")), 1);
-    // AAAAAAAA: the one that comes, and the one that both become
+    // AAAAAAAA: the new VMA's, and that of the merged VMA
     assert_eq!(clones(&mut || _ = writer.mmap(&request(0)).expect("memory")), 2);
-    // aaaaaaaa: its kind changes, and a hook is called
+    // aaaaaaaa: the flags change, and a hook is called
     assert_eq!(clones(&mut || writer.mprotect(page(0), bytes(8), Prot::READ).expect("mapped")), 2);
-    // aaa..aaa: twice cut in two, and a hook is called
+    // aaa..aaa: the VMA is cut in two twice, and a hook is called
     assert_eq!(clones(&mut || writer.munmap(page(3), bytes(2)).expect("mapped")), 5);
-    // aaa..aaa to bbb..aaa: moved, with nothing else of its own
+    // aaa..aaa: the first VMA is moved to page 20
     assert_eq!(clones(&mut || _ = writer.mremap(&RemapRequest::resize(page(0), bytes(3), bytes(3)).fixed(page(20))).expect("room")), 3);
     drop(writer);
     mm.write().validate().expect("the invariants and the accounts hold");

@@ -1,4 +1,6 @@
-//! The policies that differ from Linux: part 7 of `docs/semantics.md`, each beside the default. Maps are drawn with a letter a page.
+//! The policies that differ from Linux: part 7 of `docs/semantics.md`, each compared with the default.
+//!
+//! Layouts are drawn with one letter for each page.
 
 use crate::support::address_space::{DOWN, RW, bytes, layout, map_all, mm_with, page};
 use vmaple::mm::{
@@ -15,7 +17,7 @@ fn fixed(at: u64, pages: u64, flags: VmaFlags) -> MapRequest {
 }
 
 /// ```text
-/// limit 4   A.A.A.A    and one more: as Linux has it
+/// limit 4   A.A.A.A    and one more, as in Linux
 /// ```
 #[test]
 fn rule_7_8_the_number_of_vmas_reaches_the_limit_and_no_more() {
@@ -39,7 +41,7 @@ fn rule_7_8_the_number_of_vmas_reaches_the_limit_and_no_more() {
 
 /// ```text
 /// limit 4   AAAA BBBB SSSS C     S sealed
-/// mmap       x                   five with what it cuts off
+/// mmap       x                   five VMAs with the parts that it cuts off
 /// munmap      xx xxxx xx         refused, and leaves no split
 /// ```
 #[test]
@@ -99,7 +101,7 @@ fn rule_7_9_the_guard_gap_keeps_out_what_is_fixed_and_what_becomes_accessible() 
     }
 }
 
-/// Each fails at its second step, and has done the first.
+/// Each operation fails at its second step, after the first has succeeded.
 /// ```text
 /// before   AAAA.AA.SSSS     S sealed
 /// ```
@@ -149,7 +151,7 @@ fn rule_7_10_an_operation_that_fails_has_changed_nothing() {
     }
 }
 
-/// Everything that makes memory accessible, in a gap of two pages. An inaccessible page lies next to the stack, which exempts nothing.
+/// Every operation that makes memory accessible, in a guard gap of two pages. The inaccessible page next to the stack exempts nothing.
 /// ```text
 /// pages     0123456789
 /// before    ..N.NS....     S grows down, N allows no access
@@ -215,8 +217,8 @@ fn rule_7_9_a_stack_keeps_its_own_gap_and_both_ways() {
     }
 }
 
-/// A search goes on to where the mapping itself is out of the gap. The room that it looks for is larger, and may reach into the gap, where
-/// nothing will be. Huge pages of four pages, gaps of five; the room is seven pages.
+/// A search continues until the mapping itself is out of the gap. The room that it looks for is larger, and may reach into the gap, because
+/// nothing is mapped there. Huge pages of four pages, gaps of five; the room is seven pages.
 /// ```text
 /// pages     0123456789abcde
 /// down      NNN.........N.S      the gap of S is 9 to d

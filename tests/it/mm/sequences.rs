@@ -3,7 +3,7 @@
 use crate::support::page_model::{Op, op, run};
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
-/// A sequence, and the terms that it runs under.
+/// A sequence of operations, and the limits and policies that it runs with.
 #[derive(Clone, Debug)]
 struct Run {
     terms: u8,
@@ -27,7 +27,7 @@ impl Arbitrary for Run {
     }
 }
 
-/// Part 5 of `docs/semantics.md`, all of it at once. `VMAPLE_SEQUENCES` says of how many sequences.
+/// Checks all of part 5 of `docs/semantics.md`. `VMAPLE_SEQUENCES` is the number of sequences.
 #[test]
 fn any_sequence_agrees_with_a_model_of_pages() {
     let (tests, size) = if cfg!(miri) { (3, 24) } else { (500, 90) };
@@ -36,7 +36,7 @@ fn any_sequence_agrees_with_a_model_of_pages() {
     QuickCheck::new().rng(Gen::new(size)).tests(tests).max_tests(tests).quickcheck((|of: Run| run(of.terms, &of.ops)) as fn(Run));
 }
 
-/// Whatever the fuzz target of this model begins with, and has found.
+/// Runs the seeds of this model's fuzz target, and what it has found.
 #[test]
 #[cfg_attr(miri, ignore = "reads files, which Miri keeps from it")]
 fn the_seeds_of_the_fuzz_target_agree_with_a_model_of_pages() {

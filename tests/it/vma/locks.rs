@@ -1,6 +1,6 @@
-//! Locks and records of VMAs: part 3 of `docs/semantics.md`, a test per rule, over each lock.
+//! Locks and records of VMAs: part 3 of `docs/semantics.md`, one test or more for each rule, over each lock.
 //!
-//! Maps are drawn with a letter a page: `S` a stack, `A` anonymous memory, `.` nothing.
+//! Layouts are drawn with one letter for each page: `S` a stack, `A` anonymous memory, `.` nothing.
 
 use crate::support::address_space::{DOWN, RW, layout, map_all, page};
 use crate::support::each_lock::{TestInterrupt, TestLock, over_each_lock};
@@ -39,7 +39,7 @@ over_each_lock! {
     a_locked_vma_contains_its_address,
 }
 
-/// A record that is kept beyond its address space says that it is in no index.
+/// A record that outlives its address space is not attached.
 fn a_record_is_attached_no_longer_than_its_address_space<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, RW), (4, 5, DOWN)]);
     let child = mm.write().fork().expect("memory");
@@ -52,7 +52,7 @@ fn a_record_is_attached_no_longer_than_its_address_space<L: TestLock>() {
     assert!(of_child.iter().all(|record| !record.is_attached()));
 }
 
-/// If the writer does not wait for the readers of a VMA, the VMAs below it are write-locked for the hold, and none above.
+/// If a writer may not wait for the readers of a VMA, the VMAs below it stay write-locked until the hold ends, and none above it is.
 fn vmas_are_write_locked_in_the_order_of_addresses<L: TestLock>() {
     let mm = L::mm_of(&[(0, 2, RW), (3, 5, RW), (6, 8, RW)]);
     let held = mm.lock_vma(page(3)).expect("mapped, and no writer is inside");
@@ -64,7 +64,7 @@ fn vmas_are_write_locked_in_the_order_of_addresses<L: TestLock>() {
     drop((writer, held));
 }
 
-/// 3.1: odd while write-held; the end of a hold and a downgrade make it even before they release. An upgrade begins it.
+/// 3.1: the sequence is odd while the lock is held for writing. The end of the hold and a downgrade make it even, an upgrade makes it odd.
 fn rule_3_1_the_sequence<L: TestLock>() {
     let mm = L::mm_of(&[]);
     let begun = mm.write_sequence();
@@ -78,7 +78,7 @@ fn rule_3_1_the_sequence<L: TestLock>() {
     assert_eq!(mm.write_sequence(), begun + 4);
 }
 
-/// 3.2, 3.10: what is mapped is write-locked before it is seen; the end of the hold unlocks all of it at once; so does a downgrade.
+/// 3.2, 3.10: a new VMA is write-locked before readers can see it. The end of the hold, or a downgrade, unlocks all VMAs at once.
 fn rule_3_2_one_step_releases_all<L: TestLock>() {
     let mm = L::mm_of(&[]);
     for end in [0, 1] {
@@ -94,7 +94,7 @@ fn rule_3_2_one_step_releases_all<L: TestLock>() {
     }
 }
 
-/// 3.3: any number of readers hold a VMA; they keep out only a thread that changes it.
+/// 3.3: several readers may hold a VMA, and only a writer that changes this VMA must wait for them.
 fn rule_3_3_readers_share<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, RW), (4, 5, RW)]);
     let (a, b) = (mm.lock_vma(page(0)).expect("free"), mm.lock_vma(page(0)).expect("shared"));
@@ -113,7 +113,7 @@ fn rule_3_3_readers_share<L: TestLock>() {
     assert_eq!(writer.plan(Patience::Never).munmap(page(0), page(1) - page(0)).commit(), Ok(()));
 }
 
-/// 3.4: a writer waits for the readers of the VMA that it changes; while it waits no new ones come; when they leave it goes on.
+/// 3.4: a writer waits for the readers of the VMA that it changes. While it waits, new readers fail; when the readers leave, it continues.
 fn rule_3_4_a_writer_drains_readers<L: TestLock>() {
     let mm = L::mm_of(&[(0, 2, RW), (4, 5, RW)]);
     thread::scope(|threads| {
@@ -130,7 +130,7 @@ fn rule_3_4_a_writer_drains_readers<L: TestLock>() {
     assert_eq!(layout(&mm), [(0, 1, RW), (4, 5, RW)]);
 }
 
-/// 3.4, the killable form: nothing has changed, and readers come as before.
+/// 3.4: the wait can be interrupted. Then nothing has changed, and readers can lock the VMA again.
 fn rule_3_4_the_wait_can_be_interrupted<L: TestLock>() {
     let (mm, interrupt) = (L::mm_of(&[(0, 2, RW)]), L::Interrupt::default());
     thread::scope(|threads| {
@@ -148,7 +148,7 @@ fn rule_3_4_the_wait_can_be_interrupted<L: TestLock>() {
     assert_eq!(layout(&mm), [(0, 2, RW)]);
 }
 
-/// 3.3: there are no more readers than the lock can count. That is no proof, either: a fault takes the mm lock.
+/// 3.3: a VMA has at most as many readers as its lock can count. With one more, a fault takes the mm lock instead.
 fn rule_3_3_readers_that_cannot_be_counted<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, RW)]);
     let held: Vec<_> = (0..1 << 20).map_while(|_| mm.lock_vma(page(0)).ok()).collect();
@@ -161,7 +161,7 @@ fn rule_3_3_readers_that_cannot_be_counted<L: TestLock>() {
     assert!(mm.lock_vma(page(0)).is_ok());
 }
 
-/// 3.5, 3.6: absent and busy are different errors; neither waits.
+/// 3.5, 3.6: absent and busy are different errors, and are returned without a wait.
 fn rule_3_6_busy_and_absent<L: TestLock>() {
     let mm = L::mm_of(&[(0, 2, RW)]);
     assert_eq!(mm.lock_vma(page(2)).map(drop), Err(LockVmaError::Absent { at: page(2) }));
@@ -174,7 +174,7 @@ fn rule_3_6_busy_and_absent<L: TestLock>() {
     assert_eq!(mm.lock_vma(page(0)).map(|found| found.vma().last()), Ok(page(1) - 1));
 }
 
-/// 3.6: absent is no proof: a stack that grows is there the next moment, and the guard's bounds are those of after it was locked.
+/// 3.6: absent is no proof: a stack may grow there the next moment. The guard has the bounds that the VMA had when it was locked.
 fn rule_3_6_absent_is_no_proof<L: TestLock>() {
     let mm = L::mm_of(&[(8, 9, DOWN)]);
     let pin = mm.pin();
@@ -186,7 +186,7 @@ fn rule_3_6_absent_is_no_proof<L: TestLock>() {
     assert_eq!(guard.vma().start(), page(6));
 }
 
-/// 3.8: lockless work validates if no writer was inside.
+/// 3.8: a speculation is valid if no writer held the lock since it began.
 fn rule_3_8_speculation<L: TestLock>() {
     let mm = L::mm_of(&[(0, 1, RW)]);
     let speculation = mm.speculate().expect("no writer");
@@ -209,7 +209,7 @@ fn rule_3_9_a_record_is_never_another_vmas<L: TestLock>() {
     assert_eq!(pin.lock_vma(page(0)).map(|found| found.vma().flags()), Ok(VmaFlags::READ));
 }
 
-/// 3.11: a thread that holds a VMA and waits for the mm lock may wait for a thread that waits for it; an attempt fails instead.
+/// 3.11: a thread that holds a VMA and waits for the mm lock may wait for a thread that waits for that VMA. An attempt fails instead.
 fn rule_3_11_order<L: TestLock>() {
     let mm = L::mm_of(&[(8, 9, DOWN)]);
     let _guard = mm.lock_vma(page(8)).expect("free");
@@ -217,7 +217,7 @@ fn rule_3_11_order<L: TestLock>() {
     assert_eq!(writer.expand_down_with(page(7), Patience::Never).expect_err("read by this thread").errno(), 11);
 }
 
-/// 3.11: debug builds refuse such a wait in every operation, and say why. Operations that do not wait still work.
+/// 3.11: in debug builds, every operation that would wait so panics with a message. Operations that do not wait still work.
 #[cfg(all(feature = "std", debug_assertions))]
 fn rule_3_11_waiting_for_the_mm_lock_is_refused<L: TestLock>() {
     let (mm, interrupt) = (L::mm_of(&[(0, 1, RW), (8, 9, DOWN)]), L::Interrupt::default());
@@ -244,14 +244,14 @@ fn rule_3_11_waiting_for_the_mm_lock_is_refused<L: TestLock>() {
         let still = panicked(&|| drop(mm.read()));
         drop(guards.1);
         ended.wait();
-        drop(mm.read()); // it holds no VMA any more: it waits
+        drop(mm.read()); // the thread holds no VMA any more, so it may wait
         assert!(said.iter().chain([&still]).all(|said| said.starts_with("lock order: a thread that holds a VMA waits")), "{said:?}");
         assert_eq!(refused, (true, Err(FaultError::WouldBlock)));
     });
 }
 
-/// 3.11: debug builds refuse to wait for a VMA that the calling thread holds, whichever operation would wait. Nothing has changed then, and
-/// the lock is free.
+/// 3.11: in debug builds, every operation that would wait for a VMA which the calling thread holds panics. Nothing has changed then,
+/// and the lock is free.
 #[cfg(all(feature = "std", debug_assertions))]
 fn rule_3_11_waiting_for_ones_own_vma_is_refused<L: TestLock>() {
     let (mm, interrupt) = (L::mm_of(&[(0, 2, RW | VmaFlags::MAYREAD), (8, 9, DOWN), (20, 21, RW)]), L::Interrupt::default());
@@ -282,7 +282,7 @@ fn rule_3_11_waiting_for_ones_own_vma_is_refused<L: TestLock>() {
     mm.write().munmap(page(0), PAGE_SIZE).expect("it holds none any more");
 }
 
-/// What it said when it panicked; nothing, if it did not.
+/// Returns the message with which it panicked, or an empty string if it did not panic.
 #[cfg(all(feature = "std", debug_assertions))]
 fn panicked(run: &dyn Fn()) -> String {
     let result = catch_unwind(AssertUnwindSafe(run));
@@ -291,7 +291,7 @@ fn panicked(run: &dyn Fn()) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-/// 3.7: from VMA to VMA, each locked in turn; the walk waits for a writer at one of them, as long as its patience allows.
+/// 3.7: a walk from VMA to VMA locks each in turn, and waits for a writer at one of them as long as its patience allows.
 fn rule_3_7_from_vma_to_vma<L: TestLock>() {
     let mm = L::mm_of(&[(0, 2, RW), (4, 5, RW), (8, 9, DOWN)]);
     let next = |from| mm.lock_find(page(from), Patience::Never).map(|vma| vma.map(|found| (found.vma().start() - page(0)) / PAGE_SIZE));
@@ -311,8 +311,8 @@ fn rule_3_7_from_vma_to_vma<L: TestLock>() {
     });
 }
 
-/// 3.7: while a writer splits, grows, unmaps and maps, a walk from VMA to VMA meets each that is mapped throughout, in order, and each
-/// stands still while it is held.
+/// 3.7: while a writer splits, grows, unmaps and maps, a walk from VMA to VMA finds each that is mapped throughout, in order, and none
+/// changes while it is held.
 fn rule_3_7_no_hole_is_reported_where_none_is<L: TestLock>() {
     const ROUNDS: u64 = if cfg!(miri) { 4 } else { 1_000 };
     let mm = L::mm_of(&[(0, 1, RW), (4, 8, RW), (20, 21, DOWN), (30, 31, RW)]);
@@ -325,7 +325,7 @@ fn rule_3_7_no_hole_is_reported_where_none_is<L: TestLock>() {
                 while let Some(held) = mm.lock_find(from, Patience::Forever).expect("it waits") {
                     assert!(held.vma().last() >= from && held.vma().is_attached());
                     assert_eq!(mm.pin().lookup(held.vma().last()).map(|now| now.span()), Some(held.vma().span()), "it stands still");
-                    // What is below `from` was visited before.
+                    // The addresses below `from` were visited before.
                     met.extend([0, 7, 20, 30].into_iter().filter(|&at| page(at) >= from && held.vma().contains(page(at))));
                     from = held.vma().last() + 1;
                 }
@@ -348,7 +348,7 @@ fn rule_3_7_no_hole_is_reported_where_none_is<L: TestLock>() {
     });
 }
 
-/// A locked VMA contains its address, whatever writers do: split it, grow it, unmap it, map another.
+/// A locked VMA contains the address, while writers split it, grow it, unmap it, or map another.
 fn a_locked_vma_contains_its_address<L: TestLock>() {
     const ROUNDS: u64 = if cfg!(miri) { 8 } else { 3_000 };
     let mm = L::mm_of(&[(8, 12, DOWN)]);
