@@ -36,7 +36,7 @@ pub use map::{
     BuildCause, BuildError, ExtendError, GapError, InsertCause, InsertError, RejectedError, RemoveError, ReplaceCause, ReplaceError,
     SetCause, SetError, SynchronizeError,
 };
-pub use mm::{InsertVmaCause, InsertVmaError, LockFindError, LockVmaError, NameError, WaitError};
+pub use mm::{IdError, InsertVmaCause, InsertVmaError, LockFindError, LockVmaError, WaitError};
 pub use range::RangeError;
 pub use shared::LayoutError;
 pub use signal::{SegvCode, Signal};

@@ -13,7 +13,7 @@ operation_error! {
     /// Numbers in parentheses are [rules](crate::docs::semantics).
     MmapError of "mmap" {
         /// The length is 0 (5.1).
-        ZeroLength => EINVAL, "a mapping of 0 bytes";
+        ZeroLength => EINVAL, "the length is 0";
         /// The fixed address, or the offset in the object, is not at the start of a page. For memory of huge pages, it must be a huge page.
         Unaligned {
             /// The address, or the offset in bytes.
@@ -71,7 +71,7 @@ operation_error! {
             asked: Span,
             /// The first VMA in it.
             by: Span,
-        } => EEXIST, "nothing mapped at {asked}: the VMA {by} is in the way";
+        } => EEXIST, "cannot map {asked}: the VMA {by} is in the way";
         /// Nothing may be locked in memory.
         MayNotLock => EPERM, "nothing may be locked in memory";
         /// The mapping would exceed the limit on locked memory (5.5).
@@ -92,7 +92,7 @@ operation_error! {
     /// Numbers in parentheses are [rules](crate::docs::semantics).
     MunmapError of "munmap" {
         /// The length is 0 (5.15).
-        ZeroLength => EINVAL, "0 bytes were to be unmapped";
+        ZeroLength => EINVAL, "the length is 0";
         /// The range does not start at a page's start.
         Unaligned {
             /// The address.

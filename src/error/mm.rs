@@ -111,7 +111,7 @@ impl ErrorCode for LockFindError {
 impl fmt::Display for LockFindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wait(error) => write!(f, "cannot lock the next VMA: {error}"),
+            Self::Wait(error) => write!(f, "cannot lock the first VMA: {error}"),
             Self::TooManyReaders { from } => {
                 write!(f, "cannot lock the first VMA from {from:#x} on: it has as many readers as its lock can count")
             }
@@ -247,34 +247,34 @@ impl From<InsertCause> for InsertVmaCause {
 /// The error of [`MmWriteGuard::insert`](crate::mm::MmWriteGuard::insert), with the specification. Nothing was changed.
 pub type InsertVmaError<S> = RejectedError<S, InsertVmaCause>;
 
-/// A number that the embedder cannot give as a name, because from some number on the library gives the names.
+/// Why a number cannot be the id of an object or of an owner: it is one of those that the library assigns itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct NameError {
+pub struct IdError {
     /// The number asked for.
     pub number: u64,
-    /// The first of the library's own.
+    /// The first id that the library assigns itself.
     pub own_from: u64,
 }
 
-impl NameError {
+impl IdError {
     pub(crate) const fn new(number: u64, own_from: u64) -> Self {
         Self { number, own_from }
     }
 }
 
-impl ErrorCode for NameError {
+impl ErrorCode for IdError {
     /// Returns `EINVAL`.
     fn errno(&self) -> i32 {
         errno::EINVAL
     }
 }
 
-impl fmt::Display for NameError {
+impl fmt::Display for IdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, own_from } = self;
-        write!(f, "{number:#x} cannot be a name: the library gives the names from {own_from:#x} on")
+        write!(f, "{number:#x} cannot be an id: from {own_from:#x} on, ids are the library's")
     }
 }
 
-impl core::error::Error for NameError {}
+impl core::error::Error for IdError {}

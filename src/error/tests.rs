@@ -105,7 +105,7 @@ fn errors_of_a_fault() {
     says(&LockVmaError::TooManyReaders { at }, 11, full);
     let full = "cannot lock the first VMA from 0x5000 on: it has as many readers as its lock can count";
     says(&LockFindError::TooManyReaders { from: at }, 11, full);
-    says(&LockFindError::Wait(WaitError::Interrupted), 4, "cannot lock the next VMA: the wait was interrupted");
+    says(&LockFindError::Wait(WaitError::Interrupted), 4, "cannot lock the first VMA: the wait was interrupted");
 }
 
 /// Only a fault's error has a signal, whatever kept a stack from growing.
@@ -144,7 +144,7 @@ fn errors_of_an_address_space() {
     says(&PkeyAllocError::Exhausted, 28, "pkey_alloc: all protection keys are allocated");
     let key = "pkey_free: the protection key 3 is not allocated, or is the execute-only key";
     says(&PkeyFreeError::NotAllocated { key: 3 }, 22, key);
-    says(&MunmapError::ZeroLength, 22, "munmap: 0 bytes were to be unmapped");
+    says(&MunmapError::ZeroLength, 22, "munmap: the length is 0");
     says(&MunmapError::Layout(LayoutError::Sealed { by }), 1, "munmap: the VMA 0x5000..=0x5fff is sealed");
     says(&ForkError::Wait(WaitError::Interrupted), 4, "fork: the wait was interrupted");
     let commit = Limit::Commit { asked_pages: 3, limit_pages: 2 };
@@ -153,5 +153,5 @@ fn errors_of_an_address_space() {
     says(&ExitError::Resource(OUT_OF_MEMORY), 12, "exit: no memory for new nodes of the index");
     let gap = "change_payloads: nothing is mapped at 0x9; what is mapped in the range was changed";
     says(&ChangePayloadsError::Gap { at: 9 }, 12, gap);
-    says(&MmapError::Occupied { asked, by }, 17, "mmap: nothing mapped at 0x4000..=0x5fff: the VMA 0x5000..=0x5fff is in the way");
+    says(&MmapError::Occupied { asked, by }, 17, "mmap: cannot map 0x4000..=0x5fff: the VMA 0x5000..=0x5fff is in the way");
 }

@@ -94,8 +94,8 @@ pub use stats::{FaultPaths, MmStats};
 pub use view::{Gaps, MmView, VmaIter};
 
 pub use crate::error::{
-    BrkError, ChangePayloadsError, ExitError, ForkError, HeapError, InsertVmaCause, InsertVmaError, LayoutError, Limit, LimitsError,
-    LockFindError, LockVmaError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError, NameError,
+    BrkError, ChangePayloadsError, ExitError, ForkError, HeapError, IdError, InsertVmaCause, InsertVmaError, LayoutError, Limit,
+    LimitsError, LockFindError, LockVmaError, MadviseError, MlockError, MmapError, MprotectError, MremapError, MsealError, MunmapError,
     PkeyAllocError, PkeyFreeError,
 };
 pub use crate::key::{KeyDenial, KeyRights, KeyedAccess, ProtectionKey};

@@ -3,7 +3,7 @@
 //! Called by `attrs` and `spec`, and by `mm` for mappings without an object of the caller's.
 
 use super::flags::VmaFlags;
-use crate::error::NameError;
+use crate::error::IdError;
 use crate::sync::unique_numbers;
 
 /// Identifies an object that VMAs map: a file, a device, shared memory.
@@ -17,7 +17,7 @@ use crate::sync::unique_numbers;
 /// assert_eq!(ObjectId::new(inode)?.number(), inode);
 /// assert_eq!(ObjectId::from(7), ObjectId::new(7)?);
 /// assert!(ObjectId::new(1 << 63).is_err());
-/// # Ok::<(), vmaple::mm::NameError>(())
+/// # Ok::<(), vmaple::mm::IdError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId(u64);
@@ -29,9 +29,9 @@ impl ObjectId {
     /// Creates an id of the embedder's.
     ///
     /// # Errors
-    /// [`NameError`]: the number is 2^63 or larger.
-    pub const fn new(number: u64) -> Result<Self, NameError> {
-        if number < Self::OWN { Ok(Self(number)) } else { Err(NameError::new(number, Self::OWN)) }
+    /// [`IdError`]: the number is 2^63 or larger.
+    pub const fn new(number: u64) -> Result<Self, IdError> {
+        if number < Self::OWN { Ok(Self(number)) } else { Err(IdError::new(number, Self::OWN)) }
     }
 
     /// Returns the number.

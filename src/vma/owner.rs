@@ -2,7 +2,7 @@
 //!
 //! Called by `spec` and `record`, which keep an owner, and by the operations of `mm`, which compare owners.
 
-use crate::error::NameError;
+use crate::error::IdError;
 use crate::sync::unique_numbers;
 
 /// Identifies an owner of private pages: Linux's `anon_vma`.
@@ -14,7 +14,7 @@ use crate::sync::unique_numbers;
 /// use vmaple::mm::AnonOwner;
 /// assert_eq!(AnonOwner::new(3)?.number(), 3);
 /// assert!(AnonOwner::new(1 << 61).is_err());
-/// # Ok::<(), vmaple::mm::NameError>(())
+/// # Ok::<(), vmaple::mm::IdError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnonOwner(pub(crate) u64);
@@ -26,9 +26,9 @@ impl AnonOwner {
     /// Creates an id of the embedder's.
     ///
     /// # Errors
-    /// [`NameError`]: the number is 2^61 or larger.
-    pub const fn new(number: u64) -> Result<Self, NameError> {
-        if number < Self::OWN { Ok(Self(number)) } else { Err(NameError::new(number, Self::OWN)) }
+    /// [`IdError`]: the number is 2^61 or larger.
+    pub const fn new(number: u64) -> Result<Self, IdError> {
+        if number < Self::OWN { Ok(Self(number)) } else { Err(IdError::new(number, Self::OWN)) }
     }
 
     /// Returns an id that no other call returns.

@@ -245,7 +245,7 @@ fn names_do_not_collide_with_the_librarys_own() {
     for number in [1 << 63, own.number(), u64::MAX] {
         let refused = ObjectId::new(number).expect_err("the library's");
         assert_eq!((refused.number, refused.own_from, refused.errno()), (number, 1 << 63, 22));
-        assert_eq!(refused.to_string(), format!("{number:#x} cannot be a name: the library gives the names from 0x8000000000000000 on"));
+        assert_eq!(refused.to_string(), format!("{number:#x} cannot be an id: from 0x8000000000000000 on, ids are the library's"));
     }
     for number in [1 << 61, AnonOwner::unique().number(), 1 << 62, u64::MAX] {
         let refused = AnonOwner::new(number).expect_err("the library's");
