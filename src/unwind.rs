@@ -1,7 +1,8 @@
 //! Unwinding (L0): catches panics of the embedder's code, so that an edit ends whole or undone.
 //!
-//! Called by `tree` and `map` around each call of a value's `Clone` or `Drop`, a hook or an iterator. With the feature `std` a panic is
-//! caught, and resumed once everything is in order. Without it nothing can catch a panic, so a panic in such a call aborts.
+//! Called by `tree` and `mm` where code of the embedder runs (a `Clone`, a `Drop`, a hook) and what comes after it must happen all the same.
+//! With the feature `std` a panic is caught, and resumed once everything is in order. Without it nothing can catch a panic, so a panic there
+//! aborts. Elsewhere a panic unwinds, and a drop restores the order (`KeptOnUnwind` in the limbo, for example).
 
 #[cfg(feature = "std")]
 pub(crate) use with_std::{Panic, catch, is_panicking, resume};

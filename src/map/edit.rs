@@ -193,12 +193,14 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
     /// Takes the entries of a splice into a list.
     #[allow(clippy::result_large_err, reason = "as for `splice`")]
     fn gather<I: Iterator<Item = (Span, V)>>(&mut self, mut entries: I) -> Result<EntryList<V>, SpliceError<Unspliced<V, I>>> {
-        let (list, gathered) = self.editor.hold_list_while(EntryList::new(), |list| {
-            entries.by_ref().try_for_each(|(span, value)| list.push(span, value).map_err(|(value, cause)| ((span, value), cause)))
+        let (list, gathered) = self.editor.hold_list_while(EntryList::new(), move |list| {
+            let push = |(span, value)| list.push(span, value).map_err(|(value, cause)| ((span, value), cause));
+            // At the end the iterator is dropped here, because its drop is the embedder's code, too.
+            entries.by_ref().try_for_each(push).map_err(|refused| (refused, entries))
         });
         match gathered {
             Ok(()) => Ok(list),
-            Err((refused, cause)) => Err(RejectedError::new(Unspliced::stopped_at(list, refused, entries), cause)),
+            Err(((refused, cause), entries)) => Err(RejectedError::new(Unspliced::stopped_at(list, refused, entries), cause)),
         }
     }
 

@@ -28,10 +28,20 @@ impl RangeBounds<u64> for Bounds<'_> {
     }
 }
 
-/// Entries of one address each, made as they are asked for; the iterator panics when it is its turn.
+/// A part of an iterator, whose drop panics when it is its turn.
+struct Ends(Rc<Watch>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.call();
+    }
+}
+
+/// Entries of one address each, made as they are asked for; the iterator and its drop panic when it is their turn.
 fn entries(watch: &Rc<Watch>, at: &[u64]) -> impl Iterator<Item = (Span, Box<Watched>)> + use<> {
-    let (watch, at) = (Rc::clone(watch), at.to_vec());
+    let (ends, at) = (Ends(Rc::clone(watch)), at.to_vec());
     at.into_iter().map(move |at| {
+        let watch = &ends.0;
         watch.call();
         (Span::new(at, at).expect("one address"), Box::new(watch.value(1)))
     })
