@@ -69,6 +69,7 @@ finds slots_last_of_a_block_skipped slots loom_lib sync::slots::models::a_reader
 finds slots_last_of_a_block_skipped unit plain --lib sync::slots::tests::slots_run_out
 finds slots_nesting_not_counted slots loom_lib sync::slots::models::an_inner_pin_ends
 finds slots_nesting_not_counted unit plain --lib sync::slots::tests::nested_pins
+finds slots_epoch_added_in_two_steps slots loom_lib sync::slots::models::a_reader_beside_two_writers
 finds slots_nested_without_fence handlers loom_lib sync::slots::models::a_handler_between
 finds newest_current_not_checked_again loom loom limits_replaced
 finds newest_left_relaxed loom loom limits_replaced

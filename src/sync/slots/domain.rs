@@ -191,7 +191,14 @@ impl Domain {
     pub(super) fn start_grace_period(&self, grace: &mut Grace) -> Result<(), ResourceError> {
         debug_assert_eq!(grace.stamp, 0, "one grace period at a time");
         // Release: the stores that unlinked come before the new epoch; pairs with the loads of the epoch in `Slot`.
-        let stamp = self.epoch.0.fetch_add(1, Ordering::AcqRel);
+        // (Read-modify-write: the addition of another writer continues this one's release sequence.)
+        let stamp = if seeded("slots_epoch_added_in_two_steps") {
+            let stamp = self.epoch.0.load(Ordering::Acquire);
+            self.epoch.0.store(stamp + 1, Ordering::Release);
+            stamp
+        } else {
+            self.epoch.0.fetch_add(1, Ordering::AcqRel)
+        };
         // Before the slots are looked at: a reader that stored to its slot too late to be seen finds nothing that was unlinked.
         heavy()?;
         *grace = Grace { stamp, passed: 0 };
@@ -228,6 +235,7 @@ impl Domain {
     /// # Safety
     /// The calling thread is the only one of the process. What was pinned, kept or borrowed through slots of other tags than `kept` is never
     /// used again.
+    // Without the feature `std` all owners have one tag, so it cannot keep one of them.
     pub(super) unsafe fn after_fork_in_child(&self, kept: u64) {
         self.slots().filter(|slot| !slot.is_owned_by(kept)).for_each(Slot::clear);
     }

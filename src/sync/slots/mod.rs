@@ -72,7 +72,7 @@
 //! The child has one thread and a copy of the slots. `Domain::after_fork_in_child` clears those of the threads that are gone.
 //!
 //! # Models
-//! `models.rs` runs readers beside a writer under loom, with sequentially consistent fences. `tests.rs` enumerates the points at which a
+//! `models.rs` runs readers beside one writer and two under loom, with sequentially consistent fences. `tests.rs` enumerates the points at which a
 //! handler can interrupt, and has the rest. `docs/verification.md` lists the seeded bugs.
 
 /// Defines a function that is `const`, except over a checker's atomics, which are made at run time.

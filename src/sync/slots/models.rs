@@ -74,6 +74,26 @@ fn beside_a_writer(set_up: fn(&World), reader: impl Fn(&World) + Send + Sync + '
     assert_eq!(freed.lock().expect("no panic").len(), 2, "the node was freed in some interleavings, and not in others");
 }
 
+/// Two maps retire through one domain: an epoch above a stamp is from after that stamp's unlinking, whichever writer added to it.
+#[test]
+fn a_reader_beside_two_writers() {
+    let freed = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
+    let notes = std::sync::Arc::clone(&freed);
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(move || {
+        let world = Arc::new(World::new());
+        let reader = Arc::clone(&world);
+        let reading = thread::spawn(move || asks_pinned(&reader, &reader.claim(1)));
+        let second = Arc::clone(&world);
+        let retiring = thread::spawn(move || second.domain.start_grace_period(&mut Grace::default()).expect("fences"));
+        notes.lock().expect("no panic").insert(world.replace());
+        reading.join().expect("no panic in a model");
+        retiring.join().expect("no panic in a model");
+    });
+    assert_eq!(freed.lock().expect("no panic").len(), 2, "the node was freed in some interleavings, and not in others");
+}
+
 /// Asks under a pin.
 fn asks_pinned(world: &World, claim: &Claim<'_>) -> u64 {
     claim.slot().pin(claim.epoch());
