@@ -1,4 +1,4 @@
-//! The budget: while a reader is pinned, what inserts or replaces stays within it; what removes is counted, and never refused.
+//! The budget: while a reader is pinned, edits that insert or replace are refused beyond it; removals are counted, and never refused.
 
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 use std::sync::Barrier;
@@ -9,7 +9,7 @@ use vmaple::mm::{Advice, MapRequest, MmWriteGuard, Prot, RemapRequest};
 use vmaple::{ErrorCode, Interrupt, Mm, PAGE_SIZE, RangeMap, Span, VmaFlags, VmaSpec};
 
 const MANY: u64 = if cfg!(miri) { 60 } else { 1000 };
-/// One in this many of them.
+/// Of the removals, one in this many is made.
 const STEP: usize = if cfg!(miri) { 5 } else { 1 };
 const EAGAIN: i32 = 11;
 
@@ -29,7 +29,7 @@ fn removals_are_counted_and_never_refused() {
     let pin = map.pin();
     let mut held = 0;
     for i in (0..MANY).step_by(STEP) {
-        // A whole entry by its address, a whole one by its range, and the middle of one, whose value is cloned.
+        // Removes an entry by its address, one by its range, and the middle of one, whose value is cloned.
         assert_eq!(map.write().remove_entry(30 * i).map(|gone| gone.len()), Ok(1), "removal {i}");
         assert_eq!(map.write().remove(30 * i + 10..30 * i + 20).map(|gone| gone.len()), Ok(1), "removal {i}");
         assert_eq!(map.write().remove(30 * i + 22..30 * i + 24).map(|gone| gone.len()), Ok(1), "removal {i}");
@@ -45,7 +45,7 @@ fn removals_are_counted_and_never_refused() {
     assert_eq!(map.reclaim(), 0);
 }
 
-/// Nothing is held back yet, and a reader is pinned: an edit larger than the budget is refused all the same.
+/// While a reader is pinned, an edit larger than the budget is refused, even if nothing is held back yet.
 #[test]
 fn one_large_edit_is_refused_under_a_pin() {
     const LARGE: u64 = if cfg!(miri) { 200 } else { 100_000 };
@@ -68,8 +68,8 @@ fn one_large_edit_is_refused_under_a_pin() {
     assert_eq!((map.len(), map.reclaim()), (1, 0));
 }
 
-/// Threads that asked and ended, beside one that was pinned, left their bags in the collector's queue. Nobody is pinned any more, so a large
-/// edit goes in, and it is the first to find that out.
+/// Threads that have ended left their bags in the collector's queue, because a thread was pinned. When no thread is pinned any more, a
+/// large edit succeeds at once.
 #[test]
 #[cfg_attr(miri, ignore = "hundreds of threads")]
 fn a_large_edit_is_not_refused_for_threads_that_ended() {
@@ -85,7 +85,7 @@ fn a_large_edit_is_not_refused_for_threads_that_ended() {
     assert_eq!(replace(), Ok(LARGE));
 }
 
-/// An edit under each kind of pressure; what it is to bytes.
+/// An edit, or a reader that is pinned or unpinned.
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Insert(u8),
@@ -115,7 +115,7 @@ impl Arbitrary for Op {
 }
 
 impl Op {
-    /// What came of it: done or refused for the budget (or, where it never can be done, neither).
+    /// Executes the edit. Returns an error only if it was refused for the budget.
     fn on(self, map: &RangeMap<u64>) -> Result<(), ResourceError> {
         let span = |at: u8, len: u8| 10 * u64::from(at)..10 * u64::from(at) + 10 * u64::from(len) + 6;
         let mut writer = map.write();
@@ -156,7 +156,7 @@ impl Op {
     }
 }
 
-/// What the edit retires, by a map without a budget that went through the same, under a pin throughout.
+/// Returns how many bytes the edit retires, from a map without a budget that had the same edits, and is pinned throughout.
 fn bytes_of(edit: Op, before: &[Op], entries: u64) -> usize {
     let map = regular(usize::MAX, entries);
     let _pin = map.pin();
@@ -168,7 +168,7 @@ fn bytes_of(edit: Op, before: &[Op], entries: u64) -> usize {
     map.stats().held_bytes - held
 }
 
-/// Compares a map with a model that only counts: it holds bytes back while a reader is pinned, and none otherwise.
+/// Compares a map with a model that only counts: it holds retired bytes back while a reader is pinned, and none otherwise.
 fn counts(ops: &[Op]) {
     const BUDGET: usize = 6_000;
     const ENTRIES: u64 = 200;
@@ -209,7 +209,7 @@ fn any_sequence_agrees_with_plain_counting() {
     QuickCheck::new().rng(Gen::new(size)).tests(tests).quickcheck((|ops: Vec<Op>| counts(&ops)) as fn(Vec<Op>));
 }
 
-/// Of the operations of an address space those that only take away are removals.
+/// In an address space, operations that only unmap are never refused for the budget, and the others are.
 #[test]
 fn what_only_unmaps_is_never_refused() {
     const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
@@ -236,7 +236,7 @@ fn what_only_unmaps_is_never_refused() {
         refused(name, result, &mm);
         assert_eq!(mm.read().iter().map(|vma| (vma.span(), vma.flags())).collect::<Vec<_>>(), before, "{name}");
     };
-    // At a time a node or two: until no other fits.
+    // Each retires a node or two, until no more fit into the budget.
     while mm.write().mprotect(page(1), PAGE_SIZE, Prot::EXEC).is_ok() && mm.write().mprotect(page(1), PAGE_SIZE, RW.prot()).is_ok() {}
     grow("mmap over", &|w| w.mmap(&MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(VmaFlags::EXEC)).fixed(page(9))).map_err(|e| e.errno()));
     grow("mprotect", &|w| w.mprotect(page(9), PAGE_SIZE, Prot::EXEC).map(|()| 0).map_err(|e| e.errno()));
@@ -244,7 +244,7 @@ fn what_only_unmaps_is_never_refused() {
     grow("mlock", &|w| w.mlock(page(9), PAGE_SIZE).map(|()| 0).map_err(|e| e.errno()));
     grow("a move", &|w| w.mremap(&RemapRequest::resize(page(8), PAGE_SIZE, PAGE_SIZE).fixed(page(16 * MANY))).map_err(|e| e.errno()));
     for i in (0..MANY).step_by(STEP) {
-        // VMAs of four pages: the first page of one, a page in the middle of the next, which splits it.
+        // VMAs have four pages. Unmaps the first page of one, and a page in the middle of the next, which splits it.
         mm.write().munmap(page(8 * i), PAGE_SIZE).expect("removals are never refused");
         mm.write().munmap(page(8 * i + 5), PAGE_SIZE).expect("removals are never refused");
     }
@@ -255,7 +255,7 @@ fn what_only_unmaps_is_never_refused() {
     assert_eq!(mm.len(), 0);
 }
 
-/// Under the waiting policy an interrupt ends waits for the budget. Where the readers have left there is nothing to wait for.
+/// With the waiting policy, an interrupt ends a wait for the budget. If the readers have left, there is no wait.
 #[test]
 fn what_needs_no_wait_for_the_budget_is_not_interrupted() {
     let budget = if cfg!(miri) { 4 << 10 } else { 32 << 10 };
@@ -273,7 +273,7 @@ fn what_needs_no_wait_for_the_budget_is_not_interrupted() {
     drop(pin);
     map.write_interruptible(&interrupt).expect("all readers have left").replace(20..26, 2).expect("they have");
 
-    // Pinned by another: there is something to wait for.
+    // Another thread is pinned, so the writer would have to wait.
     let (pinned, refused) = (Barrier::new(2), Barrier::new(2));
     thread::scope(|threads| {
         threads.spawn(|| {

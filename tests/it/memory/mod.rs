@@ -2,7 +2,7 @@
 
 mod budget;
 mod drops;
-// Hundreds of runs, each with two threads: Miri would take minutes. AddressSanitizer sees it.
+// Miri would take minutes for these hundreds of runs with two threads each. They run with AddressSanitizer.
 #[cfg(not(miri))]
 mod panics;
 mod pinned;
@@ -16,7 +16,7 @@ use vmaple::{RangeMap, Value};
 
 const FEW: usize = if cfg!(miri) { 40 } else { 4000 };
 
-/// Of budgets. Smaller under Miri: each write near a budget looks hard for what it could recycle.
+/// The unit of budgets. It is smaller under Miri, because a write near the budget tries several times to recycle.
 const KIB: usize = if cfg!(miri) { 128 } else { 1024 };
 
 fn private<V: Value>() -> vmaple::map::Builder<V> {

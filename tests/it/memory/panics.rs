@@ -1,6 +1,6 @@
 //! A panic at every call of the embedder's code, in turn: `Clone`, `Drop`, `Debug`, the iterator and the range of an argument, and code
-//! between two edits under a guard. The operation has then happened whole or not at all, the lock is free, each value is dropped once, and a
-//! reader that pins and repins meanwhile sees only whole states and runs none of that code.
+//! between two edits under a guard. After it, the operation has happened as a whole or not at all, the lock is free, each value is dropped
+//! once, and a reader that pins and repins meanwhile has seen no value that was dropped, and has run none of that code.
 
 use crate::support::Ends;
 use crate::support::versions::{Edit, Flat};
@@ -17,10 +17,10 @@ use vmaple::map::GapQuery;
 type Map = RangeMap<Box<Value>>;
 
 const ENTRIES: u64 = 40;
-/// More values than one run makes.
+/// A number of values that no run exceeds.
 const MOST_VALUES: usize = 1000;
 
-/// Code of the embedder that the library calls, or that runs while it holds something.
+/// The embedder's code that the library calls, or that runs under a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Callback {
     Clone,
@@ -33,19 +33,19 @@ enum Callback {
 }
 
 impl Callback {
-    /// How many there are.
+    /// The number of kinds.
     const ALL: usize = 7;
 }
 
-/// Counts the calls, panics at one of them, and keeps book of the values.
+/// Counts the calls, panics at one of them, and counts the drops of each value.
 struct Trap {
     at: usize,
     calls: AtomicUsize,
     sprung: Mutex<Option<Callback>>,
-    /// The one thread that may run the embedder's code.
+    /// The only thread that may run the embedder's code.
     owner: ThreadId,
     calls_elsewhere: AtomicUsize,
-    /// Of each value made, how often it was dropped.
+    /// How often each value was dropped.
     drops: Vec<AtomicU8>,
     made: AtomicUsize,
 }
@@ -66,7 +66,7 @@ impl Trap {
         Arc::new(Self { at, calls, sprung: Mutex::default(), owner: thread::current().id(), calls_elsewhere, drops, made })
     }
 
-    /// A call. Without the panic's hook: there are many.
+    /// Counts a call, and panics if it is the chosen one. The panic hook is not called, because there are many panics.
     fn call(&self, callback: Callback) {
         if thread::current().id() != self.owner {
             self.calls_elsewhere.fetch_add(1, SeqCst);
@@ -159,7 +159,7 @@ enum Step {
     Reclaim,
 }
 
-/// Each operation, the edits in each of their shapes: beside an entry, inside one, over the ends of two, over leaves.
+/// Returns each operation, with edits beside an entry, inside one, over the ends of two, and over leaves.
 fn steps() -> Vec<Step> {
     let n = 10 * ENTRIES;
     let edits = [
@@ -194,7 +194,7 @@ fn first() -> Vec<Flat> {
     (0..ENTRIES).map(|i| (10 * i, 10 * i + 5, 1000 + i)).collect()
 }
 
-/// Runs a step, and what else it makes is compared and dropped; the trap may go off anywhere in it.
+/// Runs a step. A copy or another map that it makes is compared and dropped. The trap may panic anywhere in it.
 fn run(step: Step, number: u64, map: &Map, state: &[Flat], trap: &Arc<Trap>) {
     let edit = |edit| {
         let mut writer = map.write();
@@ -238,7 +238,7 @@ fn run(step: Step, number: u64, map: &Map, state: &[Flat], trap: &Arc<Trap>) {
     }
 }
 
-/// Asks and repins until the end; each value that is seen lives.
+/// Looks up and repins until the end, and checks that no value that it sees was dropped.
 fn read_until(ended: &AtomicBool, map: &Map, trap: &Trap) {
     let mut reader = map.reader();
     while !ended.load(SeqCst) {
@@ -256,7 +256,7 @@ fn read_until(ended: &AtomicBool, map: &Map, trap: &Trap) {
     }
 }
 
-/// Goes through all steps with the trap set at one call. What it caught there, if it came to that.
+/// Runs all steps with a panic at one call. Returns the kind of that call, or `None` if there were fewer calls.
 fn go_through(at: usize) -> Option<Callback> {
     let trap = Trap::new(at);
     let map: Map = RangeMap::builder()

@@ -1,5 +1,5 @@
-//! A reader stays pinned during a million replaces: what it holds back is counted, stops at the budget by the chosen policy, delays no
-//! lookup, and is all freed once the reader has left.
+//! A reader stays pinned during a million replaces: what it holds back is counted, stays within the budget by the chosen policy, delays
+//! no lookup, and is freed when the reader has left.
 
 use crate::support::Ends;
 use std::sync::Barrier;
@@ -8,7 +8,7 @@ use std::thread;
 use vmaple::RangeMap;
 use vmaple::map::{BudgetPolicy, ReplaceCause, ResourceError};
 
-/// A million in a release build, unless `VMAPLE_REPLACES` says otherwise.
+/// Returns the number of replaces: a million in a release build, unless `VMAPLE_REPLACES` is set.
 fn replaces() -> u64 {
     let asked = std::env::var("VMAPLE_REPLACES").ok().and_then(|n| n.parse().ok());
     asked.unwrap_or(if cfg!(miri) {
@@ -20,10 +20,10 @@ fn replaces() -> u64 {
     })
 }
 
-/// Of the entries. More than one leaf, so that all shapes of nodes are there.
+/// The number of entries. They need more than one leaf, so that there are all kinds of nodes.
 const ENTRIES: u64 = if cfg!(miri) { 6 } else { 100 };
 
-/// Reached after a small part of the replaces.
+/// The budget, which a small part of the replaces uses up.
 const BUDGET: usize = if cfg!(miri) { 2 << 10 } else { 1 << 20 };
 
 fn filled(policy: BudgetPolicy, budget_bytes: usize) -> RangeMap<Box<u64>> {
@@ -35,13 +35,13 @@ fn filled(policy: BudgetPolicy, budget_bytes: usize) -> RangeMap<Box<u64>> {
         .expect("sorted")
 }
 
-/// Replaces entry after entry by a higher number; the first error, if there is one.
+/// Replaces the value of entry `n`, modulo their number, by `n`.
 fn replace_once(map: &RangeMap<Box<u64>>, n: u64) -> Result<(), ReplaceCause> {
     let start = 16 * (n % ENTRIES);
     map.write().replace(start..start + 8, Box::new(n)).map(drop).map_err(|error| error.cause)
 }
 
-/// All entries are there, and none goes back in time.
+/// Checks that all entries are there, and that none has an older value than before.
 fn look_around(map: &RangeMap<Box<u64>>, newest: &mut [u64]) {
     let mut reader = map.reader();
     for (i, newest) in newest.iter_mut().enumerate() {
@@ -53,7 +53,7 @@ fn look_around(map: &RangeMap<Box<u64>>, newest: &mut [u64]) {
 
 #[test]
 fn the_bytes_held_back_are_those_of_what_was_retired() {
-    // One leaf, so that every replace retires one, and one value.
+    // There is one leaf, so that every replace retires one leaf and one value.
     let entries = 3;
     let map: RangeMap<Box<u64>> =
         RangeMap::builder().private_epochs().build_from((0..entries).map(|i| (16 * i..16 * i + 8, Box::new(i)))).expect("sorted");
@@ -84,7 +84,7 @@ fn what_a_pinned_reader_holds_back_stops_at_the_budget_and_comes_back() {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         let ends = Ends(&ended);
-        // Another reader, which is pinned and unpinned.
+        // Another reader pins and unpins meanwhile.
         let asking = scope.spawn(|| {
             let mut newest = seen.clone();
             while !ended.load(SeqCst) {
@@ -112,7 +112,7 @@ fn what_a_pinned_reader_holds_back_stops_at_the_budget_and_comes_back() {
     look_around(&map, &mut seen);
     map.write().validate().expect("the invariants hold");
     drop(pin);
-    // The next writes bring it back, each a bounded number, except for what they retire themselves; `reclaim` brings the rest.
+    // Each of the next writes recycles a bounded number, and `reclaim` recycles the rest, with what these writes retire.
     (1..=32).for_each(|n| replace_once(&map, replaces + n).expect("the reader has gone"));
     assert!(map.stats().held_bytes < BUDGET / 4, "{:?}", map.stats());
     assert_eq!(map.reclaim(), 0);
@@ -137,7 +137,7 @@ fn reclaim_brings_back_what_a_pinned_reader_held() {
     assert_eq!(map.stats().held_bytes, 0);
 }
 
-/// Short-lived `Reader`s beside one that stays leave nothing behind that a later grace period would have to wait for.
+/// Short-lived `Reader`s beside a pinned thread leave nothing behind that a later grace period would have to wait for.
 #[test]
 fn readers_that_come_and_go_beside_a_pinned_one_delay_nothing() {
     let map = filled(BudgetPolicy::Fail, BUDGET);
@@ -153,7 +153,7 @@ fn readers_that_come_and_go_beside_a_pinned_one_delay_nothing() {
     assert_eq!(map.reclaim(), 0, "nobody is pinned");
 }
 
-/// Threads that ask once and end, beside one that stays pinned: each leaves an empty bag in the collector's queue, and what is retired
+/// Threads look up once and end, beside one that stays pinned. Each leaves an empty bag in the collector's queue, and what is retired
 /// afterwards waits behind all of them. Once no thread is pinned, one `reclaim` is still enough.
 #[test]
 #[cfg_attr(miri, ignore = "hundreds of threads")]
@@ -174,7 +174,7 @@ fn threads_that_come_and_go_beside_a_pinned_one_delay_no_reclaim() {
     assert_eq!(map.reclaim(), 0, "nobody is pinned");
 }
 
-/// Readers that stay until half of the budget is held: each time the writer waits, and all of the replaces go in.
+/// A reader stays pinned until half of the budget is held, again and again. The writer waits each time, and all replaces succeed.
 #[test]
 fn the_waiting_policy_lets_a_million_replaces_through() {
     let (map, replaces) = (filled(BudgetPolicy::Wait, BUDGET), replaces());

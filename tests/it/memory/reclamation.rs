@@ -43,7 +43,7 @@ fn the_next_write_brings_a_large_holding_back() {
     assert!(map.stats().held_bytes < 4 * KIB, "{:?}", map.stats());
 }
 
-/// A value of no size and with nothing of its own counts for no byte. It is dropped all the same, and by writes that edit nothing, too.
+/// A value that has no size and owns nothing counts as no bytes. It is dropped nevertheless, also by writes that edit nothing.
 #[test]
 fn values_that_count_for_nothing_are_not_forgotten() {
     const MANY: usize = if cfg!(miri) { 200 } else { 20_000 };
@@ -70,8 +70,8 @@ fn values_that_count_for_nothing_are_not_forgotten() {
     assert_eq!((DROPPED.load(Ordering::Relaxed), map.stats().held_values), (MANY, 0));
 }
 
-/// What was removed at once, beside a pinned reader, comes back by a bounded number at each write when the reader has left, and is in the way
-/// of none of them, though it is more than the budget.
+/// After a large removal beside a pinned reader, and when the reader has left, each write recycles a bounded number of values. No write is
+/// refused, although more is held than the budget.
 #[test]
 fn a_write_after_a_large_removal_does_not_pay_for_all_of_it() {
     const MANY: u64 = if cfg!(miri) { 200 } else { 20_000 };
@@ -104,7 +104,7 @@ fn what_a_removal_left_behind_is_freed_by_writes_that_retire_nothing() {
     let held = map.stats().held_bytes;
     assert!(held >= 16 * KIB, "much is held: {held} bytes");
     drop(pin);
-    // Growth in place retires nothing. Each hold recycles a little, once the collector has been asked.
+    // Growth in place retires nothing. Each write hold recycles a little, once the collector has been asked.
     for n in 1..1000 {
         map.write().extend_down(1 << 40, (1 << 40) - n).expect("room below");
     }
@@ -140,7 +140,7 @@ fn at_the_budget_writes_fail_whole_and_lookups_go_on() {
     };
     assert_eq!((error.value, budget_bytes), (99, budget));
     assert!(held_bytes <= budget && held_bytes + needed_bytes > budget, "{held_bytes} + {needed_bytes}");
-    // Nothing happened, nothing is lost.
+    // The refused edit has changed nothing.
     map.write().validate().expect("valid");
     assert_eq!(pin.iter().count(), 64);
     assert_eq!(map.pin().lookup(16).map(|e| *e.value()), Some(99));
@@ -166,7 +166,7 @@ fn the_waiting_policy_waits_for_the_reader_and_not_for_itself() {
     while map.write().replace(16..24, 1).is_ok() {}
     drop(pin);
     assert_eq!(map.reclaim(), 0);
-    // Pinned by another thread: `write` waits until that is gone.
+    // Another thread is pinned, so `write` waits until it has left.
     let (pinned, over_half) = (Barrier::new(2), Barrier::new(2));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -252,7 +252,7 @@ fn values_past_their_readers_count_against_no_budget() {
     }
 }
 
-/// An edit that fails keeps nothing: not even a clone.
+/// An edit that fails keeps nothing, and clones no value.
 #[test]
 fn a_cut_over_the_budget_clones_nothing() {
     let log: Arc<std::sync::Mutex<Vec<ThreadId>>> = Arc::default();
@@ -293,8 +293,8 @@ fn a_removed_value_is_dropped_a_few_writes_after_its_readers_left() {
     assert_eq!(log.lock().unwrap().len(), 1);
 }
 
-/// A reader repins while the writer frees what it stood in. Without the fence after crossbeam's repin, Miri sees it read freed memory:
-/// a seeded bug.
+/// A reader repins while the writer frees the node that it was in. In a seeded bug, the fence after crossbeam's repin is missing, and Miri
+/// reports a read of freed memory.
 #[test]
 fn a_reader_that_repins_never_sees_a_node_reused() {
     let map = private().build();
@@ -305,7 +305,7 @@ fn a_reader_that_repins_never_sees_a_node_reused() {
             let mut newest = 0;
             for _ in 0..FEW / 2 {
                 let entry = reader.lookup(5).expect("mapped throughout");
-                // Gives the writer time to free what it believes no reader is in.
+                // Gives the writer time to free nodes that it takes for unused.
                 for _ in 0..if cfg!(miri) { 60 } else { 1 } {
                     thread::yield_now();
                 }
@@ -317,7 +317,7 @@ fn a_reader_that_repins_never_sees_a_node_reused() {
         for i in 1..FEW as u64 / 2 {
             map.write().replace(0..10, Box::new(i)).expect("the budget is large");
         }
-        // A scope ends before its threads have: what a thread leaves with the collector, it leaves after.
+        // Joined here, because a scope may end before a thread has left its garbage with the collector.
         asks.join().expect("no panic");
     });
     assert_eq!(map.reclaim(), 0);
@@ -357,7 +357,7 @@ fn every_kind_of_value_comes_back_as_it_went_in() {
     assert_eq!(Arc::strong_count(&shared), 1);
 }
 
-/// What an address space holds back goes by `reclaim` too: the payload of a VMA that is gone, and not before its last reader has left.
+/// In an address space, `reclaim` drops the payload of an unmapped VMA, but not before its last reader has left.
 #[test]
 fn an_address_space_lets_go_of_what_is_unmapped() {
     let payload = Arc::new(());

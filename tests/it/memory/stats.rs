@@ -22,12 +22,12 @@ fn reclaim_gives_free_nodes_back_to_the_system() {
     assert_eq!(map.stats().pool_bytes, 0);
 }
 
-/// A value as large as a box, on whatever machine, that owns nothing.
+/// Returns a value that is as large as a box on every machine, and owns nothing.
 fn as_word(i: u64) -> usize {
     usize::try_from(i).expect("a small number")
 }
 
-/// What a refused edit says that it needed is what it holds back where it is allowed: its nodes, and its values with what they own.
+/// A refused edit reports as needed the bytes that it holds back if it is allowed: its nodes, and its values with what they own.
 #[test]
 fn a_refused_edit_needs_what_an_allowed_one_holds_back() {
     for (n, range) in [(1, 20..25), (3, 100..130), (21, 150..360)] {
@@ -41,7 +41,7 @@ fn a_refused_edit_needs_what_an_allowed_one_holds_back() {
     }
 }
 
-/// A value counts for what it owns itself: a box for what is in it, no box for nothing. What was added is subtracted.
+/// A value counts with what it owns: a box with its content, `None` with nothing. What was added is subtracted later.
 #[test]
 fn a_value_that_owns_nothing_counts_for_its_word() {
     type Boxed = Option<Box<[u64; 4]>>;
@@ -76,7 +76,7 @@ fn maps_with_private_epochs_do_not_hold_back_each_others_memory() {
     drop(pin);
 }
 
-/// Replaces what is in a range of a map with something held back already; how many entries, and the bytes that are held back more.
+/// Replaces the entries in a range of a map that holds bytes back already. Returns how many there were, and how many bytes this held back.
 fn replaces<V: Value + Clone>(range: &Range<u64>, budget: usize, value: fn(u64) -> V) -> (Result<usize, ReplaceCause>, usize) {
     let builder = RangeMap::builder().private_epochs().budget_bytes(budget);
     let map = builder.build_from((0..40).map(|i| (10 * i..10 * i + 5, value(i)))).expect("sorted");
@@ -126,7 +126,7 @@ fn what_is_kept_follows_the_size_of_the_index() {
         let (kept, index_bytes) = (kept.max().expect("some"), map.stats().index_bytes);
         let most = (index_bytes / 8).max(2 * (index_bytes / 2).clamp(BATCH.0, BATCH.1));
         assert!((most - 1024..=most).contains(&kept), "{kept} kept beside {index_bytes}");
-        // The next edits take from it.
+        // The next edits use the free nodes.
         let pin = map.pin();
         let before = map.stats();
         for i in 0..20 {

@@ -1,4 +1,4 @@
-//! Each value is dropped once, by a writer, while no lock is held, also if the embedder's code panics.
+//! Each value is dropped once, by a writer, while no lock is held, even if the embedder's code panics.
 
 use super::{FEW, Loud, private};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -127,7 +127,7 @@ fn a_value_may_use_the_map_in_its_drop() {
     assert_eq!(dropped.load(Ordering::Relaxed), 1, "dropped after the unlock, or this would not return");
 }
 
-/// The clone panics under the write lock; the value that was to go in is dropped by the unwinding guard, after the unlock.
+/// If a clone panics under the write lock, the unwinding guard drops the value that was to be inserted, after the unlock.
 #[test]
 #[cfg_attr(not(feature = "std"), ignore = "without std a panic in the embedder's code aborts")]
 fn a_value_that_did_not_go_in_is_dropped_after_the_unlock() {

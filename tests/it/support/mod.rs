@@ -1,4 +1,4 @@
-//! What several subjects share: the models, the programs that drive library and model in step, and small helpers.
+//! Code that several subjects share: the models, the programs that drive library and model in step, and small helpers.
 
 pub(crate) mod address_space;
 pub(crate) mod each_lock;
@@ -13,7 +13,7 @@ pub(crate) const OVER_SLOTS: bool = cfg!(any(vmaple_slots, not(feature = "std"))
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Makes other threads end when it is dropped, also if the test fails: it would wait for them forever.
+/// Ends other threads when it is dropped, also if the test fails, which would wait for them forever.
 pub(crate) struct Ends<'e>(pub(crate) &'e AtomicBool);
 
 impl Drop for Ends<'_> {

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 use vmaple::map::{Entry, ExtendError, GapError, GapQuery, InsertCause, RemoveError, ReplaceCause, Segment, SetCause, SpliceCause};
 use vmaple::{RangeMap, Span};
 
-/// Coordinates of tests: most lie at the bottom of the address space, the rest at its very top, so that both ends are met.
+/// The number of coordinates. Most lie at the bottom of the address space, and the rest at its top, so that tests reach both ends.
 pub(crate) const SIDE: u8 = 128;
 const TOP: u8 = 24;
 
-/// Of how many coordinates one is asked about at each check, others at the next: where a question costs much, or operations count more.
+/// Each check asks about one in this many coordinates, and the next check about others. It is more than 1 where checks are slow.
 const ASKED_ONE_IN: u8 = if cfg!(fuzzing) {
     16
 } else if cfg!(miri) {
@@ -21,13 +21,13 @@ const ASKED_ONE_IN: u8 = if cfg!(fuzzing) {
     1
 };
 
-/// The address of a coordinate.
+/// Returns the address of a coordinate.
 pub(crate) fn address(coordinate: u8) -> u64 {
     let c = coordinate % SIDE;
     if c < SIDE - TOP { u64::from(c) } else { u64::MAX - u64::from(SIDE - 1 - c) }
 }
 
-/// One operation, in coordinates: well-formed, except where it tests that the map refuses.
+/// One operation, in coordinates. It is well-formed, unless it tests that the map refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     /// `insert` over the range of two coordinates.
@@ -38,10 +38,10 @@ pub(crate) enum Op {
     Replace(u8, u8),
     /// `replace_entries`.
     ReplaceEntries(u8, u8),
-    /// `splice` over a range. The third is the number of entries, of which as many are spliced as fit; the bits of the last say how long
-    /// and how far apart they are.
+    /// `splice` over a range. The third number is the number of entries, of which as many are spliced as fit; the bits of the last are
+    /// their lengths and distances.
     Splice(u8, u8, u8, u8),
-    /// `splice_entries`, of one entry over the whole range.
+    /// `splice_entries` with one entry over the whole range.
     SpliceEntries(u8, u8),
     /// `remove`.
     Remove(u8, u8),
@@ -53,9 +53,9 @@ pub(crate) enum Op {
     ExtendDown(u8, u8),
     /// `extend_up`.
     ExtendUp(u8, u8),
-    /// `find_gap` in a window, of a size, with the logarithm of the alignment; even: lowest.
+    /// `find_gap` in a window, with a size. The last number modulo 5 is the logarithm of the alignment; its top bit means the highest gap.
     Gap(u8, u8, u8, u8),
-    /// Entries of the range from both ends in turns, as the bits of the last say.
+    /// Iterates over a range from both ends, in the order that the bits of the last number say.
     Iterate(u8, u8, u8),
     /// `segments`, `gaps` and `is_covered` of a range.
     Segments(u8, u8),
@@ -81,11 +81,11 @@ impl fmt::Debug for Ops {
     }
 }
 
-/// How many tokens live.
+/// The number of tokens that live.
 #[derive(Debug, Default)]
 pub(crate) struct Census(AtomicIsize);
 
-/// A value that is counted, shared by its clones as far as the number goes.
+/// A value that is counted. Its clones are counted, too, and have the same number.
 #[derive(Debug)]
 pub(crate) struct Token {
     number: u64,

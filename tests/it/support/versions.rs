@@ -1,5 +1,5 @@
-//! What one writer made of a map, as a list of states, and the answers of concurrent readers, each of which must have been true at one of
-//! the versions between which it was given.
+//! The states of a map with one writer, and the answers of concurrent readers, each of which must have been true at one of the versions
+//! between which it was given.
 //!
 //! With one writer the check is exact and cheap, because the states have one order. They are computed from the edits alone, by the plainest
 //! model, so that noting an edit costs the writer two stores. Called by `index::history` and by the fuzz target `tree_concurrent`.
@@ -33,7 +33,7 @@ pub(crate) enum Edit {
 }
 
 impl Edit {
-    /// Edits the map; says whether it went through.
+    /// Edits the map, and returns whether that succeeded.
     pub(crate) fn apply(self, map: &RangeMap<u64>, value: u64) -> bool {
         let mut writer = map.write();
         match self {
@@ -48,7 +48,7 @@ impl Edit {
         }
     }
 
-    /// Edits a sorted list; says whether it went through.
+    /// Edits a sorted list, and returns whether that succeeded.
     pub(crate) fn model(self, state: &mut Vec<Flat>, value: u64) -> bool {
         match self {
             Self::Insert(start, last) if state.iter().any(|e| e.0 <= last && e.1 >= start) => return false,
@@ -157,13 +157,13 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Whether a write was under way at some moment of it.
+    /// Returns whether a write was in progress at some moment between them.
     pub(crate) fn overlaps_a_write(self) -> bool {
         self.since < self.until
     }
 }
 
-/// What the writer has begun and done, for readers to look at.
+/// The versions that the writer has begun and finished, which readers load.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     begun: AtomicUsize,
@@ -172,7 +172,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Makes a version.
+    /// Executes an edit as a version.
     pub(crate) fn write<T>(&self, version: usize, edit: impl FnOnce() -> T) -> T {
         // Relaxed: a reader that sees the edit sees by its ordering (O1, O2) that it was begun. A stronger ordering could hide
         // that the index's own is too weak.
@@ -183,7 +183,7 @@ impl Clock {
         answer
     }
 
-    /// Asks, and notes the versions meanwhile.
+    /// Executes a reader's question, and returns the versions between which it was answered.
     pub(crate) fn during<T>(&self, ask: impl FnOnce() -> T) -> (T, Window) {
         // Acquire: pairs with `write`.
         let since = self.done.load(Ordering::Acquire);
@@ -220,19 +220,19 @@ pub(crate) struct Walked {
     pub(crate) window: Window,
 }
 
-/// From which end an iteration came.
+/// The end or ends from which an iteration comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Up,
     Down,
-    /// From both in turn, from below first.
+    /// From both ends in turn, from below first.
     Both,
     /// From below, by the segments of the range: entries are cut to it.
     Segments,
 }
 
 impl Walked {
-    /// Goes through a range of a view, one way.
+    /// Iterates over a range of a view in one of the ways.
     pub(crate) fn through(clock: &Clock, view: &View<u64>, range: (u64, u64), way: Way) -> Self {
         let (mut answer, window) = clock.during(|| {
             let mut entries = view.range(range.0..=range.1).expect("a range");

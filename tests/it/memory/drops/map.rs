@@ -1,4 +1,4 @@
-//! The operations of a map, whose values check when they are dropped that the lock is free.
+//! The operations of a map. When a value is dropped, it checks that the lock is free.
 
 use super::ONE_OF;
 use super::watch::{Watch, Watched};
@@ -11,7 +11,7 @@ use vmaple::{RangeMap, Span};
 type Map = RangeMap<Box<Watched>>;
 type Writer<'m> = WriteGuard<'m, Box<Watched>>;
 
-/// More than a leaf holds.
+/// The number of entries: more than a leaf can hold.
 const ENTRIES: u64 = if cfg!(miri) { 12 } else { 40 };
 
 struct Bounds<'w>(u64, u64, &'w Watch);
@@ -28,7 +28,7 @@ impl RangeBounds<u64> for Bounds<'_> {
     }
 }
 
-/// A part of an iterator, whose drop panics when it is its turn.
+/// A part of an iterator. Its drop is among the calls that may panic.
 struct Ends(Rc<Watch>);
 
 impl Drop for Ends {
@@ -37,7 +37,8 @@ impl Drop for Ends {
     }
 }
 
-/// Entries of one address each, made as they are asked for; the iterator and its drop panic when it is their turn.
+/// Returns entries of one address each, which are created when the iterator yields them. The iterator and its drop are among the calls that
+/// may panic.
 fn entries(watch: &Rc<Watch>, at: &[u64]) -> impl Iterator<Item = (Span, Box<Watched>)> + use<> {
     let (ends, at) = (Ends(Rc::clone(watch)), at.to_vec());
     at.into_iter().map(move |at| {
@@ -97,7 +98,7 @@ fn filled(watch: &Rc<Watch>) -> Rc<Map> {
     map
 }
 
-/// Whether it came to the call that was to panic.
+/// Runs the work once. Returns whether the call that was to panic was reached.
 fn run_once(name: &str, panic_at: usize, drops_panic: bool, work: impl FnOnce(&Map, &Rc<Watch>)) -> bool {
     let watch = Watch::new();
     let map = filled(&watch);
@@ -133,7 +134,7 @@ fn no_value_is_dropped_under_the_lock() {
     }
 }
 
-/// What a write guard leaves behind that becomes a read guard, and a write guard again.
+/// Values that a write guard removed are dropped when the lock is free, even if the guard becomes a read guard and a write guard again.
 #[test]
 #[cfg_attr(not(feature = "std"), ignore = "without std a panic in the embedder's code aborts")]
 fn no_value_is_dropped_under_the_lock_that_is_passed_on() {
@@ -152,7 +153,7 @@ fn no_value_is_dropped_under_the_lock_that_is_passed_on() {
     }
 }
 
-/// A copy that was not finished is dropped when the guard that made it is, also a read guard, which others may share.
+/// An unfinished copy is dropped when the guard that made it is dropped, also a read guard, beside which there may be others.
 #[test]
 fn no_value_of_half_a_copy_is_dropped_under_the_lock() {
     run_all("dup under a read guard", |map, watch| {

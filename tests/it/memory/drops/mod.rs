@@ -5,5 +5,5 @@ mod map;
 mod space;
 mod watch;
 
-/// One in this many ways to do something is tried: all of them, except under Miri, which is slow.
+/// One in this many cases is run: all of them, except under Miri, which is slow.
 const ONE_OF: usize = if cfg!(miri) { 509 } else { 1 };

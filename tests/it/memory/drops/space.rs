@@ -1,5 +1,5 @@
-//! The operations of an address space, whose payloads check when they are dropped that the lock is free: each operation committed, abandoned,
-//! refused half-way, and with a panic in each call of the embedder's code.
+//! The operations of an address space. When a payload is dropped, it checks that the lock is free. Each operation is committed, abandoned,
+//! refused midway, and run with a panic in each call of the embedder's code.
 
 use super::ONE_OF;
 use super::watch::{UNSPLITTABLE, Watch, Watched};
@@ -13,7 +13,7 @@ use vmaple::{Mm, PAGE_SIZE, VmaFlags, VmaSpec};
 type Space = Mm<Watched>;
 type Writer<'m> = MmWriteGuard<'m, Watched>;
 
-/// What becomes of a plan.
+/// How a plan ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Committed,
@@ -25,14 +25,14 @@ enum Fate {
 enum End {
     Unlock,
     Downgrade,
-    /// The read guard that it became is upgraded again, and does more.
+    /// The guard is downgraded and upgraded again, and executes more operations.
     DowngradeAndUpgrade,
 }
 
-/// An operation on pages, of a kind of payload where it makes one.
+/// An operation on pages. If it makes a payload, the payload is of a given kind.
 struct Operation {
     name: &'static str,
-    /// Whether it waits for the readers of VMAs whatever it is asked.
+    /// Whether it always waits for the readers of VMAs.
     waits: bool,
     run: fn(&mut Writer<'_>, &Rc<Watch>, [u64; 3], Fate, Patience<'_>),
 }
@@ -45,7 +45,7 @@ fn spec(watch: &Rc<Watch>, flags: VmaFlags, kind: u64) -> VmaSpec<Watched> {
     VmaSpec::anonymous(flags).with_payload(watch.value(u8::try_from(kind % 2).expect("small")))
 }
 
-/// Two pages or more of what is asked for, at a page.
+/// Returns a request for `len` pages at the page `at`.
 fn request(watch: &Rc<Watch>, [at, len, kind]: [u64; 3]) -> MapRequest<Watched> {
     MapRequest::new(bytes(len), spec(watch, RW, kind)).fixed(page(at))
 }
@@ -67,7 +67,7 @@ macro_rules! operations {
     };
 }
 
-/// Those that are planned. `a` is a page, `b` a number of pages, `c` another page or a choice.
+/// Returns the operations that can be planned. `a` is a page, `b` a number of pages, `c` another page or a choice.
 fn planned() -> impl Iterator<Item = Operation> {
     let planned = operations! {
         "mmap": |w, watch, a, b, c, patience| {
@@ -107,7 +107,7 @@ fn planned() -> impl Iterator<Item = Operation> {
     planned.into_iter()
 }
 
-/// The others: done, or not.
+/// Returns the operations that cannot be planned.
 fn direct() -> impl Iterator<Item = Operation> {
     fn operation(name: &'static str, run: fn(&mut Writer<'_>, &Rc<Watch>, [u64; 3], Fate, Patience<'_>)) -> Operation {
         Operation { name, waits: name == "exit", run }
@@ -131,7 +131,7 @@ fn direct() -> impl Iterator<Item = Operation> {
     .into_iter()
 }
 
-/// Runs of pages of VMAs: flags, length, kind of payload; some touch, and some of those are alike.
+/// Returns an address space with VMAs of several flags, lengths and kinds of payload. Some touch, and some of those are alike.
 fn filled(watch: &Rc<Watch>, change: impl FnOnce(&mut Limits)) -> Rc<Space> {
     let mut limits = Limits::default();
     limits.stack_guard_gap_pages = 2;
@@ -166,7 +166,7 @@ struct Way {
     end: End,
     /// A reader holds the VMA at page 5, and no operation waits for it.
     is_busy: bool,
-    /// Limits that are soon reached.
+    /// The limits are low.
     is_tight: bool,
     partial: PartialEffects,
 }
@@ -185,7 +185,7 @@ fn ways() -> Vec<Way> {
     ways
 }
 
-/// Runs an operation once; whether it came to the call that was to panic.
+/// Runs an operation once. Returns whether the call that was to panic was reached.
 fn run_once(operation: &Operation, pages: [u64; 3], way: Way, panic_at: usize, drops_panic: bool) -> bool {
     if operation.waits && way.is_busy {
         return false; // for this very thread
@@ -227,7 +227,7 @@ fn run_once(operation: &Operation, pages: [u64; 3], way: Way, panic_at: usize, d
     has_panicked
 }
 
-/// Pages that the operations meet: inside a VMA, over several, over a gap.
+/// The pages on which operations run: inside a VMA, over several, over a gap.
 const PLACES: [[u64; 3]; 6] = [[3, 1, 60], [2, 6, 61], [6, 5, 70], [13, 2, 61], [17, 20, 70], [48, 12, 80]];
 
 #[test]
@@ -270,7 +270,7 @@ fn no_payload_is_dropped_under_the_lock_even_if_code_panics() {
     assert!(most > 20 || cfg!(miri), "the operations call the embedder: {most}");
 }
 
-/// Several operations under one guard, at random, each with its fate.
+/// Runs several random operations under one guard, each of which ends in a random way.
 #[test]
 #[cfg_attr(not(feature = "std"), ignore = "without std a panic in the embedder's code aborts")]
 fn no_payload_is_dropped_under_the_lock_in_any_sequence() {
@@ -301,7 +301,7 @@ fn no_payload_is_dropped_under_the_lock_in_any_sequence() {
                     drop(writer.downgrade());
                 }
             }));
-            // An unwinding operation leaves its guard to the unwinding.
+            // If the operation panics, unwinding drops its guard.
             drop(outcome);
         }
         assert_eq!(watch.under_the_lock.get(), 0, "round {round}: {named:?}");

@@ -9,19 +9,19 @@ use std::sync::OnceLock;
 use vmaple::mm::Payload;
 use vmaple::{Span, VmaFlags};
 
-/// Counts what becomes of values, and panics at one of the calls of the embedder's code.
+/// Counts values that are created and dropped, and panics at one of the calls of the embedder's code.
 pub(crate) struct Watch {
-    /// Whether the lock is free, by taking it for writing.
+    /// Returns whether the lock is free, by an attempt to take it for writing.
     is_free: OnceLock<Box<dyn Fn() -> bool>>,
     pub(crate) made: Cell<usize>,
     pub(crate) dropped: Cell<usize>,
-    /// Drops while the lock was held.
+    /// The number of drops while the lock was held.
     pub(crate) under_the_lock: Cell<usize>,
-    /// Calls until the one that panics; none does at 0.
+    /// The number of calls until the one that panics. At 0 none panics.
     until: Cell<usize>,
     /// Whether drops are among the calls that panic.
     drops_panic: Cell<bool>,
-    /// What came back from the operations.
+    /// The values that operations returned to the caller.
     kept: RefCell<Vec<Box<dyn Any>>>,
 }
 
@@ -31,18 +31,18 @@ impl Watch {
         Rc::new(Self { is_free, made, dropped, under_the_lock, until, drops_panic, kept })
     }
 
-    /// Says how to see whether the lock is free. Before that, it is.
+    /// Sets how to check whether the lock is free. Until then it counts as free.
     pub(crate) fn over(&self, is_free: impl Fn() -> bool + 'static) {
         assert!(self.is_free.set(Box::new(is_free)).is_ok(), "once");
     }
 
-    /// Sets the call that panics; with `drops`, a call of a drop may be that.
+    /// Sets the call that panics. With `drops`, it may be a call of a drop.
     pub(crate) fn panic_at(&self, nth: usize, drops: bool) {
         self.until.set(nth);
         self.drops_panic.set(drops);
     }
 
-    /// Whether the call that was to panic has come. None panics any more.
+    /// Returns whether the call that was to panic was reached. No call panics any more.
     pub(crate) fn has_panicked(&self) -> bool {
         self.until.replace(0) == 0
     }
@@ -52,7 +52,7 @@ impl Watch {
         Watched { kind, watch: Rc::clone(self) }
     }
 
-    /// Keeps what an operation handed back, with this many values in it: they belong to the caller, and count as dropped.
+    /// Keeps what an operation returned, with this many values in it. They belong to the caller, and count as dropped.
     pub(crate) fn keep(&self, values: usize, back: impl Any) {
         self.dropped.set(self.dropped.get() + values);
         self.kept.borrow_mut().push(Box::new(back));
@@ -63,7 +63,7 @@ impl Watch {
         drop(self.kept.take());
     }
 
-    /// A call of the embedder's code; without the panic's hook, for there are many.
+    /// Counts a call of the embedder's code, which may panic. The panic hook is not called, because there are many panics.
     pub(crate) fn call(&self) {
         match self.until.get() {
             0 => {}

@@ -1,9 +1,9 @@
-//! Accesses and populating under the thread's rights to keys (8.6 to 8.8).
+//! Accesses and populating with the thread's rights to keys (8.6 to 8.8).
 
 use super::*;
 use vmaple::ErrorCode;
 
-/// 8.6: every access to every permission under every denial. The key comes first: what the VMA itself forbids too is `SEGV_PKUERR`.
+/// 8.6: every access to memory with all permissions under all denials. If both the key and the VMA forbid the access, it is `SEGV_PKUERR`.
 #[test]
 fn rule_8_6_accesses_are_judged_by_the_threads_rights() {
     let mm = with_keys(16);
@@ -15,7 +15,7 @@ fn rule_8_6_accesses_are_judged_by_the_threads_rights() {
         drop(writer);
         for denial in [KeyDenial::empty(), KeyDenial::ACCESS, KeyDenial::WRITE, KeyDenial::all()] {
             let result = |asked: Access| {
-                // With a register as it is, or with a default that is changed; and on either handle.
+                // The rights are made in two ways, and each must give the same result, also through a `Reader`.
                 let rights = [KeyRights::ALL.with(one, denial), KeyRights::from_pkru(denial.bits() << 2)];
                 let result = rights.map(|rights| mm.handle_fault(page(0), asked.with_rights(rights), NO_FIXUP).map(drop));
                 assert_eq!(result[0], result[1]);
@@ -38,7 +38,7 @@ fn rule_8_6_accesses_are_judged_by_the_threads_rights() {
     assert_eq!(Signal::Segv(SegvCode::PkuErr { key: one }).code(), 4);
 }
 
-/// 8.6: the execute-only key is denied to a thread that says nothing of its rights, and to no access that executes. Key 0 has rights, too.
+/// 8.6: by default, a thread has no right to read or write with the execute-only key, and may execute. Key 0 has rights, too.
 #[test]
 fn rule_8_6_the_default_rights() {
     let mm = with_keys(16);
@@ -52,7 +52,7 @@ fn rule_8_6_the_default_rights() {
     assert_eq!(result(0, Access::Read.into()), denied(Access::Read));
     assert_eq!(result(0, Access::Write.into()), denied(Access::Write));
     assert_eq!(result(0, Access::Exec.into()), Ok(()));
-    // A register that grants it, as a thread can make it grant it.
+    // A thread may have given itself the right by writing its register.
     assert_eq!(result(0, Access::Read.with_rights(KeyRights::from_pkru(0))), Ok(()));
     assert!(matches!(result(0, Access::Write.with_rights(KeyRights::from_pkru(0))), Err(FaultError::Denied { .. })));
     for access in [Access::Read, Access::Write, Access::Exec] {
@@ -62,7 +62,7 @@ fn rule_8_6_the_default_rights() {
     assert_eq!(result(2, Access::Read.with_rights(KeyRights::from_pkru(2))), Ok(()));
 }
 
-/// 8.6 with 1.8: a stack grows before its key is looked at.
+/// 8.6 with 1.8: a stack grows before its key is checked.
 #[test]
 fn rule_8_6_a_stack_with_a_key_grows_and_is_denied() {
     let mm = with_keys(16);
@@ -77,10 +77,10 @@ fn rule_8_6_a_stack_with_a_key_grows_and_is_denied() {
     assert_eq!(mm.stats().stack_pages, 2);
 }
 
-/// A call, and its errno.
+/// A call, which returns an address or an errno.
 type Request = fn(&mut MmWriteGuard<'_>) -> Result<u64, i32>;
 
-/// 8.7: what is brought in is read by the calling thread.
+/// 8.7: populating reads the memory with the rights of the calling thread.
 #[test]
 fn rule_8_7_populating_execute_only_memory() {
     let mm = with_keys(16);
@@ -96,16 +96,16 @@ fn rule_8_7_populating_execute_only_memory() {
     let populated = MapRequest::new(PAGE_SIZE, VmaSpec::anonymous(X)).fixed(page(2)).populated();
     assert_eq!(writer.mmap(&populated), Ok(page(2)));
     assert_eq!(mm.stats().locked_pages, 2);
-    // A register that grants it reads it. But a thread that asks for execute-only memory loses the right with that.
+    // A thread whose register grants the right can populate. A thread that requests execute-only memory loses the right.
     let key = mm.execute_only_key().expect("requested");
     let granted = KeyRights::from_pkru(0);
     writer.set_key_rights(granted);
     assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(()));
     assert_eq!(writer.mmap(&populated), Ok(page(2)));
-    // It is lost for the operations that come after, too.
+    // The right stays lost in later operations.
     assert_eq!(writer.key_rights(), granted.with(key, KeyDenial::ACCESS));
     assert_eq!(writer.mlock(page(0), PAGE_SIZE).map_err(|error| error.errno()), Err(ENOMEM));
-    // Likewise by `mprotect`, and by what fails after the request.
+    // The right is also lost by `mprotect`, and if the operation fails after the request of the key.
     let requests: [(Request, i32); 2] = [
         (|writer| writer.mprotect(page(2), 2 * PAGE_SIZE, X.prot()).map(|()| 0).map_err(|error| error.errno()), ENOMEM),
         (
@@ -121,13 +121,13 @@ fn rule_8_7_populating_execute_only_memory() {
         assert_eq!(request(&mut writer), Err(errno));
         assert_eq!(writer.key_rights(), granted.with(key, KeyDenial::ACCESS));
     }
-    // A plan that is dropped takes nothing.
+    // A plan that is dropped takes no right.
     writer.set_key_rights(granted);
     drop(writer.plan(Patience::Forever).mmap(&populated));
     assert_eq!(writer.key_rights(), granted);
 }
 
-/// 8.7: every denial, for memory that is read where it is brought in, and for memory that is written.
+/// 8.7: every denial, for memory that populating reads and for memory that it writes.
 #[test]
 fn rule_8_7_populating_by_the_threads_rights() {
     for denial in [KeyDenial::empty(), KeyDenial::ACCESS, KeyDenial::WRITE, KeyDenial::all()] {
@@ -147,7 +147,7 @@ fn rule_8_7_populating_by_the_threads_rights() {
             assert_eq!(has_owner, is_written && !is_refused, "{access:?} under {denial:?}: pages of its own");
         }
     }
-    // Shared pages are only read.
+    // Populating only reads shared pages.
     let mm = with_keys(16);
     let mut writer = mm.write();
     let one = writer.pkey_alloc(KeyDenial::WRITE).expect("free");
@@ -156,13 +156,13 @@ fn rule_8_7_populating_by_the_threads_rights() {
     writer.mprotect(page(0), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(one)).expect("allocated");
     writer.set_key_rights(KeyRights::ALL.with(one, KeyDenial::WRITE));
     assert_eq!(writer.mlock(page(0), PAGE_SIZE), Ok(()));
-    // What is locked, becomes writable, and may not be written gets no pages, and that is no error (5.16).
+    // A locked VMA that becomes writable, with a key that forbids it, is not populated, which is no error (5.16).
     map(&mut writer, 2, 1, R | VmaFlags::LOCKED);
     assert_eq!(writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(one)), Ok(()));
     assert!(writer.lookup(page(2)).is_some_and(|vma| vma.anon_owner().is_none()));
 }
 
-/// 8.8: a machine without keys. Memory with `EXEC` alone is as any other.
+/// 8.8: on a machine without keys, memory with `EXEC` alone can be read.
 #[test]
 fn rule_8_8_without_keys() {
     let mm: Mm = Mm::builder().private_epochs().build();

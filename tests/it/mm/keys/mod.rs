@@ -1,5 +1,5 @@
-//! Protection keys: part 8 of `docs/semantics.md`, a test per rule. The expected results are those of Linux 6.18.44 on a processor with
-//! keys.
+//! Protection keys: part 8 of `docs/semantics.md`, one test or more for each rule. The expected results are those of Linux 6.18.44 on a
+//! processor with keys.
 
 mod access;
 
@@ -42,7 +42,7 @@ fn map(writer: &mut MmWriteGuard<'_>, at: u64, pages: u64, access: VmaFlags) {
     assert_eq!(writer.mmap(&request), Ok(page(at)));
 }
 
-/// The VMAs as pages from the first on: where each begins and ends, and its key.
+/// Returns the VMAs: first page, page after the last, key.
 fn layout(writer: &MmWriteGuard<'_>) -> Vec<(u64, u64, u8)> {
     writer.validate().expect("the invariants hold");
     let pages = |address: u64| (address - page(0)) / PAGE_SIZE;
@@ -53,7 +53,7 @@ fn key_at(writer: &MmWriteGuard<'_>, at: u64) -> u8 {
     writer.lookup(page(at)).expect("mapped").flags().pkey().number()
 }
 
-/// 8.1: a key is a part of the VMA.
+/// 8.1: VMAs with different keys do not merge, and VMAs with equal keys do.
 /// ```text
 /// before   AAAAAAAA
 /// mprotect   kk
@@ -68,7 +68,7 @@ fn rule_8_1_vmas_with_different_keys_never_merge() {
     assert_eq!((first, second), (key(1), key(2)));
     writer.mprotect(page(2), 2 * PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(first)).expect("allocated");
     assert_eq!(layout(&writer), [(0, 2, 0), (2, 4, 1), (4, 8, 0)]);
-    // A neighbour gets the same key, and the two are one; a key more, and they are two.
+    // A neighbour that gets the same key merges; a part that gets another key is split off.
     writer.mprotect(page(4), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(first)).expect("allocated");
     assert_eq!(layout(&writer), [(0, 2, 0), (2, 5, 1), (5, 8, 0)]);
     writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(RW.prot()).with_key(second)).expect("allocated");
@@ -77,7 +77,7 @@ fn rule_8_1_vmas_with_different_keys_never_merge() {
     assert_eq!(layout(&writer), [(0, 8, 0)]);
 }
 
-/// 8.1: a part keeps it, and so does what is moved, what grows, and what a child has.
+/// 8.1: a VMA keeps its key when it is split, moved, grown, or copied to a child.
 #[test]
 fn rule_8_1_split_move_growth_and_fork_keep_the_key() {
     let mm = with_keys(16);
@@ -101,7 +101,7 @@ fn rule_8_1_split_move_growth_and_fork_keep_the_key() {
     assert_eq!(layout(&child), layout(&writer));
 }
 
-/// 8.2: `mmap` and `mprotect` to `EXEC` alone, and `pkey_mprotect` without a key: the execute-only key, the same from then on.
+/// 8.2: `mmap` and `mprotect` with `EXEC` alone, and `pkey_mprotect` without a key, give the execute-only key, which stays the same.
 #[test]
 fn rule_8_2_exec_alone_has_the_execute_only_key() {
     let mm = with_keys(16);
@@ -113,7 +113,7 @@ fn rule_8_2_exec_alone_has_the_execute_only_key() {
     writer.mprotect(page(2), PAGE_SIZE, X.prot()).expect("mapped");
     writer.mprotect(page(3), PAGE_SIZE, ProtectRequest::from_raw(X.prot().bits().into(), -1)).expect("mapped");
     assert_eq!(layout(&writer), [(0, 1, 1), (2, 4, 1)]);
-    // It is the lowest that is free when it is first asked for.
+    // It is the lowest key that is free at the first request.
     let mm = with_keys(16);
     let mut writer = mm.write();
     for n in 1..=3 {
@@ -124,7 +124,7 @@ fn rule_8_2_exec_alone_has_the_execute_only_key() {
     assert_eq!((key_at(&writer, 0), mm.execute_only_key()), (2, Some(key(2))));
 }
 
-/// 8.2: where no key is free what is mapped has key 0, and what is changed keeps its key.
+/// 8.2: if no key is free, a new mapping gets key 0, and a changed VMA keeps its key.
 #[test]
 fn rule_8_2_without_a_free_key_it_can_be_read() {
     let mm = with_keys(16);
@@ -137,7 +137,7 @@ fn rule_8_2_without_a_free_key_it_can_be_read() {
     assert_eq!(layout(&writer), [(0, 1, 0), (2, 3, 3)]);
     assert_eq!(mm.execute_only_key(), None);
     writer.mlock(page(0), PAGE_SIZE).expect("it can be read");
-    // As soon as one is free it is the execute-only key.
+    // When a key is free again, it becomes the execute-only key at the next request.
     writer.pkey_free(key(7)).expect("allocated");
     writer.mprotect(page(2), PAGE_SIZE, X.prot()).expect("mapped");
     assert_eq!(key_at(&writer, 2), 7);
@@ -145,25 +145,25 @@ fn rule_8_2_without_a_free_key_it_can_be_read() {
     assert_eq!(key_at(&writer, 2), 0);
 }
 
-/// 8.2: the key is allocated where Linux asks for it, and stays allocated when the operation fails after that.
+/// 8.2: the key is allocated at the same step of the operation as in Linux, and stays allocated if a later step fails.
 #[test]
 fn rule_8_2_the_key_stays_allocated_when_the_operation_fails() {
     let next = |mm: &Mm| mm.write().pkey_alloc(KeyDenial::empty()).expect("free").number();
-    // Before it is asked for: nothing of a length, nothing of the layout, a gap.
+    // Operations that fail before that step: by their length, or by a gap.
     let mm = with_keys(16);
     let exec = |len| MapRequest::new(len, VmaSpec::anonymous(X));
     assert_eq!(mm.write().mmap(&exec(0)).map_err(|error| error.errno()), Err(EINVAL));
     assert_eq!(mm.write().mmap(&exec(u64::MAX)).map_err(|error| error.errno()), Err(ENOMEM));
     assert_eq!(mm.write().mprotect(page(0), PAGE_SIZE, X.prot()).map_err(|error| error.errno()), Err(ENOMEM));
     assert_eq!(next(&mm), 1);
-    // After it: no room, the address, a lock.
+    // Operations that fail after it: there is no room, or the address is refused.
     for request in [exec(1 << 50), exec(PAGE_SIZE).fixed(page(0) + 1), exec(PAGE_SIZE).fixed(0x1000)] {
         let mm = with_keys(16);
         let result = mm.write().mmap(&request).map_err(|error| error.errno());
         assert!(result.is_err(), "{request:?}: {result:?}");
         assert_eq!(next(&mm), 2, "{request:?}");
     }
-    // Of `mprotect`, before it is asked whether the VMA may be changed.
+    // `mprotect` allocates the key before it checks whether the VMA may change.
     let mm = with_keys(16);
     mm.write().insert(page(0), PAGE_SIZE, VmaSpec::anonymous(R | VmaFlags::MAYREAD)).expect("free");
     assert_eq!(mm.write().mprotect(page(0), PAGE_SIZE, X.prot()).map_err(|error| error.errno()), Err(EACCES));
@@ -173,7 +173,7 @@ fn rule_8_2_the_key_stays_allocated_when_the_operation_fails() {
     mm.write().mseal(page(0), PAGE_SIZE).expect("mapped");
     assert_eq!(mm.write().mprotect(page(0), PAGE_SIZE, X.prot()).map_err(|error| error.errno()), Err(EPERM));
     assert_eq!(next(&mm), 2);
-    // A plan that is dropped has allocated none.
+    // A plan that is dropped allocates no key.
     let mm = with_keys(16);
     map(&mut mm.write(), 0, 1, R);
     drop(mm.write().plan(Patience::Forever).mprotect(page(0), PAGE_SIZE, X.prot()));
@@ -181,7 +181,7 @@ fn rule_8_2_the_key_stays_allocated_when_the_operation_fails() {
     assert_eq!(next(&mm), 1);
 }
 
-/// 7.10 with 8.2: an operation that is all or nothing, and fails, leaves no key allocated.
+/// 7.10 with 8.2: under `PartialEffects::Never`, an operation that fails leaves no key allocated.
 #[test]
 fn all_or_nothing_holds_for_keys() {
     let mm = with_keys(16);
@@ -195,7 +195,7 @@ fn all_or_nothing_holds_for_keys() {
     assert_eq!((mm.execute_only_key(), writer.pkey_alloc(KeyDenial::empty())), (None, Ok(key(1))));
 }
 
-/// 8.3: away from execute-only back to key 0; any other key stays, but where it becomes execute-only.
+/// 8.3: memory that is no longer execute-only gets key 0 back. Any other key stays, unless the memory becomes execute-only.
 #[test]
 fn rule_8_3_mprotect_and_the_key_of_before() {
     let mm = with_keys(16);
@@ -213,7 +213,7 @@ fn rule_8_3_mprotect_and_the_key_of_before() {
         writer.mprotect(page(0), PAGE_SIZE, access.prot()).expect("mapped");
         assert_eq!(key_at(&writer, 0), 2, "{access:?}");
     }
-    // With a key of its own it is not execute-only memory, though it has that permission alone.
+    // With a key that was given, memory is not execute-only, although it has only that permission.
     writer.mprotect(page(0), PAGE_SIZE, ProtectRequest::new(X.prot()).with_key(other)).expect("allocated");
     writer.mprotect(page(0), PAGE_SIZE, R.prot()).expect("mapped");
     assert_eq!(key_at(&writer, 0), 2);
@@ -222,7 +222,7 @@ fn rule_8_3_mprotect_and_the_key_of_before() {
     assert_eq!(key_at(&writer, 0), 0, "not the key of before");
 }
 
-/// 8.3: where more than `PROT_EXEC` is asked for that is no access, memory is not execute-only.
+/// 8.3: if a request has `PROT_EXEC` and a bit that is no access, the memory does not become execute-only.
 #[test]
 fn rule_8_3_more_than_exec_is_not_execute_only() {
     // PROT_EXEC | PROT_SEM
@@ -240,7 +240,7 @@ fn rule_8_3_more_than_exec_is_not_execute_only() {
     assert_eq!(key_at(&writer, 2), 0);
 }
 
-/// 8.4: which keys may be given, and where among the other errors that is asked.
+/// 8.4: the keys that may be given, and the order of this check among the others.
 #[test]
 fn rule_8_4_pkey_mprotect_refuses() {
     let mm = with_keys(16);
@@ -260,14 +260,14 @@ fn rule_8_4_pkey_mprotect_refuses() {
     assert_eq!(asked(start, len, X, -1), Ok(()));
     assert_eq!(mm.execute_only_key(), Some(key(1)));
     assert_eq!(asked(start, len, X, 1), Err(EINVAL), "the execute-only key by number");
-    // Execute-only by its permissions, and readable.
+    // The memory has `EXEC` alone, and can be read, because it has key 0.
     assert_eq!(asked(start, len, X, 0), Ok(()));
     assert_eq!(key_at(&writer, 0), 0);
     drop(writer);
     assert!(mm.handle_fault(start, Access::Read, NO_FIXUP).is_ok());
 }
 
-/// 8.5: the lowest key that is free, until there is none.
+/// 8.5: `pkey_alloc` returns the lowest key that is free, until there is none.
 #[test]
 fn rule_8_5_pkey_alloc() {
     let mm = with_keys(16);
@@ -283,11 +283,11 @@ fn rule_8_5_pkey_alloc() {
     writer.pkey_free(key(9)).expect("allocated");
     writer.pkey_free(key(4)).expect("allocated");
     assert_eq!(writer.pkey_alloc(KeyDenial::empty()), Ok(key(4)));
-    // As many as the machine has.
+    // There are as many keys as the machine has.
     let mm = with_keys(8);
     let result: Vec<_> = std::iter::from_fn(|| mm.write().pkey_alloc(KeyDenial::empty()).ok()).collect();
     assert_eq!(result, (1..8).map(key).collect::<Vec<_>>());
-    // A plan is nothing until it is committed.
+    // A plan has no effect until it is committed.
     let mm = with_keys(16);
     let mut writer = mm.write();
     drop(writer.plan(Patience::Never).pkey_alloc(KeyDenial::empty()));
@@ -296,7 +296,7 @@ fn rule_8_5_pkey_alloc() {
     assert_eq!(writer.pkey_alloc(KeyDenial::empty()), Ok(key(2)));
 }
 
-/// 8.5: a key is freed, and VMAs keep it.
+/// 8.5: VMAs keep a key that is freed.
 #[test]
 fn rule_8_5_pkey_free() {
     let mm = with_keys(16);
@@ -314,7 +314,7 @@ fn rule_8_5_pkey_free() {
     assert!(writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(R.prot()).with_key(two)).is_err(), "it is not allocated any more");
     writer.mprotect(page(2), PAGE_SIZE, RW.prot()).expect("mapped");
     assert_eq!(key_at(&writer, 2), 2, "and stays all the same");
-    // Key 0, which is allocated from the start.
+    // Key 0 is allocated from the start, and can be freed, too.
     writer.pkey_free(ProtectionKey::ZERO).expect("allocated");
     assert!(writer.pkey_free(ProtectionKey::ZERO).is_err());
     assert!(writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(R.prot()).with_key(ProtectionKey::ZERO)).is_err());
@@ -323,7 +323,8 @@ fn rule_8_5_pkey_free() {
     assert_eq!(writer.mprotect(page(2), PAGE_SIZE, ProtectRequest::new(R.prot()).with_key(ProtectionKey::ZERO)), Ok(()));
 }
 
-/// 8.5: a freed key that becomes the execute-only key: VMAs that have it still are denied, and what has `EXEC` alone is execute-only.
+/// 8.5: if a freed key becomes the execute-only key, accesses to VMAs that still have it are denied, and those with `EXEC` alone are
+/// execute-only.
 #[test]
 fn rule_8_5_a_freed_key_becomes_the_execute_only_key() {
     let mm = with_keys(16);
@@ -346,7 +347,7 @@ fn rule_8_5_a_freed_key_becomes_the_execute_only_key() {
     assert!(mm.handle_fault(page(2), Access::Read, NO_FIXUP).is_err());
 }
 
-/// 8.5: a child has its parent's allocation; an address space that ends forgets it.
+/// 8.5: a child has the same keys allocated as its parent; `exit` frees all keys.
 #[test]
 fn rule_8_5_fork_copies_the_allocation_and_exit_forgets_it() {
     let mm = with_keys(16);
@@ -356,7 +357,7 @@ fn rule_8_5_fork_copies_the_allocation_and_exit_forgets_it() {
     let child = writer.fork().expect("memory");
     assert_eq!(child.execute_only_key(), Some(key(1)));
     assert_eq!(child.write().pkey_alloc(KeyDenial::empty()), Ok(key(3)));
-    // The two are two from then on.
+    // From then on, the allocations of parent and child are independent.
     assert_eq!(writer.pkey_alloc(KeyDenial::empty()), Ok(key(3)));
     child.write().pkey_free(key(2)).expect("allocated");
     assert!(child.write().pkey_free(key(2)).is_err() && writer.pkey_free(key(2)).is_ok());

@@ -1,5 +1,5 @@
-//! An address space beside the plain model of it: sequences of mappings, faults and growths, with locks held across them. After each
-//! operation the answer or the errno, the layout, the accounts, the paths, the write sequence and the state of the lock are compared.
+//! An address space and a plain model of it: sequences of mappings, faults and growths, with locks held across them. After each operation
+//! the answer or the errno, the layout, the accounts, the paths, the write sequence and the state of the lock are compared.
 //!
 //! Called by `fault::sequences` and by the fuzz target `fault_ops`.
 
@@ -12,7 +12,7 @@ use vmaple::mm::fault::ExpandError;
 use vmaple::mm::{Limits, LockVmaError, MmReadGuard, MmWriteGuard, UpgradePolicy, VmaGuard};
 use vmaple::{Access, ErrorCode, FaultContext, Interrupt, Mm, PAGE_SIZE, Span, VmaFlags, VmaSpec};
 
-/// Pages of tests. The first and the last of them are outside the range that may be mapped, unless the limits are changed.
+/// The number of pages. The first and the last pages are outside the range that may be mapped, unless the limits are changed.
 pub(crate) const SIDE: u8 = 96;
 /// The address of page 0.
 const BASE: u64 = 0x10_0000_0000;
@@ -21,7 +21,7 @@ const RW: VmaFlags = VmaFlags::READ.union(VmaFlags::WRITE);
 const DOWN: VmaFlags = RW.union(VmaFlags::GROWSDOWN);
 const UP: VmaFlags = RW.union(VmaFlags::GROWSUP);
 
-/// What is mapped.
+/// The flags of mappings.
 const KINDS: [VmaFlags; 16] = [
     RW,
     VmaFlags::empty(),
@@ -41,11 +41,11 @@ const KINDS: [VmaFlags; 16] = [
     VmaFlags::GROWSDOWN,
 ];
 
-/// From where a fault comes.
+/// The context of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Context {
     User,
-    /// With a fixup, and the thread is being killed.
+    /// Kernel code with a fixup, in a thread that is being killed.
     Killed,
     NoFixup,
 }
@@ -53,9 +53,9 @@ pub(crate) enum Context {
 /// One operation, in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
-    /// Page, how many, one of [`KINDS`], and one of some offsets.
+    /// The first page, the number of further pages, one of [`KINDS`], and one of some offsets.
     Map(u8, u8, u8, u8),
-    /// Page, how many.
+    /// The first page, and the number of further pages.
     Unmap(u8, u8, Context),
     Down(u8, Context),
     Up(u8, Context),
@@ -67,15 +67,15 @@ pub(crate) enum Op {
     FindExtend(u8),
     /// Locks the VMA at a page and keeps it locked.
     Lock(u8),
-    /// Releases the so-and-so-many-th of those.
+    /// Releases one of these VMAs, by its number.
     Unlock(u8),
     Read,
     Write,
-    /// Releases what of the mm lock was taken last.
+    /// Releases the hold of the mm lock that was taken last.
     Leave,
     Upgrade,
     Downgrade,
-    /// One of the limits, and what it becomes.
+    /// Sets one of the limits to a value.
     Limit(u8, u8),
     Speculate,
 }
@@ -94,12 +94,12 @@ impl fmt::Debug for Ops {
     }
 }
 
-/// The first byte of a page.
+/// Returns the address of a page.
 fn at(page: u64) -> u64 {
     BASE + page * PAGE_SIZE
 }
 
-/// Some byte of it.
+/// Returns an address in a page.
 fn inside(page: u8) -> u64 {
     at(page.into()) + [0, 1, PAGE_SIZE - 1][usize::from(page) % 3]
 }
@@ -128,7 +128,7 @@ fn limits_of(rules: &Rules) -> Limits {
     let mut limits = Limits::default();
     (limits.mmap_min_addr, limits.task_size) = (at(rules.lowest), at(rules.end));
     limits.stack_guard_gap_pages = rules.gap;
-    // What is no whole page does not count, where pages are counted.
+    // A part of a page does not count where pages are counted.
     limits.address_space_bytes = rules.total * PAGE_SIZE + 17;
     limits.stack_bytes = rules.stack * PAGE_SIZE;
     limits.locked_bytes = rules.locked * PAGE_SIZE;
@@ -140,7 +140,7 @@ fn limits_of(rules: &Rules) -> Limits {
     limits
 }
 
-/// An address space and its model, in step; and what is held of it.
+/// An address space and its model, in step, and the locks that are held.
 struct Pair<'m> {
     mm: &'m Mm,
     calm: &'m Interrupt,
@@ -153,7 +153,7 @@ struct Pair<'m> {
 }
 
 impl<'m> Pair<'m> {
-    /// A thread that holds the lock would wait for itself, so then every fault is one that must not wait.
+    /// Returns the context for a fault. If this thread holds the lock, the fault must not wait, because the thread would wait for itself.
     fn context(&self, asked: Context) -> (FaultContext<'m>, i32) {
         match asked {
             _ if self.plain.inside != Inside::Nobody => (FaultContext::KernelWithoutFixup, EAGAIN),
@@ -163,7 +163,7 @@ impl<'m> Pair<'m> {
         }
     }
 
-    /// Runs the operation on both, under the current write hold or a new one, and skips it where it may not run.
+    /// Runs the operation on both, under the current write hold or a new one, and skips it if it would wait forever.
     fn write<T: PartialEq + fmt::Debug>(
         &mut self,
         plainly: impl FnOnce(&mut Plain) -> Result<T, i32>,
@@ -182,7 +182,7 @@ impl<'m> Pair<'m> {
         self.plain = next;
     }
 
-    /// The same of a fault, which takes its holds itself.
+    /// The same for a fault, which takes its holds itself.
     fn ask(&mut self, plainly: impl FnOnce(&mut Plain) -> Result<usize, i32>, really: impl FnOnce(&Self) -> Result<(u64, u64), i32>) {
         let mut next = self.plain.clone();
         let expected = plainly(&mut next).map(|i| (next.vmas[i].start, next.vmas[i].end));
