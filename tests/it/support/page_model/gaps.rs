@@ -8,7 +8,7 @@ use vmaple::VmaFlags;
 use vmaple::mm::{Backing, GuardGapPolicy};
 
 impl Model {
-    /// The accessible pages that lie in the guard gap of a stack which does not grow the way that they do.
+    /// Returns the accessible pages in the guard gap of a stack, except those of VMAs that grow in the same direction.
     fn breaches(&self) -> BTreeSet<usize> {
         let gap = usize::try_from(self.limits.stack_guard_gap_pages).expect("a small gap");
         let has = |i: usize, flag: VmaFlags| self.pages[i].is_some_and(|page| page.flags.contains(flag));
@@ -25,12 +25,12 @@ impl Model {
         breaches
     }
 
-    /// Whether what came of an operation is refused for what it brought into guard gaps.
+    /// Returns whether the policy refuses these pages, because some that `before` does not have are accessible in guard gaps.
     pub(crate) fn is_guarded(&self, before: &Self) -> bool {
         self.limits.policy.guard_gap == GuardGapPolicy::Enforced && !self.breaches().is_subset(&before.breaches())
     }
 
-    /// Whether what is to be mapped there stays out of guard gaps.
+    /// Returns whether a new mapping there stays out of guard gaps.
     pub(super) fn is_out_of_gaps(&self, pages: Range<usize>, flags: VmaFlags) -> bool {
         if self.limits.policy.guard_gap == GuardGapPolicy::AsLinux {
             return true;

@@ -1,4 +1,4 @@
-//! The embedder's side: a payload whose hooks note their arguments, and page tables that are kept by these hooks alone.
+//! The embedder's side: a payload whose hooks note their arguments, and page tables that only these hooks change.
 
 use super::page::{Model, PAGES};
 use std::cell::RefCell;
@@ -26,7 +26,7 @@ fn note(hook: Hook) {
     CALLS.with_borrow_mut(|calls| calls.push(hook));
 }
 
-/// A payload. Different ones do not merge; `WHOLE` is not split, `LASTING` does not vanish.
+/// A payload. VMAs with different payloads do not merge; `WHOLE` is not split, `LASTING` does not vanish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marked(pub(crate) u8);
 
@@ -71,10 +71,10 @@ fn pages_of(span: Span) -> std::ops::Range<usize> {
     Model::pages_of(span.start(), span.last() - span.start() + 1)
 }
 
-/// What of a VMA's flags is in page tables: what may be done, and the protection key.
+/// The flags that page tables have: the permissions and the protection key.
 const IN_TABLES: VmaFlags = VmaFlags::ACCESS.union(VmaFlags::PKEY_MASK);
 
-/// The embedder's page tables: which page is where, and what may be done to it. Nothing but the hooks changes an entry.
+/// The embedder's page tables: the page at each address, and its permissions. Only the hooks change an entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables([Option<(u32, VmaFlags)>; PAGES]);
 

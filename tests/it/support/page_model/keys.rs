@@ -1,14 +1,14 @@
-//! What protection keys mean for pages (part 8 of `docs/semantics.md`). The thread's rights are laid out as in the register of x86.
+//! The effect of protection keys on pages (part 8 of `docs/semantics.md`). The thread's rights are laid out as in the register of x86.
 
 use super::page::{Model, Page};
 use super::{EINVAL, ENOSPC};
 use vmaple::mm::{KeyDenial, KeyRights, ProtectionKey};
 use vmaple::{Access, VmaFlags};
 
-/// The keys of an address space, and what its one thread may do with them.
+/// The keys of an address space, and the rights of its only thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keys {
-    /// How many the machine has.
+    /// The number of keys of the machine.
     count: u8,
     allocated: [bool; 16],
     pub(crate) execute_only: Option<u8>,
@@ -16,7 +16,7 @@ pub(crate) struct Keys {
     denied: [(bool, bool); 16],
 }
 
-/// The key of a VMA's flags.
+/// Returns the key in a VMA's flags.
 fn key_of(flags: VmaFlags) -> u8 {
     flags.pkey().number()
 }
@@ -39,7 +39,7 @@ impl Keys {
         number.is_some_and(|key| self.allocated[usize::from(key)])
     }
 
-    /// 8.2: `None` if there is none, and if it would be key 0.
+    /// 8.2: returns `None` if no key is free, or if it would be key 0.
     fn ask_for_execute_only(&mut self) -> Option<u8> {
         if self.execute_only.is_none() {
             self.execute_only = self.allocate();
@@ -49,7 +49,7 @@ impl Keys {
         Some(key)
     }
 
-    /// The rights as the library takes them: what the thread was denied, and, by default, the execute-only key.
+    /// Returns the thread's rights in the library's form.
     pub(crate) fn rights(&self) -> KeyRights {
         (0..16).fold(KeyRights::ALL, |rights, key| {
             let denial = match self.denied[usize::from(key)] {
@@ -92,7 +92,7 @@ impl Keys {
 }
 
 impl Model {
-    /// 8.2 to 8.4: the flags of a page that gets an access, and a key where one was named.
+    /// 8.2 to 8.4: returns the flags of a page that gets these permissions, and a key if one was given.
     pub(super) fn keyed(&mut self, old: VmaFlags, access: VmaFlags, key: i32) -> VmaFlags {
         let was_execute_only = old & VmaFlags::ACCESS == VmaFlags::EXEC && self.keys.execute_only == Some(key_of(old));
         let key = match (u8::try_from(key), access == VmaFlags::EXEC) {
@@ -104,7 +104,7 @@ impl Model {
         ((old - VmaFlags::ACCESS) | access).with_pkey(ProtectionKey::new(key).expect("a key"))
     }
 
-    /// 8.2: the key that something new has.
+    /// 8.2: returns the key of a new mapping.
     pub(super) fn new_key(&mut self, access: VmaFlags) -> ProtectionKey {
         let is_exec_alone = access & VmaFlags::ACCESS == VmaFlags::EXEC;
         let key = if is_exec_alone { self.keys.ask_for_execute_only() } else { None };

@@ -42,28 +42,28 @@ const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
 const EOVERFLOW: i32 = 75;
 
-/// Under which limits a sequence runs.
+/// The limits and policies that a sequence runs with.
 #[expect(clippy::struct_excessive_bools, reason = "each with any other")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
-    /// Limits that are reached: on VMAs, on pages of all kinds. Else none is, and each outcome is known.
+    /// The limits on VMAs and on pages are low. Otherwise no operation reaches them, and the model knows each outcome.
     pub(crate) tight: bool,
-    /// All or nothing.
+    /// An operation that fails changes nothing (7.10).
     pub(crate) whole: bool,
     /// Large mappings are aligned.
     pub(crate) huge: bool,
     /// Nothing may be locked in memory.
     pub(crate) unlockable: bool,
-    /// Guard gaps keep out what is fixed, too (7.9).
+    /// Guard gaps keep out fixed mappings, too (7.9).
     pub(crate) guarded: bool,
     /// A mapping does not go beyond the limit on VMAs (7.8).
     pub(crate) exact: bool,
-    /// How many protection keys the machine has: none, all, or so few that they run out.
+    /// The number of protection keys of the machine: 0, 16, or 3, so that they are soon exhausted.
     pub(crate) keys: u8,
 }
 
 impl Terms {
-    /// The terms that a byte stands for.
+    /// Returns the terms that a byte encodes.
     pub(crate) fn of(bits: u8) -> Self {
         let is = |bit: u8| bits & bit != 0;
         let keys = match bits & 0x18 {

@@ -1,4 +1,4 @@
-//! The operations, with numbers small enough that they meet each other, and how an operation is made of bytes.
+//! The operations, and how bytes encode them. Their numbers are small, so that operations affect the same pages.
 
 use super::hooks::Marked;
 use super::page::{FRESH, PAGES, address};
@@ -76,41 +76,41 @@ pub(crate) enum Verb {
     ExpandUp {
         at: u64,
     },
-    /// A stack may grow to it.
+    /// A page fault, for which a stack may grow.
     Fault {
         at: u64,
         access: Access,
     },
-    /// A private page is written to.
+    /// A write to a private page, which needs an owner.
     Own {
         at: u64,
     },
-    /// A VMA is locked and kept so, until as many others were.
+    /// Locks a VMA, which stays locked until four others were locked after it, or all are unlocked.
     LockVma {
         at: u64,
     },
     UnlockVmas,
-    /// A child is made, and looked at; where it says so the story goes on with it.
+    /// Creates a child, and checks it. With `child`, the sequence continues in it.
     Fork {
         child: bool,
     },
     Exit,
 }
 
-/// How it is done.
+/// How an operation is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Direct,
     Planned,
-    /// Planned, dropped, planned again.
+    /// Planned, dropped, and planned again.
     Twice,
 }
 
-/// What is mapped.
+/// What a mapping consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct What {
     pub(crate) flags: VmaFlags,
-    /// An object, and an offset in it; else anonymous.
+    /// An object, and an offset in it; `None` for anonymous memory.
     pub(crate) object: Option<(u64, u64)>,
     pub(crate) payload: Marked,
 }
@@ -123,7 +123,7 @@ pub(crate) enum Place {
     NoReplace,
 }
 
-/// Where it is searched for.
+/// Where a place is searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Within {
     All,
@@ -147,7 +147,7 @@ pub(crate) fn named(object: u64) -> ObjectId {
 }
 
 impl What {
-    /// The backing that its pages have.
+    /// Returns the backing of its pages.
     pub(crate) fn backing(&self) -> Backing {
         match self.object {
             Some((IN_MEMORY, _)) => Backing::SharedMemory(named(IN_MEMORY)),

@@ -11,7 +11,7 @@ use vmaple::mm::{
 pub(crate) enum Outcome {
     Done(u64),
     Refused(i32),
-    /// By a limit on numbers, or by a payload that may not be split.
+    /// Refused by a limit on numbers, or because a payload may not be split.
     Short(i32),
     /// Another thread has locked the VMA.
     Busy,
@@ -40,7 +40,7 @@ impl Value for ProtectionKey {
     }
 }
 
-/// The errors of the operations, sorted.
+/// The errors of the operations, by their kind.
 pub(crate) trait Refusal: Copy {
     fn sort(self) -> Outcome;
 }

@@ -1,4 +1,4 @@
-//! What is known of each page. Of VMAs nothing is known except where the layout was seen to have their bounds.
+//! What the model knows of each page. It knows no VMAs, only the bounds that they were seen to have in the library's layout.
 
 use super::BASE;
 use super::hooks::Marked;
@@ -8,19 +8,19 @@ use std::ops::Range;
 use vmaple::mm::{AnonOwner, Backing, Limits, ObjectId};
 use vmaple::{Access, PAGE_SIZE, VmaFlags};
 
-/// What is not brought in with the rest (5.26).
+/// The flags of VMAs that are not populated with the others (5.26).
 const PASSED_OVER: VmaFlags = VmaFlags::LOCKONFAULT.union(VmaFlags::IO).union(VmaFlags::PFNMAP);
 
-/// How many pages the address space has.
+/// The number of pages of the address space.
 pub(crate) const PAGES: usize = 48;
 
-/// What a shared anonymous mapping is given: not known before it is there.
+/// Stands for the object of a shared anonymous mapping, which the model does not know before it sees the layout.
 pub(crate) const FRESH: Backing = match ObjectId::new((1 << 63) - 1) {
     Ok(object) => Backing::Object(object),
     Err(_) => panic!("it is not one of the library's own"),
 };
 
-/// The address of a page.
+/// Returns the address of a page.
 pub(crate) fn address(page: usize) -> u64 {
     BASE + page as u64 * PAGE_SIZE
 }
@@ -30,18 +30,18 @@ pub(crate) fn address(page: usize) -> u64 {
 pub(crate) struct Page {
     pub(crate) flags: VmaFlags,
     pub(crate) backing: Backing,
-    /// In what backs it, in bytes.
+    /// The offset in what backs the page, in bytes.
     pub(crate) offset: u64,
     pub(crate) owner: Option<AnonOwner>,
     pub(crate) payload: Marked,
-    /// The page itself: it keeps it where it is moved.
+    /// Identifies the page, also after it was moved.
     pub(crate) token: u32,
-    /// It was seen in one VMA with the page below.
+    /// Whether the page was seen in one VMA with the page below.
     pub(crate) joined: bool,
 }
 
 impl Page {
-    /// Whether two adjacent pages may be of one VMA (5.7), owners aside.
+    /// Returns whether two adjacent pages may be in one VMA (5.7), if their owners allow it.
     pub(crate) fn goes_on_in(&self, next: &Self) -> bool {
         self.flags == next.flags
             && self.backing == next.backing
@@ -63,14 +63,14 @@ pub(crate) struct Model {
     pub(crate) brk: u64,
     pub(crate) locks_future: VmaFlags,
     pub(crate) keys: Keys,
-    /// Owners that came by a fork.
+    /// The owners that were inherited from a parent.
     pub(crate) inherited: BTreeSet<AnonOwner>,
     pub(crate) tokens: u32,
-    /// Pages that the last operation wrote to: they have an owner now.
+    /// Pages that the last operation wrote to, and that have an owner since.
     pub(crate) written: BTreeSet<usize>,
-    /// Pages between which and the one below the last operation merges, if they are alike (5.10, 5.11).
+    /// Pages that the last operation merges with the page below, if the two are alike (5.10, 5.11).
     pub(crate) seams: BTreeSet<usize>,
-    /// The pages as the last operation left them on its way, a step each: where one may have stopped that failed.
+    /// The pages after each step of the last operation. If it failed, it may have stopped at any of them.
     pub(crate) stages: Vec<[Option<Page>; PAGES]>,
     /// Pages that the last operation, which failed midway, may or may not have moved.
     pub(crate) unknown: BTreeSet<usize>,
@@ -99,7 +99,7 @@ impl Model {
         self.tokens
     }
 
-    /// The pages of a range of addresses that starts and ends at a page's start, and lies in the address space.
+    /// Returns the pages of a range of addresses that starts and ends at a page's start. Pages outside the address space are left out.
     pub(crate) fn pages_of(start: u64, len: u64) -> Range<usize> {
         let page = |address: u64| usize::try_from((address.max(BASE) - BASE) / PAGE_SIZE).map_or(PAGES, |page| page.min(PAGES));
         page(start)..page(start.saturating_add(len))
@@ -109,7 +109,7 @@ impl Model {
         Self::pages_of(address, PAGE_SIZE).next().filter(|&page| self.pages[page].is_some() && address >= BASE)
     }
 
-    /// The VMA that a page was seen in.
+    /// Returns the pages of the VMA that a page was seen in.
     pub(crate) fn vma_of(&self, page: usize) -> Range<usize> {
         let is_joined = |page: usize| self.pages.get(page).copied().flatten().is_some_and(|page| page.joined);
         let start = (0..=page).rev().find(|&page| !is_joined(page)).unwrap_or(0);
@@ -125,7 +125,7 @@ impl Model {
         self.pages[range].iter().flatten().any(|page| page.flags.contains(VmaFlags::SEALED))
     }
 
-    /// Pages are brought in: private writable ones are written to. Ends at the first that does not let the thread in.
+    /// Populates pages: private writable ones are written to. Stops at the first that the thread may not access.
     pub(crate) fn populate(&mut self, range: Range<usize>) -> Result<(), i32> {
         for i in range {
             let Some(page) = self.pages[i].as_ref().filter(|page| !page.flags.intersects(PASSED_OVER)) else { continue };
@@ -140,7 +140,7 @@ impl Model {
         Ok(())
     }
 
-    /// Changes flags of a page; it merges with what it is like then.
+    /// Changes the flags of a page, which then merges with neighbours that are like it.
     pub(crate) fn reflag(&mut self, i: usize, flags: VmaFlags) {
         if let Some(page) = &mut self.pages[i]
             && page.flags != flags

@@ -7,20 +7,20 @@ use Direction::{Down, Up};
 use vmaple::mm::Backing;
 use vmaple::{PAGE_SIZE, VmaFlags};
 
-/// What an address is best a multiple of.
+/// The alignment that a mapping should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     Pages,
-    /// Without a hint, if the length is a multiple.
+    /// If there is no hint and the length is a multiple of it.
     Private(u64),
-    /// If it is as long; with the offset into its object.
+    /// If the mapping is at least as long, together with the offset in its object.
     Shared(u64, u64),
     /// Always.
     Huge(u64),
 }
 
 impl Align {
-    /// Of a new mapping, without an object of the embedder's or with one.
+    /// Returns the alignment of a new mapping, with or without an object of the embedder.
     pub(crate) fn of_new(model: &Model, flags: VmaFlags, object: Option<(u64, u64)>) -> Self {
         match (flags.huge_page_bytes(), object, flags.contains(VmaFlags::SHARED)) {
             (Some(huge), ..) => Self::Huge(huge),
@@ -32,7 +32,7 @@ impl Align {
         }
     }
 
-    /// Of what is there already, and begins with this page.
+    /// Returns the alignment of a mapping that is moved, from the backing and the offset of its first page.
     pub(crate) fn of_moved(model: &Model, backing: Backing, offset: u64) -> Self {
         match backing {
             Backing::Anonymous => Self::Private(model.limits.huge_page_bytes),
@@ -52,7 +52,7 @@ struct Wanted {
     flags: VmaFlags,
 }
 
-/// From where a search comes.
+/// The direction of a search.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Up,

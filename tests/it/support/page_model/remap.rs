@@ -71,7 +71,7 @@ impl Model {
         if remap.is(RemapFlags::FIXED) && remap.old_len == remap.new_len { self.move_several(remap) } else { self.remap_one(remap) }
     }
 
-    /// 5.21: VMA by VMA, gaps kept.
+    /// 5.21: moves VMA by VMA, and keeps the gaps between them.
     fn move_several(&mut self, remap: Remap) -> Expected {
         let Remap { from, old_len, to, .. } = remap;
         let source = Self::pages_of(from, old_len);
@@ -80,7 +80,7 @@ impl Model {
         }
         let mut at = source.start;
         while let Some(start) = (at..source.end).find(|&i| self.pages[i].is_some()) {
-            // What was moved already may be one VMA with what is next.
+            // A VMA that was moved may have merged with the next one.
             at = self.vma_of(start).end.min(source.end);
             let len = (at - start) as u64 * PAGE_SIZE;
             let one = Remap { from: address(start), old_len: len, new_len: len, to: to + (address(start) - from), ..remap };
@@ -159,7 +159,7 @@ impl Model {
         Ok(remap)
     }
 
-    /// 5.20: the target is emptied first, then what is too long goes, then the rest is moved.
+    /// 5.20: unmaps the target, then the excess of the source, and then moves the rest.
     fn remap_to(&mut self, mut remap: Remap, to: u64) -> Expected {
         if remap.is(RemapFlags::FIXED) {
             // In whole huge pages it may go on beyond the end.
@@ -251,7 +251,7 @@ impl Model {
         }
     }
 
-    /// More pages of the VMA whose last page that is.
+    /// Adds pages to the VMA of which this is the last page.
     fn copy_on(&mut self, last: usize, more: Range<usize>) {
         let Some(page) = self.pages[last] else { unreachable!("it is the last of a VMA") };
         for i in more {
