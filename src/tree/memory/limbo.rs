@@ -218,17 +218,29 @@ impl<V: Value> Limbo<V> {
         if held == 0 && !self.has_values() {
             return;
         }
-        // Nodes can wait until there are many, but a value may be a device or a file, and its owner waits for its drop. With a small budget
-        // the writer looks sooner.
-        let is_much = held >= MUCH_BYTES.min(self.budget_bytes / 4);
         self.polls_since_step += 1;
-        let is_due = self.since_step_bytes >= step_bytes(counters).min(self.budget_bytes / 16)
-            || is_much && self.polls_since_step >= POLLS
-            || V::DROP_TELLS && self.has_values();
+        // With a small budget the writer looks sooner. A batch that is partly recycled is continued.
+        let is_due = self.since_step_bytes >= step_bytes(counters).min(self.budget_bytes / 16);
+        if is_due || self.polls_since_step >= POLLS || V::DROP_TELLS && self.has_values() || !self.closed.is_empty() && self.is_grace_over()
+        {
+            self.poll_due(is_due, held, pool, counters);
+        }
+    }
+
+    /// The rest of [`poll`](Self::poll), out of line because most edits end before it.
+    #[inline(never)]
+    fn poll_due(&mut self, is_due: bool, held: usize, pool: &mut Pool<V>, counters: &Counters) {
+        let is_much = held >= MUCH_BYTES.min(self.budget_bytes / 4);
+        // Nodes can wait until there are many, but a value may be a device or a file, and its owner waits for its drop.
+        let is_due = is_due || is_much && self.polls_since_step >= POLLS || V::DROP_TELLS && self.has_values();
+        if !is_much {
+            // Otherwise every poll would come here from now on.
+            self.polls_since_step = 0;
+        }
         let most = match is_due {
             true if is_much => MANY_STEPS,
             true => 1,
-            // A batch that is partly recycled is continued, even if the collector is not asked again.
+            // The batch is continued without a step of the collector.
             false if !self.closed.is_empty() && self.is_grace_over() => 0,
             false => return,
         };
