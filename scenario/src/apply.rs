@@ -56,7 +56,7 @@ pub(super) fn apply(space: &mut MmSpace, operation: &Operation) -> Result<Done, 
             done!(writer.mremap(&RemapRequest::from_raw(*addr, *old_len, *new_len, flags.bits(), new_addr.unwrap_or(0))))
         }
         // the system call returns the break in effect, and no error
-        Operation::Brk { addr } => Ok(writer.brk(*addr).unwrap_or_else(|_| writer.mm().brk())),
+        Operation::Brk { addr } => Ok(writer.brk(*addr).unwrap_or_else(|_| writer.mm().program_break())),
         Operation::Madvise { addr, len, advice } => done!(writer.madvise(*addr, *len, advice_of(*advice)?)),
         Operation::Mlock { addr, len } => done!(writer.mlock(*addr, *len)),
         Operation::Mlock2 { addr, len, flags } if flags.contains(LockFlags::ONFAULT) => done!(writer.mlock_on_fault(*addr, *len)),

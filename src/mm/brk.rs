@@ -25,9 +25,9 @@ const HEAP: VmaFlags = VmaFlags::READ
     .union(VmaFlags::ACCOUNT);
 
 impl<P, L: RawMmLock> Mm<P, L> {
-    /// Returns the break: the first address beyond the heap, or 0 if no heap was set.
+    /// Returns the program break: the first address beyond the heap, or 0 if no heap was set.
     #[must_use]
-    pub fn brk(&self) -> u64 {
+    pub fn program_break(&self) -> u64 {
         self.state.brk()
     }
 }
@@ -36,7 +36,7 @@ impl<P: Payload + Default, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// Moves the break. Returns the new one.
     ///
     /// A heap that is new gets the default payload. Linux's `brk` returns no error but the break that is in effect: on failure that is
-    /// [`Mm::brk`], which has not changed.
+    /// [`Mm::program_break`], which has not changed.
     ///
     /// # Errors
     /// [`BrkError`]: [rule 5.25](crate::docs::semantics#5-operations).
@@ -49,7 +49,7 @@ impl<P: Payload + Default, L: RawMmLock> MmWriteGuard<'_, P, L> {
     /// writer.set_heap(0x10_0000, 0x10_0000)?;
     /// assert_eq!(writer.brk(0x10_1234)?, 0x10_1234);
     /// // As the system call answers.
-    /// assert_eq!(writer.brk(0).unwrap_or_else(|_| mm.brk()), 0x10_1234);
+    /// assert_eq!(writer.brk(0).unwrap_or_else(|_| mm.program_break()), 0x10_1234);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn brk(&mut self, brk: u64) -> Result<u64, BrkError> {

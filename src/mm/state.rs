@@ -13,7 +13,7 @@
 //!   them only after it has waited for the VMA's readers: a load of such a reader happens before that store, so it does not see it. Beside a
 //!   hold that leaves this VMA as it is, the load sees the keys of before or of after, because they are one word: the fault comes before the
 //!   hold or after it.
-//! * **Under no lock**, by `Mm::brk`, `Mm::allocated_keys` and `Mm::execute_only_key`. Each returns one word, which was true at one moment.
+//! * **Under no lock**, by `Mm::program_break`, `Mm::allocated_keys` and `Mm::execute_only_key`. Each returns one word, which was true at one moment.
 
 use super::keys::{Keyring, Keys};
 use crate::sync::{AtomicU64, Ordering};

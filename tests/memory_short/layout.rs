@@ -60,7 +60,7 @@ fn fail_each<T: Copy + Debug + PartialEq>(name: &str, errno: i32, operation: imp
         each_failure(|shortage, nth| {
             let mm = filled(partial);
             let mut writer = mm.write();
-            let (before, brk) = (rows(&writer), mm.brk());
+            let (before, brk) = (rows(&writer), mm.program_break());
             let (failed, reached) = short(shortage, nth, || operation(&mut writer));
             let after = rows(&writer);
             if !reached {
@@ -70,7 +70,7 @@ fn fail_each<T: Copy + Debug + PartialEq>(name: &str, errno: i32, operation: imp
             }
             assert_eq!(failed, Err(errno), "{name}: allocation {nth} failed");
             assert_eq!(after, before, "{name}: allocation {nth} failed and something changed");
-            assert_eq!(mm.brk(), brk, "{name}: allocation {nth} failed and the break moved");
+            assert_eq!(mm.program_break(), brk, "{name}: allocation {nth} failed and the break moved");
             assert_eq!(operation(&mut writer), result, "{name}: a second try after allocation {nth} failed");
             assert_eq!(rows(&writer), done, "{name}: a second try after allocation {nth} failed");
             true

@@ -105,7 +105,7 @@ pub(super) const ALL: &[Operation] = &[
         move_to(mm, at + 3 * PAGE_SIZE, at);
     }),
     one("brk up, down", |mm, _| {
-        let heap = mm.brk();
+        let heap = mm.program_break();
         mm.write().brk(heap + PAGE_SIZE).expect("room");
         mm.write().brk(heap).expect("memory");
     }),

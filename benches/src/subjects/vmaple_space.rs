@@ -86,7 +86,7 @@ impl Space for VmapleSpace {
                 writer.mremap(&request).expect("it may be remapped")
             }
             // As the system call does: a history calls it with 0 to get the break.
-            Call::Brk(brk) => writer.brk(brk).unwrap_or_else(|_| self.mm.brk()),
+            Call::Brk(brk) => writer.brk(brk).unwrap_or_else(|_| self.mm.program_break()),
             Call::Heap(start) => {
                 writer.set_heap(start, start).expect("a heap in the address space");
                 start

@@ -433,7 +433,7 @@ impl<C: Entropy> Generator<C> {
     }
 
     fn brk(&mut self, space: &MmSpace) -> Step {
-        let now = space.mm.brk();
+        let now = space.mm.program_break();
         let addr = match self.entropy.below(12) {
             0..5 => now + self.entropy.below(4) * PAGE_SIZE,
             5..7 => now + self.entropy.below(3 * PAGE_SIZE),

@@ -14,7 +14,7 @@ fn a_heap_is_set_before_its_break_is_moved() {
     let mut writer = mm.write();
     for asked in [0, 1, 0x5000, 0x7fff_ffff_f000, u64::MAX] {
         assert_eq!(writer.plan(Patience::Forever).brk(asked).outcome(), Err(BrkError::NoHeap { asked }));
-        assert_eq!((writer.brk(asked).is_err(), mm.brk(), mm.len()), (true, 0, 0));
+        assert_eq!((writer.brk(asked).is_err(), mm.program_break(), mm.len()), (true, 0, 0));
     }
     let end = mm.limits().task_size;
     assert_eq!(writer.set_heap(0x10_0000, u64::MAX), Err(HeapError::BeyondTask { brk: u64::MAX, task_size: end }));
@@ -26,7 +26,7 @@ fn a_heap_is_set_before_its_break_is_moved() {
     assert_eq!(writer.set_heap(0x10_0000, 0x10_0000), Ok(()));
     assert_eq!(writer.brk(0x10_2000), Ok(0x10_2000));
     writer.exit().expect("memory");
-    assert_eq!(mm.brk(), 0x10_0000);
+    assert_eq!(mm.program_break(), 0x10_0000);
 }
 
 /// 6.22: a VMA that ends where the heap begins is not part of the heap, and if the heap was unmapped, only its new pages are mapped.
@@ -44,7 +44,7 @@ fn brk_extends_no_foreign_vma_and_assumes_no_heap() {
     assert_eq!(layout(&mm).iter().map(|vma| (vma.0, vma.1)).collect::<Vec<_>>(), [(0, 2), (2, 4)]);
     mm.write().munmap(page(2), bytes(2)).expect("memory");
     assert!(mm.write().brk(page(3)).is_err(), "there is nothing to give back");
-    assert_eq!(mm.brk(), page(4));
+    assert_eq!(mm.program_break(), page(4));
     assert_eq!(mm.write().brk(page(5)), Ok(page(5)));
     assert_eq!(layout(&mm).iter().map(|vma| (vma.0, vma.1)).collect::<Vec<_>>(), [(0, 2), (4, 5)]);
 }
@@ -74,7 +74,7 @@ fn brk_is_refused_beyond_the_address_space_and_where_a_vma_is_in_the_way() {
         for asked in [task_size + 1, task_size + PAGE_SIZE, !(PAGE_SIZE - 1), u64::MAX] {
             assert_eq!(writer.brk(asked), Err(BrkError::BeyondTask { asked, task_size }));
         }
-        assert_eq!(mm.brk(), page(2), "what is refused moves nothing");
+        assert_eq!(mm.program_break(), page(2), "what is refused moves nothing");
         assert_eq!(writer.brk(page(highest)), Ok(page(highest)));
         writer.validate().expect("the invariants hold");
     }

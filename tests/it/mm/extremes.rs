@@ -121,9 +121,9 @@ fn tell(Story(steps): Story) {
                 }
             }
             15 => {
-                let before = mm.brk();
+                let before = mm.program_break();
                 let result = writer.brk(a);
-                assert!(result.is_ok_and(|brk| brk == a) || result.is_err() && mm.brk() == before);
+                assert!(result.is_ok_and(|brk| brk == a) || result.is_err() && mm.program_break() == before);
             }
             16 => _ = writer.madvise(a, b, Advice::DontFork),
             17 => _ = (writer.mlock(a, b), writer.munlock(b, a), writer.mseal(a, if more > 250 { b } else { 0 })),

@@ -145,7 +145,7 @@ fn nothing_is_placed_beyond_the_address_space() {
         }
         writer.validate().expect("the invariants hold");
         writer.set_heap(0, end).expect("a heap in the address space");
-        assert_eq!((writer.brk(end.saturating_add(1)).is_err(), mm.brk()), (true, end));
+        assert_eq!((writer.brk(end.saturating_add(1)).is_err(), mm.program_break()), (true, end));
     }
     let mm = mm_with(|_| {});
     map_all(&mm, &[(0, 2, RW)]);

@@ -277,7 +277,7 @@ fn mremap(space: &mut MmSpace, operation: &Operation, recorded: Outcome, place: 
 /// Performs a `brk`, and returns the break in effect afterwards.
 fn brk(space: &mut MmSpace, addr: u64, recorded: Outcome, heap_known: &mut bool) -> Planned {
     let mut writer = space.writer();
-    let before = writer.mm().brk();
+    let before = writer.mm().program_break();
     if let Outcome::Value(brk) = recorded
         && !std::mem::replace(heap_known, true)
         && addr == 0

@@ -57,12 +57,12 @@ macro_rules! carry_out {
                 outcome
             }
             Way::Twice => {
-                let (before, stats, brk) = (layout_of($writer), $writer.mm().stats(), $writer.mm().brk());
+                let (before, stats, brk) = (layout_of($writer), $writer.mm().stats(), $writer.mm().program_break());
                 let plan = $plan;
                 let first = plan.outcome();
                 drop(plan);
                 assert!(is_same(&before, &layout_of($writer)), "a plan was dropped, and something changed");
-                assert_eq!((stats, brk), ($writer.mm().stats(), $writer.mm().brk()), "a plan was dropped, and something changed");
+                assert_eq!((stats, brk), ($writer.mm().stats(), $writer.mm().program_break()), "a plan was dropped, and something changed");
                 assert!(hooks::calls().is_empty(), "a plan was dropped, and hooks were called");
                 let outcome = Plan::commit($plan);
                 assert_eq!(outcome, first, "the second plan has another outcome");
@@ -312,7 +312,7 @@ impl<'m> Story<'m> {
     fn compare(&mut self, before: &Model) {
         let writer = self.writer();
         let seen = see(&writer);
-        assert_eq!(self.mm.brk(), self.model.brk, "the break");
+        assert_eq!(self.mm.program_break(), self.model.brk, "the break");
         assert_eq!(execute_only(self.mm), self.model.keys.execute_only, "the execute-only key");
         assert!(!self.terms.exact || self.mm.len() <= self.model.limits.max_map_count, "7.8: {} VMAs", self.mm.len());
         self.model.settle(&seen, before, &mut self.objects);
@@ -414,7 +414,7 @@ impl<'m> Story<'m> {
         let as_parent = model.clone();
         model.settle(&seen, &as_parent, &mut BTreeSet::new());
         model.inherited = model.pages.iter().flatten().filter_map(|page| page.owner).collect();
-        assert_eq!(child.brk(), model.brk, "the child's break");
+        assert_eq!(child.program_break(), model.brk, "the child's break");
         goes_on.then_some((child, model))
     }
 }
