@@ -43,6 +43,7 @@ mod shared;
 mod slots;
 #[cfg(not(any(feature = "parking", vmaple_loom, vmaple_shuttle)))]
 mod spinning;
+mod stripe;
 #[cfg(any(all(feature = "std", not(vmaple_slots)), test))]
 mod ticket;
 mod unique;
@@ -67,4 +68,5 @@ pub(crate) use prim::{AtomicPtr, AtomicU64, Plain, fence, owner_load, owner_load
 pub(crate) use reclaim::Reclaim;
 pub(crate) use seeded::seeded;
 pub(crate) use shared::Shared;
+pub(crate) use stripe::stripe;
 pub(crate) use unique::unique_numbers;

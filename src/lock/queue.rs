@@ -34,7 +34,7 @@ impl Waiter {
 }
 
 /// The waiters for one mode, in order of arrival.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct List {
     first: Option<NonNull<Waiter>>,
     last: Option<NonNull<Waiter>>,
@@ -95,7 +95,7 @@ impl List {
 }
 
 /// The waiters for one lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     readers: List,
     writers: List,

@@ -123,7 +123,7 @@ impl<'m, V: Value, L: RawMmLock> WriteGuard<'m, V, L> {
         Self::carrying(AfterUnlock::none(map), hold)
     }
 
-    /// The guard of the map that `after_unlock` belongs to, which is to drop what is in it.
+    /// Makes the write guard of the map that `after_unlock` belongs to. The guard takes over what is in there, and drops it after the unlock.
     fn carrying(after_unlock: AfterUnlock<'m, V, L>, hold: WriteHold<'m, L>) -> Self {
         #[allow(unsafe_code, reason = "a write hold is what an editor needs")]
         // SAFETY: the write hold makes this the one writer, until the drop or a downgrade gives it up as its last use of the editor.

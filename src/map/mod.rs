@@ -114,11 +114,11 @@ impl<V: Value> RangeMap<V> {
     #[cfg(not(any(vmaple_loom, vmaple_shuttle, vmaple_model)))]
     #[must_use]
     pub const fn new() -> Self {
-        let (collector, budget_bytes) = (Collector::Shared, builder::BUDGET_BYTES);
+        let budget_bytes = builder::BUDGET_BYTES;
         Self {
             tree: Tree::new(Collector::Shared, budget_bytes),
             lock: Lock::new(MmLock::new()),
-            collector,
+            collector: Collector::Shared,
             budget_bytes,
             policy: BudgetPolicy::Fail,
         }

@@ -2,7 +2,7 @@
 //!
 //! Called by `Mm` and by the fault path. Every fault counts here, so no two threads should write to one cache line.
 
-use crate::sync::Tally;
+use crate::sync::{Tally, stripe};
 
 /// The accounts of an address space in pages, and how often faults took each path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,11 +68,7 @@ impl FaultPathCounters {
     /// Returns the stripe of the calling thread.
     #[inline]
     fn stripe(&self) -> &Stripe {
-        // Each thread has a stack of its own. One that is at another depth may take another stripe, which does no harm.
-        let on_stack = 0_u8;
-        let at = core::ptr::from_ref(&on_stack).addr();
-        let mixed = (at >> 14).wrapping_mul(0x9e37_79b9);
-        &self.0[(mixed >> 16) % self.0.len()]
+        &self.0[stripe(self.0.len())]
     }
 
     /// Counts a fault on its path.

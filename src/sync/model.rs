@@ -95,6 +95,9 @@ impl Reclaim for Model {
     type Grace = TicketLine;
     const NO_GRACE: TicketLine = TicketLine::new();
 
+    /// It has no queue.
+    const FUTILE_TRIES: usize = 1;
+
     /// As crossbeam's. (Under loom and shuttle the writer does not wait for that many.)
     const BATCH_BYTES: RangeInclusive<usize> = 8 << 10..=32 << 10;
 

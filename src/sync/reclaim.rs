@@ -37,6 +37,9 @@ pub(crate) trait Reclaim: Clone {
     /// No grace period was started. A constant, because a map can be made at compile time.
     const NO_GRACE: Self::Grace;
 
+    /// How often in a row the writer tries some steps without success before it gives up, because only readers can be in the way then.
+    const FUTILE_TRIES: usize;
+
     /// How many retired bytes are worth a grace period: at least, for a small index, and at most.
     const BATCH_BYTES: RangeInclusive<usize>;
 

@@ -4,7 +4,7 @@
 use super::Tree;
 use super::layout::FANOUT;
 use super::memory::{Pool, drop_contained, node_bytes};
-use super::node::{Child, EntryBuffer, Node, RawEntry, WriterRole, look_for_vectors};
+use super::node::{Child, EntryBuffer, Node, RawEntry, WriterRole};
 use crate::addr::Span;
 use crate::error::{BuildCause, BuildError, RejectedError, ResourceError};
 use crate::fallible::reserve;
@@ -136,8 +136,7 @@ impl<V: Value> Loader<V> {
             match self.levels.get(level).map(Vec::as_slice) {
                 None => break,
                 Some([top]) if is_top => {
-                    look_for_vectors();
-                    self.tree.root.0.publish(top.node);
+                    self.tree.root.publish(top.node);
                     self.tree.counters.height.set(level + 1);
                     self.levels[level].clear();
                     break;

@@ -90,6 +90,9 @@ impl Reclaim for Slots {
     type Grace = Grace;
     const NO_GRACE: Grace = Grace::NONE;
 
+    /// There is no queue.
+    const FUTILE_TRIES: usize = 1;
+
     /// A grace period costs a system call, of 0.2 µs, or 1.2 µs and more where other threads of the process run. With crossbeam's batches that
     /// would be a tenth of a replace.
     const BATCH_BYTES: RangeInclusive<usize> = 64 << 10..=128 << 10;
@@ -210,7 +213,7 @@ mod thread {
 #[cfg(not(feature = "std"))]
 mod thread {
     use super::super::domain::SLOTS;
-    use core::ptr;
+    use crate::sync::stripe;
 
     /// The tag of every owner.
     const ANY: u64 = 1;
@@ -218,9 +221,7 @@ mod thread {
     /// Returns the tag of every thread, and a place for the next claim, which depends on the stack.
     #[inline]
     pub(super) fn here() -> (u64, usize) {
-        let on_stack = 0_u8;
-        let mixed = (ptr::from_ref(&on_stack).addr() >> 14).wrapping_mul(0x9e37_79b9);
-        (ANY, (mixed >> 16) % SLOTS)
+        (ANY, stripe(SLOTS))
     }
 
     pub(super) fn claim_next_at(_place: usize) {}

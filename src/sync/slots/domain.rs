@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code, reason = "blocks of slots in a list that only grows")]
 
+use super::super::const_fn::const_fn;
 use super::super::prim::{AtomicPtr, AtomicU64};
 use super::super::seeded::seeded;
 use super::fences::{heavy, register};
@@ -45,7 +46,7 @@ pub(crate) struct Domain {
 }
 
 /// The grace periods of one writer, at most one at a time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Grace {
     /// The stamp of the grace period that is not over. 0 if there is none.
     stamp: u64,
@@ -68,7 +69,7 @@ pub(super) struct Claim<'d> {
 }
 
 impl Block {
-    super::constant_unless_checked! {
+    const_fn! {
         /// Makes a block that is in no domain.
         pub(super) fn new() -> Self {
             Self::from_source(UNUSED)
@@ -107,7 +108,7 @@ impl Block {
 }
 
 impl Domain {
-    super::constant_unless_checked! {
+    const_fn! {
         /// Makes a domain with slots of its own for a few readers.
         pub(super) fn new() -> Self {
             // The first epoch is 1, so that no stamp is 0.
@@ -115,7 +116,8 @@ impl Domain {
         }
     }
 
-    /// Chooses the fences of the process. Called where a moment more does no harm: when a collector is made.
+    /// Chooses the fences of the process. Called where a moment more does no harm: when a collector is made at run time. For a map that was
+    /// made at compile time the first grace period does it.
     pub(super) fn prepare(&self) {
         register();
     }
@@ -226,7 +228,7 @@ impl Domain {
                 place += 1;
             }
         }
-        *grace = Grace::default();
+        *grace = Grace::NONE;
         true
     }
 

@@ -66,7 +66,7 @@
 //!
 //! # Writers
 //! Several writers may share a domain. Each takes a stamp of its own, and waits for its own. An addition to the epoch by one continues the
-//! release sequence of the others, so an epoch above a stamp is from after that stamp's unlinking, whoever's addition stored it.
+//! release sequence of the others, so an epoch above a stamp is from after that stamp's unlinking, whichever writer's addition stored it.
 //!
 //! # After a fork
 //! The child has one thread and a copy of the slots. `Domain::after_fork_in_child` clears those of the threads that are gone.
@@ -74,20 +74,6 @@
 //! # Models
 //! `models.rs` runs readers beside one writer and two under loom, with sequentially consistent fences. `tests.rs` enumerates the points at which a
 //! handler can interrupt, and has the rest. `docs/verification.md` lists the seeded bugs.
-
-/// Defines a function that is `const`, except over a checker's atomics, which are made at run time.
-macro_rules! constant_unless_checked {
-    ($(#[$doc:meta])* $visible:vis fn $name:ident() -> Self $body:block) => {
-        #[cfg(not(any(vmaple_loom, vmaple_shuttle)))]
-        $(#[$doc])*
-        $visible const fn $name() -> Self $body
-
-        #[cfg(any(vmaple_loom, vmaple_shuttle))]
-        $(#[$doc])*
-        $visible fn $name() -> Self $body
-    };
-}
-use constant_unless_checked;
 
 #[cfg(any(vmaple_slots, not(feature = "std")))]
 mod collector;

@@ -42,7 +42,7 @@ impl World {
 
     /// Unlinks the first node, and frees it if a grace period is over soon. Returns whether it did.
     fn replace(&self) -> bool {
-        let mut grace = Grace::default();
+        let mut grace = Grace::NONE;
         if seeded("slots_stamp_before_unlink") {
             self.domain.start_grace_period(&mut grace).expect("fences");
             self.link.store(1, Ordering::Release);
@@ -86,7 +86,10 @@ fn a_reader_beside_two_writers() {
         let reader = Arc::clone(&world);
         let reading = thread::spawn(move || asks_pinned(&reader, &reader.claim(1)));
         let second = Arc::clone(&world);
-        let retiring = thread::spawn(move || second.domain.start_grace_period(&mut Grace::default()).expect("fences"));
+        let retiring = thread::spawn(move || {
+            let mut grace = Grace::NONE;
+            second.domain.start_grace_period(&mut grace).expect("fences");
+        });
         notes.lock().expect("no panic").insert(world.replace());
         reading.join().expect("no panic in a model");
         retiring.join().expect("no panic in a model");

@@ -2,6 +2,7 @@
 //!
 //! Called by `domain`, which has many, and through it by the collector. The head of [`super`] has the states (S1 to S4) and the races.
 
+use super::super::const_fn::const_fn;
 use super::super::prim::AtomicU64;
 use super::super::seeded::seeded;
 use super::fences::light;
@@ -26,7 +27,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    super::constant_unless_checked! {
+    const_fn! {
         /// Makes a slot that nobody has claimed.
         pub(super) fn new() -> Self {
             Self { word: AtomicU64::new(0), owner: AtomicU64::new(NOBODY) }

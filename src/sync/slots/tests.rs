@@ -14,7 +14,7 @@ fn claim(domain: &Domain, tag: u64) -> Claim<'_> {
 }
 
 fn started(domain: &Domain) -> Grace {
-    let mut grace = Grace::default();
+    let mut grace = Grace::NONE;
     domain.start_grace_period(&mut grace).expect("the kernel executes the barrier");
     grace
 }
@@ -27,7 +27,8 @@ fn pins(slot: &Slot) -> u64 {
 #[test]
 fn a_grace_period_waits_for_those_that_were_pinned_before_it() {
     let domain = Domain::new();
-    assert!(domain.is_over(&mut Grace::default()), "none was started");
+    let mut none = Grace::NONE;
+    assert!(domain.is_over(&mut none), "none was started");
     let (first, second) = (claim(&domain, 1), claim(&domain, 2));
     assert!(domain.is_over(&mut started(&domain)), "all at rest");
     first.slot().pin(first.epoch());
@@ -295,7 +296,7 @@ fn a_child_does_not_wait_for_threads_that_are_gone() {
         // SAFETY: the child calls nothing but what is safe in a handler, and exits.
         let child = unsafe { fork() };
         if child == 0 {
-            let mut grace = Grace::default();
+            let mut grace = Grace::NONE;
             let started = domain.start_grace_period(&mut grace).is_ok();
             let waits = !domain.is_over(&mut grace);
             // SAFETY: this is the only thread, and what the other one had pinned is not used.

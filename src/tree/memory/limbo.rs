@@ -35,11 +35,6 @@ const POLLS: usize = 64;
 /// grace periods.
 const MANY_STEPS: usize = 8;
 
-/// How often in a row the writer tries `MANY_STEPS` steps without success before it gives up. Each time crossbeam-epoch passes 64 of its
-/// bags, and a thread that ended left one, so those of four thousand threads are no obstacle. A model's collector has no queue, and Miri is
-/// too slow for more.
-const MAX_FUTILE_TRIES: usize = if cfg!(any(vmaple_loom, vmaple_shuttle, vmaple_model, miri)) { 1 } else { 64 };
-
 /// How the bytes that an edit retires count against the budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Charge {
@@ -79,18 +74,18 @@ impl<V> Batch<V> {
     }
 }
 
-/// Values that the caller owns while code runs that may unwind. If it does, `take` moves them to the limbo.
+/// Values that the caller owns while code runs that may unwind. If it does, `keep` moves them to the limbo.
 struct KeptOnUnwind<'l, V: Value, T> {
     held: Option<T>,
     limbo: &'l mut Limbo<V>,
-    take: fn(&mut Limbo<V>, T),
+    keep: fn(&mut Limbo<V>, T),
 }
 
 impl<V: Value, T> Drop for KeptOnUnwind<'_, V, T> {
     #[inline]
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            (self.take)(self.limbo, held);
+            (self.keep)(self.limbo, held);
         }
     }
 }
@@ -137,9 +132,10 @@ impl<V: Value> Limbo<V> {
     /// that retires nothing needs no budget.
     #[inline]
     pub(in crate::tree) fn admit(&mut self, needed_bytes: usize, pool: &mut Pool<V>, counters: &Counters) -> Result<(), ResourceError> {
-        let budget_bytes = self.budget_bytes;
+        let (budget_bytes, held) = (self.budget_bytes, counters.held_bytes.read());
         let fits = |held: usize| needed_bytes == 0 || held.saturating_add(needed_bytes) <= budget_bytes;
-        if crate::sync::seeded("budget_not_counted") || fits(self.waiting_bytes(counters)) {
+        // What only waits to be recycled does not count.
+        if crate::sync::seeded("budget_not_counted") || fits(held) || self.is_grace_over() && fits(held.wrapping_sub(self.closed.bytes())) {
             return Ok(());
         }
         self.step(MANY_STEPS, usize::MAX, pool, counters)?;
@@ -150,12 +146,6 @@ impl<V: Value> Limbo<V> {
             return Ok(());
         }
         Err(ResourceError::OverBudget { held_bytes, needed_bytes, budget_bytes })
-    }
-
-    /// Returns the bytes that wait for readers: what is held, without what only waits to be recycled.
-    fn waiting_bytes(&mut self, counters: &Counters) -> usize {
-        let held = counters.held_bytes.read();
-        if self.is_grace_over() { held.wrapping_sub(self.closed.bytes()) } else { held }
     }
 
     /// Whether every reader that was pinned at the time of the call has left. Called when nothing waits.
@@ -177,7 +167,7 @@ impl<V: Value> Limbo<V> {
 
     /// Helps the collector until the grace period is over, or until only readers can be in its way. Returns whether it is over.
     fn grace_ends(&mut self) -> Result<bool, ResourceError> {
-        for _ in 0..MAX_FUTILE_TRIES * MANY_STEPS {
+        for _ in 0..Collector::FUTILE_TRIES * MANY_STEPS {
             if self.is_grace_over() {
                 return Ok(true);
             }
@@ -219,10 +209,11 @@ impl<V: Value> Limbo<V> {
             return;
         }
         self.polls_since_step += 1;
-        // With a small budget the writer looks sooner. A batch that is partly recycled is continued.
-        let is_due = self.since_step_bytes >= step_bytes(counters).min(self.budget_bytes / 16);
-        if is_due || self.polls_since_step >= POLLS || V::DROP_TELLS && self.has_values() || !self.closed.is_empty() && self.is_grace_over()
-        {
+        // With a small budget the writer looks sooner. Nodes can wait until there are many, but a value may be a device or a file, and its
+        // owner waits for its drop.
+        let is_due = self.since_step_bytes >= step_bytes(counters).min(self.budget_bytes / 16) || V::DROP_TELLS && self.has_values();
+        // A batch that is partly recycled is continued.
+        if is_due || self.polls_since_step >= POLLS || !self.closed.is_empty() && self.is_grace_over() {
             self.poll_due(is_due, held, pool, counters);
         }
     }
@@ -231,8 +222,7 @@ impl<V: Value> Limbo<V> {
     #[inline(never)]
     fn poll_due(&mut self, is_due: bool, held: usize, pool: &mut Pool<V>, counters: &Counters) {
         let is_much = held >= MUCH_BYTES.min(self.budget_bytes / 4);
-        // Nodes can wait until there are many, but a value may be a device or a file, and its owner waits for its drop.
-        let is_due = is_due || is_much && self.polls_since_step >= POLLS || V::DROP_TELLS && self.has_values();
+        let is_due = is_due || is_much && self.polls_since_step >= POLLS;
         if !is_much {
             // Otherwise every poll would come here from now on.
             self.polls_since_step = 0;
@@ -248,11 +238,11 @@ impl<V: Value> Limbo<V> {
         _ = self.step(most, room, pool, counters);
     }
 
-    /// Recycles everything that waits, as far as readers permit. Tries again while that makes progress, and `MAX_FUTILE_TRIES` times more, because
-    /// the collector's queue may hold bags of ended threads before ours.
+    /// Recycles everything that waits, as far as readers permit. Tries again while that makes progress, and as many times more as the
+    /// collector may need.
     pub(in crate::tree) fn reclaim(&mut self, pool: &mut Pool<V>, counters: &Counters) {
         let mut futile_tries = 0;
-        while futile_tries < MAX_FUTILE_TRIES && !(self.open.is_empty() && self.closed.is_empty()) {
+        while futile_tries < Collector::FUTILE_TRIES && !(self.open.is_empty() && self.closed.is_empty()) {
             let held = counters.held_bytes.read();
             // If memory is short, everything goes on waiting.
             if self.step(MANY_STEPS, usize::MAX, pool, counters).is_err() {
@@ -359,10 +349,10 @@ impl<V: Value> Limbo<V> {
         }
     }
 
-    /// Runs the embedder's code while the caller owns values. If that code unwinds, `take` moves them to the limbo.
+    /// Runs the embedder's code while the caller owns values. If that code unwinds, `keep` moves them to the limbo.
     #[inline]
-    pub(in crate::tree) fn hold_while<T, U>(&mut self, held: T, take: fn(&mut Self, T), run: impl FnOnce(&mut T) -> U) -> (T, U) {
-        let mut kept = KeptOnUnwind { held: Some(held), limbo: self, take };
+    pub(in crate::tree) fn hold_while<T, U>(&mut self, held: T, keep: fn(&mut Self, T), run: impl FnOnce(&mut T) -> U) -> (T, U) {
+        let mut kept = KeptOnUnwind { held: Some(held), limbo: self, keep };
         let outcome = kept.held.as_mut().map(run);
         let Some(both) = kept.held.take().zip(outcome) else { unreachable!("they are taken here and in the drop alone") };
         both

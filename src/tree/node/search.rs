@@ -49,9 +49,9 @@ impl Ranks for ByVectors {
 /// Whether the processor has AVX-512.
 static AVX512: CpuFeature = CpuFeature::undetected();
 
-/// Detects it. Called when a root is published, because a tree can be made at compile time. Until then no search uses it.
-pub(in crate::tree) fn look_for_vectors() {
-    if vector::run_here() {
+/// Detects AVX-512. Until it is called no search uses that.
+pub(super) fn look_for_vectors() {
+    if !AVX512.is_detected() && vector::run_here() {
         AVX512.set_detected();
     }
 }

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "nodes are reached by tagged raw pointers; each function here is a safe step or says what it needs")]
 
 use super::super::layout::FANOUT;
+use super::search::look_for_vectors;
 use crate::sync::{AtomicPtr, AtomicU64, Liveness, Ordering, Plain, const_fn, owner_load_ptr, prefetch, seeded};
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -209,6 +210,15 @@ pub(in crate::tree) unsafe fn end_of_life<V>(memory: &Memory<V>) {
 #[derive(Debug)]
 #[repr(align(128))]
 pub(in crate::tree) struct Root<V>(pub(in crate::tree) Slot<V>);
+
+impl<V> Root<V> {
+    /// Publishes a root.
+    pub(in crate::tree) fn publish(&self, node: NodePtr<V>) {
+        // Here, because a tree can be made at compile time.
+        look_for_vectors();
+        self.0.publish(node);
+    }
+}
 
 #[cfg(test)]
 mod tests {

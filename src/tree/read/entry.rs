@@ -57,9 +57,9 @@ impl<'g, V> Entry<'g, V> {
         Self { span: Span::from_entry(self.start().max(floor), self.last()), value: self.value }
     }
 
-    /// Returns the part of the entry in a span, with which it shares an address.
-    pub(super) fn cut_to(self, span: Span) -> Self {
-        Self { span: Span::from_entry(self.start().max(span.start()), self.last().min(span.last())), value: self.value }
+    /// Returns the part of the entry in a span, or `None` if they share no address.
+    pub(super) fn cut_to(self, span: Span) -> Option<Self> {
+        Some(Self { span: self.span.intersection(span)?, ..self })
     }
 
     /// Returns whether the address is in the entry.

@@ -76,7 +76,7 @@ impl<'g, V> Iterator for Segments<'g, V> {
         }
         let rest = self.rest?;
         // Every entry of the iteration has an address in what it has not passed yet, which is `rest`.
-        let Some(entry) = self.entries.next().map(|entry| entry.cut_to(rest)) else {
+        let Some(entry) = self.entries.next().and_then(|entry| entry.cut_to(rest)) else {
             self.rest = None;
             return Some(Segment::Gap(rest));
         };

@@ -24,8 +24,8 @@ const IN_FLIGHT: usize = 16;
 /// Takes no lock and writes nothing. [`lookup`](Self::lookup) and [`find`](Self::find) are wait-free: they take as many steps as
 /// the tree is high, and never retry. So is [`next`](Self::next), unless the address is in the last entry of a leaf. Then it, and
 /// [`prev`](Self::prev), [`gap_at`](Self::gap_at) and a step backward of an iteration to another leaf, are lock-free: they retry only if the
-/// writer has changed that leaf, or the entry below it, meanwhile. Each answer is linearizable: it was true at one moment during the call. What an iteration returns was true at one moment
-/// since it began.
+/// writer has changed that leaf, or the entry below it, meanwhile. Each answer is linearizable: it was true at one moment during the call.
+/// What an iteration returns was true at one moment since it began.
 #[repr(transparent)]
 pub struct View<V> {
     root: Root<V>,
@@ -175,7 +175,7 @@ impl<V> View<V> {
             }
             let after = here.last().checked_add(1)?;
             let next = self.find(after);
-            // `next` was the answer if `here` was still an entry then, so if its leaf was live.
+            // `next` is the answer if `here` was still an entry at that moment, and it was if its leaf was live then.
             if self.is_leaf_of(leaf, address) {
                 return next;
             }
@@ -208,8 +208,8 @@ impl<V> View<V> {
             if above.is_some_and(|start| start <= address) {
                 return None;
             }
-            // In the leaf, or else in the leaf to the left, which is looked at as in `last_below`. The gap is true at the moment of that
-            // look, because the start above it is the same before and after.
+            // The entry below is in this leaf, or ends at `below` in the leaf to the left. Then the gap is true at the moment at which that
+            // entry is found: the start above is the same before and after, and the leaf is still live (docs/linearizability.md).
             let below = if i > 0 { Some(leaf.last(i - 1)) } else { below };
             let is_settled =
                 i > 0 || below.is_none_or(|below| self.ends_at(below) && Some(leaf.start(0)) == above && self.is_leaf_of(leaf, address));

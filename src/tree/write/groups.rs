@@ -106,7 +106,7 @@ impl<'t, V: Value> Editor<'t, V> {
             self.writer.pending.note_node(node)?;
             top = Some(inner.item(0));
         }
-        Ok(Replacement { top, target: Target::Root(&self.root.0) })
+        Ok(Replacement { top, target: Target::Root(self.root) })
     }
 
     /// Notes the one or two nodes of two paths at one depth as replaced.

@@ -67,7 +67,7 @@ impl<'t, V: Value> Position<'_, 't, V> {
         let summary = gap.map_or_else(|| leaf.summary(), |gap| Summary { low: leaf.start(0), gap });
         let target = match parent {
             Some(step) => Target::Child { parent: self.editor.inner(step.node), index: step.index, depth: depth - 1 },
-            None => Target::Root(&self.editor.root.0),
+            None => Target::Root(self.editor.root),
         };
         Ok(Some(Replacement { top: Some(Child { node, last: bound, summary }), target }))
     }

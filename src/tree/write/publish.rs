@@ -5,7 +5,7 @@
 //! calls the embedder's clone. An edit that fails there is abandoned, so nothing has changed.
 
 use super::super::memory::{Charge, node_bytes};
-use super::super::node::{Child, InnerRef, LeafRef, Node, NodePtr, Slot, Summary, WriterRole, look_for_vectors};
+use super::super::node::{Child, InnerRef, LeafRef, Node, NodePtr, Root, Summary, WriterRole};
 use super::editor::{Editor, Writer};
 use super::pending::ReplacedEntry;
 use crate::error::ResourceError;
@@ -21,7 +21,7 @@ pub(super) struct Replacement<'t, V> {
 /// The slot in which a pending edit becomes visible.
 pub(super) enum Target<'t, V> {
     /// The root.
-    Root(&'t Slot<V>),
+    Root(&'t Root<V>),
     /// The slot of child `index`, at `depth` of the path.
     Child { parent: InnerRef<'t, V, WriterRole>, index: usize, depth: usize },
 }
@@ -86,9 +86,8 @@ impl<'t, V: Value> Editor<'t, V> {
         }
         let node = top.map_or(NodePtr::NULL, |top| top.node);
         match target {
-            Target::Root(slot) => {
-                look_for_vectors();
-                slot.publish(node);
+            Target::Root(root) => {
+                root.publish(node);
                 self.counters.height.set(self.height_of(node));
             }
             Target::Child { parent, index, .. } => {
