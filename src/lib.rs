@@ -7,7 +7,7 @@
 //! The index is an RCU-style B+-tree, like Linux's maple tree, under epoch reclamation.
 //!
 //! **For** virtual machine monitors (guest memory, device buses), allocators and garbage collectors (which heap segment owns this pointer?),
-//! JITs (program counter to code object), user-space pagers, emulators and tracers. Without the feature `std` also
+//! JITs (program counter to code object), user-space pagers, emulators and tracers, and without the feature `std`
 //! kernels. **Not for** signal handlers, because a pin may do work of the collector; for ranges that overlap; or for writers that must run
 //! in parallel.
 //!

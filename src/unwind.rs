@@ -1,6 +1,6 @@
 //! Unwinding (L0): catches panics of the embedder's code, so that an edit ends whole or undone.
 //!
-//! Called by `tree` and `mm` where code of the embedder runs (a `Clone`, a `Drop`, a hook) and what comes after it must happen all the same.
+//! Called by `tree`, and through its `FirstPanic` by `mm`, where code of the embedder runs (a `Clone`, a `Drop`, a hook) and what comes after it must happen all the same.
 //! With the feature `std` a panic is caught, and resumed once everything is in order. Without it nothing can catch a panic, so a panic there
 //! aborts. Elsewhere a panic unwinds, and a drop restores the order (`KeptOnUnwind` in the limbo, for example).
 
@@ -42,6 +42,7 @@ mod without_std {
     #[derive(Debug)]
     pub(crate) enum Panic {}
 
+    // With std a payload has a drop, and the callers treat it so.
     impl Drop for Panic {
         fn drop(&mut self) {
             match *self {}
@@ -72,7 +73,7 @@ mod without_std {
         match panic {}
     }
 
-    /// Returns false: a caught panic is never under way, and any other one aborts at the next one.
+    /// Returns false. It matters only for a panic that was caught, and none ever is.
     pub(crate) fn is_panicking() -> bool {
         false
     }

@@ -35,8 +35,8 @@ use core::ptr::NonNull;
 /// let interior: RangeMap<std::sync::atomic::AtomicU64> = RangeMap::new(); // the trait bound is not satisfied
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a value of the index: it is not one plain machine word",
-    label = "not a word",
+    message = "`{Self}` cannot be a value of the index: it is not plain data of at most 8 bytes",
+    label = "not a value",
     note = "put it in a box (`Box<{Self}>`, or `Arc<{Self}>` to share it), or in `Inline` if it is `Copy` and at most 8 bytes"
 )]
 pub unsafe trait Value: Sized {
@@ -91,7 +91,10 @@ unsafe impl<T: Copy> Value for Inline<T> {}
 
 /// Fails to compile if the type has more than 8 bytes or a larger alignment, whatever its `unsafe impl` claims.
 pub(crate) const fn assert_word<V: Value>() {
-    assert!(mem::size_of::<V>() <= 8 && mem::align_of::<V>() <= 8, "a value of the index is at most one word: put it in a box");
+    assert!(
+        mem::size_of::<V>() <= 8 && mem::align_of::<V>() <= 8,
+        "a value of the index has at most 8 bytes, aligned to at most 8: put it in a box"
+    );
 }
 
 macro_rules! words {

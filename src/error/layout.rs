@@ -14,7 +14,7 @@ operation_error! {
     MmapError of "mmap" {
         /// The length is 0 (5.1).
         ZeroLength => EINVAL, "the length is 0";
-        /// The fixed address, or the offset in the object, is not at the start of a page. For memory of huge pages, it must be a huge page.
+        /// The fixed address, or the offset in the object, is not at the start of a page, or, for memory of huge pages, of a huge page.
         Unaligned {
             /// The address, or the offset in bytes.
             at: u64,
@@ -270,7 +270,7 @@ operation_error! {
             /// The end of the address space.
             task_size: u64,
         } => ENOMEM, "{asked:#x} is beyond {task_size:#x}, where the address space ends";
-        /// The heap would reach a VMA, or the page below it, or the page below its guard gap.
+        /// The heap would come closer than one page to a VMA, or to its guard gap.
         Blocked {
             /// The break asked for.
             asked: u64,
@@ -361,11 +361,12 @@ operation_error! {
             /// The first address at which nothing is mapped.
             at: u64,
         } => ENOMEM, "nothing is mapped at {at:#x}";
-        /// The VMA is locked now, but its pages cannot be brought in, because the thread may not access them.
+        /// The VMA's pages cannot be brought in, because the thread may not access them. The VMA is locked nevertheless, except under
+        /// [`PartialEffects::Never`](crate::mm::PartialEffects::Never).
         Inaccessible {
             /// The VMA.
             vma: Span,
-        } => ENOMEM, "the VMA {vma} is locked, but is not accessible, so its pages cannot be brought in";
+        } => ENOMEM, "the pages of the VMA {vma} cannot be brought in, because it is not accessible";
     }
 }
 

@@ -145,7 +145,7 @@ pub enum InsertVmaCause {
         /// The address, or the offset in bytes.
         at: u64,
     },
-    /// The flags say that its huge pages are smaller than a page.
+    /// The flags give huge pages a size that is less than a page.
     NoSuchHugePages {
         /// The size.
         bytes: u64,

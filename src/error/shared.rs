@@ -1,6 +1,6 @@
-//! What the errors of several operations have in common: the ways to fail that they share, and the enums made of them.
+//! The ways to fail that the operations on a layout share, and the macro that makes the enum of one operation.
 //!
-//! Used by `layout` and `whole`.
+//! Used by `layout`, for its enums, and by `mm`, whose steps return [`LayoutError`].
 
 use super::limits::Limit;
 use super::{ErrorCode, ResourceError, WaitError, errno};

@@ -112,6 +112,7 @@ impl<P: Payload, L: RawMmLock> MmWriteGuard<'_, P, L> {
             draft.charge = Charge::Exempt;
             draft.remove(0..draft.vmas.len())
         });
+        // Removing splits nothing and exceeds no limit, and a wait without an interrupt is not interrupted (`RawMmLock::wait_until`).
         plan.commit().map(|_: u64| ()).map_err(|error| match error {
             LayoutError::Resource(error) => error.into(),
             error => unreachable!("nothing else can keep everything from being unmapped: {error}"),

@@ -5,7 +5,6 @@
 use super::MmWriteGuard;
 use super::huge::page_bytes;
 use super::limits::{GuardGapPolicy, Limits};
-use super::pages::span_of;
 use crate::addr::{PAGE_SIZE, Span};
 use crate::error::{InsertVmaCause, InsertVmaError, RangeError, ResourceError};
 use crate::lock::RawMmLock;
@@ -101,10 +100,10 @@ impl<P, L: RawMmLock> MmWriteGuard<'_, P, L> {
 
 /// Returns the range, which holds an address and does not wrap around.
 fn range_of(start: u64, len: u64) -> Result<Span, InsertVmaCause> {
-    if len == 0 {
-        return Err(InsertVmaCause::Range(RangeError::Empty { at: start }));
-    }
-    span_of(start, len).ok_or(InsertVmaCause::Wraps { at: start, len })
+    Span::of_len(start, len).map_err(|error| match error {
+        RangeError::TooLong { start: at, len } => InsertVmaCause::Wraps { at, len },
+        error => InsertVmaCause::Range(error),
+    })
 }
 
 /// Completes a specification of memory of huge pages: its flags say their size, and it has an object.

@@ -53,7 +53,7 @@ impl Keys {
         Some(key)
     }
 
-    /// Frees the key if a program may use it. Returns whether it did.
+    /// Frees the key, if a program may use it. Returns whether it was freed.
     pub(super) fn free(&mut self, key: ProtectionKey, limits: &Limits) -> bool {
         let is_allocated = self.is_allocated(key, limits);
         if is_allocated {

@@ -52,23 +52,18 @@ impl<P, L: RawMmLock> Mm<P, L> {
         let found = self.lock_in(&pin, address, LookupMode::First);
         // The fallback may wait, and what is pinned is not reclaimed.
         drop(pin);
+        let found = match found {
+            Err(LockVmaError::Busy { .. }) => {
+                let reader = self.read_with(patience)?;
+                self.lock_in(&reader, address, LookupMode::First)
+            }
+            found => found,
+        };
         match found {
             Ok(vma) => Ok(Some(vma)),
             Err(LockVmaError::Absent { .. }) => Ok(None),
             Err(LockVmaError::TooManyReaders { at }) => Err(LockFindError::TooManyReaders { from: at }),
-            Err(LockVmaError::Busy { .. }) => self.lock_find_slow(address, patience),
-        }
-    }
-
-    /// Finds and locks the VMA under the mm lock, where no writer write-locks a VMA or waits for its readers.
-    #[cold]
-    #[track_caller]
-    fn lock_find_slow(&self, address: u64, patience: Patience<'_, L::Interrupt>) -> Result<Option<VmaGuard<'_, P, L>>, LockFindError> {
-        let reader = self.read_with(patience)?;
-        match self.lock_in(&reader, address, LookupMode::First) {
-            Ok(vma) => Ok(Some(vma)),
-            Err(LockVmaError::Absent { .. }) => Ok(None),
-            Err(LockVmaError::TooManyReaders { at }) => Err(LockFindError::TooManyReaders { from: at }),
+            // Never: under the mm lock no writer write-locks a VMA or waits for its readers.
             Err(LockVmaError::Busy { .. }) => Err(WaitError::WouldBlock.into()),
         }
     }

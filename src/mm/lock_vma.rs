@@ -64,7 +64,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
         }
         match found.record().lock().try_read(since, self.map.lock()) {
             #[allow(unsafe_code, reason = "the lock that was taken keeps the record")]
-            // SAFETY: read-locked just now.
+            // SAFETY: `try_read` has read-locked it just now, and only this guard ends that hold.
             Attempt::Locked if mode == LookupMode::Containing => Ok(unsafe { VmaGuard::of_hold(self, found) }),
             attempt => self.lock_in_slow(attempt, found, view, address, mode),
         }
@@ -87,7 +87,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
                 // A writer that has ended since has unlinked it: what is there now?
                 Attempt::Detached => None,
                 #[allow(unsafe_code, reason = "as above")]
-                // SAFETY: read-locked just now.
+                // SAFETY: `try_read` has read-locked it just now, and only this guard ends that hold.
                 Attempt::Locked | Attempt::LockedSearchAgain => Some(unsafe { VmaGuard::of_hold(self, found) }),
             };
             if seeded("vma_bounds_of_first_search")
@@ -137,7 +137,7 @@ impl<'m, P, L: RawMmLock> MmReader<'m, P, L> {
 /// # Concurrency
 /// A writer that is to change this VMA waits for the guard; other writers do not. So the guard must be dropped before its thread waits for
 /// the mm lock, because a writer may hold that and wait for the guard, and before its thread changes the VMA (3.11). Otherwise the wait
-/// never ends. Debug builds panic instead; for that the guard stays with the thread that took it.
+/// never ends. Debug builds with the feature `std` panic instead; for that the guard stays with the thread that took it.
 ///
 /// A guard cannot outlive its address space:
 /// ```compile_fail,E0505

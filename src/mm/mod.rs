@@ -30,7 +30,7 @@
 // | counters of paths | at any time, each thread in one of eight cache lines | without a lock |
 //
 // **Order**: the mm lock, then a VMA's. A thread that holds a [`VmaGuard`] must not wait for the mm lock, because a writer that holds the mm
-// lock may wait for the guard (3.11). Debug builds panic at such a wait.
+// lock may wait for the guard (3.11). Debug builds with std panic at such a wait.
 
 mod accounts;
 mod brk;

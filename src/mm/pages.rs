@@ -11,8 +11,7 @@ pub(super) const fn round_up(len: u64, page_bytes: u64) -> u64 {
 
 /// Returns the `len` bytes from `start` on; `None` if there are none or they wrap around.
 pub(super) fn span_of(start: u64, len: u64) -> Option<Span> {
-    let last = start.checked_add(len.checked_sub(1)?)?;
-    Some(Span::from_entry(start, last))
+    Span::of_len(start, len).ok()
 }
 
 /// Rounds a range that must start at a page's start up to whole pages: `Err` if it does not or if it ends beyond the last page,

@@ -8,12 +8,13 @@
 //!
 //! * **Under the mm lock.** Taking it orders the load after the stores of earlier holds, and no other hold stores meanwhile.
 //! * **Under a VMA's lock**, by a fault, which asks for the execute-only key. The hold that gave the VMA its flags began before they could be
-//!   seen, and stored the keys before its end (Release, `Sequence::end`). The reader locked the VMA (`VmaLock::try_read`) because it had
+//!   seen, and stored the keys before its end (Release, `Sequence::end`, W4). The reader locked the VMA (`VmaLock::try_read`) because it had
 //!   loaded a later number of the mm's sequence (Acquire, `Sequence::number`), so it sees the keys of that hold or later ones. `exit` resets
 //!   them only after it has waited for the VMA's readers: a load of such a reader happens before that store, so it does not see it. Beside a
 //!   hold that leaves this VMA as it is, the load sees the keys of before or of after, because they are one word: the fault comes before the
 //!   hold or after it.
-//! * **Under no lock**, by `Mm::program_break`, `Mm::allocated_keys` and `Mm::execute_only_key`. Each returns one word, which was true at one moment.
+//! * **Under no lock**, by `Mm::program_break`, `Mm::allocated_keys` and `Mm::execute_only_key`. Each returns one word, which was true at one
+//!   moment.
 
 use super::keys::{Keyring, Keys};
 use crate::sync::{AtomicU64, Ordering};

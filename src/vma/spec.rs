@@ -23,7 +23,7 @@ use super::owner::{AnonOwner, Owner};
 /// let text = VmaSpec::of_object(ObjectId::from(7), 0x2000, VmaFlags::READ | VmaFlags::EXEC).with_payload("libc");
 /// # let _ = (heap, text);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct VmaSpec<P = ()> {
     /// Their linear offset is set by [`into_new_vma`](Self::into_new_vma), because it depends on the start.
@@ -35,16 +35,6 @@ pub struct VmaSpec<P = ()> {
     pub(crate) owner: Option<Owner>,
     pub(crate) payload: P,
 }
-
-/// Two specifications are equal if they ask for the same: whether a `MAY` flag was given or added makes no difference.
-impl<P: PartialEq> PartialEq for VmaSpec<P> {
-    fn eq(&self, other: &Self) -> bool {
-        let of = |spec: &Self| (spec.attrs, spec.offset, spec.owner);
-        of(self) == of(other) && self.payload == other.payload
-    }
-}
-
-impl<P: Eq> Eq for VmaSpec<P> {}
 
 impl VmaSpec {
     /// Describes anonymous memory. The offsets of private anonymous memory are its addresses.

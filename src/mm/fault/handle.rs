@@ -73,7 +73,7 @@ impl<P, L: RawMmLock> Mm<P, L> {
     ) -> Result<FaultedVma<'_, P, L>, FaultError> {
         match self.lock_vma(address) {
             Ok(found) => self.check_locked(found, address, access.into()),
-            // Neither "busy" nor "absent" proves that nothing is mapped.
+            // No error of `lock_vma` proves that nothing is mapped.
             Err(_) => self.handle_fault_slow(address, access.into(), context),
         }
     }
