@@ -1,5 +1,5 @@
-# Without the feature `std`: the crate needs `alloc` alone, and readers announce themselves in slots. Builds for machines without a system,
-# lints, and tests on this one. Builds with std for other systems.
+# Without the feature `std`: the crate needs `alloc` alone, and readers announce themselves in slots. Checks for machines without a
+# system, lints, and tests on this one. With std: checks for other systems.
 . "$(dirname "$0")/../step.sh"
 need "cargo clippy --version" "rustup component add clippy"
 

@@ -39,7 +39,7 @@ pub struct Lap {
     pub lost: u64,
     /// Faults that left their path, if the workload counts them.
     pub detours: Option<u64>,
-    /// The same work without the writer, if the workload compares with that.
+    /// The work without the writer, if the workload compares with that.
     pub alone: Option<Pace>,
     /// The writer beside the readers.
     pub writer: Option<Pace>,

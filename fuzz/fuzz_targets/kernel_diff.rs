@@ -1,4 +1,4 @@
-//! The library and the running kernel in step, as in `vmaple run --fuzz`, with operations that the fuzzer chooses. The same generator makes
+//! The library and the running kernel in step, as in `vmaple run --fuzz`, with operations that the fuzzer chooses. Its generator makes
 //! them, and takes its choices from the input instead of a seed. A difference is a panic with the scenario that shows it, for `vmaple
 //! run --diff`.
 //!

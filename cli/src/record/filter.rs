@@ -15,7 +15,7 @@ use vmaple_trace::Advice;
 const ARCH_X86_64: u32 = 0xc000_003e;
 /// Calls of the x32 table have this bit.
 const X32_BIT: u32 = 0x4000_0000;
-/// Offsets in the data that the kernel gives a filter. `ARGUMENTS` is that of the lower half of the first argument.
+/// Offsets in the data that the kernel gives a filter. `ARGUMENTS` is the offset of the lower half of the first argument.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const ARGUMENTS: u32 = 16;
@@ -102,7 +102,7 @@ static RULES: LazyLock<[Rule; 6]> = LazyLock::new(|| {
         Rule { number: libc::SYS_process_madvise, argument: 3, values: Values::Are(advices) },
         Rule { number: libc::SYS_ioctl, argument: 1, values: Values::Are(userfault::REQUESTS.to_vec()) },
         Rule { number: libc::SYS_prctl, argument: 0, values: Values::Are(prctl::OPTIONS.to_vec()) },
-        // A thread without a tracer would have its memory calls refused (ENOSYS), because no one can allow them.
+        // A thread without a tracer would have its memory calls refused (ENOSYS). (The flags of `clone3` are in memory, which no filter reads.)
         Rule { number: libc::SYS_clone, argument: 0, values: Values::HaveBit(UNTRACED) },
         Rule { number: libc::SYS_arch_prctl, argument: 0, values: Values::Are(prctl::ARCH_OPTIONS.to_vec()) },
     ]

@@ -45,8 +45,8 @@ impl Tracer {
         self.resume(tid, how, 0)
     }
 
-    /// A thread is about to make one that no tracer is to follow (`CLONE_UNTRACED`): it is followed all the same, because the filter that it
-    /// inherits would otherwise refuse its memory calls. (Its own copy of the flags is without the bit. A leak checker, whose thread this
+    /// A thread is about to create one with `CLONE_UNTRACED`. The recorder clears the bit and follows the new thread, because the filter that
+    /// it inherits would otherwise refuse its memory calls. (Its own copy of the flags is without the bit. A leak checker, whose thread this
     /// usually is, then reports that it cannot trace its program, and ends.)
     pub(super) fn follow_untraced(&mut self, tid: Pid, mut registers: libc::user_regs_struct) -> Result<(), RecordError> {
         let flags = registers.rdi;

@@ -61,6 +61,11 @@ impl Recording {
         paths
     }
 
+    /// The histories of these traces, in the order of their names.
+    fn histories(&self, program: &str) -> Vec<History> {
+        self.paths(program).iter().map(|path| follow(path)).collect()
+    }
+
     fn only(&self, program: &str) -> History {
         let paths = self.paths(program);
         assert_eq!(paths.len(), 1, "{paths:?}: {}", self.printed);
@@ -195,7 +200,7 @@ fn children_and_programs_have_their_own_traces() {
     let built = tempfile::tempdir().expect("a directory");
     let recording = record(&[], &[&program("family", &built)]);
     assert_eq!(recording.code, Some(5), "{}", recording.printed);
-    let histories: Vec<History> = recording.paths("family").iter().map(|path| follow(path)).collect();
+    let histories = recording.histories("family");
     assert_eq!(histories.len(), 4, "parent, child, program after vfork, program by the thread: {}", recording.printed);
     let with = |call: &str| histories.iter().filter(|history| history.count(call) != 0).collect::<Vec<_>>();
     let forked = with("mmap 0x0 0x21000 ");
@@ -300,7 +305,7 @@ fn threads_and_children_that_ask_for_no_tracer_are_recorded() {
     let built = tempfile::tempdir().expect("a directory");
     let recording = record(&[], &[&program("untraced", &built)]);
     assert_eq!(recording.code, Some(0), "{}", recording.printed);
-    let histories: Vec<History> = recording.paths("untraced").iter().map(|path| follow(path)).collect();
+    let histories = recording.histories("untraced");
     let counts = |pages: &str| -> Vec<usize> { histories.iter().map(|history| history.count(pages)).collect() };
     assert_eq!((counts("mmap 0x0 0x29000 "), counts("mmap 0x0 0x2a000 ")), (vec![1, 0], vec![0, 1]), "{}", recording.printed);
 }

@@ -59,7 +59,7 @@ fn an_edit_inside_a_leaf_copies_that_leaf() {
     map.write().validate().expect("the invariants hold");
 }
 
-/// The same at the right edge, where all keys are the maximum, so no parents are copied.
+/// At the right edge all keys are the maximum, so no parents are copied.
 #[test]
 fn an_edit_of_the_last_leaf_copies_that_leaf() {
     let fanout = fanout();
@@ -123,7 +123,7 @@ fn a_tree_that_shrinks_to_one_leaf_retires_what_it_was() {
     assert_eq!((nodes(map.stats()), map.stats().height), ((1, 0), 1));
 }
 
-/// The same one level higher: a parent with the least number of children stays.
+/// One level higher: a parent with the least number of children stays.
 #[test]
 fn parents_are_merged_only_when_they_hold_too_little() {
     let fanout = fanout();

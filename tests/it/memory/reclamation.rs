@@ -159,14 +159,18 @@ fn an_edit_larger_than_the_budget_is_done_when_nothing_is_held() {
 
 #[test]
 #[cfg_attr(not(feature = "std"), ignore = "without std no thread is known to be pinned")]
-fn the_waiting_policy_waits_for_the_reader_and_not_for_itself() {
+fn the_waiting_policy_fails_rather_than_wait_for_itself() {
     let map = filled(private().budget_bytes(32 * KIB).policy(BudgetPolicy::Wait), 64);
-    // This very thread is pinned and would wait forever, so the edit fails instead.
     let pin = map.pin();
     while map.write().replace(16..24, 1).is_ok() {}
     drop(pin);
     assert_eq!(map.reclaim(), 0);
-    // Another thread is pinned, so `write` waits until it has left.
+}
+
+/// Another thread is pinned, so `write` waits until it has left.
+#[test]
+fn the_waiting_policy_waits_for_the_reader() {
+    let map = filled(private().budget_bytes(32 * KIB).policy(BudgetPolicy::Wait), 64);
     let (pinned, over_half) = (Barrier::new(2), Barrier::new(2));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {

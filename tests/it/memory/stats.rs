@@ -63,7 +63,6 @@ fn a_value_that_owns_nothing_counts_for_its_word() {
 
 /// Each map with private epochs has its own: a pin of one holds back nothing of another.
 #[test]
-#[cfg_attr(not(feature = "std"), ignore = "without std no thread is known to be pinned")]
 fn maps_with_private_epochs_do_not_hold_back_each_others_memory() {
     let maps = [(); 2].map(|()| RangeMap::builder().private_epochs().build_from([(0..5u64, 1u64), (10..15, 2)]).expect("sorted"));
     let pin = maps[0].pin();
@@ -72,7 +71,9 @@ fn maps_with_private_epochs_do_not_hold_back_each_others_memory() {
     }
     assert!(maps[0].reclaim() > 0, "the pin holds it back");
     assert_eq!(maps[1].reclaim(), 0, "nobody is pinned here");
-    assert!(maps[1].synchronize().is_ok() && maps[0].synchronize().is_err());
+    assert!(maps[1].synchronize().is_ok());
+    // Without std no thread is known to be pinned, so this would wait forever.
+    assert!(!cfg!(feature = "std") || maps[0].synchronize().is_err());
     drop(pin);
 }
 
@@ -90,7 +91,7 @@ fn replaces<V: Value + Clone>(range: &Range<u64>, budget: usize, value: fn(u64) 
 /// How many retired bytes the collector of the build finds worth a grace period, at least and at most.
 const BATCH: (usize, usize) = if OVER_SLOTS { (64 << 10, 128 << 10) } else { (8 << 10, 32 << 10) };
 
-/// What goes round between edits: half of the index at a time, within bounds; a few times that is held back at most.
+/// What waits to be reused is half of the index at a time, within bounds; a few times that is held back at most.
 #[test]
 #[cfg_attr(miri, ignore = "where a checker watches, each edit looks after what waits")]
 fn what_is_held_back_follows_the_size_of_the_index() {
@@ -105,13 +106,13 @@ fn what_is_held_back_follows_the_size_of_the_index() {
     for n in [1, 100, 700, 2000, 10_000] {
         let (index_bytes, held_bytes) = most_held(n);
         let turn = (index_bytes / 2).clamp(BATCH.0, BATCH.1);
-        // Where the grace period is over at once, the last leaf comes after the look.
+        // Over slots a grace period may be over at once, and then the last leaf is retired after the check.
         let least = turn - if OVER_SLOTS { 512 } else { 0 };
         assert!((least..=4 * turn).contains(&held_bytes), "{held_bytes} held back of an index of {index_bytes}");
     }
 }
 
-/// Free nodes are kept up to an eighth of the index, or what goes round where that is more.
+/// Free nodes are kept up to an eighth of the index, or up to what waits to be reused where that is more.
 #[test]
 #[cfg_attr(any(miri, vmaple_no_pool), ignore = "nothing is kept where a checker watches")]
 #[cfg_attr(any(vmaple_slots, not(feature = "std")), ignore = "more would be kept than this retires")]

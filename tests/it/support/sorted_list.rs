@@ -38,8 +38,8 @@ pub(crate) enum Op {
     Replace(u8, u8),
     /// `replace_entries`.
     ReplaceEntries(u8, u8),
-    /// `splice` over a range. The third number is the number of entries, of which as many are spliced as fit; the bits of the last are
-    /// their lengths and distances.
+    /// `splice` over a range. The third number says how many entries to splice, and those that do not fit are left out; the bits of the
+    /// last are their lengths and distances.
     Splice(u8, u8, u8, u8),
     /// `splice_entries` with one entry over the whole range.
     SpliceEntries(u8, u8),

@@ -182,7 +182,7 @@ impl<'m> Pair<'m> {
         self.plain = next;
     }
 
-    /// The same for a fault, which takes its holds itself.
+    /// Compares a fault, which takes its holds itself.
     fn ask(&mut self, plainly: impl FnOnce(&mut Plain) -> Result<usize, i32>, really: impl FnOnce(&Self) -> Result<(u64, u64), i32>) {
         let mut next = self.plain.clone();
         let expected = plainly(&mut next).map(|i| (next.vmas[i].start, next.vmas[i].end));
